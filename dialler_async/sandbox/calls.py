@@ -1,0 +1,176 @@
+"""The seven calls, without a socket: what a request is answered with (API reference, "The seven
+calls").
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import msgspec
+from attrs import frozen
+
+from dialler_async.sandbox.dates import DateStyle, printed, taken
+from dialler_async.sandbox.journal import Received
+from dialler_async.sandbox.reply import NO_SUCH_ENDPOINT, Reply, error
+from dialler_async.sandbox.store import Store
+
+DeleteByName = Literal["first-partial-match", "exact"]
+FindWithoutMatch = Literal["empty", "404"]
+
+NAME_LENGTH = 64
+
+_PREFIX = ("rest", "v1.0")
+_COLLECTION = ("dialler", "campaigns")
+# Up to the size of the server's own integers; anything else is no ID, so no such path.
+_ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_NOT_FOUND = error(404, "Dialler campaign not found")
+_DELETED = Reply(200, b'{"status":200}')
+
+
+@frozen
+class Target:
+    """Where a request is aimed: the account in the path, the call, and the ID in the path."""
+
+    clients_id: str
+    call: str
+    campaign_id: int = 0
+
+
+def target_of(method: str, path: str) -> Target | None:
+    """Find the call for a method and a path as it arrived; None when there is none.
+
+    An ID that is not an integer makes another path, so there is none for it either.
+    """
+    segments = tuple(map(unquote, path.split("/")))
+    if segments[:3] != ("", *_PREFIX) or segments[4:6] != _COLLECTION:
+        return None
+    clients_id = segments[3]
+    match (method, *segments[6:]):
+        case ("GET",):
+            return Target(clients_id, "list")
+        case ("GET", "campaign"):
+            return Target(clients_id, "find")
+        case ("DELETE", "campaign"):
+            return Target(clients_id, "delete_by_name")
+        case ("POST", "clone"):
+            return Target(clients_id, "clone")
+        case ("GET", id) if _ID.fullmatch(id):
+            return Target(clients_id, "get", int(id))
+        case ("DELETE", "campaign", id) if _ID.fullmatch(id):
+            return Target(clients_id, "delete", int(id))
+        case ("GET", "campaign", id, "resultCodes") if _ID.fullmatch(id):
+            return Target(clients_id, "result_codes", int(id))
+    return None
+
+
+@frozen
+class Calls:
+    """The calls on one account's store; the fields say how to read what is not documented."""
+
+    store: Store
+    delete_by_name: DeleteByName
+    find_without_match: FindWithoutMatch
+    dates: DateStyle
+
+    def answer(self, target: Target | None, received: Received, *, authorised: bool) -> Reply:
+        """Carry out a request as the reference has it, and say what to answer."""
+        if target is None:
+            return NO_SUCH_ENDPOINT
+        if not authorised:
+            return error(401, "Token or ClientsID is wrong")
+        campaign_id = target.campaign_id
+        match target.call:
+            case "list":
+                return Reply(200, self.store.list_body())
+            case "find":
+                return self._find(received.query)
+            case "delete_by_name":
+                return self._delete_by_name(received.query)
+            case "clone":
+                return self._clone(received.headers, received.body)
+        if campaign_id not in self.store.campaigns:
+            return _NOT_FOUND
+        match target.call:
+            case "get":
+                return Reply(200, self.store.records_body([campaign_id]))
+            case "delete":
+                self.store.remove(campaign_id)
+                return _DELETED
+        return self._result_codes(campaign_id, received.query)
+
+    def _find(self, query: Mapping[str, str]) -> Reply:
+        name = query.get("name")
+        if not name:
+            return _missing("name")
+        found = self.store.containing(name)
+        if not found and self.find_without_match == "404":
+            return _NOT_FOUND
+        return Reply(200, self.store.records_body(found))
+
+    def _delete_by_name(self, query: Mapping[str, str]) -> Reply:
+        name = query.get("name")
+        if not name:
+            return _missing("name")
+        if self.delete_by_name == "exact":
+            found = self.store.named(name)
+        else:
+            found = next(iter(self.store.containing(name)), None)
+        if found is None:
+            return _NOT_FOUND
+        self.store.remove(found)
+        return _DELETED
+
+    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> Reply:
+        languages_id = query.get("languagesID")
+        if not languages_id:
+            return _missing("languagesID")
+        if not _ID.fullmatch(languages_id):
+            return error(400, "Parameter languagesID is not an integer")
+        return Reply(200, self.store.codes_body(campaign_id, int(languages_id)))
+
+    def _clone(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            return error(400, "Content-Type must be application/json")
+        try:
+            asked = msgspec.convert(msgspec.json.decode(body), dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return error(400, "The body is not a JSON object")
+        try:
+            source = _text(asked, "source")
+            destination = _text(asked, "destination")
+            if not source or not destination:
+                return _missing("source" if not source else "destination")
+            keys = {
+                "UserData": _text(asked, "userData"),
+                "dtFrom": self._date(asked, "dtFrom"),
+                "dtTo": self._date(asked, "dtTo"),
+            }
+        except ValueError as problem:
+            return error(400, str(problem))
+        if len(destination) > NAME_LENGTH:
+            return error(400, f"destination is longer than {NAME_LENGTH} characters")
+        source_id = self.store.named(source)
+        if source_id is None:
+            return _NOT_FOUND
+        if self.store.named(destination) is not None:
+            return error(409, "Dialler campaign exists already")
+        given = {key: value for key, value in keys.items() if value is not None}
+        clone_id = self.store.clone(source_id, destination, **given)
+        return Reply(200, self.store.records_body([clone_id]))
+
+    def _date(self, asked: Mapping[str, Any], key: str) -> str | None:
+        text = _text(asked, key)
+        return None if text is None else printed(taken(text), self.dates)
+
+
+def _text(asked: Mapping[str, Any], key: str) -> str | None:
+    value = asked.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"Parameter {key} is not a string")
+
+
+def _missing(name: str) -> Reply:
+    return error(400, f"Parameter {name} is missing")

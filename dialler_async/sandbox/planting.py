@@ -1,0 +1,251 @@
+"""Defects planted into drafts, each of one kind only, and the list of what an audit should find."""
+
+from collections.abc import Callable, Iterator
+from datetime import time
+
+from attrs import evolve, frozen
+
+from dialler_async.sandbox.codes import Code
+from dialler_async.sandbox.generator import Draft, Generator
+from dialler_async.sandbox.vocabulary import ENGLISH, GERMAN, Word
+
+_SHARE = 0.07
+"""Of all campaigns, about; a small account has more, so that each kind is there once."""
+
+
+@frozen
+class Planted:
+    """A finding that an audit should come to.
+
+    `rule` is the ID of the audit's rule. What is known besides: the result code, the language, the
+    wire key of the campaign, the export key, and the other campaigns that it takes to see it.
+    """
+
+    rule: str
+    campaign_id: int
+    code_id: int | None = None
+    languages_id: int | None = None
+    key: str | None = None
+    export_key: str | None = None
+    other_ids: tuple[int, ...] = ()
+
+
+@frozen
+class Template:
+    """The campaign that some others were cloned from, and those others.
+
+    `differs-from-template` is planted for copies only: against this template, every campaign
+    outside of `copies` differs.
+    """
+
+    name: str
+    campaign_id: int
+    copies: tuple[int, ...]
+
+
+Findings = Iterator[Planted]
+
+
+def plant(drafts: list[Draft], generator: Generator) -> tuple[list[Planted], Template | None]:
+    """Plant defects of every kind in some of `drafts`, which are changed in place.
+
+    In less than two dozen campaigns there is no room for all kinds: then the first few kinds are
+    planted in a quarter of them, and there is no template.
+    """
+    free = generator.random.sample(drafts, len(drafts))
+    planted: list[Planted] = []
+    a_round = len(_IN_ONE) + 2 * len(_IN_TWO) + 1
+    if len(drafts) < a_round + 5:
+        for defect, draft in zip(_IN_ONE[: len(drafts) // 4], free, strict=False):
+            planted.extend(defect(draft, generator))
+        return planted, None
+    rounds = max(1, round(len(drafts) * _SHARE / a_round))
+    original, faithful, *edited = (free.pop() for _ in range(2 + rounds))
+    original.record |= {"Name": f"Vorlage Outbound {original.number}"} | dict.fromkeys(_OWN_KEYS)
+    for copy in (faithful, *edited):
+        _clone(original, copy, generator)
+    for index, copy in enumerate(edited):
+        planted.extend(_differ_from_template(copy, index, generator))
+    for _ in range(rounds):
+        for defect in _IN_ONE:
+            planted.extend(defect(free.pop(), generator))
+        for defect_in_two in _IN_TWO:
+            planted.extend(defect_in_two(free.pop(), free.pop(), generator))
+    copies = tuple(copy.id for copy in (faithful, *edited))
+    return planted, Template(original.record["Name"], original.id, copies)
+
+
+def make_unreadable(draft: Draft) -> Planted:
+    """Put a value of the wrong type into a record, so that strict clients can't read it."""
+    draft.record["nMaxParallelLines"] = "many"
+    return Planted("unreadable-record", draft.id, key="nMaxParallelLines")
+
+
+def _dangling_result_code(draft: Draft, generator: Generator) -> Findings:
+    # One published key, and one that only shows by its name that it is such a key.
+    for key in ("AbortOnNoTelNumberResultCodesID", "MaxAttemptsResultCodesID"):
+        draft.record[key] = next(generator.code_ids)
+        yield Planted("dangling-result-code", draft.id, key=key)
+
+
+def _contradictory_type(draft: Draft, generator: Generator) -> Findings:
+    both = generator.code(Word("UNKLAR", "done", "Unclear", "Unklar"), draft.id)
+    none = generator.code(Word("OFFEN", "done", "Open", "Offen"), draft.id)
+    for code in (both.changed(bAborted=True), none.changed(bDone=False)):
+        draft.codes.append(code)
+        yield Planted("contradictory-type", draft.id, code_id=code.id)
+
+
+def _no_success_code(draft: Draft, generator: Generator) -> Findings:
+    _drop(draft, "bDone")
+    yield Planted("no-success-code", draft.id)
+
+
+def _no_abort_code(draft: Draft, generator: Generator) -> Findings:
+    _drop(draft, "bAborted")
+    yield Planted("no-abort-code", draft.id)
+
+
+def _delay_without_offset(draft: Draft, generator: Generator) -> Findings:
+    for index, minutes in ((2, None), (3, 0)):
+        draft.codes[index] = draft.codes[index].changed(TimeOffset=minutes)
+        yield Planted("delay-without-offset", draft.id, code_id=draft.codes[index].id)
+
+
+def _missing_translation(draft: Draft, generator: Generator) -> Findings:
+    empty, key_as_text, in_english_only = draft.codes[2:5]
+    languages = dict(empty.templates)
+    languages[GERMAN] = {**languages[GERMAN], "Content": ""}
+    draft.codes[2] = evolve(empty, templates=languages)
+    yield Planted("missing-translation", draft.id, empty.id, GERMAN)
+    languages = dict(key_as_text.templates)
+    languages[ENGLISH] = {**languages[ENGLISH], "Content": languages[ENGLISH]["ShortText"]}
+    draft.codes[3] = evolve(key_as_text, templates=languages)
+    yield Planted("missing-translation", draft.id, key_as_text.id, ENGLISH)
+    languages = {ENGLISH: in_english_only.templates[ENGLISH]}
+    draft.codes[4] = evolve(in_english_only, templates=languages)
+    yield Planted("missing-translation", draft.id, in_english_only.id, GERMAN)
+
+
+def _missing_export_key(draft: Draft, generator: Generator) -> Findings:
+    for nothing in (None, ""):
+        code = generator.code(Word("NEU", "aborted", "Line dead", "Leitung tot"), draft.id)
+        draft.codes.append(code.changed(ExportKey=nothing))
+        yield Planted("missing-export-key", draft.id, code_id=code.id)
+
+
+def _duplicate_export_key(draft: Draft, generator: Generator) -> Findings:
+    word = Word("KI", "aborted", "Not interested (old)", "Kein Interesse (alt)")
+    draft.codes.append(generator.code(word, draft.id))
+    yield Planted("duplicate-export-key", draft.id, export_key=word.export_key)
+
+
+def _inverted_dates(draft: Draft, generator: Generator) -> Findings:
+    draft.record |= {"dtFrom": generator.day(90), "dtTo": generator.day(60)}
+    yield Planted("inverted-dates", draft.id)
+    # Whichever side of now they are on, one of the other rules sees them, too.
+    yield Planted("not-started", draft.id)
+
+
+def _expired(draft: Draft, generator: Generator) -> Findings:
+    draft.record |= {"dtFrom": generator.day(-400), "dtTo": generator.day(-40, time(18, 30))}
+    yield Planted("expired", draft.id)
+
+
+def _expiring_soon(draft: Draft, generator: Generator) -> Findings:
+    draft.record |= {"dtFrom": generator.day(-100), "dtTo": generator.day(4, time(12))}
+    yield Planted("expiring-soon", draft.id)
+
+
+def _not_started(draft: Draft, generator: Generator) -> Findings:
+    draft.record |= {"dtFrom": generator.day(30), "dtTo": generator.day(200)}
+    yield Planted("not-started", draft.id)
+
+
+def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> Findings:
+    # A key that no other campaign has, so that these two are all that an audit can name.
+    key = f"SONDER {one.number}"
+    one.codes.append(generator.code(Word(key, "done", "Special", "Sonderfall"), one.id))
+    other.codes.append(generator.code(Word(key, "aborted", "Special", "Sonderfall"), other.id))
+    for draft, partner in ((one, other), (other, one)):
+        yield Planted("conflicting-export-key", draft.id, export_key=key, other_ids=(partner.id,))
+
+
+def _duplicate_name(one: Draft, other: Draft, generator: Generator) -> Findings:
+    # The second blank keeps either name from standing within the other.
+    one.record["Name"] = f"Rückholaktion {one.number}"
+    other.record["Name"] = f"RÜCKHOLAKTION  {one.number}"
+    for draft, partner in ((one, other), (other, one)):
+        yield Planted("duplicate-name", draft.id, other_ids=(partner.id,))
+
+
+def _name_within_name(short: Draft, long: Draft, generator: Generator) -> Findings:
+    short.record["Name"] = f"Nachfassen {short.number}"
+    long.record["Name"] = f"nachfassen {short.number} (zweite Welle)"
+    yield Planted("name-within-name", short.id, other_ids=(long.id,))
+
+
+_IN_ONE: tuple[Callable[[Draft, Generator], Findings], ...] = (
+    _dangling_result_code,
+    _missing_translation,
+    _duplicate_export_key,
+    _contradictory_type,
+    _inverted_dates,
+    _expired,
+    _no_success_code,
+    _no_abort_code,
+    _delay_without_offset,
+    _missing_export_key,
+    _expiring_soon,
+    _not_started,
+)
+_IN_TWO: tuple[Callable[[Draft, Draft, Generator], Findings], ...] = (
+    _conflicting_export_key,
+    _duplicate_name,
+    _name_within_name,
+)
+
+_OWN_KEYS = ("UserData", "dtFrom", "dtTo")
+
+
+def _clone(original: Draft, copy: Draft, generator: Generator) -> None:
+    """Make `copy` what a clone of `original` is, under its own ID and name."""
+    codes = {code.id: code.copied(next(generator.code_ids), copy.id) for code in original.codes}
+    own = {key: copy.record[key] for key in ("ID", "Name")}
+    copy.record = {**original.record, **own}
+    for key, value in copy.record.items():
+        if key.endswith("ResultCodesID") and value is not None:
+            copy.record[key] = codes[value].id
+    copy.codes = list(codes.values())
+
+
+def _differ_from_template(copy: Draft, index: int, generator: Generator) -> Findings:
+    # All four ways of being different, in turn.
+    export_key: str | None = None
+    key: str | None = None
+    match index % 4:
+        case 0:
+            export_key = _export_key(copy.codes.pop(3))
+        case 1:
+            word = Word("ZUSATZ", "delay", "Second attempt", "Zweiter Versuch", 60)
+            copy.codes.append(generator.code(word, copy.id))
+            export_key = word.export_key
+        case 2:
+            copy.codes[2] = copy.codes[2].changed(TimeOffset=45)
+            export_key = _export_key(copy.codes[2])
+        case _:
+            key = "ContactPreviewTime"
+            copy.record[key] = 45
+    yield Planted("differs-from-template", copy.id, key=key, export_key=export_key)
+
+
+def _export_key(code: Code) -> str:
+    return str(code.templates[ENGLISH]["ExportKey"])
+
+
+def _drop(draft: Draft, flag: str) -> None:
+    dropped = {code.id for code in draft.codes if code.templates[ENGLISH][flag]}
+    draft.codes = [code for code in draft.codes if code.id not in dropped]
+    for key, value in draft.record.items():
+        if key.endswith("ResultCodesID") and value in dropped:
+            draft.record[key] = None

@@ -1,0 +1,44 @@
+"""What the server answers, before it is put on the wire."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from attrs import field, frozen
+
+JSON_TYPE: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
+@frozen
+class Reply:
+    """Status, body and headers of an answer; the length is left to whoever sends it."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = JSON_TYPE
+
+    def head(self, length: int) -> bytes:
+        """The status line and the headers as bytes, with this Content-Length."""
+        lines = [
+            f"HTTP/1.1 {self.status} {phrase(self.status)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+            f"Content-Length: {length}",
+        ]
+        return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+
+
+def phrase(status: int) -> str:
+    """The reason phrase of a status; empty for one that has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def error(status: int, message: str) -> Reply:
+    """The documented error body (API reference, "Status codes and error bodies")."""
+    return Reply(status, msgspec.json.encode({"status": status, "error": message}))
+
+
+# The sign by which the reference tells a wrong address from a record that is not there.
+NO_SUCH_ENDPOINT = Reply(404, headers={})

@@ -1,0 +1,243 @@
+"""The embedded dialler server: its life, its switches, and what it shows of itself."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+from aiohttp import ClientPayloadError, web
+from multidict import CIMultiDict
+
+from dialler_async.sandbox.account import Account, token_for
+from dialler_async.sandbox.calls import (
+    Calls,
+    DeleteByName,
+    FindWithoutMatch,
+    Target,
+    target_of,
+)
+from dialler_async.sandbox.codes import WireRecord, records_in
+from dialler_async.sandbox.connections import Connection, ConnectionCounts
+from dialler_async.sandbox.dates import DateStyle
+from dialler_async.sandbox.journal import Received
+from dialler_async.sandbox.listener import AnsweredByHand, Listener
+from dialler_async.sandbox.planting import Planted, Template
+from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.vocabulary import ENGLISH
+
+
+class Sandbox:
+    """An embedded dialler server; open it with `async with`.
+
+    `campaigns`: how many to generate, or wire records to serve as they are (see `load` for result
+    codes). `seed`: decides generated data and token. `clients_id`: the account in the URL.
+    `token`: the valid one, else made from the seed.
+
+    What the API reference leaves open is a switch. `delete_by_name`: "first-partial-match" deletes
+    the campaign with the lowest ID whose name contains the text, "exact" the one with that name.
+    `find_without_match`: "404" answers with the JSON error body, "empty" with 200 and no records.
+    `dates`: "naive" prints them without zone, "zulu" with a `Z`.
+
+    `filler_keys`: neutral keys added to each generated campaign record; 60 make a whole row of 73
+    keys. `unreadable`: plants a record with a value of a wrong type. `latency`: seconds of work a
+    request. `host`, `port`: where to listen; port 0 takes a free one. `ssl_context`: serve https.
+    `now`: the naive wall-clock time that generated dates are relative to; today by default, so
+    give one where data must be the same tomorrow.
+    """
+
+    def __init__(
+        self,
+        campaigns: int | Iterable[WireRecord] = 500,
+        seed: int = 1,
+        *,
+        clients_id: int = 1,
+        token: str | None = None,
+        delete_by_name: DeleteByName = "first-partial-match",
+        find_without_match: FindWithoutMatch = "404",
+        dates: DateStyle = "naive",
+        filler_keys: int = 0,
+        unreadable: bool = False,
+        latency: float = 0.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        self.journal: list[Received] = []
+        self.connections = ConnectionCounts()
+        self.latency = latency
+        self._seed = seed
+        self._tokens_made = 0
+        self._account = Account(clients_id, token_for(seed) if token is None else token)
+        if isinstance(campaigns, int):
+            self._account.generate(campaigns, seed, now, dates, filler_keys=filler_keys, unreadable=unreadable)
+        else:
+            for record in campaigns:
+                self._account.store.add(record)
+        self._calls = Calls(self._account.store, delete_by_name, find_without_match, dates)
+        self._host = host
+        self._port = port
+        self._ssl_context = ssl_context
+        self._listener: Listener | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The base URL with the ClientsID, as clients want it. Raises RuntimeError when closed."""
+        return f"{self._listening.origin}/rest/v1.0/{self._account.clients_id}"
+
+    @property
+    def token(self) -> str:
+        """The only valid token. Setting another makes the old one invalid at once."""
+        return self._account.token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self._account.token = token
+
+    def revoke(self) -> str:
+        """Replace the token by a new one, as the portal does, and answer with the new one."""
+        self._tokens_made += 1
+        self.token = token_for(self._seed, self._tokens_made)
+        return self.token
+
+    @property
+    def campaigns(self) -> Mapping[int, WireRecord]:
+        """The campaign records by ID, live and read-only; see `change` and `remove`."""
+        return self._account.store.campaigns
+
+    def result_codes(self, campaign_id: int, languages_id: int = ENGLISH) -> list[dict[str, Any]]:
+        """The result-code records of a campaign in a language.
+
+        Raises KeyError when there is no such campaign.
+        """
+        return records_in(self._account.store.codes(campaign_id), languages_id)
+
+    @property
+    def planted(self) -> list[Planted]:
+        """What an audit should find, and nothing else, in the campaigns as generated."""
+        return self._account.planted
+
+    @property
+    def template(self) -> Template | None:
+        """The planted template campaign; None where there was no room for one."""
+        return self._account.template
+
+    def load(
+        self,
+        payload: WireRecord,
+        *,
+        campaign_id: int | None = None,
+        codes: Mapping[int, Any] | None = None,
+    ) -> list[int]:
+        """Add campaigns from an envelope or a single record, and answer with their IDs.
+
+        Records are served as given. One without an `ID` is reached by `campaign_id`, or else by
+        the ID that is made up for it. `codes` are a single campaign's result codes: by LanguagesID
+        an envelope or a list of records. Raises ValueError when an ID is taken.
+        """
+        return self._account.load(payload, campaign_id, codes)
+
+    def change(self, campaign_id: int, **keys: Any) -> None:
+        """Set wire keys of a campaign, as somebody in the portal would.
+
+        Raises KeyError when there is no such campaign.
+        """
+        self._account.store.change(campaign_id, **keys)
+
+    def remove(self, campaign_id: int) -> None:
+        """Delete a campaign, as somebody in the portal would.
+
+        Raises KeyError when there is no such campaign.
+        """
+        self._account.store.remove(campaign_id)
+
+    async def __aenter__(self) -> Self:
+        if self._listener is not None:
+            raise RuntimeError("the sandbox is open already")
+        listener = Listener(self._answer, self.connections, self._host, self._ssl_context)
+        await listener.start(self._port)
+        self._listener = listener
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        listener, self._listener = self._listening, None
+        await listener.stop()
+
+    def refusing(self) -> AbstractAsyncContextManager[None]:
+        """Be down inside an `async with`: connections are reset, and new ones refused.
+
+        Afterwards the same port is served again. Raises RuntimeError when closed.
+        """
+        return self._listening.refusing()
+
+    def close_idle(self) -> None:
+        """Close the kept-alive connections that no request is in flight on.
+
+        Raises RuntimeError when closed.
+        """
+        self._listening.close_idle()
+
+    @property
+    def _listening(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError("the sandbox is not open")
+        return self._listener
+
+    async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        target = target_of(request.method, path)
+        received = self._received(request, connection, target, query)
+        self.journal.append(received)
+        if request.body_exists:
+            try:
+                received.body = await request.read()
+            except (ConnectionError, ClientPayloadError):
+                return AnsweredByHand()
+        reply = await self._carry_out(target, received)
+        if connection.closed.is_set():
+            return AnsweredByHand()
+        received.status = reply.status
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    def _received(
+        self, request: web.BaseRequest, connection: Connection, target: Target | None, query: str
+    ) -> Received:
+        headers = CIMultiDict(request.headers)
+        authorisation = headers.popall("Authorization", [""])[0]
+        values: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            values.setdefault(name, value)
+        return Received(
+            method=request.method,
+            target=request.raw_path,
+            query=values,
+            headers=headers,
+            authorised=self._is_valid(authorisation, target),
+            call=None if target is None else target.call,
+            connection=connection.number,
+            nth_on_connection=connection.requests,
+        )
+
+    def _is_valid(self, authorisation: str, target: Target | None) -> bool:
+        scheme, _, token = authorisation.partition(" ")
+        return (
+            scheme.lower() == "bearer"
+            and token.strip() == self.token
+            and (target is None or target.clients_id == str(self._account.clients_id))
+        )
+
+    async def _carry_out(self, target: Target | None, received: Received) -> Reply:
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        reply = self._calls.answer(target, received, authorised=received.authorised)
+        received.carried_out = reply.status == 200
+        return reply

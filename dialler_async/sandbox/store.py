@@ -1,0 +1,148 @@
+"""The account's campaigns and result codes, and their encoded bodies (API reference, "The seven
+calls").
+
+Bodies are encoded once and forgotten on a write: a list of ten thousand campaigns is 12 MB, and
+benchmarks must not wait for the sandbox to make it.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from dialler_async.sandbox.codes import Code, WireRecord, records_in
+
+_LIST_HEAD = b'{"filter":"","limitStart":0,"limitPageSize":-1,"records":['
+_RECORDS_HEAD = b'{"records":['
+
+
+class Store:
+    """Campaigns by ID with their result codes; every write goes through a method."""
+
+    def __init__(self) -> None:
+        self._campaigns: dict[int, WireRecord] = {}
+        self._codes: dict[int, list[Code]] = {}
+        self._next_campaign_id = 1
+        self._next_code_id = 1
+        self._encoded: dict[int, bytes] = {}
+        self._encoded_codes: dict[tuple[int, int], bytes] = {}
+        self._encoded_list: bytes | None = None
+
+    @property
+    def campaigns(self) -> Mapping[int, WireRecord]:
+        """A live, read-only view of the campaign records by ID."""
+        return MappingProxyType(self._campaigns)
+
+    def codes(self, campaign_id: int) -> list[Code]:
+        """The result codes of a campaign. Raises KeyError when there is no such campaign."""
+        return list(self._codes[campaign_id])
+
+    def add(self, record: WireRecord, codes: Iterable[Code] = (), id: int | None = None) -> int:
+        """Take in a campaign and answer with the ID that it goes by.
+
+        `id` or the record's own `ID`; a record without one is served without one, and the ID that
+        it gets is known only here. Raises ValueError when the ID is taken.
+        """
+        printed = record.get("ID")
+        campaign_id = id or (printed if isinstance(printed, int) else self._next_campaign_id)
+        if campaign_id in self._campaigns:
+            raise ValueError(f"there is a campaign {campaign_id} already")
+        self._put(campaign_id, record)
+        self._codes[campaign_id] = list(codes)
+        # Like an auto-increment column: an ID that was ever used never comes again.
+        self._next_campaign_id = max(self._next_campaign_id, campaign_id + 1)
+        self._next_code_id = max([self._next_code_id, *(code.id + 1 for code in self._codes[campaign_id])])
+        return campaign_id
+
+    def change(self, campaign_id: int, **keys: Any) -> None:
+        """Set wire keys of a campaign. Raises KeyError when there is no such campaign."""
+        self._put(campaign_id, {**self._campaigns[campaign_id], **keys})
+
+    def remove(self, campaign_id: int) -> None:
+        """Delete a campaign with its codes. Raises KeyError when there is no such campaign."""
+        del self._campaigns[campaign_id]
+        for languages_id in {key[1] for key in self._encoded_codes if key[0] == campaign_id}:
+            del self._encoded_codes[campaign_id, languages_id]
+        del self._codes[campaign_id]
+        self._encoded.pop(campaign_id, None)
+        self._encoded_list = None
+
+    def clone(self, source_id: int, destination: str, **keys: Any) -> int:
+        """Copy a campaign with its codes, set `keys` of the copy, and answer with its ID.
+
+        The codes get new IDs, and the copy's `…ResultCodesID` keys are led to them.
+        """
+        campaign_id = self._next_campaign_id
+        copies = {
+            code.id: code.copied(new_id, campaign_id)
+            for new_id, code in enumerate(self._codes[source_id], self._next_code_id)
+        }
+        record = {**self._campaigns[source_id], **keys, "Name": destination}
+        if "ID" in record:
+            record["ID"] = campaign_id
+        for key, value in record.items():
+            if key.endswith("ResultCodesID") and value in copies:
+                record[key] = copies[value].id
+        return self.add(record, copies.values(), campaign_id)
+
+    def named(self, name: str) -> int | None:
+        """The ID of the (first) campaign that MySQL would take to have this name, or None.
+
+        Its usual collations compare without case and without trailing spaces.
+        """
+        wanted = _comparable(name)
+        return next((id for id in sorted(self._campaigns) if self._name(id) == wanted), None)
+
+    def containing(self, text: str) -> list[int]:
+        """The IDs, in ascending order, of the campaigns whose names contain `text` without case."""
+        wanted = text.casefold()
+        return [id for id in sorted(self._campaigns) if wanted in str(self._campaigns[id].get("Name", "")).casefold()]
+
+    def list_body(self) -> bytes:
+        """The list envelope with every campaign, ordered by name."""
+        if self._encoded_list is None:
+            ordered = sorted(self._campaigns, key=lambda one: (self._name(one), one))
+            self._encoded_list = b"%b%b],%b" % (
+                _LIST_HEAD,
+                b",".join(map(self._record, ordered)),
+                b'"count":%d,"orderBy":"Name","ascending":true,"status":200}' % len(ordered),
+            )
+        return self._encoded_list
+
+    def records_body(self, campaign_ids: list[int]) -> bytes:
+        """The records envelope with these campaigns."""
+        return _envelope([self._record(id) for id in campaign_ids])
+
+    def codes_body(self, campaign_id: int, languages_id: int) -> bytes:
+        """The records envelope with the result codes of a campaign in a language."""
+        key = (campaign_id, languages_id)
+        body = self._encoded_codes.get(key)
+        if body is None:
+            records = records_in(self._codes[campaign_id], languages_id)
+            body = self._encoded_codes[key] = _envelope(list(map(msgspec.json.encode, records)))
+        return body
+
+    def _put(self, campaign_id: int, record: WireRecord) -> None:
+        # Read-only, for a change behind the store's back would not show in the encoded bodies.
+        self._campaigns[campaign_id] = MappingProxyType(dict(record))
+        self._encoded.pop(campaign_id, None)
+        self._encoded_list = None
+
+    def _record(self, campaign_id: int) -> bytes:
+        body = self._encoded.get(campaign_id)
+        if body is None:
+            body = msgspec.json.encode(dict(self._campaigns[campaign_id]))
+            self._encoded[campaign_id] = body
+        return body
+
+    def _name(self, campaign_id: int) -> str:
+        return _comparable(str(self._campaigns[campaign_id].get("Name", "")))
+
+
+def _comparable(name: str) -> str:
+    return name.casefold().rstrip(" ")
+
+
+def _envelope(records: list[bytes]) -> bytes:
+    return b'%b%b],"count":%d,"status":200}' % (_RECORDS_HEAD, b",".join(records), len(records))
