@@ -1,1 +1,33 @@
+"""The audit: every campaign of an account, checked against rules.
 
+    from dialler_async.audit import audit
+
+    async with DiallerClient.from_env() as dialler:
+        report = await audit(dialler)
+    for finding in report.findings:
+        print(finding.severity, finding.campaign_name, finding.message)
+
+A rule of one's own is a function from `CampaignFacts` to `Hit`s, made a rule by `rule(...)`, and passed with
+`rules=[*RULES, my_rule]`.
+"""
+
+from .findings import Finding, Severity
+from .json_writer import report_as_json
+from .report import AuditReport
+from .rule import About, CampaignFacts, Hit, Rule, rule
+from .rules import RULES
+from .run import audit
+
+__all__ = [
+    "RULES",
+    "About",
+    "AuditReport",
+    "CampaignFacts",
+    "Finding",
+    "Hit",
+    "Rule",
+    "Severity",
+    "audit",
+    "report_as_json",
+    "rule",
+]

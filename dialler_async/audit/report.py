@@ -1,0 +1,58 @@
+"""What an audit comes to: `AuditReport`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+
+import attrs
+
+from .findings import Finding, Severity
+from .rule import About
+
+
+@attrs.frozen(kw_only=True)
+class AuditReport:
+    """The findings of one run, and how much was looked at. A plain value: it pickles and compares.
+
+    Attributes:
+        findings: ordered by campaign (ID, then name; those without an ID last), then as in `rules`. What is about
+            the whole account comes first.
+        rules: what was judged by, in order.
+        campaigns: how many campaigns the server sent.
+        codes: how many result codes they have; a code counts once, in however many languages it came.
+        lookups: how many lists of result codes were asked for: campaigns times languages.
+        requests: how many calls it took: the list of campaigns and the lookups.
+        seconds: how long it took.
+        started: when it began, with zone.
+        now: the moment that dates were compared with, with zone.
+    """
+
+    findings: tuple[Finding, ...]
+    rules: tuple[About, ...]
+    campaigns: int
+    codes: int
+    lookups: int
+    requests: int
+    seconds: float
+    started: datetime
+    now: datetime
+
+    def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
+        """The findings, a tuple for each campaign that has any."""
+        for _, group in groupby(self.findings, key=lambda finding: (finding.campaign_id, finding.campaign_name)):
+            yield tuple(group)
+
+    def by_rule(self) -> dict[About, int]:
+        """How many findings each rule has, in the order of `rules`; rules that found nothing are left out."""
+        found = Counter(finding.rule for finding in self.findings)
+        return {about: found[about.id] for about in self.rules if found[about.id]}
+
+    def by_severity(self) -> dict[Severity, int]:
+        """How many findings there are of each severity, worst first, also where there are none."""
+        found = Counter(finding.severity for finding in self.findings)
+        return {severity: found[severity] for severity in Severity}
+
+    def at_least(self, severity: Severity) -> bool:
+        """Whether any finding is as bad as that, or worse."""
+        return any(finding.severity.at_least(severity) for finding in self.findings)

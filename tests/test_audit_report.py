@@ -1,0 +1,167 @@
+"""The judge's order and counts, the report, and its JSON."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import permutations
+
+from dialler_async.audit import RULES, CampaignFacts, Hit, Severity, report_as_json, rule
+from dialler_async.audit.judge import Answer, Judge
+from dialler_async.audit.report import AuditReport
+from dialler_async.errors import ConnectError
+from dialler_async.models import Campaign, Language, Records, ResultCode
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+BOTH = (Language.ENGLISH, Language.GERMAN)
+
+
+@rule("own-rule", Severity.INFO, title="Every campaign", why="A test.", fix="None.")
+def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
+    yield Hit("Name", f"is called {facts.campaign.name}")
+
+
+def codes(*ids: int) -> Records[ResultCode]:
+    return Records([ResultCode(id=id, content=f"Text {id}", done=True) for id in ids], count=len(ids))
+
+
+def report(judge: Judge) -> AuditReport:
+    return judge.report(seconds=1.23456, started=NOW)
+
+
+def campaign(id: int | None, name: str) -> Campaign:
+    return Campaign(id=id, name=name)
+
+
+def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
+    given = [campaign(10, "Ten"), campaign(9, "Nine"), campaign(None, "B"), campaign(None, "A")]
+    reports = set()
+    for arrival in permutations(given):
+        judge = Judge([own_rule], BOTH, NOW)
+        for one in arrival:
+            if one.id is None:
+                judge.without_id(one)
+            else:
+                judge.campaigns([one], dict.fromkeys(BOTH, codes(1)))
+        reports.add(report(judge).findings)
+    (findings,) = reports
+    assert [(finding.campaign_name, finding.rule) for finding in findings] == [
+        ("Nine", "own-rule"),
+        ("Ten", "own-rule"),
+        ("A", "unreachable-codes"),
+        ("A", "own-rule"),
+        ("B", "unreachable-codes"),
+        ("B", "own-rule"),
+    ]
+
+
+def test_rules_report_in_the_order_they_are_given() -> None:
+    judge = Judge(RULES, BOTH, NOW)
+    bad = ResultCode(id=1, export_key="X", short_text="X")
+    over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
+    judge.campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], count=2)))
+    seen = list(dict.fromkeys(finding.rule for finding in report(judge).findings))
+    assert seen == [rule.about.id for rule in RULES if rule.about.id != "unreachable-codes"]
+
+
+def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None:
+    judge = Judge([], BOTH, NOW)
+    judge.campaigns([campaign(1, "A")], {Language.ENGLISH: ConnectError("refused"), Language.GERMAN: codes()})
+    judge.campaigns([campaign(2, "B")], {Language.ENGLISH: codes()})
+    assert [(finding.campaign_id, finding.message) for finding in report(judge).findings] == [
+        (1, "no result codes in English: refused"),
+        (2, "no result codes in German: the run stopped before they were asked for"),
+    ]
+
+
+def test_a_rule_that_is_always_there_is_not_there_twice() -> None:
+    assert [about.id for about in report(Judge(RULES, BOTH, NOW)).rules].count("unreachable-codes") == 1
+
+
+def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
+    judge = Judge([own_rule], BOTH, NOW)
+    judge.campaign_list(Records([campaign(1, "A")], count=3))
+    judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
+    first, _ = report(judge).findings
+    assert (first.rule, first.severity, first.campaign_id, first.campaign_name, first.message) == (
+        "incomplete-list",
+        Severity.ERROR,
+        None,
+        None,
+        "the server counts 3 campaigns, but sent 1",
+    )
+
+
+def test_counts_a_code_once_in_however_many_languages() -> None:
+    judge = Judge([], BOTH, NOW)
+    judge.campaign_list(Records([campaign(1, "A"), campaign(2, "B")], count=2))
+    judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
+    judge.campaigns([campaign(2, "B")], {Language.ENGLISH: codes(3), Language.GERMAN: codes(3, 4)})
+    whole = report(judge)
+    assert (whole.campaigns, whole.codes, whole.lookups, whole.requests) == (2, 4, 4, 5)
+    assert whole.findings == ()
+    assert not whole.at_least(Severity.INFO)
+
+
+def test_two_campaigns_of_one_id_are_both_judged() -> None:
+    judge = Judge([own_rule], BOTH, NOW)
+    answers: dict[Language, Answer] = dict.fromkeys(BOTH, codes(1))
+    judge.campaigns([campaign(1, "B"), campaign(1, "A")], answers)
+    assert [finding.campaign_name for finding in report(judge).findings] == ["A", "B"]
+    assert report(judge).lookups == 2
+
+
+def sample() -> AuditReport:
+    judge = Judge([own_rule], BOTH, NOW)
+    judge.campaign_list(Records([campaign(1, "A"), campaign(2, "B")], count=2))
+    judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
+    judge.campaigns([campaign(2, "B\x1b[31m")], dict.fromkeys(BOTH, ConnectError("refused")))
+    return report(judge)
+
+
+def test_groups_and_counts_for_whoever_shows_it() -> None:
+    whole = sample()
+    assert [[finding.rule for finding in group] for group in whole.by_campaign()] == [
+        ["own-rule"],
+        ["unreachable-codes", "own-rule"],
+    ]
+    assert {about.id: count for about, count in whole.by_rule().items()} == {"unreachable-codes": 1, "own-rule": 2}
+    assert whole.by_severity() == {Severity.ERROR: 1, Severity.WARNING: 0, Severity.INFO: 2}
+
+
+def test_at_least_compares_severities() -> None:
+    assert [[a.at_least(b) for b in Severity] for a in Severity] == [
+        [True, True, True],
+        [False, True, True],
+        [False, False, True],
+    ]
+    assert sample().at_least(Severity.ERROR)
+
+
+def test_a_report_is_a_plain_value() -> None:
+    assert pickle.loads(pickle.dumps(sample())) == sample()  # noqa: S301  # its own bytes
+
+
+def test_json_says_it_all() -> None:
+    shown = json.loads(json.dumps(report_as_json(sample())))
+    assert {key: value for key, value in shown.items() if key not in ("findings", "rules")} == {
+        "schema": 1,
+        "started": "2026-03-02T12:00:00+00:00",
+        "now": "2026-03-02T12:00:00+00:00",
+        "seconds": 1.235,
+        "campaigns": 2,
+        "codes": 0,
+        "lookups": 4,
+        "requests": 5,
+    }
+    assert shown["findings"][0] == {
+        "rule": "own-rule",
+        "severity": "info",
+        "campaign_id": 1,
+        "campaign_name": "A",
+        "subject": "Name",
+        "message": "is called A",
+    }
+    assert shown["findings"][1]["campaign_name"] == "B\x1b[31m"
+    assert [rule["id"] for rule in shown["rules"]] == ["incomplete-list", "unreachable-codes", "own-rule"]
+    assert set(shown["rules"][2]) == {"id", "severity", "title", "why", "fix"}

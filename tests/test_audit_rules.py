@@ -1,0 +1,291 @@
+"""Each rule of the audit, by calling it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialler_async.audit import RULES, CampaignFacts, Finding, Rule, Severity
+from dialler_async.audit.rules import language_name
+from dialler_async.errors import ConnectError
+from dialler_async.models import Campaign, Language, Records, ResultCode
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+BY_ID = {rule.about.id: rule for rule in RULES}
+
+
+def code(id: int | None = 1, **given: Any) -> ResultCode:
+    """A faultless result code, but for what is given."""
+    usual = {"content": f"Text {id}", "short_text": f"DiallerCampaignsResultCodes.{id}", "export_key": f"K{id}"}
+    return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
+
+
+def facts(
+    english: Sequence[ResultCode] | None = (),
+    german: Sequence[ResultCode] | None = None,
+    *,
+    counts: int | None = None,
+    wire: dict[str, Any] | None = None,
+    failures: dict[Language, Exception] | None = None,
+    now: datetime = NOW,
+    **campaign: Any,
+) -> CampaignFacts:
+    """Facts of a campaign; German codes are the English ones unless given. `counts`: as the server counts them."""
+    lists = {Language.ENGLISH: english, Language.GERMAN: english if german is None else german}
+    codes = {
+        language: Records(records, count=len(records) if counts is None else counts)
+        for language, records in lists.items()
+        if records is not None and language not in (failures or {})
+    }
+    record = Campaign(**{"id": 7, "name": "Spring", **campaign}, wire=wire or {})
+    return CampaignFacts(campaign=record, codes=codes, failures=failures or {}, now=now)
+
+
+def found(rule: str, given: CampaignFacts) -> list[tuple[str, str]]:
+    return [(finding.subject, finding.message) for finding in BY_ID[rule].judge(given)]
+
+
+def test_a_finding_says_whose_it_is_and_how_bad() -> None:
+    (finding,) = BY_ID["dangling-result-code"].judge(facts(wire={"IncomingCallResultCodesID": 9}))
+    assert finding == Finding(
+        rule="dangling-result-code",
+        severity=Severity.ERROR,
+        campaign_id=7,
+        campaign_name="Spring",
+        subject="IncomingCallResultCodesID",
+        message="IncomingCallResultCodesID is 9, but the campaign has no such result code",
+    )
+
+
+def test_the_ids_and_severities_are_public() -> None:
+    assert {rule.about.id: rule.about.severity.value for rule in RULES} == {
+        "unreachable-codes": "error",
+        "dangling-result-code": "error",
+        "contradictory-type": "error",
+        "duplicate-export-key": "error",
+        "inverted-dates": "error",
+        "missing-translation": "warning",
+        "expired": "info",
+    }
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.about.id)
+def test_people_are_told_what_why_and_what_to_do(rule: Rule) -> None:
+    assert rule.about.title
+    assert rule.about.why.endswith(".")
+    assert rule.about.fix.endswith(".")
+
+
+def test_a_faultless_campaign_has_no_findings() -> None:
+    sound = facts(
+        [code(1), code(2, done=False, delay=True)],
+        wire={"IncomingCallResultCodesID": 1, "AbortOnNoTelNumberResultCodesID": None, "MaxResultCodesID": 2},
+        dt_from=datetime(2026, 1, 1),  # noqa: DTZ001  # the server's dates have no zone
+        dt_to=datetime(2027, 1, 1),  # noqa: DTZ001  # the same
+    )
+    assert [finding for rule in RULES for finding in rule.judge(sound)] == []
+
+
+class TestDanglingResultCode:
+    rule = "dangling-result-code"
+
+    def test_every_such_key_counts_also_unknown_ones(self) -> None:
+        wire = {"IncomingCallResultCodesID": 1, "NeverHeardOfResultCodesID": 5, "ResultCodesID": 6, "ID": 7}
+        assert [subject for subject, _ in found(self.rule, facts([code(1)], wire=wire))] == [
+            "NeverHeardOfResultCodesID",
+            "ResultCodesID",
+        ]
+
+    def test_the_types_key_is_no_reference(self) -> None:
+        assert found(self.rule, facts(wire={"DiallerResultCodesTypesID": 5, "xResultCodesIDs": 5})) == []
+
+    @pytest.mark.parametrize("value", ["1", True, 1.0, [1], {"ID": 1}, 0])
+    def test_a_value_that_is_no_id_dangles_too(self, value: object) -> None:
+        assert len(found(self.rule, facts([code(1)], wire={"OwnResultCodesID": value}))) == 1
+
+    def test_a_huge_value_makes_a_short_message(self) -> None:
+        ((_, message),) = found(self.rule, facts(wire={"OwnResultCodesID": "x" * 9999}))
+        assert len(message) < 120
+
+    def test_a_code_of_one_language_only_is_a_code(self) -> None:
+        assert found(self.rule, facts([], [code(4)], wire={"OwnResultCodesID": 4})) == []
+
+    @pytest.mark.parametrize(
+        "doubtful",
+        [
+            facts([code(1)], counts=7, wire={"OwnResultCodesID": 5}),
+            facts([code(1)], wire={"OwnResultCodesID": 5}, failures={Language.GERMAN: ConnectError("refused")}),
+            facts([code(1), code(None)], wire={"OwnResultCodesID": 5}),
+            CampaignFacts(campaign=Campaign(name="x", wire={"OwnResultCodesID": 5}), codes={}, failures={}, now=NOW),
+        ],
+        ids=["shortened", "failed", "code without ID", "never asked"],
+    )
+    def test_codes_that_are_not_all_here_are_not_judged_but_reported(self, doubtful: CampaignFacts) -> None:
+        assert found(self.rule, doubtful) == []
+        assert found("unreachable-codes", doubtful) != []
+
+
+class TestUnreachableCodes:
+    rule = "unreachable-codes"
+
+    def test_tells_the_error(self) -> None:
+        given = facts([code(1)], failures={Language.GERMAN: ConnectError("connection refused")})
+        assert found(self.rule, given) == [("German", "no result codes in German: connection refused")]
+
+    def test_tells_the_same_error_once_for_all_languages(self) -> None:
+        given = facts(failures={Language.ENGLISH: ConnectError("refused"), Language.GERMAN: ConnectError("refused")})
+        assert found(self.rule, given) == [("English and German", "no result codes in English and German: refused")]
+
+    def test_an_error_without_words_is_told_by_its_name(self) -> None:
+        given = facts(failures={Language.GERMAN: ConnectError()})
+        assert found(self.rule, given) == [("German", "no result codes in German: ConnectError")]
+
+    def test_tells_of_a_shortened_list(self) -> None:
+        assert found(self.rule, facts([code(1), code(2)], counts=7)) == [
+            ("English", "the server sent 2 of 7 result codes in English"),
+            ("German", "the server sent 2 of 7 result codes in German"),
+        ]
+
+    def test_tells_of_codes_without_id(self) -> None:
+        assert found(self.rule, facts([code(1)], [code(1), code(None)])) == [
+            ("German", "1 of 2 result codes in German came without an ID")
+        ]
+
+    def test_tells_of_a_campaign_without_id(self) -> None:
+        given = CampaignFacts(campaign=Campaign(name="Campaign 1000"), codes={}, failures={}, now=NOW)
+        assert found(self.rule, given) == [
+            ("ID", "the server sent no usable ID for this campaign, so its result codes can't be looked up")
+        ]
+
+
+class TestContradictoryType:
+    rule = "contradictory-type"
+
+    def test_two_types(self) -> None:
+        assert found(self.rule, facts([code(3, delay=True)])) == [("3", "result code 3 (K3) is done and delay")]
+
+    def test_all_types_and_no_export_key(self) -> None:
+        given = facts([code(3, aborted=True, delay=True, appointment=True, export_key=None)])
+        assert found(self.rule, given) == [("3", "result code 3 is done, aborted, delay and appointment")]
+
+    @pytest.mark.parametrize("nothing", [False, None])
+    def test_no_type(self, nothing: bool | None) -> None:
+        assert found(self.rule, facts([code(3, done=nothing)])) == [("3", "result code 3 (K3) is of no type")]
+
+    def test_in_one_language_is_enough(self) -> None:
+        assert len(found(self.rule, facts([code(3)], [code(3, aborted=True)]))) == 1
+
+    @pytest.mark.parametrize("flag", ["done", "aborted", "delay", "appointment"])
+    def test_each_of_the_four_alone_is_sound(self, flag: str) -> None:
+        assert found(self.rule, facts([code(3, **{"done": False, flag: True})])) == []
+
+
+class TestDuplicateExportKey:
+    rule = "duplicate-export-key"
+
+    def test_names_all_owners_once(self) -> None:
+        given = facts([code(1, export_key="OK"), code(2), code(3, export_key="OK"), code(4, export_key="OK")])
+        assert found(self.rule, given) == [("OK", "result codes 1, 3 and 4 share the export key “OK”")]
+
+    @pytest.mark.parametrize("blank", [None, "", "  "])
+    def test_having_none_is_sharing_none(self, blank: str | None) -> None:
+        assert found(self.rule, facts([code(1, export_key=blank), code(2, export_key=blank)])) == []
+
+    def test_one_code_in_two_languages_shares_with_nobody(self) -> None:
+        assert found(self.rule, facts([code(1)], [code(1)])) == []
+
+    def test_codes_without_id_are_told_apart_by_their_translation_key(self) -> None:
+        given = facts([code(None, export_key="OK"), code(None, export_key="OK", short_text="other")])
+        assert [subject for subject, _ in found(self.rule, given)] == ["OK"]
+
+
+class TestMissingTranslation:
+    rule = "missing-translation"
+
+    @pytest.mark.parametrize("nothing", [None, "", " \t"])
+    def test_no_text(self, nothing: str | None) -> None:
+        assert found(self.rule, facts([code(1)], [code(1, content=nothing)])) == [
+            ("1", "result code 1 (K1) has no text in German")
+        ]
+
+    @pytest.mark.parametrize("key", ["DiallerCampaignsResultCodes.1", "DiallerCampaignsResultCodes.9999"])
+    def test_only_the_translation_key(self, key: str) -> None:
+        assert found(self.rule, facts([code(1, content=key)], [code(1)])) == [
+            ("1", "result code 1 (K1) shows only its translation key in English")
+        ]
+
+    def test_a_key_of_any_form_is_known_by_being_the_short_text(self) -> None:
+        assert len(found(self.rule, facts([code(1, content="own.key", short_text="own.key")], [code(1)]))) == 1
+
+    def test_a_text_that_speaks_of_the_key_is_a_text(self) -> None:
+        assert found(self.rule, facts([code(1, content="see DiallerCampaignsResultCodes.1")])) == []
+
+    def test_in_one_language_only(self) -> None:
+        assert found(self.rule, facts([code(1), code(2)], [code(2)])) == [
+            ("1", "result code 1 (K1) does not exist in German")
+        ]
+        assert found(self.rule, facts([code(2)], [code(1), code(2)])) == [
+            ("1", "result code 1 (K1) does not exist in English")
+        ]
+
+    def test_two_faults_of_a_code_are_one_finding(self) -> None:
+        given = facts([code(1, content="")], [code(1, content="DiallerCampaignsResultCodes.1")])
+        assert found(self.rule, given) == [
+            ("1", "result code 1 (K1) has no text in English and shows only its translation key in German")
+        ]
+
+    def test_a_code_that_a_shortened_list_lacks_may_exist(self) -> None:
+        assert found(self.rule, facts([code(1)], [code(2)], counts=2)) == []
+
+    def test_a_language_that_failed_lacks_nothing(self) -> None:
+        assert found(self.rule, facts([code(1)], failures={Language.GERMAN: ConnectError()})) == []
+
+
+NAIVE_NOON = datetime(2026, 3, 2, 12, 0)  # noqa: DTZ001  # the server's dates have no zone
+
+
+class TestDates:
+    def test_inverted(self) -> None:
+        given = facts(dt_from=NAIVE_NOON, dt_to=NAIVE_NOON - timedelta(days=1))
+        assert found("inverted-dates", given) == [
+            ("dtFrom", "begins 2026-03-02 12:00 (local time), after it ends 2026-03-01 12:00 (local time)")
+        ]
+
+    def test_equal_or_missing_dates_are_not_inverted(self) -> None:
+        assert found("inverted-dates", facts(dt_from=NAIVE_NOON, dt_to=NAIVE_NOON)) == []
+        assert found("inverted-dates", facts(dt_from=NAIVE_NOON)) == []
+        assert found("inverted-dates", facts(dt_to=NAIVE_NOON)) == []
+
+    def test_expired(self) -> None:
+        given = facts(dt_to=datetime(2026, 3, 2, 10, 59, tzinfo=UTC))
+        assert found("expired", given) == [("dtTo", "ended 2026-03-02 10:59+00:00")]
+
+    def test_naive_dates_are_wall_time_where_now_is(self) -> None:
+        # It is noon in Berlin, so eleven o'clock in UTC.
+        assert found("expired", facts(dt_to=NAIVE_NOON)) == []
+        assert len(found("expired", facts(dt_to=NAIVE_NOON - timedelta(minutes=1)))) == 1
+        assert found("expired", facts(dt_to=datetime(2026, 3, 2, 11, 0, tzinfo=UTC))) == []
+        assert found("expired", facts()) == []
+
+    def test_a_naive_and_an_aware_date_compare(self) -> None:
+        eleven_utc = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
+        assert found("inverted-dates", facts(dt_from=NAIVE_NOON, dt_to=eleven_utc)) == []
+        assert len(found("inverted-dates", facts(dt_from=NAIVE_NOON + timedelta(minutes=1), dt_to=eleven_utc))) == 1
+
+    @given(
+        st.none() | st.datetimes(timezones=st.none() | st.timezones() | st.just(timezone(timedelta(hours=14)))),
+        st.none() | st.datetimes(timezones=st.none() | st.timezones() | st.just(timezone(-timedelta(hours=12)))),
+        st.datetimes(timezones=st.timezones()),
+    )
+    def test_no_dates_crash_a_rule(self, begins: datetime | None, ends: datetime | None, now: datetime) -> None:
+        given = facts(dt_from=begins, dt_to=ends, now=now)
+        for rule in ("inverted-dates", "expired"):
+            assert len(found(rule, given)) <= 1
+
+
+def test_languages_have_names_also_unpublished_ones() -> None:
+    assert [language_name(Language(number)) for number in (1, 2, 7)] == ["English", "German", "Language 7"]
