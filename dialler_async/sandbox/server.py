@@ -23,6 +23,8 @@ from dialler_async.sandbox.calls import (
 from dialler_async.sandbox.codes import WireRecord, records_in
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
 from dialler_async.sandbox.dates import DateStyle
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.journal import Received
 from dialler_async.sandbox.listener import AnsweredByHand, Listener
 from dialler_async.sandbox.planting import Planted, Template
@@ -69,6 +71,7 @@ class Sandbox:
     ) -> None:
         self.journal: list[Received] = []
         self.connections = ConnectionCounts()
+        self.faults = FaultPlan()
         self.latency = latency
         self._seed = seed
         self._tokens_made = 0
@@ -195,39 +198,50 @@ class Sandbox:
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         target = target_of(request.method, path)
-        received = self._received(request, connection, target, query)
-        self.journal.append(received)
-        if request.body_exists:
-            try:
-                received.body = await request.read()
-            except (ConnectionError, ClientPayloadError):
-                return AnsweredByHand()
-        reply = await self._carry_out(target, received)
-        if connection.closed.is_set():
-            return AnsweredByHand()
-        received.status = reply.status
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
-
-    def _received(
-        self, request: web.BaseRequest, connection: Connection, target: Target | None, query: str
-    ) -> Received:
         headers = CIMultiDict(request.headers)
         authorisation = headers.popall("Authorization", [""])[0]
-        values: dict[str, str] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            values.setdefault(name, value)
-        return Received(
+        received = Received(
             method=request.method,
             target=request.raw_path,
-            query=values,
+            query=_decoded(query),
             headers=headers,
-            authorised=self._is_valid(authorisation, target),
+            authorised=self._lets_in(authorisation, target),
             call=None if target is None else target.call,
             connection=connection.number,
             nth_on_connection=connection.requests,
         )
+        self.journal.append(received)
 
-    def _is_valid(self, authorisation: str, target: Target | None) -> bool:
+        async def carry_out() -> Reply:
+            await self._work()
+            # Looked at again: the token may have been replaced in the meantime.
+            received.authorised = self._lets_in(authorisation, target)
+            reply = self._calls.answer(target, received, authorised=received.authorised)
+            received.carried_out = reply.status == 200
+            return reply
+
+        fault = self.faults.pick(received)
+        if request.body_exists and (fault is None or fault.reads_body):
+            try:
+                received.body = await request.read()
+            except (ConnectionError, ClientPayloadError):
+                return AnsweredByHand()
+            except web.HTTPRequestEntityTooLarge as refusal:
+                received.status = refusal.status
+                raise
+        exchange = Exchange(received, connection, carry_out)
+        reply = await (carry_out() if fault is None else fault.play(exchange))
+        if reply is None or connection.closed.is_set():
+            return AnsweredByHand(keep_alive=exchange.keep_open)
+        received.status = reply.status
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    async def _work(self) -> None:
+        """Take the time that a request takes on a real server."""
+        if self.latency:
+            await asyncio.sleep(self.latency)
+
+    def _lets_in(self, authorisation: str, target: Target | None) -> bool:
         scheme, _, token = authorisation.partition(" ")
         return (
             scheme.lower() == "bearer"
@@ -235,9 +249,10 @@ class Sandbox:
             and (target is None or target.clients_id == str(self._account.clients_id))
         )
 
-    async def _carry_out(self, target: Target | None, received: Received) -> Reply:
-        if self.latency:
-            await asyncio.sleep(self.latency)
-        reply = self._calls.answer(target, received, authorised=received.authorised)
-        received.carried_out = reply.status == 200
-        return reply
+
+def _decoded(query: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        # Where a name comes twice, servers of this kind take the first.
+        values.setdefault(name, value)
+    return values

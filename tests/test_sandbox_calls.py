@@ -1,0 +1,466 @@
+"""The sandbox answers the seven calls as the API reference says; asked by plain aiohttp."""
+
+import asyncio
+import io
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from dialler_async.sandbox import Sandbox
+
+CAMPAIGN = {
+    "ContactPreviewTime": 5,
+    "nMaxParallelLines": None,
+    "bCloseContactsOnIncomingCallsMatchCallerID": True,
+    "dtTo": None,
+    "LanguagesID": 2,
+    "bCallerIDActive": False,
+    "Name": "Campaign 1000",
+    "ClientsID": 1,
+    "AbortOnNoTelNumberResultCodesID": 2698,
+    "IncomingCallResultCodesID": 2695,
+}
+
+
+def code(id: int, export_key: str) -> dict[str, Any]:
+    return {
+        "bDone": True,
+        "DiallerCampaignsID": 535,
+        "ExportKey": export_key,
+        "Content": "Abgeschlossen",
+        "ShortText": f"DiallerCampaignsResultCodes.{id}",
+        "DiallerResultCodesTypesContent": "Abschluss",
+        "DiallerResultCodesTypesShortText": "DiallerResultCodesTypes.1",
+        "ID": id,
+    }
+
+
+CODES = {"records": [code(2695, "ABG"), code(2698, "Aufleger")], "count": 7, "status": 200}
+NOT_FOUND = (404, {"status": 404, "error": "Dialler campaign not found"})
+
+
+class Caller:
+    """What any HTTP client can do: a method, a path below the base URL, a status and a body."""
+
+    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
+        self.sandbox = sandbox
+        self.session = session
+
+    async def raw(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
+        url = self.sandbox.base_url + path
+        headers = {"Authorization": f"Bearer {self.sandbox.token}"} | options.pop("headers", {})
+        async with self.session.request(method, url, headers=headers, **options) as response:
+            return response.status, await response.read()
+
+    async def __call__(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        status, body = await self.raw(method, "/dialler/campaigns" + path, **options)
+        return status, json.loads(body)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox([{"ID": 7, "Name": "Sommer / Köln 50% & mehr"}]) as sandbox:
+        sandbox.load(CAMPAIGN, campaign_id=535, codes={2: CODES})
+        yield sandbox
+
+
+@pytest.fixture
+def call(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
+    return Caller(sandbox, session)
+
+
+async def test_list_has_every_record_as_given_in_the_documented_envelope(call: Caller) -> None:
+    assert await call("GET", "") == (
+        200,
+        {
+            "filter": "",
+            "limitStart": 0,
+            "limitPageSize": -1,
+            "records": [CAMPAIGN, {"ID": 7, "Name": "Sommer / Köln 50% & mehr"}],
+            "count": 2,
+            "orderBy": "Name",
+            "ascending": True,
+            "status": 200,
+        },
+    )
+
+
+async def test_list_of_no_campaigns(session: aiohttp.ClientSession) -> None:
+    async with Sandbox([]) as empty:
+        status, body = await Caller(empty, session)("GET", "")
+    assert (status, body["records"], body["count"]) == (200, [], 0)
+
+
+async def test_list_is_ordered_by_name_without_case(session: aiohttp.ClientSession) -> None:
+    names = ["b", "C", "A"]
+    async with Sandbox([{"Name": name} for name in names]) as sandbox:
+        _, body = await Caller(sandbox, session)("GET", "")
+    assert [record["Name"] for record in body["records"]] == ["A", "b", "C"]
+
+
+async def test_get(call: Caller) -> None:
+    assert await call("GET", "/535") == (200, {"records": [CAMPAIGN], "count": 1, "status": 200})
+    assert await call("GET", "/536") == NOT_FOUND
+    assert await call("GET", "/-535") == NOT_FOUND
+
+
+@pytest.mark.parametrize("text", ["campaign 1", "CAMPAIGN 1000", "Campaign 1000", "n 10"])
+async def test_find_is_a_partial_match_without_case(call: Caller, text: str) -> None:
+    found = await call("GET", "/campaign", params={"name": text})
+    assert found == (200, {"records": [CAMPAIGN], "count": 1, "status": 200})
+
+
+async def test_find_takes_like_wildcards_for_plain_text(call: Caller) -> None:
+    assert (await call("GET", "/campaign", params={"name": "50% &"}))[0] == 200
+    assert await call("GET", "/campaign", params={"name": "Campaign_1%"}) == NOT_FOUND
+
+
+async def test_find_without_match_is_a_switch(session: aiohttp.ClientSession) -> None:
+    async with Sandbox([], find_without_match="empty") as sandbox:
+        found = await Caller(sandbox, session)("GET", "/campaign", params={"name": "x"})
+    assert found == (200, {"records": [], "count": 0, "status": 200})
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("query", ["", "?name=", "?Name=Campaign"])
+async def test_a_name_is_required(call: Caller, method: str, query: str) -> None:
+    status, body = await call(method, f"/campaign{query}")
+    assert (status, body) == (400, {"status": 400, "error": "Parameter name is missing"})
+    assert len(call.sandbox.campaigns) == 2
+
+
+async def test_result_codes(call: Caller) -> None:
+    status, body = await call("GET", "/campaign/535/resultCodes?languagesID=2")
+    assert (status, body) == (200, {"records": CODES["records"], "count": 2, "status": 200})
+    assert call.sandbox.result_codes(535, 2) == CODES["records"]
+
+
+async def test_result_codes_in_an_unknown_language_show_their_translation_keys(
+    call: Caller,
+) -> None:
+    _, body = await call("GET", "/campaign/535/resultCodes?languagesID=9")
+    assert [record["Content"] for record in body["records"]] == [
+        "DiallerCampaignsResultCodes.2695",
+        "DiallerCampaignsResultCodes.2698",
+    ]
+    assert body["records"][0]["DiallerResultCodesTypesContent"] == "DiallerResultCodesTypes.1"
+
+
+@pytest.mark.parametrize("query", ["", "?languagesID=", "?languagesid=1", "?languagesID=de"])
+async def test_result_codes_need_a_language(call: Caller, query: str) -> None:
+    status, body = await call("GET", f"/campaign/535/resultCodes{query}")
+    assert (status, body["status"]) == (400, 400)
+
+
+async def test_result_codes_of_no_campaign(call: Caller) -> None:
+    assert await call("GET", "/campaign/1/resultCodes?languagesID=1") == NOT_FOUND
+
+
+async def test_delete_takes_the_codes_along(call: Caller) -> None:
+    assert (await call("GET", "/campaign/535/resultCodes?languagesID=2"))[0] == 200
+    assert await call("DELETE", "/campaign/535") == (200, {"status": 200})
+    assert await call("DELETE", "/campaign/535") == NOT_FOUND
+    assert await call("GET", "/campaign/535/resultCodes?languagesID=2") == NOT_FOUND
+    assert (await call("GET", ""))[1]["count"] == 1
+
+
+async def test_delete_by_name_kills_the_first_partial_match(call: Caller) -> None:
+    call.sandbox.load({"Name": "Campaign"})
+    assert await call("DELETE", "/campaign", params={"name": "Campaign"}) == (200, {"status": 200})
+    assert [record["Name"] for record in call.sandbox.campaigns.values()] == [
+        "Sommer / Köln 50% & mehr",
+        "Campaign",
+    ]
+    assert await call("DELETE", "/campaign", params={"name": "gone"}) == NOT_FOUND
+
+
+async def test_delete_by_name_exactly(session: aiohttp.ClientSession) -> None:
+    records = [{"Name": "Campaign 1"}, {"Name": "Campaign"}]
+    async with Sandbox(records, delete_by_name="exact") as sandbox:
+        call = Caller(sandbox, session)
+        assert await call("DELETE", "/campaign", params={"name": "Camp"}) == NOT_FOUND
+        assert (await call("DELETE", "/campaign", params={"name": "Campaign"}))[0] == 200
+        assert [record["Name"] for record in sandbox.campaigns.values()] == ["Campaign 1"]
+
+
+async def clone(call: Caller, **body: Any) -> tuple[int, Any]:
+    return await call("POST", "/clone", json=body)
+
+
+async def test_clone_copies_everything_under_new_ids(session: aiohttp.ClientSession) -> None:
+    async with Sandbox(30) as sandbox:
+        call = Caller(sandbox, session)
+        source_id, source = next(
+            (id, record)
+            for id, record in sandbox.campaigns.items()
+            if record["AbortOnNoTelNumberResultCodesID"] and record["IncomingCallResultCodesID"]
+        )
+        before = sandbox.result_codes(source_id, 2)
+        status, body = await clone(call, source=source["Name"], destination="Monday", userData="crm-7")
+        (made,) = body["records"]
+        codes = sandbox.result_codes(made["ID"], 2)
+        assert status == 200
+        assert (made["Name"], made["UserData"]) == ("Monday", "crm-7")
+        assert made["ID"] not in (source_id, *[record["ID"] for record in before])
+        same = set(source) - {"ID", "Name", "UserData"}
+        assert all(made[key] == source[key] for key in same if not key.endswith("ResultCodesID"))
+        assert [one["ExportKey"] for one in codes] == [one["ExportKey"] for one in before]
+        assert not {one["ID"] for one in codes} & {one["ID"] for one in before}
+        assert {one["DiallerCampaignsID"] for one in codes} == {made["ID"]}
+        assert codes[0]["ShortText"] == f"DiallerCampaignsResultCodes.{codes[0]['ID']}"
+        by_id = {one["ID"]: one["ExportKey"] for one in codes}
+        old = {one["ID"]: one["ExportKey"] for one in before}
+        for key in ("AbortOnNoTelNumberResultCodesID", "IncomingCallResultCodesID"):
+            assert by_id[made[key]] == old[source[key]]
+        assert sandbox.result_codes(source_id, 2) == before
+        assert (await call("GET", f"/{made['ID']}"))[1]["records"] == [made]
+        assert (await call("GET", ""))[1]["count"] == 31
+
+
+async def test_clone_without_user_data_and_dates_keeps_the_sources(call: Caller) -> None:
+    call.sandbox.load({"Name": "S", "UserData": "u", "dtFrom": "2026-01-01T00:00:00", "dtTo": None})
+    _, body = await clone(call, source="S", destination="D", userData=None)
+    assert body["records"] == [{"Name": "D", "UserData": "u", "dtFrom": "2026-01-01T00:00:00", "dtTo": None}]
+
+
+@pytest.mark.parametrize(
+    ("dates", "given", "served"),
+    [
+        ("naive", "2026-08-01T08:30:00", "2026-08-01T08:30:00"),
+        ("naive", "2026-08-01 08:30", "2026-08-01T08:30:00"),
+        ("naive", "2026-08-01T08:30:00.5+02:00", "2026-08-01T06:30:00.500"),
+        ("zulu", "2026-08-01T08:30:00", "2026-08-01T08:30:00Z"),
+        ("zulu", "2026-08-01T08:30:00.123456Z", "2026-08-01T08:30:00.123Z"),
+    ],
+)
+async def test_clone_sets_dates(session: aiohttp.ClientSession, dates: Any, given: str, served: str) -> None:
+    async with Sandbox([{"Name": "S"}], dates=dates) as sandbox:
+        call = Caller(sandbox, session)
+        _, body = await clone(call, source="S", destination="D", dtFrom=given, dtTo=given)
+    assert body["records"] == [{"Name": "D", "dtFrom": served, "dtTo": served}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"source": "Campaign 1000"},
+        {"destination": "new"},
+        {"source": "", "destination": "new"},
+        {"source": "Campaign 1000", "destination": ""},
+        {"source": "Campaign 1000", "destination": None},
+        {"source": 1000, "destination": "new"},
+        {"source": "Campaign 1000", "destination": ["new"]},
+        {"source": "Campaign 1000", "destination": "n" * 65},
+        {"source": "Campaign 1000", "destination": "new", "userData": 7},
+        {"source": "Campaign 1000", "destination": "new", "dtFrom": "tomorrow"},
+        {"source": "Campaign 1000", "destination": "new", "dtTo": "2026-02-30T00:00:00"},
+        {"source": "Campaign 1000", "destination": "new", "dtTo": 1},
+        ["Campaign 1000", "new"],
+        None,
+    ],
+)
+async def test_clone_refuses(call: Caller, body: Any) -> None:
+    status, answer = await call("POST", "/clone", json=body)
+    assert (status, answer["status"], type(answer["error"])) == (400, 400, str)
+    assert len(call.sandbox.campaigns) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"source": "\xff"}', b"[" * 100_000])
+async def test_clone_refuses_what_is_no_json(call: Caller, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert (await call("POST", "/clone", data=body, headers=headers))[0] == 400
+
+
+async def test_clone_needs_the_content_type(call: Caller) -> None:
+    data = json.dumps({"source": "Campaign 1000", "destination": "new"})
+    headers = {"Content-Type": "text/plain"}
+    assert (await call("POST", "/clone", data=data, headers=headers))[0] == 400
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert (await call("POST", "/clone", data=data, headers=headers))[0] == 200
+
+
+async def test_clone_of_nothing_and_onto_something(call: Caller) -> None:
+    assert await clone(call, source="Campaign", destination="new") == NOT_FOUND
+    status, body = await clone(call, source="campaign 1000 ", destination="CAMPAIGN 1000  ")
+    assert (status, body["status"]) == (409, 409)
+    assert (await clone(call, source="campaign 1000", destination="a"))[0] == 200
+    assert (await clone(call, source="campaign 1000", destination="a"))[0] == 409
+
+
+async def test_a_body_that_is_too_large(call: Caller) -> None:
+    headers = {"Content-Type": "application/json"}
+    data = io.BytesIO(b" " * (2**20 + 1))
+    status, _ = await call.raw("POST", "/dialler/campaigns/clone", data=data, headers=headers)
+    assert status == 413
+    assert call.sandbox.journal[-1].status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/dialler"),
+        ("GET", "/dialler/campaigns/"),
+        ("GET", "/dialler/campaigns/campaign/535"),
+        ("GET", "/dialler/campaigns/x"),
+        ("GET", "/dialler/campaigns/5.0"),
+        ("GET", "/dialler/campaigns/" + "9" * 5000),
+        ("GET", "/dialler/campaigns/clone"),
+        ("GET", "/dialler/Campaigns"),
+        ("GET", "/dialler/campaigns/campaign/535/resultcodes?languagesID=1"),
+        ("GET", "/dialler/campaigns/campaign/x/resultCodes?languagesID=1"),
+        ("POST", "/dialler/campaigns"),
+        ("PUT", "/dialler/campaigns/535"),
+        ("DELETE", "/dialler/campaigns"),
+        ("DELETE", "/dialler/campaigns/535"),
+        ("DELETE", "/dialler/campaigns/campaign/x"),
+    ],
+)
+async def test_unknown_endpoints_answer_404_with_an_empty_body(call: Caller, method: str, path: str) -> None:
+    assert await call.raw(method, path) == (404, b"")
+    assert await call.raw(method, path, headers={"Authorization": "Bearer wrong"}) == (404, b"")
+    assert call.sandbox.journal[-1].call is None
+
+
+async def test_a_wrong_prefix_is_an_unknown_endpoint(call: Caller, session: aiohttp.ClientSession) -> None:
+    url = call.sandbox.base_url.replace("/v1.0/", "/v2.0/") + "/dialler/campaigns"
+    async with session.get(url) as response:
+        assert (response.status, await response.read()) == (404, b"")
+
+
+@pytest.mark.parametrize("authorisation", ["", "Bearer", "Bearer x", "Basic {}", "{}"])
+async def test_only_the_bearer_of_the_token_is_let_in(call: Caller, authorisation: str) -> None:
+    headers = {"Authorization": authorisation.format(call.sandbox.token)}
+    status, body = await call("DELETE", "/campaign/535", headers=headers)
+    assert (status, body) == (401, {"status": 401, "error": "Token or ClientsID is wrong"})
+    last = call.sandbox.journal[-1]
+    assert (last.authorised, last.carried_out, last.status) == (False, False, 401)
+    assert 535 in call.sandbox.campaigns
+
+
+async def test_the_clients_id_in_the_path_is_checked(session: aiohttp.ClientSession) -> None:
+    async with Sandbox([], clients_id=42) as sandbox:
+        call = Caller(sandbox, session)
+        assert sandbox.base_url.endswith("/rest/v1.0/42")
+        assert (await call("GET", ""))[0] == 200
+        headers = {"Authorization": f"Bearer {sandbox.token}"}
+        for other in ("1", "x", ""):
+            url = sandbox.base_url.removesuffix("42") + other + "/dialler/campaigns"
+            async with session.get(url, headers=headers) as response:
+                assert (response.status, (await response.json())["status"]) == (401, 401)
+
+
+async def test_a_replaced_token_is_refused_at_once(call: Caller) -> None:
+    old = call.sandbox.token
+    new = call.sandbox.revoke()
+    assert new == call.sandbox.token != old
+    assert (await call("GET", "", headers={"Authorization": f"Bearer {old}"}))[0] == 401
+    assert (await call("GET", ""))[0] == 200
+    call.sandbox.token = "mine"
+    assert (await call("GET", "", headers={"Authorization": f"Bearer {new}"}))[0] == 401
+    assert (await call("GET", "", headers={"Authorization": "bearer mine"}))[0] == 200
+
+
+async def test_what_somebody_changes_meanwhile_is_served(call: Caller) -> None:
+    assert (await call("GET", "/7"))[1]["records"][0]["Name"] == "Sommer / Köln 50% & mehr"
+    call.sandbox.change(7, Name="Herbst", UserData="x")
+    assert (await call("GET", "/7"))[1]["records"] == [{"ID": 7, "Name": "Herbst", "UserData": "x"}]
+    assert (await call("GET", ""))[1]["records"][1]["Name"] == "Herbst"
+    call.sandbox.remove(7)
+    assert await call("GET", "/7") == NOT_FOUND
+    with pytest.raises(KeyError):
+        call.sandbox.remove(7)
+
+
+def test_records_can_only_be_changed_where_it_shows() -> None:
+    sandbox = Sandbox([{"ID": 7, "Name": "x"}])
+    with pytest.raises(TypeError):
+        sandbox.campaigns[7]["Name"] = "y"  # type: ignore[index]  # that is the point
+    with pytest.raises(TypeError):
+        del sandbox.campaigns[7]  # type: ignore[attr-defined]  # that is the point
+
+
+def test_loading_records() -> None:
+    sandbox = Sandbox([])
+    assert sandbox.load({"records": [{"ID": 9, "Name": "a"}, {"Name": "b"}]}) == [9, 10]
+    assert sandbox.load({"ID": "odd", "Name": "c"}) == [11]
+    with pytest.raises(ValueError, match="9 already"):
+        sandbox.load({"ID": 9, "Name": "d"})
+    with pytest.raises(ValueError, match="single"):
+        sandbox.load({"records": []}, campaign_id=4)
+    (id,) = sandbox.load({"Name": "e"}, codes={1: [{"Content": "text"}], 2: [code(5, "X")]})
+    assert sandbox.result_codes(id, 1) == [{"Content": "text"}]
+    assert sandbox.result_codes(id, 2) == [code(5, "X")]
+    assert sandbox.result_codes(id, 3)[0] == {"Content": None}
+    assert sandbox.planted == []
+    assert sandbox.template is None
+
+
+async def test_the_journal_says_what_arrived(call: Caller) -> None:
+    path = "/dialler/campaigns/campaign?name=Se%C3%B1or+%2F%26%25&name=second&x="
+    headers = {"Authorization": f"Bearer {call.sandbox.token}"}
+    url = URL(call.sandbox.base_url + path, encoded=True)
+    async with call.session.get(url, headers=headers) as response:
+        assert response.status == 404
+    await clone(call, source="Campaign 1000", destination="new")
+    found, cloned = call.sandbox.journal
+    assert found.method == "GET"
+    assert found.path == "/rest/v1.0/1/dialler/campaigns/campaign"
+    assert found.target == found.path + "?name=Se%C3%B1or+%2F%26%25&name=second&x="
+    assert found.query == {"name": "Señor /&%", "x": ""}
+    assert (found.call, found.authorised, found.carried_out, found.status) == (
+        "find",
+        True,
+        False,
+        404,
+    )
+    assert found.body == b""
+    assert "authorization" not in found.headers
+    assert call.sandbox.token not in repr(call.sandbox.journal) + repr(dict(found.headers))
+    assert cloned.headers["content-type"] == "application/json"
+    assert json.loads(cloned.body) == {"source": "Campaign 1000", "destination": "new"}
+    assert (cloned.call, cloned.carried_out, cloned.status) == ("clone", True, 200)
+
+
+async def test_a_client_of_the_standard_library(sandbox: Sandbox) -> None:
+    def ask(method: str, path: str, body: Any = None) -> tuple[int, str | None, bytes]:
+        request = urllib.request.Request(  # noqa: S310  # our own http URL
+            sandbox.base_url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request) as response:  # noqa: S310  # the same
+                return response.status, response.headers["Content-Type"], response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers["Content-Type"], error.read()
+
+    def talk() -> None:
+        status, content_type, body = ask("GET", "/dialler/campaigns/535")
+        assert (status, content_type) == (200, "application/json")
+        assert json.loads(body)["records"] == [CAMPAIGN]
+        name = urllib.parse.quote("Köln 50% & mehr")
+        assert ask("GET", f"/dialler/campaigns/campaign?name={name}")[0] == 200
+        body = {"source": "Campaign 1000", "destination": "Neu"}
+        assert ask("POST", "/dialler/campaigns/clone", body)[0] == 200
+        assert ask("POST", "/dialler/campaigns/clone", body)[0] == 409
+        assert ask("DELETE", "/dialler/campaigns/campaign/535")[2] == b'{"status":200}'
+        assert ask("GET", "/dialler/contacts") == (404, None, b"")
+
+    await asyncio.to_thread(talk)

@@ -1,0 +1,273 @@
+"""Generated data: believable, the same for a seed, and with just the defects that are listed."""
+
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+
+from dialler_async.sandbox import Planted, Sandbox
+
+NOW = datetime.fromisoformat("2026-03-15T11:00")
+ENGLISH, GERMAN = 1, 2
+FLAGS = ("bDone", "bAborted", "bDelay", "bAppointment")
+RULES = {
+    "dangling-result-code",
+    "contradictory-type",
+    "no-success-code",
+    "no-abort-code",
+    "delay-without-offset",
+    "missing-translation",
+    "missing-export-key",
+    "duplicate-export-key",
+    "conflicting-export-key",
+    "duplicate-name",
+    "name-within-name",
+    "inverted-dates",
+    "expired",
+    "expiring-soon",
+    "not-started",
+    "differs-from-template",
+}
+
+
+@cache
+def generated(campaigns: int = 400, seed: int = 1) -> Sandbox:
+    return Sandbox(campaigns, seed, now=NOW)
+
+
+def planted(sandbox: Sandbox, rule: str) -> list[Planted]:
+    return [one for one in sandbox.planted if one.rule == rule]
+
+
+def codes(sandbox: Sandbox, campaign_id: int) -> dict[int, dict[int, dict[str, Any]]]:
+    """The codes of a campaign by ID, then by language."""
+    by_id: dict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for language in (ENGLISH, GERMAN):
+        for record in sandbox.result_codes(campaign_id, language):
+            by_id[record["ID"]][language] = record
+    return by_id
+
+
+def flags(record: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(flag for flag in FLAGS if record[flag])
+
+
+def everything(sandbox: Sandbox) -> bytes:
+    return msgspec.json.encode(
+        [
+            [dict(record), sandbox.result_codes(id, 1), sandbox.result_codes(id, 2)]
+            for id, record in sandbox.campaigns.items()
+        ]
+    )
+
+
+def findings_in_codes(sandbox: Sandbox) -> set[tuple[Any, ...]]:
+    """What the rules that look at one campaign find; a second, independent reading of them."""
+    found: set[tuple[Any, ...]] = set()
+    for id, campaign in sandbox.campaigns.items():
+        by_id = codes(sandbox, id)
+        first = [next(iter(languages.values())) for languages in by_id.values()]
+        for key, value in campaign.items():
+            if key.endswith("ResultCodesID") and value is not None and value not in by_id:
+                found.add(("dangling-result-code", id, key))
+        for code in first:
+            if len(flags(code)) != 1:
+                found.add(("contradictory-type", id, code["ID"]))
+            if code["bDelay"] and not (code["TimeOffset"] or 0) > 0:
+                found.add(("delay-without-offset", id, code["ID"]))
+            if not code["ExportKey"]:
+                found.add(("missing-export-key", id, code["ID"]))
+        if not any(code["bDone"] for code in first):
+            found.add(("no-success-code", id))
+        if not any(code["bAborted"] for code in first):
+            found.add(("no-abort-code", id))
+        keys = Counter(code["ExportKey"] for code in first if code["ExportKey"])
+        for key in (key for key, times in keys.items() if times > 1):
+            found.add(("duplicate-export-key", id, key))
+        for code_id, languages in by_id.items():
+            for language in (ENGLISH, GERMAN):
+                code = languages.get(language, {"Content": ""})
+                if code["Content"] in ("", None, code.get("ShortText")):
+                    found.add(("missing-translation", id, code_id, language))
+    return found
+
+
+def as_found(one: Planted) -> tuple[Any, ...]:
+    details = (one.key, one.code_id, one.export_key, one.languages_id)
+    return (one.rule, one.campaign_id, *(detail for detail in details if detail is not None))
+
+
+CODE_RULES = {
+    "dangling-result-code",
+    "contradictory-type",
+    "delay-without-offset",
+    "missing-export-key",
+    "no-success-code",
+    "no-abort-code",
+    "duplicate-export-key",
+    "missing-translation",
+}
+
+
+@pytest.mark.parametrize("campaigns", [4, 20, 26, 400, 1500])
+def test_rules_about_one_campaign_find_what_is_planted_and_nothing_else(campaigns: int) -> None:
+    sandbox = generated(campaigns)
+    expected = [as_found(one) for one in sandbox.planted if one.rule in CODE_RULES]
+    assert findings_in_codes(sandbox) == set(expected)
+    assert len(expected) == len(set(expected)) > 0
+
+
+@pytest.mark.parametrize("campaigns", [26, 400])
+def test_dates_are_as_planted_and_days_away_from_any_boundary(campaigns: int) -> None:
+    sandbox = generated(campaigns)
+    found = set()
+    for id, record in sandbox.campaigns.items():
+        begin = record["dtFrom"] and datetime.fromisoformat(record["dtFrom"])
+        end = record["dtTo"] and datetime.fromisoformat(record["dtTo"])
+        for moment in filter(None, (begin, end)):
+            for boundary in (NOW, NOW + timedelta(days=7)):
+                assert abs(moment - boundary) > timedelta(days=2)
+        if begin and end and begin > end:
+            found.add(("inverted-dates", id))
+        if begin and begin > NOW:
+            found.add(("not-started", id))
+        if end and end < NOW:
+            found.add(("expired", id))
+        elif end and end < NOW + timedelta(days=7):
+            found.add(("expiring-soon", id))
+    dates = {"inverted-dates", "not-started", "expired", "expiring-soon"}
+    assert found == {as_found(one) for one in sandbox.planted if one.rule in dates}
+
+
+def test_export_keys_mean_the_same_type_but_where_planted() -> None:
+    sandbox = generated()
+    meanings: dict[str, dict[tuple[str, ...], set[int]]] = defaultdict(lambda: defaultdict(set))
+    for id in sandbox.campaigns:
+        for record in sandbox.result_codes(id):
+            if record["ExportKey"]:
+                meanings[record["ExportKey"]][flags(record)].add(id)
+    found = {key: types for key, types in meanings.items() if len(types) > 1}
+    expected = defaultdict(set)
+    for one in planted(sandbox, "conflicting-export-key"):
+        expected[one.export_key].add(one.campaign_id)
+        assert {one.campaign_id, *one.other_ids} == set.union(*found[one.export_key].values())
+    assert {key: set.union(*types.values()) for key, types in found.items()} == expected
+
+
+@pytest.mark.parametrize("campaigns", [26, 1500])
+def test_names_are_unlike_each_other_but_where_planted(campaigns: int) -> None:
+    sandbox = generated(campaigns)
+    names = {id: record["Name"].casefold() for id, record in sandbox.campaigns.items()}
+    within = {
+        (id, other) for id, name in names.items() for other, longer in names.items() if id != other and name in longer
+    }
+    assert within == {(one.campaign_id, *one.other_ids) for one in planted(sandbox, "name-within-name")}
+    squeezed = defaultdict(set)
+    for id, name in names.items():
+        squeezed["".join(name.split())].add(id)
+    same = {id for ids in squeezed.values() if len(ids) > 1 for id in ids}
+    assert same == {one.campaign_id for one in planted(sandbox, "duplicate-name")}
+    assert all(len(record["Name"]) <= 64 for record in sandbox.campaigns.values())
+
+
+def settings(record: Any) -> dict[str, Any]:
+    return {
+        key: value for key, value in record.items() if key not in ("ID", "Name") and not key.endswith("ResultCodesID")
+    }
+
+
+def by_export_key(sandbox: Sandbox, id: int) -> dict[str, Any]:
+    own = ("ID", "DiallerCampaignsID", "ShortText")
+    return {
+        record["ExportKey"]: {key: value for key, value in record.items() if key not in own}
+        for record in sandbox.result_codes(id)
+    }
+
+
+def test_copies_of_the_template_differ_where_planted() -> None:
+    sandbox = generated(1500)
+    template = sandbox.template
+    assert template is not None
+    original = sandbox.campaigns[template.campaign_id]
+    assert original["Name"] == template.name
+    expected = by_export_key(sandbox, template.campaign_id)
+    found = set()
+    for id in template.copies:
+        copy = by_export_key(sandbox, id)
+        found |= {(id, key) for key in copy.keys() | expected if copy.get(key) != expected.get(key)}
+        theirs, ours = settings(sandbox.campaigns[id]), settings(original)
+        found |= {(id, key) for key in ours if theirs[key] != ours[key]}
+    planted_here = planted(sandbox, "differs-from-template")
+    assert found == {(one.campaign_id, one.export_key or one.key) for one in planted_here}
+    assert len(found) == len(template.copies) - 1 >= 4
+
+
+@pytest.mark.parametrize("campaigns", [24, 25, 60, 400])
+def test_every_kind_of_defect_is_there(campaigns: int) -> None:
+    assert {one.rule for one in generated(campaigns).planted} == RULES
+
+
+def test_defects_are_few_in_a_large_account() -> None:
+    sandbox = generated(1500)
+    assert 0.05 < len({one.campaign_id for one in sandbox.planted}) / 1500 < 0.1
+
+
+def test_the_same_for_a_seed() -> None:
+    one, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
+    assert everything(one) == everything(same) != everything(other)
+    assert (one.planted, one.template, one.token) == (same.planted, same.template, same.token)
+    assert one.token != other.token
+
+
+def test_without_a_given_time_dates_are_relative_to_today() -> None:
+    sandbox = Sandbox(30)
+    (expired,) = planted(sandbox, "expired")
+    end = datetime.fromisoformat(sandbox.campaigns[expired.campaign_id]["dtTo"] + "+00:00")
+    assert timedelta(days=38) < datetime.now(end.tzinfo) - end < timedelta(days=42)
+
+
+def test_dates_in_zulu() -> None:
+    naive, zulu = Sandbox(30, now=NOW), Sandbox(30, now=NOW, dates="zulu")
+    for id, record in naive.campaigns.items():
+        for key in ("dtFrom", "dtTo"):
+            expected = None if record[key] is None else record[key] + "Z"
+            assert zulu.campaigns[id][key] == expected
+
+
+def test_ids_and_languages_and_numbers_of_codes() -> None:
+    sandbox = generated()
+    assert min(sandbox.campaigns) == 535
+    assert {record["ClientsID"] for record in Sandbox(3, clients_id=9).campaigns.values()} == {9}
+    all_codes = [record for id in sandbox.campaigns for record in sandbox.result_codes(id)]
+    ids = [record["ID"] for record in all_codes]
+    assert min(ids) > 1000
+    assert len(ids) == len(set(ids))
+    assert {1, 2, 3, 4} == {record["DiallerResultCodesTypesID"] for record in all_codes}
+    counts = {len(sandbox.result_codes(id)) for id in sandbox.campaigns}
+    assert min(counts) >= 4
+    assert 25 < max(counts) <= 31
+    assert {record["LanguagesID"] for record in sandbox.campaigns.values()} == {1, 2}
+
+
+def test_filler_keys_make_a_whole_row() -> None:
+    sandbox = Sandbox(100, filler_keys=60)
+    records = [dict(record) for record in sandbox.campaigns.values()]
+    published = set(Sandbox(1).campaigns[535])
+    assert len(published) == 13
+    assert {len(record) for record in records} <= {73, 74}
+    assert 1000 < len(msgspec.json.encode(records)) / 100 < 1400
+    filler = set(records[0]) - published
+    assert not any(key.endswith("ResultCodesID") for key in filler - {"MaxAttemptsResultCodesID"})
+
+
+def test_an_unreadable_record_on_request() -> None:
+    sandbox = Sandbox(40, unreadable=True, now=NOW)
+    (one,) = planted(sandbox, "unreadable-record")
+    assert sandbox.campaigns[one.campaign_id][one.key or ""] == "many"
+    others = [other for other in sandbox.planted if other is not one]
+    assert others == Sandbox(40, now=NOW).planted
+    assert one.campaign_id not in {other.campaign_id for other in others}
+    assert planted(Sandbox(3, unreadable=True), "unreadable-record")
