@@ -23,10 +23,14 @@ Each is a plain value: it pickles, compares equal to its copy, and holds neither
 Source: API reference, "Status codes and error bodies".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, final
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
+import msgspec
 
 if TYPE_CHECKING:
     from .models import Campaign
@@ -207,3 +211,134 @@ class AmbiguousNameError(DiallerError, LookupError):
     def __init__(self, message: str = "", *, matches: "Sequence[Campaign]" = ()) -> None:
         super().__init__(message)
         self.matches = tuple(matches)
+
+
+def excerpt(body: bytes) -> str:
+    """The beginning of a body, at most 200 characters, with everything unprintable replaced."""
+    return _printable(body[: 4 * EXCERPT_LENGTH].decode("utf-8", "replace"))
+
+
+def _printable(text: str) -> str:
+    printable = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+    return printable if len(printable) <= EXCERPT_LENGTH else f"{printable[: EXCERPT_LENGTH - 1]}…"
+
+
+_BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
+    400: (BadRequestError, "the server refused the request as it is; usually a required parameter is missing"),
+    401: (AuthenticationError, "the token, the ClientsID in the base URL, or the combination of both is wrong"),
+    404: (NotFoundError, "the record does not exist"),
+    408: (StatusError, "the server gave up waiting for the request"),
+    409: (ConflictError, "it already exists, or another precondition does not hold"),
+    413: (StatusError, "the request is too large for the server, or for a proxy in front of it"),
+    429: (RateLimitedError, "too many requests"),
+    500: (ServerError, "internal error of the server"),
+    502: (ServerError, "a proxy got no usable answer from the server"),
+    503: (ServerError, "the server is not available for now"),
+    504: (ServerError, "a proxy waited in vain for the server"),
+}
+
+
+def from_reply(
+    status: int, headers: Mapping[str, str], body: bytes, *, request: SentRequest, path: str, now: datetime
+) -> StatusError:
+    """The error that a reply other than 200 stands for.
+
+    Args:
+        status: HTTP status.
+        headers: of the reply; names compared without case.
+        body: of the reply.
+        request: which call this answers.
+        path: the path that was asked for, below the base URL.
+        now: the time, for a `Retry-After` that is a date; aware.
+    """
+    retry_after = parse_retry_after(headers.get("Retry-After"), now)
+    if 300 <= status < 400:
+        return _redirect(status, headers.get("Location", ""), request, path, retry_after)
+    documented = _documented_error(body)
+    if status == 404 and documented is None:
+        return EndpointNotFoundError(
+            f"{request}: 404 without the API's JSON body: no such endpoint. Check the base URL"
+            " (http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID) and the server's release",
+            status=status,
+            message=_words(body),
+            request=request,
+        )
+    message = _words(body) if documented is None else documented
+    return _status_error(status, message, request, retry_after)
+
+
+def claimed_status(status: int, message: str | None, body: bytes) -> DiallerError:
+    """The error for a body that says another status than HTTP's 200."""
+    if not 300 <= status < 600:
+        return PayloadError(
+            f"the server said 200, but its body claims status {status}", path="status", excerpt=excerpt(body)
+        )
+    return _status_error(status, _printable(message or ""), None, None)
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds that a `Retry-After` asks for, given as seconds or as an HTTP date; None where there is none to read."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) < 16 else float("inf")
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - now).total_seconds())
+
+
+def _documented_error(body: bytes) -> str | None:
+    """The server's words in `{"status": 404, "error": "…"}`, or None if the body is not such an object."""
+    try:
+        told = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict) or not told.keys() & {"status", "error"}:
+        return None
+    words = told.get("error")
+    return _printable(words) if isinstance(words, str) else ""
+
+
+def _words(body: bytes) -> str:
+    """What a body says that is not the API's: its text, unless it is a page of HTML."""
+    words = excerpt(body)
+    return "" if words.startswith("<") else words
+
+
+def _status_error(status: int, message: str, request: SentRequest | None, retry_after: float | None) -> StatusError:
+    cls, meaning = _BY_STATUS.get(status) or (ServerError if status >= 500 else StatusError, "")
+    text = f"{request}: {status}" if request else f"the server said 200, but its body says {status}"
+    if meaning:
+        text += f": {meaning}"
+    if retry_after is not None:
+        text += f"; it asks to wait {retry_after:g} s"
+    if message:
+        text += f" (the server says: {message})"
+    return cls(text, status=status, message=message, retry_after=retry_after, request=request)
+
+
+def _redirect(status: int, location: str, request: SentRequest, path: str, retry_after: float | None) -> RedirectError:
+    try:
+        parts = urlsplit(location)
+        host = parts.netloc.rpartition("@")[2]
+        pointed_to = _printable(urlunsplit((parts.scheme, host, parts.path, "", "")))
+    except ValueError:
+        pointed_to = ""
+    text = f"{request}: {status}, redirected"
+    text += f" to {pointed_to}" if pointed_to else " without saying where to"
+    text += "; redirects are not followed, since the token would go along"
+    base_url = pointed_to.removesuffix(path)
+    if "://" in pointed_to and base_url != pointed_to:
+        text += f". If that server is yours, set the base URL to {base_url}"
+    return RedirectError(text, status=status, location=pointed_to, retry_after=retry_after, request=request)
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raises ConfigurationError with this text unless the condition holds."""
+    if not holds:
+        raise ConfigurationError(otherwise)

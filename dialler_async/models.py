@@ -229,8 +229,3 @@ class Records(Sequence[T_co]):
 def _brief(item: object) -> str:
     text = repr(item)
     return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def campaign_id(campaign: "Campaign | int") -> object:
-    """The ID that a call goes by, as yet unchecked: a campaign's own, or what was given in its place."""
-    return campaign.id if isinstance(campaign, Campaign) else campaign

@@ -1,0 +1,223 @@
+"""`DiallerClient`: the session manager. Owns the pool, and hangs the resources on it."""
+
+import ipaddress
+import os
+import warnings
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, Self, final, overload
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from .campaigns import Campaigns
+from .errors import ConfigurationError, require
+from .pool import Pool, PoolConfig
+from .result_codes import ResultCodes
+from .retry import Budget, RetryPolicy
+from .token import Token, TokenSource
+from .transport import Backpressure, Timeouts, Transport
+
+
+class _ForServer(Protocol):
+    def __call__(self, server: str, clients_id: int, token: TokenSource, **options: Any) -> "DiallerClient": ...
+
+
+class _ForSibling(Protocol):
+    def __call__(self, clients_id: int, token: TokenSource) -> "DiallerClient": ...
+
+
+class _ForAccount:
+    """`for_account`, which is a constructor on the class, and another account on a client."""
+
+    @overload
+    def __get__(self, client: None, cls: type["DiallerClient"]) -> _ForServer: ...
+    @overload
+    def __get__(self, client: "DiallerClient", cls: type["DiallerClient"]) -> _ForSibling: ...
+    def __get__(self, client: "DiallerClient | None", cls: type["DiallerClient"]) -> _ForServer | _ForSibling:
+        return cls._for_server if client is None else client._for_sibling
+
+
+@final
+@attrs.frozen
+class _Shared:
+    """What clients of several accounts on one server have in common."""
+
+    pool: Pool
+    policy: RetryPolicy
+    timeouts: Timeouts
+    backpressure: Backpressure
+
+
+@final
+class DiallerClient:
+    """A client of the dialler REST API for one account.
+
+        async with DiallerClient("https://acd.example.com/rest/v1.0/1", token="…") as dialler:
+            campaigns = await dialler.campaigns.list()
+
+    May be made outside an event loop, and belongs to the one it is first used in. Without `async with`, the first
+    call opens the pool and `aclose` closes it.
+
+    Repeats, by `retry`: reads, and a clone with `exist_ok`, whenever no answer or a 429 or 5xx came; a delete by ID
+    when none or a 429, 502, 503 or 504 came, where a 404 to a repeat means done; a plain clone and the API's own
+    delete by name only when they were surely not carried out. Otherwise these raise OutcomeUnknownError.
+
+    Args:
+        base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path in front of `rest` and a trailing slash are
+            fine; user info, a query and a fragment are not.
+        token: the bearer token, or a function that returns one, at once or awaited; it is asked anew after a 401.
+        pool: connections, and what they may carry.
+        retry: how often and how patiently calls are repeated.
+        timeouts: for an attempt, and for a call as a whole.
+        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`.
+        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`.
+        trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
+    Raises:
+        ConfigurationError: an argument that can't work.
+
+    Attributes:
+        campaigns: the account's campaigns.
+        result_codes: their result codes.
+
+    Source: API reference, "Access".
+    """
+
+    for_account = _ForAccount()
+    """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
+    `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
+    another account on the same pool; it needs no closing, and lives as long as the client it came from."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: TokenSource,
+        *,
+        pool: PoolConfig = PoolConfig(),
+        retry: RetryPolicy = RetryPolicy(),
+        timeouts: Timeouts = Timeouts(),
+        max_rate: float | None = None,
+        session: aiohttp.ClientSession | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
+        # No local variable holds a secret from here on: whoever records a traceback would record it.
+        held = Token(token)
+        checked = _base_url(base_url)
+        del token, base_url
+        held.check()
+        if isinstance(checked, ConfigurationError):
+            raise checked
+        if checked.scheme == "http" and not _is_loopback(checked.host or ""):
+            warnings.warn(
+                f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
+                stacklevel=2,
+            )
+        made_pool = Pool(pool, session, trace_configs, max_rate)
+        self._owns_pool = True
+        self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(Budget(retry.budget))))
+
+    def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
+        self._base_url = base_url
+        self._shared = shared
+        transport = Transport(base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure)
+        self.campaigns = Campaigns(transport)
+        self.result_codes = ResultCodes(transport, shared.pool.config.limit)
+
+    @classmethod
+    def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Any) -> Self:
+        held = Token(token)
+        base_url = f"{server.rstrip('/')}/rest/v1.0/{_clients_id(clients_id)}"
+        del token, server
+        return cls(base_url, held, **options)
+
+    def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
+        held = Token(token)
+        del token
+        held.check()
+        above, _, own_id = self._base_url.rpartition("/")
+        require(
+            own_id.isdigit(),
+            "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
+        )
+        sibling = object.__new__(type(self))
+        sibling._owns_pool = False
+        sibling._set_up(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+        return sibling
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """A client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
+
+        Raises:
+            ConfigurationError: one of them is missing or can't work.
+        """
+        for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
+            require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
+        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **options)
+
+    @property
+    def base_url(self) -> str:
+        """The base URL, without a trailing slash."""
+        return self._base_url
+
+    async def aclose(self) -> None:
+        """Closes the pool, unless another client's or a session brought along. Safe to call twice.
+
+        Calls whose request is on its way finish, within their own time; calls that still wait for their turn, and
+        new ones, raise ClientStateError.
+        """
+        if self._owns_pool:
+            await self._shared.pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._shared.pool.check()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"DiallerClient({self._base_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a DiallerClient holds a token and open connections, and can't be pickled or copied: make another"
+        )
+
+
+def _base_url(given: object) -> URL | ConfigurationError:
+    """The base URL without a trailing slash, or what is wrong with it, told without what may be secret in it."""
+    if not isinstance(given, str):
+        return ConfigurationError(f"the base URL is a str, not {type(given).__name__}")
+    try:
+        url = URL(given)
+        port = url.port
+    except ValueError:
+        url, port = URL(), None
+    if url.scheme not in ("http", "https") or not url.host or port is None or given != given.strip():
+        return ConfigurationError("the base URL is not like http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID")
+    if url.raw_user is not None or url.raw_password is not None:
+        return ConfigurationError(
+            "the base URL holds user info, a secret in a URL; the API takes only its bearer token"
+        )
+    if url.raw_query_string or url.raw_fragment or "?" in given or "#" in given:
+        return ConfigurationError("the base URL holds a query or a fragment, which no call could be appended to")
+    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
+
+
+def _clients_id(given: object) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
+    return given
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

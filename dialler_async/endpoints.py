@@ -1,0 +1,197 @@
+"""The whole API on one page: seven pure functions, each returns a `Request`.
+
+Source: API reference, "The seven calls". Mind the asymmetry there: a campaign is read at `campaigns/{ID}`, but deleted
+(and its result codes are read) at `campaigns/campaign/{ID}`.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Final, Generic, TypeVar, final
+from urllib.parse import quote
+
+import attrs
+
+from .codec import CAMPAIGN, CAMPAIGN_SLICES, CAMPAIGNS, DONE, RESULT_CODES, Answer, format_date
+from .errors import ConfigurationError, SentRequest
+from .models import Campaign, Language, Records, ResultCode
+
+T = TypeVar("T")
+
+MAX_NAME_LENGTH: Final = 64
+"""Characters that a campaign's name holds on the server (API reference, "Campaign records": stated)."""
+
+
+class Repeat(Enum):
+    """How safe it is to send a request again when it may have been carried out already."""
+
+    SAFE = "carrying it out twice is the same as once"
+    GONE_MEANS_DONE = "the second time finds nothing left to do, and says 404"
+    NEVER = "the second time may do something else, or the same to another campaign"
+
+
+@final
+@attrs.frozen
+class Request(Generic[T]):
+    """One call, ready to be sent.
+
+    Attributes:
+        sent: HTTP method and path template, which is all that errors and logs tell of it.
+        path: path below the base URL, percent-encoded, with its leading slash.
+        query: query, percent-encoded, without the question mark; empty for none.
+        body: JSON body; None for none.
+        answer: what a 200 answers with.
+        repeat: how safe it is to send again.
+        look: how a caller finds out whether a write of unknown outcome was carried out.
+    """
+
+    sent: SentRequest
+    path: str
+    answer: Answer[T]
+    repeat: Repeat = Repeat.SAFE
+    query: str = ""
+    body: Mapping[str, str] | None = None
+    look: str = ""
+
+    @property
+    def target(self) -> str:
+        """What follows the base URL."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def method(self) -> str:
+        """HTTP method."""
+        return self.sent.method
+
+    @property
+    def is_write(self) -> bool:
+        """Whether carrying it out changes something on the server."""
+        return self.sent.method != "GET"
+
+
+_CAMPAIGNS = "/dialler/campaigns"
+_ONE = "/dialler/campaigns/campaign"
+
+_LIST = SentRequest("GET", _CAMPAIGNS)
+_GET = SentRequest("GET", f"{_CAMPAIGNS}/{{DiallerCampaignsID}}")
+_FIND = SentRequest("GET", _ONE)
+_RESULT_CODES = SentRequest("GET", f"{_ONE}/{{DiallerCampaignsID}}/resultCodes")
+_CLONE = SentRequest("POST", f"{_CAMPAIGNS}/clone")
+_DELETE = SentRequest("DELETE", f"{_ONE}/{{DiallerCampaignsID}}")
+_DELETE_BY_NAME = SentRequest("DELETE", _ONE)
+
+_LOOK_FOR_CLONE = "`campaigns.get_by_name(destination)` finds it if it was; reads may lag behind writes"
+_LOOK_FOR_ID = "`campaigns.get(campaign)` raises NotFoundError if it was; reads may lag behind writes"
+_LOOK_FOR_NAME = "`campaigns.find(name)` tells which are left; reads may lag behind writes"
+
+
+def list_campaigns() -> Request[Records[Campaign]]:
+    """All campaigns of the account, whole, in one answer."""
+    return Request(_LIST, _CAMPAIGNS, CAMPAIGNS)
+
+
+def list_campaigns_in_slices() -> Request[Iterator[list[Campaign]]]:
+    """The same call, answered with the campaigns slice by slice."""
+    return Request(_LIST, _CAMPAIGNS, CAMPAIGN_SLICES)
+
+
+def get_campaign(campaign: Campaign | int) -> Request[Campaign]:
+    """One campaign by its ID; 404 if absent."""
+    return Request(_GET, f"{_CAMPAIGNS}/{checked_id(campaign)}", CAMPAIGN)
+
+
+def find_campaigns(name: str) -> Request[Records[Campaign]]:
+    """Campaigns whose name holds a text: a partial match, which may return several."""
+    return Request(_FIND, _ONE, CAMPAIGNS, query=f"name={_encoded(_name(name))}")
+
+
+def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
+    """The result codes of a campaign, with their texts in one language."""
+    query = f"languagesID={checked_language(language)}"
+    return Request(_RESULT_CODES, f"{_ONE}/{checked_id(campaign)}/resultCodes", RESULT_CODES, query=query)
+
+
+def clone_campaign(
+    source: str,
+    destination: str,
+    *,
+    user_data: str | None = None,
+    dt_from: datetime | None = None,
+    dt_to: datetime | None = None,
+    exist_ok: bool = False,
+) -> Request[Campaign]:
+    """A copy of a campaign, without its contacts. With `exist_ok` the caller takes a 409 for done, so it may repeat."""
+    body = {"source": _name(source), "destination": _new_name(destination)}
+    if user_data is not None:
+        body["userData"] = _text(user_data, "user_data")
+    if dt_from is not None:
+        body["dtFrom"] = format_date(dt_from)
+    if dt_to is not None:
+        body["dtTo"] = format_date(dt_to)
+    repeat = Repeat.SAFE if exist_ok else Repeat.NEVER
+    return Request(_CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, repeat, body=body, look=_LOOK_FOR_CLONE)
+
+
+def delete_campaign(campaign: Campaign | int) -> Request[None]:
+    """Deletes a campaign and all its related data by its ID; 404 if absent."""
+    return Request(_DELETE, f"{_ONE}/{checked_id(campaign)}", DONE, Repeat.GONE_MEANS_DONE, look=_LOOK_FOR_ID)
+
+
+def delete_campaign_by_name(name: str) -> Request[None]:
+    """Deletes by name, whatever the server takes that to match: which one of several is not documented."""
+    query = f"name={_encoded(_name(name))}"
+    return Request(_DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME)
+
+
+def checked_id(campaign: Campaign | int) -> int:
+    """The ID that a call goes by; ConfigurationError if there is none or it can't be one."""
+    if not isinstance(campaign, Campaign):
+        return _positive(campaign, "a campaign's ID")
+    if campaign.id is None:
+        raise ConfigurationError("this campaign has no ID: the server's answer left it out, so no call can go by it")
+    return _positive(campaign.id, "a campaign's ID")
+
+
+def checked_language(language: int) -> Language:
+    """The language that a call asks for; ConfigurationError for what can't be a LanguagesID."""
+    return Language(_positive(language, "a LanguagesID"))
+
+
+def _positive(value: object, what: str) -> int:
+    # bool is an int to Python, and `True` would quietly mean campaign 1.
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{what} is a positive int, not {value!r}")
+    return int(value)
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} is a str, not {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{what} holds a lone surrogate, which no server can be sent") from None
+    return value
+
+
+def _name(value: object) -> str:
+    name = _text(value, "a campaign's name")
+    if not name:
+        raise ConfigurationError("a campaign's name is empty")
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise ConfigurationError("a campaign's name holds a control character, such as a tab or a line break")
+    return name
+
+
+def _new_name(value: object) -> str:
+    name = _name(value)
+    if len(name) > MAX_NAME_LENGTH:
+        raise ConfigurationError(
+            f"a campaign's name holds up to {MAX_NAME_LENGTH} characters on the server, and this one has {len(name)}"
+        )
+    return name
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,186 @@
+"""The aiohttp session's life, and the gate before it: lazily made, bound to its loop, closed exactly once."""
+
+import asyncio
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, Final, final
+
+import aiohttp
+import attrs
+
+from .errors import ClientStateError, ConfigurationError, require
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+MIB: Final = 1024 * 1024
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PoolConfig:
+    """How the client uses the network.
+
+    Attributes:
+        limit: calls in flight at once, and so connections open at once; further calls wait, first come first served.
+        max_body: bytes of one answer, counted after decompression; a larger one is a PayloadError.
+        ssl: context for https, such as one that trusts a CA of your own; None for the system's CAs. An installation
+            with its own CA: `ssl.create_default_context(cafile="ca.pem")`.
+    """
+
+    limit: int = 32
+    max_body: int = 256 * MIB
+    ssl: SSLContext | None = attrs.field(default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        require(type(self.limit) is int and self.limit >= 1, "PoolConfig(limit=…) is a positive int")
+        require(self.max_body >= 1, "PoolConfig(max_body=…) is a positive number of bytes")
+        require(
+            self.ssl is None or isinstance(self.ssl, SSLContext),
+            "PoolConfig(ssl=…) is an ssl.SSLContext; there is no way to leave certificates unverified but a context",
+        )
+
+
+class ConnectionLost(Exception):  # noqa: N818  an event on the wire, turned into an error of ours by the transport
+    """The connection broke after the request was handed to it, so that the server may have it."""
+
+
+async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware that switches off aiohttp's own second sending of GET and DELETE.
+
+    When a kept-alive connection turns out to be dead, aiohttp silently sends GET and DELETE once more. A delete by
+    name would then hit twice, and a delete by ID would answer 404 though it worked. Off for all calls: whether to
+    repeat is for `retry` to decide, which knows them apart.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        lost = ConnectionLost()
+    raise lost
+
+
+class Pool:
+    """One aiohttp session, made at the first call and shared by every account that goes through it."""
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        session: aiohttp.ClientSession | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
+        max_rate: float | None = None,
+    ) -> None:
+        if session is not None and (trace_configs or config.ssl):
+            raise ConfigurationError(
+                "a session brought along has its own trace_configs and ssl: give them to it instead"
+            )
+        self.config: Final = config
+        self._trace_configs = list(trace_configs)
+        self._session = session
+        self._brought = session is not None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._closing = False
+        self._gate = asyncio.Semaphore(config.limit)
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._limiter = None if max_rate is None else _limiter(max_rate)
+        self._made_at = _caller()
+        # Per request, since middlewares of a request take the place of the session's: a session that was brought
+        # keeps its own, in the order it had them.
+        self.middlewares = (*getattr(session, "_middlewares", ()), send_once)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that hold a place at the gate."""
+        return self._in_flight
+
+    async def enter(self) -> aiohttp.ClientSession:
+        """Waits for a place at the gate, and gives the session; to be paired with `leave`.
+
+        Raises:
+            ClientStateError: closed, also while waiting; or used from another loop or process.
+        """
+        self.check()
+        if self._limiter is not None:
+            await self._limiter.acquire()
+        await self._gate.acquire()
+        if self._closing:
+            self._gate.release()
+            raise ClientStateError(_CLOSED)
+        self._in_flight += 1
+        return self._session or self._open()
+
+    def leave(self) -> None:
+        """Gives the place back."""
+        self._in_flight -= 1
+        self._gate.release()
+        if not self._in_flight:
+            self._idle.set()
+
+    def check(self) -> None:
+        """Raises ClientStateError unless calls can be made here and now."""
+        loop = asyncio.get_running_loop()
+        if self._pid != os.getpid():
+            raise ClientStateError(
+                "this client was made before a fork, and its connections are the parent's: make one here"
+            )
+        if self._loop is not loop:
+            if self._loop is not None:
+                raise ClientStateError("this client belongs to another event loop: make one for each loop")
+            self._loop = loop
+        if self._closing or (self._session is not None and self._session.closed):
+            raise ClientStateError(_CLOSED)
+
+    def _open(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.config.limit, ssl=self.config.ssl or True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=self._trace_configs,
+        )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Refuses further calls, lets those in flight finish, and closes the session unless it was brought along."""
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise ClientStateError("this client belongs to another event loop: close it there")
+        self._closing = True
+        try:
+            while self._in_flight:
+                self._idle.clear()
+                await self._idle.wait()
+        finally:
+            if self._session is not None and not self._brought:
+                await self._session.close()
+
+    def __del__(self, warn: Any = warnings.warn) -> None:
+        session = getattr(self, "_session", None)
+        if session is not None and not self._brought and not session.closed and self._pid == os.getpid():
+            # So that aiohttp doesn't warn of its session too; its connector closes the sockets when it is collected.
+            session.detach()
+            warn(f"a DiallerClient was never closed; it was made at {self._made_at}", ResourceWarning, source=self)
+
+
+_CLOSED = "this client is closed: make another, or keep it open with `async with` for as long as it is used"
+
+
+def _limiter(max_rate: float) -> "AsyncLimiter":
+    require(max_rate > 0, "max_rate=… is a positive number of calls per second")
+    try:
+        from aiolimiter import AsyncLimiter
+    except ImportError:
+        raise ConfigurationError("max_rate=… needs aiolimiter: pip install 'dialler-async[rate]'") from None
+    # One call a period, so that they are evenly spaced instead of coming in bursts.
+    return AsyncLimiter(1, 1 / max_rate)
+
+
+def _caller() -> str:
+    """File and line of the first frame outside this package: where a client was made."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,108 @@
+"""`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sized
+from contextlib import aclosing
+from typing import TypeAlias
+
+import attrs
+
+from . import endpoints
+from .fanout import OnProgress, fan_out
+from .models import Campaign, Language, Records, ResultCode
+from .transport import Transport
+
+_Lookup: TypeAlias = tuple[Campaign | int, Language]
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What became of one lookup of result codes.
+
+    Attributes:
+        campaign_id: the campaign's ID; None for a `Campaign` without one, whose codes can't be asked for.
+        language: the language asked for.
+        value: the codes; None where it failed.
+        error: why it failed; None where it did not.
+        campaign: the campaign as it was given.
+    """
+
+    campaign_id: int | None
+    language: Language
+    value: Records[ResultCode] | None
+    error: Exception | None
+    campaign: Campaign | int
+
+
+class ResultCodes:
+    """The result codes of an account's campaigns.
+
+    Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
+    """
+
+    def __init__(self, transport: Transport, concurrency: int) -> None:
+        self._transport = transport
+        self._concurrency = concurrency
+
+    async def list(
+        self, campaign: Campaign | int, *, language: Language | int = Language.ENGLISH
+    ) -> Records[ResultCode]:
+        """The result codes of one campaign, with their texts in one language.
+
+        Args:
+            campaign: its ID, or a `Campaign` that has one.
+            language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
+        Returns:
+            The codes. `.complete` is False where the server says that there are more than it sent.
+        Raises:
+            NotFoundError: no such campaign.
+        """
+        return await self._transport.send(endpoints.list_result_codes(campaign, language))
+
+    async def for_campaigns(
+        self,
+        campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
+        *,
+        languages: Iterable[Language | int] = Language,
+        concurrency: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> AsyncGenerator[Outcome, None]:
+        """The result codes of many campaigns in several languages, looked up concurrently.
+
+        One failure never stops the rest. Leaving the loop early cancels the lookups that still run; put
+        `contextlib.aclosing` around the call to have them awaited by a certain point.
+
+        Args:
+            campaigns: campaigns or their IDs; taken as they are needed, so an endless iterator will do.
+            languages: as for `list`.
+            concurrency: lookups at once; as many as the pool's limit when not given. More than that only wait.
+            on_progress: called after each lookup with (done, failed, total or None).
+        Yields:
+            An `Outcome` for each campaign and language, in the order in which they finish.
+        """
+        wanted = [endpoints.checked_language(language) for language in languages]
+        lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
+        if isinstance(campaigns, Iterable):
+            lookups = ((campaign, language) for campaign in campaigns for language in wanted)
+        else:
+            lookups = ((campaign, language) async for campaign in campaigns for language in wanted)
+
+        async def look_up(lookup: _Lookup) -> Records[ResultCode]:
+            return await self.list(lookup[0], language=lookup[1])
+
+        outcomes = fan_out(
+            look_up,
+            lookups,
+            concurrency=self._concurrency if concurrency is None else concurrency,
+            total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
+            on_progress=on_progress,
+        )
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                campaign, language = outcome.item
+                yield Outcome(
+                    campaign=campaign,
+                    campaign_id=campaign.id if isinstance(campaign, Campaign) else campaign,
+                    language=language,
+                    value=outcome.value,
+                    error=outcome.error,
+                )

@@ -1,0 +1,84 @@
+"""The bearer token: where it comes from, and the one place that holds it.
+
+Tools that record tracebacks with the values of local variables must not show it. So no function here raises while a
+local variable holds the token, and no other room ever holds it in one.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias, final
+
+from .errors import ConfigurationError
+
+
+@final
+class Token:
+    """The token in use, and the headers that carry it."""
+
+    def __init__(self, source: "TokenSource") -> None:
+        """Takes a source, and never raises: `check` does."""
+        self._problem: str | None = None
+        self._secret = b""
+        self._renewing = asyncio.Lock()
+        self.headers: Mapping[str, str] = {}
+        self.version = 0
+        """Counts the tokens had so far, so that a call can say which one was refused without holding it."""
+        if isinstance(source, Token):
+            source = source._source
+        self._source: str | Callable[[], str | Awaitable[str]] = source
+        if isinstance(source, str):
+            self._take(source)
+        elif not callable(source):
+            self._problem = "the token is a str, or a function that returns one, at once or awaited"
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there is a source to ask anew."""
+        return not isinstance(self._source, str)
+
+    def check(self) -> None:
+        """Raises ConfigurationError for a token that no header can carry."""
+        if self._problem is not None:
+            raise ConfigurationError(self._problem)
+
+    async def renew(self, refused: int) -> None:
+        """Asks the source for a token, unless another call has done so since version `refused`."""
+        async with self._renewing:
+            if self.version == refused:
+                await self._ask()
+                self.check()
+
+    async def _ask(self) -> None:
+        if isinstance(self._source, str):
+            return
+        given = self._source()
+        # One expression, so that what an awaitable gives is never a local variable while it is awaited.
+        self._take(await given if inspect.isawaitable(given) else given)
+
+    def _take(self, token: object) -> None:
+        self._problem = _problem(token)
+        if self._problem is None:
+            self._secret = str(token).encode()
+            self.headers = {"Authorization": f"Bearer {token}"}
+            self.version += 1
+
+    def redacted(self, body: bytes) -> bytes:
+        """A body without the token: some servers and proxies send a request's headers back in their error pages."""
+        return body.replace(self._secret, b"***") if self._secret else body
+
+
+TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
+"""A token, or a function that gives one, at once or awaited: asked at the first call, and anew after a 401."""
+
+
+def _problem(token: object) -> str | None:
+    if not isinstance(token, str):
+        return f"the token is a str, not {type(token).__name__}"
+    if not token:
+        return "the token is empty"
+    if not token.isascii() or not token.isprintable() or " " in token:
+        return (
+            "the token holds a space, a line break or something else that no header can carry: give it as it was made"
+        )
+    return None
