@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from aiohttp import web
 
@@ -51,7 +50,7 @@ class Listener:
         self._ssl_context = ssl_context
         self._server = CountingServer(self._handle, counts)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_GRACE)
-        self._in_flight: set[asyncio.Task[Any] | None] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._port = 0
 
     @property
@@ -72,8 +71,7 @@ class Listener:
         """Close the socket and all connections, cancelling the requests in flight."""
         # Nobody is waited for: a server that goes down doesn't wait, either.
         for task in self._in_flight:
-            if task is not None:
-                task.cancel()
+            task.cancel()
         await self._runner.cleanup()
 
     @asynccontextmanager
@@ -101,12 +99,11 @@ class Listener:
         connection = self._server.connection_of(request)
         if connection is None:
             return AnsweredByHand()
-        task = asyncio.current_task()
-        self._in_flight.add(task)
+        self._in_flight.add(request.task)
         connection.busy = True
         connection.requests += 1
         try:
             return await self._answer(request, connection)
         finally:
             connection.busy = False
-            self._in_flight.discard(task)
+            self._in_flight.discard(request.task)

@@ -10,7 +10,6 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
-from multidict import CIMultiDict
 
 from dialler_async.sandbox.account import Account, token_for
 from dialler_async.sandbox.calls import (
@@ -198,7 +197,7 @@ class Sandbox:
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         target = target_of(request.method, path)
-        headers = CIMultiDict(request.headers)
+        headers = request.headers.copy()
         authorisation = headers.popall("Authorization", [""])[0]
         received = Received(
             method=request.method,

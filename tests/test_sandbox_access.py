@@ -1,0 +1,175 @@
+"""Who is let in to the sandbox, where it says that there is nothing, and what it notes down."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from dialler_async.sandbox import Sandbox
+
+CAMPAIGN = {"ContactPreviewTime": 5, "nMaxParallelLines": None, "Name": "Campaign 1000"}
+
+
+class Caller:
+    """What any HTTP client can do: a method, a path below the base URL, a status and a body."""
+
+    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
+        self.sandbox = sandbox
+        self.session = session
+
+    async def raw(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
+        url = self.sandbox.base_url + path
+        headers = {"Authorization": f"Bearer {self.sandbox.token}"} | options.pop("headers", {})
+        async with self.session.request(method, url, headers=headers, **options) as response:
+            return response.status, await response.read()
+
+    async def __call__(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        status, body = await self.raw(method, "/dialler/campaigns" + path, **options)
+        return status, json.loads(body)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox([{"ID": 7, "Name": "Sommer / Köln 50% & mehr"}]) as sandbox:
+        sandbox.load(CAMPAIGN, campaign_id=535)
+        yield sandbox
+
+
+@pytest.fixture
+def call(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
+    return Caller(sandbox, session)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/dialler"),
+        ("GET", "/dialler/campaigns/"),
+        ("GET", "/dialler/campaigns/campaign/535"),
+        ("GET", "/dialler/campaigns/x"),
+        ("GET", "/dialler/campaigns/5.0"),
+        ("GET", "/dialler/campaigns/" + "9" * 5000),
+        ("GET", "/dialler/campaigns/clone"),
+        ("GET", "/dialler/Campaigns"),
+        ("GET", "/dialler/campaigns/campaign/535/resultcodes?languagesID=1"),
+        ("GET", "/dialler/campaigns/campaign/x/resultCodes?languagesID=1"),
+        ("POST", "/dialler/campaigns"),
+        ("PUT", "/dialler/campaigns/535"),
+        ("DELETE", "/dialler/campaigns"),
+        ("DELETE", "/dialler/campaigns/535"),
+        ("DELETE", "/dialler/campaigns/campaign/x"),
+    ],
+)
+async def test_unknown_endpoints_answer_404_with_an_empty_body(call: Caller, method: str, path: str) -> None:
+    assert await call.raw(method, path) == (404, b"")
+    assert await call.raw(method, path, headers={"Authorization": "Bearer wrong"}) == (404, b"")
+    assert call.sandbox.journal[-1].call is None
+
+
+async def test_a_wrong_prefix_is_an_unknown_endpoint(call: Caller, session: aiohttp.ClientSession) -> None:
+    url = call.sandbox.base_url.replace("/v1.0/", "/v2.0/") + "/dialler/campaigns"
+    async with session.get(url) as response:
+        assert (response.status, await response.read()) == (404, b"")
+
+
+@pytest.mark.parametrize("authorisation", ["", "Bearer", "Bearer x", "Basic {}", "{}"])
+async def test_only_the_bearer_of_the_token_is_let_in(call: Caller, authorisation: str) -> None:
+    headers = {"Authorization": authorisation.format(call.sandbox.token)}
+    status, body = await call("DELETE", "/campaign/535", headers=headers)
+    assert (status, body) == (401, {"status": 401, "error": "Token or ClientsID is wrong"})
+    last = call.sandbox.journal[-1]
+    assert (last.authorised, last.carried_out, last.status) == (False, False, 401)
+    assert 535 in call.sandbox.campaigns
+
+
+async def test_the_clients_id_in_the_path_is_checked(session: aiohttp.ClientSession) -> None:
+    async with Sandbox([], clients_id=42) as sandbox:
+        call = Caller(sandbox, session)
+        assert sandbox.base_url.endswith("/rest/v1.0/42")
+        assert (await call("GET", ""))[0] == 200
+        headers = {"Authorization": f"Bearer {sandbox.token}"}
+        for other in ("1", "x", ""):
+            url = sandbox.base_url.removesuffix("42") + other + "/dialler/campaigns"
+            async with session.get(url, headers=headers) as response:
+                assert (response.status, (await response.json())["status"]) == (401, 401)
+
+
+async def test_a_replaced_token_is_refused_at_once(call: Caller) -> None:
+    old = call.sandbox.token
+    new = call.sandbox.revoke()
+    assert new == call.sandbox.token != old
+    assert (await call("GET", "", headers={"Authorization": f"Bearer {old}"}))[0] == 401
+    assert (await call("GET", ""))[0] == 200
+    call.sandbox.token = "mine"
+    assert (await call("GET", "", headers={"Authorization": f"Bearer {new}"}))[0] == 401
+    assert (await call("GET", "", headers={"Authorization": "bearer mine"}))[0] == 200
+
+
+async def test_the_journal_says_what_arrived(call: Caller) -> None:
+    path = "/dialler/campaigns/campaign?name=Se%C3%B1or+%2F%26%25&name=second&x="
+    headers = {"Authorization": f"Bearer {call.sandbox.token}"}
+    url = URL(call.sandbox.base_url + path, encoded=True)
+    async with call.session.get(url, headers=headers) as response:
+        assert response.status == 404
+    await call("POST", "/clone", json={"source": "Campaign 1000", "destination": "new"})
+    found, cloned = call.sandbox.journal
+    assert found.method == "GET"
+    assert found.path == "/rest/v1.0/1/dialler/campaigns/campaign"
+    assert found.target == found.path + "?name=Se%C3%B1or+%2F%26%25&name=second&x="
+    assert found.query == {"name": "Señor /&%", "x": ""}
+    assert (found.call, found.authorised, found.carried_out, found.status) == (
+        "find",
+        True,
+        False,
+        404,
+    )
+    assert found.body == b""
+    assert "authorization" not in found.headers
+    assert call.sandbox.token not in repr(call.sandbox.journal) + repr(dict(found.headers))
+    assert cloned.headers["content-type"] == "application/json"
+    assert json.loads(cloned.body) == {"source": "Campaign 1000", "destination": "new"}
+    assert (cloned.call, cloned.carried_out, cloned.status) == ("clone", True, 200)
+
+
+async def test_a_client_of_the_standard_library(sandbox: Sandbox) -> None:
+    def ask(method: str, path: str, body: Any = None) -> tuple[int, str | None, bytes]:
+        request = urllib.request.Request(  # noqa: S310  # our own http URL
+            sandbox.base_url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request) as response:  # noqa: S310  # the same
+                return response.status, response.headers["Content-Type"], response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers["Content-Type"], error.read()
+
+    def talk() -> None:
+        status, content_type, body = ask("GET", "/dialler/campaigns/535")
+        assert (status, content_type) == (200, "application/json")
+        assert json.loads(body)["records"] == [CAMPAIGN]
+        name = urllib.parse.quote("Köln 50% & mehr")
+        assert ask("GET", f"/dialler/campaigns/campaign?name={name}")[0] == 200
+        body = {"source": "Campaign 1000", "destination": "Neu"}
+        assert ask("POST", "/dialler/campaigns/clone", body)[0] == 200
+        assert ask("POST", "/dialler/campaigns/clone", body)[0] == 409
+        assert ask("DELETE", "/dialler/campaigns/campaign/535")[2] == b'{"status":200}'
+        assert ask("GET", "/dialler/contacts") == (404, None, b"")
+
+    await asyncio.to_thread(talk)
