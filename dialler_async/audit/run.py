@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import cast
 
+from dialler_async.client import DiallerClient
 from dialler_async.errors import ConfigurationError
 from dialler_async.models import Campaign, Language
 
@@ -17,12 +18,9 @@ from .report import AuditReport
 from .rule import Rule
 from .rules import RULES
 
-if TYPE_CHECKING:
-    from dialler_async.client import DiallerClient
-
 
 async def audit(
-    dialler: "DiallerClient",
+    dialler: DiallerClient,
     *,
     languages: Iterable[Language] = Language,
     rules: Iterable[Rule] = RULES,
@@ -64,16 +62,17 @@ async def audit(
     )
     async with aclosing(outcomes):
         async for outcome in outcomes:
-            answers = arrived.setdefault(outcome.campaign_id, {})
-            answers[outcome.language] = outcome.value if outcome.error is None else outcome.error
+            campaign_id = cast(int, outcome.campaign_id)  # only IDs were given
+            answers = arrived.setdefault(campaign_id, {})
+            answers[outcome.language] = cast(Answer, outcome.value if outcome.error is None else outcome.error)
             if len(answers) == len(asked):
-                judge.campaigns(waiting.pop(outcome.campaign_id), arrived.pop(outcome.campaign_id))
+                judge.campaigns(waiting.pop(campaign_id), arrived.pop(campaign_id))
     for campaign_id, campaigns in waiting.items():
         judge.campaigns(campaigns, arrived.get(campaign_id, {}))
     return judge.report(seconds=perf_counter() - clock, started=started)
 
 
-async def _campaigns_by_id(dialler: "DiallerClient", judge: Judge) -> dict[int, list[Campaign]]:
+async def _campaigns_by_id(dialler: DiallerClient, judge: Judge) -> dict[int, list[Campaign]]:
     """The campaigns to look up, by ID; those without one that could be asked for are judged at once."""
     by_id: dict[int, list[Campaign]] = {}
     campaigns = await dialler.campaigns.list()

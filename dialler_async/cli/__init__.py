@@ -1,1 +1,18 @@
+"""The `dialler` command. Needs the extra: `pip install 'dialler-async[cli]'`."""
 
+import sys
+from collections.abc import Sequence
+
+_EXTRA = ("cyclopts", "rich")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, or those of the process, and return its exit code; see `dialler --help`."""
+    try:
+        from .app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        print("dialler: this command needs an extra: pip install 'dialler-async[cli]'", file=sys.stderr)  # noqa: T201  # nothing that prints better is installed
+        return 2
+    return run(sys.argv[1:] if argv is None else list(argv))

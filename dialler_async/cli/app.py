@@ -1,0 +1,56 @@
+"""The tree of commands, and the way from arguments to an exit code."""
+
+import os
+import sys
+from itertools import takewhile
+
+from cyclopts import App, CycloptsError
+
+from dialler_async import DiallerError, __version__
+
+from .audit import audit
+from .campaigns import app as campaigns
+from .exits import HELP, Exit, UsageError, complain, say
+from .result_codes import result_codes
+from .sandbox import sandbox
+
+app = App(
+    name="dialler",
+    help="Work with the campaigns of a call-centre dialler, by its REST API.",
+    help_epilogue=HELP,
+    help_format="plaintext",
+    version=__version__,
+    suppress_keyboard_interrupt=False,  # `run` says how an interrupted command exits
+)
+app.command(campaigns)
+app.command(result_codes)
+app.command(audit)
+app.command(sandbox)
+
+
+def run(argv: list[str]) -> int:
+    """Carry out one command line, and return its exit code. Whatever goes wrong comes to one line on stderr."""
+    try:
+        exit = _carry_out(argv)
+        # Here rather than at the end of the process, where nobody could catch what comes of it.
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. What is still buffered must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.CLOSED_PIPE
+    return exit
+
+
+def _carry_out(argv: list[str]) -> Exit:
+    options = takewhile(lambda argument: argument != "--", argv)
+    if any(argument.partition("=")[0] == "--token" for argument in options):
+        # Before anything repeats the argument in a message.
+        say("a token is never an argument, where others can read it: use DIALLER_TOKEN or --token-file")
+        return Exit.USAGE
+    try:
+        exit = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+    except (CycloptsError, UsageError, DiallerError) as error:
+        return complain(error)
+    return Exit.DONE if exit is None else Exit(exit)

@@ -1,0 +1,52 @@
+"""How the command ends: exit codes, and the one line on stderr that an error comes to."""
+
+import sys
+from enum import IntEnum
+
+from dialler_async.errors import ConfigurationError, DiallerError, NoReplyError
+
+from .harmless import one_line
+
+
+class Exit(IntEnum):
+    """The exit codes, as `--help` tells them."""
+
+    DONE = 0
+    FINDINGS = 1
+    USAGE = 2
+    REFUSED = 3
+    NO_REPLY = 4
+    # As shells report a command that SIGINT or SIGPIPE ended.
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+
+
+HELP = """Exit codes:
+  0    done
+  1    findings at or above --fail-on
+  2    usage or settings
+  3    the server said no, or answered what it should not
+  4    no reply
+  130  interrupted, or a deletion declined
+"""
+
+
+class UsageError(Exception):
+    """The command can't be carried out as it was given; the message says what to change."""
+
+
+def complain(error: Exception) -> Exit:
+    """Print what went wrong, in one line on stderr, and say how to exit."""
+    say(str(error) or type(error).__name__)
+    match error:
+        case NoReplyError():
+            return Exit.NO_REPLY
+        case DiallerError() if not isinstance(error, ConfigurationError):
+            return Exit.REFUSED
+        case _:
+            return Exit.USAGE
+
+
+def say(message: str) -> None:
+    """Tell the user something on stderr, in one line, whatever text from elsewhere is in it."""
+    print(f"dialler: {one_line(message)}", file=sys.stderr)  # noqa: T201  # this is where it is printed

@@ -1,0 +1,83 @@
+"""The report of an audit as people read it: findings by campaign, then a summary by rule, then the totals."""
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dialler_async.audit import AuditReport, Finding, Severity
+
+from .output import Console, counted, text
+
+# Never told by colour alone: the word stands beside it.
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+_SEVERITY_WIDTH = max(len(severity) for severity in Severity)
+
+
+def print_report(report: AuditReport, console: Console) -> None:
+    """Print the whole report."""
+    rule_width = max((len(finding.rule) for finding in report.findings), default=0)
+    for findings in report.by_campaign():
+        console.print(_heading(findings[0]))
+        console.print(_rows(findings, rule_width))
+        console.print()
+    if report.findings:
+        console.print(Text("By rule", style="bold"))
+        console.print(_by_rule(report, rule_width))
+        console.print()
+    console.print(_found(report))
+    console.print(_looked_at(report))
+
+
+def _heading(finding: Finding) -> Text:
+    if finding.campaign_name is None:
+        return Text("The whole account", style="bold")
+    id = "without ID" if finding.campaign_id is None else finding.campaign_id
+    return Text.assemble(text(f"Campaign {id}  "), text(finding.campaign_name, "bold"), overflow="fold")
+
+
+def _rows(findings: tuple[Finding, ...], rule_width: int) -> Padding:
+    table = _grid(rule_width)
+    for finding in findings:
+        table.add_row(_word(finding.severity), text(finding.rule), text(finding.message))
+    return _indented(table)
+
+
+def _by_rule(report: AuditReport, rule_width: int) -> Padding:
+    """How often each rule found something, what that means, and what to do about it."""
+    table = _grid(rule_width)
+    for about, number in report.by_rule().items():
+        table.add_row(_word(about.severity), text(about.id), text(f"{number:,}: {about.title}"))
+        table.add_row("", "", text(about.fix, "dim"))
+    return _indented(table)
+
+
+def _grid(rule_width: int) -> Table:
+    """Columns for severity, rule and text; of the same widths for all campaigns, so that they can be read down."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=_SEVERITY_WIDTH)
+    table.add_column(width=rule_width)
+    table.add_column(ratio=1)
+    return table
+
+
+def _indented(table: Table) -> Padding:
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _word(severity: Severity) -> Text:
+    return Text(severity.value, style=_STYLES[severity])
+
+
+def _found(report: AuditReport) -> Text:
+    if not report.findings:
+        return Text("Nothing found.", style="bold")
+    numbers = (counted(number, severity.value) for severity, number in report.by_severity().items())
+    return Text(", ".join(numbers), style="bold")
+
+
+def _looked_at(report: AuditReport) -> Text:
+    # Apart from the findings, so that neither line is broken at 80 columns.
+    return Text(
+        f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "
+        f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
+    )

@@ -1,0 +1,31 @@
+"""The progress bar: on stderr, on a terminal, and nowhere else."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .output import Console
+
+OnProgress = Callable[[int, int, int | None], None]
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[OnProgress | None]:
+    """What to call with (done, failed, total) while the bar is there; None where there is no terminal to show it on.
+
+    The bar goes when it is done: what stays is the result.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(done: int, failed: int, total: int | None) -> None:
+            description = f"{title}, {failed} failed" if failed else title
+            bar.update(task, completed=done, total=total, description=description)
+
+        yield show

@@ -1,0 +1,29 @@
+"""`dialler result-codes`."""
+
+from .connection import FROM_ENVIRONMENT, Connection
+from .languages import LANGUAGES, LanguageName
+from .options import Flag
+from .records import show_result_codes
+
+
+async def result_codes(
+    campaign: int,
+    /,
+    *,
+    language: LanguageName = "en",
+    json: Flag = False,
+    connection: Connection = FROM_ENVIRONMENT,
+) -> None:
+    """List the result codes of a campaign.
+
+    Parameters
+    ----------
+    campaign
+        ID of the campaign.
+    language
+        The language of their texts.
+    json
+        Print the server's envelope (records, count), with each record as it came.
+    """
+    async with connection.open() as dialler:
+        show_result_codes(await dialler.result_codes.list(campaign, language=LANGUAGES[language]), as_json=json)
