@@ -174,10 +174,19 @@ async def test_result_codes_of_no_campaign(call: Caller) -> None:
 
 async def test_delete_takes_the_codes_along(call: Caller) -> None:
     assert (await call("GET", "/campaign/535/resultCodes?languagesID=2"))[0] == 200
+    assert (await call("GET", ""))[1]["count"] == 2
     assert await call("DELETE", "/campaign/535") == (200, {"status": 200})
     assert await call("DELETE", "/campaign/535") == NOT_FOUND
     assert await call("GET", "/campaign/535/resultCodes?languagesID=2") == NOT_FOUND
     assert (await call("GET", ""))[1]["count"] == 1
+
+
+async def test_a_campaign_put_in_a_deleted_ones_place_has_its_own_codes(call: Caller) -> None:
+    path = "/campaign/535/resultCodes?languagesID=2"
+    await call("GET", path)
+    call.sandbox.remove(535)
+    call.sandbox.load({"Name": "Other"}, campaign_id=535, codes={2: [code(9, "X")]})
+    assert (await call("GET", path))[1]["records"] == [code(9, "X")]
 
 
 async def test_delete_by_name_kills_the_first_partial_match(call: Caller) -> None:

@@ -263,11 +263,28 @@ def test_filler_keys_make_a_whole_row() -> None:
     assert not any(key.endswith("ResultCodesID") for key in filler - {"MaxAttemptsResultCodesID"})
 
 
-def test_an_unreadable_record_on_request() -> None:
-    sandbox = Sandbox(40, unreadable=True, now=NOW)
+def test_an_untranslated_text_is_shown_as_its_key() -> None:
+    sandbox = generated()
+    shown = [
+        code[one.languages_id or 0].get("Content")
+        for one in planted(sandbox, "missing-translation")
+        for code in (codes(sandbox, one.campaign_id)[one.code_id or 0],)
+        if one.languages_id in code
+    ]
+    ids = [one.code_id for one in planted(sandbox, "missing-translation")]
+    assert set(shown) - {""} == {f"DiallerCampaignsResultCodes.{id}" for id in ids[1::3]}
+    assert "" in shown
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_unreadable_record_on_request(seed: int) -> None:
+    sandbox = Sandbox(40, seed, unreadable=True, now=NOW)
     (one,) = planted(sandbox, "unreadable-record")
     assert sandbox.campaigns[one.campaign_id][one.key or ""] == "many"
     others = [other for other in sandbox.planted if other is not one]
-    assert others == Sandbox(40, now=NOW).planted
-    assert one.campaign_id not in {other.campaign_id for other in others}
-    assert planted(Sandbox(3, unreadable=True), "unreadable-record")
+    assert others == Sandbox(40, seed, now=NOW).planted
+    concerned = {id for other in others for id in (other.campaign_id, *other.other_ids)}
+    assert sandbox.template is not None
+    concerned |= {sandbox.template.campaign_id, *sandbox.template.copies}
+    assert one.campaign_id not in concerned
+    assert planted(Sandbox(3, seed, unreadable=True), "unreadable-record")

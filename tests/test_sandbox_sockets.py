@@ -62,7 +62,10 @@ async def test_connections_are_counted_when_they_open_and_close(sandbox: Sandbox
                 group.create_task(get(session, sandbox))
         assert sandbox.connections.peak == sandbox.connections.opened == 8
     await until(lambda: sandbox.connections.open == 0)
-    assert sandbox.connections.peak == 8
+    async with aiohttp.ClientSession() as session:
+        assert await get(session, sandbox) == 200
+        counts = sandbox.connections
+        assert (counts.opened, counts.open, counts.peak) == (9, 1, 8)
 
 
 async def test_pipelined_requests_are_answered_in_order(sandbox: Sandbox) -> None:
@@ -75,12 +78,12 @@ async def test_pipelined_requests_are_answered_in_order(sandbox: Sandbox) -> Non
 
 
 async def test_latency_is_taken_by_each_request_at_the_same_time() -> None:
-    async with Sandbox(1, latency=0.05) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox(1, latency=0.1) as sandbox, aiohttp.ClientSession() as session:
         begin = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(20):
                 group.create_task(get(session, sandbox))
-        assert 0.05 <= time.perf_counter() - begin < 0.8
+        assert 0.1 <= time.perf_counter() - begin < 1.5
 
 
 async def test_a_client_that_hangs_up_gets_its_request_carried_out_all_the_same() -> None:
@@ -117,7 +120,7 @@ async def test_closing_cancels_requests_in_flight_and_leaves_nothing_behind() ->
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
         await until(lambda: bool(sandbox.journal))
         begin = time.perf_counter()
-    assert time.perf_counter() - begin < 0.4
+    assert time.perf_counter() - begin < 2
     assert await reader.read() == await idle_reader.read() == b""
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert (sandbox.journal[0].carried_out, sandbox.journal[0].status) == (False, None)

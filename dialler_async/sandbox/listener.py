@@ -9,8 +9,8 @@ from aiohttp import web
 
 from dialler_async.sandbox.connections import Connection, ConnectionCounts, CountingServer
 
-# Long enough for handlers that were cancelled to end; nobody is waited for any longer.
-_GRACE = 0.5
+# Seconds; handlers that were cancelled need none of them.
+_GRACE = 5.0
 
 Answer = Callable[[web.BaseRequest, Connection], Awaitable[web.StreamResponse]]
 
