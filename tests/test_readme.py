@@ -1,0 +1,88 @@
+"""Every code block of the README runs, as it is printed."""
+
+import ast
+import asyncio
+import os
+import re
+import shlex
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dialler_async import DiallerClient
+from dialler_async.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+SHELL = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+
+
+@pytest.fixture
+async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
+    async with Sandbox(campaigns=20, seed=1) as running:
+        monkeypatch.setenv("DIALLER_BASE_URL", running.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", running.token)
+        yield running
+
+
+async def output_of(*command: str, exit_code: int = 0) -> str:
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env={**os.environ})
+    told, _ = await process.communicate()
+    assert process.returncode == exit_code, command
+    return told.decode()
+
+
+def test_there_are_only_blocks_that_are_run() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+
+
+def test_the_quick_start_is_at_most_ten_lines() -> None:
+    assert len(PYTHON[0].splitlines()) <= 10
+
+
+async def test_the_quick_start_runs_as_a_program(sandbox: Sandbox) -> None:
+    program = await output_of(sys.executable, "-c", PYTHON[0])
+    assert len(program.splitlines()) == 2 * len(sandbox.campaigns)
+
+
+async def test_the_other_python_blocks_run_in_their_order(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = set(sandbox.campaigns)
+    async with DiallerClient.from_env() as dialler:
+        names = {"dialler": dialler, "DiallerClient": DiallerClient, "open": lambda _: (tmp_path / "token").open()}
+        (tmp_path / "token").write_text("a-token\n")
+        for block in PYTHON[1:]:
+            code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            running = eval(code, names)  # noqa: S307  the README is ours
+            if running is not None:
+                await running
+    left = {sandbox.campaigns[campaign]["Name"] for campaign in set(sandbox.campaigns) - before}
+    assert left == {"Tuesday"}
+
+
+async def test_the_lines_of_the_command_line_run(sandbox: Sandbox) -> None:
+    lines = [line for line in SHELL if line.startswith("dialler ")]
+    assert len(lines) == 4
+    for line in lines:
+        # The audit finds what the sandbox has planted, and says so by its exit code.
+        findings = 1 if "--fail-on" in line else 0
+        words = shlex.split(line)[1:]
+        told = await output_of(sys.executable, "-c", CLI, *words, exit_code=findings)
+        assert told, line
+
+
+CLI = "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_the_two_commands_are_run_as_printed_by_the_ci() -> None:
+    commands = [line for line in SHELL if not line.startswith("dialler ")]
+    script = (ROOT / ".ci" / "run").read_text()
+    patterns = re.findall(r"grep -x '(.*)' README.md", script)
+    assert len(commands) == len(patterns) == 2
+    for command, pattern in zip(commands, patterns, strict=True):
+        assert [line for line in README.splitlines() if re.fullmatch(pattern, line)] == [command]
