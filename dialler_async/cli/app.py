@@ -1,7 +1,9 @@
 """The tree of commands, and the way from arguments to an exit code."""
 
+import logging
 import os
 import sys
+from io import TextIOWrapper
 from itertools import takewhile
 
 from cyclopts import App, CycloptsError
@@ -11,6 +13,7 @@ from dialler_async import DiallerError, __version__
 from .audit import audit
 from .campaigns import app as campaigns
 from .exits import HELP, Exit, UsageError, complain, say
+from .output import Console
 from .result_codes import result_codes
 from .sandbox import sandbox
 
@@ -27,9 +30,15 @@ app.command(result_codes)
 app.command(audit)
 app.command(sandbox)
 
+# What failed for good is told once, at the end; Python would print the client's notes on repeats among the output.
+logging.getLogger("dialler_async").addHandler(logging.NullHandler())
+
 
 def run(argv: list[str]) -> int:
     """Carry out one command line, and return its exit code. Whatever goes wrong comes to one line on stderr."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the encoding of a terminal or pipe doesn't have must not end the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         exit = _carry_out(argv)
         # Here rather than at the end of the process, where nobody could catch what comes of it.
@@ -50,7 +59,7 @@ def _carry_out(argv: list[str]) -> Exit:
         say("a token is never an argument, where others can read it: use DIALLER_TOKEN or --token-file")
         return Exit.USAGE
     try:
-        exit = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+        exit = app(argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError, DiallerError) as error:
         return complain(error)
     return Exit.DONE if exit is None else Exit(exit)

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
@@ -58,12 +58,13 @@ async def sandbox(
         dates=dates,
     )
     with _stop_signal() as stop:
-        try:
-            async with server:
-                _introduce(server.base_url, server.token)
-                await stop.wait()
-        except OSError as error:
-            raise UsageError(f"can't listen on port {port}: {error.strerror or error}") from None
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(server)
+            except OSError as error:
+                raise UsageError(f"can't listen on port {port}: {error.strerror or error}") from None
+            _introduce(server.base_url, server.token)
+            await stop.wait()
 
 
 def _introduce(base_url: str, token: str) -> None:

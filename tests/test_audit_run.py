@@ -1,0 +1,186 @@
+"""The whole audit, against the sandbox."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dialler_async import ConfigurationError, DiallerClient, Language, Outcome, PoolConfig, ResultCodes, RetryPolicy
+from dialler_async.audit import RULES, AuditReport, CampaignFacts, Hit, Severity, audit, rule
+from dialler_async.sandbox import Sandbox
+
+RULE_IDS = {rule.about.id for rule in RULES}
+
+
+def client(sandbox: Sandbox, **options: Any) -> DiallerClient:
+    return DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1), **options)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(campaigns=60, seed=5) as sandbox:
+        yield sandbox
+
+
+def code(id: int, **changed: Any) -> dict[str, Any]:
+    flags = {"bDone": True, "bAborted": False, "bDelay": False, "bAppointment": False}
+    return {"ID": id, "Content": "Text", "ShortText": f"DiallerCampaignsResultCodes.{id}", **flags, **changed}
+
+
+def both(*codes: dict[str, Any]) -> dict[int, Any]:
+    return {1: list(codes), 2: list(codes)}
+
+
+async def report_on(sandbox: Sandbox, **options: Any) -> AuditReport:
+    async with client(sandbox) as dialler:
+        return await audit(dialler, **options)
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+async def test_finds_what_was_planted_and_nothing_else(sandbox: Sandbox, concurrency: int) -> None:
+    report = await report_on(sandbox, concurrency=concurrency)
+    expected = sorted(
+        (planted.campaign_id, planted.rule, str(planted.code_id or planted.export_key or planted.key or ""))
+        for planted in sandbox.planted
+        if planted.rule in RULE_IDS
+    )
+    found = sorted(
+        (finding.campaign_id, finding.rule, "" if finding.subject.startswith("dt") else finding.subject)
+        for finding in report.findings
+    )
+    assert found == expected
+    assert {rule for _, rule, _ in expected} == RULE_IDS - {"unreachable-codes"}
+
+
+async def test_the_same_report_at_any_concurrency(sandbox: Sandbox) -> None:
+    one_by_one = await report_on(sandbox, concurrency=1)
+    all_at_once = await report_on(sandbox, concurrency=32)
+    assert one_by_one.findings == all_at_once.findings
+    ids = [finding.campaign_id for finding in one_by_one.findings]
+    assert ids == sorted(ids, key=lambda number: number or 0)
+
+
+async def test_counts_what_it_looked_at(sandbox: Sandbox) -> None:
+    seen: list[tuple[int, int, int | None]] = []
+    before = datetime.now(UTC)
+    report = await report_on(sandbox, on_progress=lambda *numbers: seen.append(numbers))
+    assert (report.campaigns, report.lookups, report.requests) == (60, 120, 121)
+    assert report.requests == len(sandbox.journal)
+    assert report.codes == sum(
+        len({code["ID"] for language in (1, 2) for code in sandbox.result_codes(id, language)})
+        for id in sandbox.campaigns
+    )
+    assert seen[-1] == (120, 0, 120)
+    assert before <= report.started <= datetime.now(UTC)
+    assert report.now == report.started
+    assert 0 < report.seconds < 30
+
+
+async def test_one_language_compares_with_no_other(sandbox: Sandbox) -> None:
+    report = await report_on(sandbox, languages=[Language.ENGLISH, Language.ENGLISH])
+    assert report.lookups == 60
+    assert not any("German" in finding.message for finding in report.findings)
+
+
+async def test_no_language_is_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+    with pytest.raises(ConfigurationError, match="at least one language"):
+        await report_on(sandbox, languages=[])
+    assert sandbox.journal == []
+
+
+@rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
+def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
+    if facts.campaign.name == "Empty":
+        yield Hit("Name", "is called Empty")
+
+
+async def test_rules_of_ones_own() -> None:
+    async with Sandbox(campaigns=[{"ID": 4, "Name": "Empty"}]) as sandbox:
+        report = await report_on(sandbox, rules=[own_rule])
+    assert [(finding.campaign_id, finding.rule) for finding in report.findings] == [(4, "own-rule")]
+
+
+async def test_an_empty_list_of_codes_is_a_list() -> None:
+    async with Sandbox(campaigns=[{"ID": 4, "Name": "Empty", "OwnResultCodesID": 9}]) as sandbox:
+        report = await report_on(sandbox)
+    assert [finding.rule for finding in report.findings] == ["dangling-result-code"]
+
+
+async def test_now_is_given() -> None:
+    record = {"ID": 4, "Name": "Over", "dtTo": "2026-03-02T12:00:00"}
+    async with Sandbox(campaigns=[record]) as sandbox:
+        naive = datetime(2026, 3, 2, 12, 1)  # noqa: DTZ001  # local time, as a user may give it
+        report = await report_on(sandbox, now=naive)
+        assert [finding.rule for finding in report.findings] == ["expired"]
+        assert report.now.utcoffset() is not None
+        assert (await report_on(sandbox, now=datetime(2026, 3, 2, 11, 59, tzinfo=UTC))).findings == ()
+
+
+async def test_a_published_example_has_no_id_and_is_reported() -> None:
+    example = {"Name": "Campaign 1000", "IncomingCallResultCodesID": 2494, "dtTo": None}
+    async with Sandbox(campaigns=[example, {"ID": 4, "Name": "Sound"}]) as sandbox:
+        report = await report_on(sandbox)
+    (finding,) = report.findings
+    assert (finding.rule, finding.campaign_id, finding.campaign_name) == ("unreachable-codes", None, "Campaign 1000")
+    assert report.lookups == 2
+
+
+async def test_a_campaign_that_goes_away_meanwhile_is_reported(sandbox: Sandbox) -> None:
+    gone = max(sandbox.campaigns)
+
+    def remove_it(done: int, failed: int, total: int | None) -> None:
+        if gone in sandbox.campaigns:
+            sandbox.remove(gone)
+
+    report = await report_on(sandbox, concurrency=1, on_progress=remove_it)
+    (finding,) = [finding for finding in report.findings if finding.rule == "unreachable-codes"]
+    assert finding.campaign_id == gone
+    assert finding.message.startswith("no result codes in English and German: ")
+    assert "404" in finding.message
+
+
+async def test_a_token_that_is_lost_in_mid_flight_loses_no_campaign(sandbox: Sandbox) -> None:
+    def revoke(done: int, failed: int, total: int | None) -> None:
+        if done == 20:
+            sandbox.revoke()
+
+    report = await report_on(sandbox, concurrency=1, on_progress=revoke)
+    concerned = {finding.campaign_id for finding in report.findings if finding.rule == "unreachable-codes"}
+    assert len(concerned) == 50
+    assert report.at_least(Severity.ERROR)
+    assert sandbox.token not in repr(report)
+
+
+async def test_lookups_that_never_came_are_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    fan_out = ResultCodes.for_campaigns
+
+    async def stop_early(codes: ResultCodes, campaigns: list[int], **options: Any) -> AsyncIterator[Outcome]:
+        async for outcome in fan_out(codes, campaigns, **options):
+            yield outcome
+            if outcome.campaign_id == campaigns[9]:
+                return
+
+    monkeypatch.setattr(ResultCodes, "for_campaigns", stop_early)
+    report = await report_on(sandbox, concurrency=1)
+    unjudged = [finding for finding in report.findings if finding.rule == "unreachable-codes"]
+    assert len(unjudged) == 51
+    assert {finding.message.rpartition(": ")[2] for finding in unjudged} == {
+        "the run stopped before they were asked for"
+    }
+
+
+async def test_never_more_connections_than_the_pool_allows(sandbox: Sandbox) -> None:
+    async with client(sandbox, pool=PoolConfig(limit=3)) as dialler:
+        await audit(dialler, concurrency=40)
+    assert sandbox.connections.peak <= 3
+
+
+async def test_a_rule_that_raises_is_not_swallowed(sandbox: Sandbox) -> None:
+    @rule("broken", Severity.INFO, title="Broken", why="A test.", fix="None.")
+    def broken(facts: CampaignFacts) -> Iterator[Hit]:
+        raise LookupError(facts.campaign.name)
+        yield
+
+    with pytest.raises(LookupError):
+        await report_on(sandbox, rules=[broken])

@@ -1,0 +1,128 @@
+"""How a report looks, and the progress bar."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+
+from dialler_async.audit import AuditReport, Finding, Severity
+from dialler_async.audit.rules import INCOMPLETE_LIST, RULES
+from dialler_async.cli.findings import print_report
+from dialler_async.cli.output import Console
+from dialler_async.cli.progress import progress_bar
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+LONG = "Winterkampagne Nord für Bestandskunden mit langer Laufzeit 2026x"
+
+
+def report(*findings: Finding) -> AuditReport:
+    return AuditReport(
+        findings=findings,
+        rules=(INCOMPLETE_LIST, *(rule.about for rule in RULES)),
+        campaigns=1,
+        codes=6401,
+        lookups=2,
+        requests=3,
+        seconds=1.26,
+        started=NOW,
+        now=NOW,
+    )
+
+
+def finding(rule: str, severity: Severity, message: str, id: int | None = 7, name: str | None = LONG) -> Finding:
+    return Finding(rule=rule, severity=severity, campaign_id=id, campaign_name=name, subject="x", message=message)
+
+
+FULL = report(
+    finding("incomplete-list", Severity.ERROR, "the server counts 3 campaigns, but sent 1", None, None),
+    finding(
+        "dangling-result-code", Severity.ERROR, "AbortOnNoTelNumberResultCodesID is 8920, but " + "very " * 9 + "long"
+    ),
+    finding("expired", Severity.INFO, "ended 2026-02-02 00:00 (local time)"),
+    finding("unreachable-codes", Severity.ERROR, "no codes: \x1b[31m[red]refused[/red]", None, "No\x1bID"),
+)
+
+
+def lines(whole: AuditReport, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    print_report(whole, Console())
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert lines(FULL, capsys)[:17] == [
+        "The whole account",
+        "  error    incomplete-list       the server counts 3 campaigns, but sent 1",
+        "",
+        f"Campaign 7  {LONG}",
+        "  error    dangling-result-code  AbortOnNoTelNumberResultCodesID is 8920, but",
+        "                                 very very very very very very very very very",
+        "                                 long",
+        "  info     expired               ended 2026-02-02 00:00 (local time)",
+        "",
+        "Campaign without ID  No\\x1bID",
+        "  error    unreachable-codes     no codes: \\x1b[31m[red]refused[/red]",
+        "",
+        "By rule",
+        "  error    incomplete-list       1: The list of campaigns is not whole",
+        "                                 Ask the operator of the server why its list is",
+        "                                 shortened.",
+        "  error    unreachable-codes     1: Result codes that could not be judged",
+    ]
+
+
+@pytest.mark.parametrize("columns", ["80", "60", "200"])
+def test_no_line_is_wider_than_the_terminal(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert max(map(len, lines(FULL, capsys))) <= int(columns)
+
+
+def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lines(FULL, capsys)[-2:] == [
+        "3 errors, 0 warnings, 1 info",
+        "1 campaign, 6,401 result codes, 3 requests in 1.3 s",
+    ]
+
+
+def test_says_when_there_is_nothing_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lines(report(), capsys) == ["Nothing found.", "1 campaign, 6,401 result codes, 3 requests in 1.3 s"]
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_on_a_terminal_only_and_not_against_ones_will(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for no_color, colours in ((None, True), ("1", False)):
+        if no_color:
+            monkeypatch.setenv("NO_COLOR", no_color)
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stdout", terminal)
+        print_report(FULL, Console())
+        assert ("\x1b[1;31merror" in terminal.getvalue()) is colours
+        assert "error" in terminal.getvalue()
+        assert "31m[red]refused" in terminal.getvalue()
+
+
+def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress_bar("Fetching") as show:
+        assert show is not None
+        show(1, 0, 10)
+        show(10, 2, 10)
+    assert "Fetching, 2 failed" in terminal.getvalue()
+    assert "10/10" in terminal.getvalue()
+
+
+def test_progress_is_not_shown_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Fetching") as show:
+        assert show is None
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,152 @@
+"""The command as a process: signals, pipes, streams, start-up."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+_MAIN = "import sys; from dialler_async.cli import main; sys.exit(main())"
+COMMAND = (sys.executable, "-W", "error", "-c", _MAIN)
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them")
+
+
+def environment(**changed: str) -> dict[str, str]:
+    """This process's, without the settings and habits of whoever runs the tests."""
+    ours = ("DIALLER_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+    return {**{key: value for key, value in os.environ.items() if not key.startswith(ours)}, **changed}
+
+
+def run(*argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *argv],
+        env=environment(**changed),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def start(*argv: str, **changed: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *argv],
+        env=environment(**changed),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_the_main_job() -> None:
+    done = run("audit", "--sandbox")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert re.search(r"^500 campaigns, [\d,]+ result codes, 1,001 requests in \d+\.\d s$", done.stdout, re.MULTILINE)
+
+
+def test_no_settings() -> None:
+    done = run("campaigns", "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "dialler: no base URL: set DIALLER_BASE_URL, or give --base-url (or try --sandbox)\n"
+
+
+def test_a_closed_port_is_one_line() -> None:
+    done = run("campaigns", "list", DIALLER_BASE_URL="http://127.0.0.1:9/rest/v1.0/1", DIALLER_TOKEN="hidden-token")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+    assert "hidden-token" not in done.stderr
+
+
+@pytest.mark.parametrize("argv", [["campaigns", "list"], ["campaigns", "list", "--json"], ["audit"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough(argv: list[str]) -> None:
+    process = start(*argv, "--sandbox")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
+    process.stderr.close()
+
+
+def test_output_survives_an_encoding_that_lacks_letters() -> None:
+    done = run("campaigns", "list", "--sandbox", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xfc" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
+    with start("sandbox", "--port", "0", "--campaigns", "20") as process:
+        settings = dict(first_line(process).strip().split("=") for _ in range(2))
+        listed = run("campaigns", "list", **settings)
+        audited = run("audit", "--fail-on", "info", **settings)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert (listed.returncode, len(listed.stdout.splitlines()) > 20) == (0, True)
+    assert (audited.returncode, "20 campaigns" in audited.stdout) == (1, True)
+
+
+def test_ctrl_c_in_a_running_audit_leaves_no_traceback() -> None:
+    with start("sandbox", "--port", "0", "--campaigns", "5000") as server:
+        settings = dict(first_line(server).strip().split("=") for _ in range(2))
+        master, slave = os.openpty()
+        audit = subprocess.Popen(
+            [*COMMAND, "audit", "--concurrency", "1"],
+            env=environment(**settings, TERM="xterm", COLUMNS="80"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+        )
+        os.close(slave)
+        seen = b""
+        while b"/10000" not in seen:  # the progress bar is there, so it runs
+            seen += os.read(master, 4096)
+        audit.send_signal(signal.SIGINT)
+        output, _ = audit.communicate(timeout=30)
+        seen += _rest(master)
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=30)
+    assert (audit.returncode, output) == (130, b"")
+    assert b"Traceback" not in seen
+    assert b"Error" not in seen
+
+
+def _rest(master: int) -> bytes:
+    seen = b""
+    try:
+        while chunk := os.read(master, 4096):
+            seen += chunk
+    except OSError:  # how Linux says that the other end of a terminal is closed
+        pass
+    finally:
+        os.close(master)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("imported", "absent"),
+    [
+        ("dialler_async", {"cyclopts", "rich", "aiohttp.web", "dialler_async.sandbox"}),
+        ("dialler_async.audit", {"cyclopts", "rich", "aiohttp.web", "dialler_async.sandbox"}),
+        ("dialler_async.cli", {"cyclopts", "rich"}),
+        # A server is loaded only when one is asked for.
+        ("dialler_async.cli.app", {"aiohttp.web", "dialler_async.sandbox"}),
+    ],
+)
+def test_nothing_is_loaded_that_is_not_needed(imported: str, absent: set[str]) -> None:
+    script = f"import sys, {imported}; print(*sorted({absent!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == ""

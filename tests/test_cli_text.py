@@ -1,0 +1,125 @@
+"""Names from the server on a terminal: harmless, whatever is in them."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialler_async import Campaign, Records, ResultCode
+from dialler_async.cli.exits import say
+from dialler_async.cli.harmless import harmless, one_line
+from dialler_async.cli.output import Console, counted, print_table, text
+from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
+
+EVIL = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
+
+
+@given(st.text())
+def test_what_is_shown_prints_and_is_one_line(name: str) -> None:
+    assert all(char.isprintable() for char in harmless(name))
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"])))
+def test_ordinary_text_is_left_alone(name: str) -> None:
+    assert harmless(name) == name
+
+
+def test_escapes_can_be_read() -> None:
+    assert harmless("a\x1b[31mb\n\u202e\x9b") == "a\\x1b[31mb\\n\\u202e\\x9b"
+
+
+def test_a_message_is_one_line_and_its_blanks_stay() -> None:
+    assert one_line("first\nsecond  third\x1b") == "first second  third\\x1b"
+
+
+def test_errors_and_tables_show_names_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"no campaign {EVIL}")
+    print_table(["Name"], [[text(EVIL)]])
+    shown = capsys.readouterr()
+    for output in (shown.err, shown.out):
+        assert all(char.isprintable() or char == "\n" for char in output)
+        assert "[red]Sale[/red] :smile:" in output
+        assert "\\x1b]0;owned\\x07\\x1b[2J" in output
+    assert shown.err.count("\n") == 1
+
+
+def test_json_holds_all_and_is_plain_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    wire = {"Name": EVIL, "Unknown": [1, None, {"ü": 0.5}], "ID": 3}
+    campaigns = Records([Campaign(name=EVIL, id=3, wire=wire)], count=1, order_by="Name", ascending=True, filter="")
+    show_campaigns(campaigns, as_json=True)
+    output = capsys.readouterr().out
+    assert output.isascii()
+    assert "\x1b" not in output
+    shown = json.loads(output)
+    assert shown == {"records": [wire], "count": 1, "filter": "", "orderBy": "Name", "ascending": True}
+    assert list(shown["records"][0]) == list(wire)
+
+
+def test_the_envelope_of_other_answers_has_records_and_count_only() -> None:
+    assert envelope(Records([ResultCode(id=1, wire={"ID": 1})], count=7)) == {"records": [{"ID": 1}], "count": 7}
+
+
+def test_a_shortened_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    show_result_codes(Records([ResultCode(id=1)], count=7), as_json=False)
+    assert capsys.readouterr().err == "dialler: the server counts 7 records, but sent 1\n"
+    show_result_codes(Records([ResultCode(id=1)], count=1), as_json=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_one_campaign_shows_every_key_name_first(capsys: pytest.CaptureFixture[str]) -> None:
+    wire: dict[str, Any] = {"bSome": False, "Name": "A", "Nested": {"a": [1]}, "Nothing": None, "ID": 4}
+    show_campaign(Campaign(name="A", id=4, wire=wire), as_json=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["Key", "Value"],
+        ["ID", "4"],
+        ["Name", "A"],
+        ["bSome", "false"],
+        ["Nested", '{"a":', "[1]}"],
+        ["Nothing", "null"],
+    ]
+
+
+def test_a_language_without_a_name_is_shown_by_number(capsys: pytest.CaptureFixture[str]) -> None:
+    show_campaigns(
+        Records([Campaign(name="A", languages_id=7), Campaign(name="B"), Campaign(name="C", languages_id=2)], count=3),
+        as_json=False,
+    )
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [["A", "7"], ["B"], ["C", "de"]]
+
+
+def test_counted() -> None:
+    assert [counted(number, "error") for number in (0, 1, 2, 1000)] == [
+        "0 errors",
+        "1 error",
+        "2 errors",
+        "1,000 errors",
+    ]
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_pipe_has_a_width_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert Console().width == 80
+    monkeypatch.setenv("COLUMNS", "132")
+    assert Console().width == 132
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert Console(stderr=True).is_terminal
+
+
+def test_a_pipe_that_is_closed_is_for_the_command_to_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        Console().print("x")
