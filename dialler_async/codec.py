@@ -7,10 +7,12 @@ slice, so that the caller can let others run in between.
 Source: API reference, "Status codes and error bodies", "The seven calls", "Campaign records" and "Dates".
 """
 
+import codecs
+import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, Generic, Protocol, TypeVar, final
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, final
 
 import attrs
 import cattrs
@@ -25,6 +27,8 @@ R = TypeVar("R", bound=Record)
 
 SLICE: Final = 64 * 1024
 """Bytes of records that are structured before the event loop has its turn: about a millisecond's work."""
+RECORD: Final = 300
+"""Bytes that a record counts besides its own: what a small one costs more than its share."""
 
 
 class Answer(Protocol[T_co]):
@@ -48,7 +52,7 @@ class _Envelope(msgspec.Struct, rename="camel"):
     limit_start: int | None = None
     limit_page_size: int | None = None
     order_by: str | None = None
-    ascending: bool | int | None = None
+    ascending: bool | Literal[0, 1] | None = None
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -57,6 +61,7 @@ encode: Final = msgspec.json.Encoder().encode
 """The JSON bytes of a body."""
 
 
+_MIB: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE | re.ASCII)
 
@@ -66,17 +71,21 @@ def recoded(body: bytes, content_type: str) -> bytes:
 
     Only for a body that could not be decoded: a content type that names another charset is mostly wrong.
     """
-    body = body.removeprefix(_BOM)
     charset = _CHARSET.search(content_type)
+    # A zero byte is in no JSON, but UTF-16 can pass for UTF-8 by them.
+    if charset is not None and (b"\x00" in body[:4] or not _is_utf_8(body)):
+        # Python's own escapes are a charset to it, too, and it may warn of them.
+        with contextlib.suppress(LookupError, UnicodeError, Warning):
+            body = body.decode(charset[1]).encode()
+    return body.removeprefix(_BOM)
+
+
+def _is_utf_8(body: bytes) -> bool:
     try:
         body.decode()
     except UnicodeDecodeError:
-        if charset is not None:
-            try:
-                return body.decode(charset[1]).encode()
-            except (LookupError, UnicodeError):
-                return body
-    return body
+        return False
+    return True
 
 
 def _open(body: bytes) -> _Envelope:
@@ -143,8 +152,17 @@ class _SlicesOf(Generic[R]):
     kind: type[R]
 
     def decode(self, body: bytes) -> Generator[None, None, Iterator[list[R]]]:
-        return _slices(self.kind, _RecordsOf(self.kind).split(body)[1])
-        yield
+        raw = _RecordsOf(self.kind).split(body)[1]
+        # Before the first record is given: what is in another charset can then be decoded anew, as a whole.
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(body), _MIB):
+            try:
+                decoder.decode(body[start : start + _MIB])
+            except UnicodeDecodeError as error:
+                message = f"the server said 200, but its body is not the JSON documented: {error.reason}"
+                raise PayloadError(message, excerpt=excerpt(body)) from None
+            yield
+        return _slices(self.kind, raw)
 
 
 @final
@@ -199,7 +217,7 @@ def _slices(kind: type[R], raw: list[msgspec.Raw]) -> Iterator[list[R]]:
             records.append(structure(record, kind))
         except cattrs.ClassValidationError as error:
             raise _misfit(error, kind, record, index, bytes(piece)) from None
-        size += len(memoryview(piece))
+        size += len(memoryview(piece)) + RECORD
         if size >= SLICE:
             yield records
             records, size = [], 0

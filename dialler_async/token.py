@@ -6,8 +6,9 @@ local variable holds the token, and no other room ever holds it in one.
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias, final
+from typing import NoReturn, TypeAlias, final
 
 from .errors import ConfigurationError
 
@@ -19,7 +20,7 @@ class Token:
     def __init__(self, source: "TokenSource") -> None:
         """Takes a source, and never raises: `check` does."""
         self._problem: str | None = None
-        self._secret = b""
+        self._secrets: list[str] = []
         self._renewing = asyncio.Lock()
         self.headers: Mapping[str, str] = {}
         self.version = 0
@@ -59,17 +60,50 @@ class Token:
     def _take(self, token: object) -> None:
         self._problem = _problem(token)
         if self._problem is None:
-            self._secret = str(token).encode()
+            self._secrets = [str(token), *self._secrets][:_REMEMBERED]
             self.headers = {"Authorization": f"Bearer {token}"}
             self.version += 1
 
     def redacted(self, body: bytes) -> bytes:
         """A body without the token: some servers and proxies send a request's headers back in their error pages."""
-        return body.replace(self._secret, b"***") if self._secret else body
+        for secret in self._secrets:
+            body = re.sub(_spellings(secret), b"***", body)
+        return body
+
+    def redacted_text(self, text: str) -> str:
+        """The same for the value of a header."""
+        return self.redacted(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client's token is not pickled or copied: make another client")
 
 
 TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
 """A token, or a function that gives one, at once or awaited: asked at the first call, and anew after a 401."""
+
+
+_REMEMBERED = 8
+"""Tokens: a reply may repeat the one it was asked with after another call has had it renewed."""
+
+
+def _spellings(secret: str) -> bytes:
+    """A pattern for a token as it is, and as JSON, a URL or HTML spell what is no letter or digit in it.
+
+    Zero bytes may stand between the characters, as they do in UTF-16.
+    """
+    return rb"\x00*".join(map(_spelling, secret))
+
+
+def _spelling(character: str) -> bytes:
+    plain = re.escape(character)
+    if character.isalnum():
+        return plain.encode()
+    code = ord(character)
+    named = "".join(f"|&{name};" for name in _HTML_NAMES.get(character, ()))
+    return rf"(?:\\?{plain}|\\u00(?i:{code:02x})|%(?i:{code:02x})|&\#0*{code};|&\#[xX]0*(?i:{code:x});{named})".encode()
+
+
+_HTML_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",)}
 
 
 def _problem(token: object) -> str | None:

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast, final
 
@@ -103,6 +104,7 @@ class _Call:
 
 
 _IN_FLIGHT: Final = "waiting for the reply"
+_READING: Final = "reading its answer"
 
 
 class Transport:
@@ -152,7 +154,7 @@ class Transport:
         except TimeoutError:
             if not deadline.expired():
                 raise
-        call.maybe_done |= call.doing is _IN_FLIGHT and call.request.is_write
+        call.maybe_done |= call.doing in (_IN_FLIGHT, _READING) and call.request.is_write
         ran_out = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {call.doing}"
         return self._final(call, DeadlineError(ran_out))
 
@@ -163,7 +165,13 @@ class Transport:
         while isinstance(outcome, DiallerError):
             if isinstance(outcome, AuthenticationError) and self._token.renewable and not refused_before:
                 refused_before = True
-                await self._token.renew(refused=call.token_version)
+                try:
+                    await self._token.renew(refused=call.token_version)
+                except Exception:
+                    if not call.maybe_done:
+                        raise
+                    # That there is no new token matters less than that nobody knows what became of the write.
+                    break
                 wait = 0.0
             else:
                 if isinstance(outcome, NotFoundError) and call.maybe_done and request.repeat is Repeat.GONE_MEANS_DONE:
@@ -211,14 +219,14 @@ class Transport:
             reply = await self._exchange(call, session)
         finally:
             self._pool.leave()
-        call.doing = "reading its answer"
+        call.doing = _READING
         if isinstance(reply, DiallerError):
             return reply
         if reply.status == 200:
             return await self._decoded(call.request, reply)
         error = from_reply(
             reply.status,
-            reply.headers,
+            {name: self._token.redacted_text(value) for name, value in reply.headers.items()},
             self._token.redacted(reply.body),
             request=call.request.sent,
             path=call.request.path,
@@ -234,21 +242,20 @@ class Transport:
         begun = SURROUNDINGS.monotonic()
         outcome: _Reply | DiallerError
         try:
-            response = await session.request(
-                request.method,
-                URL(f"{self._base_url}{request.target}", encoded=True),
-                data=None if request.body is None else codec.encode(request.body),
-                # An expression, not a local variable: see the module's docstring.
-                headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
-                allow_redirects=False,
-                timeout=self._per_attempt,
-                middlewares=self._pool.middlewares,
+            # Nothing of it is a local variable: see the module's docstring. A response shows its headers, too.
+            outcome = await self._read(
+                request,
+                await session.request(
+                    request.method,
+                    URL(f"{self._base_url}{request.target}", encoded=True),
+                    data=None if request.body is None else codec.encode(request.body),
+                    headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=self._per_attempt,
+                    middlewares=self._pool.middlewares,
+                ),
             )
-            try:
-                outcome = await self._read(request, response)
-            except BaseException:
-                response.close()
-                raise
         except (ConnectionLost, aiohttp.ClientError, OSError) as error:
             outcome = self._no_reply(request, error)
         except BaseException as error:
@@ -264,15 +271,19 @@ class Transport:
         limit = self._pool.config.max_body
         pieces: list[bytes] = []
         size = 0
-        while piece := await response.content.readany():
-            size += len(piece)
-            if size > limit:
-                response.close()
-                return PayloadError(
-                    f"{request.sent}: the answer is larger than PoolConfig(max_body={limit}) bytes",
-                    request=request.sent,
-                )
-            pieces.append(piece)
+        try:
+            while piece := await response.content.readany():
+                size += len(piece)
+                if size > limit:
+                    response.close()
+                    return PayloadError(
+                        f"{request.sent}: the answer is larger than PoolConfig(max_body={limit}) bytes",
+                        request=request.sent,
+                    )
+                pieces.append(piece)
+        except BaseException:
+            response.close()
+            raise
         response.release()
         return _Reply(response.status, response.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
@@ -293,6 +304,8 @@ class Transport:
             case aiohttp.ClientConnectorError():
                 reason = error.strerror or type(error.os_error).__name__
                 return ConnectError(f"{sent}: no connection to the server ({reason}); nothing was sent", request=sent)
+            case aiohttp.InvalidURL():
+                return ConnectError(f"{sent}: the base URL's host can't be one; nothing was sent", request=sent)
             case aiohttp.ServerFingerprintMismatch() | aiohttp.ClientHttpProxyError():
                 text = f"{sent}: no connection to the server ({type(error).__name__}); nothing was sent"
                 return ConnectError(text, request=sent)
@@ -307,12 +320,37 @@ class Transport:
                 return NoReplyError(f"{sent}: the connection was lost before the answer came", request=sent)
 
     async def _decoded(self, request: Request[Any], reply: "_Reply") -> Any:
-        outcome = await _decode(request, reply.body)
+        outcome = await _decode(request, reply)
         if isinstance(outcome, DiallerError):
-            mended = codec.recoded(self._token.redacted(reply.body), reply.headers.get("Content-Type", ""))
-            if mended != reply.body:
-                outcome = await _decode(request, mended)
+            recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
+            if recoded != reply.body:
+                reply = _Reply(reply.status, reply.headers, recoded)
+                outcome = await _decode(request, reply)
+        if isinstance(outcome, DiallerError):
+            return self._fit_to_tell(request, reply, outcome)
+        if isinstance(outcome, Iterator):
+            return self._guarded(request, reply, outcome)
         return outcome
+
+    def _guarded(self, request: Request[Any], reply: "_Reply", slices: Iterator[T]) -> Iterator[T]:
+        """Slices, which are structured after the call, with errors as those of the call."""
+        try:
+            yield from slices
+            return
+        except PayloadError as error:
+            failed = _told(request, error)
+        raise self._fit_to_tell(request, reply, failed)
+
+    def _fit_to_tell(self, request: Request[Any], reply: "_Reply", error: DiallerError) -> DiallerError:
+        """The error of a body that can't be decoded, without the token if the body repeats it."""
+        redacted = self._token.redacted(reply.body)
+        if redacted == reply.body:
+            return error
+        # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
+        return _failure(request, redacted) or PayloadError(
+            f"{request.sent}: the server said 200, but not what is documented; not shown, since it repeats the token",
+            request=request.sent,
+        )
 
     def _final(self, call: _Call, error: DiallerError) -> DiallerError:
         """The error that the caller gets."""
@@ -341,18 +379,20 @@ class Transport:
 
 @attrs.frozen
 class _Reply:
+    """What came; shown nowhere, since it may hold the token that was sent."""
+
     status: int
-    headers: Any
-    body: bytes
+    headers: Any = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
 
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
 _HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}
 
 
-async def _decode(request: Request[Any], body: bytes) -> Any:
+async def _decode(request: Request[Any], reply: _Reply) -> Any:
     """What the body says, or the error; others run on the loop between the slices of a large one."""
-    decoding = request.answer.decode(body)
+    decoding = request.answer.decode(reply.body)
     try:
         while True:
             next(decoding)
@@ -360,8 +400,29 @@ async def _decode(request: Request[Any], body: bytes) -> Any:
     except StopIteration as decoded:
         return decoded.value
     except (PayloadError, StatusError) as error:
-        error.request = request.sent
-        return _bare(error)
+        return _told(request, error)
+
+
+def _failure(request: Request[Any], body: bytes) -> DiallerError | None:
+    """The error that a body comes to, in its last slice if not before."""
+    decoding = request.answer.decode(body)
+    try:
+        while True:
+            next(decoding)
+    except StopIteration as decoded:
+        rest = decoded.value
+    except (PayloadError, StatusError) as error:
+        return _told(request, error)
+    try:
+        deque(rest if isinstance(rest, Iterator) else (), maxlen=0)
+    except PayloadError as error:
+        return _told(request, error)
+    return None
+
+
+def _told(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
+    error.request = request.sent
+    return _bare(error)
 
 
 def _bare(error: E) -> E:
