@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -48,20 +48,35 @@ class ConnectionLost(Exception):  # noqa: N818  an event on the wire, turned int
     """The connection broke after the request was handed to it, so that the server may have it."""
 
 
-async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """A middleware that switches off aiohttp's own second sending of GET and DELETE.
+@attrs.define
+class Sending:
+    """One attempt on its way to the wire."""
 
-    When a kept-alive connection turns out to be dead, aiohttp silently sends GET and DELETE once more. A delete by
-    name would then hit twice, and a delete by ID would answer 404 though it worked. Off for all calls: whether to
-    repeat is for `retry` to decide, which knows them apart.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-        lost = ConnectionLost()
-    raise lost
+    _sent: bool | None = None
+
+    @property
+    def maybe_sent(self) -> bool:
+        """Whether the server may have any of it; also where nobody can tell."""
+        return self._sent is not False
+
+    async def once(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """A middleware that switches off aiohttp's own second sending of GET and DELETE, and watches the first.
+
+        When a connection breaks before the answer, aiohttp silently sends GET and DELETE once more. A delete by name
+        would then hit twice, and a delete by ID would answer 404 though it worked. Off for all calls: whether to
+        repeat is for `retry` to decide, which knows them apart.
+        """
+        self._sent = bool(self._sent)
+        try:
+            return await handler(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            lost = ConnectionLost()
+        finally:
+            # aiohttp makes the response, still empty, in the very step in which it begins to write the request.
+            self._sent |= getattr(request, "response", request) is not None
+        raise lost
 
 
 class Pool:
@@ -92,28 +107,38 @@ class Pool:
         self._made_at = _caller()
         # Per request, since middlewares of a request take the place of the session's: a session that was brought
         # keeps its own, in the order it had them.
-        self.middlewares = (*getattr(session, "_middlewares", ()), send_once)
+        self.middlewares: Final[tuple[aiohttp.ClientMiddlewareType, ...]] = getattr(session, "_middlewares", ())
 
     @property
     def in_flight(self) -> int:
         """Calls that hold a place at the gate."""
         return self._in_flight
 
-    async def enter(self) -> aiohttp.ClientSession:
+    async def enter(self, held_up: Callable[[], Awaitable[bool]]) -> aiohttp.ClientSession:
         """Waits for a place at the gate, and gives the session; to be paired with `leave`.
 
+        Args:
+            held_up: asked last before the call may go, so that those who queue are held up too; waits as long as it
+                has to, and says whether it did.
         Raises:
             ClientStateError: closed, also while waiting; or used from another loop or process.
         """
         self.check()
-        if self._limiter is not None:
-            await self._limiter.acquire()
         await self._gate.acquire()
-        if self._closing:
+        try:
+            while True:
+                if self._limiter is not None:
+                    await self._limiter.acquire()
+                if not await held_up():
+                    break
+            # Much can have happened in the meantime.
+            self.check()
+            session = self._session or self._open()
+        except BaseException:
             self._gate.release()
-            raise ClientStateError(_CLOSED)
+            raise
         self._in_flight += 1
-        return self._session or self._open()
+        return session
 
     def leave(self) -> None:
         """Gives the place back."""
@@ -160,8 +185,11 @@ class Pool:
     def __del__(self, warn: Any = warnings.warn) -> None:
         session = getattr(self, "_session", None)
         if session is not None and not self._brought and not session.closed and self._pid == os.getpid():
-            # So that aiohttp doesn't warn of its session too; its connector closes the sockets when it is collected.
+            # One warning that says where to look is enough: aiohttp's own of the session and of the connector, which
+            # don't, are avoided by closing both. What `close` returns is awaited by nobody, and need not be.
+            connector = session.connector
             session.detach()
+            connector.close().__await__()
             warn(f"a DiallerClient was never closed; it was made at {self._made_at}", ResourceWarning, source=self)
 
 

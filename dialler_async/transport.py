@@ -38,7 +38,7 @@ from .errors import (
     from_reply,
     require,
 )
-from .pool import ConnectionLost, Pool
+from .pool import ConnectionLost, Pool, Sending
 from .token import Token
 from .version import __version__
 
@@ -98,7 +98,9 @@ class _Call:
     request: Request[Any]
     attempts: int = 0
     token_version: int = 0
-    doing: str = "waiting at the gate"
+    doing: str = ""
+    sending: Sending = attrs.Factory(Sending)
+    """Whether its latest attempt got as far as the wire."""
     maybe_done: bool = False
     """Whether an attempt was lost that may have been carried out."""
 
@@ -145,6 +147,7 @@ class Transport:
         try:
             async with asyncio.timeout(self._timeouts.deadline) as deadline:
                 if not self._token.version:
+                    call.doing = "asking for the token"
                     await self._token.renew(refused=0)
                 self._backpressure.budget.pay_in()
                 outcome = await self._attempt(call)
@@ -154,6 +157,8 @@ class Transport:
         except TimeoutError:
             if not deadline.expired():
                 raise
+        if call.doing is _IN_FLIGHT and not call.sending.maybe_sent:
+            call.doing = "connecting"
         call.maybe_done |= call.doing in (_IN_FLIGHT, _READING) and call.request.is_write
         ran_out = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {call.doing}"
         return self._final(call, DeadlineError(ran_out))
@@ -165,6 +170,7 @@ class Transport:
         while isinstance(outcome, DiallerError):
             if isinstance(outcome, AuthenticationError) and self._token.renewable and not refused_before:
                 refused_before = True
+                call.doing = "asking for a new token"
                 try:
                     await self._token.renew(refused=call.token_version)
                 except Exception:
@@ -188,13 +194,8 @@ class Transport:
                 if decision is None or not self._backpressure.budget.take_out():
                     break
                 wait = decision
-                _log.warning(
-                    "%s failed (%s), attempt %d; repeated in %.2f s",
-                    request.sent,
-                    getattr(outcome, "status", type(outcome).__name__),
-                    call.attempts,
-                    wait,
-                )
+            told = getattr(outcome, "status", type(outcome).__name__)
+            _log.warning("%s failed (%s), attempt %d; repeated in %.2f s", request.sent, told, call.attempts, wait)
             call.doing = "waiting to repeat it"
             if wait:
                 await SURROUNDINGS.sleep(wait)
@@ -209,13 +210,12 @@ class Transport:
 
     async def _attempt(self, call: _Call) -> Any:
         call.doing = "waiting at the gate"
-        if self._backpressure.paused_until:
-            await self._sit_out_the_pause()
-        session = await self._pool.enter()
+        session = await self._pool.enter(self._held_up)
         try:
             call.doing = _IN_FLIGHT
             call.attempts += 1
             call.token_version = self._token.version
+            call.sending = Sending()
             reply = await self._exchange(call, session)
         finally:
             self._pool.leave()
@@ -253,18 +253,16 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._per_attempt,
-                    middlewares=self._pool.middlewares,
+                    middlewares=(*self._pool.middlewares, call.sending.once),
                 ),
             )
         except (ConnectionLost, aiohttp.ClientError, OSError) as error:
-            outcome = self._no_reply(request, error)
+            outcome = self._no_reply(request, error, maybe_sent=call.sending.maybe_sent)
         except BaseException as error:
             # A cancellation, or something unforeseen: passed on without the frames of aiohttp it went through.
+            _log_attempt(call, error, begun)
             raise _bare(error) from None
-        if _log.isEnabledFor(logging.DEBUG):
-            took = (SURROUNDINGS.monotonic() - begun) * 1000
-            told = getattr(outcome, "status", type(outcome).__name__)
-            _log.debug("%s: %s in %.1f ms, attempt %d", request.sent, told, took, call.attempts)
+        _log_attempt(call, outcome, begun)
         return outcome
 
     async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> "_Reply | DiallerError":
@@ -287,7 +285,7 @@ class Transport:
         response.release()
         return _Reply(response.status, response.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
-    def _no_reply(self, request: Request[Any], error: Exception) -> NoReplyError:
+    def _no_reply(self, request: Request[Any], error: Exception, *, maybe_sent: bool) -> NoReplyError:
         """The error for an attempt that brought no reply. What aiohttp says of it may hold names and secrets."""
         sent = request.sent
         match error:
@@ -309,6 +307,8 @@ class Transport:
             case aiohttp.ServerFingerprintMismatch() | aiohttp.ClientHttpProxyError():
                 text = f"{sent}: no connection to the server ({type(error).__name__}); nothing was sent"
                 return ConnectError(text, request=sent)
+            case _ if not maybe_sent:
+                return ConnectError(f"{sent}: no connection to the server; nothing was sent", request=sent)
             case aiohttp.ServerTimeoutError() | TimeoutError():
                 text = f"{sent}: the server sent nothing for {self._timeouts.read:g} s"
                 return DeadlineError(text, request=sent)
@@ -371,10 +371,14 @@ class Transport:
             until = SURROUNDINGS.monotonic() + error.retry_after
             self._backpressure.paused_until = max(self._backpressure.paused_until, until)
 
-    async def _sit_out_the_pause(self) -> None:
+    async def _held_up(self) -> bool:
+        """Sits out a pause that the server asked for, if there is one."""
+        if not self._backpressure.paused_until:
+            return False
         while (left := self._backpressure.paused_until - SURROUNDINGS.monotonic()) > 0:
             await SURROUNDINGS.sleep(left)
         self._backpressure.paused_until = 0.0
+        return True
 
 
 @attrs.frozen
@@ -388,6 +392,14 @@ class _Reply:
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
 _HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}
+
+
+def _log_attempt(call: _Call, outcome: object, begun: float) -> None:
+    """One line an attempt, without names, IDs, bodies and headers."""
+    if _log.isEnabledFor(logging.DEBUG):
+        took = (SURROUNDINGS.monotonic() - begun) * 1000
+        told = outcome.status if isinstance(outcome, _Reply) else type(outcome).__name__
+        _log.debug("%s: %s in %.1f ms, attempt %d", call.request.sent, told, took, call.attempts)
 
 
 async def _decode(request: Request[Any], reply: _Reply) -> Any:
