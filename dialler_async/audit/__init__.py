@@ -17,12 +17,15 @@ from .report import AuditReport
 from .rule import About, CampaignFacts, Hit, Rule, rule
 from .rules import RULES
 from .run import audit
+from .summary import CampaignSummary, CodeType
 
 __all__ = [
     "RULES",
     "About",
     "AuditReport",
     "CampaignFacts",
+    "CampaignSummary",
+    "CodeType",
     "Finding",
     "Hit",
     "Rule",

@@ -10,13 +10,14 @@ from .findings import Finding
 from .report import AuditReport
 from .rule import CampaignFacts, Hit, Rule
 from .rules import INCOMPLETE_LIST, unreachable_codes
+from .summary import CampaignSummary, order, summarise
 
 # What a lookup came to: the codes, or why there are none.
 Answer = Records[ResultCode] | Exception
 
 
 class Judge:
-    """Collects the findings of one run. It keeps these, and none of the campaigns and codes that it has seen."""
+    """Collects the findings of one run. Of the campaigns it keeps these and a summary, of their codes nothing."""
 
     def __init__(self, rules: Iterable[Rule], languages: tuple[Language, ...], now: datetime) -> None:
         # A report must not look clean because a lookup failed, so this rule can't be left out.
@@ -25,6 +26,7 @@ class Judge:
         self._now = now
         self._account: list[Finding] = []
         self._found: list[tuple[tuple[bool, int, str], list[Finding]]] = []
+        self._summaries: list[CampaignSummary] = []
         self._campaigns = 0
         self._codes = 0
         self._lookups = 0
@@ -61,6 +63,7 @@ class Judge:
 
     def _judge(self, facts: CampaignFacts) -> None:
         self._codes += len(facts.by_code)
+        self._summaries.append(summarise(facts))
         findings = [finding for rule in self._rules for finding in rule.judge(facts)]
         if findings:
             campaign = facts.campaign
@@ -79,4 +82,6 @@ class Judge:
             seconds=seconds,
             started=started,
             now=self._now,
+            languages=self._languages,
+            summaries=tuple(sorted(self._summaries, key=order)),
         )

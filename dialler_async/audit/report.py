@@ -7,8 +7,11 @@ from itertools import groupby
 
 import attrs
 
+from dialler_async.models import Language
+
 from .findings import Finding, Severity
 from .rule import About
+from .summary import CampaignSummary
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +29,8 @@ class AuditReport:
         seconds: how long it took.
         started: when it began, with zone.
         now: the moment that dates were compared with, with zone.
+        languages: the languages in which result codes were asked for.
+        summaries: every campaign in brief, ordered by ID, then name; those without an ID last.
     """
 
     findings: tuple[Finding, ...]
@@ -37,6 +42,8 @@ class AuditReport:
     seconds: float
     started: datetime
     now: datetime
+    languages: tuple[Language, ...] = ()
+    summaries: tuple[CampaignSummary, ...] = ()
 
     def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
         """The findings, a tuple for each campaign that has any."""
