@@ -185,11 +185,11 @@ class Pool:
     def __del__(self, warn: Any = warnings.warn) -> None:
         session = getattr(self, "_session", None)
         if session is not None and not self._brought and not session.closed and self._pid == os.getpid():
-            # One warning that says where to look is enough: aiohttp's own of the session and of the connector, which
-            # don't, are avoided by closing both. What `close` returns is awaited by nobody, and need not be.
-            connector = session.connector
+            connector, loop = session.connector, self._loop
             session.detach()
-            connector.close().__await__()
+            if loop is not None and not loop.is_closed():
+                # Then ours is the only warning. Collected in whatever thread, it is closed in that of its loop.
+                loop.call_soon_threadsafe(lambda: loop.create_task(connector.close()))
             warn(f"a DiallerClient was never closed; it was made at {self._made_at}", ResourceWarning, source=self)
 
 
