@@ -153,6 +153,7 @@ def test_json_says_it_all() -> None:
         "codes": 0,
         "lookups": 4,
         "requests": 5,
+        "languages": [1, 2],
     }
     assert shown["findings"][0] == {
         "rule": "own-rule",

@@ -12,15 +12,16 @@ A rule of one's own is a function from `CampaignFacts` to `Hit`s, made a rule by
 """
 
 from .findings import Finding, Severity
-from .json_writer import report_as_json
 from .report import AuditReport
 from .rule import About, CampaignFacts, Hit, Rule, rule
 from .rules import RULES
 from .run import audit
 from .summary import CampaignSummary, CodeType
+from .writers import WRITERS, report_as_json
 
 __all__ = [
     "RULES",
+    "WRITERS",
     "About",
     "AuditReport",
     "CampaignFacts",

@@ -4,8 +4,7 @@ import sys
 from enum import IntEnum
 
 from dialler_async.errors import ConfigurationError, DiallerError, NoReplyError
-
-from .harmless import one_line
+from dialler_async.harmless import one_line
 
 
 class Exit(IntEnum):

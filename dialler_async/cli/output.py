@@ -10,7 +10,7 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from .harmless import harmless
+from dialler_async.harmless import harmless
 
 _WIDTH_OF_A_PIPE = 80
 

@@ -1,8 +1,8 @@
-"""Text from elsewhere, made fit for a terminal.
+"""Text from elsewhere, made fit to be shown.
 
 Whoever may name a campaign could otherwise send escape sequences to the terminal of whoever lists them: move the
-cursor, rewrite lines above, set the window title. Rich's markup needs no escaping here, since nothing is printed as
-markup; see `output.Console`.
+cursor, rewrite lines above, set the window title. In files that only want text, such as XML, most of these characters
+are not allowed at all.
 """
 
 

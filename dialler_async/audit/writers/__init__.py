@@ -1,0 +1,38 @@
+"""What writes a report, by the name that its format has on the command line.
+
+Each writer takes an `AuditReport` and yields text, piece by piece. What the server sent is escaped as the format wants
+it; JSON, JSON lines and SARIF are lossless. The terminal's table is the command's own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from ..report import AuditReport
+from .csv import write_csv
+from .json import json_schema, report_as_json, write_json, write_jsonl
+from .junit import write_junit
+from .markdown import write_markdown
+from .sarif import write_sarif
+
+Writer = Callable[[AuditReport], Iterator[str]]
+
+WRITERS: Mapping[str, Writer] = {
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "markdown": write_markdown,
+    "junit": write_junit,
+    "sarif": write_sarif,
+}
+
+__all__ = [
+    "WRITERS",
+    "Writer",
+    "json_schema",
+    "report_as_json",
+    "write_csv",
+    "write_json",
+    "write_jsonl",
+    "write_junit",
+    "write_markdown",
+    "write_sarif",
+]

@@ -1,0 +1,24 @@
+"""The columns of a finding, for all formats that have columns. One more is one more line here."""
+
+from collections.abc import Callable
+
+from ..findings import Finding
+
+Cell = str | int | None
+
+COLUMNS: dict[str, Callable[[Finding], Cell]] = {
+    "severity": lambda finding: finding.severity.value,
+    "rule": lambda finding: finding.rule,
+    "campaign_id": lambda finding: finding.campaign_id,
+    "campaign_name": lambda finding: finding.campaign_name,
+    "subject": lambda finding: finding.subject,
+    "message": lambda finding: finding.message,
+}
+
+
+def where(finding: Finding) -> str:
+    """The campaign of a finding in words, such as `campaign 535 “Summer”`, or `the whole account`."""
+    if finding.campaign_name is None:
+        return "the whole account"
+    id = "without ID" if finding.campaign_id is None else finding.campaign_id
+    return f"campaign {id} “{finding.campaign_name}”"

@@ -1,0 +1,68 @@
+"""The report as JUnit XML, for build servers.
+
+A rule is a test suite and a finding one of its cases: errors and warnings are failures, and what is only told (info) is
+skipped, so that it shows without failing a build. A rule that found nothing has one case, which passed.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from dialler_async.harmless import harmless
+
+from ..findings import Finding, Severity
+from ..report import AuditReport
+from ..rule import About
+from .columns import where
+
+
+def write_junit(report: AuditReport) -> Iterator[str]:
+    """One `testsuites` element."""
+    by_rule = {id: list(findings) for id, findings in groupby(sorted(report.findings, key=_rule_of), key=_rule_of)}
+    suites = [_suite(about, by_rule.get(about.id, []), report) for about in report.rules]
+    root = Element("testsuites", {"name": "dialler audit", "time": f"{report.seconds:.3f}", **_sums(suites)})
+    root.extend(suites)
+    indent(root)
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n'
+    yield tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(about: About, findings: list[Finding], report: AuditReport) -> Element:
+    told_only = sum(finding.severity is Severity.INFO for finding in findings)
+    suite = Element(
+        "testsuite",
+        {
+            "name": harmless(about.id),
+            "tests": str(len(findings) or 1),
+            "failures": str(len(findings) - told_only),
+            "errors": "0",
+            "skipped": str(told_only),
+            "timestamp": report.started.isoformat(timespec="seconds"),
+        },
+    )
+    for finding in findings:
+        _case(suite, about, finding)
+    if not findings:
+        SubElement(suite, "testcase", {"classname": harmless(about.id), "name": f"no finding in {report.campaigns}"})
+    return suite
+
+
+def _case(suite: Element, about: About, finding: Finding) -> None:
+    name = f"{where(finding)}: {finding.subject}" if finding.subject else where(finding)
+    case = SubElement(suite, "testcase", {"classname": harmless(finding.rule), "name": harmless(name)})
+    message = harmless(finding.message)
+    if finding.severity is Severity.INFO:
+        SubElement(case, "skipped", {"type": finding.severity.value, "message": message})
+        return
+    failure = SubElement(case, "failure", {"type": finding.severity.value, "message": message})
+    failure.text = harmless(f"{about.title}. {about.why} {about.fix}")
+
+
+def _sums(suites: list[Element]) -> dict[str, str]:
+    return {
+        key: str(sum(int(suite.attrib[key]) for suite in suites)) for key in ("tests", "failures", "errors", "skipped")
+    }
+
+
+def _rule_of(finding: Finding) -> str:
+    return finding.rule

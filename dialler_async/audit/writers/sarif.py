@@ -1,0 +1,107 @@
+"""The report as SARIF 2.1.0, for what collects the results of linters and scanners.
+
+A campaign is a logical location, `campaigns/535`. The same path is given as an artifact, since some readers drop a
+result that has none; there is no such file. The fingerprint is made of rule, campaign and subject, so that readers
+recognise a finding in the next report.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from dialler_async.version import __version__
+
+from ..findings import Finding, Severity
+from ..report import AuditReport
+from ..rule import About
+from .columns import COLUMNS
+
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def write_sarif(report: AuditReport) -> Iterator[str]:
+    """One log with one run."""
+    yield from json.JSONEncoder(indent=2).iterencode(sarif_log(report))
+    yield "\n"
+
+
+def sarif_log(report: AuditReport) -> dict[str, Any]:
+    """The log as dicts, lists and plain values."""
+    index = {about.id: number for number, about in enumerate(report.rules)}
+    begin = report.started.astimezone(UTC)
+    run = {
+        "tool": {
+            "driver": {
+                "name": "dialler_async",
+                "semanticVersion": __version__,
+                "rules": [_rule(about) for about in report.rules],
+            }
+        },
+        "invocations": [
+            {
+                "executionSuccessful": True,
+                "startTimeUtc": _utc(begin),
+                "endTimeUtc": _utc(begin + timedelta(seconds=report.seconds)),
+            }
+        ],
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(finding, index[finding.rule]) for finding in report.findings],
+    }
+    return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+
+
+def _rule(about: About) -> dict[str, Any]:
+    return {
+        "id": about.id,
+        "shortDescription": {"text": about.title},
+        "fullDescription": {"text": about.why},
+        "help": {"text": about.fix},
+        "defaultConfiguration": {"level": _LEVELS[about.severity]},
+    }
+
+
+def _result(finding: Finding, rule: int) -> dict[str, Any]:
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": rule,
+        "level": _LEVELS[finding.severity],
+        "message": {"text": _without_links(finding.message)},
+        "locations": [_location(finding)],
+        "partialFingerprints": {"finding/v1": _fingerprint(finding)},
+        "properties": {name: column(finding) for name, column in COLUMNS.items() if name not in _TOLD_ELSEWHERE},
+    }
+
+
+_TOLD_ELSEWHERE = {"rule", "severity", "message"}
+
+
+def _location(finding: Finding) -> dict[str, Any]:
+    if finding.campaign_name is None:
+        path, name = "account", "the whole account"
+    else:
+        path, name = f"campaigns/{_known(finding.campaign_id)}", finding.campaign_name
+    return {
+        "physicalLocation": {"artifactLocation": {"uri": path}},
+        "logicalLocations": [{"name": name, "fullyQualifiedName": path, "kind": "resource"}],
+    }
+
+
+def _known(campaign_id: int | None) -> str:
+    return "without-id" if campaign_id is None else str(campaign_id)
+
+
+def _fingerprint(finding: Finding) -> str:
+    # A campaign without an ID is only known by its name.
+    campaign = finding.campaign_name if finding.campaign_id is None else finding.campaign_id
+    return sha256(json.dumps([finding.rule, campaign, finding.subject]).encode()).hexdigest()
+
+
+def _without_links(message: str) -> str:
+    """A message in which no campaign's name makes a link: `[text](target)` would be one (SARIF, 3.11.6)."""
+    return message.replace("](", "]\u2060(")
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
