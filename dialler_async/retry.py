@@ -55,7 +55,8 @@ class RetryPolicy:
     budget: float = 0.1
 
     def __attrs_post_init__(self) -> None:
-        require(self.attempts >= 1, "RetryPolicy(attempts=…) is at least 1: the first try counts")
+        whole = type(self.attempts) is int and self.attempts >= 1
+        require(whole, "RetryPolicy(attempts=…) is a positive int: the first try counts")
         for name in ("base_delay", "max_delay", "max_retry_after", "budget"):
             require(getattr(self, name) >= 0, f"RetryPolicy({name}=…) is not negative")
 
@@ -75,7 +76,8 @@ def decide(
     """
     if attempt >= policy.attempts or not _may_repeat(request.repeat, happened):
         return None
-    wait = random * min(policy.max_delay, policy.base_delay * 2.0 ** (attempt - 1))
+    # Beyond 2.0 ** 1023 there is no float; no delay needs to come near it.
+    wait = random * min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 100))
     retry_after = happened.retry_after if isinstance(happened, StatusError) else None
     if retry_after is not None:
         if retry_after > policy.max_retry_after:
@@ -113,17 +115,21 @@ def may_be_carried_out(request: Request[Any], happened: DiallerError) -> bool:
             # A delete by ID can be looked up and sent again by anyone who sees a 500; it is told as it is.
             return request.repeat is not Repeat.GONE_MEANS_DONE
         case StatusError():
-            return happened.status > 500 and happened.status not in NOT_CARRIED_OUT
-        case PayloadError(path=""):
-            # Not even an envelope came: who knows what answered.
+            # A 2xx other than 200 is not documented, but hardly means that nothing was done.
+            return happened.status < 300 or (happened.status > 500 and happened.status not in NOT_CARRIED_OUT)
+        case PayloadError():
+            # Whatever it was that answered said 200.
             return True
         case _:
             return False
 
 
-def settles(happened: DiallerError) -> bool:
-    """Whether this failure tells by itself what became of earlier attempts whose outcome is unknown."""
-    return isinstance(happened, ConflictError)
+def settles(request: Request[Any], happened: DiallerError) -> bool:
+    """Whether this failure tells by itself what became of earlier attempts whose outcome is unknown.
+
+    A conflict says that a clone's destination is there. What it says of a delete is documented nowhere.
+    """
+    return isinstance(happened, ConflictError) and request.repeat is Repeat.SAFE
 
 
 class Budget:
@@ -141,8 +147,7 @@ class Budget:
 
     def pay_in(self) -> None:
         """A call was made."""
-        if self._repeats < self.START:
-            self._repeats += self._share
+        self._repeats = min(self.START, self._repeats + self._share)
 
     def take_out(self) -> bool:
         """Whether one more repeat may be made; if so, it is counted."""

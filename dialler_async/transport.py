@@ -355,7 +355,7 @@ class Transport:
     def _final(self, call: _Call, error: DiallerError) -> DiallerError:
         """The error that the caller gets."""
         request = call.request
-        if call.maybe_done and not retry.settles(error):
+        if call.maybe_done and not retry.settles(request, error):
             error = OutcomeUnknownError(
                 f"{error}. It may have been carried out all the same: look before you repeat it ({request.look})"
             )
