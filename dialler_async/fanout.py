@@ -57,7 +57,7 @@ async def fan_out(
         An `Outcome` for each item, in the order in which they finish.
     Raises:
         ConfigurationError: concurrency is less than 1.
-        Exception: whatever `items` itself raises.
+        Exception: whatever `items` itself or `on_progress` raises.
     """
     require(type(concurrency) is int and concurrency >= 1, "concurrency is a positive int")
     if isinstance(items, Sized):
@@ -67,6 +67,7 @@ async def fan_out(
     room = asyncio.Semaphore(concurrency)
     changed = asyncio.Event()
     done = failed = 0
+    leaving = False
 
     async def work() -> None:
         nonlocal done, failed
@@ -77,6 +78,9 @@ async def fan_out(
             except Exception as error:
                 outcome = Outcome(item, error=error)
                 failed += 1
+            if leaving:
+                # The function made away with its cancellation. Nothing further is begun.
+                raise asyncio.CancelledError
             done += 1
             if on_progress is not None:
                 on_progress(done, failed, total)
@@ -84,11 +88,15 @@ async def fan_out(
             finished.append(outcome)
             changed.set()
 
-    workers = [asyncio.create_task(work()) for _ in range(concurrency if total is None else min(total, concurrency))]
+    # At least one, whatever `total` says: the items themselves tell whether there are any.
+    crew = concurrency if total is None else max(1, min(total, concurrency))
+    workers = [asyncio.create_task(work()) for _ in range(crew)]
     for worker in workers:
         worker.add_done_callback(lambda _: changed.set())
     try:
         while True:
+            # Before looking, not after: whatever happens while the reader is busy has to wake this loop up again.
+            changed.clear()
             ended = [worker for worker in workers if worker.done()]
             while finished:
                 outcome = finished.popleft()
@@ -98,9 +106,9 @@ async def fan_out(
                 worker.result()
             if len(ended) == len(workers):
                 return
-            changed.clear()
             await changed.wait()
     finally:
+        leaving = True
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)

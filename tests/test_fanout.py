@@ -1,0 +1,386 @@
+"""`fan_out`: a bounded concurrent map that loses nothing, stops for nothing, and leaves nothing behind."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dialler_async import ConfigurationError, fan_out
+from dialler_async.fanout import Outcome
+
+
+class HitError(Exception):
+    """What a function raises in these tests; equal by its text, so that outcomes compare."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HitError) and self.args == other.args
+
+    def __hash__(self) -> int:
+        return hash(self.args)
+
+
+async def double(item: int) -> int:
+    await asyncio.sleep(0)
+    return item * 2
+
+
+def turns(count: int) -> Callable[[], Awaitable[None]]:
+    """A pause of so many turns of the event loop, which costs no time."""
+
+    async def pause() -> None:
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    return pause
+
+
+def others() -> set[asyncio.Task[object]]:
+    current = asyncio.current_task()
+    return {task for task in asyncio.all_tasks() if task is not current}
+
+
+class Gauge:
+    """A function whose calls wait until they are let go, and that counts them."""
+
+    def __init__(self) -> None:
+        self.running: set[int] = set()
+        self.begun: list[int] = []
+        self.cancelled: list[int] = []
+        self.go = asyncio.Event()
+
+    async def __call__(self, item: int) -> int:
+        self.running.add(item)
+        self.begun.append(item)
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(item)
+            raise
+        finally:
+            self.running.discard(item)
+        return item
+
+
+PLANS = st.lists(
+    st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
+    max_size=25,
+)
+"""For each item: turns of the loop its call takes, whether it fails, turns the reader takes over its outcome."""
+
+
+@pytest.mark.parametrize("form", ["list", "iterator", "async iterator"])
+@settings(deadline=None, max_examples=60)
+@given(plans=PLANS, concurrency=st.integers(1, 8))
+async def test_every_item_has_one_outcome_and_never_more_calls_run_than_allowed(
+    form: str, plans: list[tuple[int, str | None, int]], concurrency: int
+) -> None:
+    running = peak = 0
+
+    async def function(index: int) -> int:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        await turns(plans[index][0])()
+        running -= 1
+        if plans[index][1]:
+            raise HitError(str(index))
+        return index * 10
+
+    async def one_by_one() -> AsyncIterator[int]:
+        for index in range(len(plans)):
+            await asyncio.sleep(0)
+            yield index
+
+    items = {"list": range(len(plans)), "iterator": iter(range(len(plans))), "async iterator": one_by_one()}[form]
+    outcomes = []
+    progress: list[tuple[int, int, int | None]] = []
+
+    async def read() -> None:
+        seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *told: progress.append(told))
+        async for outcome in seen:
+            outcomes.append(outcome)
+            await turns(plans[outcome.item][2])()
+
+    # The reader hangs here if a wake-up is lost; nothing in it takes any time.
+    await asyncio.wait_for(read(), 10)
+
+    failing = {index for index, plan in enumerate(plans) if plan[1]}
+    expected = [
+        Outcome(index, error=HitError(str(index))) if index in failing else Outcome(index, value=index * 10)
+        for index in range(len(plans))
+    ]
+    assert sorted(outcomes, key=lambda outcome: outcome.item) == expected
+    assert peak <= concurrency
+    assert running == 0
+    assert others() == set()
+    assert [done for done, _, _ in progress] == list(range(1, len(plans) + 1))
+    assert [total for _, _, total in progress] == [len(plans) if form == "list" else None] * len(plans)
+    if plans:
+        assert progress[-1][1] == len(failing)
+
+
+async def test_it_uses_all_the_concurrency_it_is_given() -> None:
+    gauge = Gauge()
+    outcomes = fan_out(gauge, range(10), concurrency=4)
+    async with aclosing(outcomes):
+        first = asyncio.ensure_future(anext(outcomes))
+        await turns(20)()
+        assert gauge.running == {0, 1, 2, 3}
+        gauge.go.set()
+        assert (await first).error is None
+
+
+async def test_calls_that_end_while_the_reader_is_busy_do_not_leave_it_waiting_for_ever() -> None:
+    async def function(item: int) -> int:
+        await turns(item)()
+        return item
+
+    seen = []
+
+    async def read() -> None:
+        async for outcome in fan_out(function, [1, 4], concurrency=2):
+            await turns(20)()
+            seen.append(outcome.item)
+
+    await asyncio.wait_for(read(), 10)
+    assert seen == [1, 4]
+
+
+async def test_outcomes_come_as_they_finish_not_as_they_were_given() -> None:
+    async def function(item: int) -> int:
+        await turns(item)()
+        return item
+
+    assert [outcome.value async for outcome in fan_out(function, [9, 5, 1], concurrency=3)] == [1, 5, 9]
+
+
+async def test_items_are_taken_only_as_they_are_needed_so_there_may_be_endlessly_many() -> None:
+    taken = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    outcomes = fan_out(double, endless(), concurrency=3)
+    async with aclosing(outcomes):
+        seen = [(await anext(outcomes)).item for _ in range(50)]
+        # The reader rests, and everything else goes on for as long as it can.
+        await turns(200)()
+        assert seen == sorted(seen)
+        assert taken <= 50 + 2 * 3, "a slow reader slows the calls down: one waiting and one running for each worker"
+    assert others() == set()
+
+
+async def test_a_function_that_never_waits_does_not_starve_the_reader_of_an_endless_source() -> None:
+    async def at_once(item: int) -> int:
+        return item
+
+    outcomes = fan_out(at_once, itertools.count(), concurrency=2)
+    async with aclosing(outcomes):
+        assert [(await anext(outcomes)).value for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+async def test_one_worker_at_a_time_reads_an_async_source() -> None:
+    inside = 0
+
+    class Source:
+        left = 6
+
+        def __aiter__(self) -> "Source":
+            return self
+
+        async def __anext__(self) -> int:
+            nonlocal inside
+            inside += 1
+            assert inside == 1
+            await turns(3)()
+            inside -= 1
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            return self.left
+
+    seen = [outcome.value async for outcome in fan_out(double, Source(), concurrency=3)]
+    assert sorted(value for value in seen if value is not None) == [0, 2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize("items", [[], iter(()), ()])
+async def test_no_items_have_no_outcomes(items: list[int]) -> None:
+    assert [outcome async for outcome in fan_out(double, items, concurrency=3)] == []
+
+
+@pytest.mark.parametrize("total", [0, -1, 1, 100])
+async def test_a_total_that_does_not_agree_with_the_items_loses_none_of_them(total: int) -> None:
+    seen = [outcome.item async for outcome in fan_out(double, iter(range(5)), concurrency=2, total=total)]
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+async def test_the_length_of_the_items_goes_before_a_total_that_was_given() -> None:
+    totals = set()
+    async for _ in fan_out(double, [1, 2], concurrency=2, total=7, on_progress=lambda *told: totals.add(told[2])):
+        pass
+    assert totals == {2}
+
+
+async def test_a_total_that_was_given_is_told_where_the_items_have_no_length() -> None:
+    told: list[tuple[int, int, int | None]] = []
+    async for _ in fan_out(double, iter([1, 2]), concurrency=1, total=2, on_progress=lambda *it: told.append(it)):
+        pass
+    assert told == [(1, 0, 2), (2, 0, 2)]
+
+
+async def test_it_starts_no_more_workers_than_there_are_items() -> None:
+    gauge = Gauge()
+    outcomes = fan_out(gauge, [1, 2], concurrency=1000)
+    async with aclosing(outcomes):
+        first = asyncio.ensure_future(anext(outcomes))
+        await turns(5)()
+        assert len(others() - {first}) == 2
+        gauge.go.set()
+        await first
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "4", None])
+async def test_a_concurrency_that_can_not_be_is_refused(concurrency: int) -> None:
+    with pytest.raises(ConfigurationError, match="concurrency"):
+        await anext(fan_out(double, [1], concurrency=concurrency))
+
+
+async def test_leaving_early_cancels_what_runs_and_waits_for_it() -> None:
+    gauge = Gauge()
+    quick = asyncio.Event()
+
+    async def function(item: int) -> int:
+        if item == 0:
+            await quick.wait()
+            return item
+        return await gauge(item)
+
+    outcomes = fan_out(function, itertools.count(), concurrency=3)
+    async with aclosing(outcomes):
+        quick.set()
+        async for outcome in outcomes:
+            assert outcome.value == 0
+            await turns(10)()
+            break
+        assert gauge.running == {1, 2, 3}
+    assert gauge.running == set()
+    assert sorted(gauge.cancelled) == [1, 2, 3]
+    assert others() == set()
+
+
+async def test_an_error_in_the_readers_body_leaves_nothing_running() -> None:
+    gauge = Gauge()
+
+    async def function(item: int) -> int:
+        return item if item == 0 else await gauge(item)
+
+    async def read() -> None:
+        async with aclosing(fan_out(function, range(10), concurrency=3)) as outcomes:
+            async for _ in outcomes:
+                await turns(10)()
+                raise HitError("in the body")
+
+    with pytest.raises(HitError):
+        await read()
+    assert sorted(gauge.cancelled) == [1, 2, 3]
+    assert others() == set()
+
+
+async def test_cancelling_the_reader_cancels_the_calls_and_passes_the_cancellation_on() -> None:
+    gauge = Gauge()
+
+    async def read() -> None:
+        async for _ in fan_out(gauge, range(10), concurrency=3):
+            raise AssertionError("none of them finishes")
+
+    reader = asyncio.create_task(read())
+    await turns(10)()
+    assert gauge.running == {0, 1, 2}
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert sorted(gauge.cancelled) == [0, 1, 2]
+    assert others() == set()
+
+
+async def test_a_function_that_makes_away_with_its_cancellation_begins_nothing_more() -> None:
+    begun = []
+    woken = False
+
+    async def stubborn(item: int) -> int:
+        nonlocal woken
+        begun.append(item)
+        if item and not woken:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                woken = True
+        return item
+
+    outcomes = fan_out(stubborn, range(20), concurrency=2)
+    assert (await anext(outcomes)).value == 0
+    await turns(10)()
+    assert begun == [0, 1, 2]
+    await asyncio.wait_for(outcomes.aclose(), 10)
+    assert woken
+    assert begun == [0, 1, 2]
+    assert others() == set()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_error_of_the_source_comes_out_after_the_outcomes_that_are_there(asynchronous: bool) -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 2)
+        raise HitError("the source")
+
+    async def later() -> AsyncIterator[int]:
+        for item in items():
+            yield item
+
+    outcomes = fan_out(double, later() if asynchronous else items(), concurrency=1)
+    assert [(await anext(outcomes)).value, (await anext(outcomes)).value] == [2, 4]
+    with pytest.raises(HitError, match="the source"):
+        await anext(outcomes)
+    assert others() == set()
+
+
+async def test_an_error_of_on_progress_comes_out_and_leaves_nothing_running() -> None:
+    gauge = Gauge()
+
+    async def function(item: int) -> int:
+        await turns(3)()
+        return item if item == 0 else await gauge(item)
+
+    def on_progress(done: int, failed: int, total: int | None) -> None:
+        raise HitError(f"{done} of {total}, {failed} failed")
+
+    with pytest.raises(HitError, match="1 of 5, 0 failed"):
+        await anext(fan_out(function, range(5), concurrency=2, on_progress=on_progress))
+    assert gauge.cancelled == [1]
+    assert others() == set()
+
+
+async def test_what_is_neither_kind_of_iterable_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        await anext(fan_out(double, 5, concurrency=1))  # type: ignore[arg-type]  the mistake that is tested
+
+
+async def test_a_failure_is_told_as_it_was_raised_and_stops_no_other() -> None:
+    async def function(item: int) -> int:
+        if item % 2:
+            raise HitError(str(item))
+        return item
+
+    outcomes = [outcome async for outcome in fan_out(function, range(6), concurrency=2)]
+    told = Counter("failed" if outcome.error else "worked" for outcome in outcomes)
+    assert told == {"failed": 3, "worked": 3}
+    assert all(outcome.value is None for outcome in outcomes if outcome.error)
+    assert {outcome.error for outcome in outcomes if outcome.error} == {HitError("1"), HitError("3"), HitError("5")}
