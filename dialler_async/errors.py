@@ -215,7 +215,7 @@ class AmbiguousNameError(DiallerError, LookupError):
 
 def excerpt(body: bytes) -> str:
     """The beginning of a body, at most 200 characters, with everything unprintable replaced."""
-    return _printable(body[: 4 * EXCERPT_LENGTH].decode("utf-8", "replace"))
+    return _printable(body[: 4 * EXCERPT_LENGTH].decode("utf-8-sig", "replace"))
 
 
 def _printable(text: str) -> str:
@@ -245,15 +245,16 @@ def from_reply(
 
     Args:
         status: HTTP status.
-        headers: of the reply; names compared without case.
+        headers: of the reply, in whatever case; proxies write the names in lower case.
         body: of the reply.
         request: which call this answers.
         path: the path that was asked for, below the base URL.
         now: the time, for a `Retry-After` that is a date; aware.
     """
-    retry_after = parse_retry_after(headers.get("Retry-After"), now)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    retry_after = parse_retry_after(lowered.get("retry-after"), now)
     if 300 <= status < 400:
-        return _redirect(status, headers.get("Location", ""), request, path, retry_after)
+        return _redirect(status, lowered.get("location", ""), request, path, retry_after)
     documented = _documented_error(body)
     if status == 404 and documented is None:
         return EndpointNotFoundError(
@@ -273,7 +274,7 @@ def claimed_status(status: int, message: str | None, body: bytes) -> DiallerErro
         return PayloadError(
             f"the server said 200, but its body claims status {status}", path="status", excerpt=excerpt(body)
         )
-    return _status_error(status, _printable(message or ""), None, None)
+    return _status_error(status, _printable(message) if message else excerpt(body), None, None)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
@@ -285,7 +286,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return float(value) if len(value) < 16 else float("inf")
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
@@ -295,7 +296,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 def _documented_error(body: bytes) -> str | None:
     """The server's words in `{"status": 404, "error": "…"}`, or None if the body is not such an object."""
     try:
-        told = msgspec.json.decode(body)
+        # A BOM or another charset garbles words at worst: a 404 of the API must not pass for a missing endpoint.
+        told = msgspec.json.decode(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(told, dict) or not told.keys() & {"status", "error"}:
