@@ -8,6 +8,7 @@ from . import endpoints
 from .errors import (
     AmbiguousNameError,
     ConflictError,
+    DiallerError,
     NotFoundError,
     OutcomeUnknownError,
     PayloadError,
@@ -140,7 +141,8 @@ class Campaigns:
         # or delete "the new one" would hit the wrong campaign.
         try:
             return await self.get_by_name(destination)
-        except (NotFoundError, AmbiguousNameError) as error:
+        except DiallerError as error:
+            # Whatever went wrong with the look: told as it is, it would read as if the clone had failed.
             problem = str(error)
         raise PayloadError(
             f"{request.sent}: the server cloned, but answered with a campaign of another name, and the new one can't be"
