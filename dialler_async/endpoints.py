@@ -172,7 +172,8 @@ def _text(value: object, what: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(f"{what} holds a lone surrogate, which no server can be sent") from None
-    return value
+    # A plain str, whatever subclass it was (a template engine's safe text, say): JSON encodes no other.
+    return str.__str__(value)
 
 
 def _name(value: object) -> str:
