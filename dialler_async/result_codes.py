@@ -1,7 +1,7 @@
 """`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sized
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import TypeAlias
 
 import attrs
@@ -80,23 +80,26 @@ class ResultCodes:
             An `Outcome` for each campaign and language, in the order in which they finish.
         """
         wanted = [endpoints.checked_language(language) for language in languages]
-        lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
-        if isinstance(campaigns, Iterable):
-            lookups = ((campaign, language) for campaign in campaigns for language in wanted)
-        else:
-            lookups = ((campaign, language) async for campaign in campaigns for language in wanted)
 
         async def look_up(lookup: _Lookup) -> Records[ResultCode]:
             return await self.list(lookup[0], language=lookup[1])
 
-        outcomes = fan_out(
-            look_up,
-            lookups,
-            concurrency=self._concurrency if concurrency is None else concurrency,
-            total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
-            on_progress=on_progress,
-        )
-        async with aclosing(outcomes):
+        async with AsyncExitStack() as leaving:
+            lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
+            if isinstance(campaigns, Iterable):
+                lookups = ((campaign, language) for campaign in campaigns for language in wanted)
+            else:
+                lookups = ((campaign, language) async for campaign in campaigns for language in wanted)
+                # Left unfinished, it would have the loop clean up after it, in a task of its own.
+                await leaving.enter_async_context(aclosing(lookups))
+            outcomes = fan_out(
+                look_up,
+                lookups,
+                concurrency=self._concurrency if concurrency is None else concurrency,
+                total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
+                on_progress=on_progress,
+            )
+            await leaving.enter_async_context(aclosing(outcomes))
             async for outcome in outcomes:
                 campaign, language = outcome.item
                 yield Outcome(
