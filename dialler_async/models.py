@@ -52,7 +52,8 @@ class Record:
     def wire(self) -> dict[str, Any]:
         """The record as the server sent it: every key, in the server's order, unchanged.
 
-        A new dict each time, so that changing it changes nothing here. Empty for a record made by hand.
+        A new dict each time, so that setting its keys changes nothing here; lists and objects in it are not copied.
+        Empty for a record made by hand.
         """
         return dict(self._wire)
 
