@@ -50,14 +50,13 @@ class ConnectionLost(Exception):  # noqa: N818  an event on the wire, turned int
 
 @attrs.define
 class Sending:
-    """One attempt on its way to the wire."""
+    """One attempt on its way to the wire.
 
-    _sent: bool | None = None
+    Attributes:
+        sent: whether the server may have any of it; None where nobody can tell.
+    """
 
-    @property
-    def maybe_sent(self) -> bool:
-        """Whether the server may have any of it; also where nobody can tell."""
-        return self._sent is not False
+    sent: bool | None = None
 
     async def once(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """A middleware that switches off aiohttp's own second sending of GET and DELETE, and watches the first.
@@ -66,7 +65,8 @@ class Sending:
         would then hit twice, and a delete by ID would answer 404 though it worked. Off for all calls: whether to
         repeat is for `retry` to decide, which knows them apart.
         """
-        self._sent = bool(self._sent)
+        # A middleware of a session that was brought may come here twice.
+        self.sent = bool(self.sent)
         try:
             return await handler(request)
         except aiohttp.ClientConnectorError:
@@ -75,7 +75,7 @@ class Sending:
             lost = ConnectionLost()
         finally:
             # aiohttp makes the response, still empty, in the very step in which it begins to write the request.
-            self._sent |= getattr(request, "response", request) is not None
+            self.sent |= getattr(request, "response", request) is not None
         raise lost
 
 

@@ -157,7 +157,7 @@ class Transport:
         except TimeoutError:
             if not deadline.expired():
                 raise
-        if call.doing is _IN_FLIGHT and not call.sending.maybe_sent:
+        if call.doing is _IN_FLIGHT and call.sending.sent is False:
             call.doing = "connecting"
         call.maybe_done |= call.doing in (_IN_FLIGHT, _READING) and call.request.is_write
         ran_out = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {call.doing}"
@@ -257,7 +257,7 @@ class Transport:
                 ),
             )
         except (ConnectionLost, aiohttp.ClientError, OSError) as error:
-            outcome = self._no_reply(request, error, maybe_sent=call.sending.maybe_sent)
+            outcome = self._no_reply(request, error, call.sending.sent)
         except BaseException as error:
             # A cancellation, or something unforeseen: passed on without the frames of aiohttp it went through.
             _log_attempt(call, error, begun)
@@ -285,39 +285,42 @@ class Transport:
         response.release()
         return _Reply(response.status, response.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
-    def _no_reply(self, request: Request[Any], error: Exception, *, maybe_sent: bool) -> NoReplyError:
+    def _no_reply(self, request: Request[Any], error: Exception, sent: bool | None) -> NoReplyError:
         """The error for an attempt that brought no reply. What aiohttp says of it may hold names and secrets."""
-        sent = request.sent
+        what = request.sent
         match error:
+            case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if sent:
+                # No connection for a second sending, by a middleware of a session that was brought.
+                return NoReplyError(f"{what}: the connection was lost before the answer came", request=what)
             case aiohttp.ConnectionTimeoutError():
-                text = f"{sent}: no connection within {self._timeouts.connect:g} s; nothing was sent"
-                return ConnectError(text, request=sent)
+                text = f"{what}: no connection within {self._timeouts.connect:g} s; nothing was sent"
+                return ConnectError(text, request=what)
             case aiohttp.ClientConnectorCertificateError():
                 reason = getattr(error.certificate_error, "verify_message", "") or "it does not verify"
                 text = (
-                    f"{sent}: the server's certificate is not trusted ({reason}); nothing was sent. If it is your own,"
+                    f"{what}: the server's certificate is not trusted ({reason}); nothing was sent. If it is your own,"
                     " trust it: PoolConfig(ssl=ssl.create_default_context(cafile=…))"
                 )
-                return ConnectError(text, request=sent)
+                return ConnectError(text, request=what)
             case aiohttp.ClientConnectorError():
                 reason = error.strerror or type(error.os_error).__name__
-                return ConnectError(f"{sent}: no connection to the server ({reason}); nothing was sent", request=sent)
+                return ConnectError(f"{what}: no connection to the server ({reason}); nothing was sent", request=what)
             case aiohttp.InvalidURL():
-                return ConnectError(f"{sent}: the base URL's host can't be one; nothing was sent", request=sent)
+                return ConnectError(f"{what}: the base URL's host can't be one; nothing was sent", request=what)
             case aiohttp.ServerFingerprintMismatch() | aiohttp.ClientHttpProxyError():
-                text = f"{sent}: no connection to the server ({type(error).__name__}); nothing was sent"
-                return ConnectError(text, request=sent)
-            case _ if not maybe_sent:
-                return ConnectError(f"{sent}: no connection to the server; nothing was sent", request=sent)
+                text = f"{what}: no connection to the server ({type(error).__name__}); nothing was sent"
+                return ConnectError(text, request=what)
+            case _ if sent is False:
+                return ConnectError(f"{what}: no connection to the server; nothing was sent", request=what)
             case aiohttp.ServerTimeoutError() | TimeoutError():
-                text = f"{sent}: the server sent nothing for {self._timeouts.read:g} s"
-                return DeadlineError(text, request=sent)
+                text = f"{what}: the server sent nothing for {self._timeouts.read:g} s"
+                return DeadlineError(text, request=what)
             case aiohttp.ClientPayloadError():
-                return NoReplyError(f"{sent}: the answer broke off", request=sent)
+                return NoReplyError(f"{what}: the answer broke off", request=what)
             case aiohttp.ClientResponseError():
-                return NoReplyError(f"{sent}: what came back is not HTTP", request=sent)
+                return NoReplyError(f"{what}: what came back is not HTTP", request=what)
             case _:
-                return NoReplyError(f"{sent}: the connection was lost before the answer came", request=sent)
+                return NoReplyError(f"{what}: the connection was lost before the answer came", request=what)
 
     async def _decoded(self, request: Request[Any], reply: "_Reply") -> Any:
         outcome = await _decode(request, reply)
@@ -339,7 +342,9 @@ class Transport:
             return
         except PayloadError as error:
             failed = _told(request, error)
-        raise self._fit_to_tell(request, reply, failed)
+        # Only then is it raised, for this frame shows it.
+        failed = self._fit_to_tell(request, reply, failed)
+        raise failed
 
     def _fit_to_tell(self, request: Request[Any], reply: "_Reply", error: DiallerError) -> DiallerError:
         """The error of a body that can't be decoded, without the token if the body repeats it."""
