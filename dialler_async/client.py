@@ -127,9 +127,11 @@ class DiallerClient:
     @classmethod
     def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Any) -> Self:
         held = Token(token)
-        base_url = f"{server.rstrip('/')}/rest/v1.0/{_clients_id(clients_id)}"
+        checked = _base_url(server)
         del token, server
-        return cls(base_url, held, **options)
+        if isinstance(checked, ConfigurationError):
+            raise checked
+        return cls(f"{checked}/rest/v1.0/{_clients_id(clients_id)}", held, **options)
 
     def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
         held = Token(token)
@@ -180,7 +182,8 @@ class DiallerClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"DiallerClient({self._base_url!r})"
+        # Tools that record tracebacks call this on one that its arguments kept from being made.
+        return f"DiallerClient({getattr(self, '_base_url', '…')!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -195,9 +198,13 @@ def _base_url(given: object) -> URL | ConfigurationError:
     try:
         url = URL(given)
         port = url.port
+        # What can't be looked up would fail in every call, and with no error of ours.
+        (url.host or "").encode("idna")
     except ValueError:
         url, port = URL(), None
-    if url.scheme not in ("http", "https") or not url.host or port is None or given != given.strip():
+    # yarl drops line breaks and takes spaces, even in a host.
+    unlikely = not given.isprintable() or " " in given
+    if url.scheme not in ("http", "https") or not url.host or port is None or unlikely:
         return ConfigurationError("the base URL is not like http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID")
     if url.raw_user is not None or url.raw_password is not None:
         return ConfigurationError(
