@@ -90,6 +90,12 @@ def test_a_faultless_campaign_has_no_findings() -> None:
     assert [finding for rule in RULES for finding in rule.judge(sound)] == []
 
 
+def test_codes_without_id_are_brought_together_by_their_translation_key() -> None:
+    assert len(facts([code(None)], [code(None, content="Deutsch")]).by_code) == 1
+    nameless = facts([code(None, short_text=None)], [code(None, short_text=None, content="Deutsch")])
+    assert len(nameless.by_code) == 2
+
+
 class TestDanglingResultCode:
     rule = "dangling-result-code"
 
@@ -166,15 +172,15 @@ class TestContradictoryType:
     rule = "contradictory-type"
 
     def test_two_types(self) -> None:
-        assert found(self.rule, facts([code(3, delay=True)])) == [("3", "result code 3 (K3) is done and delay")]
+        assert found(self.rule, facts([code(3, delay=True)])) == [("3", "code 3 (K3) is done and delay")]
 
     def test_all_types_and_no_export_key(self) -> None:
         given = facts([code(3, aborted=True, delay=True, appointment=True, export_key=None)])
-        assert found(self.rule, given) == [("3", "result code 3 is done, aborted, delay and appointment")]
+        assert found(self.rule, given) == [("3", "code 3 is done, aborted, delay and appointment")]
 
     @pytest.mark.parametrize("nothing", [False, None])
     def test_no_type(self, nothing: bool | None) -> None:
-        assert found(self.rule, facts([code(3, done=nothing)])) == [("3", "result code 3 (K3) is of no type")]
+        assert found(self.rule, facts([code(3, done=nothing)])) == [("3", "code 3 (K3) is of no type")]
 
     def test_in_one_language_is_enough(self) -> None:
         assert len(found(self.rule, facts([code(3)], [code(3, aborted=True)]))) == 1
@@ -189,7 +195,7 @@ class TestDuplicateExportKey:
 
     def test_names_all_owners_once(self) -> None:
         given = facts([code(1, export_key="OK"), code(2), code(3, export_key="OK"), code(4, export_key="OK")])
-        assert found(self.rule, given) == [("OK", "result codes 1, 3 and 4 share the export key “OK”")]
+        assert found(self.rule, given) == [("OK", "codes 1, 3 and 4 share the export key “OK”")]
 
     @pytest.mark.parametrize("blank", [None, "", "  "])
     def test_having_none_is_sharing_none(self, blank: str | None) -> None:
@@ -209,13 +215,13 @@ class TestMissingTranslation:
     @pytest.mark.parametrize("nothing", [None, "", " \t"])
     def test_no_text(self, nothing: str | None) -> None:
         assert found(self.rule, facts([code(1)], [code(1, content=nothing)])) == [
-            ("1", "result code 1 (K1) has no text in German")
+            ("1", "code 1 (K1) has no text in German")
         ]
 
     @pytest.mark.parametrize("key", ["DiallerCampaignsResultCodes.1", "DiallerCampaignsResultCodes.9999"])
     def test_only_the_translation_key(self, key: str) -> None:
         assert found(self.rule, facts([code(1, content=key)], [code(1)])) == [
-            ("1", "result code 1 (K1) shows only its translation key in English")
+            ("1", "code 1 (K1) shows only its translation key in English")
         ]
 
     def test_a_key_of_any_form_is_known_by_being_the_short_text(self) -> None:
@@ -225,17 +231,15 @@ class TestMissingTranslation:
         assert found(self.rule, facts([code(1, content="see DiallerCampaignsResultCodes.1")])) == []
 
     def test_in_one_language_only(self) -> None:
-        assert found(self.rule, facts([code(1), code(2)], [code(2)])) == [
-            ("1", "result code 1 (K1) does not exist in German")
-        ]
+        assert found(self.rule, facts([code(1), code(2)], [code(2)])) == [("1", "code 1 (K1) does not exist in German")]
         assert found(self.rule, facts([code(2)], [code(1), code(2)])) == [
-            ("1", "result code 1 (K1) does not exist in English")
+            ("1", "code 1 (K1) does not exist in English")
         ]
 
     def test_two_faults_of_a_code_are_one_finding(self) -> None:
         given = facts([code(1, content="")], [code(1, content="DiallerCampaignsResultCodes.1")])
         assert found(self.rule, given) == [
-            ("1", "result code 1 (K1) has no text in English and shows only its translation key in German")
+            ("1", "code 1 (K1) has no text in English and shows only its translation key in German")
         ]
 
     def test_a_code_that_a_shortened_list_lacks_may_exist(self) -> None:

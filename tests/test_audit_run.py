@@ -126,6 +126,15 @@ async def test_a_published_example_has_no_id_and_is_reported() -> None:
     assert report.lookups == 2
 
 
+@pytest.mark.parametrize("unusable", [0, -3])
+async def test_an_id_that_cannot_be_asked_for_is_reported(unusable: int) -> None:
+    async with Sandbox(campaigns=[{"ID": 4, "Name": "Odd"}]) as sandbox:
+        sandbox.change(4, ID=unusable)
+        report = await report_on(sandbox)
+    assert [(finding.campaign_id, finding.subject) for finding in report.findings] == [(unusable, "ID")]
+    assert report.requests == 1
+
+
 async def test_a_campaign_that_goes_away_meanwhile_is_reported(sandbox: Sandbox) -> None:
     gone = max(sandbox.campaigns)
 

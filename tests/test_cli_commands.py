@@ -17,6 +17,7 @@ import pytest
 
 from dialler_async import DiallerClient, ResultCodes, ServerError
 from dialler_async.cli import main
+from dialler_async.cli.delete import _agreed
 from dialler_async.sandbox import Sandbox
 
 TOKEN = "a-secret-that-nobody-may-see"
@@ -176,15 +177,39 @@ class TestWriting:
         assert 1 in sandbox.campaigns
 
     def test_ctrl_c_at_the_question(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        unheard: list[str] = []
+
         class Interrupted(Terminal):
             def readline(self, *_: object) -> str:
                 signal.raise_signal(signal.SIGINT)
-                raise AssertionError("the signal was not heard")
+                unheard.append("waited for a line after Ctrl-C")
+                return ""
 
         monkeypatch.setattr("sys.stdin", Interrupted())
         assert run("campaigns", "delete", 1).exit == 130
+        assert unheard == []
         assert 1 in sandbox.campaigns
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_the_question_leaves_signals_as_they_were(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        answer(monkeypatch, "y\n")
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            assert _agreed()
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.parametrize(("options", "exit"), [([], 3), (["--missing-ok"], 0)])
+    def test_somebody_else_was_faster(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, options: list[str], exit: int
+    ) -> None:
+        class Thinking(Terminal):
+            def readline(self, *_: object) -> str:
+                sandbox.remove(1)
+                return "yes\n"
+
+        monkeypatch.setattr("sys.stdin", Thinking())
+        assert run("campaigns", "delete", 1, *options).exit == exit
 
     def test_delete_by_name_hits_that_name_only(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "delete", "--name", "Spring", "--yes").exit == 0

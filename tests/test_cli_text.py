@@ -100,6 +100,11 @@ def test_counted() -> None:
     ]
 
 
+def test_what_is_printed_is_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().print("[red]Sale[/red] :smile:")
+    assert capsys.readouterr().out == "[red]Sale[/red] :smile:\n"
+
+
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True

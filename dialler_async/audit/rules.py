@@ -102,7 +102,7 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
                 owners.setdefault(code.export_key, {})[_subject(code)] = None
     for key, codes in owners.items():
         if len(codes) > 1:
-            yield Hit(key, f"result codes {_listed(list(codes))} share the export key “{key}”")
+            yield Hit(key, f"codes {_listed(list(codes))} share the export key “{key}”")
 
 
 @rule(
@@ -182,7 +182,7 @@ def _subject(code: ResultCode) -> str:
 
 
 def _label(code: ResultCode) -> str:
-    return f"result code {_subject(code)}" + (f" ({code.export_key})" if code.export_key else "")
+    return f"code {_subject(code)}" + (f" ({code.export_key})" if code.export_key else "")
 
 
 def _types(code: ResultCode) -> str:

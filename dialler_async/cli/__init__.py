@@ -13,6 +13,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        print("dialler: this command needs an extra: pip install 'dialler-async[cli]'", file=sys.stderr)  # noqa: T201  # nothing that prints better is installed
+        sys.stderr.write("dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
         return 2
     return run(sys.argv[1:] if argv is None else list(argv))

@@ -48,4 +48,4 @@ def complain(error: Exception) -> Exit:
 
 def say(message: str) -> None:
     """Tell the user something on stderr, in one line, whatever text from elsewhere is in it."""
-    print(f"dialler: {one_line(message)}", file=sys.stderr)  # noqa: T201  # this is where it is printed
+    sys.stderr.write(f"dialler: {one_line(message)}\n")
