@@ -1,0 +1,336 @@
+"""Each of the seven calls: exactly what is sent, and what is refused before anything is."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qsl, unquote, unquote_plus
+
+import pytest
+from conftest import EXAMPLES
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from dialler_async import Campaign, ConfigurationError, Language, codec, endpoints
+from dialler_async.endpoints import Repeat, Request
+from dialler_async.errors import SentRequest
+
+BASE = "https://acd.example.com/rest/v1.0/1"
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
+"""Any text that may be a name: no control characters, no lone surrogates."""
+
+
+@pytest.mark.parametrize(
+    ("request_", "method", "target", "template", "repeat"),
+    [
+        (endpoints.list_campaigns(), "GET", "/dialler/campaigns", "/dialler/campaigns", Repeat.SAFE),
+        (endpoints.list_campaigns_in_slices(), "GET", "/dialler/campaigns", "/dialler/campaigns", Repeat.SAFE),
+        (
+            endpoints.get_campaign(535),
+            "GET",
+            "/dialler/campaigns/535",
+            "/dialler/campaigns/{DiallerCampaignsID}",
+            Repeat.SAFE,
+        ),
+        (
+            endpoints.find_campaigns("Summer 26"),
+            "GET",
+            "/dialler/campaigns/campaign?name=Summer%2026",
+            "/dialler/campaigns/campaign",
+            Repeat.SAFE,
+        ),
+        (
+            endpoints.list_result_codes(535, Language.GERMAN),
+            "GET",
+            "/dialler/campaigns/campaign/535/resultCodes?languagesID=2",
+            "/dialler/campaigns/campaign/{DiallerCampaignsID}/resultCodes",
+            Repeat.SAFE,
+        ),
+        (
+            endpoints.clone_campaign("A", "B"),
+            "POST",
+            "/dialler/campaigns/clone",
+            "/dialler/campaigns/clone",
+            Repeat.NEVER,
+        ),
+        (
+            endpoints.clone_campaign("A", "B", exist_ok=True),
+            "POST",
+            "/dialler/campaigns/clone",
+            "/dialler/campaigns/clone",
+            Repeat.SAFE,
+        ),
+        (
+            endpoints.delete_campaign(535),
+            "DELETE",
+            "/dialler/campaigns/campaign/535",
+            "/dialler/campaigns/campaign/{DiallerCampaignsID}",
+            Repeat.GONE_MEANS_DONE,
+        ),
+        (
+            endpoints.delete_campaign_by_name("Summer 26"),
+            "DELETE",
+            "/dialler/campaigns/campaign?name=Summer%2026",
+            "/dialler/campaigns/campaign",
+            Repeat.NEVER,
+        ),
+    ],
+)
+def test_each_call_is_sent_as_published(
+    request_: Request[Any], method: str, target: str, template: str, repeat: Repeat
+) -> None:
+    assert (request_.method, request_.target) == (method, target)
+    assert request_.sent == SentRequest(method, template)
+    assert request_.repeat is repeat
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (endpoints.list_campaigns(), codec.CAMPAIGNS),
+        (endpoints.list_campaigns_in_slices(), codec.CAMPAIGN_SLICES),
+        (endpoints.get_campaign(535), codec.CAMPAIGN),
+        (endpoints.find_campaigns("x"), codec.CAMPAIGNS),
+        (endpoints.list_result_codes(535, 1), codec.RESULT_CODES),
+        (endpoints.clone_campaign("A", "B"), codec.CAMPAIGN),
+        (endpoints.delete_campaign(535), codec.DONE),
+        (endpoints.delete_campaign_by_name("x"), codec.DONE),
+    ],
+)
+def test_each_call_says_what_it_answers_with(request_: Request[Any], answer: object) -> None:
+    assert request_.answer is answer
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_write", "look"),
+    [
+        (endpoints.list_campaigns(), False, ""),
+        (endpoints.get_campaign(535), False, ""),
+        (endpoints.find_campaigns("x"), False, ""),
+        (endpoints.list_result_codes(535, 1), False, ""),
+        (endpoints.clone_campaign("A", "B"), True, "get_by_name(destination)"),
+        (endpoints.delete_campaign(535), True, "get(campaign)"),
+        (endpoints.delete_campaign_by_name("x"), True, "find(name)"),
+    ],
+)
+def test_a_write_says_how_to_find_out_whether_it_was_carried_out(
+    request_: Request[Any], is_write: bool, look: str
+) -> None:
+    assert request_.is_write is is_write
+    assert look in request_.look
+    assert bool(request_.look) is is_write
+
+
+def test_only_a_clone_has_a_body() -> None:
+    reads_and_deletes = [
+        endpoints.list_campaigns(),
+        endpoints.get_campaign(535),
+        endpoints.find_campaigns("x"),
+        endpoints.list_result_codes(535, 1),
+        endpoints.delete_campaign(535),
+        endpoints.delete_campaign_by_name("x"),
+    ]
+    assert [request.body for request in reads_and_deletes] == [None] * 6
+
+
+def test_a_clone_sends_the_published_body() -> None:
+    published = json.loads((EXAMPLES / "clone_request.json").read_bytes())
+    request = endpoints.clone_campaign("Campaign 1000", "My New Campaign", user_data="UserData Field Contents")
+    assert request.body == published
+    assert list(request.body) == list(published)
+
+
+def test_a_clone_sends_only_what_it_is_given() -> None:
+    assert endpoints.clone_campaign("A", "B").body == {"source": "A", "destination": "B"}
+
+
+def test_empty_user_data_is_sent_as_such() -> None:
+    assert endpoints.clone_campaign("A", "B", user_data="").body == {"source": "A", "destination": "B", "userData": ""}
+
+
+def test_user_data_may_hold_line_breaks() -> None:
+    body = endpoints.clone_campaign("A", "B", user_data="one\ntwo\t").body
+    assert body is not None
+    assert body["userData"] == "one\ntwo\t"
+
+
+def test_a_clone_sends_dates_naive_as_they_are_and_aware_with_their_offset() -> None:
+    request = endpoints.clone_campaign(
+        "A",
+        "B",
+        dt_from=datetime(2026, 7, 1, 8, 30),  # noqa: DTZ001  naive is what is tested
+        dt_to=datetime(2026, 9, 30, 18, tzinfo=timezone(timedelta(hours=2))),
+    )
+    assert request.body == {
+        "source": "A",
+        "destination": "B",
+        "dtFrom": "2026-07-01T08:30:00",
+        "dtTo": "2026-09-30T18:00:00+02:00",
+    }
+
+
+@pytest.mark.parametrize("clone", [{"dt_from": "2026-07-01T00:00:00"}, {"dt_to": datetime.now(UTC).date()}])
+def test_a_date_that_is_no_datetime_is_refused(clone: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="a date is a datetime"):
+        endpoints.clone_campaign("A", "B", **clone)
+
+
+BY_NAME = [endpoints.find_campaigns, endpoints.delete_campaign_by_name]
+
+
+@pytest.mark.parametrize("call", BY_NAME)
+@given(name=NAMES)
+def test_any_name_is_encoded_so_that_the_query_gives_it_back_and_the_path_never_changes(
+    call: Callable[[str], Request[Any]], name: str
+) -> None:
+    request = call(name)
+    assert request.path == "/dialler/campaigns/campaign"
+    key, _, value = request.query.partition("=")
+    assert key == "name"
+    # However a server decodes: with `+` for a space or without, and as the transport hands it on.
+    assert unquote(value, errors="strict") == name
+    assert unquote_plus(value, errors="strict") == name
+    assert parse_qsl(request.query, strict_parsing=True, separator="&") == [("name", name)]
+    url = URL(BASE + request.target, encoded=True)
+    assert url.query["name"] == name
+    assert str(url) == f"{BASE}/dialler/campaigns/campaign?name={value}"
+    assert value.isascii()
+    assert not set(value) & set("/?#&+=; \"'")
+
+
+@given(source=NAMES, destination=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64))
+def test_any_name_goes_into_a_clones_body_as_it_is(source: str, destination: str) -> None:
+    request = endpoints.clone_campaign(source, destination)
+    assert json.loads(codec.encode(request.body)) == {"source": source, "destination": destination}
+    assert request.target == "/dialler/campaigns/clone"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a/b?c#d%e&f+g_h", "Käßespätzle", "☎️ 📞", "\"quoted\" 'both'", " leading and trailing ", ".", "..", "%2F", " "],
+)
+def test_names_of_every_kind_are_taken(name: str) -> None:
+    assert dict(parse_qsl(endpoints.find_campaigns(name).query)) == {"name": name}
+
+
+class SafeText(str):
+    """What template engines make of text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "something else"
+
+
+class Names(StrEnum):
+    TEMPLATE = "Template"
+
+
+@pytest.mark.parametrize(("name", "plain"), [(SafeText("Template"), "Template"), (Names.TEMPLATE, "Template")])
+def test_a_name_of_a_subclass_of_str_is_sent_as_the_text_it_is(name: str, plain: str) -> None:
+    assert endpoints.find_campaigns(name).query == f"name={plain}"
+    body = endpoints.clone_campaign(name, name, user_data=name).body
+    assert json.loads(codec.encode(body)) == {"source": plain, "destination": plain, "userData": plain}
+
+
+@pytest.mark.parametrize("name", ["tab\there", "line\nbreak", "\r", "nul\0", "\x7f", "\x85", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "call",
+    [*BY_NAME, lambda name: endpoints.clone_campaign(name, "B"), lambda name: endpoints.clone_campaign("A", name)],
+)
+def test_a_name_with_a_control_character_is_refused(call: Callable[[str], object], name: str) -> None:
+    with pytest.raises(ConfigurationError, match="control character"):
+        call(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("", "empty"),
+        ("\ud800", "surrogate"),
+        (None, "is a str, not NoneType"),
+        (535, "is a str, not int"),
+        (b"Summer", "is a str, not bytes"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [*BY_NAME, lambda name: endpoints.clone_campaign(name, "B"), lambda name: endpoints.clone_campaign("A", name)],
+)
+def test_what_can_be_no_name_is_refused(call: Callable[[Any], object], name: object, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        call(name)
+
+
+@pytest.mark.parametrize(("user_data", "complaint"), [(7, "user_data is a str, not int"), ("\udfff", "surrogate")])
+def test_what_can_be_no_user_data_is_refused(user_data: Any, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        endpoints.clone_campaign("A", "B", user_data=user_data)
+
+
+def test_a_new_name_is_as_long_as_the_server_holds_and_no_longer() -> None:
+    body = endpoints.clone_campaign("A", "ü" * 64).body
+    assert body is not None
+    assert body["destination"] == "ü" * 64
+    with pytest.raises(ConfigurationError, match="up to 64 characters on the server, and this one has 65"):
+        endpoints.clone_campaign("A", "ü" * 65)
+
+
+def test_a_name_that_is_only_looked_for_may_be_of_any_length() -> None:
+    assert endpoints.find_campaigns("x" * 65).query == f"name={'x' * 65}"
+    assert endpoints.clone_campaign("x" * 65, "B").body == {"source": "x" * 65, "destination": "B"}
+
+
+BY_ID = [
+    endpoints.get_campaign,
+    endpoints.delete_campaign,
+    lambda campaign: endpoints.list_result_codes(campaign, Language.ENGLISH),
+]
+
+
+@pytest.mark.parametrize("call", BY_ID)
+@given(id=st.integers(min_value=1))
+def test_a_campaign_and_its_id_mean_the_same(call: Callable[[Campaign | int], Request[Any]], id: int) -> None:
+    assert call(Campaign(name="any", id=id)) == call(id)
+    assert f"/{id}" in call(id).path
+
+
+@pytest.mark.parametrize("call", BY_ID)
+@pytest.mark.parametrize("id", [0, -1, True, False, 535.0, "535", None, b"535", [535]])
+def test_an_id_that_is_no_positive_int_is_refused(call: Callable[[Any], object], id: object) -> None:
+    with pytest.raises(ConfigurationError, match="a campaign's ID is a positive int, not "):
+        call(id)
+
+
+@pytest.mark.parametrize("call", BY_ID)
+@pytest.mark.parametrize("id", [0, -1, True])
+def test_a_campaign_with_an_id_that_can_not_be_is_refused(call: Callable[[Any], object], id: int) -> None:
+    with pytest.raises(ConfigurationError, match="a positive int"):
+        call(Campaign(name="any", id=id))
+
+
+@pytest.mark.parametrize("call", BY_ID)
+def test_a_campaign_without_an_id_is_refused(call: Callable[[Any], object]) -> None:
+    with pytest.raises(ConfigurationError, match="has no ID"):
+        call(Campaign(name="any"))
+
+
+@pytest.mark.parametrize(("language", "sent"), [(1, "1"), (Language.GERMAN, "2"), (7, "7"), (Language(12), "12")])
+def test_any_language_of_the_installation_can_be_asked_for(language: int, sent: str) -> None:
+    assert endpoints.list_result_codes(535, language).query == f"languagesID={sent}"
+
+
+@pytest.mark.parametrize("language", [0, -1, True, "de", None, 1.0])
+def test_a_language_that_can_not_be_is_refused(language: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a LanguagesID is a positive int"):
+        endpoints.list_result_codes(535, language)
+
+
+def test_a_request_is_a_frozen_value() -> None:
+    request = endpoints.get_campaign(535)
+    assert request == endpoints.get_campaign(535)
+    assert request != endpoints.get_campaign(536)
+    with pytest.raises(AttributeError):
+        request.path = "/elsewhere"  # type: ignore[misc]  the mistake that is tested
