@@ -1,0 +1,1 @@
+"""At home where it is used: FastAPI, aiohttp.web, OpenTelemetry. Each module needs what it is named after."""

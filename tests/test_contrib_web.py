@@ -1,0 +1,352 @@
+"""The client in web apps, served by uvicorn and by aiohttp's runner over real sockets."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from aiohttp import web
+from fastapi import BackgroundTasks, FastAPI, Request
+
+from dialler_async import ClientStateError, DiallerClient, PoolConfig, RetryPolicy
+from dialler_async.contrib import aiohttp_web
+from dialler_async.contrib import fastapi as contrib_fastapi
+from dialler_async.contrib.aiohttp_web import DIALLER
+from dialler_async.contrib.fastapi import Dialler
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.faults import Fault, Reset, Status
+from dialler_async.sandbox.reply import Reply
+
+LIMIT = 8
+
+
+class Held(Fault):
+    """Upstream calls that wait to be let go, or for the client to hang up."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.hung_up = asyncio.Event()
+
+    async def play(self, exchange: Exchange) -> Reply | None:
+        self.arrived.set()
+        waits = [asyncio.create_task(event.wait()) for event in (self.let_go, exchange.connection.closed)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if exchange.connection.closed.is_set():
+            self.hung_up.set()
+            return None
+        return await exchange.carry_out()
+
+
+async def soon(event: asyncio.Event) -> None:
+    """Waits for what happens at once, or never."""
+    await asyncio.wait_for(event.wait(), 10)
+
+
+class App:
+    """An app of either framework, served on a socket: `url`, and `stop` to begin its graceful shutdown."""
+
+    def __init__(self, url: str, stop: Callable[[], Any], dialler: Callable[[], DiallerClient]) -> None:
+        self.url = url
+        self.stop = stop
+        self.dialler = dialler
+
+
+Serve = Callable[[Callable[[], DiallerClient]], AbstractAsyncContextManager[App]]
+
+
+def fastapi_app(make: Callable[[], DiallerClient]) -> FastAPI:
+    app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
+    contrib_fastapi.add_error_handlers(app)
+
+    @app.get("/campaigns/{id}")
+    async def get(id: int, dialler: Dialler) -> str:
+        return (await dialler.campaigns.get(id)).name
+
+    @app.delete("/campaigns/{id}")
+    async def delete(id: int, dialler: Dialler) -> None:
+        await dialler.campaigns.delete(id)
+
+    @app.get("/later/{id}")
+    async def later(id: int, dialler: Dialler, tasks: BackgroundTasks) -> None:
+        tasks.add_task(dialler.campaigns.delete, id)
+
+    return app
+
+
+@asynccontextmanager
+async def uvicorned(app: FastAPI, client: Callable[[], DiallerClient], **config: Any) -> AsyncIterator[App]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **config))
+    started = asyncio.Event()
+    original = server.startup
+
+    async def startup(*args: Any, **options: Any) -> None:
+        await original(*args, **options)
+        started.set()
+
+    server.startup = startup  # type: ignore[method-assign]  it tells nobody that it has started
+    serving = asyncio.create_task(server.serve([listening]))
+
+    def stop() -> asyncio.Task[None]:
+        server.should_exit = True
+        return serving
+
+    await started.wait()
+    try:
+        yield App(f"http://127.0.0.1:{listening.getsockname()[1]}", stop, client)
+    finally:
+        await stop()
+
+
+class Remembered:
+    """Makes a client, and remembers the last one made."""
+
+    def __init__(self, make: Callable[[], DiallerClient]) -> None:
+        self._make = make
+
+    def __call__(self) -> DiallerClient:
+        self.made = self._make()
+        return self.made
+
+    def last(self) -> DiallerClient:
+        return self.made
+
+
+@asynccontextmanager
+async def by_fastapi(make: Callable[[], DiallerClient]) -> AsyncIterator[App]:
+    remembered = Remembered(make)
+    async with uvicorned(fastapi_app(remembered), remembered.last) as app:
+        yield app
+
+
+@asynccontextmanager
+async def by_fastapi_below_a_middleware(make: Callable[[], DiallerClient]) -> AsyncIterator[App]:
+    """Starlette's function middlewares run the app in another task, behind a `receive` of their own."""
+    remembered = Remembered(make)
+    fastapi = fastapi_app(remembered)
+
+    @fastapi.middleware("http")
+    async def nothing(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+    async with uvicorned(fastapi, remembered.last) as app:
+        yield app
+
+
+@asynccontextmanager
+async def by_aiohttp(make: Callable[[], DiallerClient]) -> AsyncIterator[App]:
+    app = web.Application(middlewares=[aiohttp_web.dialler_errors])
+    app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
+
+    async def get(request: web.Request) -> web.Response:
+        campaign = await request.config_dict[DIALLER].campaigns.get(int(request.match_info["id"]))
+        return web.json_response(campaign.name)
+
+    async def delete(request: web.Request) -> web.Response:
+        await asyncio.shield(request.config_dict[DIALLER].campaigns.delete(int(request.match_info["id"])))
+        return web.json_response(None)
+
+    nested = web.Application()
+    nested.router.add_get("/{id}", get)
+    nested.router.add_delete("/{id}", delete)
+    app.add_subapp("/campaigns", nested)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    await runner.setup()
+    listening = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listening).start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    try:
+        yield App(url, lambda: asyncio.create_task(runner.cleanup()), lambda: app[DIALLER])
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture(params=[by_fastapi, by_fastapi_below_a_middleware, by_aiohttp])
+def serve(request: pytest.FixtureRequest) -> Serve:
+    return request.param
+
+
+@pytest.fixture
+def make(sandbox: Sandbox) -> Callable[[], DiallerClient]:
+    return lambda: DiallerClient(
+        sandbox.base_url, sandbox.token, pool=PoolConfig(limit=LIMIT), retry=RetryPolicy(attempts=1)
+    )
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+@pytest.fixture
+def id(sandbox: Sandbox) -> int:
+    return next(iter(sandbox.campaigns))
+
+
+async def test_200_requests_at_once_share_one_pool(
+    serve: Serve, make: Callable[[], DiallerClient], sandbox: Sandbox, browser: aiohttp.ClientSession
+) -> None:
+    ids = [id for id in sandbox.campaigns for _ in range(40)]
+
+    async def name(app: App, id: int) -> str:
+        async with browser.get(f"{app.url}/campaigns/{id}") as response:
+            assert response.status == 200
+            return await response.json()
+
+    async with serve(make) as app:
+        names = await asyncio.gather(*(name(app, id) for id in ids))
+    assert names == [sandbox.campaigns[id]["Name"] for id in ids]
+    assert sandbox.connections.opened <= LIMIT
+
+
+async def test_the_client_closes_with_the_app_after_the_last_request(
+    serve: Serve, make: Callable[[], DiallerClient], sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+) -> None:
+    held = Held()
+    sandbox.faults.next(held)
+    async with serve(make) as app:
+        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        await soon(held.arrived)
+        stopped = app.stop()
+        dialler = app.dialler()
+        held.let_go.set()
+        response = await asking
+        assert response.status == 200
+        assert await response.json() == sandbox.campaigns[id]["Name"]
+        await stopped
+    with pytest.raises(ClientStateError):
+        await dialler.campaigns.get(id)
+
+
+async def test_a_client_that_hangs_up_cancels_the_call_upstream(
+    serve: Serve,
+    make: Callable[[], DiallerClient],
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    id: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    held = Held()
+    sandbox.faults.next(held)
+    async with serve(make) as app:
+        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        await soon(held.arrived)
+        asking.cancel()
+        await soon(held.hung_up)
+        assert not sandbox.journal[0].carried_out
+        async with browser.get(f"{app.url}/campaigns/{id}") as response:
+            assert response.status == 200
+    assert not [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
+    serve: Serve, make: Callable[[], DiallerClient], sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+) -> None:
+    held = Held()
+    sandbox.faults.next(held)
+    async with serve(make) as app:
+        asking = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
+        await soon(held.arrived)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        # Another request and its answer: by then the app knows that the first one's client is gone.
+        async with browser.get(f"{app.url}/campaigns/{id}") as response:
+            assert response.status == 200
+        held.let_go.set()
+        await app.stop()
+    assert sandbox.journal[0].carried_out
+    assert id not in sandbox.campaigns
+
+
+async def test_errors_become_answers(
+    serve: Serve, make: Callable[[], DiallerClient], sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+) -> None:
+    async def answer(id: int = id) -> tuple[int, str | None, Any]:
+        async with browser.get(f"{app.url}/campaigns/{id}") as response:
+            assert "WWW-Authenticate" not in response.headers
+            return response.status, response.headers.get("Retry-After"), await response.json()
+
+    unreachable = {"detail": "The dialler can't be reached for now."}
+    async with serve(make) as app:
+        assert await answer(404404) == (404, None, {"detail": "The dialler has no such record."})
+        assert await answer(0) == (400, None, {"detail": "The dialler can't be asked for this."})
+        sandbox.faults.next(Reset(), Status(500), Status(503, retry_after=7), Status(429, retry_after=100))
+        assert await answer() == (503, None, unreachable)
+        assert await answer() == (503, None, unreachable)
+        assert await answer() == (503, "7", unreachable)
+        assert await answer() == (503, "100", unreachable)
+        sandbox.revoke()
+        assert await answer() == (502, None, {"detail": "The dialler's answer was of no use."})
+
+
+async def test_a_background_task_outlives_its_request(
+    make: Callable[[], DiallerClient], sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+) -> None:
+    held = Held()
+    sandbox.faults.next(held)
+    async with by_fastapi(make) as app:
+        async with browser.get(f"{app.url}/later/{id}") as response:
+            assert response.status == 200
+        await soon(held.arrived)
+        held.let_go.set()
+    assert sandbox.journal[0].carried_out
+
+
+async def test_an_app_without_the_lifespan_says_so(browser: aiohttp.ClientSession) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def get(dialler: Dialler) -> None: ...
+
+    told = ""
+
+    @app.exception_handler(RuntimeError)
+    async def keep(request: Request, error: RuntimeError) -> Any:
+        nonlocal told
+        told = str(error)
+        return contrib_fastapi.JSONResponse({}, 500)
+
+    async with uvicorned(app, DiallerClient.from_env) as served, browser.get(served.url) as response:
+        assert response.status == 500
+    assert told.startswith("this app has no dialler client: FastAPI(lifespan=")
+
+
+async def test_the_app_can_start_again_with_a_new_client(
+    make: Callable[[], DiallerClient], browser: aiohttp.ClientSession, id: int
+) -> None:
+    app = fastapi_app(make)
+    for _ in range(2):
+        async with uvicorned(app, make) as served, browser.get(f"{served.url}/campaigns/{id}") as response:
+            assert response.status == 200
+
+
+async def test_a_server_that_waits_no_longer_cancels_the_call_upstream(
+    make: Callable[[], DiallerClient],
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    id: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    held = Held()
+    sandbox.faults.next(held)
+    async with uvicorned(fastapi_app(make), make, timeout_graceful_shutdown=0) as app:
+        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        await soon(held.arrived)
+        app.stop()
+        await soon(held.hung_up)
+        with pytest.raises(aiohttp.ClientError):
+            (await asking).raise_for_status()
+    # As if there were no client hanging up in it: uvicorn gets its own cancellation back, and tells of it.
+    told = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert told == [asyncio.CancelledError]
