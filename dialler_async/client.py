@@ -2,9 +2,10 @@
 
 import ipaddress
 import os
+import sys
 import warnings
 from collections.abc import Sequence
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn, Protocol, Self, final, overload
 
 import aiohttp
@@ -111,7 +112,7 @@ class DiallerClient:
         if checked.scheme == "http" and not _is_loopback(checked.host or ""):
             warnings.warn(
                 f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
-                stacklevel=2,
+                stacklevel=_frames_of_ours() + 1,
             )
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
@@ -219,6 +220,16 @@ def _clients_id(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
     return given
+
+
+def _frames_of_ours() -> int:
+    """How many frames it is, from the caller on, to the one outside this package in which a client is made."""
+    count = 0
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame = frame.f_back
+        count += 1
+    return count
 
 
 def _is_loopback(host: str) -> bool:

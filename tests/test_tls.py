@@ -1,0 +1,226 @@
+"""https: who is trusted, and what is said of who is not. With real certificates, made here."""
+
+import asyncio
+import gc
+import ssl
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from dialler_async import ConfigurationError, ConnectError, DiallerClient, PoolConfig, RetryPolicy
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Reset
+
+ONCE = RetryPolicy(attempts=1)
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    """A company's own CA, which no system knows."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def trusting(ca: trustme.CA) -> ssl.SSLContext:
+    """The context that the docstring of `PoolConfig` recommends for such a CA."""
+    with ca.cert_pem.tempfile() as path:
+        return ssl.create_default_context(cafile=path)
+
+
+def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@asynccontextmanager
+async def https(certificate: trustme.LeafCert) -> AsyncIterator[Sandbox]:
+    """A sandbox behind https."""
+    async with Sandbox(5, ssl_context=serving(certificate)) as sandbox:
+        assert sandbox.base_url.startswith("https://")
+        yield sandbox
+
+
+async def refusal(sandbox: Sandbox, pool: PoolConfig, base_url: str | None = None) -> str:
+    """What is said of a server that is not trusted; it has got nothing by then."""
+    async with DiallerClient(base_url or sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:
+        with pytest.raises(ConnectError) as caught:
+            await dialler.campaigns.delete(535)
+    assert sandbox.journal == []
+    assert caught.value.__context__ is None
+    assert "nothing was sent" in str(caught.value)
+    return str(caught.value)
+
+
+async def test_a_context_that_trusts_an_own_ca_is_used(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+    async with https(ca.issue_cert("127.0.0.1")) as sandbox:
+        pool = PoolConfig(ssl=trusting)
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler:
+            assert len(await dialler.campaigns.list()) == 5
+            await asyncio.gather(*(dialler.campaigns.get(id) for id in sandbox.campaigns))
+            sibling = dialler.for_account(1, sandbox.token)
+            assert len(await sibling.campaigns.list()) == 5
+        assert len(sandbox.journal) == 7
+
+
+async def test_https_works_by_name_too(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+    async with https(ca.issue_cert("localhost")) as sandbox:
+        base_url = sandbox.base_url.replace("127.0.0.1", "localhost")
+        async with DiallerClient(base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+            assert len(await dialler.campaigns.list()) == 5
+
+
+async def test_a_session_brought_along_brings_its_own_trust(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+    async with https(ca.issue_cert("127.0.0.1")) as sandbox:
+        connector = aiohttp.TCPConnector(ssl=trusting)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            async with DiallerClient(sandbox.base_url, sandbox.token, session=session) as dialler:
+                assert len(await dialler.campaigns.list()) == 5
+            assert not session.closed
+            with pytest.raises(ConfigurationError, match="session"):
+                DiallerClient(sandbox.base_url, sandbox.token, session=session, pool=PoolConfig(ssl=trusting))
+
+
+async def test_an_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
+    async with https(ca.issue_cert("127.0.0.1")) as sandbox:
+        told = await refusal(sandbox, PoolConfig())
+    assert "certificate is not trusted" in told
+    assert "unable to get local issuer certificate" in told
+    assert "PoolConfig(ssl=ssl.create_default_context(cafile=" in told
+
+
+async def test_another_own_ca_is_not_trusted(trusting: ssl.SSLContext) -> None:
+    async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
+        assert "certificate is not trusted" in await refusal(sandbox, PoolConfig(ssl=trusting))
+
+
+async def test_a_self_signed_server_is_told_as_such(ca: trustme.CA) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # The CA's own certificate, which it has signed itself.
+    with ca.private_key_pem.tempfile() as key, ca.cert_pem.tempfile() as certificate:
+        context.load_cert_chain(certificate, key)
+    async with Sandbox(5, ssl_context=context) as sandbox:
+        assert "self-signed certificate" in await refusal(sandbox, PoolConfig())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_certificate_for_another_host_is_not_trusted(
+    ca: trustme.CA, trusting: ssl.SSLContext, host: str
+) -> None:
+    async with https(ca.issue_cert("acd.example.com")) as sandbox:
+        base_url = sandbox.base_url.replace("127.0.0.1", host)
+        told = await refusal(sandbox, PoolConfig(ssl=trusting), base_url)
+    assert "mismatch" in told
+    assert f"certificate is not valid for '{host}'" in told
+
+
+async def test_an_expired_certificate_is_not_trusted(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+    certificate = ca.issue_cert("127.0.0.1", not_before=YESTERDAY - timedelta(days=9), not_after=YESTERDAY)
+    async with https(certificate) as sandbox:
+        assert "certificate has expired" in await refusal(sandbox, PoolConfig(ssl=trusting))
+
+
+async def test_a_server_without_tls_behind_an_https_url_is_told_as_never_reached() -> None:
+    async with Sandbox(5) as sandbox:
+        base_url = sandbox.base_url.replace("http:", "https:")
+        async with DiallerClient(base_url, sandbox.token, retry=ONCE) as dialler:
+            with pytest.raises(ConnectError, match="nothing was sent"):
+                await dialler.campaigns.delete(535)
+        assert sandbox.journal == []
+
+
+async def test_a_connection_over_tls_that_breaks_is_told_as_over_plain_tcp(
+    ca: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    async with https(ca.issue_cert("127.0.0.1")) as sandbox:
+        campaign = next(iter(sandbox.campaigns))
+        sandbox.faults.next(Reset(carried_out=True), match="delete")
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+            await dialler.campaigns.delete(campaign)
+        assert [received.carried_out for received in sandbox.journal] == [True, False]
+
+
+async def test_closing_leaves_no_connection_over_tls_behind(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+    async with https(ca.issue_cert("127.0.0.1")) as sandbox:
+        with warnings.catch_warnings(record=True, action="always") as warned:
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+                await asyncio.gather(*(dialler.campaigns.list() for _ in range(8)))
+                assert sandbox.connections.open == 8
+            del dialler
+            gc.collect()
+        assert [str(warning.message) for warning in warned] == []
+        async with asyncio.timeout(10):
+            while sandbox.connections.open:  # noqa: ASYNC110  # the server has to take notice, in this very loop
+                await asyncio.sleep(0)
+
+
+def test_a_loop_may_end_right_after_closing_over_tls(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+    async def use() -> None:
+        async with (
+            https(ca.issue_cert("127.0.0.1")) as sandbox,
+            DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler,
+        ):
+            await dialler.campaigns.list()
+
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        asyncio.run(use())
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []
+
+
+@pytest.mark.parametrize(
+    "host", ["acd.example.com", "10.0.0.7", "[fd00::7]", "localhost.example.com", "127.0.0.1.nip.io"]
+)
+def test_plain_http_to_another_machine_gives_one_warning(host: str) -> None:
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        dialler = DiallerClient(f"http://{host}:8080/rest/v1.0/1", "token")
+        dialler.for_account(2, "token")
+    assert len(warned) == 1
+    assert host.strip("[]") in str(warned[0].message)
+    assert "https" in str(warned[0].message)
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("make", ["for_account", "from_env"])
+def test_the_warning_of_plain_http_points_to_where_the_client_was_made(
+    make: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIALLER_BASE_URL", "http://acd.example.com/rest/v1.0/1")
+    monkeypatch.setenv("DIALLER_TOKEN", "token")
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        if make == "for_account":
+            DiallerClient.for_account("http://acd.example.com", 1, "token")
+        else:
+            DiallerClient.from_env()
+    assert [warning.filename for warning in warned] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://127.0.0.1:8080/rest/v1.0/1",
+        "http://127.8.9.1/rest/v1.0/1",
+        "http://[::1]:8080/rest/v1.0/1",
+        "http://localhost/rest/v1.0/1",
+        "http://LOCALHOST:8080/rest/v1.0/1",
+        "http://dialler.localhost/rest/v1.0/1",
+        "https://acd.example.com/rest/v1.0/1",
+    ],
+)
+def test_plain_http_to_this_machine_and_https_give_no_warning(base_url: str) -> None:
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        DiallerClient(base_url, "token")
+    assert warned == []
+
+
+def test_what_is_no_context_is_refused_as_a_way_to_switch_verification_off(tmp_path: Path) -> None:
+    for wrong in (False, True, str(tmp_path)):
+        with pytest.raises(ConfigurationError, match="SSLContext"):
+            PoolConfig(ssl=wrong)  # type: ignore[arg-type]  # that is what is tested
