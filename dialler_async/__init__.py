@@ -9,6 +9,7 @@
 
 from .campaigns import Campaigns
 from .client import DiallerClient
+from .concurrency import AutoConcurrency
 from .errors import (
     AmbiguousNameError,
     AuthenticationError,
@@ -40,6 +41,7 @@ from .version import __version__
 __all__ = [
     "AmbiguousNameError",
     "AuthenticationError",
+    "AutoConcurrency",
     "BadRequestError",
     "Campaign",
     "Campaigns",

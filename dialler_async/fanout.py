@@ -3,17 +3,24 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sized
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
-from .errors import require
+from .concurrency import WATCH, AutoConcurrency, Watch
+from .errors import PayloadError, StatusError, require
 
 I = TypeVar("I")  # noqa: E741  the item
 T = TypeVar("T")
 
 OnProgress: TypeAlias = Callable[[int, int, int | None], None]
 """Called as outcomes come: how many are done (failed ones included), how many of them failed, how many there are."""
+
+Concurrency: TypeAlias = int | Literal["auto"] | AutoConcurrency
+"""Calls at once: a number, or as many as the server bears, found out on the way."""
+
+AUTO_LIMIT: Final = 128
+"""Where "auto" ends when nobody tells it of a pool's limit."""
 
 
 @attrs.frozen
@@ -35,7 +42,7 @@ async def fan_out(
     function: Callable[[I], Awaitable[T]],
     items: Iterable[I] | AsyncIterable[I],
     *,
-    concurrency: int,
+    concurrency: Concurrency,
     total: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> AsyncGenerator[Outcome[I, T], None]:
@@ -50,27 +57,48 @@ async def fan_out(
     Args:
         function: called with one item.
         items: any iterable or async iterable; read by one worker at a time.
-        concurrency: calls at once, at least 1.
+        concurrency: calls at once, at least 1. "auto" begins with 2 and finds by their latency how many the server
+            bears, at most 128; `AutoConcurrency(limit)` likewise, with another limit.
         total: how many items there are, where `items` has no length to tell.
         on_progress: called after each item with (done, failed, total).
     Yields:
         An `Outcome` for each item, in the order in which they finish.
     Raises:
-        ConfigurationError: concurrency is less than 1.
+        ConfigurationError: concurrency is neither of these.
         Exception: whatever `items` itself or `on_progress` raises.
     """
-    require(type(concurrency) is int and concurrency >= 1, "concurrency is a positive int")
+    auto: AutoConcurrency | None = None
+    if type(concurrency) is int:
+        most = concurrency
+        require(most >= 1, "concurrency is a positive int")
+    else:
+        auto = AutoConcurrency(AUTO_LIMIT) if concurrency == "auto" else cast(AutoConcurrency, concurrency)
+        require(isinstance(auto, AutoConcurrency), 'concurrency is a positive int, "auto" or an AutoConcurrency')
+        most = auto.limit
+        function = _watched(function, auto)
     if isinstance(items, Sized):
         total = len(items)
     source = _Shared(items)
     finished: deque[Outcome[I, T]] = deque()
-    room = asyncio.Semaphore(concurrency)
+    room = asyncio.Semaphore(most)
     changed = asyncio.Event()
     done = failed = 0
-    leaving = False
+    leaving = drained = False
+    workers: set[asyncio.Task[None]] = set()
+    crew = 0
+
+    def hire() -> None:
+        nonlocal crew
+        # At least one, whatever `total` says: the items themselves tell whether there are any.
+        wanted = max(1, min(most if auto is None else auto.level, most if total is None else total))
+        while crew < wanted and not drained:
+            crew += 1
+            worker = asyncio.create_task(work())
+            worker.add_done_callback(lambda _: changed.set())
+            workers.add(worker)
 
     async def work() -> None:
-        nonlocal done, failed
+        nonlocal done, failed, drained, crew
         async for item in source:
             outcome: Outcome[I, T]
             try:
@@ -87,24 +115,28 @@ async def fan_out(
             await room.acquire()
             finished.append(outcome)
             changed.set()
+            if auto is not None:
+                if crew > auto.level:
+                    break
+                hire()
+        else:
+            drained = True
+        crew -= 1
 
-    # At least one, whatever `total` says: the items themselves tell whether there are any.
-    crew = concurrency if total is None else max(1, min(total, concurrency))
-    workers = [asyncio.create_task(work()) for _ in range(crew)]
-    for worker in workers:
-        worker.add_done_callback(lambda _: changed.set())
+    hire()
     try:
         while True:
             # Before looking, not after: whatever happens while the reader is busy has to wake this loop up again.
             changed.clear()
-            ended = [worker for worker in workers if worker.done()]
+            ended = {worker for worker in workers if worker.done()}
             while finished:
                 outcome = finished.popleft()
                 room.release()
                 yield outcome
             for worker in ended:
                 worker.result()
-            if len(ended) == len(workers):
+            workers -= ended
+            if not workers:
                 return
             await changed.wait()
     finally:
@@ -112,6 +144,34 @@ async def fan_out(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _watched(function: Callable[[I], Awaitable[T]], auto: AutoConcurrency) -> Callable[[I], Awaitable[T]]:
+    """The function, telling how long it takes, and whether it is refused."""
+    clock = asyncio.get_running_loop().time
+    under_way = 0
+
+    async def watched(item: I) -> T:
+        nonlocal under_way
+        watch = Watch(auto, clock)
+        WATCH.set(watch)
+        under_way += 1
+        try:
+            value = await function(item)
+        except (StatusError, PayloadError) as error:
+            watch.failed(error)
+            watch.answered(under_way)
+            raise
+        except Exception as error:
+            watch.failed(error)
+            raise
+        else:
+            watch.answered(under_way)
+            return value
+        finally:
+            under_way -= 1
+
+    return watched
 
 
 class _Shared(Generic[I]):

@@ -7,7 +7,9 @@ from typing import TypeAlias
 import attrs
 
 from . import endpoints
-from .fanout import OnProgress, fan_out
+from .cache import Cache
+from .concurrency import AutoConcurrency
+from .fanout import Concurrency, OnProgress, fan_out
 from .models import Campaign, Language, Records, ResultCode
 from .transport import Transport
 
@@ -39,9 +41,9 @@ class ResultCodes:
     Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
     """
 
-    def __init__(self, transport: Transport, concurrency: int) -> None:
+    def __init__(self, transport: Transport, limit: int) -> None:
         self._transport = transport
-        self._concurrency = concurrency
+        self._limit = limit
 
     async def list(
         self, campaign: Campaign | int, *, language: Language | int = Language.ENGLISH
@@ -51,19 +53,35 @@ class ResultCodes:
         Args:
             campaign: its ID, or a `Campaign` that has one.
             language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
+            max_age: seconds that the answer may be old. It is kept then, and those who ask for the same while a
+                request is on its way share it; `dialler_async.cache` tells of the bounds. Errors are not kept, and a
+                write through this client forgets what it touches. None asks the server each time.
         Returns:
             The codes. `.complete` is False where the server says that there are more than it sent.
         Raises:
             NotFoundError: no such campaign.
         """
-        return await self._transport.send(endpoints.list_result_codes(campaign, language))
+        request = endpoints.list_result_codes(campaign, language)
+        if max_age is None:
+            return await self._transport.send(request)
+        key = (endpoints.checked_id(campaign), endpoints.checked_language(language))
+        return await self._kept.get(key, max_age, lambda: self._transport.send(request))
+
+    def forget(self, campaign: Campaign | int | None = None) -> None:
+        """Forgets codes that `list(max_age=…)` has kept, when they were changed by others than this client.
+
+        Args:
+            campaign: whose codes; None for all.
+        """
+        forgotten = None if campaign is None else endpoints.checked_id(campaign)
+        self._kept.forget(lambda key: forgotten in (None, key[0]))
 
     async def for_campaigns(
         self,
         campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
         *,
         languages: Iterable[Language | int] = Language,
-        concurrency: int | None = None,
+        concurrency: Concurrency = "auto",
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[Outcome, None]:
         """The result codes of many campaigns in several languages, looked up concurrently.
@@ -74,7 +92,8 @@ class ResultCodes:
         Args:
             campaigns: campaigns or their IDs; taken as they are needed, so an endless iterator will do.
             languages: as for `list`.
-            concurrency: lookups at once; as many as the pool's limit when not given. More than that only wait.
+            concurrency: lookups at once. By default it begins with 2 and finds its own level by how long lookups
+                take, at most the pool's limit. More than that only wait.
             on_progress: called after each lookup with (done, failed, total or None).
         Yields:
             An `Outcome` for each campaign and language, in the order in which they finish.
@@ -95,7 +114,7 @@ class ResultCodes:
             outcomes = fan_out(
                 look_up,
                 lookups,
-                concurrency=self._concurrency if concurrency is None else concurrency,
+                concurrency=AutoConcurrency(self._limit) if concurrency == "auto" else concurrency,
                 total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
                 on_progress=on_progress,
             )

@@ -21,6 +21,7 @@ import attrs
 from yarl import URL
 
 from . import codec, retry
+from .concurrency import WATCH
 from .endpoints import Repeat, Request
 from .errors import (
     AuthenticationError,
@@ -197,6 +198,9 @@ class Transport:
             told = getattr(outcome, "status", type(outcome).__name__)
             _log.warning("%s failed (%s), attempt %d; repeated in %.2f s", request.sent, told, call.attempts, wait)
             call.doing = "waiting to repeat it"
+            if (watch := WATCH.get()) is not None:
+                watch.failed(outcome)
+                watch.waits()
             if wait:
                 await SURROUNDINGS.sleep(wait)
             try:
@@ -210,7 +214,12 @@ class Transport:
 
     async def _attempt(self, call: _Call) -> Any:
         call.doing = "waiting at the gate"
+        watch = WATCH.get()
+        if watch is not None:
+            watch.waits()
         session = await self._pool.enter(self._held_up)
+        if watch is not None:
+            watch.goes_on()
         try:
             call.doing = _IN_FLIGHT
             call.attempts += 1

@@ -11,6 +11,7 @@ from typing import cast
 
 from dialler_async.client import DiallerClient
 from dialler_async.errors import ConfigurationError
+from dialler_async.fanout import Concurrency
 from dialler_async.models import Campaign, Language
 
 from .judge import Answer, Judge
@@ -24,7 +25,7 @@ async def audit(
     *,
     languages: Iterable[Language] = Language,
     rules: Iterable[Rule] = RULES,
-    concurrency: int | None = None,
+    concurrency: Concurrency = "auto",
     on_progress: Callable[[int, int, int | None], None] | None = None,
     now: datetime | None = None,
 ) -> AuditReport:
@@ -37,7 +38,7 @@ async def audit(
         dialler: the account.
         languages: the languages in which result codes are fetched and compared.
         rules: what to judge by, in the order in which a campaign's findings are reported.
-        concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
+        concurrency: how many lookups run at once; by default found on the way. See `ResultCodes.for_campaigns`.
         on_progress: called with (done, failed, total) lookups as they finish.
         now: what dates are compared with; a naive one is local time. By default, the moment of the call.
 

@@ -26,6 +26,7 @@ from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.journal import Received
 from dialler_async.sandbox.listener import AnsweredByHand, Listener
+from dialler_async.sandbox.places import Places
 from dialler_async.sandbox.planting import Planted, Template
 from dialler_async.sandbox.reply import Reply
 from dialler_async.sandbox.vocabulary import ENGLISH
@@ -45,7 +46,8 @@ class Sandbox:
 
     `filler_keys`: neutral keys added to each generated campaign record; 60 make a whole row of 73
     keys. `unreadable`: plants a record with a value of a wrong type. `latency`: seconds of work a
-    request. `host`, `port`: where to listen; port 0 takes a free one. `ssl_context`: serve https.
+    request. `capacity`: how many it works on at once, further ones queue; None for all. Both are attributes that may
+    be set at any time. `host`, `port`: where to listen; port 0 takes a free one. `ssl_context`: serve https.
     `now`: the naive wall-clock time that generated dates are relative to; today by default, so
     give one where data must be the same tomorrow.
     """
@@ -63,6 +65,7 @@ class Sandbox:
         filler_keys: int = 0,
         unreadable: bool = False,
         latency: float = 0.0,
+        capacity: int | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
@@ -72,6 +75,7 @@ class Sandbox:
         self.connections = ConnectionCounts()
         self.faults = FaultPlan()
         self.latency = latency
+        self._places = Places(capacity)
         self._seed = seed
         self._tokens_made = 0
         self._account = Account(clients_id, token_for(seed) if token is None else token)
@@ -99,6 +103,15 @@ class Sandbox:
     @token.setter
     def token(self, token: str) -> None:
         self._account.token = token
+
+    @property
+    def capacity(self) -> int | None:
+        """How many requests it works on at once; further ones queue, first come first served. None for all."""
+        return self._places.number
+
+    @capacity.setter
+    def capacity(self, capacity: int | None) -> None:
+        self._places.number = capacity
 
     def revoke(self) -> str:
         """Replace the token by a new one, as the portal does, and answer with the new one."""
@@ -236,9 +249,10 @@ class Sandbox:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     async def _work(self) -> None:
-        """Take the time that a request takes on a real server."""
-        if self.latency:
-            await asyncio.sleep(self.latency)
+        """Take the time that a request takes on a real server, and wait for a place to work at before."""
+        async with self._places:
+            if self.latency:
+                await asyncio.sleep(self.latency)
 
     def _lets_in(self, authorisation: str, target: Target | None) -> bool:
         scheme, _, token = authorisation.partition(" ")

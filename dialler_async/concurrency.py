@@ -1,0 +1,266 @@
+"""How many calls at once? A level that finds itself, by how long calls take: pure, fed with samples and given times.
+
+By Little's law, calls in flight = throughput x latency. Up to what a server serves at once, more calls bring more
+throughput at the same latency; beyond, they only queue. So the level to be at is the throughput of a busy server times
+the latency of one without a queue; a quarter more keeps it busy, and a short queue in sight:
+
+- The queue is gone: the server bears more. Go up: twice as many at the start, a quarter more later, and in ever
+  bigger steps while no queue comes.
+- The queue is far longer than that: the server bears less, or each call has more to do. To tell them apart, *look
+  below*: go so low that no queue can stand, see how long a call takes there, and begin anew from that.
+- Look below every few seconds, too, as long as a queue stands: else it creeps into what counts as none.
+- Refused (429, 503, time ran out): at once to 70 %, and stay below what was refused for a while.
+
+What a step does is measured on calls that began after it, once a round of them is through (new connections, an old
+queue), and for as many as it takes to be sure of their mean. The ideas come from TCP Vegas, from BBR and from
+Netflix's concurrency-limits; those compare with a smallest latency ever seen, or with an average that a long queue
+spoils.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from math import ceil, inf, sqrt
+from typing import Final, final
+
+import attrs
+
+from .errors import require
+
+START: Final = 2
+HEADROOM: Final = 1.25
+"""Where to be, in terms of what the server serves at once."""
+NO_QUEUE: Final = 1.1
+"""Up to this multiple of the latency without a queue, there is none."""
+A_QUEUE: Final = 1.5
+"""From this multiple of it, there surely is one: what ends a climb."""
+KNOWN_BY: Final = 100
+"""So many calls are enough to know the latency without a queue by; later ones push earlier ones out."""
+LONG_QUEUE: Final = 1.25
+"""From this multiple of where to be, the level is too high."""
+BELOW: Final = 0.8
+"""Where to look for the latency without a queue, in terms of what the server serves at once."""
+LOOK_BELOW_EVERY: Final = 10.0
+"""Seconds, at least; and 20 times as long as a look takes, so that looking costs no more than 1 % or so."""
+BACK_OFF: Final = 0.7
+AVOID_FOR: Final = 10.0
+"""Seconds for which a level that was refused is not gone back to."""
+IN_USE: Final = 0.8
+"""With less of the level in flight than this, it is not the level that holds calls back."""
+
+
+@final
+@attrs.define
+class _Window:
+    """What calls took that began after a step, once a round of them is through."""
+
+    begun: float
+    level: int
+    climbing: bool
+    unsettled: int
+    count: int = 0
+    latencies: float = 0.0
+    squares: float = 0.0
+    together: float = 0.0
+
+    def add(self, began: float, latency: float, in_flight: float) -> None:
+        if began < self.begun:
+            return
+        if self.unsettled:
+            self.unsettled -= 1
+            return
+        self.count += 1
+        self.latencies += latency
+        self.squares += latency * latency
+        self.together += in_flight
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the mean is known well enough (roughly while climbing), or patience is at its end."""
+        most, error = (16, 0.1) if self.climbing else (64, 0.03)
+        if self.count < max(8, self.level):
+            return False
+        return self.count >= max(most, 2 * self.level) or self.error < error * self.latency
+
+    @property
+    def latency(self) -> float:
+        """The mean."""
+        return self.latencies / self.count
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return sqrt(max(0.0, self.squares / self.count - self.latency**2) / self.count)
+
+    @property
+    def in_flight(self) -> float:
+        """The mean."""
+        return self.together / self.count
+
+
+@final
+class AutoConcurrency:
+    """How many calls may be in flight at once, by what came of those before.
+
+    Attributes:
+        limit: more than that it never says.
+        level: how many calls may be in flight now.
+    """
+
+    def __init__(self, limit: int) -> None:
+        require(type(limit) is int and limit >= 1, "the limit of an AutoConcurrency is a positive int")
+        self.limit: Final = limit
+        self.level = min(START, limit)
+        self._growth = 2.0
+        self._unqueued = 0.0
+        self._known_by = 0
+        self._rate = 0.0
+        self._above = 0
+        self._is_below = False
+        self._look_at = 0.0
+        self._too_long = False
+        self._refused_level = 0
+        self._avoid_until = -inf
+        self._window = self._measured_from(-inf)
+
+    def finished(self, now: float, latency: float, in_flight: float) -> None:
+        """A call came to an answer, whichever.
+
+        Args:
+            now: the time, of any clock that only goes forward, in seconds.
+            latency: what it took, in seconds, without what it waited for on this side.
+            in_flight: calls that were in flight with it, itself included; likewise without those that waited.
+        """
+        self._window.add(now - latency, latency, in_flight)
+        if self._window.is_full:
+            self._judge(now, self._window)
+
+    def refused(self, now: float, latency: float) -> None:
+        """A call was turned away (429, 503), or its time ran out. Arguments as for `finished`."""
+        if now - latency < self._window.begun and now < self._avoid_until:
+            # It began before the last step down, and says nothing against the level of now.
+            return
+        self._refused_level = self.level
+        self._avoid_until = now + AVOID_FOR
+        self._growth = HEADROOM
+        self._is_below = False
+        self._go_to(now, int(self.level * BACK_OFF))
+
+    def _judge(self, now: float, window: _Window) -> None:
+        if self._is_below:
+            self._judge_below(now, window)
+            return
+        climbing = self._growth > HEADROOM
+        queued = window.latency / self._unqueued if self._known_by else 1.0
+        goal = HEADROOM * window.in_flight / queued
+        a_queue = queued > (A_QUEUE if climbing else NO_QUEUE)
+        if not a_queue:
+            self._learn(window)
+        if window.in_flight < IN_USE * self.level:
+            self._go_to(now, self.level)
+        elif not a_queue:
+            self._look_at = now + LOOK_BELOW_EVERY
+            growth = self._growth
+            if now >= self._avoid_until:
+                self._growth = min(2.0, growth * HEADROOM)
+            self._go_to(now, ceil(self.level * growth))
+        elif climbing:
+            self._growth = HEADROOM
+            self._go_to(now, ceil(goal))
+        elif self._too_long or now > self._look_at:
+            self._rate = window.in_flight / window.latency
+            self._above = self.level
+            self._look_below(now)
+        else:
+            self._too_long = ceil(goal) * LONG_QUEUE < self.level
+            self._go_to(now, self.level)
+
+    def _learn(self, window: _Window) -> None:
+        """Takes a window without a queue into the latency that there is without one."""
+        self._known_by = min(KNOWN_BY, self._known_by + window.count)
+        self._unqueued += (window.latency - self._unqueued) * min(1.0, window.count / self._known_by)
+
+    def _look_below(self, now: float) -> None:
+        self._is_below = True
+        self._go_to(now, int(BELOW * self._rate * self._unqueued))
+
+    def _judge_below(self, now: float, window: _Window) -> None:
+        still_falls = window.latency < 0.9 * self._unqueued
+        self._unqueued, self._known_by = window.latency, window.count
+        if still_falls and self.level > 1:
+            self._look_below(now)
+            return
+        self._is_below = self._too_long = False
+        self._look_at = now + max(LOOK_BELOW_EVERY, 20 * (now - window.begun))
+        goal = ceil(HEADROOM * self._rate * self._unqueued)
+        if goal > self._above:
+            # There was no queue after all: what was taken for the latency without one was too little.
+            self._growth = 2.0
+        self._go_to(now, goal)
+
+    def _go_to(self, now: float, level: int) -> None:
+        highest = self.limit if now >= self._avoid_until else self._refused_level - 1
+        self.level = max(1, min(level, highest))
+        self._window = self._measured_from(now)
+
+    def _measured_from(self, now: float) -> _Window:
+        return _Window(now, self.level, self._growth > HEADROOM, unsettled=self.level)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error says that there were too many calls: 429, 503, 504, or time that ran out."""
+    return isinstance(error, TimeoutError) or getattr(error, "status", None) in (429, 503, 504)
+
+
+@final
+class Watch:
+    """Times one item of a fan-out, without what it waits for on this side: the pool's gate, pauses, repeats.
+
+    Args:
+        auto: is told of refusals at once, also of those that a repeat makes good.
+        clock: seconds, going forward.
+
+    Attributes:
+        was_refused: whether there was one.
+        is_waiting: whether it waits at the moment.
+    """
+
+    __slots__ = ("_auto", "_begun", "_clock", "_waited", "_waits_since", "is_waiting", "was_refused")
+
+    def __init__(self, auto: AutoConcurrency, clock: Callable[[], float]) -> None:
+        self._auto = auto
+        self._clock = clock
+        self._waited = 0.0
+        self.was_refused = self.is_waiting = False
+        self._begun = self._waits_since = clock()
+
+    def waits(self) -> None:
+        """From now on it waits, if it didn't already."""
+        if not self.is_waiting:
+            self.is_waiting = True
+            self._waits_since = self._clock()
+
+    def goes_on(self) -> None:
+        """It no longer waits."""
+        if self.is_waiting:
+            self.is_waiting = False
+            self._waited += self._clock() - self._waits_since
+
+    def failed(self, error: Exception) -> None:
+        """It failed, for good or to be repeated."""
+        if is_refusal(error) and not self.is_waiting:
+            self.was_refused = True
+            now = self._clock()
+            self._auto.refused(now, now - self._begun - self._waited)
+
+    def answered(self, in_flight: int) -> None:
+        """An answer came, with so many items under way at the moment."""
+        if not self.was_refused:
+            now = self._clock()
+            whole = now - self._begun
+            latency = whole - self._waited
+            # Of those under way, others wait as this one did.
+            self._auto.finished(now, latency, in_flight * latency / whole if whole else in_flight)
+
+
+WATCH: Final[ContextVar[Watch | None]] = ContextVar("WATCH", default=None)
+"""That of the item on whose behalf a call is made; None where nobody asks how long it takes."""
