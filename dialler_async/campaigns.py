@@ -1,7 +1,7 @@
 """`dialler.campaigns`: one method a call, and the by-name forms that look before they leap."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 
 from . import endpoints
@@ -28,8 +28,9 @@ class Campaigns:
     Source: API reference, "The seven calls".
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, forget_codes: Callable[[Campaign | int | None], None]) -> None:
         self._transport = transport
+        self._forget_codes = forget_codes
 
     async def list(self) -> Records[Campaign]:
         """All campaigns of the account, in the server's order. One answer of up to many MB; see also `iterate`."""
@@ -135,6 +136,7 @@ class Campaigns:
             if not exist_ok:
                 raise
             return await self._existing(destination, conflict)
+        self._forget_codes(made)
         if made.name == destination:
             return made
         # The documentation's own example shows the source here. Its ID in the hands of someone who goes on to change
@@ -177,11 +179,14 @@ class Campaigns:
                 may have deleted it.
             OutcomeUnknownError: it may have been carried out: `get(campaign)` tells.
         """
+        request = endpoints.delete_campaign(campaign)
         try:
-            await self._transport.send(endpoints.delete_campaign(campaign))
+            await self._transport.send(request)
         except NotFoundError:
             if not missing_ok:
                 raise
+        finally:
+            self._forget_codes(campaign)
 
     async def delete_by_name(self, name: str, *, exact: bool = True) -> None:
         """Deletes the one campaign with exactly this name, contacts and all. There is no way back.
@@ -201,7 +206,11 @@ class Campaigns:
             OutcomeUnknownError: it may have been carried out: `find(name)` tells which are left.
         """
         if not exact:
-            await self._transport.send(endpoints.delete_campaign_by_name(name))
+            try:
+                await self._transport.send(endpoints.delete_campaign_by_name(name))
+            finally:
+                # Whichever that was.
+                self._forget_codes(None)
             return
         campaign = await self.get_by_name(name)
         if campaign.id is None:

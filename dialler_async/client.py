@@ -122,8 +122,8 @@ class DiallerClient:
         self._base_url = base_url
         self._shared = shared
         transport = Transport(base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure)
-        self.campaigns = Campaigns(transport)
         self.result_codes = ResultCodes(transport, shared.pool.config.limit)
+        self.campaigns = Campaigns(transport, self.result_codes.forget)
 
     @classmethod
     def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Any) -> Self:

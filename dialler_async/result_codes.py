@@ -44,9 +44,14 @@ class ResultCodes:
     def __init__(self, transport: Transport, limit: int) -> None:
         self._transport = transport
         self._limit = limit
+        self._kept: Cache[tuple[int, Language], Records[ResultCode]] = Cache()
 
     async def list(
-        self, campaign: Campaign | int, *, language: Language | int = Language.ENGLISH
+        self,
+        campaign: Campaign | int,
+        *,
+        language: Language | int = Language.ENGLISH,
+        max_age: float | None = None,
     ) -> Records[ResultCode]:
         """The result codes of one campaign, with their texts in one language.
 
@@ -71,10 +76,10 @@ class ResultCodes:
         """Forgets codes that `list(max_age=…)` has kept, when they were changed by others than this client.
 
         Args:
-            campaign: whose codes; None for all.
+            campaign: whose codes; None, or a `Campaign` without an ID, for all.
         """
-        forgotten = None if campaign is None else endpoints.checked_id(campaign)
-        self._kept.forget(lambda key: forgotten in (None, key[0]))
+        campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
+        self._kept.forget(lambda key: campaign_id in (None, key[0]))
 
     async def for_campaigns(
         self,
