@@ -1,0 +1,693 @@
+"""JSON to records: lossless, strict where a type is published, and in slices. And dates, in both directions."""
+
+import json
+import math
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any, TypeVar
+
+import pytest
+from conftest import EXAMPLES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialler_async import Campaign, ConfigurationError, NotFoundError, PayloadError, Records, ResultCode, ServerError
+from dialler_async import codec as codec_module
+from dialler_async.codec import (
+    CAMPAIGN,
+    CAMPAIGN_SLICES,
+    CAMPAIGNS,
+    DONE,
+    RESULT_CODES,
+    Answer,
+    format_date,
+    parse_date,
+    recoded,
+)
+
+T = TypeVar("T")
+ANSWERS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES, DONE]
+WITH_RECORDS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES]
+
+
+def decode(answer: Answer[T], body: bytes | object) -> T:
+    """What a body decodes to, without the pauses; anything but bytes is made JSON of."""
+    decoding: Generator[None, None, T] = answer.decode(body if isinstance(body, bytes) else json.dumps(body).encode())
+    while True:
+        try:
+            next(decoding)
+        except StopIteration as decoded:
+            return decoded.value
+
+
+def envelope(*records: object, **rest: object) -> dict[str, object]:
+    return {"records": list(records), "count": len(records), "status": 200} | rest
+
+
+def campaign(**keys: object) -> Campaign:
+    return decode(CAMPAIGN, envelope({"Name": "any"} | keys))
+
+
+def result_code(**keys: object) -> ResultCode:
+    return decode(RESULT_CODES, envelope(keys))[0]
+
+
+def misfit(answer: Answer[Any], *records: object) -> PayloadError:
+    with pytest.raises(PayloadError) as caught:
+        decode(answer, envelope(*records))
+    return caught.value
+
+
+class TestPublishedExamples:
+    """Each one structures as it stands, and nothing of it is lost."""
+
+    def test_the_list_of_campaigns(self) -> None:
+        body = (EXAMPLES / "campaigns_list.json").read_bytes()
+        campaigns = decode(CAMPAIGNS, body)
+        assert campaigns == [
+            Campaign(
+                name="Campaign 1000",
+                clients_id=1,
+                languages_id=2,
+                contact_preview_time=5,
+                max_parallel_lines=None,
+                close_contacts_on_incoming_calls_match_caller_id=True,
+                incoming_call_result_codes_id=2494,
+                abort_on_no_tel_number_result_codes_id=2492,
+                caller_id_active=False,
+            )
+        ]
+        assert [made.wire for made in campaigns] == json.loads(body)["records"]
+        around = (campaigns.count, campaigns.filter, campaigns.limit_start, campaigns.limit_page_size)
+        assert around == (1, "", 0, -1)
+        assert (campaigns.order_by, campaigns.ascending) == ("Name", True)
+
+    def test_the_list_of_campaigns_in_slices(self) -> None:
+        body = (EXAMPLES / "campaigns_list.json").read_bytes()
+        assert [list(records) for records in decode(CAMPAIGN_SLICES, body)] == [list(decode(CAMPAIGNS, body))]
+
+    def test_one_campaign(self) -> None:
+        body = (EXAMPLES / "campaign_get.json").read_bytes()
+        one = decode(CAMPAIGN, body)
+        assert (one.name, one.id, one.caller_id_active, one.dt_to) == ("Campaign 1000", None, False, None)
+        assert list(one.wire.items()) == list(json.loads(body)["records"][0].items())
+
+    def test_result_codes(self) -> None:
+        body = (EXAMPLES / "result_codes_535_de.json").read_bytes()
+        codes = decode(RESULT_CODES, body)
+        assert codes[0] == ResultCode(
+            id=2695,
+            dialler_campaigns_id=535,
+            dialler_result_codes_types_id=1,
+            dialler_result_codes_types_content="Abschluss",
+            dialler_result_codes_types_short_text="DiallerResultCodesTypes.1",
+            content="Abgeschlossen",
+            short_text="DiallerCampaignsResultCodes.2695",
+            export_key="ABG",
+            done=True,
+            aborted=False,
+            delay=False,
+            appointment=False,
+            agent_bound=None,
+            time_offset=None,
+            allow_delete=True,
+        )
+        assert (codes[1].id, codes[1].export_key, codes[1].aborted) == (2698, "Aufleger", True)
+        assert (len(codes), codes.count, codes.complete) == (2, 7, False)
+        assert [code.wire for code in codes] == json.loads(body)["records"]
+        assert (codes.filter, codes.limit_start, codes.limit_page_size) == (None, None, None)
+        assert (codes.order_by, codes.ascending) == (None, None)
+
+    def test_a_delete(self) -> None:
+        assert decode(DONE, (EXAMPLES / "delete.json").read_bytes()) is None
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_the_error_where_a_200_was_said(self, answer: Answer[Any]) -> None:
+        with pytest.raises(NotFoundError) as caught:
+            decode(answer, (EXAMPLES / "error_404.json").read_bytes())
+        assert (caught.value.status, caught.value.message) == (404, "Dialler campaign not found")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+KNOWN = {
+    "ID": st.none() | st.integers(),
+    "ClientsID": st.none() | st.integers(),
+    "nMaxParallelLines": st.none() | st.integers(),
+    "bCallerIDActive": st.none() | st.booleans() | st.sampled_from([0, 1]),
+    "dtFrom": st.none() | st.sampled_from(["2020-08-09T02:33:50.347", "2022-07-08 11:33:18Z"]),
+    "UserData": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+}
+
+
+@st.composite
+def wire_records(draw: st.DrawFn) -> dict[str, Any]:
+    """Any JSON object with a name, known keys of their types among unknown ones, in any order."""
+    unknown = draw(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
+    published = set(codec_module.wire_keys(Campaign).values())
+    record = {key: value for key, value in unknown.items() if key not in published}
+    record |= {key: draw(KNOWN[key]) for key in draw(st.sets(st.sampled_from(sorted(KNOWN))))}
+    record["Name"] = draw(st.text(st.characters(exclude_categories=["Cs"])))
+    return {key: record[key] for key in draw(st.permutations(sorted(record)))}
+
+
+def same(left: object, right: object) -> bool:
+    """Equal in type and order, too, at every depth: to `==`, True is 1 and 1 is 1.0."""
+    return repr(left) == repr(right)
+
+
+@given(record=wire_records(), ascii_only=st.booleans())
+def test_any_json_object_comes_back_from_wire_as_it_was_in_order_and_all(
+    record: dict[str, Any], ascii_only: bool
+) -> None:
+    body = json.dumps(envelope(record), ensure_ascii=ascii_only).encode()
+    one = decode(CAMPAIGN, body)
+    assert same(one.wire, record)
+    known = set(codec_module.wire_keys(Campaign).values())
+    assert same(one.extra, {key: value for key, value in record.items() if key not in known})
+    assert one.name == record["Name"]
+
+
+@given(record=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
+def test_any_json_object_with_no_published_key_is_a_result_code_all_the_same(record: dict[str, Any]) -> None:
+    record = {key: value for key, value in record.items() if key not in codec_module.wire_keys(ResultCode).values()}
+    code = result_code(**record)
+    assert same(code.wire, record)
+    assert same(code.extra, record)
+    assert code == ResultCode()
+
+
+def test_integers_beyond_64_bits_are_not_rounded() -> None:
+    assert campaign(big=2**200).wire["big"] == 2**200
+    assert campaign(ID=2**70).id == 2**70
+
+
+def test_null_for_a_known_key_is_kept_apart_from_a_missing_key_on_the_wire_only() -> None:
+    with_null, without = campaign(UserData=None), campaign()
+    assert with_null == without
+    assert "UserData" in with_null.wire
+    assert "UserData" not in without.wire
+
+
+CAMPAIGN_KEYS = {
+    "ID": "integer",
+    "Name": "name",
+    "ClientsID": "integer",
+    "LanguagesID": "integer",
+    "ContactPreviewTime": "integer",
+    "nMaxParallelLines": "integer",
+    "bCloseContactsOnIncomingCallsMatchCallerID": "boolean",
+    "IncomingCallResultCodesID": "integer",
+    "AbortOnNoTelNumberResultCodesID": "integer",
+    "bCallerIDActive": "boolean",
+    "dtFrom": "date",
+    "dtTo": "date",
+    "UserData": "text",
+}
+RESULT_CODE_KEYS = {
+    "ID": "integer",
+    "DiallerCampaignsID": "integer",
+    "DiallerResultCodesTypesID": "integer",
+    "DiallerResultCodesTypesContent": "text",
+    "DiallerResultCodesTypesShortText": "text",
+    "Content": "text",
+    "ShortText": "text",
+    "ExportKey": "text",
+    "bDone": "boolean",
+    "bAborted": "boolean",
+    "bDelay": "boolean",
+    "bAppointment": "boolean",
+    "bAgentBound": "boolean",
+    "TimeOffset": "integer",
+    "bAllowDelete": "boolean",
+}
+ALL_KEYS = [
+    *((CAMPAIGNS, key, type_) for key, type_ in CAMPAIGN_KEYS.items()),
+    *((RESULT_CODES, key, type_) for key, type_ in RESULT_CODE_KEYS.items()),
+]
+WRONG = {
+    "integer": [True, False, 3.0, 3.9, "3", "", [], {}],
+    "boolean": [2, -1, 0.0, 1.0, "false", "true", "0", "", [], {}],
+    "text": [0, 1.5, True, [], {}],
+    "name": [None, 0, 1.5, True, [], {}],
+    "date": [0, 1594207998, True, "", "tomorrow", "2020-08-09", "2020-08-09T02:33", "0000-00-00T00:00:00", [], {}],
+}
+SHOULD_BE = {
+    "integer": "an integer or null",
+    "boolean": "a boolean, 0, 1 or null",
+    "text": "text or null",
+    "name": "text",
+    "date": "a date and time or null",
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "key", "type_", "value"),
+    [(answer, key, type_, value) for answer, key, type_ in ALL_KEYS for value in WRONG[type_]],
+)
+def test_a_value_of_the_wrong_type_is_refused_by_key_and_id_and_never_coerced(
+    answer: Answer[Any], key: str, type_: str, value: object
+) -> None:
+    good = {"ID": 7, "Name": "any"}
+    bad = {"ID": 4711, "Name": "any"} | {key: value}
+    error = misfit(answer, good, bad)
+    known_id = None if key == "ID" else 4711
+    assert error.path == f"records[1].{key}"
+    assert error.record_id == known_id
+    assert f"{key} is {value!r}, not {SHOULD_BE[type_]}" in str(error)
+    assert "records[1]" in str(error)
+    assert ("(ID 4711)" in str(error)) is (known_id is not None)
+    assert error.excerpt == json.dumps(bad)
+
+
+@pytest.mark.parametrize(("wire", "value"), [(True, True), (False, False), (1, True), (0, False), (None, None)])
+def test_a_boolean_may_be_0_or_1_and_is_a_bool_here_and_unchanged_on_the_wire(wire: object, value: object) -> None:
+    for key in (key for key, type_ in RESULT_CODE_KEYS.items() if type_ == "boolean"):
+        code = result_code(**{key: wire})
+        name = next(name for name, known in codec_module.wire_keys(ResultCode).items() if known == key)
+        assert getattr(code, name) is value
+        assert same(code.wire, {key: wire})
+
+
+def test_a_record_that_is_wrong_in_several_places_tells_them_all_and_names_the_first() -> None:
+    error = misfit(CAMPAIGNS, {"ID": 535, "Name": 12, "bCallerIDActive": "false", "UserData": 3})
+    assert error.path == "records[0].Name"
+    assert "Name is 12" in str(error)
+    assert "bCallerIDActive is 'false'" in str(error)
+    assert "UserData is 3" in str(error)
+
+
+def test_a_campaign_without_a_name_is_refused() -> None:
+    error = misfit(CAMPAIGNS, {"ID": 535})
+    assert (error.path, error.record_id) == ("records[0].Name", 535)
+    assert "(ID 535) Name is missing" in str(error)
+
+
+def test_a_result_code_may_lack_everything() -> None:
+    assert result_code() == ResultCode()
+
+
+def test_a_long_wrong_value_is_told_in_short() -> None:
+    error = misfit(CAMPAIGNS, {"ID": 535, "Name": ["x" * 1000]})
+    assert len(str(error)) < 200
+    assert len(error.excerpt) == 200
+
+
+@pytest.mark.parametrize("record", [None, 1, "text", [], [1], True])
+@pytest.mark.parametrize("answer", [CAMPAIGNS, RESULT_CODES])
+def test_a_record_that_is_no_object_is_refused(answer: Answer[Any], record: object) -> None:
+    error = misfit(answer, {"Name": "good"}, record)
+    assert (error.path, error.record_id) == ("records[1]", None)
+    assert "records[1] is not an object" in str(error)
+    assert error.excerpt == json.dumps(record)
+
+
+def test_an_error_has_no_other_exception_in_tow() -> None:
+    for error in (misfit(CAMPAIGNS, {"Name": 1}), misfit(CAMPAIGNS, 1)):
+        assert error.__cause__ is None
+        assert error.__suppress_context__
+
+
+class TestEnvelope:
+    """What is around the records: as documented, or a typed error."""
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    @pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
+    def test_an_empty_body_is_no_answer(self, answer: Answer[Any], body: bytes) -> None:
+        with pytest.raises(PayloadError, match="empty body") as caught:
+            decode(answer, body)
+        assert (caught.value.path, caught.value.excerpt) == ("", "")
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"null",
+            b"[]",
+            b'[{"Name": "any"}]',
+            b"200",
+            b'"status"',
+            b"true",
+            b"NaN",
+            b"<html><body>Please log in</body></html>",
+            b'{"records": [{"Name": "any"}], "count": 1, "sta',
+            b'{"records": [{"Name": "a',
+            b'{"status": 200} {"status": 200}',
+            b'{"status": "200"}',
+            b'{"status": 200.5}',
+            b'{"status": true}',
+            b"{'status': 200}",
+            b"\xff\xfe\x00",
+        ],
+    )
+    def test_what_is_no_envelope_is_refused_with_its_beginning(self, answer: Answer[Any], body: bytes) -> None:
+        with pytest.raises(PayloadError, match="not the JSON documented") as caught:
+            decode(answer, body)
+        assert caught.value.path == ""
+        assert caught.value.excerpt[:5] == body[:5].decode(errors="replace").replace("\x00", "�")
+        assert caught.value.__cause__ is None
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_no_excerpt_is_longer_than_200_characters(self, answer: Answer[Any]) -> None:
+        with pytest.raises(PayloadError) as caught:
+            decode(answer, b"<html>" + b"x" * 10_000)
+        assert len(caught.value.excerpt) == 200
+        assert caught.value.excerpt.endswith("…")
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_nesting_without_end_is_refused(self, answer: Answer[Any]) -> None:
+        with pytest.raises(PayloadError):
+            decode(answer, b'{"records": ' + b"[" * 200_000 + b"]" * 200_000 + b', "status": 200}')
+        with pytest.raises(PayloadError):
+            decode(answer, b'{"status": 200, "other": ' + b'{"a":' * 200_000 + b"1" + b"}" * 200_000 + b"}")
+
+    @pytest.mark.parametrize("answer", WITH_RECORDS)
+    @pytest.mark.parametrize("records", ["", "{}", '"none"', "7", '{"0": {"Name": "any"}}'])
+    def test_records_that_are_no_list_are_refused(self, answer: Answer[Any], records: str) -> None:
+        key = f'"records": {records}, ' if records else ""
+        with pytest.raises(PayloadError, match=r"no list of records|not the JSON documented") as caught:
+            decode(answer, f'{{{key}"count": 1, "status": 200}}'.encode())
+        assert '"status": 200' in caught.value.excerpt
+
+    @pytest.mark.parametrize("answer", WITH_RECORDS)
+    @pytest.mark.parametrize("body", [{"status": 200}, {"records": None, "count": 0, "status": 200}, {}])
+    def test_no_records_at_all_are_not_an_empty_list(self, answer: Answer[Any], body: object) -> None:
+        with pytest.raises(PayloadError, match="no list of records") as caught:
+            decode(answer, body)
+        assert caught.value.path == "records"
+
+    @pytest.mark.parametrize("answer", [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES])
+    @pytest.mark.parametrize("count", [0, 2, -1, 7])
+    def test_a_count_that_contradicts_is_refused(self, answer: Answer[Any], count: int) -> None:
+        with pytest.raises(PayloadError, match=f"counts {count} records, but sent 1") as caught:
+            decode(answer, envelope({"Name": "any"}, count=count))
+        assert caught.value.path == "count"
+
+    @pytest.mark.parametrize(
+        ("sent", "count", "taken"),
+        [(2, 7, True), (2, 2, True), (2, None, True), (0, 0, True), (2, 1, False), (2, 0, False), (0, 7, False)],
+    )
+    def test_result_codes_may_be_shortened_and_nothing_else(self, sent: int, count: int | None, taken: bool) -> None:
+        body = envelope(*[{"ID": number} for number in range(sent)], count=count)
+        if taken:
+            codes = decode(RESULT_CODES, body)
+            assert (len(codes), codes.count) == (sent, sent if count is None else count)
+            assert codes.complete is (count in (sent, None))
+        else:
+            with pytest.raises(PayloadError, match=f"counts {count} records, but sent {sent}"):
+                decode(RESULT_CODES, body)
+
+    def test_a_missing_count_is_taken_from_the_records(self) -> None:
+        campaigns = decode(CAMPAIGNS, {"records": [{"Name": "a"}, {"Name": "b"}]})
+        assert (campaigns.count, campaigns.complete) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("count", "1"), ("count", 1.5), ("count", True), ("filter", 1), ("limitStart", "0"), ("limitPageSize", None)],
+    )
+    def test_the_envelopes_own_values_are_not_coerced(self, key: str, value: object) -> None:
+        body = envelope({"Name": "any"}, **{key: value})
+        if value is None:
+            assert decode(CAMPAIGNS, body).limit_page_size is None
+        else:
+            with pytest.raises(PayloadError, match=key):
+                decode(CAMPAIGNS, body)
+
+    @pytest.mark.parametrize(("wire", "value"), [(True, True), (False, False), (1, True), (0, False), (None, None)])
+    def test_ascending_may_be_0_or_1(self, wire: object, value: object) -> None:
+        assert decode(CAMPAIGNS, envelope(ascending=wire)).ascending is value
+
+    @pytest.mark.parametrize("wire", [2, "true", 1.0])
+    def test_ascending_may_be_nothing_else(self, wire: object) -> None:
+        with pytest.raises(PayloadError):
+            decode(CAMPAIGNS, envelope(ascending=wire))
+
+    def test_unknown_keys_of_the_envelope_are_no_trouble(self) -> None:
+        assert decode(CAMPAIGNS, envelope({"Name": "any"}, total=1, links=[])) == [Campaign(name="any")]
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    def test_a_status_in_the_body_goes_before_https_200(self, answer: Answer[Any]) -> None:
+        with pytest.raises(ServerError) as caught:
+            decode(answer, envelope({"Name": "any"}, status=500, error="Database gone"))
+        assert (caught.value.status, caught.value.message) == (500, "Database gone")
+        assert "its body says 500" in str(caught.value)
+
+    @pytest.mark.parametrize("answer", ANSWERS)
+    @pytest.mark.parametrize("status", [0, -1, 100, 201, 204, 299, 600, 1000])
+    def test_a_status_in_the_body_that_is_no_errors_is_refused(self, answer: Answer[Any], status: int) -> None:
+        with pytest.raises(PayloadError, match=f"claims status {status}") as caught:
+            decode(answer, envelope({"Name": "any"}, status=status))
+        assert caught.value.path == "status"
+        assert f'"status": {status}' in caught.value.excerpt
+
+    @pytest.mark.parametrize("sent", [0, 2])
+    def test_one_campaign_is_exactly_one(self, sent: int) -> None:
+        with pytest.raises(PayloadError, match=f"sent {sent} records where one is documented") as caught:
+            decode(CAMPAIGN, envelope(*[{"Name": "any"}] * sent))
+        assert caught.value.path == "records"
+
+    def test_a_delete_is_done_only_when_the_body_says_so(self) -> None:
+        assert decode(DONE, {"status": 200, "more": "than expected"}) is None
+        with pytest.raises(PayloadError) as caught:
+            decode(DONE, {})
+        assert (caught.value.path, caught.value.excerpt) == ("status", "{}")
+
+
+class TestRecordsThatAreNotJson:
+    """Records are decoded after the envelope, which msgspec lets pass unread."""
+
+    @pytest.mark.parametrize(
+        "piece", [b'{"Name": "\xff"}', b'{"Name": "any", "x": 1e400}', b'{"Name": "\\ud800"}', b'{1: "Name"}']
+    )
+    def test_a_broken_record_is_a_payload_error(self, piece: bytes) -> None:
+        with pytest.raises(PayloadError):
+            decode(CAMPAIGNS, b'{"records": [' + piece + b'], "status": 200}')
+
+    def test_the_last_of_duplicate_keys_counts(self) -> None:
+        body = b'{"records": [{"Name": "first", "Name": "second"}], "status": 200}'
+        assert decode(CAMPAIGN, body).wire == {"Name": "second"}
+
+
+class TestSlices:
+    """Large answers are structured in pieces, so that others can run in between."""
+
+    def records(self, count: int, size: int) -> list[dict[str, object]]:
+        return [{"Name": f"campaign {number}", "filler": "x" * size} for number in range(count)]
+
+    def test_a_small_answer_has_no_pause(self) -> None:
+        assert list(CAMPAIGNS.decode(json.dumps(envelope(*self.records(3, 10))).encode())) == []
+
+    def test_a_large_answer_pauses_after_every_so_many_bytes_and_loses_none(self) -> None:
+        records = self.records(100, 10_000)
+        body = json.dumps(envelope(*records)).encode()
+        pauses = sum(1 for _ in CAMPAIGNS.decode(body))
+        assert len(body) // codec_module.SLICE - 5 <= pauses <= len(body) // codec_module.SLICE + 1
+        assert [one.wire for one in decode(CAMPAIGNS, body)] == records
+
+    def test_there_is_no_pause_after_the_last_slice(self) -> None:
+        body = json.dumps(envelope(*self.records(1, codec_module.SLICE))).encode()
+        assert list(CAMPAIGNS.decode(body)) == []
+
+    @given(sizes=st.lists(st.integers(0, 40_000), max_size=20))
+    def test_slices_put_together_are_the_list(self, sizes: list[int]) -> None:
+        records = [{"Name": str(number), "filler": "x" * size} for number, size in enumerate(sizes)]
+        body = json.dumps(envelope(*records)).encode()
+        slices: Iterator[list[Campaign]] = decode(CAMPAIGN_SLICES, body)
+        got = list(slices)
+        assert [one for structured in got for one in structured] == list(decode(CAMPAIGNS, body))
+        assert all(got)
+        for structured in got:
+            filler = sum(len(one.wire["filler"]) for one in structured[:-1])
+            assert filler < codec_module.SLICE, "a slice ends with the record that fills it"
+
+    def test_many_tiny_records_are_sliced_too(self) -> None:
+        body = json.dumps(envelope(*[{"Name": ""}] * 5_000)).encode()
+        assert sum(1 for _ in CAMPAIGNS.decode(body)) > len(body) // codec_module.SLICE
+
+    def test_a_wrong_record_is_told_when_its_slice_is_reached_by_its_place_in_all(self) -> None:
+        records: list[dict[str, object]] = [*self.records(9, 10_000), {"Name": 7, "ID": 5}]
+        slices = decode(CAMPAIGN_SLICES, envelope(*records))
+        assert [one.name for one in next(slices)] == [f"campaign {number}" for number in range(7)]
+        with pytest.raises(PayloadError) as caught:
+            next(slices)
+        assert (caught.value.path, caught.value.record_id) == ("records[9].Name", 5)
+
+    def test_no_records_are_no_slices(self) -> None:
+        assert list(decode(CAMPAIGN_SLICES, envelope())) == []
+        assert decode(CAMPAIGNS, envelope()) == Records(items=(), count=0)
+
+    def test_what_is_not_utf_8_is_told_before_the_first_slice(self) -> None:
+        # Far enough that the check comes upon it in its second step.
+        records = self.records(120, 10_000)
+        body = json.dumps(envelope(*records)).encode().replace(b'"campaign 119"', b'"campaign \xfc"')
+        with pytest.raises(PayloadError, match="not the JSON documented"):
+            decode(CAMPAIGN_SLICES, body)
+
+    def test_a_character_across_two_steps_of_that_check_is_no_trouble(self) -> None:
+        for shift in range(4):
+            body = b" " * shift + json.dumps(envelope({"Name": "€" * 500_000}), ensure_ascii=False).encode()
+            [[one]] = decode(CAMPAIGN_SLICES, body)
+            assert one.name == "€" * 500_000
+
+
+class TestRecoded:
+    """A second look at a body that could not be decoded."""
+
+    GOOD = '{"Name": "Käßespätzle €"}'
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (GOOD.encode(), "application/json"),
+            (GOOD.encode("utf-8-sig"), "application/json"),
+            (GOOD.encode("utf-8-sig"), "application/json; charset=utf-8"),
+            (GOOD.encode("cp1252"), "application/json;charset=windows-1252"),
+            (GOOD.encode("cp1252"), 'application/json; charset="windows-1252"'),
+            (GOOD.encode("iso8859-15"), "application/json; Charset = ISO-8859-15; boundary=x"),
+            (GOOD.encode("utf-16"), "application/json; charset=utf-16"),
+            (GOOD.encode("utf-16-le"), "application/json; charset=utf-16le"),
+            (GOOD.encode(), "application/json; charset=iso-8859-1"),
+        ],
+    )
+    def test_it_is_the_plain_utf_8_that_json_is(self, body: bytes, content_type: str) -> None:
+        assert recoded(body, content_type) == self.GOOD.encode()
+
+    @pytest.mark.parametrize(
+        "content_type",
+        ["", "application/json", "text/html; charset=", "x; charset=klingon", "x; charset=hex", "x; charset=ascii"],
+    )
+    def test_it_stays_as_it_is_where_no_charset_helps(self, content_type: str) -> None:
+        body = self.GOOD.encode("cp1252")
+        assert recoded(body, content_type) == body
+
+    @given(body=st.binary(max_size=40), content_type=st.text(max_size=20) | st.from_regex(r"x; charset=[\w.:-]+"))
+    def test_it_never_fails(self, body: bytes, content_type: str) -> None:
+        assert isinstance(recoded(body, content_type), bytes)
+
+
+ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+DATES = st.builds(lambda date, zone: date.replace(tzinfo=zone), st.datetimes(), ZONES)
+
+
+class TestDates:
+    """Every form that a page of the documentation prints, and nothing else."""
+
+    @pytest.mark.parametrize(
+        ("text", "date"),
+        [
+            ("2020-08-09T02:33:50.347", datetime(2020, 8, 9, 2, 33, 50, 347_000)),  # noqa: DTZ001  naive it is
+            ("2022-07-08T11:33:18.900977Z", datetime(2022, 7, 8, 11, 33, 18, 900_977, tzinfo=UTC)),
+            ("2022-07-08T11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  naive it is
+            ("2022-07-08 11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  naive it is
+            ("2022-07-08 11:33:18.5Z", datetime(2022, 7, 8, 11, 33, 18, 500_000, tzinfo=UTC)),
+            ("2022-07-08T11:33:18+02:00", datetime(2022, 7, 8, 11, 33, 18, tzinfo=timezone(timedelta(hours=2)))),
+            ("2022-07-08T11:33:18-0330", datetime(2022, 7, 8, 11, 33, 18, tzinfo=timezone(-timedelta(minutes=210)))),
+        ],
+    )
+    def test_every_documented_form_is_read(self, text: str, date: datetime) -> None:
+        for read in (parse_date(text), campaign(dtFrom=text).dt_from, campaign(dtTo=text).dt_to):
+            assert read == date
+            assert read.utcoffset() == date.utcoffset()
+        assert campaign(dtFrom=text).wire["dtFrom"] == text
+
+    @given(date=DATES, separator=st.sampled_from("T "), digits=st.integers(0, 6))
+    def test_any_number_of_fraction_digits_up_to_six_is_read(self, date: datetime, separator: str, digits: int) -> None:
+        step = 10 ** (6 - digits)
+        date = date.replace(microsecond=date.microsecond // step * step)
+        fraction = f".{date.microsecond:06}"[: digits + 1] if digits else ""
+        zone = "" if date.tzinfo is None else date.isoformat()[-6:]
+        text = date.replace(microsecond=0, tzinfo=None).isoformat(separator) + fraction + zone
+        assert parse_date(text) == date
+        assert parse_date(text).utcoffset() == date.utcoffset()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "2020-08-09",
+            "2020-08-09T02:33",
+            "2020-08-09T02:33:50.",
+            "2020-08-09T02:33:50.1234567",
+            "2020-08-09T02:33:50,347",
+            "2020-08-09t02:33:50",
+            "2020-08-09T02:33:50z",
+            "2020-08-09T02:33:50 Z",
+            "2020-08-09T02:33:50+2",
+            "2020-08-09T02:33:50+99:00",
+            "2020-02-30T00:00:00",
+            "2020-08-09T24:30:00",
+            "2020-08-09T02:33:61",
+            "20200809T023350",
+            "2020-W32-7T02:33:50",
+            " 2020-08-09T02:33:50",
+            "2020-08-09T02:33:50\n",
+            "\N{ARABIC-INDIC DIGIT TWO}020-08-09T02:33:50",
+        ],
+    )
+    def test_any_other_form_is_refused(self, text: str) -> None:
+        error = misfit(CAMPAIGNS, {"Name": "any", "dtFrom": text})
+        assert f"dtFrom is {text!r}, not a date and time or null" in str(error)
+
+    @given(text=st.text(max_size=30) | st.from_regex(r"\A\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,7})?Z?\Z"))
+    def test_text_is_read_or_refused_and_nothing_else(self, text: str) -> None:
+        try:
+            assert isinstance(parse_date(text), datetime)
+        except ValueError:
+            error = misfit(CAMPAIGNS, {"Name": "any", "dtFrom": text})
+            assert error.path == "records[0].dtFrom"
+
+    @pytest.mark.parametrize(
+        ("date", "text"),
+        [
+            (datetime(2026, 7, 1, 8, 30), "2026-07-01T08:30:00"),  # noqa: DTZ001  naive it is
+            (datetime(2026, 7, 1, 8, 30, 15, 347_999), "2026-07-01T08:30:15.347"),  # noqa: DTZ001  naive it is
+            (datetime(2026, 7, 1, 8, 30, 15, 1_000, tzinfo=UTC), "2026-07-01T08:30:15.001+00:00"),
+            (datetime(2026, 7, 1, 8, 30, 15, 999, tzinfo=UTC), "2026-07-01T08:30:15+00:00"),
+            (datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=-3, minutes=-30))), "2026-07-01T00:00:00-03:30"),
+            (datetime(7, 1, 1), "0007-01-01T00:00:00"),  # noqa: DTZ001  naive it is
+        ],
+    )
+    def test_a_date_is_sent_to_the_second_or_the_millisecond_and_no_zone_is_invented(
+        self, date: datetime, text: str
+    ) -> None:
+        assert format_date(date) == text
+
+    @given(date=DATES)
+    def test_what_is_sent_reads_back_as_the_same_to_the_millisecond(self, date: datetime) -> None:
+        back = parse_date(format_date(date))
+        assert back == date.replace(microsecond=date.microsecond // 1000 * 1000)
+        assert back.utcoffset() == date.utcoffset()
+
+    def test_an_offset_that_has_seconds_is_refused(self) -> None:
+        for odd in (timedelta(minutes=53, seconds=28), timedelta(microseconds=1)):
+            with pytest.raises(ConfigurationError, match="whole number of minutes"):
+                format_date(datetime(1890, 1, 1, tzinfo=timezone(odd)))
+
+    def test_a_zone_that_knows_no_offset_is_none(self) -> None:
+        class Nowhere(tzinfo):
+            def utcoffset(self, date: datetime | None) -> None:
+                return None
+
+        assert format_date(datetime(2026, 7, 1, tzinfo=Nowhere())) == "2026-07-01T00:00:00"
+
+    @pytest.mark.parametrize("date", ["2026-07-01T00:00:00", None, 0, datetime(2026, 7, 1, tzinfo=UTC).date()])
+    def test_what_is_no_datetime_is_refused(self, date: Any) -> None:
+        with pytest.raises(ConfigurationError, match=f"a datetime, not {type(date).__name__}"):
+            format_date(date)
+
+
+@given(number=st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_come_back_to_the_last_bit(number: float) -> None:
+    back = campaign(x=number).wire["x"]
+    assert back == number
+    assert math.copysign(1, back) == math.copysign(1, number)
