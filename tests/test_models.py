@@ -1,0 +1,240 @@
+"""Records as values: frozen, compared by their typed fields, the wire kept beside them. And `Records`, a sequence."""
+
+import copy
+import pickle
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialler_async import Campaign, Language, Records, ResultCode
+from dialler_async.codec import CAMPAIGN
+from dialler_async.models import Record, wire_keys
+
+T = TypeVar("T")
+
+
+def unpickled(it: T) -> T:
+    twin: T = pickle.loads(pickle.dumps(it))  # noqa: S301  bytes of our own
+    return twin
+
+
+def received(body: bytes) -> Campaign:
+    decoding = CAMPAIGN.decode(body)
+    with pytest.raises(StopIteration) as decoded:
+        next(decoding)
+    one: Campaign = decoded.value.value
+    return one
+
+
+RECEIVED = received(
+    b'{"records": [{"ZZ": [1], "Name": "Summer", "ID": 535, "bCallerIDActive": 1, "dtTo": "2026-07-01T00:00:00Z"}]}'
+)
+MADE = Campaign(name="Summer", id=535, caller_id_active=True, dt_to=RECEIVED.dt_to)
+
+
+class TestRecord:
+    """What campaigns and result codes have in common."""
+
+    def test_it_is_compared_and_hashed_by_its_typed_fields_whatever_else_was_sent(self) -> None:
+        assert RECEIVED.wire != MADE.wire
+        assert RECEIVED == MADE
+        assert hash(RECEIVED) == hash(MADE)
+        assert len({RECEIVED, MADE}) == 1
+
+    @pytest.mark.parametrize("kind", [Campaign, ResultCode])
+    def test_every_typed_field_counts_in_a_comparison(self, kind: type[Any]) -> None:
+        plain = kind(name="any") if kind is Campaign else kind()
+        for name in wire_keys(kind):
+            other = attrs.evolve(plain, **{name: "something else"})
+            assert other != plain, name
+            assert getattr(other, name) == "something else"
+
+    def test_a_campaign_is_no_result_code(self) -> None:
+        assert ResultCode(id=1) != Campaign(name="any", id=1)
+
+    @pytest.mark.parametrize("record", [RECEIVED, ResultCode()])
+    def test_it_is_frozen_and_slotted(self, record: Any) -> None:
+        for name in (*wire_keys(type(record)), "wire", "extra", "_wire", "unheard_of"):
+            with pytest.raises(AttributeError):
+                setattr(record, name, None)
+            assert not hasattr(record, "__dict__")
+
+    @pytest.mark.parametrize("kind", [Campaign, ResultCode])
+    def test_it_takes_keywords_only(self, kind: type[Any]) -> None:
+        with pytest.raises(TypeError):
+            kind("Summer")
+
+    def test_only_a_campaigns_name_is_needed(self) -> None:
+        with pytest.raises(TypeError, match="name"):
+            Campaign()  # type: ignore[call-arg]  the mistake that is tested
+        assert {getattr(Campaign(name="any"), name) for name in wire_keys(Campaign)} == {"any", None}
+        assert {getattr(ResultCode(), name) for name in wire_keys(ResultCode)} == {None}
+
+    def test_wire_is_all_of_it_and_extra_the_unknown_part(self) -> None:
+        assert list(RECEIVED.wire) == ["ZZ", "Name", "ID", "bCallerIDActive", "dtTo"]
+        assert RECEIVED.wire["bCallerIDActive"] == 1
+        assert RECEIVED.wire["bCallerIDActive"] is not True
+        assert RECEIVED.extra == {"ZZ": [1]}
+
+    def test_changing_wire_or_extra_changes_no_record(self) -> None:
+        RECEIVED.wire["Name"] = "Winter"
+        RECEIVED.wire.clear()
+        RECEIVED.extra.clear()
+        assert RECEIVED.wire["Name"] == "Summer"
+        assert RECEIVED.extra == {"ZZ": [1]}
+
+    def test_a_record_made_by_hand_has_nothing_on_the_wire(self) -> None:
+        assert (MADE.wire, MADE.extra) == ({}, {})
+
+    def test_records_made_by_hand_share_no_wire(self) -> None:
+        assert MADE._wire is not Campaign(name="other")._wire
+
+    @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
+    def test_it_pickles_and_copies_with_all_that_was_sent(self, again: Any) -> None:
+        twin = again(RECEIVED)
+        assert twin == RECEIVED
+        assert hash(twin) == hash(RECEIVED)
+        assert list(twin.wire.items()) == list(RECEIVED.wire.items())
+        assert twin.extra == RECEIVED.extra
+
+    def test_its_repr_shows_the_fields_and_not_the_wire(self) -> None:
+        assert repr(MADE).startswith("Campaign(id=535, name='Summer', clients_id=None, ")
+        assert "ZZ" not in repr(RECEIVED)
+        assert "_wire" not in repr(RECEIVED)
+
+    @pytest.mark.parametrize("kind", [Campaign, ResultCode])
+    def test_its_docstring_tells_every_key_on_the_wire(self, kind: type[Record]) -> None:
+        for name, key in wire_keys(kind).items():
+            assert f"{name}: `{key}`" in (kind.__doc__ or "")
+
+
+class TestLanguage:
+    """Open: what is published has a name, what is not passes through."""
+
+    def test_the_published_ones(self) -> None:
+        assert [(language.name, language.value) for language in Language] == [("ENGLISH", 1), ("GERMAN", 2)]
+        assert Language(2) is Language.GERMAN
+
+    @given(number=st.integers().filter(lambda number: number not in (1, 2)))
+    def test_any_other_int_passes_through(self, number: int) -> None:
+        language = Language(number)
+        assert isinstance(language, Language)
+        assert (language, language.value, int(language)) == (number, number, number)
+        assert hash(language) == hash(number)
+        assert f"{language}" == str(number)
+        assert language.name == f"LANGUAGE_{number}"
+        assert repr(language) == f"<Language.LANGUAGE_{number}: {number}>"
+        assert unpickled(language) == language
+        assert copy.deepcopy(language) == language
+        assert list(Language) == [1, 2]
+
+    @pytest.mark.parametrize("value", ["de", "1", None, 1.5, 7.0])
+    def test_what_is_no_int_is_refused(self, value: Any) -> None:
+        with pytest.raises(ValueError, match="not a valid Language"):
+            Language(value)
+
+
+ITEMS = st.lists(st.integers(0, 5), max_size=8)
+INDEXES = st.integers(-10, 10)
+BOUNDS = st.none() | INDEXES
+
+
+class TestRecords:
+    """A sequence like any other, with what the server said around it."""
+
+    full = Records(
+        items=[1, 2, 3],
+        count=3,
+        filter="f",
+        limit_start=4,
+        limit_page_size=-1,
+        order_by="Name",
+        ascending=False,
+    )
+
+    @given(items=ITEMS, index=INDEXES, value=st.integers(0, 6), start=BOUNDS, stop=BOUNDS, step=BOUNDS)
+    def test_it_does_what_a_list_does(
+        self, items: list[int], index: int, value: int, start: int | None, stop: int | None, step: int | None
+    ) -> None:
+        records = Records(items=iter(items), count=len(items))
+        assert isinstance(records, Sequence)
+        assert len(records) == len(items)
+        assert list(records) == items
+        assert list(reversed(records)) == items[::-1]
+        assert (value in records) is (value in items)
+        assert bool(records) is bool(items)
+        assert outcome(lambda: records[index]) == outcome(lambda: items[index])
+        assert outcome(lambda: records.index(value)) == outcome(lambda: items.index(value))
+        part = slice(start, stop, step)
+        assert outcome(lambda: list(records[part])) == outcome(lambda: items[part])
+
+    @given(left=ITEMS, right=ITEMS)
+    def test_it_equals_what_has_equal_items_in_order(self, left: list[int], right: list[int]) -> None:
+        records = Records(items=left, count=len(left))
+        for other in (right, tuple(right), Records(items=right, count=99)):
+            assert (records == other) is (left == right)
+            assert (other == records) is (left == right)
+            assert (records != other) is (left != right)
+        if left == right:
+            assert hash(records) == hash(Records(items=right, count=99)) == hash(tuple(right))
+
+    def test_it_equals_nothing_else(self) -> None:
+        assert self.full != {1, 2, 3}
+        assert self.full != "123"
+        assert self.full != iter([1, 2, 3])
+        assert self.full.__eq__(None) is NotImplemented
+
+    def test_a_slice_keeps_what_the_server_said_of_the_whole(self) -> None:
+        part = self.full[1:]
+        assert type(part) is Records
+        assert part == [2, 3]
+        assert (part.count, part.filter, part.limit_start, part.limit_page_size) == (3, "f", 4, -1)
+        assert (part.order_by, part.ascending) == ("Name", False)
+        assert not part.complete
+
+    @pytest.mark.parametrize(("count", "complete"), [(3, True), (7, False)])
+    def test_it_is_complete_when_all_that_the_server_counts_is_there(self, count: int, complete: bool) -> None:
+        assert Records(items=[1, 2, 3], count=count).complete is complete
+
+    def test_an_index_that_can_not_be_is_an_error_as_on_a_list(self) -> None:
+        with pytest.raises(IndexError):
+            self.full[3]
+        with pytest.raises(TypeError):
+            self.full["1"]  # type: ignore[call-overload]  the mistake that is tested
+
+    @pytest.mark.parametrize("name", ["count", "_items", "filter", "unheard_of"])
+    def test_it_is_frozen(self, name: str) -> None:
+        with pytest.raises(AttributeError):
+            setattr(self.full, name, 1)
+
+    @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
+    def test_it_pickles_and_copies_whole(self, again: Any) -> None:
+        records = Records(items=[RECEIVED], count=4, order_by="Name")
+        twin = again(records)
+        assert type(twin) is Records
+        assert twin == records
+        assert (twin.count, twin.order_by) == (4, "Name")
+        assert twin[0].wire == RECEIVED.wire
+
+    def test_its_repr_is_of_reasonable_length_however_much_is_in_it(self) -> None:
+        assert repr(Records(items=[], count=0)) == "Records([], count=0)"
+        assert repr(Records(items=[1, 2, 3], count=7)) == "Records([1, 2, 3], count=7)"
+        assert repr(Records(items=range(5000), count=5000)) == "Records([0, 1, 2, … 4997 more], count=5000)"
+        large = repr(Records(items=[Campaign(name="x" * 1000)] * 10, count=10))
+        assert len(large) < 300
+        assert "x…, Campaign(" in large
+        edge = "x" * 78
+        assert repr(Records(items=[edge], count=1)) == f"Records(['{edge}'], count=1)"
+        assert repr(Records(items=[edge + "x"], count=1)) == f"Records(['{edge}…], count=1)"
+
+
+def outcome(call: Any) -> object:
+    """What a call comes to: its value, or the type of what it raises."""
+    try:
+        return call()
+    except (IndexError, ValueError) as error:
+        return type(error)
