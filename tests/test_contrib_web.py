@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from aiohttp import web
 from fastapi import BackgroundTasks, FastAPI, Request
+from held import Held, soon
 
 from dialler_async import ClientStateError, DiallerClient, PoolConfig, RetryPolicy
 from dialler_async.contrib import aiohttp_web
@@ -18,36 +19,9 @@ from dialler_async.contrib import fastapi as contrib_fastapi
 from dialler_async.contrib.aiohttp_web import DIALLER
 from dialler_async.contrib.fastapi import Dialler
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.faults import Fault, Reset, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.faults import Reset, Status
 
 LIMIT = 8
-
-
-class Held(Fault):
-    """Upstream calls that wait to be let go, or for the client to hang up."""
-
-    def __init__(self) -> None:
-        self.arrived = asyncio.Event()
-        self.let_go = asyncio.Event()
-        self.hung_up = asyncio.Event()
-
-    async def play(self, exchange: Exchange) -> Reply | None:
-        self.arrived.set()
-        waits = [asyncio.create_task(event.wait()) for event in (self.let_go, exchange.connection.closed)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        if exchange.connection.closed.is_set():
-            self.hung_up.set()
-            return None
-        return await exchange.carry_out()
-
-
-async def soon(event: asyncio.Event) -> None:
-    """Waits for what happens at once, or never."""
-    await asyncio.wait_for(event.wait(), 10)
 
 
 class App:

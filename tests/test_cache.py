@@ -1,0 +1,385 @@
+"""`result_codes.list(max_age=…)`: who shares what with whom, for how long, and what is forgotten when."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from held import Held, soon
+
+from dialler_async import (
+    Campaign,
+    ClientStateError,
+    ConfigurationError,
+    ConflictError,
+    DiallerClient,
+    Language,
+    NotFoundError,
+    Records,
+    ResultCode,
+    RetryPolicy,
+    ServerError,
+    cache,
+)
+from dialler_async.cache import Cache
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Reset, Status
+from dialler_async.transport import SURROUNDINGS
+
+
+class Clock:
+    """The monotonic clock, which only a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(SURROUNDINGS, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+async def dialler(sandbox: Sandbox, clock: Clock) -> AsyncIterator[DiallerClient]:
+    async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1)) as dialler:
+        yield dialler
+
+
+@pytest.fixture
+def id(sandbox: Sandbox) -> int:
+    return next(iter(sandbox.campaigns))
+
+
+@pytest.fixture
+def held(sandbox: Sandbox) -> Held:
+    """The first request for codes waits."""
+    held = Held(carried_out=True)
+    sandbox.faults.next(held, match="result_codes")
+    return held
+
+
+async def test_200_that_ask_at_once_share_one_request(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    answers = await asyncio.gather(*(dialler.result_codes.list(id, max_age=60) for _ in range(200)))
+    assert [code.wire for code in answers[0]] == sandbox.result_codes(id)
+    assert all(answer is answers[0] for answer in answers)
+    assert len(sandbox.journal) == 1
+
+
+async def test_an_answer_is_kept_for_as_long_as_each_asker_says(
+    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int
+) -> None:
+    first = await dialler.result_codes.list(id, max_age=60)
+    clock.now += 60
+    assert await dialler.result_codes.list(id, max_age=60) is first
+    assert await dialler.result_codes.list(id, max_age=59) is not first
+    assert len(sandbox.journal) == 2
+    clock.now += 61
+    await dialler.result_codes.list(id, max_age=60)
+    assert len(sandbox.journal) == 3
+
+
+async def test_an_answer_is_as_old_as_its_question(
+    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: Held
+) -> None:
+    asking = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
+    await soon(held.arrived)
+    clock.now += 9
+    held.let_go.set()
+    await asking
+    clock.now += 2
+    await dialler.result_codes.list(id, max_age=10)
+    assert len(sandbox.journal) == 2
+
+
+async def test_without_max_age_every_call_asks_and_nothing_is_kept(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
+    await asyncio.gather(*(dialler.result_codes.list(id) for _ in range(3)))
+    assert len(sandbox.journal) == 3
+    await dialler.result_codes.list(id, max_age=60)
+    assert len(sandbox.journal) == 4
+    await dialler.result_codes.list(id)
+    assert len(sandbox.journal) == 5
+
+
+async def test_what_is_asked_for_is_campaign_and_language(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    english = await dialler.result_codes.list(id, max_age=60)
+    assert await dialler.result_codes.list(await dialler.campaigns.get(id), language=1, max_age=60) is english
+    german = await dialler.result_codes.list(id, language=Language.GERMAN, max_age=60)
+    assert [code.wire for code in german] == sandbox.result_codes(id, 2)
+    other = next(other for other in sandbox.campaigns if other != id)
+    await dialler.result_codes.list(other, max_age=60)
+    assert [received.call for received in sandbox.journal] == ["result_codes", "get", "result_codes", "result_codes"]
+
+
+async def test_errors_go_to_all_who_wait_and_are_not_kept(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    sandbox.faults.next(Status(500))
+    told = await asyncio.gather(*(dialler.result_codes.list(id, max_age=60) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in told] == [ServerError] * 3
+    assert told[0] == told[1]
+    assert told[0] is not told[1]
+    assert await dialler.result_codes.list(id, max_age=60)
+    assert len(sandbox.journal) == 2
+
+
+async def test_an_asker_that_is_cancelled_leaves_the_others_theirs(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+) -> None:
+    askers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
+    await soon(held.arrived)
+    askers[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await askers[0]
+    held.let_go.set()
+    assert await askers[1] is await askers[2]
+    assert len(sandbox.journal) == 1
+
+
+async def test_the_last_one_that_leaves_cancels_the_request(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+) -> None:
+    before = asyncio.all_tasks()
+    askers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
+    await soon(held.arrived)
+    for asker in askers:
+        asker.cancel()
+    # Asks when the others are about to go: it gets a request of its own.
+    latecomer = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await asyncio.wait(askers)
+    assert all(asker.cancelled() for asker in askers)
+    assert await latecomer
+    await soon(held.hung_up)
+    assert len(sandbox.journal) == 2
+    # The sandbox's tasks come and go; none of the client's is left.
+    left = [task for task in asyncio.all_tasks() - before if "dialler_async/cache" in repr(task)]
+    assert not left
+
+
+async def test_a_request_cancelled_from_outside_is_not_stuck(dialler: DiallerClient, id: int, held: Held) -> None:
+    asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await soon(held.arrived)
+    request = next(task for task in asyncio.all_tasks() if "Cache._fly" in repr(task))
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asker
+    assert await dialler.result_codes.list(id, max_age=60)
+
+
+WRITES: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
+    "delete": lambda dialler, campaign: dialler.campaigns.delete(campaign),
+    "delete_by_name": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name),
+    "delete_by_name as is": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name, exact=False),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_delete_forgets_what_it_touches(
+    dialler: DiallerClient, id: int, write: Callable[[DiallerClient, Campaign], Awaitable[Any]]
+) -> None:
+    campaign = await dialler.campaigns.get(id)
+    for language in Language:
+        await dialler.result_codes.list(id, language=language, max_age=60)
+    await write(dialler, campaign)
+    for language in Language:
+        with pytest.raises(NotFoundError):
+            await dialler.result_codes.list(id, language=language, max_age=60)
+
+
+async def test_a_delete_forgets_nothing_else(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    one, other = list(sandbox.campaigns)[:2]
+    kept = await dialler.result_codes.list(other, max_age=60)
+    await dialler.campaigns.delete(one)
+    assert await dialler.result_codes.list(other, max_age=60) is kept
+
+
+async def test_a_delete_that_may_have_been_carried_out_forgets_too(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
+    await dialler.result_codes.list(id, max_age=60)
+    sandbox.faults.next(Reset(carried_out=True))
+    with pytest.raises(Exception, match="may have been carried out"):
+        await dialler.campaigns.delete(id)
+    with pytest.raises(NotFoundError):
+        await dialler.result_codes.list(id, max_age=60)
+
+
+async def test_what_was_asked_before_a_delete_and_answered_after_it_is_not_kept(
+    dialler: DiallerClient, id: int, held: Held
+) -> None:
+    asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await soon(held.arrived)
+    await dialler.campaigns.delete(id)
+    with pytest.raises(NotFoundError):
+        await dialler.result_codes.list(id, max_age=60)
+    held.let_go.set()
+    assert await asker
+    with pytest.raises(NotFoundError):
+        await dialler.result_codes.list(id, max_age=60)
+
+
+async def test_one_that_leaves_after_its_question_was_forgotten_cancels_its_own_request_only(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+) -> None:
+    asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await soon(held.arrived)
+    dialler.result_codes.forget(id)
+    held_again = Held()
+    sandbox.faults.next(held_again)
+    others = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(2)]
+    await soon(held_again.arrived)
+    asker.cancel()
+    await soon(held.hung_up)
+    held_again.let_go.set()
+    assert await others[0] is await others[1]
+    assert len(sandbox.journal) == 2
+
+
+async def test_a_clone_forgets_the_codes_of_the_new_campaign(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    # An ID that is used again: the server's business, if it does that.
+    name = sandbox.campaigns[id]["Name"]
+    new = max(sandbox.campaigns) + 1
+    sandbox.load({"ID": new, "Name": "Gone soon"}, codes={1: []})
+    assert len(await dialler.result_codes.list(new, max_age=60)) == 0
+    sandbox.remove(new)
+    sandbox._account.store._next_campaign_id = new
+    assert (await dialler.campaigns.clone(name, "New")).id == new
+    assert len(await dialler.result_codes.list(new, max_age=60)) == len(sandbox.result_codes(id))
+
+
+async def test_a_clone_that_is_refused_forgets_nothing(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    kept = await dialler.result_codes.list(id, max_age=60)
+    name = sandbox.campaigns[id]["Name"]
+    with pytest.raises(ConflictError):
+        await dialler.campaigns.clone(name, name)
+    assert await dialler.result_codes.list(id, max_age=60) is kept
+
+
+async def test_forget_is_for_what_others_changed(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    one, other = list(sandbox.campaigns)[:2]
+
+    async def asked() -> list[bool]:
+        sandbox.journal.clear()
+        for id in (one, other):
+            await dialler.result_codes.list(id, max_age=60)
+        return [str(id) in received.target for id in (one, other) for received in sandbox.journal]
+
+    await asked()
+    dialler.result_codes.forget(one)
+    assert await asked() == [True, False]
+    dialler.result_codes.forget(await dialler.campaigns.get(other))
+    assert await asked() == [False, True]
+    dialler.result_codes.forget()
+    assert await asked() == [True, False, False, True]
+    assert await asked() == []
+
+
+@pytest.mark.parametrize("max_age", [-1, float("nan")])
+async def test_an_age_that_can_not_be_is_refused(dialler: DiallerClient, id: int, max_age: float) -> None:
+    with pytest.raises(ConfigurationError, match="max_age"):
+        await dialler.result_codes.list(id, max_age=max_age)
+
+
+async def test_an_id_that_can_not_be_is_refused(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    with pytest.raises(ConfigurationError):
+        await dialler.result_codes.list(0, max_age=60)
+    assert not sandbox.journal
+
+
+async def test_a_max_age_of_0_shares_what_is_on_its_way_only(
+    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int
+) -> None:
+    await asyncio.gather(*(dialler.result_codes.list(id, max_age=0) for _ in range(3)))
+    clock.now += 0.001
+    await dialler.result_codes.list(id, max_age=0)
+    assert len(sandbox.journal) == 2
+
+
+def records(how_many: int) -> Records[ResultCode]:
+    return Records(items=[ResultCode()] * how_many, count=how_many)
+
+
+async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_RECORDS", 20)
+    kept: Cache[str, Records[ResultCode]] = Cache()
+    asked: list[str] = []
+
+    async def get(key: str, how_many: int = 4) -> None:
+        async def ask() -> Records[ResultCode]:
+            asked.append(key)
+            return records(how_many)
+
+        await kept.get(key, 60, ask)
+
+    for key in "abcd":
+        await get(key)
+    await get("a")
+    assert asked == ["a", "b", "c", "d"]
+    # Room for four of them: "b" has not been asked for the longest.
+    await get("e")
+    asked.clear()
+    for key in "acde":
+        await get(key)
+    assert asked == []
+    await get("b")
+    assert asked == ["b"]
+    # One beyond the bound pushes out all others, and is not kept itself.
+    await get("huge", 20)
+    asked.clear()
+    await get("huge", 20)
+    await get("c")
+    assert asked == ["huge", "c"]
+
+
+async def test_an_answer_takes_the_room_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_RECORDS", 20)
+    kept: Cache[str, Records[ResultCode]] = Cache()
+    asked = 0
+
+    async def ask() -> Records[ResultCode]:
+        nonlocal asked
+        asked += 1
+        return records(4)
+
+    await kept.get("other", 60, ask)
+    for _ in range(10):
+        kept.forget(lambda key: key == "one")
+        await kept.get("one", 60, ask)
+        await kept.get("one", 0, ask)
+    assert asked == 21
+    await kept.get("other", 60, ask)
+    assert asked == 21
+
+
+async def test_an_error_that_is_not_ours_comes_through(id: int) -> None:
+    kept: Cache[int, Records[ResultCode]] = Cache()
+
+    async def ask() -> Records[ResultCode]:
+        raise OSError("the file with the token is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await kept.get(id, 60, ask)
+
+
+def test_a_second_loop_is_told_so_while_a_request_is_on_its_way_in_the_first() -> None:
+    async def first() -> None:
+        held = Held()
+        async with Sandbox(campaigns=1) as sandbox:
+            [id] = sandbox.campaigns
+            sandbox.faults.next(held)
+            async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+                asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+                await soon(held.arrived)
+
+                def second() -> None:
+                    with pytest.raises(ClientStateError, match="another event loop"):
+                        asyncio.run(dialler.result_codes.list(id, max_age=60))
+
+                await asyncio.to_thread(second)
+                held.let_go.set()
+                assert await asker
+
+    asyncio.run(first())
