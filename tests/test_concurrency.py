@@ -1,0 +1,253 @@
+"""Concurrency that finds its own level: on a simulated server without a clock, and on a real one."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_server import WAY, WORK, Done, Simulation, p95, throughput
+
+from dialler_async import (
+    AutoConcurrency,
+    ConfigurationError,
+    DeadlineError,
+    DiallerClient,
+    NotFoundError,
+    PoolConfig,
+    RateLimitedError,
+    RetryPolicy,
+    ServerError,
+    fan_out,
+)
+from dialler_async.concurrency import WATCH, is_refusal
+from dialler_async.sandbox import Received, Sandbox
+from dialler_async.sandbox.faults import Status
+
+UNLOADED = WORK + WAY
+
+
+def jitter(random: Random) -> float:
+    return WORK * random.uniform(0.8, 1.2)
+
+
+def exponential(random: Random) -> float:
+    return random.expovariate(1 / WORK)
+
+
+def run(simulation: Simulation, seconds: float, limit: int = 256) -> list[Done]:
+    auto = AutoConcurrency(limit)
+    return simulation.run(seconds, lambda: auto.level, auto.finished, auto.refused)
+
+
+def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
+    """Throughput at the best of all fixed levels."""
+    levels = {capacity, capacity + 1, 5 * capacity // 4 + 1, 2 * capacity}
+    runs = [Simulation(capacity, work).run(3, lambda level=level: level) for level in levels]
+    return max(throughput(done, 1, 3) for done in runs)
+
+
+@pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["always the same", "give or take 20 %"])
+@pytest.mark.parametrize("capacity", [2, 8, 32, 128])
+def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: Callable[[Random], float]) -> None:
+    best = best_fixed(capacity, work)
+    done = run(Simulation(capacity, work), 13)
+    assert throughput(done, 2, 13) >= 0.95 * best
+    assert throughput(done, 0, 6) >= 0.9 * best
+    assert p95(done, 2, 13) <= 2 * UNLOADED
+
+
+@pytest.mark.parametrize("capacity", [8, 32, 128])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_bears_calls_of_very_different_length(capacity: int, seed: int) -> None:
+    done = run(Simulation(capacity, exponential, seed=seed), 20)
+    assert throughput(done, 3, 20) >= 0.92 * capacity / WORK
+
+
+@pytest.mark.parametrize("capacity", [8, 32, 128])
+def test_follows_a_server_whose_capacity_halves_and_comes_back(capacity: int) -> None:
+    done = run(Simulation(capacity, changes=[(5, {"capacity": capacity // 2}), (10, {"capacity": capacity})]), 15)
+    assert throughput(done, 6, 10) >= 0.97 * capacity / 2 / WORK
+    assert p95(done, 6, 10) <= 2 * UNLOADED
+    assert throughput(done, 11, 15) >= 0.97 * capacity / WORK
+
+
+def test_a_server_that_works_longer_on_each_call_is_not_taken_for_one_with_a_queue() -> None:
+    def twice(random: Random) -> float:
+        return 2 * WORK
+
+    done = run(Simulation(32, changes=[(5, {"work": twice})]), 30)
+    assert throughput(done, 7, 30) >= 0.97 * 32 / (2 * WORK)
+    assert p95(done, 7, 30) <= 2 * (2 * WORK + WAY)
+
+
+def test_what_a_standing_queue_takes_never_becomes_the_normal_latency() -> None:
+    simulation = Simulation(8)
+    done = run(simulation, 120)
+    assert p95(done, 100, 120) <= 2 * UNLOADED
+    assert max(level for at, level in simulation.levels if at > 5) <= 16
+
+
+@pytest.mark.parametrize(("capacity", "bears"), [(8, 8), (32, 20), (128, 40)])
+def test_stays_below_what_the_server_refuses(capacity: int, bears: int) -> None:
+    simulation = Simulation(capacity, refuse_above=bears)
+    done = run(simulation, 30)
+    assert sum(one.refused for one in done) < 0.005 * len(done)
+    assert throughput(done, 3, 30) >= 0.9 * bears / UNLOADED
+    later = [level for at, level in simulation.levels if at > 3]
+    assert max(later) > bears, "now and then it tries again whether the server bears more"
+
+
+def test_a_burst_of_refusals_counts_once() -> None:
+    auto = AutoConcurrency(64)
+    auto.level = 40
+    for _ in range(40):
+        auto.refused(10.0, 0.02)
+    assert auto.level == 28
+
+
+def test_refusals_of_calls_that_began_since_go_on_lowering_it_to_one() -> None:
+    auto = AutoConcurrency(64)
+    auto.level = 40
+    for second in range(1, 30):
+        auto.refused(float(second), 0.02)
+    assert auto.level == 1
+
+
+def test_calls_that_come_too_seldom_to_fill_the_level_do_not_raise_it() -> None:
+    auto = AutoConcurrency(64)
+    for call in range(2000):
+        auto.finished(0.1 * call, 0.02, 1)
+    assert auto.level == 2
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 10), st.floats(0, 50), st.booleans()),
+        max_size=300,
+    ),
+)
+def test_whatever_comes_it_stays_between_one_and_its_limit(limit: int, calls: list[Any]) -> None:
+    auto = AutoConcurrency(limit)
+    now = 0.0
+    for passed, latency, in_flight, refused in calls:
+        now += passed
+        if refused:
+            auto.refused(now, latency)
+        else:
+            auto.finished(now, latency, in_flight)
+        assert 1 <= auto.level <= limit
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.integers(1, 60), st.integers(1, 64), st.integers(1, 1000), st.sampled_from([jitter, exponential, lambda _: WORK])
+)
+def test_whatever_the_server_it_is_kept_busy_or_the_limit_reached(
+    capacity: int, limit: int, seed: int, work: Callable[[Random], float]
+) -> None:
+    simulation = Simulation(capacity, work, seed=seed)
+    done = run(simulation, 15, limit)
+    assert max(level for _, level in simulation.levels) <= limit
+    assert throughput(done, 5, 15) >= 0.75 * min(capacity / WORK, limit / UNLOADED)
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 2.5])
+def test_a_limit_is_a_positive_int(limit: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        AutoConcurrency(limit)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (RateLimitedError(status=429), True),
+        (ServerError(status=503), True),
+        (ServerError(status=504), True),
+        (DeadlineError("late"), True),
+        (TimeoutError(), True),
+        (ServerError(status=500), False),
+        (NotFoundError(status=404), False),
+        (LookupError(), False),
+    ],
+)
+def test_what_says_that_there_are_too_many_calls(error: Exception, is_one: bool) -> None:
+    assert is_refusal(error) is is_one
+
+
+async def test_a_call_made_outside_of_a_fan_out_is_not_watched(sandbox: Sandbox) -> None:
+    async def one(campaign: int) -> bool:
+        await dialler.campaigns.get(campaign)
+        return WATCH.get() is None
+
+    async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+        campaign = min(sandbox.campaigns)
+        assert await one(campaign)
+        assert [outcome.value async for outcome in fan_out(one, [campaign], concurrency=1)] == [True]
+        assert [outcome.value async for outcome in fan_out(one, [campaign], concurrency="auto")] == [False]
+
+
+@pytest.mark.parametrize("concurrency", ["Auto", 0, -1, None, 2.5, True])
+async def test_concurrency_is_a_positive_int_or_auto(concurrency: Any) -> None:
+    async def nothing(item: int) -> None:
+        pass
+
+    with pytest.raises(ConfigurationError):
+        await anext(fan_out(nothing, [1], concurrency=concurrency))
+
+
+def in_flight(sandbox: Sandbox) -> int:
+    return sum(received.status is None for received in sandbox.journal[-200:])
+
+
+async def test_climbs_to_the_limit_of_the_pool_and_never_over_it() -> None:
+    together: list[int] = []
+
+    def look(received: Received) -> bool:
+        together.append(in_flight(sandbox))
+        return False
+
+    async with Sandbox(60, latency=0.1) as sandbox:
+        sandbox.faults.chance(0, [Status(500)], match=look)
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(limit=5)) as dialler:
+            outcomes = [outcome async for outcome in dialler.result_codes.for_campaigns(list(sandbox.campaigns))]
+        assert sandbox.connections.peak == 5
+    assert not [outcome for outcome in outcomes if outcome.error]
+    assert len(outcomes) == 120
+    assert together[0] == 1
+    assert max(together) == 5
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("attempts", [1, 6])
+async def test_backs_off_from_a_server_that_refuses(status: int, attempts: int) -> None:
+    bears = 3
+    async with Sandbox(60, latency=0.05) as sandbox:
+        sandbox.faults.chance(1, [Status(status)], match=lambda received: in_flight(sandbox) > bears)
+        policy = RetryPolicy(attempts=attempts, base_delay=0.001)
+        async with DiallerClient(sandbox.base_url, sandbox.token, retry=policy) as dialler:
+            outcomes = [outcome async for outcome in dialler.result_codes.for_campaigns(list(sandbox.campaigns))]
+        refused = sum(received.status == status for received in sandbox.journal)
+    assert 1 <= refused <= 15, "32 at once would have been refused all the time"
+    assert sum(outcome.error is not None for outcome in outcomes) == (refused if attempts == 1 else 0)
+
+
+async def test_waiting_at_the_gate_is_not_taken_for_a_slow_server() -> None:
+    """Eight items on two connections: each call is as quick as ever, and two are in flight."""
+    auto = AutoConcurrency(8)
+    heard: list[tuple[float, float]] = []
+
+    auto.level = 8
+    auto.finished = lambda now, latency, in_flight: heard.append((latency, in_flight))
+    async with (
+        Sandbox(60, latency=0.02) as sandbox,
+        DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(limit=2)) as dialler,
+    ):
+        async for _ in dialler.result_codes.for_campaigns(list(sandbox.campaigns), concurrency=auto):
+            pass
+    latencies = sorted(latency for latency, _ in heard)
+    assert len(heard) == 120
+    assert latencies[60] < 0.04, "with its wait, each takes 80 ms"
+    assert sum(together for _, together in heard) / 120 < 4
