@@ -1,0 +1,467 @@
+"""Errors: the tree, plain values that pickle and compare, and a reply's way to one of them."""
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any, TypeVar
+
+import pytest
+from conftest import EXAMPLES
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dialler_async
+from dialler_async import (
+    AmbiguousNameError,
+    AuthenticationError,
+    BadRequestError,
+    Campaign,
+    ClientStateError,
+    ConfigurationError,
+    ConflictError,
+    ConnectError,
+    DeadlineError,
+    DiallerError,
+    EndpointNotFoundError,
+    NoReplyError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PayloadError,
+    RateLimitedError,
+    RedirectError,
+    ServerError,
+    StatusError,
+)
+from dialler_async.errors import (
+    SentRequest,
+    claimed_status,
+    excerpt,
+    from_reply,
+    parse_retry_after,
+    require,
+)
+
+E = TypeVar("E", bound=DiallerError)
+
+GET = SentRequest("GET", "/dialler/campaigns/{DiallerCampaignsID}")
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+JSON_404 = (EXAMPLES / "error_404.json").read_bytes()
+HTML = b"<!DOCTYPE html>\n<html><body><h1>Error</h1></body></html>"
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> StatusError:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return from_reply(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
+
+
+def unpickled(error: E) -> E:
+    twin: E = pickle.loads(pickle.dumps(error))  # noqa: S301  bytes of our own
+    return twin
+
+
+class TestTree:
+    """What is caught by what."""
+
+    @pytest.mark.parametrize(
+        ("kind", "bases"),
+        [
+            (ConfigurationError, (DiallerError, ValueError)),
+            (ClientStateError, (DiallerError, RuntimeError)),
+            (NoReplyError, (DiallerError,)),
+            (ConnectError, (NoReplyError,)),
+            (DeadlineError, (NoReplyError, TimeoutError)),
+            (OutcomeUnknownError, (NoReplyError,)),
+            (StatusError, (DiallerError,)),
+            (RedirectError, (StatusError,)),
+            (BadRequestError, (StatusError,)),
+            (AuthenticationError, (StatusError,)),
+            (NotFoundError, (StatusError,)),
+            (EndpointNotFoundError, (StatusError,)),
+            (ConflictError, (StatusError,)),
+            (RateLimitedError, (StatusError,)),
+            (ServerError, (StatusError,)),
+            (PayloadError, (DiallerError,)),
+            (AmbiguousNameError, (DiallerError, LookupError)),
+        ],
+    )
+    def test_each_error_is_what_the_tree_says(self, kind: type[Exception], bases: tuple[type[Exception], ...]) -> None:
+        assert set(bases) <= set(kind.__mro__)
+        assert getattr(dialler_async, kind.__name__) is kind
+
+    def test_what_missing_ok_takes_is_never_a_wrong_base_url(self) -> None:
+        assert not issubclass(EndpointNotFoundError, NotFoundError)
+
+    @pytest.mark.parametrize("kind", [ConnectError, DeadlineError, OutcomeUnknownError])
+    def test_no_reply_is_no_status(self, kind: type[Exception]) -> None:
+        assert not issubclass(kind, StatusError | PayloadError)
+
+
+STATUS: dict[str, Any] = {"status": 503, "message": "no", "retry_after": 2.5, "request": GET, "attempts": 3}
+ERRORS: list[DiallerError] = [
+    DiallerError("text"),
+    ConfigurationError("text"),
+    ClientStateError("text"),
+    NoReplyError("text", request=GET, attempts=2),
+    ConnectError("text", request=GET, attempts=2),
+    DeadlineError("text", request=GET, attempts=2),
+    OutcomeUnknownError("text", request=GET, attempts=2),
+    StatusError("text", **STATUS),
+    RedirectError("text", location="https://elsewhere/", **STATUS),
+    BadRequestError("text", **STATUS),
+    AuthenticationError("text", **STATUS),
+    NotFoundError("text", **STATUS),
+    EndpointNotFoundError("text", **STATUS),
+    ConflictError("text", **STATUS),
+    RateLimitedError("text", **STATUS),
+    ServerError("text", **STATUS),
+    PayloadError("text", path="records[3].bDone", record_id=535, excerpt="{}", request=GET, attempts=2),
+    AmbiguousNameError("text", matches=[Campaign(name="a", id=1), Campaign(name="a", id=2)]),
+]
+
+
+class TestValues:
+    """Errors cross process borders, and compare as values do."""
+
+    def test_every_error_of_the_package_is_tried_here(self) -> None:
+        exported = {getattr(dialler_async, name) for name in dialler_async.__all__}
+        kinds = {it for it in exported if isinstance(it, type) and issubclass(it, DiallerError)}
+        assert kinds == {type(error) for error in ERRORS}
+
+    @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+    @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
+    def test_it_pickles_and_copies_as_an_equal(self, error: DiallerError, again: Any) -> None:
+        twin = again(error)
+        assert type(twin) is type(error)
+        assert twin == error
+        assert hash(twin) == hash(error)
+        assert vars(twin) == vars(error)
+        assert (str(twin), twin.args) == (str(error), ("text",))
+
+    @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+    def test_it_differs_from_another_in_text_or_any_attribute(self, error: DiallerError) -> None:
+        other = copy.copy(error)
+        other.args = ("other text",)
+        assert other != error
+        for name in vars(error):
+            other = copy.copy(error)
+            setattr(other, name, "other")
+            assert other != error, name
+
+    def test_errors_of_different_kinds_differ(self) -> None:
+        assert NotFoundError("text") != ConflictError("text")
+        assert NotFoundError("text") != StatusError("text")
+        assert NotFoundError("text") != "text"
+        assert len({*ERRORS, *map(copy.copy, ERRORS)}) == len(ERRORS)
+
+    @pytest.mark.parametrize("kind", [type(error) for error in ERRORS])
+    def test_it_can_be_made_bare_as_tests_of_users_do(self, kind: type[DiallerError]) -> None:
+        assert str(kind()) == ""
+        assert kind() == kind()
+
+    def test_the_attributes_of_a_bare_one_are_harmless(self) -> None:
+        status, payload = RedirectError(), PayloadError()
+        assert (status.status, status.message, status.retry_after, status.request) == (0, "", None, None)
+        assert (status.attempts, status.location) == (1, "")
+        assert (payload.path, payload.record_id, payload.excerpt, payload.request) == ("", None, "", None)
+        assert AmbiguousNameError().matches == ()
+
+    def test_matches_are_a_tuple_whatever_they_came_in(self) -> None:
+        assert AmbiguousNameError(matches=iter([Campaign(name="a")])).matches == (Campaign(name="a"),)  # type: ignore[arg-type]  an iterator on purpose
+
+    def test_a_sent_request_reads_as_method_and_path_template(self) -> None:
+        assert str(GET) == "GET /dialler/campaigns/{DiallerCampaignsID}"
+        assert unpickled_request() == GET
+
+
+def unpickled_request() -> SentRequest:
+    twin: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  bytes of our own
+    return twin
+
+
+DOCUMENTED = b'{"status": %d, "error": "what the server says"}'
+
+
+class TestReply:
+    """Every status of the reference, and those that a proxy adds."""
+
+    @pytest.mark.parametrize(
+        ("status", "kind", "meaning"),
+        [
+            (100, StatusError, ""),
+            (201, StatusError, ""),
+            (204, StatusError, ""),
+            (400, BadRequestError, "a required parameter is missing"),
+            (401, AuthenticationError, "the token, the ClientsID in the base URL, or the combination of both is wrong"),
+            (403, StatusError, ""),
+            (404, NotFoundError, "the record does not exist"),
+            (405, StatusError, ""),
+            (408, StatusError, "gave up waiting"),
+            (409, ConflictError, "it already exists, or another precondition does not hold"),
+            (413, StatusError, "too large"),
+            (418, StatusError, ""),
+            (429, RateLimitedError, "too many requests"),
+            (500, ServerError, "internal error"),
+            (501, ServerError, ""),
+            (502, ServerError, "a proxy got no usable answer"),
+            (503, ServerError, "not available for now"),
+            (504, ServerError, "a proxy waited in vain"),
+            (520, ServerError, ""),
+            (599, ServerError, ""),
+        ],
+    )
+    def test_each_status_has_its_error(self, status: int, kind: type[StatusError], meaning: str) -> None:
+        error = reply(status, DOCUMENTED % status)
+        assert type(error) is kind
+        assert (error.status, error.message) == (status, "what the server says")
+        assert (error.retry_after, error.request, error.attempts) == (None, GET, 1)
+        text = str(error)
+        assert text.startswith(f"GET /dialler/campaigns/{{DiallerCampaignsID}}: {status}")
+        assert meaning in text
+        assert "(the server says: what the server says)" in text
+
+    @pytest.mark.parametrize("body", [b"", HTML, b"  ", b"not JSON", b"[1]", b"null", b'{"message": "no Route"}'])
+    def test_a_404_without_the_apis_json_is_a_missing_endpoint_and_says_to_check_the_base_url(
+        self, body: bytes
+    ) -> None:
+        error = reply(404, body)
+        assert type(error) is EndpointNotFoundError
+        assert error.status == 404
+        assert error.request == GET
+        assert "Check the base URL" in str(error)
+        assert "http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID" in str(error)
+
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            (JSON_404, "Dialler campaign not found"),
+            (b"\xef\xbb\xbf" + JSON_404, "Dialler campaign not found"),
+            (b'{"status": 404, "error": "Kampagne f\xfcr Sommer"}', "Kampagne f�r Sommer"),
+            (b'{"status": 404}', ""),
+            (b'{"error": "gone"}', "gone"),
+            (b'{"status": 404, "error": null}', ""),
+            (b'{"status": 404, "error": {"code": 5}}', ""),
+            (b'{"status": 404, "error": "gone", "more": [1]}', "gone"),
+        ],
+    )
+    def test_a_404_with_the_apis_json_is_a_missing_record_in_whatever_charset(self, body: bytes, message: str) -> None:
+        error = reply(404, body)
+        assert type(error) is NotFoundError
+        assert error.message == message
+
+    @pytest.mark.parametrize("status", [400, 401, 409, 429, 500, 502, 503])
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            (b"", ""),
+            (HTML, ""),
+            (b"\xef\xbb\xbf" + HTML, ""),
+            (b"  \n<p>sorry</p>", ""),
+            (b"upstream  connect\r\nerror", "upstream connect error"),
+            (b"[" * 100_000, "[" * 199 + "…"),
+        ],
+    )
+    def test_the_words_of_a_proxy_are_told_but_no_pages_of_html(self, status: int, body: bytes, message: str) -> None:
+        error = reply(status, body)
+        assert type(error) is not EndpointNotFoundError
+        assert error.message == message
+        assert ("the server says" in str(error)) is bool(message)
+
+    def test_the_servers_words_are_cut_and_cleaned(self) -> None:
+        error = reply(500, b'{"status": 500, "error": "line\\none\\u001b[31m' + b"x" * 1000 + b'"}')
+        assert error.message.startswith("line one�[31mxxx")
+        assert len(error.message) == 200
+        assert error.message.endswith("…")
+        assert str(error).isprintable()
+
+    @given(status=st.integers(201, 599), body=st.binary(max_size=300))
+    def test_whatever_comes_it_is_an_error_that_pickles_and_reads_well(self, status: int, body: bytes) -> None:
+        error = reply(status, body)
+        assert error.status == status
+        assert len(error.message) <= 200
+        assert str(error).isprintable()
+        assert unpickled(error) == error
+
+    @pytest.mark.parametrize("name", ["Retry_After", "retry_after", "RETRY_AFTER"])
+    @pytest.mark.parametrize("status", [301, 400, 429, 503])
+    def test_retry_after_is_told_whatever_case_its_name_is_in(self, name: str, status: int) -> None:
+        error = reply(status, **{name: "7"})
+        assert error.retry_after == 7.0
+        assert status == 301 or "it asks to wait 7 s" in str(error)
+
+    @pytest.mark.parametrize("name", ["Location", "location"])
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
+    def test_a_redirect_says_where_it_pointed_and_what_base_url_to_set(self, status: int, name: str) -> None:
+        location = "https://acd.example.com/rest/v1.0/1/dialler/campaigns/535"
+        error = reply(status, **{name: location})
+        assert type(error) is RedirectError
+        assert (error.status, error.location, error.request) == (status, location, GET)
+        assert f"{status}, redirected to {location}; redirects are not followed" in str(error)
+        assert "set the base URL to https://acd.example.com/rest/v1.0/1" in str(error)
+
+    @pytest.mark.parametrize(
+        ("location", "told"),
+        [
+            (
+                "https://user:secret@sso.example.com:8443/login?token=secret#secret",
+                "https://sso.example.com:8443/login",
+            ),
+            ("//user@elsewhere/x?a=b", "//elsewhere/x"),
+            ("/login?next=secret", "/login"),
+            ("login", "login"),
+            ("https://[::1/broken", ""),
+            ("", ""),
+            ("?secret", ""),
+            ("/tab\there\x1b", "/tabhere�"),
+        ],
+    )
+    def test_a_redirect_tells_no_query_and_no_user_info_and_advises_only_what_works(
+        self, location: str, told: str
+    ) -> None:
+        error = reply(302, HTML, Location=location)
+        assert isinstance(error, RedirectError)
+        assert error.location == told
+        assert "secret" not in str(error) + repr(vars(error))
+        assert "set the base URL" not in str(error)
+        assert (f"redirected to {told};" if told else "redirected without saying where to;") in str(error)
+
+    def test_a_relative_redirect_to_the_same_call_advises_no_base_url(self) -> None:
+        assert "set the base URL" not in str(reply(308, Location="/v2/dialler/campaigns/535"))
+
+    def test_a_redirect_without_location_says_so(self) -> None:
+        error = reply(302)
+        assert isinstance(error, RedirectError)
+        assert error.location == ""
+        assert "without saying where to" in str(error)
+
+
+class TestClaimedStatus:
+    """A body that says another status than HTTP's 200."""
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (300, StatusError),
+            (400, BadRequestError),
+            (401, AuthenticationError),
+            (404, NotFoundError),
+            (409, ConflictError),
+            (429, RateLimitedError),
+            (500, ServerError),
+            (599, ServerError),
+        ],
+    )
+    def test_an_errors_status_is_that_error(self, status: int, kind: type[StatusError]) -> None:
+        error = claimed_status(status, "its\nwords", b"{}")
+        assert type(error) is kind
+        assert (error.status, error.message, error.request) == (status, "its words", None)
+        assert f"the server said 200, but its body says {status}" in str(error)
+
+    @pytest.mark.parametrize("message", [None, ""])
+    def test_without_words_it_tells_the_beginning_of_the_body(self, message: str | None) -> None:
+        error = claimed_status(500, message, b'{"status": 500, "reason": "' + b"x" * 500)
+        assert isinstance(error, ServerError)
+        assert error.message.startswith('{"status": 500, "reason": "xxx')
+        assert len(error.message) == 200
+
+    @pytest.mark.parametrize("status", [-1, 0, 199, 201, 299, 600, 10**30])
+    def test_any_other_is_a_payload_error(self, status: int) -> None:
+        error = claimed_status(status, "its words", b"the body")
+        assert isinstance(error, PayloadError)
+        assert (error.path, error.excerpt) == ("status", "the body")
+        assert f"claims status {status}" in str(error)
+
+
+class TestRetryAfter:
+    """Both forms of the header, and everything that is neither."""
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("0", 0.0),
+            ("120", 120.0),
+            (" 30 ", 30.0),
+            ("007", 7.0),
+            ("9" * 15, 999_999_999_999_999.0),
+            ("9" * 16, float("inf")),
+            ("9" * 5000, float("inf")),
+            ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+            ("Thu, 01 Jan 2026 12:00:30 -0000", 30.0),
+            ("Thu, 01 Jan 2026 13:00:30 +0100", 30.0),
+            ("Thursday, 01-Jan-26 12:01:00 GMT", 60.0),
+            ("Thu Jan  1 12:00:05 2026", 5.0),
+            ("Thu, 01 Jan 2026 11:59:59 GMT", 0.0),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ],
+    )
+    def test_seconds_and_dates_are_read(self, value: str, seconds: float) -> None:
+        assert parse_retry_after(value, NOW) == seconds
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            "",
+            " ",
+            "-5",
+            "+5",
+            "1.5",
+            "30, 60",
+            "soon",
+            "\N{ARABIC-INDIC DIGIT THREE}",
+            "\N{SUPERSCRIPT TWO}",
+            "Thu, 32 Jan 2026 12:00:30 GMT",
+            "Thu, 01 Jan 2026 12:00:30 +99999",
+            "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
+        ],
+    )
+    def test_what_is_neither_is_none(self, value: str | None) -> None:
+        assert parse_retry_after(value, NOW) is None
+
+    @given(seconds=st.integers(0, 10**9), zone=st.integers(-12, 14))
+    def test_any_date_to_come_is_read_in_any_zone(self, seconds: int, zone: int) -> None:
+        date = (NOW + timedelta(seconds=seconds)).astimezone(timezone(timedelta(hours=zone)))
+        assert parse_retry_after(format_datetime(date), NOW) == seconds
+        assert parse_retry_after(str(seconds), NOW) == seconds
+
+    @given(
+        value=st.text()
+        | st.from_regex(r"\A(\w{3}, )?\d{1,25} \w{3} \d{1,25} \d{1,3}:\d{1,3}(:\d{1,3})?( [+-]?\w{1,6})?\Z")
+        | st.lists(st.sampled_from(["Thu,", "01", "Jan", "2026", "12:00", ":", "GMT", "+0100", "-", "9999", "0"])).map(
+            " ".join
+        )
+    )
+    def test_nothing_that_a_server_sends_makes_it_fail(self, value: str) -> None:
+        seconds = parse_retry_after(value, NOW)
+        assert seconds is None or seconds >= 0
+
+
+class TestExcerpt:
+    """The beginning of a body, fit for a log."""
+
+    @given(body=st.binary(max_size=2000))
+    def test_it_is_short_and_printable(self, body: bytes) -> None:
+        assert len(excerpt(body)) <= 200
+        assert excerpt(body).isprintable()
+
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            (b"", ""),
+            (b" a \n\t b ", "a b"),
+            (b"\xef\xbb\xbf{}", "{}"),
+            ("äöü".encode(), "äöü"),
+            (b"\xff\x00", "��"),
+            (b"x" * 200, "x" * 200),
+            (b"x" * 201, "x" * 199 + "…"),
+            ("😀".encode() * 200, "😀" * 200),
+        ],
+    )
+    def test_it_tells_what_it_can(self, body: bytes, told: str) -> None:
+        assert excerpt(body) == told
+
+
+def test_a_requirement_that_does_not_hold_is_a_configuration_error() -> None:
+    require(True, "not raised")
+    with pytest.raises(ConfigurationError, match=r"^this is the text$"):
+        require(False, "this is the text")
