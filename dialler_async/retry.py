@@ -8,8 +8,11 @@
 | clone, delete by name as is   | repeat     | outcome unknown    | outcome unknown | repeat (2)     | unknown |
 
 (1) and a 404 to a repeat means done; (2) only with a `Retry-After`, else the error.
-Any other status is an error at once. Source: API reference, "Status codes and error bodies" and the traps below
-"The seven calls" (a clone sent again answers 409 though it worked, a delete 404).
+Any other status is an error at once, and so is a 200 that is not as documented; where a write may have been carried
+out all the same (after a 2xx or another 5xx), its outcome is unknown.
+
+Source: API reference, "Status codes and error bodies" and the traps below "The seven calls" (a clone sent again answers
+409 though it worked, a delete 404).
 """
 
 from typing import Any, Final, final

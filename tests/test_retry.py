@@ -1,0 +1,329 @@
+"""What is repeated, after what, and how long is waited: the whole table, with its answers written out."""
+
+import itertools
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialler_async import (
+    AuthenticationError,
+    BadRequestError,
+    ClientStateError,
+    ConfigurationError,
+    ConflictError,
+    ConnectError,
+    DeadlineError,
+    DiallerError,
+    EndpointNotFoundError,
+    NoReplyError,
+    NotFoundError,
+    PayloadError,
+    RateLimitedError,
+    RedirectError,
+    RetryPolicy,
+    ServerError,
+    StatusError,
+    endpoints,
+)
+from dialler_async.retry import Budget, decide, may_be_carried_out, settles
+
+READ, SAFE, BY_ID, ONCE = "read", "clone, exist_ok", "delete by ID", "once"
+"""The rows of the table; several calls share one."""
+
+CALLS: list[tuple[str, str, endpoints.Request[Any]]] = [
+    (READ, "list", endpoints.list_campaigns()),
+    (READ, "iterate", endpoints.list_campaigns_in_slices()),
+    (READ, "get", endpoints.get_campaign(535)),
+    (READ, "find", endpoints.find_campaigns("x")),
+    (READ, "result codes", endpoints.list_result_codes(535, 1)),
+    (SAFE, "clone, exist_ok", endpoints.clone_campaign("A", "B", exist_ok=True)),
+    (BY_ID, "delete by ID", endpoints.delete_campaign(535)),
+    (ONCE, "clone", endpoints.clone_campaign("A", "B")),
+    (ONCE, "delete by name", endpoints.delete_campaign_by_name("x")),
+]
+
+REPEAT = "repeat"
+ERROR = "the error"
+UNKNOWN = "outcome unknown"
+
+
+def status(kind: type[StatusError], code: int, retry_after: float | None = None) -> StatusError:
+    return kind(f"{code}", status=code, retry_after=retry_after)
+
+
+TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
+    # What happened; then what becomes of a read, a clone with exist_ok, a delete by ID, and what is sent only once.
+    ("never sent", ConnectError(), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: REPEAT}),
+    ("lost after sending", NoReplyError(), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
+    ("no answer in time", DeadlineError(), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
+    ("429", status(RateLimitedError, 429), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: ERROR}),
+    ("429, wait", status(RateLimitedError, 429, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: REPEAT}),
+    ("502", status(ServerError, 502), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
+    ("502, wait", status(ServerError, 502, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
+    ("503", status(ServerError, 503), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: ERROR}),
+    ("503, wait", status(ServerError, 503, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: REPEAT}),
+    ("504", status(ServerError, 504), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
+    ("504, wait", status(ServerError, 504, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
+    ("500", status(ServerError, 500), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: UNKNOWN}),
+    ("500, wait", status(ServerError, 500, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: UNKNOWN}),
+    ("501", status(ServerError, 501), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    ("505", status(ServerError, 505), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    ("520", status(ServerError, 520), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    ("201", status(StatusError, 201), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    ("204", status(StatusError, 204), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    ("200, no envelope", PayloadError(), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    (
+        "200, wrong record",
+        PayloadError(path="records[0].ID"),
+        {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN},
+    ),
+    *(
+        (name, error, dict.fromkeys((READ, SAFE, BY_ID, ONCE), ERROR))
+        for name, error in [
+            ("301", status(RedirectError, 301)),
+            ("307", status(RedirectError, 307, 1.0)),
+            ("400", status(BadRequestError, 400)),
+            ("401", status(AuthenticationError, 401)),
+            ("403", status(StatusError, 403)),
+            ("404", status(NotFoundError, 404)),
+            ("404, no endpoint", status(EndpointNotFoundError, 404)),
+            ("408", status(StatusError, 408)),
+            ("409", status(ConflictError, 409)),
+            ("409, wait", status(ConflictError, 409, 1.0)),
+            ("413", status(StatusError, 413)),
+            ("closed", ClientStateError()),
+        ]
+    ),
+]
+MATRIX = [
+    pytest.param(request, happened, answers[row], id=f"{call} after {name}")
+    for (row, call, request), (name, happened, answers) in itertools.product(CALLS, TABLE)
+]
+
+PATIENT = RetryPolicy(attempts=4, base_delay=1, max_delay=8, max_retry_after=60)
+
+
+def decided(
+    happened: DiallerError,
+    *,
+    request: endpoints.Request[Any] = CALLS[0][2],
+    attempt: int = 1,
+    time_left: float = 1000.0,
+    random: float = 0.5,
+    policy: RetryPolicy = PATIENT,
+) -> float | None:
+    return decide(request, happened, attempt=attempt, time_left=time_left, random=random, policy=policy)
+
+
+@pytest.mark.parametrize(("request_", "happened", "answer"), MATRIX)
+def test_each_call_after_each_mishap_is_repeated_told_or_unknown_as_the_table_says(
+    request_: endpoints.Request[Any], happened: DiallerError, answer: str
+) -> None:
+    again = decided(happened, request=request_) is not None
+    unknown = not again and may_be_carried_out(request_, happened)
+    assert (REPEAT if again else UNKNOWN if unknown else ERROR) == answer
+
+
+@pytest.mark.parametrize(
+    ("happened", "left_open"),
+    [
+        (ConnectError(), False),
+        (status(RateLimitedError, 429, 1.0), False),
+        (status(ServerError, 503, 1.0), False),
+        (NoReplyError(), True),
+        (DeadlineError(), True),
+        (status(ServerError, 502), True),
+        (status(ServerError, 504), True),
+    ],
+)
+@pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row != READ])
+def test_what_a_repeated_write_leaves_open_is_remembered(
+    request_: endpoints.Request[Any], happened: DiallerError, left_open: bool
+) -> None:
+    assert may_be_carried_out(request_, happened) is left_open
+
+
+@pytest.mark.parametrize("happened", [row[1] for row in TABLE])
+@pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row == READ])
+def test_a_read_leaves_nothing_open(request_: endpoints.Request[Any], happened: DiallerError) -> None:
+    assert may_be_carried_out(request_, happened) is False
+
+
+@pytest.mark.parametrize(("row", "request_"), [(row, request) for row, _, request in CALLS if row != READ])
+@pytest.mark.parametrize("happened", [row[1] for row in TABLE])
+def test_only_a_conflict_tells_what_became_of_a_clone_that_may_be_repeated(
+    row: str, request_: endpoints.Request[Any], happened: DiallerError
+) -> None:
+    assert settles(request_, happened) is (row == SAFE and isinstance(happened, ConflictError))
+
+
+class TestAttempts:
+    """No more than the policy's, the first one included."""
+
+    @pytest.mark.parametrize(("attempt", "again"), [(1, True), (3, True), (4, False), (5, False)])
+    def test_the_last_one_is_not_repeated(self, attempt: int, again: bool) -> None:
+        assert (decided(ConnectError(), attempt=attempt) is not None) is again
+
+    def test_a_single_attempt_means_no_repeats(self) -> None:
+        assert decided(ConnectError(), policy=RetryPolicy(attempts=1)) is None
+
+
+class TestDelay:
+    """Full jitter: anything between nothing and a bound that doubles."""
+
+    @pytest.mark.parametrize(
+        ("attempt", "random", "wait"),
+        [(1, 0.0, 0.0), (1, 1.0, 1.0), (1, 0.25, 0.25), (2, 1.0, 2.0), (3, 1.0, 4.0), (3, 0.5, 2.0)],
+    )
+    def test_it_is_drawn_below_a_bound_that_doubles(self, attempt: int, random: float, wait: float) -> None:
+        assert decided(ConnectError(), attempt=attempt, random=random) == wait
+
+    @pytest.mark.parametrize("attempt", [4, 5, 10, 1000, 10**6])
+    def test_the_bound_ends_at_max_delay_after_however_many_attempts(self, attempt: int) -> None:
+        policy = RetryPolicy(attempts=10**9, base_delay=1, max_delay=8)
+        assert decided(ConnectError(), attempt=attempt, random=1.0, policy=policy) == 8.0
+
+    def test_a_max_delay_below_the_base_counts(self) -> None:
+        assert decided(ConnectError(), random=1.0, policy=RetryPolicy(base_delay=5, max_delay=2)) == 2.0
+
+    def test_a_base_of_nothing_never_waits(self) -> None:
+        policy = RetryPolicy(base_delay=0, attempts=5000)
+        assert decided(ConnectError(), attempt=4000, random=1.0, policy=policy) == 0.0
+
+    @given(
+        attempt=st.integers(1, 5000),
+        random=st.floats(0, 1),
+        base=st.floats(0, 100),
+        most=st.floats(0, 1000),
+        time_left=st.floats(-10, 1000),
+    )
+    def test_it_is_never_negative_nor_too_long(
+        self, attempt: int, random: float, base: float, most: float, time_left: float
+    ) -> None:
+        policy = RetryPolicy(attempts=10**9, base_delay=base, max_delay=most)
+        wait = decided(ConnectError(), attempt=attempt, random=random, time_left=time_left, policy=policy)
+        if wait is not None:
+            assert 0 <= wait <= most
+            assert wait < time_left
+
+
+class TestRetryAfter:
+    """Honoured up to the cap; beyond it the error comes at once."""
+
+    @pytest.mark.parametrize(
+        ("retry_after", "wait"),
+        [(0.0, 0.5), (0.2, 0.5), (3.0, 3.0), (60.0, 60.0), (60.1, None), (3600.0, None), (float("inf"), None)],
+    )
+    @pytest.mark.parametrize("kind", [(RateLimitedError, 429), (ServerError, 503)])
+    def test_it_is_the_least_that_is_waited(
+        self, kind: tuple[type[StatusError], int], retry_after: float, wait: float | None
+    ) -> None:
+        assert decided(status(*kind, retry_after), random=0.5) == wait
+
+    @pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row == ONCE])
+    def test_beyond_the_cap_a_write_is_told_as_turned_away_not_as_unknown(
+        self, request_: endpoints.Request[Any]
+    ) -> None:
+        happened = status(RateLimitedError, 429, 61.0)
+        assert decided(happened, request=request_) is None
+        assert not may_be_carried_out(request_, happened)
+
+    def test_a_wait_of_no_seconds_is_one_that_was_asked_for(self) -> None:
+        clone = endpoints.clone_campaign("A", "B")
+        assert decided(status(ServerError, 503, 0.0), request=clone, random=0.0) == 0.0
+
+    def test_the_cap_is_the_policys(self) -> None:
+        happened = status(ServerError, 503, 61.0)
+        assert decided(happened, policy=RetryPolicy(max_retry_after=61)) == 61.0
+        assert decided(status(ServerError, 503, 0.1), policy=RetryPolicy(max_retry_after=0)) is None
+
+
+class TestDeadline:
+    """Never a wait past it."""
+
+    @pytest.mark.parametrize(
+        ("time_left", "wait"), [(10.0, 0.5), (0.51, 0.5), (0.5, None), (0.1, None), (0.0, None), (-1.0, None)]
+    )
+    def test_a_wait_that_would_reach_it_is_not_begun(self, time_left: float, wait: float | None) -> None:
+        assert decided(ConnectError(), time_left=time_left) == wait
+
+    def test_nor_is_one_that_the_server_asks_for(self) -> None:
+        happened = status(RateLimitedError, 429, 30.0)
+        assert decided(happened, time_left=31.0) == 30.0
+        assert decided(happened, time_left=30.0) is None
+
+
+class TestPolicy:
+    """A frozen value that refuses what can't work."""
+
+    def test_its_defaults(self) -> None:
+        policy = RetryPolicy()
+        assert (policy.attempts, policy.base_delay, policy.max_delay) == (4, 0.25, 8.0)
+        assert (policy.max_retry_after, policy.budget) == (60.0, 0.1)
+
+    @pytest.mark.parametrize("attempts", [0, -1, True, 2.0, "3", None])
+    def test_attempts_that_can_not_be_are_refused(self, attempts: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"RetryPolicy\(attempts=…\) is a positive int"):
+            RetryPolicy(attempts=attempts)
+
+    @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after", "budget"])
+    @pytest.mark.parametrize("value", [-0.1, -1, float("-inf"), float("nan")])
+    def test_seconds_and_shares_that_can_not_be_are_refused(self, name: str, value: float) -> None:
+        with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}=…\) is not negative"):
+            RetryPolicy(**{name: value})
+
+    @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after", "budget"])
+    def test_nothing_is_not_negative(self, name: str) -> None:
+        assert getattr(RetryPolicy(**{name: 0}), name) == 0
+
+    def test_it_is_a_value(self) -> None:
+        policy = RetryPolicy(attempts=2)
+        assert pickle.loads(pickle.dumps(policy)) == policy == RetryPolicy(attempts=2)  # noqa: S301  bytes of our own
+        assert policy != RetryPolicy()
+        assert hash(policy) == hash(RetryPolicy(attempts=2))
+        assert attrs.evolve(policy, attempts=3).attempts == 3
+        with pytest.raises(AttributeError):
+            policy.attempts = 9  # type: ignore[misc]  the mistake that is tested
+        with pytest.raises(TypeError):
+            RetryPolicy(4)  # type: ignore[misc]  the mistake that is tested
+
+
+class TestBudget:
+    """Repeats are a share of the calls, not a multiple of them."""
+
+    def taken(self, budget: Budget, most: int = 1000) -> int:
+        return next((count for count in range(most) if not budget.take_out()), most)
+
+    def test_it_begins_with_ten(self) -> None:
+        assert self.taken(Budget(0.1)) == 10
+        assert self.taken(Budget(0)) == 10
+
+    @pytest.mark.parametrize(("share", "calls", "repeats"), [(0.1, 1000, 100), (0.5, 1000, 500), (0.0, 1000, 0)])
+    def test_when_everything_fails_repeats_are_that_share_of_the_calls(
+        self, share: float, calls: int, repeats: int
+    ) -> None:
+        budget = Budget(share)
+        self.taken(budget)
+        made = 0
+        for _ in range(calls):
+            budget.pay_in()
+            made += self.taken(budget)
+        assert repeats - 1 <= made <= repeats + 1
+
+    @pytest.mark.parametrize("share", [0.1, 1.0, 3.0, 25.0])
+    def test_when_nothing_fails_it_does_not_grow_beyond_what_it_began_with(self, share: float) -> None:
+        budget = Budget(share)
+        for _ in range(500):
+            budget.pay_in()
+        assert self.taken(budget) == 10
+
+    def test_what_was_refused_costs_nothing(self) -> None:
+        budget = Budget(1.0)
+        self.taken(budget)
+        assert [budget.take_out() for _ in range(3)] == [False] * 3
+        budget.pay_in()
+        assert [budget.take_out(), budget.take_out()] == [True, False]
