@@ -71,6 +71,11 @@ def test_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     ]
 
 
+def test_short_names_of_rules_leave_room_for_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(report(finding("expired", Severity.INFO, "ended 2026-02-02 00:00 (local time)")), capsys)
+    assert shown[1] == "  info     expired  ended 2026-02-02 00:00 (local time)"
+
+
 @pytest.mark.parametrize("columns", ["80", "60", "200"])
 def test_no_line_is_wider_than_the_terminal(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -120,6 +125,8 @@ def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         show(10, 2, 10)
     assert "Fetching, 2 failed" in terminal.getvalue()
     assert "10/10" in terminal.getvalue()
+    # The cursor is back where the bar began, and its line is wiped.
+    assert terminal.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
 
 
 def test_progress_is_not_shown_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pip
 
 def environment(**changed: str) -> dict[str, str]:
     """This process's, without the settings and habits of whoever runs the tests."""
-    ours = ("DIALLER_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+    ours = ("DIALLER_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED")
     return {**{key: value for key, value in os.environ.items() if not key.startswith(ours)}, **changed}
 
 

@@ -45,7 +45,6 @@ async def audit(
             report = await run_audit(
                 dialler,
                 languages=[LANGUAGES[name] for name in language],
-                concurrency=concurrency,
                 on_progress=on_progress,
             )
     if json:
