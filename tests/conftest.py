@@ -33,6 +33,7 @@ class Sent:
     headers: dict[str, str]
     body: Any
     follows_redirects: bool
+    session: aiohttp.ClientSession
 
 
 class PlayedServer(aioresponses):
@@ -46,7 +47,7 @@ class PlayedServer(aioresponses):
         data = options.get("data")
         body = None if data is None else json.loads(data)
         headers = dict(options.get("headers") or {})
-        self.sent.append(Sent(method, str(url), headers, body, options.get("allow_redirects", True)))
+        self.sent.append(Sent(method, str(url), headers, body, options.get("allow_redirects", True), session))
         return await super()._request_mock(session, method, url, **options)
 
 

@@ -1,0 +1,399 @@
+"""Making a client: base URLs, accounts, the environment, sessions brought along; and what it refuses to be."""
+
+import asyncio
+import copy
+import pickle
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from conftest import PlayedServer
+
+from dialler_async import (
+    Campaigns,
+    ClientStateError,
+    ConfigurationError,
+    DiallerClient,
+    PoolConfig,
+    ResultCodes,
+    RetryPolicy,
+    Timeouts,
+)
+
+BASE = "https://acd.example.com/rest/v1.0/1"
+EMPTY = b'{"records": [], "count": 0, "status": 200}'
+LIST = "/dialler/campaigns"
+
+
+class TestBaseUrl:
+    """What a base URL may look like, and what it is taken for."""
+
+    @pytest.mark.parametrize(
+        ("given", "taken"),
+        [
+            (BASE, BASE),
+            (f"{BASE}/", BASE),
+            (f"{BASE}///", BASE),
+            ("HTTPS://ACD.Example.COM/rest/v1.0/1", BASE),
+            ("https://acd.example.com:443/rest/v1.0/1", BASE),
+            ("https://acd.example.com:8443/rest/v1.0/1", "https://acd.example.com:8443/rest/v1.0/1"),
+            (
+                "https://acd.example.com/behind/a/proxy/rest/v1.0/1",
+                "https://acd.example.com/behind/a/proxy/rest/v1.0/1",
+            ),
+            ("https://acd.example.com/a%2Fb/%7e/1", "https://acd.example.com/a%2Fb/~/1"),
+            ("https://acd.example.com/zürich/1", "https://acd.example.com/z%C3%BCrich/1"),
+            ("https://zürich.example.com/rest/v1.0/1", "https://xn--zrich-kva.example.com/rest/v1.0/1"),
+            ("https://acd.example.com", "https://acd.example.com"),
+            ("https://acd.example.com/", "https://acd.example.com"),
+            ("http://localhost:8080/rest/v1.0/1", "http://localhost:8080/rest/v1.0/1"),
+            ("http://127.0.0.1:8080/rest/v1.0/1", "http://127.0.0.1:8080/rest/v1.0/1"),
+            ("http://[::1]:8080/rest/v1.0/1/", "http://[::1]:8080/rest/v1.0/1"),
+            ("https://[2001:DB8::1]/rest/v1.0/1", "https://[2001:db8::1]/rest/v1.0/1"),
+        ],
+    )
+    async def test_calls_go_below_it_with_one_slash_between(self, given: str, taken: str, played: PlayedServer) -> None:
+        played.get(f"{taken}{LIST}", body=EMPTY)
+        async with DiallerClient(given, "token") as dialler:
+            assert dialler.base_url == taken
+            assert repr(dialler) == f"DiallerClient('{taken}')"
+            assert await dialler.campaigns.list() == []
+        assert [sent.url for sent in played.sent] == [f"{taken}{LIST}"]
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "",
+            "acd.example.com/rest/v1.0/1",
+            "//acd.example.com/rest/v1.0/1",
+            "/rest/v1.0/1",
+            "ftp://acd.example.com/rest/v1.0/1",
+            "wss://acd.example.com/rest/v1.0/1",
+            "https:///rest/v1.0/1",
+            "https://",
+            "https://:8443/rest/v1.0/1",
+            "https://acd.example.com:https/rest/v1.0/1",
+            "https://acd.example.com:99999/rest/v1.0/1",
+            "https://[::1/rest/v1.0/1",
+            "https://acd.example.com\\@elsewhere/rest/v1.0/1",
+            f" {BASE}",
+            f"{BASE} ",
+            f"{BASE}\n",
+            "https://acd example.com/rest/v1.0/1",
+            "https://acd.example.com/rest/ v1.0/1",
+            "https://acd.example.com/rest\r\n/v1.0/1",
+            f"https://{'x' * 64}.example.com/rest/v1.0/1",
+            "https://acd..example.com/rest/v1.0/1",
+        ],
+    )
+    def test_what_is_no_url_of_a_server_is_refused(self, given: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"not like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
+            DiallerClient(given, "token")
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "https://user:hidden@acd.example.com/rest/v1.0/1",
+            "https://hidden@acd.example.com/rest/v1.0/1",
+            "https://:hidden@acd.example.com/rest/v1.0/1",
+            "https://user:@acd.example.com/rest/v1.0/1?hidden",
+        ],
+    )
+    def test_user_info_is_refused_and_not_told(self, given: str) -> None:
+        with pytest.raises(ConfigurationError, match="user info") as caught:
+            DiallerClient(given, "token")
+        assert "hidden" not in str(caught.value)
+
+    @pytest.mark.parametrize("tail", ["?", "?token=hidden", "/?a=b", "#", "#hidden", "?a#b"])
+    def test_a_query_or_fragment_is_refused_and_not_told(self, tail: str) -> None:
+        with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
+            DiallerClient(BASE + tail, "token")
+        assert "hidden" not in str(caught.value)
+
+    @pytest.mark.parametrize("given", [None, 1, BASE.encode(), ["https://acd.example.com"]])
+    def test_what_is_no_text_is_refused(self, given: Any) -> None:
+        with pytest.raises(ConfigurationError, match=f"a str, not {type(given).__name__}"):
+            DiallerClient(given, "token")
+
+
+class TestForAccountOnTheClass:
+    """The base URL built from a server and a ClientsID."""
+
+    @pytest.mark.parametrize(
+        ("server", "base_url"),
+        [
+            ("https://acd.example.com", "https://acd.example.com/rest/v1.0/42"),
+            ("https://acd.example.com/", "https://acd.example.com/rest/v1.0/42"),
+            ("https://acd.example.com:8443//", "https://acd.example.com:8443/rest/v1.0/42"),
+            ("https://acd.example.com/proxy/", "https://acd.example.com/proxy/rest/v1.0/42"),
+            ("http://[::1]:8080", "http://[::1]:8080/rest/v1.0/42"),
+        ],
+    )
+    async def test_it_builds_the_base_url(self, server: str, base_url: str, played: PlayedServer) -> None:
+        played.get(f"{base_url}{LIST}", body=EMPTY)
+        async with DiallerClient.for_account(server, 42, "abc") as dialler:
+            assert dialler.base_url == base_url
+            await dialler.campaigns.list()
+        [sent] = played.sent
+        assert (sent.url, sent.headers["Authorization"]) == (f"{base_url}{LIST}", "Bearer abc")
+
+    def test_it_takes_the_same_options(self) -> None:
+        options: dict[str, Any] = {
+            "pool": PoolConfig(limit=3),
+            "retry": RetryPolicy(attempts=2),
+            "timeouts": Timeouts(read=5),
+        }
+        dialler = DiallerClient.for_account("https://acd.example.com", 42, "abc", **options)
+        shared = dialler._shared
+        assert (shared.pool.config, shared.policy, shared.timeouts) == tuple(options.values())
+
+    @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
+    def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
+        with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
+            DiallerClient.for_account("https://acd.example.com", clients_id, "abc")
+
+    @pytest.mark.parametrize("server", ["acd.example.com", "https://acd.example.com?a=b", "https://u:p@acd", None, 5])
+    def test_a_server_that_can_not_be_is_refused(self, server: Any) -> None:
+        with pytest.raises(ConfigurationError, match="the base URL"):
+            DiallerClient.for_account(server, 42, "abc")
+
+    @pytest.mark.parametrize(
+        ("server", "clients_id", "token"),
+        [
+            ("https://acd.example.com", 0, "hidden"),
+            ("https://user:hidden@acd.example.com", 42, "abc"),
+            ("https://user:hidden@acd.example.com", 0, "hidden"),
+            ("https://acd.example.com?hidden", 42, "hidden"),
+            (None, 42, "hidden"),
+            ("https://acd.example.com", 42, "hidden hidden"),
+        ],
+    )
+    def test_no_frame_of_a_refusal_holds_what_is_secret(self, server: Any, clients_id: int, token: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            DiallerClient.for_account(server, clients_id, token)
+        frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
+        assert frames
+        assert "hidden" not in "".join(str(frame.locals) for frame in frames)
+
+
+class TestForAccountOnAClient:
+    """Another account, on the same pool."""
+
+    async def test_it_asks_for_the_other_account_with_its_own_token(self, played: PlayedServer) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY)
+        played.get(f"https://acd.example.com/rest/v1.0/42{LIST}", body=EMPTY)
+        async with DiallerClient(BASE, "one") as dialler:
+            other = dialler.for_account(42, "two")
+            assert other.base_url == "https://acd.example.com/rest/v1.0/42"
+            assert repr(other) == "DiallerClient('https://acd.example.com/rest/v1.0/42')"
+            await other.campaigns.list()
+            await dialler.campaigns.list()
+        assert [(sent.url, sent.headers["Authorization"]) for sent in played.sent] == [
+            (f"https://acd.example.com/rest/v1.0/42{LIST}", "Bearer two"),
+            (f"{BASE}{LIST}", "Bearer one"),
+        ]
+
+    async def test_it_shares_the_pool_and_leaves_it_open(self, played: PlayedServer) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY)
+        async with DiallerClient(BASE, "one") as dialler:
+            async with dialler.for_account(42, "two") as other:
+                assert other._shared is dialler._shared
+            await dialler.campaigns.list()
+        with pytest.raises(ClientStateError, match="closed"):
+            await other.campaigns.list()
+
+    async def test_an_account_of_an_account_goes_by_the_same_server(self) -> None:
+        one = DiallerClient("http://127.0.0.1:8080/proxy/rest/v1.0/1", "one")
+        assert one.for_account(2, "two").for_account(3, "three").base_url == "http://127.0.0.1:8080/proxy/rest/v1.0/3"
+
+    def test_its_token_may_be_asked_for(self) -> None:
+        assert DiallerClient(BASE, "one").for_account(2, lambda: "two").base_url.endswith("/2")
+
+    @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
+    def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
+        with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
+            DiallerClient(BASE, "one").for_account(clients_id, "two")
+
+    @pytest.mark.parametrize("token", ["", "has space", None, 5])
+    def test_a_token_that_can_not_be_is_refused(self, token: Any) -> None:
+        with pytest.raises(ConfigurationError, match="the token"):
+            DiallerClient(BASE, "one").for_account(2, token)
+
+    @pytest.mark.parametrize("base_url", ["https://acd.example.com", "https://acd.example.com/api/v1"])
+    def test_a_base_url_that_does_not_end_in_a_clients_id_has_no_other_account(self, base_url: str) -> None:
+        with pytest.raises(ConfigurationError, match="doesn't end in a ClientsID"):
+            DiallerClient(base_url, "one").for_account(2, "two")
+
+
+class TestFromEnv:
+    """A client by the environment."""
+
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DIALLER_BASE_URL", BASE)
+        monkeypatch.setenv("DIALLER_TOKEN", "of-the-environment")
+
+    async def test_it_goes_by_both_variables(self, played: PlayedServer) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY)
+        async with DiallerClient.from_env(retry=RetryPolicy(attempts=2)) as dialler:
+            assert dialler._shared.policy.attempts == 2
+            await dialler.campaigns.list()
+        [sent] = played.sent
+        assert (sent.url, sent.headers["Authorization"]) == (f"{BASE}{LIST}", "Bearer of-the-environment")
+
+    @pytest.mark.parametrize("name", ["DIALLER_BASE_URL", "DIALLER_TOKEN"])
+    def test_a_variable_that_is_missing_or_empty_is_named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name, "")
+        with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+            DiallerClient.from_env()
+        monkeypatch.delenv(name)
+        with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+            DiallerClient.from_env()
+
+    def test_a_token_with_a_line_break_as_files_have_it_is_refused_and_not_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DIALLER_TOKEN", "hidden\n")
+        with pytest.raises(ConfigurationError, match="line break") as caught:
+            DiallerClient.from_env()
+        assert "hidden" not in str(caught.value)
+
+
+class TestToken:
+    """What is refused before anything is sent, and what is asked for only then."""
+
+    @pytest.mark.parametrize("token", ["", "has space", "line\nbreak", None, 5, b"bytes"])
+    def test_a_token_that_can_not_be_is_refused(self, token: Any) -> None:
+        with pytest.raises(ConfigurationError, match="the token"):
+            DiallerClient(BASE, token)
+
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    async def test_a_function_is_asked_at_the_first_call_and_not_again(
+        self, asynchronous: bool, played: PlayedServer
+    ) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY, repeat=True)
+        asked = []
+
+        def source() -> str:
+            asked.append("token")
+            return "given"
+
+        async def later() -> str:
+            return source()
+
+        async with DiallerClient(BASE, later if asynchronous else source) as dialler:
+            assert asked == []
+            await asyncio.gather(*(dialler.campaigns.list() for _ in range(3)))
+        assert asked == ["token"]
+        assert {sent.headers["Authorization"] for sent in played.sent} == {"Bearer given"}
+
+
+class TestSession:
+    """A session that is brought along is used, and never closed."""
+
+    async def test_it_is_used_and_left_open(self, played: PlayedServer) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY)
+        async with aiohttp.ClientSession() as session:
+            async with DiallerClient(BASE, "token", session=session) as dialler:
+                await dialler.campaigns.list()
+            assert not session.closed
+            [sent] = played.sent
+            assert sent.session is session
+            assert sent.headers["Authorization"] == "Bearer token"
+
+    async def test_a_closed_one_is_told_as_closed(self) -> None:
+        session = aiohttp.ClientSession()
+        await session.close()
+        with pytest.raises(ClientStateError, match="closed"):
+            await DiallerClient(BASE, "token", session=session).campaigns.list()
+
+    async def test_it_takes_its_trace_configs_itself(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(ConfigurationError, match="give them to it instead"):
+                DiallerClient(BASE, "token", session=session, trace_configs=[aiohttp.TraceConfig()])
+
+
+class TestLife:
+    """Made anywhere, opened late, closed once."""
+
+    def test_it_may_be_made_outside_a_loop_and_used_in_one_later(self, played: PlayedServer) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY)
+        dialler = DiallerClient(BASE, "token")
+
+        async def use() -> None:
+            async with dialler:
+                assert await dialler.campaigns.list() == []
+
+        asyncio.run(use())
+        assert len(played.sent) == 1
+
+    async def test_without_a_with_block_the_first_call_opens_and_aclose_closes(self, played: PlayedServer) -> None:
+        played.get(f"{BASE}{LIST}", body=EMPTY)
+        dialler = DiallerClient(BASE, "token")
+        assert await dialler.campaigns.list() == []
+        await dialler.aclose()
+        await dialler.aclose()
+        with pytest.raises(ClientStateError, match="this client is closed"):
+            await dialler.campaigns.list()
+        assert len(played.sent) == 1
+
+    async def test_a_closed_client_is_not_entered_again(self) -> None:
+        dialler = DiallerClient(BASE, "token")
+        async with dialler:
+            pass
+        with pytest.raises(ClientStateError, match="this client is closed"):
+            await dialler.__aenter__()
+
+    async def test_it_is_itself_that_a_with_block_gives(self) -> None:
+        dialler = DiallerClient(BASE, "token")
+        async with dialler as entered:
+            assert entered is dialler
+
+    def test_the_resources_hang_on_it(self) -> None:
+        dialler = DiallerClient(BASE, "token")
+        assert isinstance(dialler.campaigns, Campaigns)
+        assert isinstance(dialler.result_codes, ResultCodes)
+
+
+class TestRefusals:
+    """It holds a token and connections: it is no value."""
+
+    @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+    def test_it_is_neither_pickled_nor_copied(self, way: Callable[[object], object]) -> None:
+        with pytest.raises(TypeError, match="can't be pickled or copied: make another"):
+            way(DiallerClient(BASE, "token"))
+
+    @pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy])
+    @pytest.mark.parametrize("part", ["campaigns", "result_codes"])
+    def test_nor_is_what_hangs_on_it(self, way: Callable[[object], object], part: str) -> None:
+        with pytest.raises(TypeError):
+            way(getattr(DiallerClient(BASE, "token"), part))
+
+    def test_its_repr_tells_the_base_url_and_no_token(self) -> None:
+        assert repr(DiallerClient(BASE, "hidden")) == f"DiallerClient('{BASE}')"
+
+    def test_even_a_half_made_one_has_a_repr(self) -> None:
+        assert repr(object.__new__(DiallerClient)) == "DiallerClient('…')"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host"),
+    [
+        ("http://acd.example.com/rest/v1.0/1", "acd.example.com"),
+        ("http://10.0.0.5/rest/v1.0/1", "10.0.0.5"),
+        ("http://[2001:db8::1]/rest/v1.0/1", "2001:db8::1"),
+        ("http://localhost.example.com/rest/v1.0/1", "localhost.example.com"),
+    ],
+)
+def test_plain_http_to_another_machine_is_warned_of(base_url: str, host: str) -> None:
+    with pytest.warns(UserWarning, match=f"the token goes to {host} in clear") as caught:
+        DiallerClient(base_url, "token")
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("host", ["localhost", "dialler.localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
+def test_plain_http_to_this_machine_is_not(host: str) -> None:
+    # A warning would be an error here.
+    assert DiallerClient(f"http://{host}/rest/v1.0/1", "token").base_url == f"http://{host}/rest/v1.0/1"
