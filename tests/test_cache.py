@@ -376,7 +376,7 @@ def test_a_second_loop_is_told_so_while_a_request_is_on_its_way_in_the_first() -
 
                 def second() -> None:
                     with pytest.raises(ClientStateError, match="another event loop"):
-                        asyncio.run(dialler.result_codes.list(id, max_age=60))
+                        asyncio.run(asyncio.wait_for(dialler.result_codes.list(id, max_age=60), 10))
 
                 await asyncio.to_thread(second)
                 held.let_go.set()

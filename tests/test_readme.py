@@ -8,8 +8,13 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
+from fastapi import FastAPI
+from serving import by_aiohttp, by_uvicorn
 
 from dialler_async import DiallerClient
 from dialler_async.sandbox import Sandbox
@@ -54,15 +59,30 @@ async def test_the_other_python_blocks_run_in_their_order(
 ) -> None:
     before = set(sandbox.campaigns)
     async with DiallerClient.from_env() as dialler:
-        names = {"dialler": dialler, "DiallerClient": DiallerClient, "open": lambda _: (tmp_path / "token").open()}
+        names: dict[str, Any] = {
+            "dialler": dialler,
+            "DiallerClient": DiallerClient,
+            "open": lambda _: (tmp_path / "token").open(),
+        }
         (tmp_path / "token").write_text("a-token\n")
         for block in PYTHON[1:]:
             code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             running = eval(code, names)  # noqa: S307  the README is ours
             if running is not None:
                 await running
+        await see_the_web_apps_answer(names["app"], names["site"], next(iter(before)))
     left = {sandbox.campaigns[campaign]["Name"] for campaign in set(sandbox.campaigns) - before}
     assert left == {"Tuesday"}
+
+
+async def see_the_web_apps_answer(app: FastAPI, site: web.Application, id: int) -> None:
+    async with by_uvicorn(app) as by_fastapi, by_aiohttp(site) as other, aiohttp.ClientSession() as browser:
+        for url in (f"{by_fastapi.url}/campaigns/{id}/codes", f"{other.url}/campaigns/{id}"):
+            async with browser.get(url) as response:
+                assert response.status == 200
+                assert await response.json()
+            async with browser.get(url.replace(str(id), "404404")) as response:
+                assert response.status == 404
 
 
 async def test_the_lines_of_the_command_line_run(sandbox: Sandbox) -> None:
