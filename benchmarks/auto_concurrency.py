@@ -1,0 +1,154 @@
+"""Does concurrency="auto" find the right level? `python -m benchmarks.auto_concurrency`.
+
+Sandboxes in another process serve so many calls at once, with 20 ms of work each, and queue the rest. For each: the
+best of several fixed concurrencies, and "auto", in turns; then one whose capacity halves in mid-run.
+
+Bars: settled, 95 % of the best fixed throughput; 90 % with the start counted; 95 % of the calls within three times of
+what they take when only one is made at a time; the halving followed within three seconds.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from dialler_async import AutoConcurrency, DiallerClient, PoolConfig
+from dialler_async.fanout import Concurrency, fan_out
+
+from .sandbox_process import SandboxProcess, sandbox_process
+
+WORK = 0.020
+POOL = 256
+SETTLED_AFTER = 2.0
+CAPACITIES = {2: (2, 3, 4), 8: (8, 10, 14), 32: (32, 36, 44, 64), 128: (32, 48, 64, 96, 128, 160)}
+
+
+@attrs.frozen
+class Run:
+    """When calls ended, counted from the start, and what they took; and the level over time."""
+
+    ended: list[float]
+    took: list[float]
+    levels: list[tuple[float, int]]
+
+    def throughput(self, since: float, until: float) -> float:
+        """Calls a second."""
+        return sum(since <= at < until for at in self.ended) / (until - since)
+
+    def p95(self, since: float, until: float) -> float:
+        """What 95 % of the calls keep within, in seconds."""
+        took = sorted(took for at, took in zip(self.ended, self.took, strict=True) if since <= at < until)
+        return took[int(0.95 * len(took))]
+
+
+async def run(
+    sandbox: SandboxProcess, concurrency: Concurrency, seconds: float, change: Callable[[float], None] | None = None
+) -> Run:
+    """Lookups for so many seconds, like those of `for_campaigns`; `change` is called with the time now and then."""
+    auto = AutoConcurrency(POOL) if concurrency == "auto" else None
+    done = Run([], [], [])
+    async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(limit=POOL)) as client:
+        begun = time.perf_counter()
+
+        def campaigns() -> Iterator[int]:
+            while time.perf_counter() - begun < seconds:
+                yield 535
+
+        async def look_up(campaign: int) -> None:
+            sent = time.perf_counter()
+            await client.result_codes.list(campaign)
+            now = time.perf_counter()
+            done.took.append(now - sent)
+            done.ended.append(now - begun)
+            if auto and (not done.levels or done.levels[-1][1] != auto.level):
+                done.levels.append((now - begun, auto.level))
+
+        async for outcome in fan_out(look_up, campaigns(), concurrency=auto or concurrency):
+            if outcome.error:
+                raise outcome.error
+            if change:
+                change(time.perf_counter() - begun)
+    return done
+
+
+def shown(levels: list[tuple[float, int]]) -> str:
+    """A line of levels with the time from which on they held."""
+    few = levels if len(levels) <= 16 else [*levels[:11], *levels[-5:]]
+    return " ".join(f"{level}@{at:.1f}s" for at, level in few)
+
+
+async def at_one_capacity(sandbox: SandboxProcess, capacity: int, rounds: int, seconds: float) -> None:
+    """Fixed concurrencies and "auto" in turns."""
+    sandbox.set(capacity=capacity)
+    fixed: dict[int, list[float]] = {level: [] for level in CAPACITIES[capacity]}
+    settled, whole, p95, single = [], [], [], []
+    for _ in range(rounds):
+        alone = await run(sandbox, 1, 1.5)
+        single.append(alone.p95(0.2, 1.5))
+        for level, throughputs in fixed.items():
+            throughputs.append((await run(sandbox, level, seconds / 2)).throughput(0.5, seconds / 2))
+        auto = await run(sandbox, "auto", seconds)
+        settled.append(auto.throughput(SETTLED_AFTER, seconds))
+        whole.append(auto.throughput(0, seconds))
+        p95.append(auto.p95(SETTLED_AFTER, seconds))
+        sandbox.set(capacity=capacity)
+    best_level = max(fixed, key=lambda level: statistics.median(fixed[level]))
+    best = statistics.median(fixed[best_level])
+    share = statistics.median(settled) / best
+    share_whole = statistics.median(whole) / best
+    slower = statistics.median(p95) / statistics.median(single)
+    print(
+        f"capacity {capacity}: best fixed {best_level} with {best:.0f}/s; auto {statistics.median(settled):.0f}/s:"
+        f" {share:.1%} {_verdict(share >= 0.95)}; start counted {share_whole:.1%} {_verdict(share_whole >= 0.9)};"
+        f" p95 {statistics.median(p95) * 1000:.0f} ms, {slower:.2f} x {statistics.median(single) * 1000:.0f} ms"
+        f" {_verdict(slower <= 3)}\n  last run: {shown(auto.levels)}",
+        flush=True,
+    )
+
+
+async def halving(sandbox: SandboxProcess, capacity: int, seconds: float) -> None:
+    """The capacity halves in mid-run."""
+    sandbox.set(capacity=capacity)
+    half = seconds / 2
+    changed: list[float] = []
+
+    def change(now: float) -> None:
+        if now > half and not changed:
+            changed.append(now)
+            sandbox.set(capacity=capacity // 2)
+
+    auto = await run(sandbox, "auto", seconds, change)
+    since = changed[0] + 3
+    sandbox.set(capacity=capacity // 2)
+    best = max([(await run(sandbox, level, 3)).throughput(0.5, 3) for level in (capacity // 2, capacity * 3 // 4)])
+    single = (await run(sandbox, 1, 1.5)).p95(0.2, 1.5)
+    share, slower = auto.throughput(since, seconds) / best, auto.p95(since, seconds) / single
+    print(
+        f"capacity {capacity}, {capacity // 2} after {changed[0]:.1f} s: from 3 s after that on {share:.1%} of the best"
+        f" fixed {_verdict(share >= 0.95)}, p95 {slower:.2f} x {_verdict(slower <= 3)}\n  {shown(auto.levels)}",
+        flush=True,
+    )
+
+
+def _verdict(holds: bool) -> str:
+    return "(holds)" if holds else "(FALLS SHORT)"
+
+
+async def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    with sandbox_process(campaigns=5, latency=WORK) as sandbox:
+        for capacity in CAPACITIES:
+            await at_one_capacity(sandbox, capacity, options.rounds, options.seconds)
+        for capacity in (8, 32):
+            await halving(sandbox, capacity, 2 * options.seconds)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,25 @@
+"""The bodies that the static server sends: documented ones, made by the sandbox."""
+
+from pathlib import Path
+
+import aiohttp
+
+from dialler_async.sandbox import Sandbox
+
+CODES = 7
+"""Result codes in the answer to a lookup; 3 kB."""
+ROWS = 10_000
+"""Campaigns in the list, of 73 keys each; 12 MB."""
+
+
+async def write_bodies(directory: Path, rows: int = ROWS) -> None:
+    """Puts `codes.json` and `list.json` into a directory, as they go over the wire."""
+    async with (
+        Sandbox(campaigns=rows, seed=1, filler_keys=60) as sandbox,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {sandbox.token}"}) as session,
+    ):
+        campaign = next(id for id in sandbox.campaigns if len(sandbox.result_codes(id, 2)) == CODES)
+        lookup = f"campaigns/campaign/{campaign}/resultCodes?languagesID=2"
+        for name, path in {"codes.json": lookup, "list.json": "campaigns"}.items():
+            async with session.get(f"{sandbox.base_url}/dialler/{path}", raise_for_status=True) as response:
+                (directory / name).write_bytes(await response.read())

@@ -1,0 +1,153 @@
+"""One measurement in a fresh process: `python -m benchmarks.child '{"measure": …}'` prints its figures as JSON."""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .ways import LIMIT, TOKEN, WAYS, Way, by_workers
+
+WARM_UP = 200
+"""Lookups before the clock starts: connections made, code warm."""
+
+
+class Stopwatch:
+    """CPU time of this process and wall time, per piece of work; and the most memory that the process ever had."""
+
+    def __init__(self) -> None:
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def figures(self, pieces: int = 1) -> dict[str, float]:
+        """Seconds per piece since the start, and MiB."""
+        cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
+        return {"cpu": cpu / pieces, "wall": wall / pieces, "memory": peak_memory()}
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever had, in MiB."""
+    try:
+        told = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(told.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+async def fan_out(way: Way, lookups: int) -> dict[str, float]:
+    """Lookups, 32 at once."""
+    await way.fan_out(range(1, WARM_UP + 1))
+    watch = Stopwatch()
+    assert await way.fan_out(range(1, lookups + 1)) == lookups
+    return watch.figures(lookups)
+
+
+async def one_by_one(way: Way, lookups: int) -> dict[str, float]:
+    """One lookup after another."""
+    await way.fan_out(range(1, WARM_UP + 1))
+    watch = Stopwatch()
+    for campaign in range(1, lookups + 1):
+        await way.lookup(campaign)
+    return watch.figures(lookups)
+
+
+async def whole_list(way: Way) -> dict[str, float]:
+    """The list of all campaigns, kept."""
+    watch = Stopwatch()
+    campaigns = await way.list()
+    figures = watch.figures()
+    del campaigns
+    return figures
+
+
+async def list_stop(way: Way) -> dict[str, float]:
+    """The longest time for which the event loop stands still during the list."""
+    return await longest_stop(way.list)
+
+
+async def longest_stop(work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
+    """The longest time in which a task that only ever yields has no turn: of this thread's CPU time, and of wall time.
+
+    CPU time tells what the work does; wall time includes whatever else runs on the machine.
+    """
+    cpu_stops, wall_stops = [0.0], [0.0]
+
+    async def tick() -> None:
+        cpu, wall = time.thread_time(), time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            cpu_now, wall_now = time.thread_time(), time.perf_counter()
+            if cpu_now - cpu > cpu_stops[-1]:
+                cpu_stops.append(cpu_now - cpu)
+            if wall_now - wall > wall_stops[-1]:
+                wall_stops.append(wall_now - wall)
+            cpu, wall = cpu_now, wall_now
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    # Kept until the ticker had its turn again: to let go of so much takes its time, too, but that is the caller's.
+    result = await work()
+    await asyncio.sleep(0)
+    ticker.cancel()
+    await asyncio.gather(ticker, return_exceptions=True)
+    del result
+    return {"cpu": cpu_stops[-1], "wall": wall_stops[-1]}
+
+
+async def accounts(base_url: str, clients: int, lookups: int) -> dict[str, float]:
+    """Lookups of ours, 32 at once, by so many clients of different accounts on one pool."""
+    from dialler_async import DiallerClient, PoolConfig
+
+    async with DiallerClient(base_url, TOKEN, pool=PoolConfig(limit=LIMIT)) as first:
+        all_clients = [first, *(first.for_account(number, TOKEN) for number in range(2, clients + 1))]
+        calls = [(all_clients[number % clients].result_codes.list, number + 1) for number in range(lookups)]
+
+        async def call(what: tuple[Callable[..., Awaitable[Any]], int]) -> None:
+            await what[0](what[1], language=2)
+
+        await by_workers(call, calls[:WARM_UP])
+        watch = Stopwatch()
+        assert await by_workers(call, calls) == lookups
+        return watch.figures(lookups)
+
+
+async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]:
+    """An audit of the whole account in two languages."""
+    from dialler_async import DiallerClient, PoolConfig
+    from dialler_async.audit import audit
+
+    async with DiallerClient(base_url, token, pool=PoolConfig(limit=concurrency)) as client:
+        watch = Stopwatch()
+        report = await audit(client, concurrency=concurrency)
+        assert not [finding for finding in report.findings if finding.rule == "unreachable-codes"]
+        return watch.figures() | {"lookups": report.lookups}
+
+
+def importing(module: str) -> dict[str, float]:
+    """A module and all it brings along."""
+    watch = Stopwatch()
+    import_module(module)
+    return watch.figures()
+
+
+def main() -> None:
+    """Takes what to measure from the command line."""
+    asked = json.loads(sys.argv[1])
+    measure, way = asked.pop("measure"), asked.pop("way", None)
+    sys.path.extend(asked.pop("path", []))
+
+    async def measured() -> dict[str, float]:
+        if way is None:
+            return await globals()[measure](**asked)
+        async with WAYS[way](asked.pop("base_url")) as opened:
+            return await globals()[measure](opened, **asked)
+
+    figures = importing(**asked) if measure == "importing" else asyncio.run(measured())
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The rows of the table: what is measured, and the bars it has to keep to."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from .harness import Bar, Row, Spread, in_turns, ratio
+from .sandbox_process import sandbox_process
+from .ways import WAYS
+
+LANGUAGES = 2
+LATENCY = 0.020
+AUDIT_CONCURRENCY = 64
+
+
+@attrs.frozen
+class Setting:
+    """Against what, and how long.
+
+    Attributes:
+        base_url: of the static server.
+        generated: where the generated clients are importable from.
+        quick: a short run, for a look.
+    """
+
+    base_url: str
+    generated: Mapping[str, Path]
+    quick: bool
+
+    def rounds(self, full: int) -> int:
+        """How many rounds: as many, or two."""
+        return 2 if self.quick else full
+
+    def ask(self, measure: str, way: str, **more: Any) -> dict[str, Any]:
+        """A measurement of a way."""
+        path = {"openapi-generator": "openapi-generator-cli"}.get(way, way)
+        paths = [str(self.generated[path])] if path in self.generated else []
+        return {"measure": measure, "way": way, "base_url": self.base_url, "path": paths, **more}
+
+
+def fan_out(setting: Setting) -> Row:
+    """Result codes of many campaigns, 32 lookups at once."""
+    lookups = 500 if setting.quick else 3000
+    measured = in_turns(setting.rounds(7), {way: setting.ask("fan_out", way, lookups=lookups) for way in WAYS})
+    ours = measured["ours"]
+    bars = [
+        Bar("ours / naive", 1.00, ratio(ours, measured["naive"])),
+        Bar("ours / bare", 1.20, ratio(ours, measured["bare"])),
+        Bar("openapi-generator / ours", 5, ratio(measured["openapi-generator"], ours), at_least=True),
+        Bar("openapi-python-client / ours", 20, ratio(measured["openapi-python-client"], ours), at_least=True),
+    ]
+    return Row(f"fan-out of {lookups} lookups, concurrency 32, per lookup", measured, bars)
+
+
+def one_by_one(setting: Setting) -> Row:
+    """One lookup after another."""
+    lookups = 300 if setting.quick else 2000
+    ways = ("ours", "bare", "naive", "httpx", "requests")
+    measured = in_turns(setting.rounds(7), {way: setting.ask("one_by_one", way, lookups=lookups) for way in ways})
+    bars = [Bar("ours / naive", 1.05, ratio(measured["ours"], measured["naive"]))]
+    return Row(f"{lookups} lookups one after another, per lookup", measured, bars)
+
+
+def whole_list(setting: Setting) -> Row:
+    """The list of 10,000 campaigns, typed."""
+    measured = in_turns(setting.rounds(7), {way: setting.ask("whole_list", way) for way in WAYS})
+    ours, bare = measured["ours"], measured["bare"]
+    generated = [measured["openapi-generator"], measured["openapi-python-client"]]
+    bars = [
+        Bar("ours / bare", 1.30, ratio(ours, bare)),
+        *(Bar(f"ours / generated {n}", 0.65, ratio(ours, theirs)) for n, theirs in enumerate(generated, 1)),
+        Bar("peak memory, ours / bare", 1.60, ratio(ours, bare, "memory")),
+    ]
+    return Row("list of 10,000 campaigns of 73 keys (12 MB)", measured, bars, "ms", 1e3)
+
+
+def list_stop(setting: Setting) -> Row:
+    """The longest stop of the event loop during that list."""
+    ways = [way for way in WAYS if way != "requests"]
+    measured = in_turns(setting.rounds(7), {way: setting.ask("list_stop", way) for way in ways})
+    bar = Bar("ours", 0.010, Spread.of([run["cpu"] for run in measured["ours"]]), unit=" ms", factor=1e3)
+    return Row("longest stop of the event loop during that list", measured, [bar], "ms", 1e3)
+
+
+def many(setting: Setting) -> Row:
+    """1,000 and 100,000 lookups through `for_campaigns`, outcomes dropped."""
+    few, lots = (200, 2000) if setting.quick else (1_000, 100_000)
+    variants = {f"{number:,}": setting.ask("fan_out", "ours", lookups=number) for number in (few, lots)}
+    # The short one again: one run of a third of a second says little.
+    variants |= {f"{few:,} again {n}": variants[f"{few:,}"] for n in (1, 2)}
+    measured = in_turns(setting.rounds(3), variants)
+    few_runs = [run for name, runs in measured.items() if name != f"{lots:,}" for run in runs]
+    lots_runs = measured[f"{lots:,}"]
+    few_cost, few_memory = (Spread.of([run[figure] for run in few_runs]).median for figure in ("cpu", "memory"))
+    bars = [
+        Bar("cost per lookup, many / few", 1.05, Spread.of([run["cpu"] / few_cost for run in lots_runs])),
+        Bar("more memory", 20, Spread.of([run["memory"] - few_memory for run in lots_runs]), unit=" MiB"),
+    ]
+    return Row(
+        f"{few:,} and {lots:,} lookups through for_campaigns, per lookup",
+        {f"{few:,}": few_runs, f"{lots:,}": lots_runs},
+        bars,
+    )
+
+
+def accounts(setting: Setting) -> Row:
+    """100 clients of different accounts on one pool."""
+    lookups = 500 if setting.quick else 3000
+    asked = {"measure": "accounts", "base_url": setting.base_url, "lookups": lookups}
+    measured = in_turns(setting.rounds(7), {f"{n} on one pool": {**asked, "clients": n} for n in (1, 100)})
+    bar = Bar("100 / 1", 1.05, ratio(measured["100 on one pool"], measured["1 on one pool"]))
+    return Row("clients of different accounts, per lookup", measured, [bar])
+
+
+def imports(setting: Setting) -> Row:
+    """Importing."""
+    modules = ("dialler_async", "aiohttp")
+    measured = in_turns(setting.rounds(15), {name: {"measure": "importing", "module": name} for name in modules})
+    bar = Bar("ours / aiohttp", 1.25, ratio(measured["dialler_async"], measured["aiohttp"]))
+    return Row("import", measured, [bar], "ms", 1e3)
+
+
+def audit(setting: Setting) -> Row:
+    """An audit on a sandbox of 20 ms latency in another process."""
+    campaigns = 500 if setting.quick else 5000
+    with sandbox_process(campaigns=campaigns, latency=LATENCY) as sandbox:
+        asked = {
+            "measure": "audit",
+            "base_url": sandbox.base_url,
+            "token": sandbox.token,
+            "concurrency": AUDIT_CONCURRENCY,
+        }
+        measured = in_turns(setting.rounds(3), {"audit": asked})
+    allowed = campaigns * LANGUAGES * LATENCY / AUDIT_CONCURRENCY
+    came_to = Spread.of([allowed / run["wall"] for run in measured["audit"]])
+    bar = Bar(f"of what latency and concurrency allow ({allowed:.2f} s)", 0.90, came_to, at_least=True)
+    return Row(
+        f"audit of {campaigns:,} campaigns x 2 languages, 20 ms latency, concurrency 64", measured, [bar], "s", 1
+    )
+
+
+def all_rows(setting: Setting) -> Iterator[Row]:
+    """Each row as soon as it is measured."""
+    for row in (fan_out, one_by_one, whole_list, list_stop, many, accounts, imports, audit):
+        yield row(setting)
