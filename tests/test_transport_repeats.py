@@ -1,0 +1,935 @@
+"""What is repeated and what the caller is told, for every kind of call and of failure, by the server's journal."""
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from email.utils import format_datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from bad_days import (
+    AS_IS,
+    CALLS,
+    COPY,
+    ID,
+    NAME,
+    READS,
+    WRITES,
+    Clock,
+    arrived,
+    assert_answered,
+    called,
+    clock,
+    close_idle,
+    dialler,
+    is_done,
+    narrow,
+    server,
+    until,
+)
+
+from dialler_async import (
+    AuthenticationError,
+    BadRequestError,
+    ClientStateError,
+    ConflictError,
+    ConnectError,
+    DeadlineError,
+    DiallerClient,
+    DiallerError,
+    EndpointNotFoundError,
+    NoReplyError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    RedirectError,
+    RetryPolicy,
+    ServerError,
+    StatusError,
+    Timeouts,
+)
+from dialler_async.pool import ConnectionLost
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import (
+    Answer,
+    CutShort,
+    Fault,
+    HangUp,
+    Html,
+    Meanwhile,
+    Raw,
+    Redirect,
+    Reset,
+    StallBeforeHeaders,
+    StallInBody,
+    Status,
+)
+
+__all__ = ["clock", "dialler", "server"]
+
+ATTEMPTS = 4
+LOST = [Reset(), HangUp(), Raw(b"SMTP?\r\n\r\n"), Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")]
+LOST_THOUGH_DONE = [
+    Reset(carried_out=True),
+    HangUp(carried_out=True),
+    CutShort(),
+    Raw(b"SMTP?\r\n\r\n", carried_out=True),
+]
+SILENT = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
+
+
+async def failure(call: Awaitable[Any]) -> DiallerError:
+    with pytest.raises(DiallerError) as raised:
+        await call
+    return raised.value
+
+
+class TestNeverSent:
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_every_call_is_repeated_until_the_server_is_up(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
+    ) -> None:
+        async with AsyncExitStack() as down:
+            await down.enter_async_context(server.refusing())
+            clock.meanwhile = down.aclose
+            assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [True]
+        assert len(clock.slept) == 1
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_a_server_that_stays_down_is_a_connect_error_for_every_call(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
+    ) -> None:
+        async with server.refusing():
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is ConnectError
+        assert error.attempts == ATTEMPTS
+        assert len(clock.slept) == ATTEMPTS - 1
+        assert "nothing was sent" in str(error)
+        assert str(error).endswith("(tried 4 times)")
+        assert server.journal == []
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_a_host_that_does_not_resolve_is_a_connect_error(self, clock: Clock, call: str) -> None:
+        class Nowhere(aiohttp.abc.AbstractResolver):
+            async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
+                raise OSError(None, "no such host")
+
+            async def close(self) -> None:
+                pass
+
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Nowhere())) as session,
+            DiallerClient("https://acd.example.com/rest/v1.0/1", "t", session=session) as dialler,
+        ):
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is ConnectError
+        assert error.attempts == ATTEMPTS
+
+    @pytest.mark.parametrize("call", WRITES)
+    async def test_a_failed_tls_handshake_is_a_connect_error(self, server: Sandbox, clock: Clock, call: str) -> None:
+        async with DiallerClient(server.base_url.replace("http:", "https:"), server.token) as dialler:
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is ConnectError
+        assert server.journal == []
+
+
+class TestLostAfterSending:
+    @pytest.mark.parametrize("fault", LOST + LOST_THOUGH_DONE, ids=repr)
+    @pytest.mark.parametrize("call", READS)
+    async def test_a_read_is_repeated(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        assert_answered(call, await CALLS[call](dialler))
+        assert len(arrived(server, call)) == 2
+        assert len(clock.slept) == 1
+
+    @pytest.mark.parametrize("call", READS)
+    async def test_a_read_that_is_always_lost_fails_after_all_attempts(
+        self, server: Sandbox, dialler: DiallerClient, call: str
+    ) -> None:
+        server.faults.chance(1, [Reset()])
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is NoReplyError
+        assert error.attempts == len(server.journal) == ATTEMPTS
+
+    @pytest.mark.parametrize("fault", LOST, ids=repr)
+    async def test_a_delete_that_was_not_carried_out_is_carried_out_by_the_repeat(
+        self, server: Sandbox, dialler: DiallerClient, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        await dialler.campaigns.delete(ID)
+        assert arrived(server, "delete") == [False, True]
+        assert is_done(server, "delete")
+
+    @pytest.mark.parametrize("fault", LOST_THOUGH_DONE, ids=repr)
+    async def test_a_delete_that_was_carried_out_is_done_although_the_repeat_finds_nothing(
+        self, server: Sandbox, dialler: DiallerClient, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        await dialler.campaigns.delete(ID)
+        assert arrived(server, "delete") == [True, False]
+        assert server.journal[-1].status == 404
+
+    async def test_a_404_to_a_delete_whose_first_attempt_never_left_is_no_success(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        async with AsyncExitStack() as down:
+            await down.enter_async_context(server.refusing())
+            clock.meanwhile = down.aclose
+            assert type(await failure(dialler.campaigns.delete(999))) is NotFoundError
+
+    async def test_a_404_to_a_delete_that_was_only_turned_away_is_no_success(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Status(429), Status(503))
+        error = await failure(dialler.campaigns.delete(999))
+        assert type(error) is NotFoundError
+        assert error.attempts == 3
+
+    @pytest.mark.parametrize("fault", LOST + LOST_THOUGH_DONE, ids=repr)
+    @pytest.mark.parametrize("call", AS_IS)
+    async def test_a_call_that_is_not_safe_to_repeat_is_not_and_nobody_claims_to_know(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is OutcomeUnknownError
+        assert arrived(server, call) == [is_done(server, call)]
+        assert clock.slept == []
+
+    @pytest.mark.parametrize("fault", LOST, ids=repr)
+    async def test_a_clone_with_exist_ok_that_was_not_carried_out_is_carried_out_by_the_repeat(
+        self, server: Sandbox, dialler: DiallerClient, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=True)
+        assert clone.name == COPY
+        assert arrived(server, "clone") == [False, True]
+
+    @pytest.mark.parametrize("fault", LOST_THOUGH_DONE, ids=repr)
+    async def test_a_clone_with_exist_ok_that_was_carried_out_is_found_again(
+        self, server: Sandbox, dialler: DiallerClient, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=True)
+        assert server.campaigns[clone.id or 0]["Name"] == COPY
+        assert [received.call for received in server.journal] == ["clone", "clone", "find"]
+        assert arrived(server, "clone") == [True, False]
+
+    @pytest.mark.parametrize("fault", SILENT, ids=repr)
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_silence_counts_as_lost(self, server: Sandbox, clock: Clock, call: str, fault: Fault) -> None:
+        server.faults.next(fault)
+        async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=0.05)) as dialler:
+            if call in AS_IS:
+                error = await failure(CALLS[call](dialler))
+                assert type(error) is OutcomeUnknownError
+                assert "sent nothing for 0.05 s" in str(error)
+                assert arrived(server, call) == [is_done(server, call)]
+            else:
+                assert_answered(call, await CALLS[call](dialler))
+                assert len(arrived(server, call)) == 2
+                assert call in READS or is_done(server, call)
+
+
+class TestTurnedAway:
+    @pytest.mark.parametrize("retry_after", [None, 1])
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    @pytest.mark.parametrize("call", [call for call in CALLS if call not in AS_IS])
+    async def test_what_is_safe_is_repeated(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, status: int, retry_after: int | None
+    ) -> None:
+        server.faults.next(Status(status, retry_after))
+        assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [False, True]
+        assert sum(clock.slept) == (retry_after or 0.125)
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("call", AS_IS)
+    async def test_what_is_not_safe_is_repeated_when_the_server_says_when(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, status: int
+    ) -> None:
+        server.faults.next(Status(status, retry_after=1))
+        assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [False, True]
+
+    @pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
+    @pytest.mark.parametrize("call", AS_IS)
+    async def test_what_is_not_safe_is_an_error_when_the_server_does_not_say_when(
+        self, server: Sandbox, dialler: DiallerClient, call: str, status: int, kind: type[StatusError]
+    ) -> None:
+        server.faults.next(Status(status))
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is kind
+        assert error.attempts == 1
+        assert arrived(server, call) == [False]
+
+    @pytest.mark.parametrize("carried_out", [False, True])
+    @pytest.mark.parametrize("retry_after", [None, 1])
+    @pytest.mark.parametrize("status", [502, 504])
+    @pytest.mark.parametrize("call", AS_IS)
+    async def test_a_proxy_that_lost_the_server_leaves_the_outcome_unknown(
+        self,
+        server: Sandbox,
+        dialler: DiallerClient,
+        call: str,
+        status: int,
+        retry_after: int | None,
+        carried_out: bool,
+    ) -> None:
+        server.faults.next(Status(status, retry_after, carried_out))
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is OutcomeUnknownError
+        assert arrived(server, call) == [carried_out]
+
+    @pytest.mark.parametrize("status", [502, 504])
+    @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
+    async def test_a_write_that_a_proxy_lost_though_it_was_carried_out_is_done_once(
+        self, server: Sandbox, dialler: DiallerClient, call: str, status: int
+    ) -> None:
+        server.faults.next(Status(status, carried_out=True))
+        assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [True, False]
+
+    @pytest.mark.parametrize("call", [call for call in CALLS if call not in AS_IS])
+    async def test_the_last_answer_is_the_error_when_all_attempts_are_used_up(
+        self, server: Sandbox, dialler: DiallerClient, call: str
+    ) -> None:
+        server.faults.chance(1, [Status(503)])
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is ServerError
+        assert error.attempts == len(server.journal) == ATTEMPTS
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_nothing_is_repeated_when_one_attempt_is_all_there_is(
+        self, server: Sandbox, clock: Clock, call: str
+    ) -> None:
+        server.faults.next(Status(503, retry_after=1))
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
+            assert type(await failure(CALLS[call](dialler))) is ServerError
+        assert len(server.journal) == 1
+
+
+class TestInternalError:
+    @pytest.mark.parametrize("call", [*READS, "clone, exist_ok"])
+    async def test_what_is_safe_is_repeated(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
+        server.faults.next(Status(500))
+        assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [False, True]
+
+    async def test_a_clone_with_exist_ok_that_was_carried_out_nevertheless_is_found_again(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Status(500, carried_out=True))
+        assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).name == COPY
+        assert arrived(server, "clone") == [True, False]
+
+    async def test_a_delete_by_id_is_told_as_it_is(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Status(500))
+        assert type(await failure(dialler.campaigns.delete(ID))) is ServerError
+        assert arrived(server, "delete") == [False]
+
+    @pytest.mark.parametrize("carried_out", [False, True])
+    @pytest.mark.parametrize("call", AS_IS)
+    async def test_what_is_not_safe_has_an_unknown_outcome(
+        self, server: Sandbox, dialler: DiallerClient, call: str, carried_out: bool
+    ) -> None:
+        server.faults.next(Status(500, carried_out=carried_out))
+        assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
+        assert arrived(server, call) == [carried_out]
+
+
+class TestOtherStatuses:
+    @pytest.mark.parametrize(
+        ("fault", "kind"),
+        [
+            (Status(400), BadRequestError),
+            (Status(401), AuthenticationError),
+            (Status(403), StatusError),
+            (Answer(404), EndpointNotFoundError),
+            (Status(408), StatusError),
+            (Status(409), ConflictError),
+            (Status(413), StatusError),
+            (Redirect("https://elsewhere.example/"), RedirectError),
+        ],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_they_are_errors_at_once(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, fault: Fault, kind: type[StatusError]
+    ) -> None:
+        server.faults.next(fault)
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is kind
+        assert error.attempts == 1
+        assert arrived(server, call) == [False]
+        assert clock.slept == []
+
+    @pytest.mark.parametrize("call", ["get", "result_codes", "delete", "clone", "clone, exist_ok", "delete_by_name"])
+    async def test_a_record_that_is_not_there_is_an_error_at_once(
+        self, server: Sandbox, dialler: DiallerClient, call: str
+    ) -> None:
+        server.remove(ID)
+        server.remove(537)
+        assert type(await failure(CALLS[call](dialler))) is NotFoundError
+        assert len(server.journal) == 1
+
+    @pytest.mark.parametrize(
+        "fault",
+        [Html(carried_out=True), Answer(200, b"", carried_out=True), Answer(202, b"{}", carried_out=True)],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("call", WRITES)
+    async def test_a_write_that_something_else_than_the_api_accepted_has_an_unknown_outcome(
+        self, server: Sandbox, dialler: DiallerClient, call: str, fault: Fault
+    ) -> None:
+        server.faults.next(fault)
+        assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
+        assert arrived(server, call) == [True]
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("call", [call for call in CALLS if call not in AS_IS])
+    async def test_a_status_that_only_the_body_claims_counts_like_the_real_one(
+        self, server: Sandbox, dialler: DiallerClient, call: str, status: int
+    ) -> None:
+        server.faults.next(Answer(200, json.dumps({"status": status, "error": "not now"}).encode()))
+        assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [False, True]
+
+
+class TestUnknownOutcomes:
+    """A write was lost, may be repeated, and the repeats settle nothing."""
+
+    UNSETTLED: tuple[Fault, ...] = (
+        Reset(),
+        Status(400),
+        Status(401),
+        Status(403),
+        Answer(404),
+        Status(429),
+        Status(503),
+        Status(503, retry_after=3600),
+        Html(),
+        Redirect("https://elsewhere.example/"),
+    )
+
+    @pytest.mark.parametrize("then", UNSETTLED, ids=repr)
+    @pytest.mark.parametrize("first", [Reset(carried_out=True), Reset(), Status(502), Status(504)], ids=repr)
+    @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
+    async def test_no_answer_to_a_repeat_hides_that_an_earlier_attempt_may_have_worked(
+        self, server: Sandbox, dialler: DiallerClient, call: str, first: Fault, then: Fault
+    ) -> None:
+        server.faults.next(first)
+        server.faults.chance(1, [then])
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is OutcomeUnknownError
+        assert error.attempts == len(server.journal) > 1
+
+    @pytest.mark.parametrize("then", [Status(500), Status(409)], ids=repr)
+    async def test_nor_does_one_that_is_told_as_it_is_for_a_first_delete(
+        self, server: Sandbox, dialler: DiallerClient, then: Fault
+    ) -> None:
+        server.faults.next(Reset(carried_out=True), then)
+        assert type(await failure(dialler.campaigns.delete(ID))) is OutcomeUnknownError
+
+    async def test_nor_does_a_source_that_is_gone_by_now(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Reset(carried_out=True), Status(404))
+        error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
+        assert type(error) is OutcomeUnknownError
+
+    @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
+    async def test_nor_does_a_server_that_is_down_by_now(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
+    ) -> None:
+        server.faults.next(Reset(carried_out=True))
+        async with AsyncExitStack() as down:
+            clock.meanwhile = lambda: down.enter_async_context(server.refusing())
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is OutcomeUnknownError
+        assert error.attempts == ATTEMPTS
+        assert len(server.journal) == 1
+
+    @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
+    async def test_nor_does_closing_the_client_before_the_repeat(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
+    ) -> None:
+        server.faults.next(Reset(carried_out=True))
+        clock.meanwhile = dialler.aclose
+        error = await failure(CALLS[call](dialler))
+        assert type(error) is OutcomeUnknownError
+        assert "closed" in str(error)
+        assert error.attempts == 1
+
+    async def test_a_read_whose_client_is_closed_before_the_repeat_says_just_that(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.faults.next(Reset())
+        clock.meanwhile = dialler.aclose
+        assert type(await failure(dialler.campaigns.list())) is ClientStateError
+
+    @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
+    async def test_nor_does_a_budget_that_is_used_up(self, server: Sandbox, clock: Clock, call: str) -> None:
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(budget=0)) as dialler:
+            server.faults.chance(1, [Status(503)])
+            for _ in range(4):
+                await failure(dialler.campaigns.list())
+            server.journal.clear()
+            server.faults.clear()
+            server.faults.next(Reset(carried_out=True))
+            assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
+        assert arrived(server, call) == [True]
+
+    async def test_nor_does_a_token_that_can_not_be_had_any_more(self, server: Sandbox, clock: Clock) -> None:
+        tokens = [server.token]
+        server.faults.next(Reset(carried_out=True), Status(401))
+        async with DiallerClient(server.base_url, tokens.pop) as dialler:
+            error = await failure(dialler.campaigns.delete(ID))
+        assert type(error) is OutcomeUnknownError
+        assert "401" in str(error)
+
+    async def test_a_conflict_settles_a_clone_with_exist_ok(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Reset(carried_out=True), Status(503), Reset())
+        assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).name == COPY
+        assert arrived(server, "clone") == [True, False, False, False]
+
+    @pytest.mark.parametrize(
+        ("call", "sent", "look"),
+        [
+            ("delete", "DELETE /dialler/campaigns/campaign/{DiallerCampaignsID}", "campaigns.get(campaign)"),
+            ("clone", "POST /dialler/campaigns/clone", "campaigns.get_by_name(destination)"),
+            ("clone, exist_ok", "POST /dialler/campaigns/clone", "campaigns.get_by_name(destination)"),
+            ("delete_by_name", "DELETE /dialler/campaigns/campaign", "campaigns.find(name)"),
+        ],
+    )
+    async def test_the_error_says_what_was_sent_and_how_to_find_out(
+        self, server: Sandbox, dialler: DiallerClient, call: str, sent: str, look: str
+    ) -> None:
+        server.faults.chance(1, [HangUp()])
+        error = await failure(CALLS[call](dialler))
+        assert isinstance(error, OutcomeUnknownError)
+        assert str(error.request) == sent
+        assert str(error).startswith(f"{sent}: ")
+        assert look in str(error)
+        assert NAME not in str(error)
+        assert COPY not in str(error)
+
+
+class TestSilentSecondSending:
+    """aiohttp sends GET and DELETE again when a connection breaks: here, it must not."""
+
+    FAULTS = (HangUp(), HangUp(carried_out=True), Reset(), Reset(carried_out=True))
+
+    @staticmethod
+    def break_kept_alive(server: Sandbox, fault: Fault) -> None:
+        server.faults.next(fault, match=lambda received: received.nth_on_connection > 1)
+
+    @pytest.mark.parametrize("fault", FAULTS, ids=repr)
+    async def test_aiohttp_alone_does_it(self, server: Sandbox, fault: Fault) -> None:
+        headers = {"Authorization": f"Bearer {server.token}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            async with session.get(f"{server.base_url}/dialler/campaigns") as response:
+                await response.read()
+            self.break_kept_alive(server, fault)
+            async with session.delete(f"{server.base_url}/dialler/campaigns/campaign?name=26"):
+                pass
+        assert len(arrived(server, "delete_by_name")) == 2
+
+    @pytest.mark.parametrize("brought", [False, True])
+    @pytest.mark.parametrize("fault", FAULTS, ids=repr)
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_one_attempt_is_one_request(
+        self, server: Sandbox, clock: Clock, call: str, fault: Fault, brought: bool
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession()) if brought else None
+            once = RetryPolicy(attempts=1)
+            dialler = DiallerClient(server.base_url, server.token, session=session, retry=once)
+            await stack.enter_async_context(dialler)
+            await dialler.campaigns.get(536)
+            self.break_kept_alive(server, fault)
+            server.journal.clear()
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is (OutcomeUnknownError if call in WRITES else NoReplyError)
+        assert len(arrived(server, call)) == 1
+        if call in WRITES:
+            assert arrived(server, call) == [is_done(server, call)]
+
+    @pytest.mark.parametrize("fault", FAULTS, ids=repr)
+    async def test_an_api_delete_by_name_never_hits_twice(
+        self, server: Sandbox, dialler: DiallerClient, fault: Fault
+    ) -> None:
+        await dialler.campaigns.get(536)
+        self.break_kept_alive(server, fault)
+        # Both of them match: a second hit would kill the other one.
+        assert type(await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))) is OutcomeUnknownError
+        assert len(arrived(server, "delete_by_name")) == 1
+        assert 537 in server.campaigns
+
+    async def test_a_connection_that_the_server_closed_while_idle_is_just_replaced(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        await dialler.campaigns.get(ID)
+        await close_idle(server)
+        await dialler.campaigns.clone(NAME, COPY)
+        assert clock.slept == []
+        assert server.connections.opened == 2
+
+    async def test_the_middlewares_of_a_brought_session_keep_working_in_their_order(
+        self, server: Sandbox, clock: Clock
+    ) -> None:
+        passed: list[str] = []
+
+        def named(name: str) -> aiohttp.ClientMiddlewareType:
+            async def middleware(
+                request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+            ) -> aiohttp.ClientResponse:
+                passed.append(name)
+                request.headers["X-Passed"] = name
+                return await handler(request)
+
+            return middleware
+
+        async with (
+            aiohttp.ClientSession(middlewares=(named("outer"), named("inner"))) as session,
+            DiallerClient(server.base_url, server.token, session=session) as dialler,
+        ):
+            server.faults.next(Reset())
+            await dialler.campaigns.list()
+        assert passed == ["outer", "inner"] * 2
+        assert [received.headers["X-Passed"] for received in server.journal] == ["inner", "inner"]
+
+    async def test_a_middleware_of_a_brought_session_that_sends_again_itself_is_known_to_have_sent(
+        self, server: Sandbox, clock: Clock
+    ) -> None:
+        async def twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            with pytest.raises(ConnectionLost):
+                await handler(request)
+            async with server.refusing():
+                return await handler(request)
+
+        async with (
+            aiohttp.ClientSession(middlewares=(twice,)) as session,
+            DiallerClient(server.base_url, server.token, session=session) as dialler,
+        ):
+            server.faults.next(Reset(carried_out=True))
+            error = await failure(dialler.campaigns.clone(NAME, COPY))
+        assert is_done(server, "clone")
+        assert type(error) is OutcomeUnknownError
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize("status", [429, 503])
+    async def test_seconds_are_waited(self, server: Sandbox, dialler: DiallerClient, clock: Clock, status: int) -> None:
+        server.faults.next(Status(status, retry_after=7))
+        await dialler.campaigns.list()
+        assert sum(clock.slept) == 7
+
+    async def test_a_date_is_waited_for(self, server: Sandbox, dialler: DiallerClient, clock: Clock) -> None:
+        date = format_datetime(clock.now().replace(microsecond=0), usegmt=True)
+        clock.seconds -= 25
+        server.faults.next(Status(503, retry_after=date))
+        await dialler.campaigns.list()
+        assert clock.slept == [25]
+
+    async def test_a_date_that_has_passed_is_no_reason_to_wait_longer(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.faults.next(Status(429, retry_after="Thu, 01 Jan 2015 00:00:00 GMT"))
+        await dialler.campaigns.list()
+        assert clock.slept == [0.125]
+
+    async def test_one_that_nobody_can_read_is_as_none(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.faults.next(Status(503, retry_after="soon"))
+        await dialler.campaigns.list()
+        assert clock.slept == [0.125]
+
+    async def test_it_never_shortens_the_wait(self, server: Sandbox, dialler: DiallerClient, clock: Clock) -> None:
+        server.faults.next(*[Status(503, retry_after=0)] * 3)
+        await dialler.campaigns.list()
+        assert clock.slept == [0.125, 0.25, 0.5]
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_one_beyond_the_cap_is_the_error_at_once(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
+    ) -> None:
+        server.faults.next(Status(429, retry_after=61))
+        error = await failure(CALLS[call](dialler))
+        assert isinstance(error, RateLimitedError)
+        assert error.retry_after == 61
+        assert clock.slept == []
+        # It was too long for anybody to wait, so nobody does.
+        await dialler.campaigns.list()
+        assert clock.slept == []
+
+    async def test_one_beyond_the_deadline_is_the_error_at_once(self, server: Sandbox, clock: Clock) -> None:
+        server.faults.next(Status(503, retry_after=31))
+        async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(deadline=30)) as dialler:
+            error = await failure(dialler.campaigns.list())
+        assert isinstance(error, ServerError)
+        assert error.retry_after == 31
+        assert clock.slept == []
+
+
+class TestWaits:
+    @pytest.mark.parametrize(("chance", "waits"), [(0.0, []), (1.0, [0.25, 0.5, 1.0, 2.0, 3.0, 3.0])])
+    async def test_they_are_drawn_between_nothing_and_twice_as_long_each_time_up_to_the_most(
+        self, server: Sandbox, clock: Clock, chance: float, waits: list[float]
+    ) -> None:
+        clock.chance = chance
+        server.faults.next(*[Status(500)] * 6)
+        policy = RetryPolicy(attempts=7, base_delay=0.25, max_delay=3)
+        async with DiallerClient(server.base_url, server.token, retry=policy) as dialler:
+            await dialler.campaigns.list()
+        assert clock.slept == waits
+
+    async def test_none_reaches_beyond_the_deadline(self, server: Sandbox, clock: Clock) -> None:
+        clock.chance = 1.0
+        server.faults.chance(1, [Status(500)])
+        policy, timeouts = RetryPolicy(base_delay=10, max_delay=10), Timeouts(deadline=9)
+        async with DiallerClient(server.base_url, server.token, retry=policy, timeouts=timeouts) as dialler:
+            error = await failure(dialler.campaigns.list())
+        assert type(error) is ServerError
+        assert len(server.journal) == 1
+        assert clock.slept == []
+
+
+class TestBudget:
+    async def test_a_server_that_is_down_gets_a_tenth_more_and_not_four_times_as_much(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.chance(1, [Status(503)])
+        errors = [await failure(dialler.campaigns.list()) for _ in range(200)]
+        assert {type(error) for error in errors} == {ServerError}
+        repeats = len(server.journal) - 200
+        assert 25 <= repeats <= 30
+
+    async def test_concurrent_calls_share_it(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.chance(1, [Reset()])
+        await asyncio.gather(*(failure(dialler.campaigns.get(ID)) for _ in range(200)))
+        assert len(server.journal) <= 230
+
+    async def test_clients_of_other_accounts_on_the_same_pool_share_it(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.chance(1, [Status(503)])
+        for _ in range(50):
+            await failure(dialler.campaigns.list())
+        server.journal.clear()
+        await failure(dialler.for_account(2, "another").campaigns.list())
+        assert len(server.journal) == 1
+
+    async def test_it_recovers_with_calls_that_work(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(*[Status(503)] * 14)
+        for _ in range(4):
+            await failure(dialler.campaigns.list())
+        server.faults.clear()
+        for _ in range(20):
+            await dialler.campaigns.get(ID)
+        server.faults.next(Status(503))
+        await dialler.campaigns.list()
+
+
+class TestPause:
+    async def test_a_429_with_retry_after_holds_up_every_call_of_the_client(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.faults.next(Status(429, retry_after=30))
+        begun = clock.seconds
+        await failure(dialler.campaigns.delete_by_name("no such", exact=False))
+        assert clock.seconds == begun + 30
+        server.faults.next(Status(429, retry_after=61), Status(429, retry_after=20))
+        await failure(dialler.campaigns.clone(NAME, COPY))
+        assert clock.seconds == begun + 30
+        clock.meanwhile = dialler.campaigns.list
+        await dialler.campaigns.list()
+        assert clock.seconds == begun + 30 + 20 + 20
+
+    async def test_those_who_queue_at_the_gate_are_held_up_too(self, server: Sandbox, clock: Clock) -> None:
+        server.faults.next(Status(429, retry_after=30))
+        at: list[float] = []
+        server.faults.chance(1, [Meanwhile(lambda: at.append(clock.seconds))])
+        begun = clock.seconds
+        async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+            await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(5)))
+        assert len(at) == 5
+        assert min(at) >= begun + 30
+
+    async def test_so_are_those_of_another_account_on_the_same_pool(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        sibling = dialler.for_account(1, server.token)
+        server.faults.next(Status(429, retry_after=30))
+        await failure(dialler.campaigns.delete_by_name("no such", exact=False))
+        begun = clock.seconds
+        server.faults.next(Status(429, retry_after=20))
+        clock.slept.clear()
+        await asyncio.gather(dialler.campaigns.list(), sibling.campaigns.list())
+        assert clock.seconds - begun >= 20
+
+    async def test_it_is_over_when_it_is_over(self, server: Sandbox, dialler: DiallerClient, clock: Clock) -> None:
+        server.faults.next(Status(429, retry_after=30))
+        await dialler.campaigns.list()
+        clock.slept.clear()
+        await dialler.campaigns.list()
+        assert clock.slept == []
+
+    async def test_the_longest_of_several_counts(self, server: Sandbox, clock: Clock) -> None:
+        server.faults.next(Status(429, retry_after=40), Status(429, retry_after=10))
+        begun = clock.seconds
+        at: list[float] = []
+        server.faults.chance(1, [Meanwhile(lambda: at.append(clock.seconds))])
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            await asyncio.gather(dialler.campaigns.get(ID), dialler.campaigns.get(536))
+        assert min(at) >= begun + 40
+
+    async def test_a_503_or_one_without_retry_after_holds_up_nobody_else(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        for fault in (Status(503, retry_after=30), Status(429)):
+            server.faults.next(fault)
+            with pytest.raises(StatusError):
+                await asyncio.wait_for(self._once(server, fault), 5)
+            clock.slept.clear()
+            await dialler.campaigns.list()
+
+    @staticmethod
+    async def _once(server: Sandbox, fault: Fault) -> None:
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
+            await dialler.campaigns.list()
+
+
+class TestRefusedToken:
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_a_source_is_asked_once_more_and_the_call_goes_once_more(
+        self, server: Sandbox, clock: Clock, call: str
+    ) -> None:
+        asked: list[str] = []
+
+        async def source() -> str:
+            asked.append(server.token)
+            return server.token
+
+        async with DiallerClient(server.base_url, source) as dialler:
+            await dialler.campaigns.get(536)
+            server.journal.clear()
+            server.revoke()
+            assert_answered(call, await CALLS[call](dialler))
+        assert len(asked) == 2
+        assert arrived(server, call) == [False, True]
+        assert clock.slept == []
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_a_second_refusal_is_the_error(self, server: Sandbox, clock: Clock, call: str) -> None:
+        async with DiallerClient(server.base_url, lambda: "wrong") as dialler:
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is AuthenticationError
+        assert error.attempts == 2
+        assert arrived(server, call) == [False, False]
+
+    async def test_so_is_one_after_other_failures_in_between(self, server: Sandbox, clock: Clock) -> None:
+        server.faults.next(Status(401), Status(503), Status(401))
+        async with DiallerClient(server.base_url, lambda: server.token) as dialler:
+            assert type(await failure(dialler.campaigns.list())) is AuthenticationError
+        assert len(server.journal) == 3
+
+    async def test_calls_that_are_refused_together_ask_once(self, server: Sandbox, clock: Clock) -> None:
+        asked: list[str] = []
+
+        async def source() -> str:
+            asked.append(server.token)
+            await asyncio.sleep(0.01)
+            return asked[-1]
+
+        async with DiallerClient(server.base_url, source) as dialler:
+            await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(20)))
+            assert len(asked) == 1
+            server.revoke()
+            await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(20)))
+        assert len(asked) == 2
+        assert len(server.journal) == 60
+
+    async def test_a_call_refused_late_takes_the_token_that_another_has_asked_for(
+        self, server: Sandbox, clock: Clock
+    ) -> None:
+        asked: list[str] = []
+
+        def source() -> str:
+            asked.append(server.token)
+            return server.token
+
+        async with DiallerClient(server.base_url, source) as dialler:
+            await dialler.campaigns.get(ID)
+            release = asyncio.Event()
+            server.faults.next(Held(release, Status(401)))
+            late = asyncio.create_task(dialler.campaigns.get(ID))
+            await until(lambda: len(server.journal) == 2)
+            server.revoke()
+            await dialler.campaigns.get(ID)
+            release.set()
+            await late
+        assert len(asked) == 2
+
+    async def test_a_token_that_is_a_string_is_not_tried_again(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.revoke()
+        error = await failure(dialler.campaigns.list())
+        assert type(error) is AuthenticationError
+        assert len(server.journal) == 1
+
+    async def test_a_source_that_fails_is_told_as_it_failed_when_nothing_is_unknown(
+        self, server: Sandbox, clock: Clock
+    ) -> None:
+        def source() -> str:
+            raise LookupError("the vault is sealed")
+
+        async with DiallerClient(server.base_url, source) as dialler:
+            with pytest.raises(LookupError, match="the vault is sealed"):
+                await dialler.campaigns.delete(ID)
+        assert server.journal == []
+
+        tokens = [server.token]
+        async with DiallerClient(server.base_url, tokens.pop) as dialler:
+            server.faults.next(Status(401))
+            with pytest.raises(IndexError):
+                await dialler.campaigns.delete(ID)
+        assert arrived(server, "delete") == [False]
+
+    async def test_a_source_that_times_out_by_itself_is_not_taken_for_the_deadline(self, server: Sandbox) -> None:
+        async def source() -> str:
+            raise TimeoutError("the vault does not answer")
+
+        async with DiallerClient(server.base_url, source) as dialler:
+            with pytest.raises(TimeoutError, match="the vault does not answer") as raised:
+                await dialler.campaigns.list()
+        assert not isinstance(raised.value, DeadlineError)
+
+
+class Held(Fault):
+    """Another fault, as soon as the test lets it go."""
+
+    def __init__(self, release: asyncio.Event, fault: Fault) -> None:
+        self.release = release
+        self.fault = fault
+
+    async def play(self, exchange: Any) -> Any:
+        await self.release.wait()
+        return await self.fault.play(exchange)
+
+
+async def test_a_call_of_the_journal_is_named_as_in_these_tests() -> None:
+    assert {called(call) for call in CALLS} == {
+        "list",
+        "get",
+        "find",
+        "result_codes",
+        "delete",
+        "clone",
+        "delete_by_name",
+    }
