@@ -1,0 +1,345 @@
+"""`dialler.result_codes`: one campaign's codes, and the fan-out over many."""
+
+import asyncio
+import itertools
+import json
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from conftest import EXAMPLES, PlayedServer
+
+from dialler_async import (
+    Campaign,
+    ConfigurationError,
+    DiallerClient,
+    EndpointNotFoundError,
+    Language,
+    NotFoundError,
+    Outcome,
+    PayloadError,
+    PoolConfig,
+    Records,
+    ResultCode,
+)
+
+BASE = "https://acd.example.com/rest/v1.0/1"
+NOT_FOUND = {"status": 404, "body": (EXAMPLES / "error_404.json").read_bytes()}
+
+
+def url(campaign: int, language: int) -> str:
+    return f"{BASE}/dialler/campaigns/campaign/{campaign}/resultCodes?languagesID={language}"
+
+
+def codes(*ids: int, **rest: object) -> dict[str, bytes]:
+    records = [{"ID": id, "ExportKey": f"key {id}"} for id in ids]
+    return {"body": json.dumps({"records": records, "count": len(ids), "status": 200} | rest).encode()}
+
+
+@pytest.fixture
+async def dialler(played: PlayedServer) -> AsyncIterator[DiallerClient]:
+    async with DiallerClient(BASE, "abc-123", pool=PoolConfig(limit=8)) as opened:
+        yield opened
+
+
+def arrived(played: PlayedServer) -> list[tuple[str, str]]:
+    return [(sent.method, sent.url) for sent in played.sent]
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+class TestList:
+    """The codes of one campaign, in one language."""
+
+    async def test_the_published_answer_is_a_shortened_one(self, dialler: DiallerClient, played: PlayedServer) -> None:
+        played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
+        found = await dialler.result_codes.list(535, language=Language.GERMAN)
+        assert [code.export_key for code in found] == ["ABG", "Aufleger"]
+        assert (found.count, found.complete) == (7, False)
+        assert arrived(played) == [("GET", url(535, 2))]
+
+    @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
+    async def test_a_campaign_or_its_id_and_english_unless_told_otherwise(
+        self, campaign: Campaign | int, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.get(url(535, 1), **codes(1, 2))
+        found = await dialler.result_codes.list(campaign)
+        assert [code.id for code in found] == [1, 2]
+        assert found.complete
+        assert arrived(played) == [("GET", url(535, 1))]
+
+    async def test_another_language_of_the_installation(self, dialler: DiallerClient, played: PlayedServer) -> None:
+        played.get(url(535, 7), **codes())
+        assert await dialler.result_codes.list(535, language=7) == []
+
+    async def test_a_count_below_what_was_sent_is_refused(self, dialler: DiallerClient, played: PlayedServer) -> None:
+        played.get(url(535, 1), **codes(1, 2, count=1))
+        with pytest.raises(PayloadError) as caught:
+            await dialler.result_codes.list(535)
+        assert str(caught.value.request) == "GET /dialler/campaigns/campaign/{DiallerCampaignsID}/resultCodes"
+
+    async def test_an_absent_campaign(self, dialler: DiallerClient, played: PlayedServer) -> None:
+        played.get(url(535, 1), **NOT_FOUND)
+        with pytest.raises(NotFoundError):
+            await dialler.result_codes.list(535)
+
+    @pytest.mark.parametrize(
+        ("campaign", "language"), [(0, 1), (True, 1), (Campaign(name="any"), 1), ("535", 1), (535, 0), (535, "de")]
+    )
+    async def test_what_can_not_be_is_refused_before_anything_is_sent(
+        self, campaign: Any, language: Any, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        with pytest.raises(ConfigurationError):
+            await dialler.result_codes.list(campaign, language=language)
+        assert arrived(played) == []
+
+
+class TestKept:
+    """With `max_age`, an answer is kept; what this client writes is forgotten."""
+
+    async def test_without_max_age_the_server_is_asked_each_time(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.get(url(535, 1), **codes(1), repeat=True)
+        for _ in range(3):
+            await dialler.result_codes.list(535)
+        assert len(played.sent) == 3
+
+    async def test_a_campaign_and_its_id_share_an_answer_and_languages_do_not(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.get(url(535, 1), **codes(1), repeat=True)
+        played.get(url(535, 2), **codes(2), repeat=True)
+        for campaign in (535, Campaign(name="any", id=535)):
+            assert [code.id for code in await dialler.result_codes.list(campaign, max_age=600)] == [1]
+            found = await dialler.result_codes.list(campaign, language=Language.GERMAN, max_age=600)
+            assert [code.id for code in found] == [2]
+        assert arrived(played) == [("GET", url(535, 1)), ("GET", url(535, 2))]
+
+    @pytest.mark.parametrize(
+        ("forgotten", "asked_again"),
+        [(535, [535]), (Campaign(name="any", id=536), [536]), (None, [535, 536]), (Campaign(name="any"), [535, 536])],
+    )
+    async def test_forget_goes_by_campaign_or_for_all(
+        self, forgotten: Any, asked_again: list[int], dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        for campaign in (535, 536):
+            played.get(url(campaign, 1), **codes(1), repeat=True)
+            await dialler.result_codes.list(campaign, max_age=600)
+        played.sent.clear()
+        dialler.result_codes.forget(forgotten)
+        for campaign in (535, 536):
+            await dialler.result_codes.list(campaign, max_age=600)
+        assert arrived(played) == [("GET", url(campaign, 1)) for campaign in asked_again]
+
+    async def test_an_id_that_can_not_be_is_refused_here_too(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        with pytest.raises(ConfigurationError):
+            await dialler.result_codes.list(0, max_age=600)
+        assert arrived(played) == []
+
+
+@pytest.mark.parametrize("concurrency", ["auto", 1, 5])
+class TestForCampaigns:
+    """Many campaigns, several languages, one outcome each."""
+
+    async def test_every_campaign_in_every_language_has_an_outcome(
+        self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        campaigns = [535, Campaign(name="Summer", id=536)]
+        for campaign, language in itertools.product((535, 536), (1, 2)):
+            played.get(url(campaign, language), **codes(campaign * 10 + language))
+        progress: list[tuple[int, int, int | None]] = []
+        outcomes = [
+            outcome
+            async for outcome in dialler.result_codes.for_campaigns(
+                campaigns, concurrency=concurrency, on_progress=lambda *told: progress.append(told)
+            )
+        ]
+        assert sorted(outcomes, key=lambda outcome: (outcome.campaign_id or 0, outcome.language)) == [
+            Outcome(
+                campaign=campaign,
+                campaign_id=campaign_id,
+                language=language,
+                value=Records(
+                    items=[ResultCode(id=campaign_id * 10 + language, export_key=f"key {campaign_id * 10 + language}")],
+                    count=1,
+                ),
+                error=None,
+            )
+            for campaign, campaign_id in zip(campaigns, (535, 536), strict=True)
+            for language in Language
+        ]
+        assert progress == [(1, 0, 4), (2, 0, 4), (3, 0, 4), (4, 0, 4)]
+
+    async def test_one_failure_never_stops_the_rest(
+        self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.get(url(1, 1), **codes(1))
+        played.get(url(2, 1), **NOT_FOUND)
+        played.get(url(3, 1), status=404)
+        played.get(url(4, 1), body=b"<html>")
+        nameless = Campaign(name="without ID")
+        given = [1, 2, 3, 4, nameless, 0, Campaign(name="five", id=5)]
+        played.get(url(5, 1), **codes(5))
+        progress: list[tuple[int, int, int | None]] = []
+        outcomes = {
+            given.index(outcome.campaign): outcome
+            async for outcome in dialler.result_codes.for_campaigns(
+                given,
+                languages=[Language.ENGLISH],
+                concurrency=concurrency,
+                on_progress=lambda *told: progress.append(told),
+            )
+        }
+        errors = [type(outcomes[index].error) for index in range(7)]
+        assert errors == [
+            type(None),
+            NotFoundError,
+            EndpointNotFoundError,
+            PayloadError,
+            ConfigurationError,
+            ConfigurationError,
+            type(None),
+        ]
+        assert [outcomes[index].campaign_id for index in range(7)] == [1, 2, 3, 4, None, 0, 5]
+        assert [index for index in range(7) if outcomes[index].value is not None] == [0, 6]
+        assert {outcome.language for outcome in outcomes.values()} == {Language.ENGLISH}
+        assert progress[-1] == (7, 5, 7)
+
+    @pytest.mark.parametrize("form", ["records", "generator", "async generator"])
+    async def test_campaigns_come_in_any_form_and_have_a_total_where_they_have_a_length(
+        self, concurrency: Any, form: str, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        campaigns = [Campaign(name=str(id), id=id) for id in (1, 2, 3)]
+        for id in (1, 2, 3):
+            played.get(url(id, 7), **codes(id))
+
+        async def one_by_one() -> AsyncGenerator[Campaign, None]:
+            for campaign in campaigns:
+                yield campaign
+
+        given: Any = {
+            "records": Records(items=campaigns, count=3),
+            "generator": (campaign for campaign in campaigns),
+            "async generator": one_by_one(),
+        }[form]
+        totals = set()
+        outcomes = [
+            outcome
+            async for outcome in dialler.result_codes.for_campaigns(
+                given, languages=iter([7]), concurrency=concurrency, on_progress=lambda *told: totals.add(told[2])
+            )
+        ]
+        assert sorted(outcome.campaign_id or 0 for outcome in outcomes) == [1, 2, 3]
+        assert all(outcome.language == 7 and outcome.error is None for outcome in outcomes)
+        assert totals == {3 if form == "records" else None}
+
+    async def test_no_campaigns_and_no_languages_have_no_outcomes(
+        self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        of_none = dialler.result_codes.for_campaigns([], concurrency=concurrency)
+        in_none = dialler.result_codes.for_campaigns([1, 2], languages=(), concurrency=concurrency)
+        assert [outcome async for outcome in of_none] == []
+        assert [outcome async for outcome in in_none] == []
+        assert arrived(played) == []
+
+    @pytest.mark.parametrize("languages", [[0], ["de"], [1, None], [True]])
+    async def test_a_language_that_can_not_be_is_refused_before_anything_is_sent(
+        self, concurrency: Any, languages: Any, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        with pytest.raises(ConfigurationError, match="LanguagesID"):
+            await anext(dialler.result_codes.for_campaigns([1], languages=languages, concurrency=concurrency))
+        assert arrived(played) == []
+
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    async def test_leaving_early_leaves_nothing_behind(
+        self,
+        concurrency: Any,
+        asynchronous: bool,
+        dialler: DiallerClient,
+        played: PlayedServer,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        played.get(url(1, 1), **codes(1))
+        asked: list[int] = []
+        over: list[int] = []
+
+        async def hang(requested: Any, **_: Any) -> None:
+            id = int(requested.path.split("/")[-2])
+            asked.append(id)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                over.append(id)
+
+        for id in range(2, 30):
+            played.get(url(id, 1), callback=hang)
+
+        def endless() -> Iterator[int]:
+            yield from itertools.count(1)
+
+        class OneByOne:
+            """An async iterator, not a generator: nothing of it needs cleaning up."""
+
+            def __init__(self) -> None:
+                self.ids = itertools.count(1)
+
+            def __aiter__(self) -> "OneByOne":
+                return self
+
+            async def __anext__(self) -> int:
+                return next(self.ids)
+
+        abandoned: list[object] = []
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=abandoned.append)
+        try:
+            campaigns: Any = OneByOne() if asynchronous else endless()
+            outcomes = dialler.result_codes.for_campaigns(campaigns, languages=[1], concurrency=concurrency)
+            async with aclosing(outcomes):
+                async for outcome in outcomes:
+                    assert outcome.campaign_id == 1
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+                    break
+            del outcomes, campaigns
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        assert asked
+        assert sorted(over) == sorted(asked)
+        assert len(asked) == {"auto": 2, 1: 1, 5: 5}[concurrency]
+        assert others() == set()
+        assert abandoned == []
+
+
+async def test_it_never_looks_up_more_at_once_than_told(dialler: DiallerClient, played: PlayedServer) -> None:
+    running = peak = 0
+
+    async def slow(_: Any, **__: Any) -> None:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running -= 1
+
+    for id in range(1, 21):
+        played.get(url(id, 1), callback=slow, **codes(id))
+    outcomes = dialler.result_codes.for_campaigns(range(1, 21), languages=[1], concurrency=3)
+    assert [outcome.error async for outcome in outcomes] == [None] * 20
+    assert peak == 3
+
+
+def test_an_outcome_is_a_frozen_value_by_keywords() -> None:
+    outcome = Outcome(campaign_id=1, language=Language.GERMAN, value=None, error=NotFoundError("x"), campaign=1)
+    assert outcome == Outcome(campaign_id=1, language=Language(2), value=None, error=NotFoundError("x"), campaign=1)
+    with pytest.raises(AttributeError):
+        outcome.value = Records(items=(), count=0)  # type: ignore[misc]  the mistake that is tested
+    with pytest.raises(TypeError):
+        Outcome(1, Language.GERMAN, None, None, 1)  # type: ignore[misc]  the mistake that is tested
