@@ -1,0 +1,293 @@
+"""Random sequences of calls against the sandbox agree with a plain model in memory. No faults here."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from dialler_async import (
+    AmbiguousNameError,
+    Campaign,
+    ConflictError,
+    DiallerClient,
+    DiallerError,
+    NotFoundError,
+)
+from dialler_async.sandbox import Sandbox
+
+# Few enough to meet again; alike enough for a partial match, a match without case and one without trailing spaces.
+NAMES = st.sampled_from(
+    [
+        "Summer",
+        "summer",
+        "Summer ",
+        "Summer 26",
+        "mm",
+        "ẞ",
+        "ss",
+        "50 %",
+        "_",
+        "a/b?c=d&e#f+g;h",
+        " lead",
+        "📞 ü \\ \"q'",
+    ]
+)
+IDS = st.integers(1, 12)
+
+
+class Model:
+    """What the account would look like if everything is done as the reference says."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.user_data: dict[int, str | None] = {}
+        self.keys: dict[int, list[str]] = {}
+        self.next_id = 1
+
+    def add(self, name: str, user_data: str | None, keys: list[str]) -> int:
+        id = self.next_id
+        self.next_id += 1
+        self.names[id], self.user_data[id], self.keys[id] = name, user_data, keys
+        return id
+
+    def remove(self, id: int) -> None:
+        del self.names[id], self.user_data[id], self.keys[id]
+
+    def same_to_mysql(self, name: str) -> list[int]:
+        return [id for id, other in self.names.items() if loosely(other) == loosely(name)]
+
+    def holding(self, text: str) -> list[int]:
+        return [id for id, name in self.names.items() if text.casefold() in name.casefold()]
+
+    def exactly(self, name: str) -> list[int]:
+        return [id for id, other in self.names.items() if other == name]
+
+    def clone(self, source: str, destination: str, user_data: str | None) -> int | type[DiallerError]:
+        sources = self.same_to_mysql(source)
+        if not sources:
+            return NotFoundError
+        if self.same_to_mysql(destination):
+            return ConflictError
+        original = min(sources)
+        kept = self.user_data[original] if user_data is None else user_data
+        return self.add(destination, kept, self.keys[original])
+
+    def get_by_name(self, name: str) -> int | type[DiallerError]:
+        exact = self.exactly(name)
+        if not exact:
+            return NotFoundError
+        return exact[0] if len(exact) == 1 else AmbiguousNameError
+
+
+def loosely(name: str) -> str:
+    return name.casefold().rstrip(" ")
+
+
+class Calls(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner(debug=True)
+        self.open = AsyncExitStack()
+        self.model = Model()
+
+    @initialize(
+        find_without_match=st.sampled_from(["empty", "404"]),
+        delete_by_name=st.sampled_from(["first-partial-match", "exact"]),
+    )
+    def begin(self, find_without_match: Any, delete_by_name: Any) -> None:
+        self.deletes_exactly = delete_by_name == "exact"
+        self.sandbox = Sandbox([], find_without_match=find_without_match, delete_by_name=delete_by_name)
+        for name, keys in (("Summer", ["SALE", "NO"]), ("Winter", []), ("Summer", ["X"])):
+            id = self.model.add(name, None, keys)
+            codes = [{"ID": 10 * id + nth, "ExportKey": key} for nth, key in enumerate(keys)]
+            self.sandbox.load({"ID": id, "Name": name, "UserData": None}, codes={1: codes, 2: codes})
+        self.runner.run(self.open.enter_async_context(self.sandbox))
+        client = DiallerClient(self.sandbox.base_url, self.sandbox.token)
+        self.dialler: DiallerClient = self.runner.run(self.open.enter_async_context(client))
+
+    def teardown(self) -> None:
+        self.runner.run(self.open.aclose())
+        self.runner.close()
+
+    def told(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """What a call answers, or the type of its error."""
+
+        async def outcome() -> Any:
+            try:
+                return await call
+            except DiallerError as error:
+                return type(error)
+
+        return self.runner.run(outcome())
+
+    @rule()
+    def list(self) -> None:
+        campaigns = self.told(self.dialler.campaigns.list())
+        ordered = sorted(self.model.names, key=lambda one: (loosely(self.model.names[one]), one))
+        assert [(one.id, one.name) for one in campaigns] == [(id, self.model.names[id]) for id in ordered]
+        assert campaigns.count == len(ordered)
+
+    @rule()
+    def iterate(self) -> None:
+        async def ids() -> set[int | None]:
+            return {campaign.id async for campaign in self.dialler.campaigns.iterate()}
+
+        assert self.told(ids()) == self.model.names.keys()
+
+    @rule(id=IDS)
+    def get(self, id: int) -> None:
+        campaign = self.told(self.dialler.campaigns.get(id))
+        if id in self.model.names:
+            assert (campaign.id, campaign.name) == (id, self.model.names[id])
+            assert campaign.user_data == self.model.user_data[id]
+        else:
+            assert campaign is NotFoundError
+
+    @rule(text=NAMES | st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1))
+    def find(self, text: str) -> None:
+        assert [campaign.id for campaign in self.told(self.dialler.campaigns.find(text))] == self.model.holding(text)
+
+    @rule(name=NAMES)
+    def get_by_name(self, name: str) -> None:
+        campaign = self.told(self.dialler.campaigns.get_by_name(name))
+        expected = self.model.get_by_name(name)
+        assert expected == (campaign.id if isinstance(campaign, Campaign) else campaign)
+
+    @rule(id=IDS, language=st.sampled_from([1, 2]))
+    def result_codes(self, id: int, language: int) -> None:
+        codes = self.told(self.dialler.result_codes.list(id, language=language))
+        if id in self.model.names:
+            assert [code.export_key for code in codes] == self.model.keys[id]
+        else:
+            assert codes is NotFoundError
+
+    @rule(source=NAMES, destination=NAMES, user_data=st.none() | st.text(max_size=5), exist_ok=st.booleans())
+    def clone(self, source: str, destination: str, user_data: str | None, exist_ok: bool) -> None:
+        call = self.dialler.campaigns.clone(source, destination, user_data=user_data, exist_ok=exist_ok)
+        campaign = self.told(call)
+        expected = self.model.clone(source, destination, user_data)
+        if expected is ConflictError and exist_ok:
+            expected = self.model.get_by_name(destination)
+            # There is one of this name to MySQL, but none to the letter.
+            expected = ConflictError if expected is NotFoundError else expected
+        assert expected == (campaign.id if isinstance(campaign, Campaign) else campaign)
+        if isinstance(campaign, Campaign):
+            assert campaign.name == destination
+
+    @rule(id=IDS, missing_ok=st.booleans(), as_campaign=st.booleans())
+    def delete(self, id: int, missing_ok: bool, as_campaign: bool) -> None:
+        campaign = Campaign(id=id, name="any") if as_campaign else id
+        told = self.told(self.dialler.campaigns.delete(campaign, missing_ok=missing_ok))
+        if id in self.model.names:
+            self.model.remove(id)
+            assert told is None
+        else:
+            assert told is (None if missing_ok else NotFoundError)
+
+    @rule(name=NAMES)
+    def delete_by_name(self, name: str) -> None:
+        told = self.told(self.dialler.campaigns.delete_by_name(name))
+        expected = self.model.get_by_name(name)
+        if isinstance(expected, int):
+            self.model.remove(expected)
+        assert told is (None if isinstance(expected, int) else expected)
+
+    @rule(name=NAMES)
+    def delete_by_name_as_the_server_takes_it(self, name: str) -> None:
+        told = self.told(self.dialler.campaigns.delete_by_name(name, exact=False))
+        hit = self.model.same_to_mysql(name) if self.deletes_exactly else self.model.holding(name)
+        if hit:
+            self.model.remove(min(hit))
+        assert told is (None if hit else NotFoundError)
+
+    @rule(id=IDS, name=NAMES)
+    def somebody_renames_one(self, id: int, name: str) -> None:
+        if id in self.model.names:
+            self.sandbox.change(id, Name=name)
+            self.model.names[id] = name
+
+    @invariant()
+    def the_account_is_as_the_model_says(self) -> None:
+        if hasattr(self, "sandbox"):
+            assert {id: record["Name"] for id, record in self.sandbox.campaigns.items()} == self.model.names
+
+
+def test_any_sequence_of_calls_agrees_with_a_model_in_memory() -> None:
+    run_state_machine_as_test(
+        Calls,
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],  # a sandbox is opened for each example
+        ),
+    )
+
+
+# All that a name can hold: no control characters, no half surrogates.
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
+
+
+def test_any_text_as_a_name_arrives_unchanged() -> None:
+    with asyncio.Runner(debug=True) as runner:
+        stack = AsyncExitStack()
+        sandbox = runner.run(stack.enter_async_context(Sandbox(1)))
+        dialler = runner.run(stack.enter_async_context(DiallerClient(sandbox.base_url, sandbox.token)))
+
+        async def arrives(name: str, other: str) -> None:
+            assert not await dialler.campaigns.find(f"{name}\N{OBJECT REPLACEMENT CHARACTER}")
+            assert sandbox.journal[-1].query == {"name": f"{name}\N{OBJECT REPLACEMENT CHARACTER}"}
+            await dialler.campaigns.find(name)
+            assert sandbox.journal[-1].query == {"name": name}
+            for call in (
+                dialler.campaigns.delete_by_name(f"{name}{other}{name}", exact=False),
+                dialler.campaigns.clone(f"{name}{other}", other[:64], user_data=name),
+            ):
+                try:
+                    await call
+                except NotFoundError:
+                    pass
+                else:
+                    raise AssertionError("there is no such campaign")
+            assert sandbox.journal[-2].query == {"name": f"{name}{other}{name}"}
+            sent = {"source": f"{name}{other}", "destination": other[:64], "userData": name}
+            assert json.loads(sandbox.journal[-1].body) == sent
+
+        @settings(max_examples=80, deadline=None)
+        @given(ANY_TEXT, ANY_TEXT)
+        def each(name: str, other: str) -> None:
+            sandbox.change(next(iter(sandbox.campaigns)), Name="\x00")  # which no name holds
+            runner.run(arrives(name, other))
+
+        try:
+            each()
+        finally:
+            runner.run(stack.aclose())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64), min_size=1, max_size=8)
+)
+def test_a_campaign_of_any_name_is_found_cloned_and_deleted_by_it(names: list[str]) -> None:
+    async def live() -> None:
+        async with (
+            Sandbox([{"ID": 1, "Name": names[0]}]) as sandbox,
+            DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+        ):
+            for name in names[1:]:
+                try:
+                    assert (await dialler.campaigns.clone(names[0], name)).name == name
+                except ConflictError:
+                    assert any(loosely(one["Name"]) == loosely(name) for one in sandbox.campaigns.values())
+            for record in list(sandbox.campaigns.values()):
+                assert (await dialler.campaigns.get_by_name(record["Name"])).wire == record
+                await dialler.campaigns.delete_by_name(record["Name"])
+            assert not sandbox.campaigns
+
+    asyncio.run(live(), debug=True)
