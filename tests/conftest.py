@@ -14,6 +14,8 @@ from aioresponses import core as aioresponses_core
 
 from dialler_async.sandbox import Sandbox
 
+pytest_plugins = ["pytester"]
+
 EXAMPLES = Path(__file__).with_name("examples")
 
 

@@ -106,3 +106,11 @@ def test_the_two_commands_are_run_as_printed_by_the_ci() -> None:
     assert len(commands) == len(patterns) == 2
     for command, pattern in zip(commands, patterns, strict=True):
         assert [line for line in README.splitlines() if re.fullmatch(pattern, line)] == [command]
+
+
+def test_the_test_of_users_own_code_runs_as_a_test(pytester: pytest.Pytester) -> None:
+    [module] = [code for code in PYTHON if "dialler_sandbox" in code]
+    pytester.makepyfile(module)
+    options = ("-W", "error", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
+    assert len(module.partition("# your code\n")[2].partition("async def test")[2].splitlines()) <= 10

@@ -1,0 +1,194 @@
+"""What users' own tests are given: records, waits that take no time, and the pytest plugin."""
+
+import contextlib
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from dialler_async import DiallerClient, Language, PayloadError, RetryPolicy
+from dialler_async import testing as testing_module
+from dialler_async.sandbox import Sandbox, faults
+from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code
+from dialler_async.transport import SURROUNDINGS
+
+
+async def test_a_campaign_comes_back_from_the_sandbox_as_it_was_made(sandbox: Sandbox) -> None:
+    made = make_campaign(
+        id=7,
+        name="Müller & Söhne",
+        languages_id=Language.GERMAN,
+        caller_id_active=True,
+        dt_from=datetime(2026, 1, 31, 8, 30),  # noqa: DTZ001  as the server prints it
+        dt_to=datetime(2026, 2, 1, tzinfo=timezone(timedelta(hours=1))),
+        extra={"Column01": [1, None]},
+    )
+    sandbox.load(made.wire)
+    async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+        found = await dialler.campaigns.get(7)
+    assert found == made
+    assert found.wire == made.wire
+    assert made.wire["dtFrom"] == "2026-01-31T08:30:00"
+    assert made.wire["nMaxParallelLines"] is None
+    assert made.extra == {"Column01": [1, None]}
+
+
+async def test_result_codes_come_back_from_the_sandbox_as_they_were_made(sandbox: Sandbox) -> None:
+    english = [make_result_code(id=1, export_key="OK"), make_result_code(id=2, delay=True, time_offset=15)]
+    german = [make_result_code(id=1, content="Erledigt"), make_result_code(id=2, content="Später", delay=True)]
+    campaign = make_campaign()
+    sandbox.load(
+        campaign.wire,
+        codes={language: [code.wire for code in codes] for language, codes in ((1, english), (2, german))},
+    )
+    async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+        assert await dialler.result_codes.list(campaign) == english
+        assert await dialler.result_codes.list(campaign, language=Language.GERMAN) == german
+    assert [(code.done, code.delay, code.aborted, code.content) for code in english] == [
+        (True, False, False, "Done"),
+        (False, True, False, "Delay"),
+    ]
+    assert make_result_code(done=False).done is False
+
+
+def test_records_made_without_a_word_differ() -> None:
+    one, other = make_campaign(), make_campaign()
+    assert one.id != other.id
+    assert one.name != other.name
+    assert make_result_code().id != make_result_code().id
+
+
+def test_what_no_record_has_is_refused() -> None:
+    with pytest.raises(TypeError, match="a Campaign has no dt_till, nme"):
+        make_campaign(nme="x", dt_till=None)
+    with pytest.raises(TypeError, match="a ResultCode has no finished"):
+        make_result_code(finished=True)
+    with pytest.raises(PayloadError, match="bCallerIDActive is 'yes'"):
+        make_campaign(caller_id_active="yes")
+
+
+def test_all_faults_of_the_sandbox_are_there() -> None:
+    kinds = {name for name, kind in vars(faults).items() if isinstance(kind, type) and issubclass(kind, faults.Fault)}
+    assert kinds <= set(testing_module.__all__)
+    assert all(getattr(testing_module, name) is getattr(faults, name) for name in kinds)
+
+
+async def test_waits_are_instant_and_told(sandbox: Sandbox) -> None:
+    sandbox.faults.next(Status(503, retry_after=50), Status(429, retry_after=60))
+    begun = time.monotonic()
+    async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(base_delay=0)) as dialler:
+        with instant_waits() as waits:
+            assert await dialler.campaigns.list()
+            assert sum(waits) >= 110
+            assert SURROUNDINGS.monotonic() - time.monotonic() >= 109
+            assert SURROUNDINGS.now() - datetime.now(UTC) >= timedelta(seconds=109)
+    assert time.monotonic() - begun < 50
+
+
+async def test_kept_answers_grow_old_in_instant_waits(sandbox: Sandbox) -> None:
+    async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+        id = next(iter(sandbox.campaigns))
+        with instant_waits():
+            await dialler.result_codes.list(id, max_age=60)
+            await SURROUNDINGS.sleep(61)
+            await dialler.result_codes.list(id, max_age=60)
+    assert len(sandbox.journal) == 2
+
+
+def test_afterwards_waits_are_real_again() -> None:
+    before = (SURROUNDINGS.sleep, SURROUNDINGS.monotonic, SURROUNDINGS.now, SURROUNDINGS.random)
+    with contextlib.suppress(LookupError), instant_waits():
+        assert SURROUNDINGS.sleep is not before[0]
+        raise LookupError
+    assert (SURROUNDINGS.sleep, SURROUNDINGS.monotonic, SURROUNDINGS.now, SURROUNDINGS.random) == before
+
+
+USERS_TEST = """
+    import pytest
+    from dialler_async.testing import make_campaign
+
+    {mark}
+    async def test_users_own(dialler_sandbox, dialler_client):
+        assert len(await dialler_client.campaigns.list()) == 0
+        campaign = make_campaign(name="Summer")
+        dialler_sandbox.load(campaign.wire)
+        assert await dialler_client.campaigns.get_by_name("Summer") == campaign
+        await dialler_client.campaigns.delete(campaign)
+        assert not dialler_sandbox.campaigns
+
+    {mark}
+    async def test_users_next(dialler_sandbox):
+        assert not dialler_sandbox.journal
+"""
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
+    """pytest's own, where warnings are errors, as they are here."""
+    pytester.makeini("""
+        [pytest]
+        filterwarnings = error
+        asyncio_debug = true
+        asyncio_default_fixture_loop_scope = function
+    """)
+    return pytester
+
+
+@pytest.mark.parametrize(("mode", "mark"), [("auto", ""), ("strict", "@pytest.mark.asyncio")])
+def test_the_fixtures_work_in_every_mode_of_pytest_asyncio(pytester: pytest.Pytester, mode: str, mark: str) -> None:
+    pytester.makepyfile(USERS_TEST.format(mark=mark))
+    result = pytester.runpytest_subprocess("-o", f"asyncio_mode={mode}")
+    result.assert_outcomes(passed=2)
+
+
+def test_without_pytest_asyncio_other_runners_of_async_tests_take_the_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makeini("""
+        [pytest]
+        filterwarnings = error
+    """)
+    pytester.makeconftest("""
+        import pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+    """)
+    pytester.makepyfile(USERS_TEST.format(mark="@pytest.mark.anyio"))
+    # As if it were not there: neither as a plugin nor to be imported.
+    pytester.makepyfile(pytest_asyncio="raise ImportError('not there')")
+    result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:cov")
+    result.assert_outcomes(passed=2)
+
+
+def test_a_fixture_of_the_same_name_takes_the_place_of_the_empty_dialler(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest_asyncio
+        from dialler_async.testing import Sandbox
+
+        @pytest_asyncio.fixture
+        async def dialler_sandbox():
+            async with Sandbox(campaigns=3, seed=1) as sandbox:
+                yield sandbox
+
+        async def test_users_own(dialler_client):
+            assert len(await dialler_client.campaigns.list()) == 3
+    """)
+    pytester.runpytest_subprocess("-o", "asyncio_mode=auto").assert_outcomes(passed=1)
+
+
+def test_the_plugin_imports_nothing_that_is_not_used(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import sys
+
+        def test_users_own(pytestconfig):
+            assert pytestconfig.pluginmanager.has_plugin("dialler_async")
+            assert "pytest_dialler_async" in sys.modules
+            assert {"dialler_async", "aiohttp", "msgspec"}.isdisjoint(sys.modules)
+    """)
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+
+
+def test_the_fixtures_are_described(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--fixtures")
+    result.stdout.fnmatch_lines(["dialler_sandbox*", "*A running dialler without campaigns*"])
+    result.stdout.fnmatch_lines(["dialler_client*", "*A client of `dialler_sandbox`*"])
