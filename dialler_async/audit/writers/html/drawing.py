@@ -1,0 +1,84 @@
+"""Drawings as SVG within the page. Numbers and shapes only: what the server sent never comes in here."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import svg
+from markupsafe import Markup
+
+from ...summary import CodeType
+
+CELL = 14
+"""The side of a cell of the matrix, in pixels; the style sheet has it, too."""
+
+
+def inline(
+    width: float, height: float, kind: str, elements: Sequence[svg.Element], *, stretched: bool = True
+) -> Markup:
+    """A drawing that is passed over by screen readers: whatever it shows is said in words beside it."""
+    drawing = svg.SVG(
+        xmlns=None,
+        viewBox=svg.ViewBoxSpec(0, 0, width, height),
+        width=None if stretched else width,
+        height=None if stretched else height,
+        preserveAspectRatio=svg.PreserveAspectRatio("none") if stretched else None,
+        class_=[kind],
+        extra={"aria-hidden": "true"},
+        elements=list(elements),
+    )
+    return Markup(drawing.as_str())  # noqa: S704  # made of numbers
+
+
+def share_bar(share: float) -> Markup:
+    """A bar that is filled so far."""
+    return inline(100, 1, "share", [svg.Rect(width=round(100 * share, 2), height=1)])
+
+
+def period_bar(begin: float, end: float, kind: str) -> Markup:
+    """A bar from one share of the width to another, at least a hair wide."""
+    width = max(end - begin, 0.002)
+    return inline(
+        1000, 1, "period", [svg.Rect(x=round(1000 * begin, 1), width=round(1000 * width, 1), height=1, class_=[kind])]
+    )
+
+
+def steps(heights: Sequence[int]) -> Markup:
+    """A filled curve in steps of one width; the highest fills the height."""
+    top = max(heights, default=0) or 1
+    outline: list[svg.PathData] = [svg.M(0, 100)]
+    for number, height in enumerate(heights):
+        outline += [svg.V(round(100 - 100 * height / top, 1)), svg.H(number + 1)]
+    return inline(max(len(heights), 1), 100, "steps", [svg.Path(d=[*outline, svg.V(100), svg.Z()])])
+
+
+def cells(types: Sequence[CodeType | None], usual: int) -> Markup:
+    """A row of the matrix: each type has a shape and a colour, and what lacks of the usual keys is crossed."""
+    marks: dict[str, list[svg.PathData]] = {}
+    for column, type in enumerate(types):
+        kind = "lacks" if type is None else type.value
+        if type is not None or column < usual:
+            marks.setdefault(kind, []).extend(_mark(kind, CELL * column))
+    paths = [svg.Path(d=mark, class_=[kind]) for kind, mark in marks.items()]
+    return inline(CELL * len(types), CELL, "cells", paths, stretched=False)
+
+
+def sample(kind: str) -> Markup:
+    """One mark, for the legend."""
+    return inline(CELL, CELL, "cells", [svg.Path(d=_mark(kind, 0), class_=[kind])], stretched=False)
+
+
+@cache
+def _mark(kind: str, x: int) -> list[svg.PathData]:
+    match kind:
+        case "done":
+            return [svg.M(x + 2, 2), svg.h(10), svg.v(10), svg.h(-10), svg.Z()]
+        case "aborted":
+            return [svg.M(x + 7, 1), svg.l(6, 6), svg.l(-6, 6), svg.l(-6, -6), svg.Z()]
+        case "delay":
+            return [svg.M(x + 2, 7), svg.a(5, 5, 0, True, False, 10, 0), svg.a(5, 5, 0, True, False, -10, 0), svg.Z()]
+        case "appointment":
+            return [svg.M(x + 7, 2), svg.l(6, 10), svg.h(-12), svg.Z()]
+        case "unclear":
+            return [svg.M(x + 3, 3), svg.h(8), svg.v(8), svg.h(-8), svg.Z()]
+        case _:
+            return [svg.M(x + 3, 3), svg.l(8, 8), svg.m(0, -8), svg.l(-8, 8)]

@@ -1,0 +1,149 @@
+"""The campaigns by their dates: how many are valid when, and from when to when each of them is."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import attrs
+from markupsafe import Markup
+
+from ...summary import CampaignSummary
+from .drawing import period_bar, steps
+
+# Farther away than this, a date is drawn at the edge: the year 9999 would leave the present no room.
+_REACH = timedelta(days=3 * 365)
+_STEPS = 240
+_TICKS = 5
+
+
+@attrs.frozen(kw_only=True)
+class Period:
+    """One campaign on the timeline.
+
+    Attributes:
+        campaign: the campaign.
+        state: `running`, `over`, `not begun`, or `inverted`: it ends before it begins.
+        dates: from when to when, in words.
+        bar: the same as a drawing.
+    """
+
+    campaign: CampaignSummary
+    state: str
+    dates: str
+    bar: Markup
+
+
+@attrs.frozen(kw_only=True)
+class Timeline:
+    """All campaigns on one scale.
+
+    Attributes:
+        periods: the campaigns that have dates, by when they end.
+        undated: how many have none: they are always valid, and not drawn.
+        states: how many there are of each state.
+        valid: how many campaigns are valid when, as a drawing.
+        most: how many that is at most.
+        ticks: dates at equal distances from the left edge to the right.
+        now: where the present is, in percent of the width.
+        cut: whether any date is farther away than what is shown.
+    """
+
+    periods: list[Period]
+    undated: int
+    states: dict[str, int]
+    valid: Markup
+    most: int
+    ticks: list[str]
+    now: float
+    cut: bool
+
+    @property
+    def inverted(self) -> bool:
+        """Whether any campaign ends before it begins."""
+        return "inverted" in self.states
+
+    @classmethod
+    def of(cls, campaigns: Sequence[CampaignSummary], now: datetime) -> "Timeline":
+        """The timeline of these campaigns. Naive dates are taken as local time, in the zone of `now`."""
+        dated = [campaign for campaign in campaigns if campaign.dt_from or campaign.dt_to]
+        dates = [
+            _moment(date, now) for campaign in dated for date in (campaign.dt_from, campaign.dt_to) if date is not None
+        ]
+        scale = _Scale.over(dates, now)
+        periods = [_period(campaign, scale, now) for campaign in sorted(dated, key=lambda one: _end(one, now))]
+        heights = _valid(campaigns, scale, now)
+        states = [period.state for period in periods]
+        return cls(
+            periods=periods,
+            undated=len(campaigns) - len(dated),
+            states={state: states.count(state) for state in dict.fromkeys(states)},
+            valid=steps(heights),
+            most=max(heights),
+            ticks=[scale.at(tick / (_TICKS - 1)).date().isoformat() for tick in range(_TICKS)],
+            now=100 * scale.share(now),
+            cut=any(not scale.begin <= date <= scale.end for date in dates),
+        )
+
+
+@attrs.frozen
+class _Scale:
+    begin: datetime
+    end: datetime
+
+    @classmethod
+    def over(cls, dates: Sequence[datetime], now: datetime) -> "_Scale":
+        near = [date for date in dates if abs(date - now) <= _REACH]
+        month = timedelta(days=30)
+        return cls(min([*near, now]) - month, max([*near, now]) + month)
+
+    def share(self, date: datetime) -> float:
+        """Where a date is: 0 at the left edge, 1 at the right."""
+        return min(max((date - self.begin) / (self.end - self.begin), 0.0), 1.0)
+
+    def at(self, share: float) -> datetime:
+        return self.begin + share * (self.end - self.begin)
+
+
+def _period(campaign: CampaignSummary, scale: _Scale, now: datetime) -> Period:
+    begin = None if campaign.dt_from is None else _moment(campaign.dt_from, now)
+    end = None if campaign.dt_to is None else _moment(campaign.dt_to, now)
+    if begin is not None and end is not None and begin > end:
+        state, kind = "inverted", "inverted"
+        edges = sorted((scale.share(begin), scale.share(end)))
+    else:
+        edges = [0.0 if begin is None else scale.share(begin), 1.0 if end is None else scale.share(end)]
+        if end is not None and end < now:
+            state, kind = "over", "over"
+        elif begin is not None and begin > now:
+            state, kind = "not begun", "ahead"
+        else:
+            state, kind = "running", "running"
+    return Period(
+        campaign=campaign,
+        state=state,
+        dates=f"{_day(campaign.dt_from)} – {_day(campaign.dt_to)}",  # noqa: RUF001  # from … to
+        bar=period_bar(edges[0], edges[1], kind),
+    )
+
+
+def _valid(campaigns: Sequence[CampaignSummary], scale: _Scale, now: datetime) -> list[int]:
+    """How many campaigns are valid, at equal distances along the scale."""
+    earliest = [0.0 if one.dt_from is None else scale.share(_moment(one.dt_from, now)) for one in campaigns]
+    latest = [1.0 if one.dt_to is None else scale.share(_moment(one.dt_to, now)) for one in campaigns]
+    periods = [(begin, end) for begin, end in zip(earliest, latest, strict=True) if begin <= end]
+    begins, ends = sorted(begin for begin, _ in periods), sorted(end for _, end in periods)
+    middles = [(step + 0.5) / _STEPS for step in range(_STEPS)]
+    return [bisect_right(begins, middle) - bisect_right(ends, middle) for middle in middles]
+
+
+def _end(campaign: CampaignSummary, now: datetime) -> tuple[bool, datetime]:
+    """What the timeline is sorted by; a campaign without a last day ends after all others."""
+    return campaign.dt_to is None, now if campaign.dt_to is None else _moment(campaign.dt_to, now)
+
+
+def _moment(date: datetime, now: datetime) -> datetime:
+    return date if date.utcoffset() is not None else date.replace(tzinfo=now.tzinfo)
+
+
+def _day(date: datetime | None) -> str:
+    return "…" if date is None else date.date().isoformat()

@@ -1,0 +1,234 @@
+"""The HTML report as text: complete in one file, small, readable, and with nothing in it that a name could start."""
+
+import base64
+import pickle
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import attrs
+import pytest
+from reports import HOSTILE, NOW, empty_report, hostile_report, real_report
+
+from dialler_async import Language
+from dialler_async.audit import AuditReport, CampaignSummary, CodeType
+from dialler_async.audit.writers.html import write_html
+from dialler_async.harmless import harmless
+
+MEGABYTE = 1_000_000
+
+
+class Page(HTMLParser):
+    """What a parser makes of a page: its tags, its texts, its scripts."""
+
+    def __init__(self, report: AuditReport) -> None:
+        super().__init__()
+        self.source = "".join(write_html(report))
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self.inner: dict[str, str] = {}
+        self._within = ""
+        self.feed(self.source)
+        self.close()
+        self.text = "".join(self._texts)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._within = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within = ""
+
+    def handle_data(self, data: str) -> None:
+        self._texts.append(data)
+        if self._within in ("style", "script"):
+            self.inner[self._within] = self.inner.get(self._within, "") + data
+
+
+def summary(id: int, dt_from: datetime | None, dt_to: datetime | None, **keys: CodeType) -> CampaignSummary:
+    return CampaignSummary(
+        id=id,
+        name=f"Campaign {id}",
+        dt_from=dt_from,
+        dt_to=dt_to,
+        codes=len(keys),
+        export_keys=tuple(keys.items()),
+        texts=((Language.ENGLISH, len(keys)),),
+    )
+
+
+def page_of(*summaries: CampaignSummary) -> Page:
+    return Page(attrs.evolve(empty_report(), summaries=summaries, campaigns=len(summaries)))
+
+
+def test_names_stay_text() -> None:
+    page = Page(hostile_report())
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
+    assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
+    for name in HOSTILE:
+        # In the findings as a heading and in the message, in the matrix as a row, a column and a key.
+        assert page.text.count(harmless(name)) >= 4
+    page.source.encode()
+
+
+def test_what_the_policy_allows_is_the_style_and_the_script() -> None:
+    page = Page(real_report())
+    (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
+    style, script = (
+        base64.b64encode(sha256(page.inner[tag].encode()).digest()).decode() for tag in ("style", "script")
+    )
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@pytest.mark.parametrize("report", [hostile_report(), empty_report()], ids=["hostile", "empty"])
+def test_nothing_is_loaded(report: AuditReport) -> None:
+    page = Page(report)
+    links = [
+        value for _, found in page.tags for key, value in found.items() if key in ("src", "href", "srcset", "action")
+    ]
+    assert [link for link in links if link is None or not link.startswith(("#", "data:,"))] == []
+    assert not re.search(r"url\(|@import", page.inner["style"])
+
+
+def test_links_lead_somewhere_and_ids_are_there_once() -> None:
+    tags = Page(real_report()).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    wanted = [attributes.get(key) for _, attributes in tags for key in ("for", "aria-labelledby") if key in attributes]
+    wanted += [attributes["href"][1:] for tag, attributes in tags if tag == "a" and attributes["href"]]
+    assert set(wanted) <= set(ids)
+
+
+def test_every_finding_is_there_without_a_script() -> None:
+    report = real_report()
+    page = Page(report)
+    assert [tag for tag, _ in page.tags].count("p") > len(report.findings) > 0
+    assert all(finding.message in page.text for finding in report.findings)
+    (form,) = [attributes for tag, attributes in page.tags if tag == "form"]
+    assert "hidden" in form
+
+
+def test_nothing_found() -> None:
+    assert Page(empty_report()).text.count("Nothing found.") == 2
+
+
+def test_two_thousand_campaigns_stay_small() -> None:
+    report = real_report(2000)
+    assert len(report.summaries) == 2000
+    assert len(pickle.dumps(report)) < 2 * MEGABYTE
+    assert size(report) < 4 * MEGABYTE
+    # If every campaign had eight findings.
+    told = real_report().findings[0]
+    findings = tuple(attrs.evolve(told, campaign_id=one.id, campaign_name=one.name) for one in report.summaries * 8)
+    assert (
+        size(attrs.evolve(report, findings=tuple(sorted(findings, key=lambda one: one.campaign_id or 0))))
+        < 6 * MEGABYTE
+    )
+
+
+def size(report: AuditReport) -> int:
+    return sum(len(piece.encode()) for piece in write_html(report))
+
+
+class TestTimeline:
+    def test_tells_where_campaigns_stand(self) -> None:
+        day = timedelta(days=1)
+        page = page_of(
+            summary(1, NOW - day, NOW + day),
+            summary(2, None, NOW - day),
+            summary(3, NOW + day, None),
+            summary(4, NOW + 2 * day, NOW + day),
+            summary(5, None, None),
+        )
+        assert "1 over, 1 running, 1 inverted, 1 not begun, 1 always valid" in " ".join(page.text.split())
+        rows = re.findall(r'#(\d)</small>.*?class="state">([^<]*)<', page.source, re.DOTALL)
+        assert rows == [("2", "over"), ("1", "running"), ("4", "inverted"), ("3", "not begun")]
+
+    def test_sorts_by_the_end(self) -> None:
+        days = [timedelta(days=days) for days in (3, 1, 2)]
+        page = page_of(summary(9, NOW, None), *(summary(id, None, NOW + day) for id, day in enumerate(days)))
+        timeline = page.source[page.source.index('class="rows periods"') :]
+        assert re.findall(r"<small>#(\d)</small>", timeline)[:4] == ["1", "2", "0", "9"]
+
+    def test_naive_and_aware_dates_and_those_at_the_end_of_time(self) -> None:
+        page = page_of(
+            summary(1, datetime(2026, 1, 1), datetime(9999, 12, 31, 23, 59)),  # noqa: DTZ001  # as the server sends it
+            summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001
+            summary(3, datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+        )
+        assert "3 running" in page.text
+        assert "drawn at the edge" in page.text
+
+    def test_no_dates(self) -> None:
+        assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
+
+
+class TestMatrix:
+    def test_says_who_lacks_what(self) -> None:
+        page = page_of(
+            summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
+            summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
+            summary(3, None, None, A=CodeType.DONE),
+        )
+        said = re.findall(r"#(\d)</small>.*?</span>\s*<span class=\"sr\">([^<]*)</span>", page.source, re.DOTALL)
+        assert said == [("3", "lacks B"), ("1", "has all usual keys"), ("2", "has all usual keys")]
+        assert "1 campaign of 3 lacks one" in " ".join(page.text.split())
+        assert "aborted 1, done 1" in page.text
+
+    def test_a_campaign_whose_codes_did_not_come_lacks_nothing(self) -> None:
+        unknown = attrs.evolve(summary(2, None, None), texts=())
+        page = page_of(summary(1, None, None, A=CodeType.DONE), unknown)
+        assert "lacks A" not in page.text
+        assert "0 campaigns of 1" in " ".join(page.text.split())
+
+    def test_rare_keys_are_in_the_table_only(self) -> None:
+        keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
+        page = page_of(summary(1, None, None, **keys))
+        assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
+        assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
+
+    def test_no_keys(self) -> None:
+        assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
+
+
+def test_the_languages() -> None:
+    both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
+    campaigns = [
+        attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))
+    ]
+    report = attrs.evolve(empty_report(), languages=tuple(Language), summaries=tuple(campaigns))
+    rows = re.findall(r'<th scope="row">(English|German)</th>(.*?)</tr>', Page(report).source)
+    assert {name: re.sub(r"<[^>]*>", " ", row).split() for name, row in rows} == {
+        "English": ["8", "of", "8", "100", "%", "2", "0", "0"],
+        "German": ["3", "of", "4", "75.0", "%", "0", "1", "1"],
+    }
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_texts_stand_out_from_their_ground(theme: str) -> None:
+    css = Page(empty_report()).inner["style"]
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[["light", "dark", "print"].index(theme)]))
+    for text in ("ink", "soft", "error", "warning", "info", "link"):
+        for ground in ("paper", "raised"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)  # WCAG AA
+    for mark in ("done", "aborted", "delay", "appointment", "lacks"):
+        assert contrast(colours[mark], colours["paper"]) >= 3, mark
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2.2, "contrast ratio"."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
