@@ -1,6 +1,7 @@
 """The aiohttp session's life, and the gate before it: lazily made, bound to its loop, closed exactly once."""
 
 import asyncio
+import math
 import os
 import sys
 import warnings
@@ -149,11 +150,11 @@ class Pool:
 
     def check(self) -> None:
         """Raises ClientStateError unless calls can be made here and now."""
-        loop = asyncio.get_running_loop()
         if self._pid != os.getpid():
             raise ClientStateError(
                 "this client was made before a fork, and its connections are the parent's: make one here"
             )
+        loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
                 raise ClientStateError("this client belongs to another event loop: make one for each loop")
@@ -185,10 +186,15 @@ class Pool:
     def __del__(self, warn: Any = warnings.warn) -> None:
         session = getattr(self, "_session", None)
         if session is not None and not self._brought and not session.closed and self._pid == os.getpid():
+            # Ours is the only warning when aiohttp finds both session and connector closed.
             connector, loop = session.connector, self._loop
             session.detach()
-            if loop is not None and not loop.is_closed():
-                # Then ours is the only warning. Collected in whatever thread, it is closed in that of its loop.
+            if loop is None or loop.is_closed():
+                # With its loop gone there is nothing left that it could wait for.
+                for _ in connector.close().__await__():
+                    pass
+            else:
+                # Collected in whatever thread, it is closed in that of its loop.
                 loop.call_soon_threadsafe(lambda: loop.create_task(connector.close()))
             warn(f"a DiallerClient was never closed; it was made at {self._made_at}", ResourceWarning, source=self)
 
@@ -197,7 +203,7 @@ _CLOSED = "this client is closed: make another, or keep it open with `async with
 
 
 def _limiter(max_rate: float) -> "AsyncLimiter":
-    require(max_rate > 0, "max_rate=… is a positive number of calls per second")
+    require(0 < max_rate < math.inf, "max_rate=… is a positive number of calls per second")
     try:
         from aiolimiter import AsyncLimiter
     except ImportError:
