@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 import rich.console
 from rich.table import Table
@@ -18,11 +18,11 @@ _WIDTH_OF_A_PIPE = 80
 class Console(rich.console.Console):
     """Rich's console for text from elsewhere: no markup, no emoji codes, no guessing at what could be highlighted."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        stream = sys.stderr if stderr else sys.stdout
+    def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
+        stream = file or (sys.stderr if stderr else sys.stdout)
         # In a pipe, rich would take the width of a terminal that it finds on another stream.
         width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_PIPE
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False)
 
     def on_broken_pipe(self) -> None:
         """Leave it to `app.run`; rich would exit with 1, which means findings here."""

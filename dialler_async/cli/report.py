@@ -1,0 +1,81 @@
+"""Where the report of an audit goes, and in which format."""
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, TextIO
+
+import attrs
+
+from dialler_async.audit import WRITERS, AuditReport
+from dialler_async.files import whole_file
+
+from .exits import UsageError
+from .findings import print_report
+from .output import Console
+
+Format = Literal["table", "json", "jsonl", "csv", "markdown", "junit", "sarif"]
+
+
+@attrs.frozen(kw_only=True)
+class Destination:
+    """What becomes of a report.
+
+    Attributes:
+        format: how it is written.
+        output: where to; on stdout if None.
+        html: where the HTML report goes besides; nowhere if None.
+    """
+
+    format: Format
+    output: Path | None
+    html: Path | None
+
+    def check(self) -> None:
+        """Find out before the run what would only come out after it.
+
+        Raises:
+            UsageError: a file can't be written there, or the extra is missing.
+        """
+        for path in (self.output, self.html):
+            if path is not None and path.is_dir():
+                raise UsageError(f"can't write {path}: it is a directory")
+            if path is not None and not path.parent.is_dir():
+                raise UsageError(f"can't write {path}: there is no such directory")
+        if self.html is not None and not (find_spec("jinja2") and find_spec("svg")):
+            raise UsageError("the HTML report needs an extra: pip install 'dialler-async[report]'")
+
+    def put(self, report: AuditReport) -> None:
+        """Write the report.
+
+        Raises:
+            UsageError: a file can't be written.
+        """
+        if self.html is not None:
+            # Only here, as it needs an extra.
+            from dialler_async.audit.writers.html import write_html
+
+            _write(self.html, lambda file: file.writelines(write_html(report)))
+        if self.output is None:
+            self._print(report, sys.stdout)
+        else:
+            _write(self.output, lambda file: self._print(report, file))
+
+    def _print(self, report: AuditReport, file: TextIO) -> None:
+        if self.format == "table":
+            print_report(report, Console(file=file))
+        else:
+            file.writelines(WRITERS[self.format](report))
+
+
+def _write(path: Path, write: Callable[[TextIO], None]) -> None:
+    try:
+        # Line ends are the format's own. A lone surrogate has no encoding, and must not cost the report.
+        with (
+            whole_file(path) as beside,
+            beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
+            write(file)
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror or error}") from None
