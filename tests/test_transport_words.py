@@ -1,0 +1,203 @@
+"""What the transport says: redirects, which it never follows, and its log."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from bad_days import CALLS, COPY, ID, NAME, Clock, clock, dialler, listening, server
+
+from dialler_async import (
+    DeadlineError,
+    DiallerClient,
+    DiallerError,
+    NoReplyError,
+    OutcomeUnknownError,
+    PayloadError,
+    PoolConfig,
+    RedirectError,
+    RetryPolicy,
+    Timeouts,
+)
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Answer, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
+
+__all__ = ["clock", "dialler", "server"]
+
+
+async def failure(call: Awaitable[Any]) -> DiallerError:
+    with pytest.raises(DiallerError) as raised:
+        await call
+    return raised.value
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_none_is_followed(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, status: int
+    ) -> None:
+        reached: list[bytes] = []
+
+        async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            reached.append(await reader.read(1))
+
+        async with listening(elsewhere) as location:
+            server.faults.next(Redirect(location, status))
+            error = await failure(CALLS[call](dialler))
+        assert type(error) is RedirectError
+        assert error.status == status
+        assert reached == []
+        assert len(server.journal) == 1
+
+    async def test_the_error_says_what_base_url_to_set(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Redirect("https://acd.example.com:8443/rest/v1.0/1/dialler/campaigns?token=s3cret#part"))
+        error = await failure(dialler.campaigns.list())
+        assert isinstance(error, RedirectError)
+        assert error.location == "https://acd.example.com:8443/rest/v1.0/1/dialler/campaigns"
+        assert "set the base URL to https://acd.example.com:8443/rest/v1.0/1" in str(error)
+        assert "s3cret" not in str(error)
+
+    async def test_a_name_in_the_query_is_not_told(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Redirect("https://acd.example.com/rest/v1.0/1/dialler/campaigns/campaign?name=Spring%2026"))
+        error = await failure(dialler.campaigns.find(NAME))
+        assert "set the base URL to https://acd.example.com/rest/v1.0/1" in str(error)
+        assert "Spring" not in str(error)
+
+    @pytest.mark.parametrize("location", ["/login", "https://acd.example.com/login", "https://acd.example.com"])
+    async def test_a_place_that_is_no_base_url_is_not_recommended(
+        self, server: Sandbox, dialler: DiallerClient, location: str
+    ) -> None:
+        server.faults.next(Redirect(location))
+        error = await failure(dialler.campaigns.list())
+        assert isinstance(error, RedirectError)
+        assert error.location == location
+        assert "set the base URL" not in str(error)
+
+    async def test_user_info_is_not_told(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Redirect("https://root:s3cret@acd.example.com/"))
+        error = await failure(dialler.campaigns.list())
+        assert isinstance(error, RedirectError)
+        assert error.location == "https://acd.example.com/"
+        assert "s3cret" not in str(error)
+
+
+class TestWhatBrokeOff:
+    @pytest.mark.parametrize(
+        ("data", "told"),
+        [
+            (b"SSH-2.0-OpenSSH\r\n\r\n", "what came back is not HTTP"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "the answer broke off"),
+            (b"", "the connection was lost before the answer came"),
+        ],
+    )
+    async def test_the_error_says_how(self, server: Sandbox, data: bytes, told: str) -> None:
+        server.faults.next(Raw(data))
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
+            error = await failure(dialler.campaigns.list())
+        assert type(error) is NoReplyError
+        assert str(error) == f"GET /dialler/campaigns: {told}"
+
+    @pytest.mark.parametrize("call", ["list", "delete"])
+    async def test_an_answer_that_is_too_large_is_cut_and_its_connection_closed(
+        self, server: Sandbox, call: str
+    ) -> None:
+        server.faults.next(Answer(200, b" " * 10_000_000))
+        pool = PoolConfig(limit=1, max_body=100_000)
+        async with DiallerClient(server.base_url, server.token, pool=pool) as dialler:
+            error = await failure(CALLS[call](dialler))
+            await dialler.campaigns.get(ID)
+        assert type(error) is (PayloadError if call == "list" else OutcomeUnknownError)
+        assert "larger than PoolConfig(max_body=100000)" in str(error)
+        assert [received.connection for received in server.journal] == [1, 2]
+
+
+class TestLog:
+    @pytest.fixture(autouse=True)
+    def _listens(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, "dialler_async")
+
+    @staticmethod
+    def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+        records = [record for record in caplog.records if record.name.partition(".")[0] == "dialler_async"]
+        assert {record.name for record in records} == {"dialler_async"}
+        return [(record.levelname, record.getMessage()) for record in records]
+
+    async def test_each_attempt_has_a_line_and_each_repeat_a_warning(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.faults.next(Status(503, retry_after=2), Reset())
+        await dialler.campaigns.get(ID)
+        get = "GET /dialler/campaigns/{DiallerCampaignsID}"
+        assert self.lines(caplog) == [
+            ("DEBUG", f"{get}: 503 in 0.0 ms, attempt 1"),
+            ("WARNING", f"{get} failed (503), attempt 1; repeated in 2.00 s"),
+            ("DEBUG", f"{get}: NoReplyError in 0.0 ms, attempt 2"),
+            ("WARNING", f"{get} failed (NoReplyError), attempt 2; repeated in 0.25 s"),
+            ("DEBUG", f"{get}: 200 in 0.0 ms, attempt 3"),
+        ]
+
+    async def test_a_repeat_with_a_new_token_is_one_too(
+        self, server: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.faults.next(Status(401))
+        async with DiallerClient(server.base_url, lambda: server.token) as dialler:
+            await dialler.campaigns.list()
+        assert [level for level, _ in self.lines(caplog)] == ["DEBUG", "WARNING", "DEBUG"]
+        assert "failed (401), attempt 1" in self.lines(caplog)[1][1]
+
+    async def test_an_attempt_that_was_cut_off_has_its_line(
+        self, server: Sandbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.faults.next(StallBeforeHeaders())
+        async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(deadline=0.05)) as dialler:
+            assert type(await failure(dialler.campaigns.list())) is DeadlineError
+        assert [level for level, _ in self.lines(caplog)] == ["DEBUG"]
+        assert self.lines(caplog)[0][1].startswith("GET /dialler/campaigns: CancelledError in ")
+
+    async def test_milliseconds_are_told(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.faults.next(Meanwhile(lambda: setattr(clock, "seconds", clock.seconds + 0.0123)))
+        await dialler.campaigns.list()
+        assert self.lines(caplog) == [("DEBUG", "GET /dialler/campaigns: 200 in 12.3 ms, attempt 1")]
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_it_tells_no_names_ids_bodies_headers_or_tokens(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture, call: str
+    ) -> None:
+        server.faults.next(Status(503, retry_after=1), Status(429, retry_after=1))
+        await CALLS[call](dialler)
+        lines = self.lines(caplog)
+        assert len(lines) == 5
+        text = repr([(record.msg, record.args) for record in caplog.records if record.name == "dialler_async"])
+        for secret in (
+            NAME,
+            "Spring",
+            COPY,
+            str(ID),
+            "Autumn",
+            server.token,
+            "Bearer",
+            "name=",
+            "languagesID",
+            "127.0",
+        ):
+            assert secret not in text
+
+    async def test_nothing_is_logged_of_a_call_that_never_went(
+        self, server: Sandbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        dialler = DiallerClient(server.base_url, server.token)
+        await dialler.aclose()
+        await failure(dialler.campaigns.list())
+        assert caplog.records == []
+
+
+async def test_a_logger_that_is_off_costs_no_words(
+    server: Sandbox, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dialler_async")
+    await dialler.campaigns.list()
+    assert [record for record in caplog.records if record.name == "dialler_async"] == []
