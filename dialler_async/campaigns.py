@@ -155,18 +155,24 @@ class Campaigns:
         )
 
     async def _existing(self, name: str, conflict: ConflictError) -> Campaign:
+        known: DiallerError
         try:
             return await self.get_by_name(name)
+        except AmbiguousNameError:
+            raise
         except NotFoundError:
-            pass
-        if conflict.attempts > 1:
-            raise OutcomeUnknownError(
-                f"{conflict}. An earlier attempt may have been carried out, but no campaign of exactly this name can be"
-                " seen yet: reads may lag behind writes. Look again later",
-                request=conflict.request,
-                attempts=conflict.attempts,
-            )
-        raise conflict
+            known = conflict
+            seen = "no campaign of exactly this name can be seen yet: reads may lag behind writes"
+        except DiallerError as error:
+            known = error
+            seen = f"looking for it failed ({error})"
+        if conflict.attempts == 1:
+            raise known
+        raise OutcomeUnknownError(
+            f"{conflict}. An earlier attempt may have been carried out, but {seen}. Look again later",
+            request=conflict.request,
+            attempts=conflict.attempts,
+        )
 
     async def delete(self, campaign: Campaign | int, *, missing_ok: bool = False) -> None:
         """Deletes a campaign and all its related data, contacts included, by its ID. There is no way back.

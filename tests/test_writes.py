@@ -1,0 +1,362 @@
+"""Writes on a bad day: each is carried out exactly once, or the caller is told that nobody knows."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from bad_days import COPY, ID, NAME, RECORDS, Clock, arrived, clock, dialler, server
+
+from dialler_async import (
+    AmbiguousNameError,
+    AuthenticationError,
+    Campaign,
+    ConflictError,
+    DiallerClient,
+    DiallerError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PayloadError,
+    RetryPolicy,
+    ServerError,
+)
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Reset, Status
+
+__all__ = ["clock", "dialler", "server"]
+
+
+async def failure(call: Awaitable[Any]) -> DiallerError:
+    with pytest.raises(DiallerError) as raised:
+        await call
+    return raised.value
+
+
+def calls(server: Sandbox) -> list[str | None]:
+    return [received.call for received in server.journal]
+
+
+def records(*ids_and_names: tuple[int, str]) -> Fault:
+    """The campaigns that the server shows, whatever there is; the request is carried out."""
+    shown = [{"ID": id, "Name": name} for id, name in ids_and_names]
+    return Answer(200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True)
+
+
+class TestDeleteByExactName:
+    async def test_it_deletes_that_one_by_its_id_and_no_similar_one(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        await dialler.campaigns.delete_by_name(NAME)
+        assert set(server.campaigns) == {536, 537}
+        assert calls(server) == ["find", "get", "delete"]
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "spring 26",
+            "SPRING 26",
+            "Spring 2",
+            "Spring 26 ",
+            " Spring 26",
+            "Spring  26",
+            "Spring\u00a026",
+            "%",
+            "Spring_26",
+        ],
+    )
+    @pytest.mark.parametrize("no_match", ["empty", "404"])
+    async def test_a_name_that_is_not_exactly_the_one_deletes_nothing(
+        self, clock: Clock, name: str, no_match: Any
+    ) -> None:
+        async with (
+            Sandbox(RECORDS, find_without_match=no_match) as server,
+            DiallerClient(server.base_url, server.token) as dialler,
+        ):
+            assert type(await failure(dialler.campaigns.delete_by_name(name))) is NotFoundError
+            assert len(server.campaigns) == 3
+            assert calls(server) == ["find"]
+
+    async def test_several_of_exactly_this_name_are_all_left_alone(self, clock: Clock) -> None:
+        twice = [*RECORDS, {"ID": 600, "Name": NAME}]
+        async with Sandbox(twice) as server, DiallerClient(server.base_url, server.token) as dialler:
+            error = await failure(dialler.campaigns.delete_by_name(NAME))
+            assert isinstance(error, AmbiguousNameError)
+            assert [campaign.id for campaign in error.matches] == [ID, 600]
+            assert len(server.campaigns) == 4
+            assert calls(server) == ["find"]
+
+    async def test_a_campaign_that_the_server_sends_without_an_id_is_left_alone(self, clock: Clock) -> None:
+        async with (
+            Sandbox([{"Name": NAME}, *RECORDS[1:]]) as server,
+            DiallerClient(server.base_url, server.token) as dialler,
+        ):
+            error = await failure(dialler.campaigns.delete_by_name(NAME))
+            assert isinstance(error, PayloadError)
+            assert error.path == "records[0].ID"
+            assert "nothing was deleted" in str(error)
+            assert len(server.campaigns) == 3
+            assert calls(server) == ["find"]
+
+    async def test_one_that_is_renamed_after_the_first_look_is_left_alone(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Meanwhile(lambda: server.change(ID, Name="Summer 26")), match="get")
+        error = await failure(dialler.campaigns.delete_by_name(NAME))
+        assert type(error) is NotFoundError
+        assert "nothing was deleted" in str(error)
+        assert len(server.campaigns) == 3
+
+    async def test_so_is_one_that_another_takes_the_name_of(self, server: Sandbox, dialler: DiallerClient) -> None:
+        def swap() -> None:
+            server.change(ID, Name="Autumn")
+            server.change(536, Name=NAME)
+
+        server.faults.next(Meanwhile(swap), match="get")
+        assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is NotFoundError
+        assert len(server.campaigns) == 3
+
+    async def test_a_rename_after_the_last_look_can_not_be_seen_but_hits_no_other_campaign(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        def swap() -> None:
+            server.change(ID, Name="Autumn")
+            server.change(536, Name=NAME)
+
+        server.faults.next(Meanwhile(swap), match="delete")
+        await dialler.campaigns.delete_by_name(NAME)
+        assert set(server.campaigns) == {536, 537}
+
+    @pytest.mark.parametrize("before", ["get", "delete"])
+    async def test_one_that_somebody_else_deletes_meanwhile_is_told_as_not_found(
+        self, server: Sandbox, dialler: DiallerClient, before: str
+    ) -> None:
+        server.faults.next(Meanwhile(lambda: server.remove(ID)), match=before)
+        assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is NotFoundError
+        assert set(server.campaigns) == {536, 537}
+
+    async def test_a_server_that_shows_another_campaign_at_the_second_look_is_not_believed(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(records((536, NAME)), match="get")
+        assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is PayloadError
+        assert len(server.campaigns) == 3
+
+    @pytest.mark.parametrize("look", ["find", "get"])
+    async def test_a_look_that_fails_deletes_nothing(self, server: Sandbox, dialler: DiallerClient, look: str) -> None:
+        server.faults.chance(1, [Status(500)], match=look)
+        assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is ServerError
+        assert arrived(server, "delete") == []
+
+    @pytest.mark.parametrize(
+        "fault", [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(502)], ids=repr
+    )
+    async def test_its_delete_is_repeated_as_one_by_id_is(
+        self, server: Sandbox, dialler: DiallerClient, fault: Fault
+    ) -> None:
+        server.faults.next(fault, match="delete")
+        await dialler.campaigns.delete_by_name(NAME)
+        assert set(server.campaigns) == {536, 537}
+        assert sum(arrived(server, "delete")) == 1
+
+    async def test_its_delete_has_an_unknown_outcome_when_it_stays_lost(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.chance(1, [Reset()], match="delete")
+        assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is OutcomeUnknownError
+        assert len(server.campaigns) == 3
+
+
+class TestDeleteByTheServersIdeaOfAName:
+    async def test_it_is_one_request_and_hits_what_the_server_takes_it_to_mean(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        await dialler.campaigns.delete_by_name("pring", exact=False)
+        assert calls(server) == ["delete_by_name"]
+        assert set(server.campaigns) == {536, 537}
+
+    async def test_none_that_matches_is_told_as_not_found(self, server: Sandbox, dialler: DiallerClient) -> None:
+        assert type(await failure(dialler.campaigns.delete_by_name("Winter", exact=False))) is NotFoundError
+
+    async def test_its_unknown_outcome_can_be_looked_up_as_the_error_says(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Reset(carried_out=True))
+        error = await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))
+        assert "`campaigns.find(name)`" in str(error)
+        assert [campaign.id for campaign in await dialler.campaigns.find("pring 26")] == [537]
+
+
+class TestDelete:
+    async def test_of_many_at_once_exactly_one_is_told_that_it_deleted(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        told = await asyncio.gather(*(dialler.campaigns.delete(ID) for _ in range(10)), return_exceptions=True)
+        assert sorted(map(type, told), key=str) == sorted([type(None), *[NotFoundError] * 9], key=str)
+        assert set(server.campaigns) == {536, 537}
+
+    async def test_missing_ok_takes_an_absence_for_done_and_nothing_else(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        await dialler.campaigns.delete(999, missing_ok=True)
+        server.faults.next(Status(401))
+        assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is AuthenticationError
+        server.faults.chance(1, [Reset()])
+        assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is OutcomeUnknownError
+
+    @pytest.mark.parametrize("carried_out", [False, True])
+    async def test_its_unknown_outcome_can_be_looked_up_as_the_error_says(
+        self, server: Sandbox, clock: Clock, carried_out: bool
+    ) -> None:
+        server.faults.next(Reset(carried_out))
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
+            error = await failure(dialler.campaigns.delete(ID))
+            assert "`campaigns.get(campaign)` raises NotFoundError" in str(error)
+            if carried_out:
+                assert type(await failure(dialler.campaigns.get(ID))) is NotFoundError
+            else:
+                assert (await dialler.campaigns.get(ID)).name == NAME
+
+
+class TestClone:
+    async def test_what_was_asked_for_arrives(self, server: Sandbox, dialler: DiallerClient) -> None:
+        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  # a naive one is sent as it is
+        to = datetime(2026, 3, 31, 20, 0, 0, 5000, tzinfo=UTC)
+        clone = await dialler.campaigns.clone(NAME, COPY, user_data="crm-7", dt_from=from_, dt_to=to)
+        assert msgspec.json.decode(server.journal[0].body) == {
+            "source": NAME,
+            "destination": COPY,
+            "userData": "crm-7",
+            "dtFrom": "2026-03-01T08:00:00",
+            "dtTo": "2026-03-31T20:00:00.005+00:00",
+        }
+        assert server.journal[0].headers["Content-Type"] == "application/json"
+        assert clone.user_data == "crm-7"
+
+    @pytest.mark.parametrize("exist_ok", [False, True])
+    async def test_an_absent_source_is_not_found(self, server: Sandbox, dialler: DiallerClient, exist_ok: bool) -> None:
+        error = await failure(dialler.campaigns.clone("Winter", COPY, exist_ok=exist_ok))
+        assert type(error) is NotFoundError
+
+    async def test_a_destination_that_somebody_makes_meanwhile_is_a_conflict(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
+        assert type(await failure(dialler.campaigns.clone(NAME, COPY))) is ConflictError
+
+    async def test_with_exist_ok_it_is_the_answer(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
+        assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).id == 900
+
+    async def test_many_at_once_with_exist_ok_make_one_and_all_get_it(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        clones = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY, exist_ok=True) for _ in range(10)))
+        assert sum(arrived(server, "clone")) == 1
+        assert {clone.id for clone in clones} == {max(server.campaigns)}
+
+    async def test_many_at_once_without_it_make_one_and_one_gets_it(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        told = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY) for _ in range(10)), return_exceptions=True)
+        assert [type(one) for one in told].count(Campaign) == 1
+        assert [type(one) for one in told].count(ConflictError) == 9
+
+    @pytest.mark.parametrize("existing", ["MONDAY", "monday", "Monday "])
+    async def test_a_conflict_with_a_name_that_is_only_similar_is_no_answer(
+        self, server: Sandbox, dialler: DiallerClient, existing: str
+    ) -> None:
+        server.load({"ID": 900, "Name": existing})
+        server.faults.next(Status(409))
+        error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
+        assert type(error) is ConflictError
+        assert error.attempts == 1
+
+    async def test_a_conflict_whose_look_fails_says_how_it_failed(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Status(409), Status(401))
+        assert type(await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))) is AuthenticationError
+
+    async def test_a_lost_one_whose_repeat_conflicts_is_unknown_when_it_can_not_be_seen(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Reset(carried_out=True), match="clone")
+        server.faults.next(records(), match="find")
+        error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
+        assert type(error) is OutcomeUnknownError
+        assert "reads may lag behind writes" in str(error)
+        assert error.attempts == 2
+        assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
+
+    @pytest.mark.parametrize("then", [Status(401), Status(500), Reset(), Answer(404), Answer(200, b"<html>")], ids=repr)
+    async def test_nor_is_it_known_when_looking_for_it_fails(
+        self, server: Sandbox, dialler: DiallerClient, then: Fault
+    ) -> None:
+        server.faults.next(Reset(carried_out=True), match="clone")
+        server.faults.chance(1, [then], match="find")
+        error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
+        assert type(error) is OutcomeUnknownError
+        assert "POST /dialler/campaigns/clone" in str(error)
+        assert "looking for it failed" in str(error)
+        assert str(error.request) == "POST /dialler/campaigns/clone"
+        assert sum(arrived(server, "clone")) == 1
+
+    async def test_nor_is_one_of_several_of_exactly_this_name_taken_for_it(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        server.faults.next(Reset(carried_out=True), match="clone")
+        server.faults.next(records((900, COPY), (901, COPY)), match="find")
+        error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
+        assert isinstance(error, AmbiguousNameError)
+        assert [campaign.id for campaign in error.matches] == [900, 901]
+
+    @pytest.mark.parametrize("carried_out", [False, True])
+    async def test_its_unknown_outcome_can_be_looked_up_as_the_error_says(
+        self, server: Sandbox, dialler: DiallerClient, carried_out: bool
+    ) -> None:
+        server.faults.next(Reset(carried_out))
+        error = await failure(dialler.campaigns.clone(NAME, COPY))
+        assert "`campaigns.get_by_name(destination)` finds it if it was" in str(error)
+        if carried_out:
+            assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
+        else:
+            assert type(await failure(dialler.campaigns.get_by_name(COPY))) is NotFoundError
+
+
+class TestCloneThatAnswersWithItsSource:
+    """As the documentation's own example does: its ID must not pass for the new one's."""
+
+    @pytest.mark.parametrize("exist_ok", [False, True])
+    async def test_the_new_one_is_looked_for(self, server: Sandbox, dialler: DiallerClient, exist_ok: bool) -> None:
+        server.faults.next(records((ID, NAME)), match="clone")
+        clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=exist_ok)
+        assert clone.name == COPY
+        assert clone.id == max(server.campaigns) != ID
+        assert arrived(server, "clone") == [True]
+
+    @pytest.mark.parametrize(
+        "then",
+        [records(), records((900, COPY), (901, COPY)), Status(401), Status(500), Reset(), Answer(200, b"<html>")],
+        ids=repr,
+    )
+    async def test_a_look_that_does_not_find_it_never_says_that_cloning_failed(
+        self, server: Sandbox, dialler: DiallerClient, then: Fault
+    ) -> None:
+        server.faults.next(records((ID, NAME)), match="clone")
+        server.faults.chance(1, [then], match="find")
+        error = await failure(dialler.campaigns.clone(NAME, COPY))
+        assert isinstance(error, PayloadError)
+        assert "the server cloned" in str(error)
+        assert str(error.request) == "POST /dialler/campaigns/clone"
+        assert arrived(server, "clone") == [True]
+
+    async def test_nor_does_a_server_that_is_down_by_then(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.faults.next(records((ID, NAME)), match="clone")
+        server.faults.chance(1, [HangUp()], match="find")
+        error = await failure(dialler.campaigns.clone(NAME, COPY))
+        assert isinstance(error, PayloadError)
+        assert len(arrived(server, "find")) == 4
