@@ -48,7 +48,7 @@
       : `${number(findings)} of ${number(total)} findings, in ${number(campaigns)} campaigns`;
   }
 
-  form.addEventListener("input", filter);
+  for (const type of ["input", "change"]) form.addEventListener(type, filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   // The event comes before the fields are reset.
   form.addEventListener("reset", () => setTimeout(filter));

@@ -1,0 +1,220 @@
+"""The HTML report in a real browser, where there is one."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reports import HOSTILE, hostile_report, real_report
+from selenium.webdriver import Chrome, ChromeOptions, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from dialler_async.audit import AuditReport
+from dialler_async.audit.writers.html import write_html
+from dialler_async.harmless import harmless
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
+)
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with Chrome(options, Service(str(DRIVER))) as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(browser: Chrome, tmp_path: Path) -> Callable[..., Chrome]:
+    def open_report(report: AuditReport, width: int = 1280, media: str = "screen", scheme: str = "light") -> Chrome:
+        file = tmp_path / "report.html"
+        file.write_text("".join(write_html(report)), encoding="utf-8")
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+        for log in ("browser", "performance"):
+            browser.get_log(log)
+        browser.get(file.as_uri())
+        return browser
+
+    return open_report
+
+
+def shown(page: Chrome, selector: str) -> int:
+    """How many of these elements can be seen, at whatever place of the page."""
+    return int(
+        page.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].filter("
+            "(one) => one.checkVisibility() && getComputedStyle(one).display !== 'none').length",
+            selector,
+        )
+    )
+
+
+def evaluated(page: Chrome, script: str) -> Any:
+    return page.execute_script(f"return {script}")
+
+
+def test_opens_in_silence_and_asks_nobody(opened: Callable[..., Chrome]) -> None:
+    page = opened(hostile_report())
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    requests = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
+    assert [url for url in requests if not url.startswith("data:")] == [page.current_url]
+    assert page.get_log("browser") == []
+
+
+def test_names_are_text(opened: Callable[..., Chrome]) -> None:
+    page = opened(hostile_report())
+    headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
+    assert headings == [" ".join(harmless(name).split()) for name in HOSTILE]
+    assert evaluated(page, "document.scripts.length") == 1
+    assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
+
+
+def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome]) -> None:
+    page = opened(hostile_report())
+    page.execute_script(
+        "const evil = document.createElement('script'); evil.textContent = 'hit = 1'; document.body.append(evil);"
+    )
+    assert evaluated(page, "window.hit === undefined")
+    assert "Content Security Policy" in page.get_log("browser")[0]["message"]
+
+
+def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome]) -> None:
+    report = real_report()
+    page = opened(report)
+    findings = "#list li"
+    told = page.find_element(By.ID, "count")
+    everything = len(report.findings)
+    assert (shown(page, findings), told.text) == (everything, f"{everything} findings")
+    assert told.get_attribute("aria-live") == "polite"
+
+    warning = page.find_element(By.CSS_SELECTOR, "input[value=warning]")
+    warning.click()
+    left = [finding for finding in report.findings if finding.severity != "warning"]
+    assert shown(page, findings) == len(left) < everything
+    assert told.text.startswith(f"{len(left)} of {everything} findings")
+    warning.click()
+
+    Select(page.find_element(By.ID, "rule")).select_by_value("expired")
+    left = [finding for finding in report.findings if finding.rule == "expired"]
+    assert shown(page, findings) == len(left) < everything
+    assert shown(page, "article") == len({finding.campaign_id for finding in left})
+
+    page.find_element(By.CSS_SELECTOR, "button[type=reset]").send_keys(Keys.ENTER)
+    page.execute_async_script("setTimeout(arguments[0])")
+    assert shown(page, findings) == everything
+
+    one = report.findings[-1]
+    page.find_element(By.ID, "text").send_keys(str(one.campaign_name).upper(), Keys.ENTER)
+    assert shown(page, findings) == sum(finding.campaign_id == one.campaign_id for finding in report.findings)
+    assert shown(page, ".periods > li") <= 1
+
+    page.find_element(By.ID, "text").send_keys("there is no such campaign")
+    assert (shown(page, findings), shown(page, "#none")) == (0, 1)
+
+
+def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome]) -> None:
+    report = real_report()
+    page = opened(report)
+    page.find_element(By.LINK_TEXT, "inverted-dates").click()
+    assert shown(page, "#list li") == sum(finding.rule == "inverted-dates" for finding in report.findings)
+    assert page.current_url.endswith("#findings")
+
+
+def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome]) -> None:
+    page = opened(real_report())
+    lacking = shown(page, ".matrix .lacking")
+    assert shown(page, ".matrix .rows > li") == lacking > 0
+    page.find_element(By.ID, "differ").click()
+    assert shown(page, ".matrix .rows > li") == 120
+
+
+def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome]) -> None:
+    page = opened(real_report(2000))
+    timing = evaluated(page, "performance.getEntriesByType('navigation')[0].toJSON()")
+    assert timing["loadEventEnd"] < 3000
+    page.find_element(By.ID, "differ").click()
+    milliseconds = page.execute_script("""
+        const field = document.getElementById("text");
+        const begin = performance.now();
+        field.value = "9";
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+        document.body.getBoundingClientRect();
+        return performance.now() - begin;
+    """)
+    assert 0 < shown(page, ".periods > li") < 2000
+    assert milliseconds < 500
+
+
+@pytest.mark.parametrize("report", [hostile_report, real_report])
+def test_a_phone_scrolls_in_one_direction(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
+    page = opened(report(), width=360)
+    page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert evaluated(page, "document.documentElement.scrollWidth") == 360
+
+
+def test_dark_where_it_is_dark(opened: Callable[..., Chrome]) -> None:
+    grounds = set()
+    for scheme in ("light", "dark"):
+        page = opened(hostile_report(), scheme=scheme)
+        colour = evaluated(page, "getComputedStyle(document.body).backgroundColor")
+        grounds.add(sum(map(int, re.findall(r"\d+", colour))) > 3 * 128)
+    assert grounds == {True, False}
+
+
+def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome]) -> None:
+    report = real_report()
+    page = opened(report, media="print")
+    assert shown(page, "#list li") == len(report.findings)
+    assert shown(page, ".periods > li") == 60
+    assert shown(page, "input, select, button, nav, summary") == 0
+    assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
+
+
+def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome]) -> None:
+    page = opened(real_report())
+    page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert page.switch_to.active_element.text == "Skip to the findings"
+    assert evaluated(page, "getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    reached = set()
+    for _ in range(40):
+        page.switch_to.active_element.send_keys(Keys.TAB)
+        element = page.switch_to.active_element
+        reached.add(element.get_attribute("id") or element.get_attribute("role") or element.tag_name)
+    assert {"text", "rule", "button", "region", "summary", "differ"} <= reached
+
+
+def test_everything_has_a_name_for_screen_readers(opened: Callable[..., Chrome]) -> None:
+    page = opened(real_report())
+    tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    named: dict[str, list[str]] = {}
+    for node in tree:
+        if not node.get("ignored"):
+            named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+    assert {"banner", "navigation", "main", "contentinfo", "search", "status"} <= set(named)
+    for role in ("region", "search", "navigation", "searchbox", "combobox", "checkbox", "button", "link", "heading"):
+        assert named[role], role
+        assert all(named[role]), role
