@@ -8,6 +8,9 @@ the latency of one without a queue; a quarter more keeps it busy, and a short qu
   bigger steps while no queue comes.
 - The queue is far longer than that: the server bears less, or each call has more to do. To tell them apart, *look
   below*: go so low that no queue can stand, see how long a call takes there, and begin anew from that.
+- *Look above* now and then: many a server has no sharp edge, and takes more calls a little more slowly. Where a step
+  up still brings a good part of itself in throughput, stay there, as long as calls take less than 1.75 times what
+  they take without a queue.
 - Look below every few seconds, too, as long as a queue stands: else it creeps into what counts as none.
 - Refused (429, 503, time ran out): at once to 70 %, and stay below what was refused for a while.
 
@@ -28,7 +31,14 @@ from .errors import require
 
 START: Final = 2
 HEADROOM: Final = 1.25
-"""Where to be, in terms of what the server serves at once."""
+"""Where to be, in terms of what the server serves at once; also the size of a careful step up."""
+MOST_HEADROOM: Final = 1.75
+"""Where to be at most, for a server that still gains from more calls while they take longer."""
+GAIN: Final = 0.35
+"""What a step up has to bring in throughput, as a part of the step, to be worth a longer queue."""
+STEP_ABOVE: Final = 1.5
+LOOK_ABOVE_AFTER: Final = 0.5, 8.0
+"""Seconds until the next look above: the first, and twice as many after each look in vain, up to the second."""
 NO_QUEUE: Final = 1.1
 """Up to this multiple of the latency without a queue, there is none."""
 A_QUEUE: Final = 1.5
@@ -92,6 +102,11 @@ class _Window:
         return sqrt(max(0.0, self.squares / self.count - self.latency**2) / self.count)
 
     @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self.in_flight / self.latency if self.latency else inf
+
+    @property
     def in_flight(self) -> float:
         """The mean."""
         return self.together / self.count
@@ -114,9 +129,11 @@ class AutoConcurrency:
         self._unqueued = 0.0
         self._known_by = 0
         self._rate = 0.0
-        self._above = 0
-        self._is_below = False
-        self._look_at = 0.0
+        self._held = 0
+        self._is_below = self._is_above = False
+        self._look_below_at = self._look_above_at = 0.0
+        self._headroom = HEADROOM
+        self._vain = LOOK_ABOVE_AFTER[0]
         self._too_long = False
         self._refused_level = 0
         self._avoid_until = -inf
@@ -142,23 +159,26 @@ class AutoConcurrency:
         self._refused_level = self.level
         self._avoid_until = now + AVOID_FOR
         self._growth = HEADROOM
-        self._is_below = False
+        self._is_below = self._is_above = False
         self._go_to(now, int(self.level * BACK_OFF))
 
     def _judge(self, now: float, window: _Window) -> None:
         if self._is_below:
             self._judge_below(now, window)
             return
+        if self._is_above:
+            self._judge_above(now, window)
+            return
         climbing = self._growth > HEADROOM
         queued = window.latency / self._unqueued if self._known_by else 1.0
-        goal = HEADROOM * window.in_flight / queued
+        goal = self._headroom * window.in_flight / queued
         a_queue = queued > (A_QUEUE if climbing else NO_QUEUE)
-        if not a_queue:
+        if not a_queue and queued <= HEADROOM:
             self._learn(window)
         if window.in_flight < IN_USE * self.level:
             self._go_to(now, self.level)
         elif not a_queue:
-            self._look_at = now + LOOK_BELOW_EVERY
+            self._look_below_at = now + LOOK_BELOW_EVERY
             growth = self._growth
             if now >= self._avoid_until:
                 self._growth = min(2.0, growth * HEADROOM)
@@ -166,13 +186,17 @@ class AutoConcurrency:
         elif climbing:
             self._growth = HEADROOM
             self._go_to(now, ceil(goal))
-        elif self._too_long or now > self._look_at:
-            self._rate = window.in_flight / window.latency
-            self._above = self.level
-            self._look_below(now)
         else:
-            self._too_long = ceil(goal) * LONG_QUEUE < self.level
-            self._go_to(now, self.level)
+            self._rate, self._held = window.rate, self.level
+            too_long = ceil(goal) * LONG_QUEUE < self.level
+            if (too_long and self._too_long) or now > self._look_below_at:
+                self._look_below(now)
+            elif not too_long and now > self._look_above_at and self._headroom < MOST_HEADROOM:
+                self._is_above = True
+                self._go_to(now, ceil(self.level * STEP_ABOVE))
+            else:
+                self._too_long = too_long
+                self._go_to(now, self.level)
 
     def _learn(self, window: _Window) -> None:
         """Takes a window without a queue into the latency that there is without one."""
@@ -190,12 +214,26 @@ class AutoConcurrency:
             self._look_below(now)
             return
         self._is_below = self._too_long = False
-        self._look_at = now + max(LOOK_BELOW_EVERY, 20 * (now - window.begun))
-        goal = ceil(HEADROOM * self._rate * self._unqueued)
-        if goal > self._above:
+        self._look_below_at = now + max(LOOK_BELOW_EVERY, 20 * (now - window.begun))
+        goal = ceil(self._headroom * self._rate * self._unqueued)
+        if goal > self._held:
             # There was no queue after all: what was taken for the latency without one was too little.
             self._growth = 2.0
         self._go_to(now, goal)
+
+    def _judge_above(self, now: float, window: _Window) -> None:
+        self._is_above = False
+        step, gain = self.level / self._held - 1, window.rate / self._rate - 1
+        if step > 0 and gain > GAIN * step:
+            queued = window.latency / self._unqueued
+            self._headroom = min(MOST_HEADROOM, max(HEADROOM, queued))
+            self._vain = LOOK_ABOVE_AFTER[0]
+            self._go_to(now, min(self.level, ceil(self._headroom * window.rate * self._unqueued)))
+        else:
+            self._headroom = max(HEADROOM, self._headroom / NO_QUEUE)
+            self._look_above_at = now + self._vain
+            self._vain = min(2 * self._vain, LOOK_ABOVE_AFTER[1])
+            self._go_to(now, self._held)
 
     def _go_to(self, now: float, level: int) -> None:
         highest = self.limit if now >= self._avoid_until else self._refused_level - 1

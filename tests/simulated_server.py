@@ -27,13 +27,14 @@ class Done:
 class Simulation:
     """What the server does, and when it changes.
 
-    `changes` are points in time with what to set then. `refuse_above` calls in the server are turned away.
+    With `crowding`, it works longer on each call the more there are: twice as long at that many. `changes` are points in time with what to set then. `refuse_above` calls in the server are turned away.
     """
 
     capacity: int
     work: Callable[[Random], float] = lambda random: WORK
     changes: Iterable[tuple[float, dict[str, object]]] = ()
     refuse_above: int | None = None
+    crowding: float | None = None
     seed: int = 1
     levels: list[tuple[float, int]] = attrs.field(factory=list)
     """The client's levels, each with the time from which it was told so."""
@@ -87,7 +88,8 @@ class Simulation:
                     in_flight -= 1
             while queue and busy < self.capacity:
                 busy += 1
-                later(now + self.work(random), "served", queue.popleft())
+                slowdown = 1 if self.crowding is None else 1 + busy / self.crowding
+                later(now + self.work(random) * slowdown, "served", queue.popleft())
         return done
 
 

@@ -55,7 +55,7 @@ def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: C
     done = run(Simulation(capacity, work), 13)
     assert throughput(done, 2, 13) >= 0.95 * best
     assert throughput(done, 0, 6) >= 0.9 * best
-    assert p95(done, 2, 13) <= 2 * UNLOADED
+    assert p95(done, 2, 13) <= 3 * UNLOADED
 
 
 @pytest.mark.parametrize("capacity", [8, 32, 128])
@@ -73,6 +73,14 @@ def test_follows_a_server_whose_capacity_halves_and_comes_back(capacity: int) ->
     assert throughput(done, 11, 15) >= 0.97 * capacity / WORK
 
 
+@pytest.mark.parametrize("work", [lambda random: WORK, jitter])
+def test_takes_what_a_server_without_a_sharp_edge_has_to_give(work: Callable[[Random], float]) -> None:
+    done = run(Simulation(256, work, crowding=40), 25)
+    at_twice_the_latency = 40 / (2 * WORK)
+    assert throughput(done, 5, 25) >= 0.9 * at_twice_the_latency
+    assert p95(done, 12, 25) <= 4 * UNLOADED
+
+
 def test_a_server_that_works_longer_on_each_call_is_not_taken_for_one_with_a_queue() -> None:
     def twice(random: Random) -> float:
         return 2 * WORK
@@ -86,7 +94,7 @@ def test_what_a_standing_queue_takes_never_becomes_the_normal_latency() -> None:
     simulation = Simulation(8)
     done = run(simulation, 120)
     assert p95(done, 100, 120) <= 2 * UNLOADED
-    assert max(level for at, level in simulation.levels if at > 5) <= 16
+    assert max(level for at, level in simulation.levels if at > 5) <= 20
 
 
 @pytest.mark.parametrize(("capacity", "bears"), [(8, 8), (32, 20), (128, 40)])
