@@ -14,6 +14,7 @@ from yarl import URL
 
 from .campaigns import Campaigns
 from .errors import ConfigurationError, require
+from .observer import Observer
 from .pool import Pool, PoolConfig
 from .result_codes import ResultCodes
 from .retry import Budget, RetryPolicy
@@ -49,6 +50,7 @@ class _Shared:
     policy: RetryPolicy
     timeouts: Timeouts
     backpressure: Backpressure
+    observer: Observer | None
 
 
 @final
@@ -75,6 +77,7 @@ class DiallerClient:
         max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`.
         session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`.
         trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
+        observer: is told of every call; see `dialler_async.observer`.
     Raises:
         ConfigurationError: an argument that can't work.
 
@@ -101,6 +104,7 @@ class DiallerClient:
         max_rate: float | None = None,
         session: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
+        observer: Observer | None = None,
     ) -> None:
         # No local variable holds a secret from here on: whoever records a traceback would record it.
         held = Token(token)
@@ -116,12 +120,16 @@ class DiallerClient:
             )
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(Budget(retry.budget))))
+        self._set_up(
+            str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(Budget(retry.budget)), observer)
+        )
 
     def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
         self._base_url = base_url
         self._shared = shared
-        transport = Transport(base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure)
+        transport = Transport(
+            base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
+        )
         self.result_codes = ResultCodes(transport, shared.pool.config.limit)
         self.campaigns = Campaigns(transport, self.result_codes.forget)
 

@@ -39,6 +39,7 @@ from .errors import (
     from_reply,
     require,
 )
+from .observer import Observation, Observer
 from .pool import ConnectionLost, Pool, Sending
 from .token import Token
 from .version import __version__
@@ -104,6 +105,7 @@ class _Call:
     """Whether its latest attempt got as far as the wire."""
     maybe_done: bool = False
     """Whether an attempt was lost that may have been carried out."""
+    observed: Observation | None = None
 
 
 _IN_FLIGHT: Final = "waiting for the reply"
@@ -121,6 +123,7 @@ class Transport:
         policy: retry.RetryPolicy,
         timeouts: Timeouts,
         backpressure: Backpressure,
+        observer: Observer | None,
     ) -> None:
         self._base_url = base_url
         self._token = token
@@ -130,6 +133,7 @@ class Transport:
         # No total and no wait for a connection: waiting for a place in the pool would count against both.
         self._per_attempt = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.read)
         self._backpressure = backpressure
+        self._observer = observer
 
     async def send(self, request: Request[T]) -> T:
         """Carries a request out, repeated where that is safe, and gives what it answers with.
@@ -139,10 +143,14 @@ class Transport:
             ClientStateError: the client is closed, or used from another loop or process.
         """
         call = _Call(request)
-        outcome = await self._within_deadline(call)
+        outcome = await (self._within_deadline(call) if self._observer is None else self._watched(call, self._observer))
         if isinstance(outcome, DiallerError):
             raise outcome
         return cast(T, outcome)
+
+    async def _watched(self, call: _Call, observer: Observer) -> Any:
+        with Observation(observer, call.request.sent, self._base_url, SURROUNDINGS.monotonic) as call.observed:
+            return call.observed.came_to(await self._within_deadline(call))
 
     async def _within_deadline(self, call: _Call) -> Any:
         try:
@@ -198,6 +206,8 @@ class Transport:
             told = getattr(outcome, "status", type(outcome).__name__)
             _log.warning("%s failed (%s), attempt %d; repeated in %.2f s", request.sent, told, call.attempts, wait)
             call.doing = "waiting to repeat it"
+            if call.observed is not None:
+                call.observed.repeated(outcome, wait)
             if (watch := WATCH.get()) is not None:
                 watch.failed(outcome)
                 watch.waits()
@@ -217,17 +227,24 @@ class Transport:
         watch = WATCH.get()
         if watch is not None:
             watch.waits()
+        if call.observed is not None:
+            call.observed.at_the_gate()
         session = await self._pool.enter(self._held_up)
         if watch is not None:
             watch.goes_on()
+        reply: _Reply | DiallerError | None = None
         try:
             call.doing = _IN_FLIGHT
             call.attempts += 1
             call.token_version = self._token.version
             call.sending = Sending()
+            if call.observed is not None:
+                call.observed.on_the_wire()
             reply = await self._exchange(call, session)
         finally:
             self._pool.leave()
+            if call.observed is not None:
+                call.observed.off_the_wire(reply.status if isinstance(reply, _Reply) else None)
         call.doing = _READING
         if isinstance(reply, DiallerError):
             return reply

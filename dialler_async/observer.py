@@ -1,0 +1,144 @@
+"""How a caller watches calls, for traces and metrics of whatever kind: a client with an `Observer` tells it of each.
+
+    class Slow(Observer):
+        def call_ended(self, call, seconds, error):
+            if seconds > 1:
+                print(call.request, f"{seconds:.1f} s", call.attempts, error)
+
+    DiallerClient(…, observer=Slow())
+
+A call is one of the API's: `campaigns.delete_by_name` makes three of them. Nothing that an observer is told, save the
+errors, holds a name, an ID or a secret. `dialler_async.contrib.opentelemetry` is an observer.
+"""
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar, final
+
+import attrs
+
+from .errors import DiallerError, SentRequest
+
+T = TypeVar("T")
+
+_log = logging.getLogger("dialler_async")
+
+
+@final
+@attrs.define(eq=False)
+class ObservedCall:
+    """A call that is watched: the same object from its start to its end.
+
+    Attributes:
+        request: method and path template.
+        base_url: the client's.
+        attempts: how many times it was sent so far.
+        status: HTTP status of the latest reply; None where there was none.
+        note: for the observer to keep something of its own here, such as a span.
+    """
+
+    request: SentRequest
+    base_url: str
+    attempts: int = 0
+    status: int | None = None
+    note: Any = None
+
+
+class Observer:
+    """Override what you want to know. The methods do nothing by themselves, and must not block.
+
+    They are called in the task that makes the call. One that raises is logged, and harms nothing.
+    """
+
+    def call_started(self, call: ObservedCall) -> None:
+        """A call begins; nothing was sent yet.
+
+        Args:
+            call: which one.
+        """
+
+    def attempt_started(self, call: ObservedCall, waited: float) -> None:
+        """An attempt got through the gate, and is sent now. `call.attempts` counts it.
+
+        Args:
+            call: which one.
+            waited: seconds at the gate, pauses after a 429 and `max_rate` included.
+        """
+
+    def attempt_ended(self, call: ObservedCall) -> None:
+        """An attempt is off the wire: its reply was read (`call.status`), or there is none, or it was cancelled.
+
+        Args:
+            call: which one.
+        """
+
+    def call_repeated(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
+        """A call will be sent again.
+
+        Args:
+            call: which one.
+            error: how the latest attempt failed.
+            wait: seconds until it goes to the gate again.
+        """
+
+    def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
+        """A call has ended.
+
+        Args:
+            call: which one.
+            seconds: what it took, with all that was waited for.
+            error: what the caller gets, such as a DiallerError or asyncio.CancelledError; None if an answer.
+        """
+
+
+@final
+class Observation:
+    """Tells an observer of one call; a context around it. Never raises."""
+
+    def __init__(self, observer: Observer, request: SentRequest, base_url: str, clock: Callable[[], float]) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._begun = self._at_gate_since = clock()
+        self._failure: DiallerError | None = None
+        self._call = ObservedCall(request, base_url)
+
+    def __enter__(self) -> Self:
+        self._tell("call_started")
+        return self
+
+    def at_the_gate(self) -> None:
+        """From here on it waits for its turn."""
+        self._at_gate_since = self._clock()
+
+    def on_the_wire(self) -> None:
+        """From here on it is sent."""
+        self._call.attempts += 1
+        self._call.status = None
+        self._tell("attempt_started", self._clock() - self._at_gate_since)
+
+    def off_the_wire(self, status: int | None) -> None:
+        """The reply was read, or there is none."""
+        self._call.status = status
+        self._tell("attempt_ended")
+
+    def repeated(self, error: DiallerError, wait: float) -> None:
+        """It goes once more."""
+        self._tell("call_repeated", error, wait)
+
+    def came_to(self, outcome: T) -> T:
+        """What it came to in the end, an error included; given back as it is."""
+        if isinstance(outcome, DiallerError):
+            self._failure = outcome
+        return outcome
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tell("call_ended", self._clock() - self._begun, self._failure if exc is None else exc)
+
+    def _tell(self, method: str, *arguments: Any) -> None:
+        try:
+            getattr(self._observer, method)(self._call, *arguments)
+        except Exception as error:
+            _log.error("%s of the observer raised %s", method, type(error).__name__)
