@@ -1,7 +1,7 @@
 """Bounded concurrent map with an outcome for each item: one failure never stops the rest."""
 
 import asyncio
-from collections import deque
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sized
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -43,13 +43,16 @@ async def fan_out(
     items: Iterable[I] | AsyncIterable[I],
     *,
     concurrency: Concurrency,
+    in_order: bool = False,
+    stop_on: tuple[type[Exception], ...] = (),
     total: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> AsyncGenerator[Outcome[I, T], None]:
     """Calls a coroutine function with each item, at most so many at once, and yields outcomes as they finish.
 
-    Items are taken as they are needed, so there may be endlessly many; outcomes wait to be taken, so that a slow
-    reader slows the calls down instead of piling up results.
+    Items are taken as they are needed, so there may be endlessly many. At most twice as many as run at once are taken
+    and not yet yielded, so that neither a slow reader nor, with `in_order`, a slow call makes results pile up: it
+    slows down the rest.
 
     Leaving the loop early cancels the calls that still run. They are awaited when the generator is closed; to have
     that done by a certain point, put `contextlib.aclosing` around it.
@@ -59,13 +62,16 @@ async def fan_out(
         items: any iterable or async iterable; read by one worker at a time.
         concurrency: calls at once, at least 1. "auto" begins with 2 and finds by their latency how many the server
             bears, at most 128; `AutoConcurrency(limit)` likewise, with another limit.
+        in_order: yield in the order of `items` instead: an outcome waits until those before it are there.
+        stop_on: errors that no other item would escape either. The first of them ends it all: nothing further is
+            begun, what has finished is yielded, what runs is cancelled, and the error is raised.
         total: how many items there are, where `items` has no length to tell.
         on_progress: called after each item with (done, failed, total).
     Yields:
         An `Outcome` for each item, in the order in which they finish.
     Raises:
         ConfigurationError: concurrency is neither of these.
-        Exception: whatever `items` itself or `on_progress` raises.
+        Exception: one of `stop_on`; and whatever `items` itself or `on_progress` raises.
     """
     auto: AutoConcurrency | None = None
     if type(concurrency) is int:
@@ -79,10 +85,13 @@ async def fan_out(
     if isinstance(items, Sized):
         total = len(items)
     source = _Shared(items)
-    finished: deque[Outcome[I, T]] = deque()
-    room = asyncio.Semaphore(most)
+    # By the turn in which they are yielded.
+    finished: dict[int, Outcome[I, T]] = {}
+    turn = 0
+    room = asyncio.Semaphore(2 * most)
     changed = asyncio.Event()
     done = failed = 0
+    stopped: Exception | None = None
     leaving = drained = False
     workers: set[asyncio.Task[None]] = set()
     crew = 0
@@ -98,11 +107,25 @@ async def fan_out(
             workers.add(worker)
 
     async def work() -> None:
-        nonlocal done, failed, drained, crew
-        async for item in source:
+        nonlocal done, failed, stopped, drained, crew
+        while True:
+            await room.acquire()
+            if stopped is not None:
+                break
+            try:
+                index, item = await anext(source)
+            except StopAsyncIteration:
+                drained = True
+                room.release()
+                break
             outcome: Outcome[I, T]
             try:
                 outcome = Outcome(item, value=await function(item))
+            except stop_on as error:
+                if stopped is None:
+                    stopped = error
+                room.release()
+                break
             except Exception as error:
                 outcome = Outcome(item, error=error)
                 failed += 1
@@ -112,15 +135,12 @@ async def fan_out(
             done += 1
             if on_progress is not None:
                 on_progress(done, failed, total)
-            await room.acquire()
-            finished.append(outcome)
+            finished[index if in_order else done - 1] = outcome
             changed.set()
             if auto is not None:
                 if crew > auto.level:
                     break
                 hire()
-        else:
-            drained = True
         crew -= 1
 
     hire()
@@ -129,10 +149,15 @@ async def fan_out(
             # Before looking, not after: whatever happens while the reader is busy has to wake this loop up again.
             changed.clear()
             ended = {worker for worker in workers if worker.done()}
-            while finished:
-                outcome = finished.popleft()
+            while turn in finished:
+                outcome = finished.pop(turn)
+                turn += 1
                 room.release()
                 yield outcome
+            if stopped is not None:
+                for turn in sorted(finished):
+                    yield finished.pop(turn)
+                raise stopped
             for worker in ended:
                 worker.result()
             workers -= ended
@@ -175,20 +200,19 @@ def _watched(function: Callable[[I], Awaitable[T]], auto: AutoConcurrency) -> Ca
 
 
 class _Shared(Generic[I]):
-    """One iterator that several workers take from, one at a time."""
+    """One iterator that several workers take from, one at a time, with the number of each item."""
 
     def __init__(self, items: Iterable[I] | AsyncIterable[I]) -> None:
         self._sync = iter(items) if isinstance(items, Iterable) else None
         self._async = None if isinstance(items, Iterable) else aiter(items)
         self._turn = asyncio.Lock()
+        self._taken = itertools.count()
 
-    def __aiter__(self) -> "_Shared[I]":
-        return self
-
-    async def __anext__(self) -> I:
+    async def __anext__(self) -> tuple[int, I]:
         if self._async is not None:
             async with self._turn:
-                return await anext(self._async)
+                item = await anext(self._async)
+                return next(self._taken), item
         for item in cast(Iterator[I], self._sync):
-            return item
+            return next(self._taken), item
         raise StopAsyncIteration

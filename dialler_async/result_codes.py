@@ -9,6 +9,7 @@ import attrs
 from . import endpoints
 from .cache import Cache
 from .concurrency import AutoConcurrency
+from .errors import AuthenticationError, EndpointNotFoundError
 from .fanout import Concurrency, OnProgress, fan_out
 from .models import Campaign, Language, Records, ResultCode
 from .transport import Transport
@@ -87,21 +88,31 @@ class ResultCodes:
         *,
         languages: Iterable[Language | int] = Language,
         concurrency: Concurrency = "auto",
+        in_order: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[Outcome, None]:
         """The result codes of many campaigns in several languages, looked up concurrently.
 
-        One failure never stops the rest. Leaving the loop early cancels the lookups that still run; put
-        `contextlib.aclosing` around the call to have them awaited by a certain point.
+        One failure never stops the rest, but for those that no other lookup would escape either: the first
+        AuthenticationError or EndpointNotFoundError ends it. What has finished is yielded, the rest is not asked for,
+        and the error is raised.
+
+        Leaving the loop early cancels the lookups that still run; put `contextlib.aclosing` around the call to have
+        them awaited by a certain point. However many lookups there are, at most twice as many as run at once are held.
 
         Args:
             campaigns: campaigns or their IDs; taken as they are needed, so an endless iterator will do.
             languages: as for `list`.
             concurrency: lookups at once. By default it begins with 2 and finds its own level by how long lookups
                 take, at most the pool's limit. More than that only wait.
+            in_order: yield in the order of `campaigns`, and for each in that of `languages`, instead: an outcome
+                waits until those before it are there.
             on_progress: called after each lookup with (done, failed, total or None).
         Yields:
             An `Outcome` for each campaign and language, in the order in which they finish.
+        Raises:
+            AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
+            EndpointNotFoundError: the base URL is wrong, or the server too old.
         """
         wanted = [endpoints.checked_language(language) for language in languages]
 
@@ -120,6 +131,8 @@ class ResultCodes:
                 look_up,
                 lookups,
                 concurrency=AutoConcurrency(self._limit) if concurrency == "auto" else concurrency,
+                in_order=in_order,
+                stop_on=(AuthenticationError, EndpointNotFoundError),
                 total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
                 on_progress=on_progress,
             )

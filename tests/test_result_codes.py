@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
@@ -12,8 +13,10 @@ import pytest
 from conftest import EXAMPLES, PlayedServer
 
 from dialler_async import (
+    AuthenticationError,
     Campaign,
     ConfigurationError,
+    ConflictError,
     DiallerClient,
     EndpointNotFoundError,
     Language,
@@ -182,7 +185,7 @@ class TestForCampaigns:
     ) -> None:
         played.get(url(1, 1), **codes(1))
         played.get(url(2, 1), **NOT_FOUND)
-        played.get(url(3, 1), status=404)
+        played.get(url(3, 1), status=409)
         played.get(url(4, 1), body=b"<html>")
         nameless = Campaign(name="without ID")
         given = [1, 2, 3, 4, nameless, 0, Campaign(name="five", id=5)]
@@ -201,7 +204,7 @@ class TestForCampaigns:
         assert errors == [
             type(None),
             NotFoundError,
-            EndpointNotFoundError,
+            ConflictError,
             PayloadError,
             ConfigurationError,
             ConfigurationError,
@@ -211,6 +214,39 @@ class TestForCampaigns:
         assert [index for index in range(7) if outcomes[index].value is not None] == [0, 6]
         assert {outcome.language for outcome in outcomes.values()} == {Language.ENGLISH}
         assert progress[-1] == (7, 5, 7)
+
+    @pytest.mark.parametrize(("refusal", "error"), [(401, AuthenticationError), (404, EndpointNotFoundError)])
+    async def test_what_no_other_lookup_would_escape_ends_it_and_is_said_once(
+        self, concurrency: Any, refusal: int, error: type[Exception], dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.get(url(1, 1), **codes(1))
+        played.get(re.compile(".*/resultCodes.*"), status=refusal, repeat=True)
+        seen = []
+        # Endlessly many: it is over because of the error.
+        outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1], concurrency=concurrency)
+
+        async def read() -> None:
+            async for outcome in outcomes:
+                seen.append(outcome.campaign_id)  # noqa: PERF401  extending would lose them with the error
+
+        with pytest.raises(error):
+            await read()
+        assert seen == [1]
+        assert len(arrived(played)) <= 1 + 2 * (2 if concurrency == "auto" else concurrency)
+        assert others() == set()
+
+    async def test_in_the_order_of_the_campaigns_and_languages(
+        self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        async def slow(requested: Any, **_: Any) -> None:
+            for _ in range(30 - int(requested.path.split("/")[-2])):
+                await asyncio.sleep(0)
+
+        for id, language in itertools.product(range(1, 21), (1, 2)):
+            played.get(url(id, language), callback=slow, **codes(id))
+        outcomes = dialler.result_codes.for_campaigns(range(1, 21), concurrency=concurrency, in_order=True)
+        seen = [(outcome.campaign_id, outcome.language) async for outcome in outcomes]
+        assert seen == list(itertools.product(range(1, 21), Language))
 
     @pytest.mark.parametrize("form", ["records", "generator", "async generator"])
     async def test_campaigns_come_in_any_form_and_have_a_total_where_they_have_a_length(

@@ -1,0 +1,176 @@
+"""`fan_out` in the order of its items, what ends it early, and what it holds in memory."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_fanout import PLANS, HitError, others, turns
+
+from dialler_async import fan_out
+
+
+@settings(deadline=None, max_examples=60)
+@given(plans=PLANS, concurrency=st.integers(1, 8), asynchronous=st.booleans())
+async def test_in_the_order_of_the_items_on_request(
+    plans: list[tuple[int, str | None, int]], concurrency: int, asynchronous: bool
+) -> None:
+    async def function(index: int) -> int:
+        await turns(plans[index][0])()
+        if plans[index][1]:
+            raise HitError(str(index))
+        return index
+
+    async def one_by_one() -> AsyncIterator[int]:
+        for index in range(len(plans)):
+            await turns(index % 3)()
+            yield index
+
+    seen = []
+
+    async def read() -> None:
+        items = one_by_one() if asynchronous else range(len(plans))
+        async for outcome in fan_out(function, items, concurrency=concurrency, in_order=True):
+            seen.append(outcome.item)
+            await turns(plans[outcome.item][2])()
+
+    await asyncio.wait_for(read(), 10)
+    assert seen == list(range(len(plans)))
+    assert others() == set()
+
+
+async def test_a_slow_call_holds_up_what_comes_after_it_instead_of_piling_it_up() -> None:
+    begun = []
+    go = asyncio.Event()
+
+    async def function(item: int) -> int:
+        begun.append(item)
+        if item == 0:
+            await go.wait()
+        return item
+
+    outcomes = fan_out(function, itertools.count(), concurrency=3, in_order=True)
+    async with aclosing(outcomes):
+        first = asyncio.ensure_future(anext(outcomes))
+        await turns(100)()
+        assert begun == list(range(2 * 3))
+        go.set()
+        assert (await first).value == 0
+        assert [(await anext(outcomes)).value for _ in range(20)] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+async def test_an_error_that_no_other_item_would_escape_ends_it(in_order: bool) -> None:
+    begun = []
+    cancelled = []
+
+    async def function(item: int) -> int:
+        begun.append(item)
+        if item == 3:
+            raise HitError("for all")
+        if item == 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(item)
+                raise
+        await turns(item)()
+        return item
+
+    seen = []
+    outcomes = fan_out(function, itertools.count(), concurrency=4, in_order=in_order, stop_on=(HitError,))
+
+    async def read() -> None:
+        async for outcome in outcomes:
+            seen.append(outcome.item)
+            # A busy reader must not keep the rest going.
+            await turns(50)()
+
+    with pytest.raises(HitError, match="for all"):
+        await read()
+    assert seen == [0, 1], "what has finished is not lost"
+    assert cancelled == [2]
+    assert begun == [0, 1, 2, 3]
+    assert others() == set()
+
+
+async def test_after_a_gap_what_has_finished_comes_in_order_too() -> None:
+    go = asyncio.Event()
+
+    async def function(item: int) -> int:
+        if item == 0:
+            await asyncio.Event().wait()
+        if item == 4:
+            await go.wait()
+            raise HitError("for all")
+        await turns(10 - item)()
+        return item
+
+    outcomes = fan_out(function, range(5), concurrency=5, in_order=True, stop_on=(HitError,))
+    seen = []
+
+    async def read() -> None:
+        async for outcome in outcomes:
+            seen.append(outcome.value)  # noqa: PERF401  extending would lose them with the error
+
+    reader = asyncio.create_task(read())
+    await turns(50)()
+    assert seen == []
+    go.set()
+    with pytest.raises(HitError):
+        await reader
+    assert seen == [1, 2, 3]
+
+
+async def test_many_at_once_that_fail_for_all_are_told_once() -> None:
+    async def function(item: int) -> int:
+        await turns(2)()
+        raise HitError(str(item))
+
+    outcomes = fan_out(function, range(100), concurrency=8, stop_on=(HitError,))
+    with pytest.raises(HitError, match="0"):
+        await anext(outcomes)
+    assert [outcome async for outcome in outcomes] == []
+
+
+class Answer:
+    """What a lookup brings; counts how many of them there are."""
+
+    alive = peak = 0
+
+    def __init__(self) -> None:
+        Answer.alive += 1
+        Answer.peak = max(Answer.peak, Answer.alive)
+
+    def __del__(self) -> None:
+        Answer.alive -= 1
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+async def test_a_hundred_thousand_items_take_no_more_memory_than_a_few(in_order: bool) -> None:
+    # It would record a traceback for each of a hundred thousand steps.
+    asyncio.get_running_loop().set_debug(False)
+    Answer.alive = Answer.peak = 0
+    concurrency = 16
+    tasks = 0
+
+    async def look_up(item: int) -> Answer:
+        if item % 500 == 0:
+            await asyncio.sleep(0)
+        return Answer()
+
+    count = 0
+    outcomes = fan_out(look_up, iter(range(100_000)), concurrency=concurrency, in_order=in_order)
+    async for outcome in outcomes:
+        assert not in_order or outcome.item == count
+        count += 1
+        if count % 1000 == 0:
+            tasks = max(tasks, len(others()))
+    assert count == 100_000
+    assert tasks == concurrency
+    assert Answer.peak <= 2 * concurrency + 1, "those that are held, and the one that the reader has in hand"
+    del outcome
+    assert Answer.alive == 0
