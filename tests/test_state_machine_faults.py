@@ -1,0 +1,450 @@
+"""Random calls on a bad day, held against what the sandbox did: nothing lost, nothing done twice.
+
+The loop's clock leaps over every wait in which nothing happens on any socket, so that a server that stalls for thirty
+seconds costs a few milliseconds.
+"""
+
+import asyncio
+import gzip
+import json
+import selectors
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+import attrs
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from dialler_async import (
+    Campaign,
+    ConfigurationError,
+    DiallerClient,
+    DiallerError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PoolConfig,
+    RetryPolicy,
+    ServerError,
+    Timeouts,
+)
+from dialler_async.sandbox import Received, Sandbox
+from dialler_async.sandbox.faults import (
+    Answer,
+    CloseAfterAnswer,
+    CutShort,
+    Fault,
+    Gzipped,
+    HangUp,
+    Html,
+    Meanwhile,
+    Raw,
+    Redirect,
+    Reset,
+    StallBeforeHeaders,
+    StallInBody,
+    Status,
+    Trickle,
+    WrongLength,
+)
+from dialler_async.transport import SURROUNDINGS
+
+MAX_BODY = 64 * 1024
+BOMB = Answer(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})
+
+# A proxy or server that says 429 or 503 has turned the request away; one that says 500, 502 or 504 may have done it.
+ALWAYS_LIKE_THIS: list[Fault] = [
+    *(Status(status, retry_after=wait) for status in (429, 503) for wait in (None, 0, 1, 90)),
+    CloseAfterAnswer(),
+    CutShort(),
+    StallInBody(),
+    Trickle(),
+    WrongLength(5),
+    WrongLength(-3),
+    Gzipped(),
+    BOMB,
+    Status(401),
+    Answer(404),
+    Status(413),
+    Redirect("https://elsewhere.example/rest/v1.0/1/dialler/campaigns"),
+]
+EITHER_WAY: list[Fault] = [
+    kind
+    for done in (False, True)
+    for kind in (
+        Reset(carried_out=done),
+        HangUp(carried_out=done),
+        StallBeforeHeaders(carried_out=done),
+        Status(500, carried_out=done),
+        Status(502, carried_out=done),
+        Status(504, retry_after=1, carried_out=done),
+        Html(carried_out=done),
+        Answer(200, b"", carried_out=done),
+        Answer(200, b'{"records":[{"ID":1}],"count":1}', carried_out=done),
+        Answer(202, b'{"status":202}', carried_out=done),
+        Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", carried_out=done),
+        Raw(b"garbage\r\n\r\n", carried_out=done),
+    )
+]
+FAULTS = st.lists(st.sampled_from([*ALWAYS_LIKE_THIS, *EITHER_WAY]), max_size=9)
+NAMES = st.sampled_from(["Summer", "summer", "Summer 26", "Winter", "A", "B", "C"])
+IDS = st.integers(1, 9)
+
+
+class _LeapingSelector(selectors.DefaultSelector):
+    """Waits for sockets only as long as it takes what was sent on this machine to arrive."""
+
+    leapt = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        ready = super().select(0) or super().select(min(timeout, 0.003))
+        if not ready:
+            self.leapt += timeout
+        return ready
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._leaping = _LeapingSelector()
+        super().__init__(self._leaping)
+
+    def time(self) -> float:
+        return super().time() + self._leaping.leapt
+
+
+@attrs.frozen
+class Step:
+    """What a call came to, and what the sandbox did meanwhile."""
+
+    outcome: Any
+    before: dict[int, str]
+    after: dict[int, str]
+    received: list[Received]
+
+    def carried_out(self, *calls: str) -> list[Received]:
+        return [received for received in self.received if received.carried_out and received.call in calls]
+
+    @property
+    def gone(self) -> set[int]:
+        return self.before.keys() - self.after.keys()
+
+    @property
+    def made(self) -> set[int]:
+        return self.after.keys() - self.before.keys()
+
+    @property
+    def is_unknown(self) -> bool:
+        return isinstance(self.outcome, OutcomeUnknownError | asyncio.CancelledError)
+
+    def failed(self) -> bool:
+        return isinstance(self.outcome, BaseException)
+
+
+class BadDays(RuleBasedStateMachine):
+    """After every call: is what the caller was told true, by the sandbox's own account?"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner(loop_factory=LeapingLoop)
+        self.open = AsyncExitStack()
+
+    @initialize(
+        attempts=st.integers(1, 4),
+        deadline=st.sampled_from([15.0, 45.0, 500.0]),
+        delete_by_name=st.sampled_from(["first-partial-match", "exact"]),
+    )
+    def begin(self, attempts: int, deadline: float, delete_by_name: Any) -> None:
+        loop = self.runner.get_loop()
+        SURROUNDINGS.monotonic = loop.time
+        SURROUNDINGS.random = lambda: 0.5
+        self.deletes_exactly = delete_by_name == "exact"
+        records = [{"ID": id, "Name": name} for id, name in enumerate(("Summer", "Winter", "Summer 26", "A"), 1)]
+        self.sandbox = self.runner.run(self.open.enter_async_context(Sandbox(records, delete_by_name=delete_by_name)))
+        dialler = DiallerClient(
+            self.sandbox.base_url,
+            lambda: self.sandbox.token,
+            pool=PoolConfig(limit=4, max_body=MAX_BODY),
+            retry=RetryPolicy(attempts=attempts, budget=10),
+            timeouts=Timeouts(read=10, deadline=deadline),
+        )
+        self.dialler: DiallerClient = self.runner.run(self.open.enter_async_context(dialler))
+
+    def teardown(self) -> None:
+        self.runner.run(self.open.aclose())
+        self.runner.close()
+
+    def names(self) -> dict[int, str]:
+        return {id: record["Name"] for id, record in self.sandbox.campaigns.items()}
+
+    def take(self, call: Coroutine[Any, Any, Any], faults: list[Fault], cancelled_after: int | None = None) -> Step:
+        """Makes a call with these faults for the next requests."""
+        before, arrived = self.names(), len(self.sandbox.journal)
+        self.sandbox.faults.next(*faults)
+        outcome = self.runner.run(self._outcome(call, cancelled_after))
+        self.sandbox.faults.clear()
+        return Step(outcome, before, self.names(), self.sandbox.journal[arrived:])
+
+    async def _outcome(self, call: Coroutine[Any, Any, Any], cancelled_after: int | None) -> Any:
+        calling = asyncio.ensure_future(call)
+        if cancelled_after is not None:
+            for _ in range(cancelled_after):
+                await asyncio.sleep(0)
+            calling.cancel()
+        try:
+            return await calling
+        except (DiallerError, asyncio.CancelledError) as error:
+            return error
+        finally:
+            await settled()
+
+    def judge_read(self, step: Step, truth: Any) -> None:
+        assert step.before == step.after
+        if not step.failed():
+            assert step.outcome == truth
+
+    def judge_clone(self, step: Step, destination: str, exist_ok: bool = False) -> None:
+        done = step.carried_out("clone")
+        assert len(done) <= 1
+        assert not step.gone
+        assert len(step.made) == len(done)
+        if isinstance(step.outcome, Campaign):
+            assert step.outcome.name == destination == step.after[step.outcome.id or 0]
+            assert step.made == {step.outcome.id} or (exist_ok and step.outcome.id in step.before)
+        elif not step.is_unknown:
+            assert done == []
+
+    def judge_delete(self, step: Step, asked: set[int], was_there: bool) -> None:
+        done = step.carried_out("delete", "delete_by_name")
+        assert len(done) <= 1
+        assert step.gone <= asked
+        assert not step.made
+        assert len(step.gone) == len(done)
+        if step.outcome is None:
+            assert not asked & step.after.keys()
+            assert len(done) == 1 or not was_there
+        elif not step.is_unknown:
+            # A delete by ID is told a 500 as it is, says the table of repeats: whoever sees it can look.
+            told_as_it_is = isinstance(step.outcome, ServerError) and step.outcome.status == 500
+            assert done == [] or (told_as_it_is and done[0].call == "delete")
+            assert not isinstance(step.outcome, NotFoundError) or not asked & step.after.keys()
+
+    @rule(faults=FAULTS)
+    def list_all(self, faults: list[Fault]) -> None:
+        async def names() -> dict[int | None, str]:
+            return {campaign.id: campaign.name for campaign in await self.dialler.campaigns.list()}
+
+        self.judge_read(self.take(names(), faults), self.names())
+
+    @rule(faults=FAULTS, id=IDS)
+    def get(self, faults: list[Fault], id: int) -> None:
+        async def name() -> str:
+            return (await self.dialler.campaigns.get(id)).name
+
+        self.judge_read(self.take(name(), faults), self.names().get(id))
+
+    @rule(faults=FAULTS, text=NAMES)
+    def find(self, faults: list[Fault], text: str) -> None:
+        async def ids() -> list[int | None]:
+            return [campaign.id for campaign in await self.dialler.campaigns.find(text)]
+
+        truth = [id for id, name in self.names().items() if text.casefold() in name.casefold()]
+        self.judge_read(self.take(ids(), faults), truth)
+
+    @rule(faults=FAULTS, source=NAMES, destination=NAMES, exist_ok=st.booleans())
+    def clone(self, faults: list[Fault], source: str, destination: str, exist_ok: bool) -> None:
+        step = self.take(self.dialler.campaigns.clone(source, destination, exist_ok=exist_ok), faults)
+        self.judge_clone(step, destination, exist_ok)
+
+    @rule(faults=FAULTS, id=IDS, missing_ok=st.booleans())
+    def delete(self, faults: list[Fault], id: int, missing_ok: bool) -> None:
+        step = self.take(self.dialler.campaigns.delete(id, missing_ok=missing_ok), faults)
+        self.judge_delete(step, {id}, id in step.before)
+
+    @rule(faults=FAULTS, name=NAMES)
+    def delete_by_name(self, faults: list[Fault], name: str) -> None:
+        asked = {id for id, other in self.names().items() if other == name}
+        step = self.take(self.dialler.campaigns.delete_by_name(name), faults)
+        assert not any(received.call == "delete_by_name" for received in step.received)
+        self.judge_delete(step, asked, bool(asked))
+
+    @rule(faults=FAULTS, name=NAMES)
+    def delete_by_name_as_the_server_takes_it(self, faults: list[Fault], name: str) -> None:
+        names = self.names()
+        if self.deletes_exactly:
+            hit = [id for id, other in names.items() if other.casefold() == name.casefold()]
+        else:
+            hit = [id for id, other in names.items() if name.casefold() in other.casefold()]
+        step = self.take(self.dialler.campaigns.delete_by_name(name, exact=False), faults)
+        self.judge_delete(step, set(hit[:1]), bool(hit))
+        assert step.outcome is not None or hit
+
+    @rule(name=NAMES, other=NAMES, on=st.sampled_from(["find", "get"]), remove=st.booleans(), faults=FAULTS)
+    def delete_by_name_while_somebody_renames_or_deletes_it(
+        self, name: str, other: str, on: str, remove: bool, faults: list[Fault]
+    ) -> None:
+        named = [id for id, has in self.names().items() if has == name]
+
+        def meanwhile() -> None:
+            if named[0] in self.sandbox.campaigns:
+                if remove:
+                    self.sandbox.remove(named[0])
+                else:
+                    self.sandbox.change(named[0], Name=other)
+
+        if not named:
+            return
+        self.sandbox.faults.next(Meanwhile(meanwhile), match=on)
+        step = self.take(self.dialler.campaigns.delete_by_name(name), [])
+        by_us = step.carried_out("delete", "delete_by_name")
+        assert len(by_us) == len(step.gone) - remove
+        # It had been renamed before the last look, so that a deletion now would hit a campaign of another name.
+        if not remove and other != name:
+            assert not any(received.path.endswith(f"/{named[0]}") for received in by_us)
+        if step.outcome is None:
+            assert len(by_us) == 1
+
+    @rule(faults=FAULTS, destination=NAMES, exist_ok=st.booleans(), turns=st.integers(0, 40))
+    def clone_cancelled(self, faults: list[Fault], destination: str, exist_ok: bool, turns: int) -> None:
+        call = self.dialler.campaigns.clone("Summer", destination, exist_ok=exist_ok)
+        self.judge_clone(self.take(call, faults, turns), destination, exist_ok)
+
+    @rule(faults=FAULTS, id=IDS, turns=st.integers(0, 40))
+    def delete_cancelled(self, faults: list[Fault], id: int, turns: int) -> None:
+        step = self.take(self.dialler.campaigns.delete(id), faults, turns)
+        assert step.gone <= {id}
+        assert not step.made
+        assert len(step.carried_out("delete")) == len(step.gone)
+
+    @rule(faults=FAULTS, call=st.sampled_from(["clone", "delete", "list"]))
+    def the_token_is_replaced_in_mid_run(self, faults: list[Fault], call: str) -> None:
+        self.sandbox.faults.next(Meanwhile(self.sandbox.revoke))
+        if call == "clone":
+            self.judge_clone(self.take(self.dialler.campaigns.clone("Summer", "D"), faults), "D")
+        elif call == "delete":
+            self.delete(faults, 2, False)
+        else:
+            self.list_all(faults)
+
+    @rule(write=st.booleans())
+    def the_server_is_down(self, write: bool) -> None:
+        async def down() -> None:
+            async with self.sandbox.refusing():
+                await settled()
+                if write:
+                    await self.dialler.campaigns.clone("Summer", "E")
+                else:
+                    await self.dialler.campaigns.list()
+
+        step = self.take(down(), [])
+        assert isinstance(step.outcome, DiallerError)
+        # Nothing was sent, so that nothing is unknown.
+        assert not step.is_unknown
+        assert step.received == []
+
+    @rule(settle=st.booleans())
+    def idle_connections_are_closed(self, settle: bool) -> None:
+        self.sandbox.close_idle()
+        if settle:
+            self.runner.run(settled())
+
+    @rule(seed=st.integers(0, 2**16), share=st.sampled_from([0.1, 0.5, 0.9]), calls=st.integers(2, 12))
+    def many_at_once(self, seed: int, share: float, calls: int) -> None:
+        first = 1 + len(self.sandbox.journal)
+        destinations = [f"Many {first} {nth}" for nth in range(calls)]
+        doomed = list(self.sandbox.campaigns)[1:4]
+        before = self.names()
+        self.sandbox.faults.chance(share, [*ALWAYS_LIKE_THIS, *EITHER_WAY], seed=seed)
+
+        async def all() -> tuple[list[Any], list[Any], list[Any]]:
+            clones = [
+                self.dialler.campaigns.clone("Winter", name, exist_ok=nth % 2 == 0)
+                for nth, name in enumerate(destinations)
+            ]
+            deletes = [self.dialler.campaigns.delete(id) for id in doomed]
+            reads = [self.dialler.campaigns.list() for _ in range(calls)]
+            groups = (asyncio.gather(*group, return_exceptions=True) for group in (clones, deletes, reads))
+            outcomes = await asyncio.gather(*groups)
+            await settled()
+            return outcomes[0], outcomes[1], outcomes[2]
+
+        clones, deletes, reads = self.runner.run(all())
+        self.sandbox.faults.clear()
+        done = [received for received in self.sandbox.journal[first - 1 :] if received.carried_out]
+        cloned = Counter(json.loads(received.body)["destination"] for received in done if received.call == "clone")
+        deleted = Counter(int(received.path.rpartition("/")[2]) for received in done if received.call == "delete")
+        assert not any(received.call == "delete_by_name" for received in done)
+        after = self.names()
+        assert before.keys() - after.keys() == deleted.keys() <= set(doomed)
+        for name, told in zip(destinations, clones, strict=True):
+            assert cloned[name] <= 1
+            if isinstance(told, Campaign):
+                assert cloned[name] == 1
+                assert after[told.id or 0] == name
+            else:
+                assert isinstance(told, DiallerError)
+                assert isinstance(told, OutcomeUnknownError) or not cloned[name]
+        for id, told in zip(doomed, deletes, strict=True):
+            assert deleted[id] <= 1
+            if told is not None:
+                assert isinstance(told, DiallerError)
+                as_it_is = isinstance(told, ServerError) and told.status == 500
+                assert isinstance(told, OutcomeUnknownError) or as_it_is or not deleted[id]
+        for told in reads:
+            assert isinstance(told, DiallerError) or {one.id for one in told} <= before.keys() | after.keys()
+
+    @invariant()
+    def no_call_is_in_flight_and_the_pool_is_whole(self) -> None:
+        if not hasattr(self, "dialler"):
+            return
+        assert self.dialler._shared.pool.in_flight == 0
+        assert self.sandbox.connections.peak <= 4 + 1
+        # The sandbox has a task for each connection.
+        running = {str(task.get_coro()) for task in asyncio.all_tasks(self.runner.get_loop())}
+        assert [coroutine for coroutine in running if "RequestHandler" not in coroutine] == []
+
+    @rule()
+    def a_good_call_is_answered_right(self) -> None:
+        self.runner.run(settled())
+        step = self.take(self.dialler.campaigns.list(), [])
+        assert [(one.id, one.name) for one in sorted(step.outcome, key=lambda one: one.id or 0)] == sorted(
+            self.names().items()
+        )
+
+    @rule()
+    def what_cannot_work_is_not_sent(self) -> None:
+        step = self.take(self.dialler.campaigns.delete(0), [])
+        assert isinstance(step.outcome, ConfigurationError)
+        assert step.received == []
+
+
+async def settled() -> None:
+    """Lets both ends of the connections take notice of what the other did."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def surroundings_kept() -> Iterator[None]:
+    kept = attrs.asdict(SURROUNDINGS, recurse=False)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(SURROUNDINGS, name, value)
+
+
+def test_on_a_bad_day_nothing_is_done_twice_and_nothing_told_that_is_not_so() -> None:
+    with surroundings_kept():
+        run_state_machine_as_test(
+            BadDays,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=25,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow],  # a sandbox is opened for each example
+            ),
+        )
