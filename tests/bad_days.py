@@ -53,6 +53,34 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+Leap = Callable[[float], Awaitable[None]]
+
+
+@pytest.fixture
+async def leap(monkeypatch: pytest.MonkeyPatch) -> Leap:
+    """Lets everybody come to where they wait for something, then sets the loop's own clock forward by some seconds.
+
+    So timeouts run out at once, and never because the machine is slow.
+    """
+    loop = asyncio.get_running_loop()
+    ahead = 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead)
+
+    async def leap(seconds: float) -> None:
+        nonlocal ahead
+        await settle()
+        ahead += seconds
+
+    return leap
+
+
+async def settle() -> None:
+    """Lets every task run until it waits for something that will not come by itself."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[Sandbox]:
     """Three campaigns whose names say nothing but what the tests need."""
@@ -117,6 +145,16 @@ def assert_answered(call: str, value: Any) -> None:
             assert value.name == COPY
         case _:
             assert value is None
+
+
+def restore(server: Sandbox) -> None:
+    """The campaigns as they were, and a journal without a line."""
+    for id in list(server.campaigns):
+        server.remove(id)
+    for record in RECORDS:
+        server.load(record)
+    server.journal.clear()
+    server.faults.clear()
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,11 +18,14 @@ from bad_days import (
     READS,
     WRITES,
     Clock,
+    Leap,
     arrived,
     clock,
+    dialler,
     is_done,
-    listening,
+    leap,
     narrow,
+    restore,
     server,
     until,
 )
@@ -42,20 +45,40 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
 from dialler_async.transport import SURROUNDINGS
 
-__all__ = ["clock", "server"]
+__all__ = ["clock", "dialler", "leap", "server"]
 
 ONCE = RetryPolicy(attempts=1)
-SOON = RetryPolicy(base_delay=0.001)
+STALLS = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
 
 
 async def not_held_up() -> bool:
     return False
 
 
+async def for_ever(_: float = 0) -> Any:
+    await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits to repeat a call waits for good."""
+    monkeypatch.setattr(SURROUNDINGS, "sleep", for_ever)
+
+
 async def failure(call: Awaitable[Any]) -> DiallerError:
     with pytest.raises(DiallerError) as raised:
         await call
     return raised.value
+
+
+async def failure_after(
+    call: Awaitable[Any], leap: Leap, seconds: float, when: Callable[[], object] = lambda: True
+) -> DiallerError:
+    """How a call fails when so many seconds go by as soon as something is so."""
+    failing = asyncio.create_task(failure(call))
+    await until(when)
+    await leap(seconds)
+    return await failing
 
 
 @pytest.fixture
@@ -74,81 +97,86 @@ async def deaf() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_connection_in_time_is_a_connect_error_for_every_call(deaf: str, call: str) -> None:
-    async with DiallerClient(deaf, "t", timeouts=Timeouts(connect=0.02), retry=ONCE) as dialler:
-        error = await failure(CALLS[call](dialler))
+async def test_no_connection_in_time_is_a_connect_error_for_every_call(deaf: str, leap: Leap, call: str) -> None:
+    async with DiallerClient(deaf, "t", timeouts=Timeouts(connect=7), retry=ONCE) as dialler:
+        error = await failure_after(CALLS[call](dialler), leap, 7.01)
     assert type(error) is ConnectError
-    assert "no connection within 0.02 s; nothing was sent" in str(error)
+    assert "no connection within 7 s; nothing was sent" in str(error)
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(deaf: str, call: str) -> None:
-    async with DiallerClient(deaf, "t", timeouts=Timeouts(deadline=0.02)) as dialler:
-        error = await failure(CALLS[call](dialler))
+async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(
+    deaf: str, leap: Leap, call: str
+) -> None:
+    async with DiallerClient(deaf, "t", timeouts=Timeouts(deadline=9)) as dialler:
+        error = await failure_after(CALLS[call](dialler), leap, 9.01)
     assert type(error) is DeadlineError
-    assert "the deadline of 0.02 s ran out while connecting" in str(error)
+    assert "the deadline of 9 s ran out while connecting" in str(error)
     assert error.attempts == 1
 
 
-@pytest.mark.parametrize("call", READS)
-@pytest.mark.parametrize("fault", [StallBeforeHeaders(), StallInBody()], ids=repr)
-async def test_a_silent_server_is_a_deadline_error_that_says_for_how_long(
-    server: Sandbox, call: str, fault: StallBeforeHeaders | StallInBody
-) -> None:
-    server.faults.next(fault)
-    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=0.03), retry=ONCE) as dialler:
-        error = await failure(CALLS[call](dialler))
-    assert type(error) is DeadlineError
-    assert isinstance(error, TimeoutError)
-    assert "the server sent nothing for 0.03 s" in str(error)
-
-
-async def test_a_slow_answer_is_no_silent_one(server: Sandbox) -> None:
-    server.faults.next(Trickle())
-    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=2), retry=ONCE) as dialler:
-        assert len(await dialler.campaigns.list()) == 3
-
-
-@pytest.mark.parametrize("fault", [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()], ids=repr)
+@pytest.mark.parametrize("fault", STALLS, ids=repr)
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
-    server: Sandbox, call: str, fault: StallBeforeHeaders | StallInBody
+async def test_a_silent_server_is_told_with_how_long_it_was_silent(
+    server: Sandbox, leap: Leap, call: str, fault: StallBeforeHeaders | StallInBody
 ) -> None:
     server.faults.next(fault)
-    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(deadline=0.05)) as dialler:
-        error = await failure(CALLS[call](dialler))
+    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=20), retry=ONCE) as dialler:
+        error = await failure_after(CALLS[call](dialler), leap, 20.01, lambda: server.journal)
     assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
-    assert "the deadline of 0.05 s ran out while waiting for the reply" in str(error)
-    assert error.attempts == len(server.journal) == 1
+    assert "the server sent nothing for 20 s" in str(error)
     if call in WRITES:
         assert arrived(server, call) == [is_done(server, call)]
 
 
+async def test_a_deadline_error_is_a_timeout_error_too(server: Sandbox, dialler: DiallerClient, leap: Leap) -> None:
+    server.faults.next(StallBeforeHeaders())
+    error = await failure_after(dialler.campaigns.list(), leap, 121, lambda: server.journal)
+    assert isinstance(error, TimeoutError)
+
+
+async def test_a_slow_answer_is_no_silent_one(server: Sandbox) -> None:
+    server.faults.next(Trickle())
+    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=5), retry=ONCE) as dialler:
+        assert len(await dialler.campaigns.list()) == 3
+
+
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, call: str) -> None:
-    timeouts = Timeouts(deadline=0.05)
-    async with DiallerClient(server.base_url, server.token, timeouts=timeouts, pool=narrow(1)) as dialler:
+async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
+    server: Sandbox, leap: Leap, call: str
+) -> None:
+    timeouts = Timeouts(read=60, deadline=50)
+    for fault in STALLS:
+        restore(server)
+        server.faults.next(fault)
+        async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
+            error = await failure_after(CALLS[call](dialler), leap, 50.01, lambda: server.journal)
+        assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
+        assert "the deadline of 50 s ran out while waiting for the reply" in str(error)
+        assert error.attempts == len(server.journal) == 1
+        if call in WRITES:
+            assert arrived(server, call) == [is_done(server, call)]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, leap: Leap, call: str) -> None:
+    async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
         pool = dialler._shared.pool
         await pool.enter(not_held_up)
-        error = await failure(CALLS[call](dialler))
+        error = await failure_after(CALLS[call](dialler), leap, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
-    assert "ran out while waiting at the gate" in str(error)
+    assert "the deadline of 120 s ran out while waiting at the gate" in str(error)
     assert error.attempts == 0
     assert server.journal == []
 
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
-    server: Sandbox, monkeypatch: pytest.MonkeyPatch, call: str
+    server: Sandbox, dialler: DiallerClient, endless: None, leap: Leap, call: str
 ) -> None:
-    async def for_ever(seconds: float) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    monkeypatch.setattr(SURROUNDINGS, "sleep", for_ever)
-    server.faults.next(Status(503, retry_after=0))
-    async with DiallerClient(server.base_url, server.token, retry=SOON, timeouts=Timeouts(deadline=0.1)) as dialler:
-        error = await failure(CALLS[call](dialler))
+    server.faults.next(Status(503, retry_after=1))
+    error = await failure_after(CALLS[call](dialler), leap, 120.01, lambda: server.journal)
     # It was turned away, so nothing is unknown even of a write.
     assert type(error) is DeadlineError
     assert "ran out while waiting to repeat it" in str(error)
@@ -157,139 +185,158 @@ async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
 async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_its_outcome_unknown(
-    server: Sandbox, monkeypatch: pytest.MonkeyPatch, call: str
+    server: Sandbox, dialler: DiallerClient, endless: None, leap: Leap, call: str
 ) -> None:
-    async def for_ever(seconds: float) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    monkeypatch.setattr(SURROUNDINGS, "sleep", for_ever)
     server.faults.next(Reset(carried_out=True))
-    async with DiallerClient(server.base_url, server.token, retry=SOON, timeouts=Timeouts(deadline=0.1)) as dialler:
-        error = await failure(CALLS[call](dialler))
+    error = await failure_after(CALLS[call](dialler), leap, 120.01, lambda: server.journal)
     assert type(error) is OutcomeUnknownError
     assert "ran out while waiting to repeat it" in str(error)
 
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
-async def test_so_does_a_deadline_in_the_repeat_itself(server: Sandbox, clock: Clock, call: str) -> None:
+async def test_so_does_a_deadline_in_the_repeat_itself(
+    server: Sandbox, dialler: DiallerClient, leap: Leap, call: str
+) -> None:
     server.faults.next(Reset(carried_out=True), StallBeforeHeaders())
-    async with DiallerClient(server.base_url, server.token, retry=SOON, timeouts=Timeouts(deadline=0.1)) as dialler:
-        error = await failure(CALLS[call](dialler))
+    error = await failure_after(CALLS[call](dialler), leap, 120.01, lambda: len(server.journal) == 2)
     assert type(error) is OutcomeUnknownError
     assert error.attempts == 2
 
 
 async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
-    server: Sandbox, monkeypatch: pytest.MonkeyPatch
+    server: Sandbox, leap: Leap, endless: None
 ) -> None:
-    async def for_ever(seconds: float) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(deadline=0.05), retry=ONCE) as dialler:
+    async with DiallerClient(server.base_url, server.token, retry=ONCE) as dialler:
         server.faults.next(Status(429, retry_after=30))
         await failure(dialler.campaigns.list())
-        monkeypatch.setattr(SURROUNDINGS, "sleep", for_ever)
-        error = await failure(dialler.campaigns.delete(ID))
+        error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
     assert len(server.journal) == 1
 
 
-async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Sandbox) -> None:
-    async def slow() -> str:
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError
-
-    async with DiallerClient(server.base_url, slow, timeouts=Timeouts(deadline=0.02)) as dialler:
-        error = await failure(dialler.campaigns.delete(ID))
+async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Sandbox, leap: Leap) -> None:
+    async with DiallerClient(server.base_url, for_ever_a_token) as dialler:
+        error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
     assert "ran out while asking for the token" in str(error)
     assert error.attempts == 0
 
+
+async def test_so_is_one_that_does_so_when_asked_once_more(server: Sandbox, leap: Leap) -> None:
     tokens = [server.token]
 
     async def slow_the_second_time() -> str:
-        return tokens.pop() if tokens else await slow()
+        return tokens.pop() if tokens else await for_ever_a_token()
 
     server.faults.next(Status(401))
-    timeouts = Timeouts(deadline=0.1)
-    async with DiallerClient(server.base_url, slow_the_second_time, timeouts=timeouts) as dialler:
-        error = await failure(dialler.campaigns.delete(ID))
+    async with DiallerClient(server.base_url, slow_the_second_time) as dialler:
+        error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01, lambda: server.journal)
     assert type(error) is DeadlineError
     assert "ran out while asking for a new token" in str(error)
 
 
-async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(server: Sandbox) -> None:
-    """An answer so large that reading it takes its time; that of a clone has no reason to be."""
+async def for_ever_a_token() -> str:
+    await for_ever()
+    return "never"
 
-    class Slow:
+
+async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
+    server: Sandbox, dialler: DiallerClient, leap: Leap
+) -> None:
+    class Endless:
+        """An answer so large that reading it takes for ever."""
+
         def decode(self, body: bytes) -> Any:
             while True:
                 yield
 
-    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(deadline=0.1)) as dialler:
-        request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), answer=Slow())
-        error = await failure(dialler.campaigns._transport.send(request))
+    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), answer=Endless())
+    send = dialler.campaigns._transport.send(request)
+    error = await failure_after(send, leap, 120.01, lambda: is_done(server, "clone"))
     assert type(error) is OutcomeUnknownError
     assert "while reading" in str(error)
-    assert is_done(server, "clone")
 
 
-async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor_read(server: Sandbox) -> None:
-    server.latency = 0.02
-    timeouts = Timeouts(connect=0.05, read=0.05)
+async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor_read(
+    server: Sandbox, leap: Leap
+) -> None:
+    timeouts = Timeouts(connect=1, read=1)
     async with DiallerClient(server.base_url, server.token, pool=narrow(1), timeouts=timeouts, retry=ONCE) as dialler:
-        # The last of them waits four times as long as either.
-        await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(10)))
+        pool = dialler._shared.pool
+        await pool.enter(not_held_up)
+        waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
+        await leap(100)
+        pool.leave()
+        await asyncio.gather(*waiting)
     assert len(server.journal) == 10
 
 
-async def test_nor_do_those_who_queue_behind_a_brought_session_with_less_room_than_the_gate(server: Sandbox) -> None:
-    server.latency = 0.02
-    timeouts = Timeouts(connect=0.05, read=0.05)
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
-        DiallerClient(server.base_url, server.token, session=session, timeouts=timeouts, retry=ONCE) as dialler,
-    ):
-        await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(10)))
-    assert len(server.journal) == 10
-    assert server.connections.peak == 1
+@attrs.define
+class Full:
+    """A session with room for one, which is taken."""
+
+    session: aiohttp.ClientSession
+    taken: asyncio.Task[Any]
+
+
+@pytest.fixture
+async def full(server: Sandbox) -> AsyncIterator[Full]:
+    server.faults.next(StallBeforeHeaders())
+    connector = aiohttp.TCPConnector(limit=1)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as session:
+        taken = asyncio.create_task(session.get(server.base_url))
+        await until(lambda: server.journal)
+        yield Full(session, taken)
+        taken.cancel()
+
+
+async def test_nor_do_those_who_queue_behind_a_brought_session_with_less_room_than_the_gate(
+    server: Sandbox, full: Full, leap: Leap
+) -> None:
+    timeouts = Timeouts(connect=1, read=1)
+    async with DiallerClient(
+        server.base_url, server.token, session=full.session, timeouts=timeouts, retry=ONCE
+    ) as dialler:
+        waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
+        await leap(100)
+        full.taken.cancel()
+        await asyncio.gather(*waiting)
+    assert len(server.journal) == 1 + 10
 
 
 @pytest.mark.parametrize("call", AS_IS)
 async def test_a_deadline_behind_a_brought_session_without_room_leaves_nothing_unknown(
-    server: Sandbox, call: str
+    server: Sandbox, full: Full, leap: Leap, call: str
 ) -> None:
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
-        DiallerClient(server.base_url, server.token, session=session, timeouts=Timeouts(deadline=0.05)) as dialler,
-    ):
-        server.faults.next(StallBeforeHeaders())
-        holding = asyncio.create_task(session.get(server.base_url))
-        await until(lambda: server.journal)
-        error = await failure(CALLS[call](dialler))
-        holding.cancel()
+    async with DiallerClient(server.base_url, server.token, session=full.session) as dialler:
+        error = await failure_after(CALLS[call](dialler), leap, 120.01)
     assert type(error) is DeadlineError
     assert len(server.journal) == 1
 
 
-async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(server: Sandbox) -> None:
-    server.latency = 0.05
+async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(server: Sandbox, leap: Leap) -> None:
+    server.faults.next(StallBeforeHeaders())
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.01)) as session,
-        DiallerClient(server.base_url, server.token, session=session) as dialler,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1, sock_read=1)) as session,
+        DiallerClient(server.base_url, server.token, session=session, retry=ONCE) as dialler,
     ):
-        await dialler.campaigns.get(ID)
-    assert len(server.journal) == 1
+        calling = asyncio.create_task(failure(dialler.campaigns.get(ID)))
+        await until(lambda: server.journal)
+        await leap(25)
+        await leap(0)
+        assert not calling.done()
+        await leap(6)
+        assert "sent nothing for 30 s" in str(await calling)
 
 
-async def test_other_protocols_are_told_as_what_they_are() -> None:
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.example.com ESMTP\r\n")
-        await writer.drain()
-
-    async with listening(greet) as base_url, DiallerClient(base_url, "t", retry=ONCE) as dialler:
-        error = await failure(dialler.campaigns.list())
-    assert "not HTTP" in str(error) or "connection was lost" in str(error)
+@pytest.mark.parametrize("call", READS)
+async def test_a_call_that_was_done_in_time_is_not_cut_afterwards(
+    server: Sandbox, dialler: DiallerClient, clock: Clock, leap: Leap, call: str
+) -> None:
+    await CALLS[call](dialler)
+    await leap(1000)
+    await asyncio.sleep(0)
+    await CALLS[call](dialler)
 
 
 @pytest.mark.parametrize("name", ["connect", "read", "deadline"])
