@@ -20,8 +20,8 @@ from reports import HOSTILE, empty_report, hostile_report, real_report
 
 from dialler_async.audit import WRITERS, AuditReport, Severity
 from dialler_async.audit.writers import json_schema
-from dialler_async.audit.writers.csv import as_text
 from dialler_async.harmless import harmless
+from dialler_async.spreadsheet import as_text
 
 
 def written(report: AuditReport, format: str) -> str:

@@ -13,6 +13,7 @@ from dialler_async import DiallerError, __version__
 from .audit import audit
 from .campaigns import app as campaigns
 from .exits import HELP, Exit, UsageError, complain, say
+from .export import export
 from .output import Console
 from .result_codes import result_codes
 from .sandbox import sandbox
@@ -28,6 +29,7 @@ app = App(
 app.command(campaigns)
 app.command(result_codes)
 app.command(audit)
+app.command(export)
 app.command(sandbox)
 
 # What failed for good is told once, at the end; Python would print the client's notes on repeats among the output.

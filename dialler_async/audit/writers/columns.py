@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from ..findings import Finding
+from dialler_async.spreadsheet import Cell
 
-Cell = str | int | None
+from ..findings import Finding
 
 COLUMNS: dict[str, Callable[[Finding], Cell]] = {
     "severity": lambda finding: finding.severity.value,

@@ -1,0 +1,50 @@
+"""`dialler export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dialler_async import DiallerError, NoReplyError
+from dialler_async.export import export as run_export
+
+from .connection import FROM_ENVIRONMENT, Connection
+from .exits import Exit, UsageError, say
+from .languages import LANGUAGES, LanguageName
+from .output import counted, print_line
+from .progress import progress_bar
+
+
+async def export(
+    *,
+    output: Path,
+    language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
+    connection: Connection = FROM_ENVIRONMENT,
+) -> Exit:
+    """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
+
+    What can't be fetched does not stop the rest: the file has the error in its place, and the command exits with 3,
+    or with 4 if all that is missing was never answered.
+
+    Parameters
+    ----------
+    output
+        File to write; .json is lossless, .csv and .parquet have a row for each result code and language.
+    language
+        A language to fetch result codes in. Repeat it for several.
+    """
+    try:
+        async with connection.open() as dialler:
+            with progress_bar("Fetching result codes") as on_progress:
+                exported = await run_export(
+                    dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
+                )
+    except DiallerError:
+        raise  # some are an OSError, too
+    except OSError as error:
+        raise UsageError(f"can't write {output}: {error.strerror or error}") from None
+    print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
+    if not exported.failed:
+        return Exit.DONE
+    say(f"not all could be fetched, {exported.failed:,} failed: {'; '.join(map(str, exported.errors))}")
+    return Exit.NO_REPLY if all(isinstance(error, NoReplyError) for error in exported.errors) else Exit.REFUSED

@@ -1,0 +1,248 @@
+"""The export: everything in the file, exact in JSON, flat elsewhere, and nothing that is missing goes untold."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+
+from dialler_async import (
+    AuthenticationError,
+    Campaign,
+    ConfigurationError,
+    DiallerClient,
+    Language,
+    ResultCode,
+    RetryPolicy,
+)
+from dialler_async.cli import main
+from dialler_async.export import Exported, export
+from dialler_async.export.flat import COLUMNS
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Answer, HangUp, Status
+
+FORMATS = ("json", "csv", "parquet")
+FORMULA = '=HYPERLINK("http://evil.example")'
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(campaigns=30, seed=1, filler_keys=2)
+
+
+async def exported(sandbox: Sandbox, path: Path, **options: Any) -> Exported:
+    async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1)) as dialler:
+        return await export(dialler, path, **options)
+
+
+async def test_json_is_the_account_as_the_server_has_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with sandbox:
+        told = await exported(sandbox, tmp_path / "account.json")
+    account = json.loads((tmp_path / "account.json").read_text())
+    assert {key: account[key] for key in ("schema", "languages", "failed")} == {
+        "schema": 1,
+        "languages": [1, 2],
+        "failed": 0,
+    }
+    campaigns = [one["campaign"] for one in account["campaigns"]]
+    assert {campaign["ID"]: campaign for campaign in campaigns} == dict(sandbox.campaigns)
+    assert campaigns == sorted(campaigns, key=lambda campaign: campaign["Name"].casefold())  # as the server sends them
+    for one in account["campaigns"]:
+        campaign = one["campaign"]["ID"]
+        assert one["codes"] == {str(int(language)): sandbox.result_codes(campaign, language) for language in Language}
+        assert one["errors"] == {}
+        # Keys in the server's order, too.
+        assert list(one["campaign"]) == list(sandbox.campaigns[campaign])
+    codes = sum(len(codes) for one in account["campaigns"] for codes in one["codes"].values())
+    assert told == Exported(campaigns=30, codes=codes, lookups=60, failed=0, errors=())
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+async def test_flat_files_have_a_row_for_each_code_and_language(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"account.{format}"
+    async with sandbox:
+        told = await exported(sandbox, path)
+    rows = read(path)
+    assert list(rows[0]) == list(COLUMNS)
+    assert len(rows) == told.codes
+    expected = [
+        (str(campaign), str(int(language)), str(code["ID"]), code["Content"] or "")
+        for campaign in sandbox.campaigns
+        for language in Language
+        for code in sandbox.result_codes(campaign, language)
+    ]
+    columns = ("campaign_id", "language", "code_id", "code_content")
+    assert sorted(tuple(str(row[name] or "") for name in columns) for row in rows) == sorted(expected)
+    extra = json.loads(rows[0]["campaign_extra"])
+    assert set(extra) == {"Column01", "Column02"}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        return polars.read_parquet(path).to_dicts()
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_columns_are_those_of_the_records() -> None:
+    known = [f"campaign_{name}" for name in Campaign.__slots__] + [f"code_{name}" for name in ResultCode.__slots__]
+    public = [name for name in known if not name.endswith(("__wire", "__weakref__"))]
+    assert [name for name in COLUMNS if name not in ("language", "error", "campaign_extra", "code_extra")] == public
+
+
+async def test_parquet_has_types(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with sandbox:
+        await exported(sandbox, tmp_path / "account.parquet")
+    schema = polars.read_parquet_schema(tmp_path / "account.parquet")
+    assert (schema["campaign_id"], schema["code_done"], schema["campaign_name"], schema["campaign_dt_from"]) == (
+        polars.Int64,
+        polars.Boolean,
+        polars.String,
+        polars.String,
+    )
+
+
+async def test_more_rows_than_are_held_as_objects(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 50)
+    async with sandbox:
+        told = await exported(sandbox, tmp_path / "account.parquet")
+    assert len(read(tmp_path / "account.parquet")) == told.codes > 50
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_what_failed_is_told_in_its_place(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"account.{format}"
+    async with sandbox:
+        campaign = next(iter(sandbox.campaigns))
+        sandbox.faults.chance(
+            1.0,
+            [Status(500)],
+            match=lambda received: received.target.endswith(f"/{campaign}/resultCodes?languagesID=2"),
+        )
+        told = await exported(sandbox, path)
+    assert (told.campaigns, told.failed, len(told.errors)) == (30, 1, 1)
+    if format == "json":
+        account = json.loads(path.read_text())
+        (errors,) = [one["errors"] for one in account["campaigns"] if one["errors"]]
+        assert (account["failed"], set(errors)) == (1, {"2"})
+        assert "500" in errors["2"]
+    else:
+        (row,) = [row for row in read(path) if row["error"]]
+        assert (str(row["campaign_id"]), str(row["language"])) == (str(campaign), "2")
+        assert "500" in row["error"]
+        assert not any(row[name] for name in COLUMNS if name.startswith("code_"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_shortened_answers_are_told_of(tmp_path: Path, format: str) -> None:
+    body = b'{"records": [{"ID": 7, "Content": "Text"}], "count": 3, "status": 200}'
+    async with Sandbox([{"ID": 1, "Name": "One"}]) as sandbox:
+        sandbox.faults.next(Answer(200, body), match="result_codes")
+        told = await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.ENGLISH])
+    assert (told.failed, told.codes) == (1, 1)
+    text = (tmp_path / f"account.{format}").read_bytes()
+    assert b"the server counts 3 result codes, but sent 1" in text
+
+
+async def test_a_campaign_without_codes_has_a_row_of_its_own(tmp_path: Path) -> None:
+    sandbox = Sandbox([{"ID": 1, "Name": FORMULA}])
+    async with sandbox:
+        for format in ("csv", "parquet"):
+            await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.GERMAN])
+    (row,) = read(tmp_path / "account.csv")
+    assert (row["campaign_name"], row["language"], row["error"]) == (f"'{FORMULA}", "2", "")
+    (row,) = read(tmp_path / "account.parquet")
+    assert (row["campaign_name"], row["language"], row["error"]) == (FORMULA, 2, None)
+
+
+async def test_a_campaign_without_an_id_is_there_with_its_error(tmp_path: Path) -> None:
+    sandbox = Sandbox([{"Name": "Nameless"}, {"ID": 2, "Name": "Two"}])
+    async with sandbox:
+        told = await exported(sandbox, tmp_path / "account.json")
+    campaigns = json.loads((tmp_path / "account.json").read_text())["campaigns"]
+    assert [(one["campaign"]["Name"], sorted(one["errors"])) for one in campaigns] == [
+        ("Nameless", ["1", "2"]),
+        ("Two", []),
+    ]
+    assert told.failed == 2
+
+
+@pytest.mark.parametrize("format", FORMATS)
+async def test_a_file_is_there_as_a_whole_or_as_it_was(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"account.{format}"
+    path.write_text("before")
+    async with sandbox:
+        sandbox.faults.next(Status(401), match="result_codes", after=10)
+        with pytest.raises(AuthenticationError):
+            await exported(sandbox, path)
+    assert os.listdir(tmp_path) == [path.name]
+    assert path.read_text() == "before"
+
+
+class TestRefused:
+    """Before anything is fetched."""
+
+    async def refused(self, path: Path, **options: Any) -> str:
+        async with Sandbox(campaigns=1) as sandbox:
+            with pytest.raises((ConfigurationError, OSError)) as raised:
+                await exported(sandbox, path, **options)
+            assert sandbox.journal == []
+        return str(raised.value)
+
+    async def test_no_such_format(self, tmp_path: Path) -> None:
+        assert ".parquet" in await self.refused(tmp_path / "account.xlsx")
+
+    async def test_no_language(self, tmp_path: Path) -> None:
+        assert "language" in await self.refused(tmp_path / "account.json", languages=[])
+
+    @pytest.mark.parametrize("format", FORMATS)
+    async def test_no_such_directory(self, tmp_path: Path, format: str) -> None:
+        assert "No such file" in await self.refused(tmp_path / "none" / f"account.{format}")
+
+    async def test_without_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "dialler_async.export.parquet_file", raising=False)
+        monkeypatch.setitem(sys.modules, "polars", None)
+        assert "pip install 'dialler-async[data]'" in await self.refused(tmp_path / "account.parquet")
+
+
+class TestCommand:
+    @pytest.mark.parametrize("format", FORMATS)
+    def test_writes_a_file(self, format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / f"account.{format}"
+        assert main(["export", "--sandbox", "--output", str(path), "--language", "de"]) == 0
+        assert capsys.readouterr().out.startswith("500 campaigns, ")
+        assert path.stat().st_size > 10_000
+
+    @pytest.mark.parametrize(("fault", "exit"), [(Status(500), 3), (HangUp(), 4)])
+    def test_says_and_exits_with_what_failed(
+        self,
+        fault: Any,
+        exit: int,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def broken(**options: Any) -> Sandbox:
+            sandbox = Sandbox(campaigns=3)
+            sandbox.faults.chance(1.0, [fault], match="result_codes")
+            return sandbox
+
+        monkeypatch.setattr("dialler_async.sandbox.Sandbox", broken)
+        monkeypatch.setattr("dialler_async.retry.RetryPolicy.attempts", 1, raising=False)
+        assert main(["export", "--sandbox", "--output", str(tmp_path / "account.json")]) == exit
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
+        assert "6 failed" in told.err
+        assert json.loads((tmp_path / "account.json").read_text())["failed"] == 6
+
+    @pytest.mark.parametrize("name", ["account.xlsx", "none/account.json", ""])
+    def test_one_line_when_it_cannot_be(self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["export", "--sandbox", "--output", str(tmp_path / name)]) == 2
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
