@@ -97,6 +97,8 @@ async def test_each_repeat_and_why(dialler: DiallerClient, notebook: Notebook, s
     ]
     assert notebook.calls[0].attempts == 3
     assert notebook.seconds[0] >= 5
+    # The wait between attempts was not one at the gate.
+    assert max(notebook.waited) < 5
 
 
 async def test_the_error_that_the_caller_gets(
