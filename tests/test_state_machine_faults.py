@@ -287,25 +287,27 @@ class BadDays(RuleBasedStateMachine):
         self, name: str, other: str, on: str, remove: bool, faults: list[Fault]
     ) -> None:
         named = [id for id, has in self.names().items() if has == name]
+        removed: list[int] = []
 
         def meanwhile() -> None:
             if named[0] in self.sandbox.campaigns:
                 if remove:
                     self.sandbox.remove(named[0])
+                    removed.append(named[0])
                 else:
                     self.sandbox.change(named[0], Name=other)
 
         if not named:
             return
         self.sandbox.faults.next(Meanwhile(meanwhile), match=on)
-        step = self.take(self.dialler.campaigns.delete_by_name(name), [])
+        step = self.take(self.dialler.campaigns.delete_by_name(name), faults)
         by_us = step.carried_out("delete", "delete_by_name")
-        assert len(by_us) == len(step.gone) - remove
+        assert len(by_us) == len(step.gone) - len(removed)
         # It had been renamed before the last look, so that a deletion now would hit a campaign of another name.
         if not remove and other != name:
             assert not any(received.path.endswith(f"/{named[0]}") for received in by_us)
         if step.outcome is None:
-            assert len(by_us) == 1
+            assert len(by_us) == 1 or removed == named
 
     @rule(faults=FAULTS, destination=NAMES, exist_ok=st.booleans(), turns=st.integers(0, 40))
     def clone_cancelled(self, faults: list[Fault], destination: str, exist_ok: bool, turns: int) -> None:
@@ -442,8 +444,8 @@ def test_on_a_bad_day_nothing_is_done_twice_and_nothing_told_that_is_not_so() ->
         run_state_machine_as_test(
             BadDays,
             settings=settings(
-                max_examples=60,
-                stateful_step_count=25,
+                max_examples=40,
+                stateful_step_count=20,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow],  # a sandbox is opened for each example
             ),
