@@ -1,0 +1,71 @@
+"""What it costs to be watched, and not to be: `python -m benchmarks.observer`.
+
+Measured is the client's own work for `campaigns.get`: the exchange with the server is played, since 200 µs of sockets
+would hide the difference. "off" looks at four places whether there is an observer; what such looks cost is measured
+by themselves as well. All variants in turns, so that what else runs on the machine hits them alike.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+import timeit
+from typing import Any
+from unittest.mock import patch
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+
+from dialler_async import DiallerClient, transport
+from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
+from dialler_async.observer import Observer
+
+BODY = b'{"records":[{"ID":5,"Name":"A campaign"}],"count":1,"status":200}'
+
+
+async def played(*call: Any) -> Any:
+    """A reply without a server."""
+    return transport._Reply(200, {}, BODY)
+
+
+async def seconds_a_call(observer: Observer | None, calls: int) -> float:
+    """Of the client's own work."""
+    async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", "a-token", observer=observer) as dialler:
+        begun = time.perf_counter()
+        for _ in range(calls):
+            await dialler.campaigns.get(5)
+        return (time.perf_counter() - begun) / calls
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.observer", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--calls", type=int, default=1000)
+    options = parser.parse_args()
+    variants = {
+        "off": None,
+        "an observer that does nothing": Observer(),
+        "OpenTelemetry, its API without an SDK": OpenTelemetryObserver(),
+        "OpenTelemetry, spans and metrics": OpenTelemetryObserver(
+            TracerProvider(), MeterProvider([InMemoryMetricReader()])
+        ),
+    }
+    took: dict[str, list[float]] = {name: [] for name in variants}
+    with patch.object(transport.Transport, "_exchange", played):
+        for _ in range(options.rounds):
+            for name, observer in variants.items():
+                took[name].append(asyncio.run(seconds_a_call(observer, options.calls)) * 1e6)
+    for name, microseconds in took.items():
+        middle, least, most = statistics.median(microseconds), min(microseconds), max(microseconds)
+        print(f"{name:38} {middle:7.1f} µs a call ({least:.1f} to {most:.1f})")
+    looks = timeit.timeit("call.a is None; call.a is None; call.a is None; call.a is None", _CALL, number=1_000_000)
+    empty = timeit.timeit("pass", _CALL, number=1_000_000)
+    print(f"{'of that: four looks':38} {looks - empty:7.3f} µs a call")
+
+
+_CALL = "import attrs; call = attrs.make_class('Call', {'a': attrs.field(default=None)}, slots=True)()"
+
+if __name__ == "__main__":
+    main()
