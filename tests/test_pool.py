@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from bad_days import COPY, ID, NAME, RECORDS, Clock, arrived, clock, is_done, narrow, server, until
+from bad_days import COPY, ID, NAME, RECORDS, Clock, arrived, clock, is_done, narrow, server, settle, until
 
 from dialler_async import (
     ClientStateError,
@@ -47,12 +47,6 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
     with pytest.raises(DiallerError) as raised:
         await call
     return raised.value
-
-
-async def settle() -> None:
-    """Lets every task run until it waits for something that this test has in hand."""
-    for _ in range(30):
-        await asyncio.sleep(0)
 
 
 class TestGate:

@@ -33,7 +33,7 @@ from dialler_async.transport import SURROUNDINGS
 __all__ = ["clock", "server"]
 
 LIMIT = 2
-UNHARMED = 4
+UNHARMED = 2
 
 
 @attrs.define

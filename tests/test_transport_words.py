@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from bad_days import CALLS, COPY, ID, NAME, Clock, clock, dialler, listening, server
+from bad_days import CALLS, COPY, ID, NAME, Clock, Leap, clock, dialler, leap, listening, server, until
 
 from dialler_async import (
     DeadlineError,
@@ -18,12 +18,11 @@ from dialler_async import (
     PoolConfig,
     RedirectError,
     RetryPolicy,
-    Timeouts,
 )
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
 
-__all__ = ["clock", "dialler", "server"]
+__all__ = ["clock", "dialler", "leap", "server"]
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -33,23 +32,21 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
 
 
 class TestRedirects:
-    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @pytest.mark.parametrize("call", CALLS)
-    async def test_none_is_followed(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, status: int
-    ) -> None:
+    async def test_none_is_followed(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
         reached: list[bytes] = []
 
         async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             reached.append(await reader.read(1))
 
         async with listening(elsewhere) as location:
-            server.faults.next(Redirect(location, status))
-            error = await failure(CALLS[call](dialler))
-        assert type(error) is RedirectError
-        assert error.status == status
+            for status in (301, 302, 303, 307, 308):
+                server.faults.next(Redirect(location, status))
+                error = await failure(CALLS[call](dialler))
+                assert type(error) is RedirectError
+                assert error.status == status
         assert reached == []
-        assert len(server.journal) == 1
+        assert len(server.journal) == 5
 
     async def test_the_error_says_what_base_url_to_set(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.next(Redirect("https://acd.example.com:8443/rest/v1.0/1/dialler/campaigns?token=s3cret#part"))
@@ -121,7 +118,7 @@ class TestLog:
     @staticmethod
     def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
         records = [record for record in caplog.records if record.name.partition(".")[0] == "dialler_async"]
-        assert {record.name for record in records} == {"dialler_async"}
+        assert {record.name for record in records} <= {"dialler_async"}
         return [(record.levelname, record.getMessage()) for record in records]
 
     async def test_each_attempt_has_a_line_and_each_repeat_a_warning(
@@ -148,11 +145,13 @@ class TestLog:
         assert "failed (401), attempt 1" in self.lines(caplog)[1][1]
 
     async def test_an_attempt_that_was_cut_off_has_its_line(
-        self, server: Sandbox, caplog: pytest.LogCaptureFixture
+        self, server: Sandbox, dialler: DiallerClient, leap: Leap, caplog: pytest.LogCaptureFixture
     ) -> None:
         server.faults.next(StallBeforeHeaders())
-        async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(deadline=0.05)) as dialler:
-            assert type(await failure(dialler.campaigns.list())) is DeadlineError
+        calling = asyncio.create_task(failure(dialler.campaigns.list()))
+        await until(lambda: server.journal)
+        await leap(120.01)
+        assert type(await calling) is DeadlineError
         assert [level for level, _ in self.lines(caplog)] == ["DEBUG"]
         assert self.lines(caplog)[0][1].startswith("GET /dialler/campaigns: CancelledError in ")
 
@@ -192,7 +191,7 @@ class TestLog:
         dialler = DiallerClient(server.base_url, server.token)
         await dialler.aclose()
         await failure(dialler.campaigns.list())
-        assert caplog.records == []
+        assert self.lines(caplog) == []
 
 
 async def test_a_logger_that_is_off_costs_no_words(
