@@ -35,6 +35,10 @@ def fastapi_app(make: Make) -> FastAPI:
     async def get(id: int, dialler: Dialler) -> str:
         return (await dialler.campaigns.get(id)).name
 
+    @app.get("/echo/{id}")
+    async def echo(id: int, dialler: Dialler, request: Request) -> str:
+        return (await request.body()).decode() + (await dialler.campaigns.get(id)).name
+
     @app.delete("/campaigns/{id}")
     async def delete(id: int, dialler: Dialler) -> None:
         await dialler.campaigns.delete(id)
@@ -206,6 +210,33 @@ async def test_errors_become_answers(
         assert await answer() == (503, "100", unreachable)
         sandbox.revoke()
         assert await answer() == (502, None, {"detail": "The dialler's answer was of no use."})
+
+
+@pytest.mark.parametrize("body", [b"", b"a body"])
+@pytest.mark.parametrize("serving", ["fastapi", "fastapi below a middleware"])
+async def test_a_handler_can_read_the_body_of_a_get(
+    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serving: str, body: bytes
+) -> None:
+    async with SERVE[serving](make) as app, browser.get(f"{app.url}/echo/{id}", data=body) as response:
+        assert await asyncio.wait_for(response.json(), 10) == body.decode() + sandbox.campaigns[id]["Name"]
+
+
+async def test_only_a_hang_up_is_taken_for_one(make: Make, sandbox: Sandbox, id: int) -> None:
+    """By a server that repeats itself; uvicorn does not."""
+    incoming = [{"type": "http.request"}, {"type": "http.request"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return incoming.pop() if incoming else await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": f"/campaigns/{id}", "query_string": b"", "headers": []}
+    async with make() as dialler:
+        await fastapi_app(make)({**scope, "state": {"dialler": dialler}}, receive, send)
+    assert sent[0]["status"] == 200
+    assert not incoming
 
 
 async def test_a_background_task_outlives_its_request(

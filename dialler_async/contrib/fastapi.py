@@ -57,6 +57,8 @@ async def _dialler(request: Request) -> AsyncGenerator[DiallerClient, None]:
     if request.method not in ("GET", "HEAD"):
         yield dialler
         return
+    # The handler's own `request.body()` finds it kept; behind the one who watches it would wait forever.
+    await request.body()
     async with _while_connected(request):
         yield dialler
 
@@ -67,7 +69,7 @@ Dialler = Annotated[DiallerClient, Depends(_dialler, scope="function")]
 
 A GET (or HEAD) handler is cancelled when the app's client hangs up before it returned, and with it the calls that it
 waits for; servers alone do not do that. Handlers of other methods run to their end: a write is better carried out than
-broken off somewhere.
+broken off somewhere. A dependency with `yield` that takes it is to be a `Depends(…, scope="function")` itself.
 """
 
 
@@ -80,7 +82,6 @@ async def _while_connected(request: Request) -> AsyncIterator[None]:
 
     async def watch() -> None:
         nonlocal hung_up
-        # What else comes is the empty body of a GET.
         while (await request.receive())["type"] != "http.disconnect":
             pass
         hung_up = True
