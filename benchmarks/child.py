@@ -114,6 +114,31 @@ async def accounts(base_url: str, clients: int, lookups: int) -> dict[str, float
         return watch.figures(lookups)
 
 
+async def own_work(part: str, calls: int) -> dict[str, float]:
+    """What the client itself does for a lookup, without aiohttp and the wire: of `send`, or of a bare attempt only."""
+    from unittest.mock import patch
+
+    from dialler_async import DiallerClient, endpoints, transport
+
+    async def played(*_: object) -> Any:
+        return transport._Reply(200, {}, b'{"records":[],"count":0,"status":200}')
+
+    async def attempt(request: Any) -> Any:
+        return await sender._attempt(transport._Call(request))
+
+    request = endpoints.list_result_codes(535, 2)
+    with patch.object(transport.Transport, "_exchange", played):
+        async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", TOKEN) as client:
+            sender = client.result_codes._transport
+            function = {"send": sender.send, "attempt": attempt}[part]
+            for _ in range(WARM_UP):
+                await function(request)
+            watch = Stopwatch()
+            for _ in range(calls):
+                await function(request)
+            return watch.figures(calls)
+
+
 async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]:
     """An audit of the whole account in two languages."""
     from dialler_async import DiallerClient, PoolConfig
