@@ -83,6 +83,12 @@ LOST_THOUGH_DONE = [
 SILENT = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
 
 
+@pytest.fixture(autouse=True)
+async def _undebugged() -> None:
+    # Remembering where each callback came from takes most of the time of calls this short; other tests watch for that.
+    asyncio.get_running_loop().set_debug(False)
+
+
 async def failure(call: Awaitable[Any]) -> DiallerError:
     with pytest.raises(DiallerError) as raised:
         await call
