@@ -194,7 +194,6 @@ async def at_work(source: str = "static", **options: Any) -> AsyncIterator[tuple
     records = [{"ID": 535, "Name": "Summer", "ClientsID": 1}, {"ID": 536, "Name": "Twin"}, {"ID": 537, "Name": "Twin"}]
     settings: dict[str, Any] = {
         "retry": RetryPolicy(attempts=2, base_delay=0),
-        "timeouts": Timeouts(read=0.05),
         "pool": PoolConfig(max_body=2**20),
         **options,
     }
@@ -350,7 +349,8 @@ async def test_no_error_shows_the_token(case: str, source: str, caplog: pytest.L
 
 async def check_case(case: str, source: str) -> None:
     fault, call, expected = CASES[case]
-    async with at_work(source) as (sandbox, dialler):
+    stalls = isinstance(fault, StallBeforeHeaders | StallInBody)
+    async with at_work(source, timeouts=Timeouts(read=0.05 if stalls else 30)) as (sandbox, dialler):
         if fault is not None:
             sandbox.faults.chance(1.0, [fault])
         error = await told(call, dialler)
@@ -409,7 +409,7 @@ async def test_no_error_shows_the_token_when_the_client_is_closed_or_on_another_
 
 
 async def test_no_error_shows_the_token_when_the_deadline_runs_out() -> None:
-    async with at_work(timeouts=Timeouts(deadline=0.05)) as (sandbox, dialler):
+    async with at_work(timeouts=Timeouts(deadline=0.2)) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [StallBeforeHeaders()])
         for call, kind in ((get, DeadlineError), (clone, OutcomeUnknownError)):
             error = await told(call, dialler)
@@ -476,7 +476,7 @@ async def check_cancelled(while_: str) -> set[str]:
     """Cancels such a call after more and more turns of the loop, and gives the functions that it was in."""
     frames: set[str] = set()
     retry = RetryPolicy(attempts=2, budget=1)
-    async with at_work(timeouts=Timeouts(), retry=retry) as (sandbox, dialler):
+    async with at_work(retry=retry) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [CANCELLED_WHILE[while_][0]])
         for turns in range(0, 60, 4):
             calling = asyncio.create_task(told(list_all, dialler))
