@@ -293,7 +293,7 @@ def main() -> int:
         "reads": _counts(told.reads),
         "writes": _counts(told.writes),
         "slowest call": f"{told.slowest:.1f} s of {DEADLINE:g} s",
-        "memory (RSS)": f"{memory[len(memory) // 5]:.1f} MiB after a fifth, {memory[-1]:.1f} MiB at the end",
+        "memory (RSS), MiB": f"{', '.join(f'{tenth:.1f}' for tenth in memory)} after each tenth of the work",
         "open files": f"{files_before} before, {most_files} at most, {files_after} after",
         "wrong": str(len(told.wrong)),
     }
