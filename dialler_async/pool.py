@@ -98,7 +98,8 @@ class Pool:
         self._trace_configs = list(trace_configs)
         self._session = session
         self._brought = session is not None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # A session that was brought has its loop already: from another one, a request might go out and its answer fail.
+        self._loop: asyncio.AbstractEventLoop | None = getattr(session, "_loop", None)
         self._pid = os.getpid()
         self._closing = False
         self._gate = asyncio.Semaphore(config.limit)
@@ -157,7 +158,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
-                raise ClientStateError("this client belongs to another event loop: make one for each loop")
+                raise ClientStateError(
+                    "this client, or the session brought to it, belongs to another event loop: make one for each loop"
+                )
             self._loop = loop
         if self._closing or (self._session is not None and self._session.closed):
             raise ClientStateError(_CLOSED)

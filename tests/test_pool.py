@@ -285,6 +285,19 @@ class TestBroughtSession:
         assert type(await failure(dialler.campaigns.list())) is ClientStateError
         held.release.set()
 
+    async def test_it_is_used_in_its_own_loop_only(self, server: Sandbox) -> None:
+        async with aiohttp.ClientSession() as session:
+            dialler = DiallerClient(server.base_url, server.token, session=session)
+
+            async def elsewhere() -> DiallerError:
+                return await failure(dialler.campaigns.delete(ID))
+
+            error = await asyncio.to_thread(asyncio.run, elsewhere())
+            assert type(error) is ClientStateError
+            assert "another event loop" in str(error)
+            await dialler.campaigns.list()
+        assert arrived(server, "delete") == []
+
     async def test_its_own_view_of_statuses_and_urls_does_not_count(self, server: Sandbox) -> None:
         async with (
             aiohttp.ClientSession(base_url="https://elsewhere.example/", raise_for_status=True) as session,
