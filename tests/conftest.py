@@ -11,10 +11,15 @@ import attrs
 import pytest
 from aioresponses import aioresponses
 from aioresponses import core as aioresponses_core
+from hypothesis import settings
 
 from dialler_async.sandbox import Sandbox
 
 pytest_plugins = ["pytester"]
+
+# A busy machine is slow now and then: how long an example takes is not what a property is about.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 EXAMPLES = Path(__file__).with_name("examples")
 

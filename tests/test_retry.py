@@ -84,6 +84,7 @@ TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
     *(
         (name, error, dict.fromkeys((READ, SAFE, BY_ID, ONCE), ERROR))
         for name, error in [
+            ("300", status(RedirectError, 300)),
             ("301", status(RedirectError, 301)),
             ("307", status(RedirectError, 307, 1.0)),
             ("400", status(BadRequestError, 400)),
