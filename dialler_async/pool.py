@@ -66,8 +66,7 @@ class Sending:
         would then hit twice, and a delete by ID would answer 404 though it worked. Off for all calls: whether to
         repeat is for `retry` to decide, which knows them apart.
         """
-        # A middleware of a session that was brought may come here twice.
-        self.sent = bool(self.sent)
+        self.sent = False
         try:
             return await handler(request)
         except aiohttp.ClientConnectorError:
@@ -75,8 +74,9 @@ class Sending:
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             lost = ConnectionLost()
         finally:
-            # aiohttp makes the response, still empty, in the very step in which it begins to write the request.
-            self.sent |= getattr(request, "response", request) is not None
+            # aiohttp makes the response, still empty, in the very step in which it begins to write the request, and
+            # keeps it when a middleware of a session that was brought has the same request sent once more.
+            self.sent = getattr(request, "response", request) is not None
         raise lost
 
 

@@ -375,6 +375,18 @@ class TestPlace:
         asyncio.run(dialler.aclose())
         asyncio.run(dialler.aclose())
 
+    async def test_another_process_is_told_before_anything_else(
+        self, server: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            with monkeypatch.context() as child:
+                pid = os.getpid()
+                child.setattr(os, "getpid", lambda: pid + 1)
+                error = await failure(dialler.campaigns.list())
+        assert type(error) is ClientStateError
+        assert "before a fork" in str(error)
+        assert server.journal == []
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     async def test_a_forked_child_is_refused_and_harms_nothing(self, server: Sandbox) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:

@@ -137,6 +137,32 @@ class TestNeverSent:
         assert type(error) is ConnectError
         assert error.attempts == ATTEMPTS
 
+    @pytest.mark.parametrize(
+        "failure_to_connect",
+        [
+            aiohttp.ClientConnectionError("Connector is closed."),
+            aiohttp.ServerFingerprintMismatch(b"expected", b"got", "acd.example.com", 443),
+            OSError("the tunnel is shut"),
+            TimeoutError(),
+        ],
+        ids=repr,
+    )
+    async def test_whatever_fails_before_there_is_a_connection_is_a_connect_error(
+        self, server: Sandbox, clock: Clock, failure_to_connect: Exception
+    ) -> None:
+        class Unreachable(aiohttp.TCPConnector):
+            async def connect(self, *_: Any, **__: Any) -> Any:
+                raise failure_to_connect
+
+        async with (
+            aiohttp.ClientSession(connector=Unreachable()) as session,
+            DiallerClient(server.base_url, server.token, session=session) as dialler,
+        ):
+            error = await failure(dialler.campaigns.clone(NAME, COPY))
+        assert type(error) is ConnectError
+        assert error.attempts == ATTEMPTS
+        assert "nothing was sent" in str(error)
+
     @pytest.mark.parametrize("call", WRITES)
     async def test_a_failed_tls_handshake_is_a_connect_error(self, server: Sandbox, clock: Clock, call: str) -> None:
         async with DiallerClient(server.base_url.replace("http:", "https:"), server.token) as dialler:
