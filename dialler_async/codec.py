@@ -1,4 +1,4 @@
-"""JSON bytes <-> attrs classes: strict where a type is published, lossless everywhere.
+"""JSON bytes <-> answers: envelopes, their records, and bodies that are neither.
 
 Pure, and cut into slices: an account's list can be 12 MB, and structured in one go it would stop the event loop for
 100 ms. msgspec splits such a body into its records in a few milliseconds; decoding and structuring them goes slice by
@@ -10,19 +10,18 @@ Source: API reference, "Status codes and error bodies", "The seven calls", "Camp
 import codecs
 import contextlib
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar, final
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.gen import make_dict_structure_fn, override
 
-from .errors import ConfigurationError, PayloadError, claimed_status, excerpt
-from .models import Campaign, Record, Records, ResultCode, wire_keys
+from .errors import PayloadError, claimed_status, excerpt
+from .models import Campaign, Record, Records, ResultCode
+from .structure import STRUCTURE, MisfitError
 
 T_co = TypeVar("T_co", covariant=True)
+P = TypeVar("P")
 R = TypeVar("R", bound=Record)
 
 SLICE: Final = 64 * 1024
@@ -43,8 +42,8 @@ class Answer(Protocol[T_co]):
         """
 
 
-class _Envelope(msgspec.Struct, rename="camel"):
-    records: list[msgspec.Raw] | None = None
+class _Envelope(msgspec.Struct, Generic[P], rename="camel"):
+    records: list[P] | None = None
     count: int | None = None
     status: int | None = None
     error: str | None = None
@@ -55,11 +54,11 @@ class _Envelope(msgspec.Struct, rename="camel"):
     ascending: bool | Literal[0, 1] | None = None
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope[msgspec.Raw]).decode
+_decode_whole = msgspec.json.Decoder(_Envelope[dict[str, Any]]).decode
 _decode_record = msgspec.json.Decoder(dict[str, Any]).decode
 encode: Final = msgspec.json.Encoder().encode
 """The JSON bytes of a body."""
-
 
 _MIB: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
@@ -88,7 +87,7 @@ def _is_utf_8(body: bytes) -> bool:
     return True
 
 
-def _open(body: bytes) -> _Envelope:
+def _open(body: bytes) -> _Envelope[msgspec.Raw]:
     """The envelope, its records still raw."""
     if not body.strip():
         raise PayloadError("the server said 200, but sent an empty body")
@@ -96,11 +95,15 @@ def _open(body: bytes) -> _Envelope:
         envelope = _decode_envelope(body)
     except (ValueError, RecursionError) as error:
         # Not `from error`: msgspec's exceptions say no more than their text.
-        message = f"the server said 200, but its body is not the JSON documented: {error}"
-        raise PayloadError(message, excerpt=excerpt(body)) from None
+        raise _no_json(body, error) from None
     if envelope.status not in (200, None):
         raise claimed_status(envelope.status, envelope.error, body)
     return envelope
+
+
+def _no_json(body: bytes, why: object) -> PayloadError:
+    text = f"the server said 200, but its body is not the JSON documented: {why}"
+    return PayloadError(text, excerpt=excerpt(body))
 
 
 @final
@@ -112,23 +115,27 @@ class _RecordsOf(Generic[R]):
     may_be_shortened: bool = False
 
     def decode(self, body: bytes) -> Generator[None, None, Records[R]]:
+        if len(body) <= SLICE and (at_once := self._at_once(body)) is not None:
+            return at_once
         envelope, raw = self.split(body)
         records: list[R] = []
         for structured in _slices(self.kind, raw):
             records += structured
             if len(records) < len(raw):
                 yield
-        return Records(
-            items=records,
-            count=len(records) if envelope.count is None else envelope.count,
-            filter=envelope.filter,
-            limit_start=envelope.limit_start,
-            limit_page_size=envelope.limit_page_size,
-            order_by=envelope.order_by,
-            ascending=None if envelope.ascending is None else bool(envelope.ascending),
-        )
+        return _records(envelope, records)
 
-    def split(self, body: bytes) -> tuple[_Envelope, list[msgspec.Raw]]:
+    def _at_once(self, body: bytes) -> Records[R] | None:
+        """What a small body says, unless there is anything unusual about it: the long way tells what that is."""
+        try:
+            envelope = _decode_whole(body)
+            if envelope.status != 200 or not envelope.records or envelope.count != len(envelope.records):
+                return None
+            return _records(envelope, list(map(STRUCTURE[self.kind], envelope.records)))
+        except (ValueError, RecursionError, MisfitError):
+            return None
+
+    def split(self, body: bytes) -> tuple[_Envelope[msgspec.Raw], list[msgspec.Raw]]:
         """The envelope, and its records still raw."""
         envelope = _open(body)
         raw = envelope.records
@@ -144,6 +151,18 @@ class _RecordsOf(Generic[R]):
         return envelope, raw
 
 
+def _records(envelope: _Envelope[Any], records: list[R]) -> Records[R]:
+    return Records(
+        items=records,
+        count=len(records) if envelope.count is None else envelope.count,
+        filter=envelope.filter,
+        limit_start=envelope.limit_start,
+        limit_page_size=envelope.limit_page_size,
+        order_by=envelope.order_by,
+        ascending=None if envelope.ascending is None else bool(envelope.ascending),
+    )
+
+
 @final
 @attrs.frozen
 class _SlicesOf(Generic[R]):
@@ -154,15 +173,53 @@ class _SlicesOf(Generic[R]):
     def decode(self, body: bytes) -> Generator[None, None, Iterator[list[R]]]:
         raw = _RecordsOf(self.kind).split(body)[1]
         # Before the first record is given: what is in another charset can then be decoded anew, as a whole.
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        for start in range(0, len(body), _MIB):
-            try:
-                decoder.decode(body[start : start + _MIB])
-            except UnicodeDecodeError as error:
-                message = f"the server said 200, but its body is not the JSON documented: {error.reason}"
-                raise PayloadError(message, excerpt=excerpt(body)) from None
-            yield
+        yield from _in_utf_8(body)
         return _slices(self.kind, raw)
+
+
+@final
+@attrs.frozen
+class Unreadable:
+    """A record that is not as documented: what could be decoded of it, and what is wrong."""
+
+    record: Mapping[str, Any]
+    error: PayloadError
+
+
+@final
+@attrs.frozen
+class Readable(Generic[R]):
+    """Those records of an answer that are as documented, those that are not, and how many the server counts."""
+
+    records: tuple[R, ...]
+    unreadable: tuple[Unreadable, ...]
+    count: int
+
+
+@final
+@attrs.frozen
+class _ReadableOf(Generic[R]):
+    """Many records in an envelope, where one that is not as documented costs only itself."""
+
+    kind: type[R]
+
+    def decode(self, body: bytes) -> Generator[None, None, Readable[R]]:
+        envelope, raw = _RecordsOf(self.kind, may_be_shortened=True).split(body)
+        # Else a body in another charset, which can be decoded anew, would be one of many unreadable records.
+        yield from _in_utf_8(body)
+        records: list[R] = []
+        unreadable: list[Unreadable] = []
+        for index, piece in enumerate(raw):
+            try:
+                records += next(_slices(self.kind, [piece], index))
+            except PayloadError as error:
+                record: dict[str, Any] = {}
+                with contextlib.suppress(ValueError, RecursionError):
+                    record = _decode_record(piece)
+                unreadable.append(Unreadable(record, error))
+            if index % 32 == 0:
+                yield
+        return Readable(tuple(records), tuple(unreadable), len(raw) if envelope.count is None else envelope.count)
 
 
 @final
@@ -195,6 +252,7 @@ class _Done:
 
 
 CAMPAIGNS: Final[Answer[Records[Campaign]]] = _RecordsOf(Campaign)
+READABLE_CAMPAIGNS: Final[Answer[Readable[Campaign]]] = _ReadableOf(Campaign)
 CAMPAIGN_SLICES: Final[Answer[Iterator[list[Campaign]]]] = _SlicesOf(Campaign)
 CAMPAIGN: Final[Answer[Campaign]] = _OneOf(Campaign)
 # The published example prints two of seven result codes; none of the campaigns' examples is shortened.
@@ -202,11 +260,21 @@ RESULT_CODES: Final[Answer[Records[ResultCode]]] = _RecordsOf(ResultCode, may_be
 DONE: Final[Answer[None]] = _Done()
 
 
-def _slices(kind: type[R], raw: list[msgspec.Raw]) -> Iterator[list[R]]:
-    structure = _STRUCTURE[kind]
+def _in_utf_8(body: bytes) -> Generator[None, None, None]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(body), _MIB):
+        try:
+            decoder.decode(body[start : start + _MIB])
+        except UnicodeDecodeError as error:
+            raise _no_json(body, error.reason) from None
+        yield
+
+
+def _slices(kind: type[R], raw: list[msgspec.Raw], start: int = 0) -> Iterator[list[R]]:
+    structure = STRUCTURE[kind]
     records: list[R] = []
     size = 0
-    for index, piece in enumerate(raw):
+    for index, piece in enumerate(raw, start):
         try:
             record = _decode_record(piece)
         except (ValueError, RecursionError) as error:
@@ -214,9 +282,9 @@ def _slices(kind: type[R], raw: list[msgspec.Raw]) -> Iterator[list[R]]:
             message = f"the server said 200, but {path} is not an object of JSON: {error}"
             raise PayloadError(message, path=path, excerpt=excerpt(bytes(piece))) from None
         try:
-            records.append(structure(record, kind))
-        except cattrs.ClassValidationError as error:
-            raise _misfit(error, kind, record, index, bytes(piece)) from None
+            records.append(structure(record))
+        except MisfitError as misfit:
+            raise _misfit(misfit, record, index, bytes(piece)) from None
         size += len(memoryview(piece)) + RECORD
         if size >= SLICE:
             yield records
@@ -225,132 +293,14 @@ def _slices(kind: type[R], raw: list[msgspec.Raw]) -> Iterator[list[R]]:
         yield records
 
 
-def _misfit(
-    error: cattrs.ClassValidationError, kind: type[Record], record: Mapping[str, Any], index: int, piece: bytes
-) -> PayloadError:
-    """The error for a record whose values are not of their published types; names the first key in `path`."""
-    keys = wire_keys(kind)
-    told = [
-        (keys[note.name], "is missing" if isinstance(cause, KeyError) else str(cause))
-        for cause, note in error.group_exceptions()[0]
-    ]
+def _misfit(misfit: MisfitError, record: Mapping[str, Any], index: int, piece: bytes) -> PayloadError:
+    """The error for a record that does not fit; names the first key in `path`."""
     record_id = record.get("ID")
     record_id = record_id if type(record_id) is int else None
     who = f"records[{index}]" + (f" (ID {record_id})" if record_id is not None else "")
-    what = "; ".join(f"{key} {complaint}" for key, complaint in told)
     return PayloadError(
-        f"the server said 200, but in {who} {what}",
-        path=f"records[{index}].{told[0][0]}",
+        f"the server said 200, but in {who} {misfit}",
+        path=f"records[{index}].{misfit.told[0][0]}",
         record_id=record_id,
         excerpt=excerpt(piece),
     )
-
-
-class _UnexpectedValueError(ValueError):
-    """A value that is not of its key's type."""
-
-    def __init__(self, value: object, expected: str) -> None:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
-        super().__init__(f"is {shown}, not {expected}")
-
-
-def _text(value: Any, _: Any) -> str:
-    if type(value) is str:
-        return value
-    raise _UnexpectedValueError(value, "text")
-
-
-def _text_or_none(value: Any, _: Any) -> str | None:
-    if value is None or type(value) is str:
-        return value
-    raise _UnexpectedValueError(value, "text or null")
-
-
-def _integer_or_none(value: Any, _: Any) -> int | None:
-    if value is None or type(value) is int:
-        return value
-    raise _UnexpectedValueError(value, "an integer or null")
-
-
-def _boolean_or_none(value: Any, _: Any) -> bool | None:
-    if value is None or value is True or value is False:
-        return value
-    if type(value) is int and value in (0, 1):
-        return value == 1
-    raise _UnexpectedValueError(value, "a boolean, 0, 1 or null")
-
-
-def _date_or_none(value: Any, _: Any) -> datetime | None:
-    if value is None:
-        return None
-    if type(value) is str:
-        try:
-            return parse_date(value)
-        except ValueError:
-            pass
-    raise _UnexpectedValueError(value, "a date and time or null")
-
-
-_DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
-
-
-def parse_date(text: str) -> datetime:
-    """A date of the API: `T` or space, 0 to 6 fraction digits, with or without `Z` or an offset.
-
-    Returns:
-        Naive where no zone is named: which one the server meant is documented nowhere.
-    Raises:
-        ValueError: not such a date.
-    """
-    if not _DATE.fullmatch(text):
-        raise ValueError("not a date and time of the API")
-    return datetime.fromisoformat(text)
-
-
-def format_date(date: datetime) -> str:
-    """A date as it is sent: naive as it is, aware with its offset; to the second, or to the millisecond if it has any.
-
-    Raises:
-        ConfigurationError: not a datetime, or its offset is not in whole minutes.
-    """
-    if not isinstance(date, datetime):
-        raise ConfigurationError(f"a date is a datetime, not {type(date).__name__}")
-    offset = date.utcoffset()
-    if offset is not None and offset.total_seconds() % 60:
-        raise ConfigurationError(f"the zone of {date} is not a whole number of minutes from UTC; send another")
-    return date.isoformat(timespec="milliseconds" if date.microsecond >= 1000 else "seconds")
-
-
-_HOOKS: Mapping[Any, Callable[[Any, Any], Any]] = {
-    str: _text,
-    str | None: _text_or_none,
-    int | None: _integer_or_none,
-    bool | None: _boolean_or_none,
-    datetime | None: _date_or_none,
-}
-
-_converter = cattrs.Converter(detailed_validation=True)
-
-
-def _structure_function(kind: Any) -> Callable[[dict[str, Any], Any], Any]:
-    keys = wire_keys(kind)
-    overrides: Any = {
-        field.name: override(rename=keys[field.name], struct_hook=_HOOKS[field.type.__origin__])
-        for field in attrs.fields(kind)
-        if field.name in keys
-    }
-    typed = make_dict_structure_fn(kind, _converter, _wire=override(omit=True), **overrides)
-    keep = object.__setattr__
-
-    def structure(record: dict[str, Any], kind: Any) -> Any:
-        made = typed(record, kind)
-        keep(made, "_wire", record)
-        return made
-
-    return structure
-
-
-_STRUCTURE: Final[Mapping[type[Record], Callable[[dict[str, Any], Any], Any]]] = {
-    kind: _structure_function(kind) for kind in (Campaign, ResultCode)
-}

@@ -13,7 +13,17 @@ from urllib.parse import quote
 
 import attrs
 
-from .codec import CAMPAIGN, CAMPAIGN_SLICES, CAMPAIGNS, DONE, RESULT_CODES, Answer, format_date
+from .codec import (
+    CAMPAIGN,
+    CAMPAIGN_SLICES,
+    CAMPAIGNS,
+    DONE,
+    READABLE_CAMPAIGNS,
+    RESULT_CODES,
+    Answer,
+    Readable,
+)
+from .dates import format_date
 from .errors import ConfigurationError, SentRequest
 from .models import Campaign, Language, Records, ResultCode
 
@@ -94,6 +104,11 @@ def list_campaigns() -> Request[Records[Campaign]]:
 def list_campaigns_in_slices() -> Request[Iterator[list[Campaign]]]:
     """The same call, answered with the campaigns slice by slice."""
     return Request(_LIST, _CAMPAIGNS, CAMPAIGN_SLICES)
+
+
+def list_readable_campaigns() -> Request[Readable[Campaign]]:
+    """The same call, where a record that is not as documented costs only itself."""
+    return Request(_LIST, _CAMPAIGNS, READABLE_CAMPAIGNS)
 
 
 def get_campaign(campaign: Campaign | int) -> Request[Campaign]:

@@ -64,7 +64,7 @@ class Record:
         return {key: value for key, value in self._wire.items() if key not in known}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Campaign(Record):
     """A dialler campaign. Only `name` is certain to be there; a key the server left out is `None`.
 
@@ -107,7 +107,7 @@ class Campaign(Record):
     _wire: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class ResultCode(Record):
     """A result code: the outcome of working on a contact. A key the server left out is `None`.
 

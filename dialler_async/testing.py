@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import attrs
 
 from . import codec
+from .dates import format_date
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
@@ -131,7 +132,7 @@ def _made(
 
 
 def _on_the_wire(value: Any) -> Any:
-    return codec.format_date(value) if isinstance(value, datetime) else value
+    return format_date(value) if isinstance(value, datetime) else value
 
 
 @contextmanager

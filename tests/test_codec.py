@@ -20,10 +20,10 @@ from dialler_async.codec import (
     DONE,
     RESULT_CODES,
     Answer,
-    format_date,
-    parse_date,
     recoded,
 )
+from dialler_async.dates import format_date, parse_date
+from dialler_async.models import wire_keys
 
 T = TypeVar("T")
 ANSWERS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES, DONE]
@@ -154,7 +154,7 @@ KNOWN = {
 def wire_records(draw: st.DrawFn) -> dict[str, Any]:
     """Any JSON object with a name, known keys of their types among unknown ones, in any order."""
     unknown = draw(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
-    published = set(codec_module.wire_keys(Campaign).values())
+    published = set(wire_keys(Campaign).values())
     record = {key: value for key, value in unknown.items() if key not in published}
     record |= {key: draw(KNOWN[key]) for key in draw(st.sets(st.sampled_from(sorted(KNOWN))))}
     record["Name"] = draw(st.text(st.characters(exclude_categories=["Cs"])))
@@ -173,14 +173,14 @@ def test_any_json_object_comes_back_from_wire_as_it_was_in_order_and_all(
     body = json.dumps(envelope(record), ensure_ascii=ascii_only).encode()
     one = decode(CAMPAIGN, body)
     assert same(one.wire, record)
-    known = set(codec_module.wire_keys(Campaign).values())
+    known = set(wire_keys(Campaign).values())
     assert same(one.extra, {key: value for key, value in record.items() if key not in known})
     assert one.name == record["Name"]
 
 
 @given(record=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
 def test_any_json_object_with_no_published_key_is_a_result_code_all_the_same(record: dict[str, Any]) -> None:
-    record = {key: value for key, value in record.items() if key not in codec_module.wire_keys(ResultCode).values()}
+    record = {key: value for key, value in record.items() if key not in wire_keys(ResultCode).values()}
     code = result_code(**record)
     assert same(code.wire, record)
     assert same(code.extra, record)
@@ -274,7 +274,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_key_and_id_and_never_coerced(
 def test_a_boolean_may_be_0_or_1_and_is_a_bool_here_and_unchanged_on_the_wire(wire: object, value: object) -> None:
     for key in (key for key, type_ in RESULT_CODE_KEYS.items() if type_ == "boolean"):
         code = result_code(**{key: wire})
-        name = next(name for name, known in codec_module.wire_keys(ResultCode).items() if known == key)
+        name = next(name for name, known in wire_keys(ResultCode).items() if known == key)
         assert getattr(code, name) is value
         assert same(code.wire, {key: wire})
 
