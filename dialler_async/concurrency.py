@@ -25,8 +25,6 @@ from contextvars import ContextVar
 from math import ceil, inf, sqrt
 from typing import Final, final
 
-import attrs
-
 from .errors import require
 
 START: Final = 2
@@ -59,18 +57,18 @@ IN_USE: Final = 0.8
 
 
 @final
-@attrs.define
 class _Window:
     """What calls took that began after a step, once a round of them is through."""
 
-    begun: float
-    level: int
-    climbing: bool
-    unsettled: int
-    count: int = 0
-    latencies: float = 0.0
-    squares: float = 0.0
-    together: float = 0.0
+    # By hand: a class made by attrs takes a millisecond of everybody's import.
+    __slots__ = ("begun", "climbing", "count", "latencies", "level", "squares", "together", "unsettled")
+
+    def __init__(self, begun: float, level: int, climbing: bool) -> None:
+        self.begun = begun
+        self.level = self.unsettled = level
+        self.climbing = climbing
+        self.count = 0
+        self.latencies = self.squares = self.together = 0.0
 
     def add(self, began: float, latency: float, in_flight: float) -> None:
         if began < self.begun:
@@ -241,7 +239,7 @@ class AutoConcurrency:
         self._window = self._measured_from(now)
 
     def _measured_from(self, now: float) -> _Window:
-        return _Window(now, self.level, self._growth > HEADROOM, unsettled=self.level)
+        return _Window(now, self.level, self._growth > HEADROOM)
 
 
 def is_refusal(error: Exception) -> bool:
