@@ -32,6 +32,7 @@ from .errors import (
 )
 from .fanout import fan_out
 from .models import Campaign, Language, Records, ResultCode
+from .observer import ObservedCall, Observer
 from .pool import PoolConfig
 from .result_codes import Outcome, ResultCodes
 from .retry import RetryPolicy
@@ -56,6 +57,8 @@ __all__ = [
     "Language",
     "NoReplyError",
     "NotFoundError",
+    "ObservedCall",
+    "Observer",
     "Outcome",
     "OutcomeUnknownError",
     "PayloadError",
