@@ -393,6 +393,24 @@ class TestClone:
         assert caught.value.attempts == 2
         assert str(caught.value.request) == "POST /dialler/campaigns/clone"
 
+    async def test_a_look_that_fails_after_a_conflict_is_told_as_it_is(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **NO_ENDPOINT)
+        with pytest.raises(EndpointNotFoundError):
+            await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
+
+    async def test_a_look_that_fails_after_an_attempt_was_lost_leaves_the_outcome_unknown(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **LOST)
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **NO_ENDPOINT)
+        with pytest.raises(OutcomeUnknownError, match=r"looking for it failed \(.*no such endpoint") as caught:
+            await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
+        assert caught.value.attempts == 2
+
     async def test_without_exist_ok_a_lost_answer_is_never_repeated(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
