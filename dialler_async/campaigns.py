@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 
 from . import endpoints
+from .codec import Readable
 from .errors import (
     AmbiguousNameError,
     ConflictError,
@@ -35,6 +36,15 @@ class Campaigns:
     async def list(self) -> Records[Campaign]:
         """All campaigns of the account, in the server's order. One answer of up to many MB; see also `iterate`."""
         return await self._transport.send(endpoints.list_campaigns())
+
+    async def list_readable(self) -> Readable[Campaign]:
+        """The same list, where a record that is not as documented costs only itself, as an audit wants it.
+
+        Returns:
+            `.records`, the campaigns; `.unreadable`, a `.record` and its `.error` for each that is none; `.count`, how
+            many the server says there are, which may be more than it sent.
+        """
+        return await self._transport.send(endpoints.list_readable_campaigns())
 
     async def iterate(self) -> AsyncGenerator[Campaign, None]:
         """All campaigns of the account, structured slice by slice as they are taken, so that none need be kept.

@@ -9,11 +9,6 @@ the local variables of their traceback.
 
 import asyncio
 import logging
-import random
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast, final
 
 import aiohttp
@@ -26,26 +21,25 @@ from .endpoints import Repeat, Request
 from .errors import (
     AuthenticationError,
     ClientStateError,
-    ConnectError,
     DeadlineError,
     DiallerError,
-    NoReplyError,
     NotFoundError,
     OutcomeUnknownError,
     PayloadError,
     RateLimitedError,
     RequestError,
-    StatusError,
     from_reply,
     require,
 )
+from .no_reply import no_reply
 from .observer import Observation, Observer
 from .pool import ConnectionLost, Pool, Sending
+from .reply import Reply, bare, decoded
+from .surroundings import SURROUNDINGS
 from .token import Token
 from .version import __version__
 
 T = TypeVar("T")
-E = TypeVar("E", bound=BaseException)
 
 _log = logging.getLogger("dialler_async")
 
@@ -68,20 +62,6 @@ class Timeouts:
     def __attrs_post_init__(self) -> None:
         for name in ("connect", "read", "deadline"):
             require(getattr(self, name) > 0, f"Timeouts({name}=…) is a positive number of seconds")
-
-
-@attrs.define
-class Surroundings:
-    """Time and chance, so that tests need wait for neither."""
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    random: Callable[[], float] = random.random
-
-
-SURROUNDINGS: Final = Surroundings()
-"""Those of every client; tests put their own functions in."""
 
 
 @attrs.define
@@ -218,7 +198,7 @@ class Transport:
             except ClientStateError as closed:
                 if not call.maybe_done:
                     raise
-                outcome = _bare(closed)
+                outcome = bare(closed)
                 break
         return self._final(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
@@ -232,7 +212,7 @@ class Transport:
         session = await self._pool.enter(self._held_up)
         if watch is not None:
             watch.goes_on()
-        reply: _Reply | DiallerError | None = None
+        reply: Reply | DiallerError | None = None
         try:
             call.doing = _IN_FLIGHT
             call.attempts += 1
@@ -244,12 +224,12 @@ class Transport:
         finally:
             self._pool.leave()
             if call.observed is not None:
-                call.observed.off_the_wire(reply.status if isinstance(reply, _Reply) else None)
+                call.observed.off_the_wire(reply.status if isinstance(reply, Reply) else None)
         call.doing = _READING
         if isinstance(reply, DiallerError):
             return reply
         if reply.status == 200:
-            return await self._decoded(call.request, reply)
+            return await decoded(call.request, reply, self._token)
         error = from_reply(
             reply.status,
             {name: self._token.redacted_text(value) for name, value in reply.headers.items()},
@@ -262,11 +242,11 @@ class Transport:
             self._pause_all(error)
         return error
 
-    async def _exchange(self, call: _Call, session: aiohttp.ClientSession) -> "_Reply | DiallerError":
+    async def _exchange(self, call: _Call, session: aiohttp.ClientSession) -> Reply | DiallerError:
         """One request and its reply, over the wire."""
         request = call.request
         begun = SURROUNDINGS.monotonic()
-        outcome: _Reply | DiallerError
+        outcome: Reply | DiallerError
         try:
             # Nothing of it is a local variable: see the module's docstring. A response shows its headers, too.
             outcome = await self._read(
@@ -283,15 +263,21 @@ class Transport:
                 ),
             )
         except (ConnectionLost, aiohttp.ClientError, OSError) as error:
-            outcome = self._no_reply(request, error, call.sending.sent)
+            outcome = no_reply(
+                request.sent,
+                error,
+                call.sending.sent,
+                connect=self._timeouts.connect,
+                read=self._timeouts.read,
+            )
         except BaseException as error:
             # A cancellation, or something unforeseen: passed on without the frames of aiohttp it went through.
             _log_attempt(call, error, begun)
-            raise _bare(error) from None
+            raise bare(error) from None
         _log_attempt(call, outcome, begun)
         return outcome
 
-    async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> "_Reply | DiallerError":
+    async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> Reply | DiallerError:
         limit = self._pool.config.max_body
         pieces: list[bytes] = []
         size = 0
@@ -309,79 +295,7 @@ class Transport:
             response.close()
             raise
         response.release()
-        return _Reply(response.status, response.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-    def _no_reply(self, request: Request[Any], error: Exception, sent: bool | None) -> NoReplyError:
-        """The error for an attempt that brought no reply. What aiohttp says of it may hold names and secrets."""
-        what = request.sent
-        match error:
-            case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if sent:
-                # No connection for a second sending, by a middleware of a session that was brought.
-                return NoReplyError(f"{what}: the connection was lost before the answer came", request=what)
-            case aiohttp.ConnectionTimeoutError():
-                text = f"{what}: no connection within {self._timeouts.connect:g} s; nothing was sent"
-                return ConnectError(text, request=what)
-            case aiohttp.ClientConnectorCertificateError():
-                reason = getattr(error.certificate_error, "verify_message", "") or "it does not verify"
-                text = (
-                    f"{what}: the server's certificate is not trusted ({reason}); nothing was sent. If it is your own,"
-                    " trust it: PoolConfig(ssl=ssl.create_default_context(cafile=…))"
-                )
-                return ConnectError(text, request=what)
-            case aiohttp.ClientConnectorError():
-                reason = error.strerror or type(error.os_error).__name__
-                return ConnectError(f"{what}: no connection to the server ({reason}); nothing was sent", request=what)
-            case aiohttp.InvalidURL():
-                return ConnectError(f"{what}: the base URL's host can't be one; nothing was sent", request=what)
-            case aiohttp.ServerFingerprintMismatch() | aiohttp.ClientHttpProxyError():
-                text = f"{what}: no connection to the server ({type(error).__name__}); nothing was sent"
-                return ConnectError(text, request=what)
-            case _ if sent is False:
-                return ConnectError(f"{what}: no connection to the server; nothing was sent", request=what)
-            case aiohttp.ServerTimeoutError() | TimeoutError():
-                text = f"{what}: the server sent nothing for {self._timeouts.read:g} s"
-                return DeadlineError(text, request=what)
-            case aiohttp.ClientPayloadError():
-                return NoReplyError(f"{what}: the answer broke off", request=what)
-            case aiohttp.ClientResponseError():
-                return NoReplyError(f"{what}: what came back is not HTTP", request=what)
-            case _:
-                return NoReplyError(f"{what}: the connection was lost before the answer came", request=what)
-
-    async def _decoded(self, request: Request[Any], reply: "_Reply") -> Any:
-        outcome = await _decode(request, reply)
-        if isinstance(outcome, DiallerError):
-            recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
-            if recoded != reply.body:
-                reply = _Reply(reply.status, reply.headers, recoded)
-                outcome = await _decode(request, reply)
-        if isinstance(outcome, DiallerError):
-            return self._fit_to_tell(request, reply, outcome)
-        if isinstance(outcome, Iterator):
-            return self._guarded(request, reply, outcome)
-        return outcome
-
-    def _guarded(self, request: Request[Any], reply: "_Reply", slices: Iterator[T]) -> Iterator[T]:
-        """Slices, which are structured after the call, with errors as those of the call."""
-        try:
-            yield from slices
-            return
-        except PayloadError as error:
-            failed = _told(request, error)
-        # Only then is it raised, for this frame shows it.
-        failed = self._fit_to_tell(request, reply, failed)
-        raise failed
-
-    def _fit_to_tell(self, request: Request[Any], reply: "_Reply", error: DiallerError) -> DiallerError:
-        """The error of a body that can't be decoded, without the token if the body repeats it."""
-        redacted = self._token.redacted(reply.body)
-        if redacted == reply.body:
-            return error
-        # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
-        return _failure(request, redacted) or PayloadError(
-            f"{request.sent}: the server said 200, but not what is documented; not shown, since it repeats the token",
-            request=request.sent,
-        )
+        return Reply(response.status, response.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _final(self, call: _Call, error: DiallerError) -> DiallerError:
         """The error that the caller gets."""
@@ -412,15 +326,6 @@ class Transport:
         return True
 
 
-@attrs.frozen
-class _Reply:
-    """What came; shown nowhere, since it may hold the token that was sent."""
-
-    status: int
-    headers: Any = attrs.field(repr=False)
-    body: bytes = attrs.field(repr=False)
-
-
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
 _HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}
 
@@ -429,46 +334,5 @@ def _log_attempt(call: _Call, outcome: object, begun: float) -> None:
     """One line an attempt, without names, IDs, bodies and headers."""
     if _log.isEnabledFor(logging.DEBUG):
         took = (SURROUNDINGS.monotonic() - begun) * 1000
-        told = outcome.status if isinstance(outcome, _Reply) else type(outcome).__name__
+        told = outcome.status if isinstance(outcome, Reply) else type(outcome).__name__
         _log.debug("%s: %s in %.1f ms, attempt %d", call.request.sent, told, took, call.attempts)
-
-
-async def _decode(request: Request[Any], reply: _Reply) -> Any:
-    """What the body says, or the error; others run on the loop between the slices of a large one."""
-    decoding = request.answer.decode(reply.body)
-    try:
-        while True:
-            next(decoding)
-            await asyncio.sleep(0)
-    except StopIteration as decoded:
-        return decoded.value
-    except (PayloadError, StatusError) as error:
-        return _told(request, error)
-
-
-def _failure(request: Request[Any], body: bytes) -> DiallerError | None:
-    """The error that a body comes to, in its last slice if not before."""
-    decoding = request.answer.decode(body)
-    try:
-        while True:
-            next(decoding)
-    except StopIteration as decoded:
-        rest = decoded.value
-    except (PayloadError, StatusError) as error:
-        return _told(request, error)
-    try:
-        deque(rest if isinstance(rest, Iterator) else (), maxlen=0)
-    except PayloadError as error:
-        return _told(request, error)
-    return None
-
-
-def _told(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
-    error.request = request.sent
-    return _bare(error)
-
-
-def _bare(error: E) -> E:
-    """An exception without the frames and exceptions behind it, whose local variables nobody vouches for."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

@@ -8,6 +8,7 @@ from functools import cache
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
 from dialler_async.audit import RULES, AuditReport, CampaignFacts, Hit, Severity, audit, rule
 from dialler_async.audit.judge import Judge
+from dialler_async.codec import Readable
 from dialler_async.sandbox import Sandbox
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -39,7 +40,7 @@ def hostile_report() -> AuditReport:
     """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
     judge = Judge([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW)
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
-    judge.campaign_list(Records(campaigns, count=len(campaigns) + 1))
+    judge.campaign_list(Readable(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
         code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
         judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))

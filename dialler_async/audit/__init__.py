@@ -8,13 +8,16 @@
         print(finding.severity, finding.campaign_name, finding.message)
 
 A rule of one's own is a function from `CampaignFacts` to `Hit`s, made a rule by `rule(...)`, and passed with
-`rules=[*RULES, my_rule]`.
+`rules=[*RULES, my_rule]`. One that compares campaigns is a function from `AccountFacts`, made a rule by
+`account_rule(...)`. All rules are listed in `dialler_async.audit.rules`.
 """
 
+from .account import AccountFacts, AccountRule, account_rule
 from .findings import Finding, Severity
+from .records import KeptRecord
 from .report import AuditReport
 from .rule import About, CampaignFacts, Hit, Rule, rule
-from .rules import RULES
+from .rules import RULES, AnyRule
 from .run import audit
 from .summary import CampaignSummary, CodeType
 from .writers import WRITERS, report_as_json
@@ -23,14 +26,19 @@ __all__ = [
     "RULES",
     "WRITERS",
     "About",
+    "AccountFacts",
+    "AccountRule",
+    "AnyRule",
     "AuditReport",
     "CampaignFacts",
     "CampaignSummary",
     "CodeType",
     "Finding",
     "Hit",
+    "KeptRecord",
     "Rule",
     "Severity",
+    "account_rule",
     "audit",
     "report_as_json",
     "rule",

@@ -10,6 +10,7 @@ import attrs
 from dialler_async.models import Language
 
 from .findings import Finding, Severity
+from .records import KeptRecord
 from .rule import About
 from .summary import CampaignSummary
 
@@ -31,6 +32,7 @@ class AuditReport:
         now: the moment that dates were compared with, with zone.
         languages: the languages in which result codes were asked for.
         summaries: every campaign in brief, ordered by ID, then name; those without an ID last.
+        records: what is kept of every campaign for the next report to compare with, in the same order.
     """
 
     findings: tuple[Finding, ...]
@@ -44,6 +46,7 @@ class AuditReport:
     now: datetime
     languages: tuple[Language, ...] = ()
     summaries: tuple[CampaignSummary, ...] = ()
+    records: tuple[KeptRecord, ...] = ()
 
     def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
         """The findings, a tuple for each campaign that has any."""

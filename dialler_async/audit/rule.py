@@ -1,8 +1,9 @@
 """What a rule is, and what it is given to judge."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -20,12 +21,14 @@ class CampaignFacts:
         codes: its result codes by language. A language that could not be fetched is not in it.
         failures: why a language could not be fetched. Empty when all came.
         now: the moment of judgement, always with a zone.
+        template: the campaign that this one is to be compared with, if any.
     """
 
     campaign: Campaign
     codes: Mapping[Language, Records[ResultCode]]
     failures: Mapping[Language, Exception]
     now: datetime
+    template: "CampaignFacts | None" = None
 
     @cached_property
     def codes_are_whole(self) -> bool:
@@ -48,6 +51,16 @@ class CampaignFacts:
             for code in records:
                 together.setdefault(_identity(code), {})[language] = code
         return together
+
+    @cached_property
+    def by_export_key(self) -> Mapping[str, Mapping[Language, ResultCode]]:
+        """The codes that have an export key: the key -> language -> its record there. Of several, the first."""
+        by_key: dict[str, Mapping[Language, ResultCode]] = {}
+        for records in self.by_code.values():
+            key = next((code.export_key for code in records.values() if code.export_key), "")
+            if key.strip():
+                by_key.setdefault(key, records)
+        return by_key
 
     def moment(self, date: datetime) -> datetime:
         """A date of the campaign in a form that compares with any other.
@@ -93,7 +106,7 @@ class About:
     why: str
     fix: str
 
-    def finding(self, campaign: Campaign | None, hit: Hit) -> Finding:
+    def finding(self, campaign: "Named | None", hit: Hit) -> Finding:
         """A hit of this rule as a finding; without a campaign, it is about the whole account."""
         return Finding(
             rule=self.id,
@@ -105,26 +118,58 @@ class About:
         )
 
 
-Check = Callable[[CampaignFacts], Iterable[Hit]]
+class Named(Protocol):
+    """A campaign, whole or in brief."""
+
+    @property
+    def id(self) -> int | None:
+        """`ID`, if the server sent one."""
+
+    @property
+    def name(self) -> str:
+        """`Name`."""
+
+
+Setting: TypeAlias = int | str | Sequence[str]
+"""What the setting of a rule can be: a number (0 or more), a text, or a list of texts."""
+
+Check = Callable[..., Iterable[Hit]]
 
 
 @attrs.frozen
 class Rule:
     """A rule: what people are told of it, and the function that judges one campaign.
 
-    The function is pure: it reads nothing but the facts, not even a clock.
+    The function is pure: it reads nothing but the facts and its settings, not even a clock.
+
+    Attributes:
+        about: what people are told.
+        check: called with `CampaignFacts`, and the settings as keywords.
+        settings: what users may set, with its default.
     """
 
     about: About
     check: Check
+    settings: Mapping[str, Setting] = attrs.field(factory=dict)
 
     def judge(self, facts: CampaignFacts) -> Iterator[Finding]:
         """What this rule finds in one campaign."""
-        for hit in self.check(facts):
+        for hit in self.check(facts, **self.settings):
             yield self.about.finding(facts.campaign, hit)
 
 
-def rule(id: str, severity: Severity, *, title: str, why: str, fix: str) -> Callable[[Check], Rule]:
-    """Make a rule of a function from `CampaignFacts` to `Hit`s."""
+def rule(
+    id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
+) -> Callable[[Check], Rule]:
+    """Make a rule of a function from `CampaignFacts` to `Hit`s.
+
+    Args:
+        id: its name in reports and settings.
+        severity: how bad its findings are.
+        title: what it finds, in a few words.
+        why: what goes wrong if nobody mends it.
+        fix: what to do.
+        settings: what users may set, with its default; the function gets them as keywords.
+    """
     about = About(id=id, severity=severity, title=title, why=why, fix=fix)
-    return lambda check: Rule(about, check)
+    return lambda check: Rule(about, check, settings or {})

@@ -10,7 +10,7 @@ import attrs
 
 from dialler_async.models import Language, ResultCode
 
-from .rule import CampaignFacts
+from .rule import CampaignFacts, Named
 
 _TRANSLATION_KEY = re.compile(r"DiallerCampaignsResultCodes\.\d+")
 
@@ -63,7 +63,7 @@ def summarise(facts: CampaignFacts) -> CampaignSummary:
     )
 
 
-def order(campaign: CampaignSummary) -> tuple[bool, int, str]:
+def order(campaign: Named) -> tuple[bool, int, str]:
     """What campaigns are sorted by: ID, then name; those without an ID last."""
     return campaign.id is None, campaign.id or 0, campaign.name
 

@@ -1,0 +1,60 @@
+"""What a report keeps of each record, so that the next report can tell what has changed since."""
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any
+
+import attrs
+
+from dialler_async.models import ResultCode, wire_keys
+
+from .rule import CampaignFacts
+
+_KEPT = ("export_key", "done", "aborted", "delay", "appointment", "agent_bound", "time_offset", "allow_delete")
+_KEYS = tuple(wire_keys(ResultCode)[name] for name in _KEPT)
+_values: Callable[[ResultCode], tuple[Any, ...]] = attrgetter(*_KEPT)
+
+KeptCode = tuple[tuple[str, Any], ...]
+"""A code as keys and values, those that are null left out; its texts are under `Content/1`, `Content/2` …"""
+
+
+@attrs.frozen(kw_only=True)
+class KeptRecord:
+    """The record of one campaign, and its codes, as they were. A plain value: it pickles and compares.
+
+    Attributes:
+        id: `ID` of the campaign; None if the server sent none.
+        name: its `Name`.
+        settings: the rest of the record, unknown keys too, but for what is null.
+        codes: its result codes by ID; None if they were not all there.
+    """
+
+    id: int | None
+    name: str
+    settings: Mapping[str, Any]
+    codes: Mapping[int, KeptCode] | None
+
+
+class Keeper:
+    """Makes kept records. Campaigns are given copies of the same codes, which are kept once for all."""
+
+    def __init__(self) -> None:
+        self._known: dict[KeptCode, KeptCode] = {}
+
+    def keep(self, facts: CampaignFacts) -> KeptRecord:
+        """What is kept of one campaign."""
+        wire = facts.campaign.wire
+        return KeptRecord(
+            id=facts.campaign.id,
+            name=facts.campaign.name,
+            settings={key: value for key, value in wire.items() if value is not None and key not in ("ID", "Name")},
+            codes={id: self._code(records) for id, records in facts.by_code.items() if isinstance(id, int)}
+            if facts.codes_are_whole
+            else None,
+        )
+
+    def _code(self, records: Mapping[Any, ResultCode]) -> KeptCode:
+        texts = [(f"Content/{language:d}", code.content) for language, code in records.items()]
+        pairs = (*zip(_KEYS, _values(next(iter(records.values()))), strict=True), *texts)
+        kept = tuple(pair for pair in pairs if pair[1] is not None)
+        return self._known.setdefault(kept, kept)

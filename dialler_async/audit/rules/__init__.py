@@ -1,0 +1,88 @@
+"""The rules. To add one, write one function in the module of its subject, and name it in `RULES`.
+
+Each is pure. Their IDs are public: settings and reports of other people hold them.
+
+| ID | severity | finds |
+|---|---|---|
+| `incomplete-list` | error | fewer campaigns than the server counts |
+| `stopped-early` | error | a run that ended early, as no further lookup could have worked |
+| `unreadable-record` | error | a record that is not as documented; the rest of the account is still audited |
+| `unreachable-codes` | error | codes that could not be fetched, with the error |
+| `dangling-result-code` | error | a `…ResultCodesID` that is not among the campaign's codes, also under unknown keys |
+| `contradictory-type` | error | a code that is not exactly one of done, aborted, delay, appointment |
+| `no-success-code` | error | a campaign none of whose codes is done |
+| `duplicate-export-key` | error | an export key on several codes of a campaign |
+| `duplicate-name` | error | names equal but for case and spaces |
+| `inverted-dates` | error | `dtFrom` after `dtTo` |
+| `no-abort-code` | warning | a campaign none of whose codes is aborted |
+| `delay-without-offset` | warning | a delay with no or non-positive `TimeOffset` |
+| `missing-translation` | warning | no text, only the translation key, or no code at all in one of the languages |
+| `missing-export-key` | warning | a code without export key |
+| `conflicting-export-key` | warning | an export key that means another type than in most campaigns |
+| `differs-from-template` | warning | against a template: missing, extra, changed codes by export key, and settings |
+| `name-within-name` | info | a name that stands within another: a delete by name could hit the wrong one |
+| `expired` | info | `dtTo` before now |
+| `expiring-soon` | info | `dtTo` within the next days |
+| `not-started` | info | `dtFrom` after now |
+
+Settings, with their defaults: `expiring-soon` has `days` (7); `differs-from-template` has `ignore-keys` (none), keys of
+campaigns that may differ. `now` is given, and dates without a zone are taken for local wall time.
+"""
+
+from typing import TypeAlias
+
+from ..account import AccountRule
+from ..rule import Rule
+from .codes import (
+    contradictory_type,
+    dangling_result_code,
+    delay_without_offset,
+    missing_translation,
+    no_abort_code,
+    no_success_code,
+)
+from .dates import expired, expiring_soon, inverted_dates, not_started
+from .export_keys import conflicting_export_key, duplicate_export_key, missing_export_key
+from .fetching import INCOMPLETE_LIST, STOPPED_EARLY, unreachable_codes, unreadable_key, unreadable_record
+from .names import duplicate_name, name_within_name
+from .template import differs_from_template
+from .words import language_name
+
+AnyRule: TypeAlias = Rule | AccountRule
+
+# In the order in which a campaign's findings are reported: worst first.
+RULES: tuple[AnyRule, ...] = (
+    unreadable_record,
+    unreachable_codes,
+    dangling_result_code,
+    contradictory_type,
+    no_success_code,
+    duplicate_export_key,
+    duplicate_name,
+    inverted_dates,
+    no_abort_code,
+    delay_without_offset,
+    missing_translation,
+    missing_export_key,
+    conflicting_export_key,
+    differs_from_template,
+    name_within_name,
+    expired,
+    expiring_soon,
+    not_started,
+)
+
+ALWAYS = (unreadable_record, unreachable_codes)
+"""Whatever is asked for: a report must not look clean because a lookup failed."""
+
+__all__ = [
+    "ALWAYS",
+    "INCOMPLETE_LIST",
+    "RULES",
+    "STOPPED_EARLY",
+    "AnyRule",
+    "differs_from_template",
+    "language_name",
+    "unreadable_key",
+    "unreadable_record",
+]

@@ -1,0 +1,126 @@
+"""Result codes of one campaign, each for itself.
+
+Sources: API reference, "Campaign records" and "Result codes".
+"""
+
+import re
+import reprlib
+from collections.abc import Iterator
+
+from dialler_async.models import ResultCode
+
+from ..findings import Severity
+from ..rule import CampaignFacts, Hit, rule
+from .words import label, language_name, listed, subject
+
+_TRANSLATION_KEY = re.compile(r"DiallerCampaignsResultCodes\.\d+")
+
+
+@rule(
+    "dangling-result-code",
+    Severity.ERROR,
+    title="A setting names a result code that the campaign does not have",
+    why="When the case comes up, the dialler has no result to give the contact.",
+    fix="Choose one of the campaign's own result codes in that setting. After a clone, check all of them.",
+)
+def dangling_result_code(facts: CampaignFacts) -> Iterator[Hit]:
+    """A `…ResultCodesID` that is not among the campaign's codes: every such key, also unknown ones."""
+    if not facts.codes_are_whole:
+        return
+    for key, value in facts.campaign.wire.items():
+        if not key.endswith("ResultCodesID") or value is None:
+            continue
+        # The value of an unknown key can be anything, also what is no ID or can't be looked up at all.
+        if type(value) is not int or value not in facts.by_code:
+            yield Hit(key, f"{key} is {reprlib.repr(value)}, but the campaign has no such result code")
+
+
+@rule(
+    "contradictory-type",
+    Severity.ERROR,
+    title="A result code that is not of exactly one type",
+    why="Done, aborted, delay and appointment exclude each other: nobody can say what happens to the contact.",
+    fix="Give the code one type in the portal.",
+)
+def contradictory_type(facts: CampaignFacts) -> Iterator[Hit]:
+    """Not exactly one of the four flags."""
+    for records in facts.by_code.values():
+        for code in records.values():
+            if (code.done is True) + (code.aborted is True) + (code.delay is True) + (code.appointment is True) != 1:
+                yield Hit(subject(code), f"{label(code)} is {_types(code)}")
+                break
+
+
+@rule(
+    "missing-translation",
+    Severity.WARNING,
+    title="A result code without a text in one of the languages",
+    why="Agents who work in that language see an empty line or a technical key, and choose wrongly.",
+    fix="Enter the missing text in the portal.",
+)
+def missing_translation(facts: CampaignFacts) -> Iterator[Hit]:
+    """No text, only the translation key for a text, or no such code, in one of the languages."""
+    # A code that is missing from a shortened list may well exist.
+    comparable = facts.codes_are_whole
+    for records in facts.by_code.values():
+        lacks = []
+        for language in facts.codes:
+            code = records.get(language)
+            if code is None:
+                if comparable:
+                    lacks.append(f"does not exist in {language_name(language)}")
+            elif not code.content or not code.content.strip():
+                lacks.append(f"has no text in {language_name(language)}")
+            elif code.content == code.short_text or _TRANSLATION_KEY.fullmatch(code.content):
+                lacks.append(f"shows only its translation key in {language_name(language)}")
+        if lacks:
+            code = next(iter(records.values()))
+            yield Hit(subject(code), f"{label(code)} {listed(lacks)}")
+
+
+@rule(
+    "no-success-code",
+    Severity.ERROR,
+    title="A campaign without a result code for success",
+    why="No contact of it can ever be finished with success.",
+    fix="Add a result code of the type done, or copy one from another campaign.",
+)
+def no_success_code(facts: CampaignFacts) -> Iterator[Hit]:
+    """None of the campaign's codes is done."""
+    if facts.codes_are_whole and not any(code.done for records in facts.codes.values() for code in records):
+        yield Hit("", f"none of its {len(facts.by_code)} result codes is done")
+
+
+@rule(
+    "no-abort-code",
+    Severity.WARNING,
+    title="A campaign without a result code for failure",
+    why="Contacts that want nothing can't be closed, so they are called again.",
+    fix="Add a result code of the type aborted, or copy one from another campaign.",
+)
+def no_abort_code(facts: CampaignFacts) -> Iterator[Hit]:
+    """None of the campaign's codes is aborted."""
+    if facts.codes_are_whole and not any(code.aborted for records in facts.codes.values() for code in records):
+        yield Hit("", f"none of its {len(facts.by_code)} result codes is aborted")
+
+
+@rule(
+    "delay-without-offset",
+    Severity.WARNING,
+    title="A delay that does not say how long",
+    why="Nobody can say when the contact is called again: at once, or never.",
+    fix="Enter the minutes until the next try.",
+)
+def delay_without_offset(facts: CampaignFacts) -> Iterator[Hit]:
+    """A delay code with no or non-positive `TimeOffset`."""
+    for records in facts.by_code.values():
+        for code in records.values():
+            if code.delay and (code.time_offset is None or code.time_offset <= 0):
+                offset = "no time" if code.time_offset is None else f"a time of {code.time_offset} minutes"
+                yield Hit(subject(code), f"{label(code)} is a delay with {offset} until the next try")
+                break
+
+
+def _types(code: ResultCode) -> str:
+    flags = {"done": code.done, "aborted": code.aborted, "delay": code.delay, "appointment": code.appointment}
+    return listed([name for name, flag in flags.items() if flag]) or "of no type"

@@ -1,0 +1,70 @@
+"""The dates of a campaign.
+
+`now` is given, and naive dates are compared as local wall time: see `CampaignFacts.moment`.
+Source: API reference, "Dates".
+"""
+
+from collections.abc import Iterator
+
+from ..findings import Severity
+from ..rule import CampaignFacts, Hit, rule
+from .words import shown
+
+_A_DAY = 24 * 60 * 60
+
+
+@rule(
+    "inverted-dates",
+    Severity.ERROR,
+    title="A campaign that ends before it begins",
+    why="It is valid at no time, so it dials nobody.",
+    fix="Correct the campaign's first or last day.",
+)
+def inverted_dates(facts: CampaignFacts) -> Iterator[Hit]:
+    """`dtFrom` after `dtTo`."""
+    begins, ends = facts.campaign.dt_from, facts.campaign.dt_to
+    if begins is not None and ends is not None and facts.moment(begins) > facts.moment(ends):
+        yield Hit("dtFrom", f"begins {shown(begins)}, after it ends {shown(ends)}")
+
+
+@rule(
+    "expired",
+    Severity.INFO,
+    title="A campaign that is over",
+    why="It dials nobody any more, and every list and report still carries it.",
+    fix="Delete it if its data is no longer needed, or give it a new last day.",
+)
+def expired(facts: CampaignFacts) -> Iterator[Hit]:
+    """`dtTo` before now."""
+    ends = facts.campaign.dt_to
+    if ends is not None and facts.moment(ends) < facts.now:
+        yield Hit("dtTo", f"ended {shown(ends)}")
+
+
+@rule(
+    "expiring-soon",
+    Severity.INFO,
+    title="A campaign that is soon over",
+    why="It stops dialling in the middle of its work if nobody expects that.",
+    fix="Give it a new last day, or see to it that its work is done by then.",
+    settings={"days": 7},
+)
+def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Hit]:
+    """`dtTo` within the next `days` days."""
+    ends = facts.campaign.dt_to
+    if ends is not None and 0 <= (facts.moment(ends) - facts.now).total_seconds() <= days * _A_DAY:
+        yield Hit("dtTo", f"ends {shown(ends)}")
+
+
+@rule(
+    "not-started",
+    Severity.INFO,
+    title="A campaign that has not begun",
+    why="It dials nobody yet.",
+    fix="Nothing, if that is meant. Otherwise give it an earlier first day.",
+)
+def not_started(facts: CampaignFacts) -> Iterator[Hit]:
+    """`dtFrom` after now."""
+    begins = facts.campaign.dt_from
+    if begins is not None and facts.moment(begins) > facts.now:
+        yield Hit("dtFrom", f"begins {shown(begins)}")

@@ -1,0 +1,85 @@
+"""Export keys: what back ends match on.
+
+Source: API reference, "Result codes".
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..account import AccountFacts, account_rule
+from ..findings import Severity
+from ..rule import CampaignFacts, Hit, rule
+from ..summary import CampaignSummary, CodeType
+from .words import called, listed, some, subject
+
+
+@rule(
+    "duplicate-export-key",
+    Severity.ERROR,
+    title="Result codes of one campaign that share an export key",
+    why="Back ends match on the export key, so they can't tell these results apart.",
+    fix="Give each code of the campaign an export key of its own.",
+)
+def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
+    """The same export key on several codes of a campaign."""
+    owners: dict[str, dict[str, None]] = {}
+    for records in facts.by_code.values():
+        for code in records.values():
+            if code.export_key and code.export_key.strip():
+                owners.setdefault(code.export_key, {})[subject(code)] = None
+    for key, codes in owners.items():
+        if len(codes) > 1:
+            yield Hit(key, f"codes {listed(list(codes))} share the export key “{key}”")
+
+
+@rule(
+    "missing-export-key",
+    Severity.WARNING,
+    title="A result code without an export key",
+    why="Back ends match on the export key, so they can't tell what this result is.",
+    fix="Give the code an export key.",
+)
+def missing_export_key(facts: CampaignFacts) -> Iterator[Hit]:
+    """No export key, or a blank one."""
+    for records in facts.by_code.values():
+        if not any(code.export_key and code.export_key.strip() for code in records.values()):
+            code = next(iter(records.values()))
+            yield Hit(subject(code), f"code {subject(code)}{_text(code.content)} has no export key")
+
+
+@account_rule(
+    "conflicting-export-key",
+    Severity.WARNING,
+    title="An export key that means different types in different campaigns",
+    why="Back ends that know the key from one campaign take the other's results for the contrary.",
+    fix="Agree on one meaning, and give the code of the other campaigns another export key.",
+)
+def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Hit]]:
+    """The same export key on codes of different types, in different campaigns: those that deviate from most."""
+    owners: dict[str, dict[CodeType, list[CampaignSummary]]] = {}
+    for campaign in account.campaigns:
+        for key, type in campaign.export_keys:
+            # What is unclear within a campaign, other rules tell.
+            if type is not CodeType.UNCLEAR:
+                owners.setdefault(key, {}).setdefault(type, []).append(campaign)
+    for key, by_type in owners.items():
+        if len(by_type) > 1:
+            yield from _deviations(key, by_type)
+
+
+def _deviations(
+    key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]]
+) -> Iterator[tuple[CampaignSummary, Hit]]:
+    """A hit for each campaign that does not take the key as most do; if there are no most, for all."""
+    used = {type: f"{type} in {some(map(called, campaigns))}" for type, campaigns in by_type.items()}
+    numbers = sorted(map(len, by_type.values()))
+    usual = numbers[-1] if numbers[-1] > numbers[-2] else None
+    for type, campaigns in by_type.items():
+        if len(campaigns) == usual:
+            continue
+        others = listed([use for other, use in used.items() if other is not type])
+        for campaign in campaigns:
+            yield campaign, Hit(key, f"the export key “{key}” is {type} here, but {others}")
+
+
+def _text(content: str | None) -> str:
+    return f" (“{content}”)" if content else ""

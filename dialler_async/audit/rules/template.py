@@ -1,0 +1,106 @@
+"""What became of the copies of a template.
+
+Source: API reference, "Result codes" (a clone gets copies with new IDs, while the export key stays).
+"""
+
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+
+from dialler_async.models import Language, ResultCode, wire_keys
+
+from ..findings import Severity
+from ..rule import CampaignFacts, Hit, rule
+from .words import language_name, listed
+
+# What a clone has of its own.
+_OWN = frozenset({"ID", "Name", "ClientsID", "UserData", "dtFrom", "dtTo"})
+_COMPARED = ("done", "aborted", "delay", "appointment", "agent_bound", "time_offset", "allow_delete")
+_values = attrgetter(*_COMPARED)
+
+
+@rule(
+    "differs-from-template",
+    Severity.WARNING,
+    title="A campaign that differs from its template",
+    why="Back ends and agents expect what the template has: its export keys, types, times and settings.",
+    fix="Make it as the template is, or clone it anew.",
+    settings={"ignore_keys": ()},
+)
+def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -> Iterator[Hit]:
+    """Missing, extra or changed codes by export key, and changed settings, against the template if there is one."""
+    template = facts.template
+    if template is None or facts.campaign.id == template.campaign.id:
+        return
+    comparable = facts.codes_are_whole and template.codes_are_whole
+    here, there = facts.campaign.wire, template.campaign.wire
+    for key in {**there, **here}:
+        ours, theirs = here.get(key), there.get(key)
+        if ours == theirs or key in _OWN or key in ignore_keys:
+            continue
+        if key.endswith("ResultCodesID"):
+            # The codes of a clone have IDs of their own: what counts is which code it leads to.
+            ours, theirs = _led_to(facts, ours), _led_to(template, theirs)
+            if ours == theirs or not comparable:
+                continue
+        yield Hit(key, f"{key} is {_shown(ours)}, in the template {_shown(theirs)}")
+    if comparable:
+        yield from _codes(facts.by_export_key, template.by_export_key)
+
+
+_ByKey = Mapping[str, Mapping[Language, ResultCode]]
+
+
+def _codes(here: _ByKey, there: _ByKey) -> Iterator[Hit]:
+    for key, theirs in there.items():
+        if key not in here:
+            yield Hit(key, f"has no code with the template's export key “{key}”")
+        elif changed := _changed(here[key], theirs):
+            yield Hit(key, f"the code with the export key “{key}” differs: {listed(changed)}")
+    for key in here:
+        if key not in there:
+            yield Hit(key, f"the template has no code with the export key “{key}”")
+
+
+def _changed(ours: Mapping[Language, ResultCode], theirs: Mapping[Language, ResultCode]) -> list[str]:
+    changed: dict[str, None] = {}
+    for language, code in ours.items():
+        other = theirs.get(language)
+        if other is None:
+            continue
+        if _values(code) != _values(other):
+            for name in _COMPARED:
+                _compare(changed, wire_keys(ResultCode)[name], getattr(code, name), getattr(other, name))
+        _compare(changed, f"the text in {language_name(language)}", _text(code), _text(other))
+    return list(changed)
+
+
+def _compare(changed: dict[str, None], what: str, ours: object, theirs: object) -> None:
+    if ours != theirs:
+        changed[f"{what} is {_shown(ours)}, in the template {_shown(theirs)}"] = None
+
+
+def _text(code: ResultCode) -> str | None:
+    """The text; None for a translation key in its place, which has the code's own ID in it."""
+    return code.content if code.content != code.short_text else None
+
+
+def _led_to(facts: CampaignFacts, value: object) -> object:
+    """The export key of the code with this ID; the ID, if there is no such code, or it has no key."""
+    records = facts.by_code.get(value, {}) if isinstance(value, int) else {}
+    return next((code.export_key for code in records.values() if code.export_key), value)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f"“{value}”" if len(value) <= _LONG else f"“{value[:_LONG]}…”"
+        case _:
+            return reprlib.repr(value)
+
+
+_LONG = 60

@@ -1,0 +1,110 @@
+"""The audit of an account of 2,000 campaigns: every planted defect is found, and nothing else is reported."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dialler_async import DiallerClient, PoolConfig, RetryPolicy, Timeouts
+from dialler_async.audit import RULES, AuditReport, Finding, audit
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import CutShort, HangUp, Reset, StallBeforeHeaders, StallInBody, Status
+from dialler_async.surroundings import SURROUNDINGS
+
+NOW = datetime(2026, 3, 2, 12, 0)  # noqa: DTZ001  # the sandbox's wall clock
+FAULTS = (
+    Reset(),
+    Reset(carried_out=True),
+    HangUp(),
+    CutShort(),
+    Status(503, retry_after=30),
+    Status(429, retry_after=9),
+)
+STALLS = (StallBeforeHeaders(), StallInBody())
+
+Found = tuple[str, int | None, str]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between attempts take no time."""
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(SURROUNDINGS, "sleep", sleep)
+    monkeypatch.setattr(SURROUNDINGS, "monotonic", lambda: now)
+
+
+def planted(sandbox: Sandbox) -> set[Found]:
+    """Rule, campaign and subject of what was planted; the subject is empty where only the campaign is known."""
+    return {(one.rule, one.campaign_id, str(one.code_id or one.export_key or one.key or "")) for one in sandbox.planted}
+
+
+def found(finding: Finding) -> Found:
+    """The same of a finding. What is about a campaign's name or dates is planted without a subject."""
+    return finding.rule, finding.campaign_id, "" if finding.subject in PLAIN_SUBJECTS else finding.subject
+
+
+PLAIN_SUBJECTS = {"Name", "dtFrom", "dtTo"}
+
+
+def check(report: AuditReport, sandbox: Sandbox) -> None:
+    assert sandbox.template is not None
+    copies = {*sandbox.template.copies, sandbox.template.campaign_id}
+    strangers, rest = set(), []
+    for finding in report.findings:
+        # Every campaign that is no copy differs from the template, and is told to.
+        if finding.rule == "differs-from-template" and finding.campaign_id not in copies:
+            strangers.add(finding.campaign_id)
+        else:
+            rest.append(found(finding))
+    assert strangers | copies | unreadable(sandbox) == set(sandbox.campaigns)
+    assert len(rest) == len(set(rest)), "each is told once"
+    assert set(rest) == planted(sandbox)
+    assert {rule for rule, _, _ in rest} == {rule.about.id for rule in RULES} - {"unreachable-codes"}
+    assert report.campaigns == len(sandbox.campaigns)
+
+
+def unreadable(sandbox: Sandbox) -> set[int]:
+    return {one.campaign_id for one in sandbox.planted if one.rule == "unreadable-record"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+@pytest.mark.parametrize("faults", [False, True], ids=["fair weather", "faults"])
+async def test_finds_what_was_planted_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
+    # Each step's traceback would be recorded; the same is tested with debug below, for less campaigns.
+    asyncio.get_running_loop().set_debug(False)
+    async with Sandbox(campaigns=2000, seed=3, unreadable=True, now=NOW) as sandbox:
+        if faults:
+            sandbox.faults.chance(0.05, FAULTS, seed=1)
+            sandbox.faults.next(*STALLS * 3, match="result_codes", after=100)
+        async with DiallerClient(
+            sandbox.base_url,
+            sandbox.token,
+            pool=PoolConfig(limit=32),
+            retry=RetryPolicy(attempts=8, budget=1.0),
+            timeouts=Timeouts(read=0.5 if faults else 30),
+        ) as dialler:
+            report = await audit(
+                dialler,
+                template=sandbox.template.name if sandbox.template else None,
+                concurrency=concurrency,
+                now=NOW.replace(tzinfo=UTC),
+            )
+        assert (len(sandbox.journal) > report.requests + 150) is faults
+    check(report, sandbox)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 7])
+async def test_whatever_the_account(seed: int) -> None:
+    async with (
+        Sandbox(campaigns=60, seed=seed, unreadable=True, now=NOW) as sandbox,
+        DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+    ):
+        assert sandbox.template is not None
+        report = await audit(dialler, template=sandbox.template.name, now=NOW.replace(tzinfo=UTC) + timedelta(hours=1))
+    check(report, sandbox)
