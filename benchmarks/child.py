@@ -118,10 +118,10 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
     """What the client itself does for a lookup, without aiohttp and the wire: of `send`, or of a bare attempt only."""
     from unittest.mock import patch
 
-    from dialler_async import DiallerClient, endpoints, transport
+    from dialler_async import DiallerClient, endpoints, reply, transport
 
     async def played(*_: object) -> Any:
-        return transport._Reply(200, {}, b'{"records":[],"count":0,"status":200}')
+        return reply.Reply(200, {}, b'{"records":[],"count":0,"status":200}')
 
     async def attempt(request: Any) -> Any:
         return await sender._attempt(transport._Call(request))

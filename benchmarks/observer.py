@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
-from dialler_async import DiallerClient, transport
+from dialler_async import DiallerClient, reply, transport
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
 from dialler_async.observer import Observer
 
@@ -26,7 +26,7 @@ BODY = b'{"records":[{"ID":5,"Name":"A campaign"}],"count":1,"status":200}'
 
 async def played(*call: Any) -> Any:
     """A reply without a server."""
-    return transport._Reply(200, {}, BODY)
+    return reply.Reply(200, {}, BODY)
 
 
 async def seconds_a_call(observer: Observer | None, calls: int) -> float:

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar, final
 import attrs
 
 from .errors import DiallerError, require
-from .transport import SURROUNDINGS
+from .surroundings import SURROUNDINGS
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Sized)

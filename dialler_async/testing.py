@@ -44,7 +44,7 @@ from .sandbox.faults import (
     Trickle,
     WrongLength,
 )
-from .transport import SURROUNDINGS
+from .surroundings import SURROUNDINGS
 
 R = TypeVar("R", bound=Record)
 

@@ -12,7 +12,7 @@ import pytest
 
 from dialler_async import DiallerClient, PoolConfig
 from dialler_async.sandbox import Sandbox
-from dialler_async.transport import SURROUNDINGS
+from dialler_async.surroundings import SURROUNDINGS
 
 NAME = "Spring 26"
 COPY = "Monday"

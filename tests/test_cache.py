@@ -24,7 +24,7 @@ from dialler_async import (
 from dialler_async.cache import Cache
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, Status
-from dialler_async.transport import SURROUNDINGS
+from dialler_async.surroundings import SURROUNDINGS
 
 
 class Clock:

@@ -49,7 +49,7 @@ from dialler_async.sandbox.faults import (
     Trickle,
     WrongLength,
 )
-from dialler_async.transport import SURROUNDINGS
+from dialler_async.surroundings import SURROUNDINGS
 
 MAX_BODY = 64 * 1024
 BOMB = Answer(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})

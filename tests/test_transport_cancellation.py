@@ -28,7 +28,7 @@ from bad_days import (
 from dialler_async import DiallerClient, RetryPolicy
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault, StallBeforeHeaders, StallInBody, Status, Trickle, WrongLength
-from dialler_async.transport import SURROUNDINGS
+from dialler_async.surroundings import SURROUNDINGS
 
 __all__ = ["clock", "server"]
 

@@ -43,7 +43,7 @@ from dialler_async import (
 )
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
-from dialler_async.transport import SURROUNDINGS
+from dialler_async.surroundings import SURROUNDINGS
 
 __all__ = ["clock", "dialler", "leap", "server"]
 

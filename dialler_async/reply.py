@@ -1,0 +1,108 @@
+"""What the server replied, and what a 200 of it says: decoded with pauses, and told without the token."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import attrs
+
+from . import codec
+from .endpoints import Request
+from .errors import DiallerError, PayloadError, StatusError
+from .token import Token
+
+T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
+
+
+@attrs.frozen
+class Reply:
+    """What came; shown nowhere, since it may hold the token that was sent."""
+
+    status: int
+    headers: Any = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+
+
+async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
+    """What the reply to a request says, or the error; others run on the loop between the slices of a large one."""
+    outcome = await _decode(request, reply)
+    if isinstance(outcome, DiallerError):
+        recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
+        if recoded != reply.body:
+            reply = Reply(reply.status, reply.headers, recoded)
+            outcome = await _decode(request, reply)
+    if isinstance(outcome, DiallerError):
+        return _fit_to_tell(request, reply, token, outcome)
+    if isinstance(outcome, Iterator):
+        return _guarded(request, reply, token, outcome)
+    if isinstance(outcome, codec.Readable) and outcome.unreadable:
+        redacted = token.redacted(reply.body)
+        if redacted != reply.body:
+            return await _decode(request, Reply(reply.status, reply.headers, redacted))
+    return outcome
+
+
+def _guarded(request: Request[Any], reply: Reply, token: Token, slices: Iterator[T]) -> Iterator[T]:
+    """Slices, which are structured after the call, with errors as those of the call."""
+    try:
+        yield from slices
+        return
+    except PayloadError as error:
+        failed = _told(request, error)
+    # Only then is it raised, for this frame shows it.
+    failed = _fit_to_tell(request, reply, token, failed)
+    raise failed
+
+
+def _fit_to_tell(request: Request[Any], reply: Reply, token: Token, error: DiallerError) -> DiallerError:
+    """The error of a body that can't be decoded, without the token if the body repeats it."""
+    redacted = token.redacted(reply.body)
+    if redacted == reply.body:
+        return error
+    # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
+    return _failure(request, redacted) or PayloadError(
+        f"{request.sent}: the server said 200, but not what is documented; not shown, since it repeats the token",
+        request=request.sent,
+    )
+
+
+async def _decode(request: Request[Any], reply: Reply) -> Any:
+    decoding = request.answer.decode(reply.body)
+    try:
+        while True:
+            next(decoding)
+            await asyncio.sleep(0)
+    except StopIteration as decoded:
+        return decoded.value
+    except (PayloadError, StatusError) as error:
+        return _told(request, error)
+
+
+def _failure(request: Request[Any], body: bytes) -> DiallerError | None:
+    """The error that a body comes to, in its last slice if not before."""
+    decoding = request.answer.decode(body)
+    try:
+        while True:
+            next(decoding)
+    except StopIteration as decoded:
+        rest = decoded.value
+    except (PayloadError, StatusError) as error:
+        return _told(request, error)
+    try:
+        deque(rest if isinstance(rest, Iterator) else (), maxlen=0)
+    except PayloadError as error:
+        return _told(request, error)
+    return None
+
+
+def _told(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
+    error.request = request.sent
+    return bare(error)
+
+
+def bare(error: E) -> E:
+    """An exception without the frames and exceptions behind it, whose local variables nobody vouches for."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
