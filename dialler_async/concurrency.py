@@ -35,7 +35,7 @@ MOST_HEADROOM: Final = 1.75
 GAIN: Final = 0.35
 """What a step up has to bring in throughput, as a part of the step, to be worth a longer queue."""
 STEP_ABOVE: Final = 1.5
-LOOK_ABOVE_AFTER: Final = 0.5, 8.0
+LOOK_ABOVE_AFTER: Final = 0.5, 4.0
 """Seconds until the next look above: the first, and twice as many after each look in vain, up to the second."""
 NO_QUEUE: Final = 1.1
 """Up to this multiple of the latency without a queue, there is none."""
@@ -212,6 +212,7 @@ class AutoConcurrency:
             self._look_below(now)
             return
         self._is_below = self._too_long = False
+        self._vain, self._look_above_at = LOOK_ABOVE_AFTER[0], now
         self._look_below_at = now + max(LOOK_BELOW_EVERY, 20 * (now - window.begun))
         goal = ceil(self._headroom * self._rate * self._unqueued)
         if goal > self._held:
