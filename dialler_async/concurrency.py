@@ -189,7 +189,7 @@ class AutoConcurrency:
             too_long = ceil(goal) * LONG_QUEUE < self.level
             if (too_long and self._too_long) or now > self._look_below_at:
                 self._look_below(now)
-            elif not too_long and now > self._look_above_at and self._headroom < MOST_HEADROOM:
+            elif not too_long and now > self._look_above_at and queued < MOST_HEADROOM:
                 self._is_above = True
                 self._go_to(now, ceil(self.level * STEP_ABOVE))
             else:
