@@ -151,7 +151,7 @@ def test_a_report_is_a_plain_value() -> None:
 
 def test_json_says_it_all() -> None:
     shown = json.loads(json.dumps(report_as_json(sample())))
-    assert {key: value for key, value in shown.items() if key not in ("findings", "rules")} == {
+    assert {key: value for key, value in shown.items() if key not in ("findings", "rules", "records")} == {
         "schema": 1,
         "started": "2026-03-02T12:00:00+00:00",
         "now": "2026-03-02T12:00:00+00:00",
@@ -161,7 +161,14 @@ def test_json_says_it_all() -> None:
         "lookups": 4,
         "requests": 5,
         "languages": [1, 2],
+        "zone_note": "dates without a zone are taken for local time",
+        "comparison": None,
+        "code_contents": [],
     }
+    assert shown["records"] == [
+        {"id": 1, "name": "A", "settings": {}, "codes": {}},
+        {"id": 2, "name": "B\x1b[31m", "settings": {}, "codes": None},
+    ]
     assert shown["findings"][0] == {
         "rule": "own-rule",
         "severity": "info",
@@ -171,5 +178,5 @@ def test_json_says_it_all() -> None:
         "message": "is called A",
     }
     assert shown["findings"][1]["campaign_name"] == "B\x1b[31m"
-    assert [rule["id"] for rule in shown["rules"]] == ALWAYS + ["own-rule"]
+    assert [rule["id"] for rule in shown["rules"]] == [*ALWAYS, "own-rule"]
     assert set(shown["rules"][4]) == {"id", "severity", "title", "why", "fix"}

@@ -92,7 +92,8 @@ def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_says_when_there_is_nothing_to_say(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lines(report(), capsys) == ["Nothing found.", "1 campaign, 6,401 result codes, 3 requests in 1.3 s"]
+    as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time"
+    assert lines(report(), capsys) == [as_of, "Nothing found.", "1 campaign, 6,401 result codes, 3 requests in 1.3 s"]
 
 
 class Terminal(StringIO):

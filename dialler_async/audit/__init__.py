@@ -13,12 +13,15 @@ A rule of one's own is a function from `CampaignFacts` to `Hit`s, made a rule by
 """
 
 from .account import AccountFacts, AccountRule, account_rule
+from .baseline import Baseline, compare
+from .comparison import Change, Comparison
 from .findings import Finding, Severity
 from .records import KeptRecord
 from .report import AuditReport
 from .rule import About, CampaignFacts, Hit, Rule, rule
 from .rules import RULES, AnyRule
 from .run import audit
+from .settings import AuditSettings, available_rules, load_rules
 from .summary import CampaignSummary, CodeType
 from .writers import WRITERS, report_as_json
 
@@ -30,9 +33,13 @@ __all__ = [
     "AccountRule",
     "AnyRule",
     "AuditReport",
+    "AuditSettings",
+    "Baseline",
     "CampaignFacts",
     "CampaignSummary",
+    "Change",
     "CodeType",
+    "Comparison",
     "Finding",
     "Hit",
     "KeptRecord",
@@ -40,6 +47,9 @@ __all__ = [
     "Severity",
     "account_rule",
     "audit",
+    "available_rules",
+    "compare",
+    "load_rules",
     "report_as_json",
     "rule",
 ]

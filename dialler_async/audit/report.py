@@ -9,10 +9,13 @@ import attrs
 
 from dialler_async.models import Language
 
+from .comparison import Comparison
 from .findings import Finding, Severity
 from .records import KeptRecord
 from .rule import About
 from .summary import CampaignSummary
+
+STOPPED_EARLY = "stopped-early"
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +36,7 @@ class AuditReport:
         languages: the languages in which result codes were asked for.
         summaries: every campaign in brief, ordered by ID, then name; those without an ID last.
         records: what is kept of every campaign for the next report to compare with, in the same order.
+        comparison: what has changed since an earlier report, if it was compared with one.
     """
 
     findings: tuple[Finding, ...]
@@ -47,6 +51,7 @@ class AuditReport:
     languages: tuple[Language, ...] = ()
     summaries: tuple[CampaignSummary, ...] = ()
     records: tuple[KeptRecord, ...] = ()
+    comparison: Comparison | None = None
 
     def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
         """The findings, a tuple for each campaign that has any."""
@@ -62,6 +67,16 @@ class AuditReport:
         """How many findings there are of each severity, worst first, also where there are none."""
         found = Counter(finding.severity for finding in self.findings)
         return {severity: found[severity] for severity in Severity}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run ended early, as no further lookup could have worked."""
+        return any(finding.rule == STOPPED_EARLY for finding in self.findings)
+
+    @property
+    def zone_note(self) -> str:
+        """How dates without a zone were compared: in that of `now`. Which one is meant, is documented nowhere."""
+        return "dates without a zone are taken for local time"
 
     def at_least(self, severity: Severity) -> bool:
         """Whether any finding is as bad as that, or worse."""

@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import attrs
 from cyclopts import Parameter, validators
 
-from dialler_async import PoolConfig
-from dialler_async.audit import Severity
+from dialler_async import ConfigurationError, PoolConfig
+from dialler_async.audit import Baseline, Severity, compare
 from dialler_async.audit import audit as run_audit
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError
+from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
 from .options import Flag
 from .progress import progress_bar
@@ -22,12 +24,18 @@ _USUAL_CONCURRENCY = PoolConfig().limit
 async def audit(
     *,
     concurrency: Annotated[int, Parameter(validator=validators.Number(gte=1))] = _USUAL_CONCURRENCY,
-    fail_on: Literal["error", "warning", "info", "never"] = "never",
+    fail_on: Annotated[
+        Literal["error", "warning", "info", "never"] | None, Parameter(show_default=lambda _: "never")
+    ] = None,
+    baseline: Path | None = None,
+    fail_on_new: Flag = False,
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
     format: Format = "table",
     json: Flag = False,
     output: Path | None = None,
     html: Path | None = None,
+    template: str | None = None,
+    judging: Judging = EVERYTHING,
     connection: Connection = FROM_ENVIRONMENT,
 ) -> Exit:
     """Check every campaign of the account and all its result codes, and show what is wrong with them.
@@ -38,6 +46,10 @@ async def audit(
         How many requests run at once, and how many connections are open for them.
     fail_on
         Exit with 1 if there are findings as bad as that, or worse.
+    baseline
+        Report of before, written with --format json: tell what is new, what is gone, and which records changed since.
+    fail_on_new
+        Exit with 1 for new findings only: those as bad as --fail-on says, or any.
     language
         A language to fetch and compare result codes in. Repeat it for several.
     format
@@ -48,9 +60,18 @@ async def audit(
         File to write the report to, in place of the terminal.
     html
         File to write an HTML report to, besides: overviews and findings in one page that needs nothing else.
+    template
+        Exact name of a campaign that the others are compared with.
     """
+    rules = judging.chosen()
+    if judging.list_rules:
+        print_rules(rules)
+        return Exit.DONE
     if json and format not in ("table", "json"):
         raise UsageError(f"--json and --format {format} contradict each other")
+    if fail_on_new and baseline is None:
+        raise UsageError("--fail-on-new needs a --baseline to tell what is new")
+    before = None if baseline is None else _read(baseline)
     destination = Destination(format="json" if json else format, output=output, html=html)
     destination.check()
     async with connection.open(PoolConfig(limit=concurrency)) as dialler:
@@ -58,8 +79,25 @@ async def audit(
             report = await run_audit(
                 dialler,
                 languages=[LANGUAGES[name] for name in language],
+                rules=rules,
+                template=template,
                 on_progress=on_progress,
             )
+    if before is not None:
+        report = attrs.evolve(report, comparison=compare(report, before))
     destination.put(report)
-    failed = fail_on != "never" and report.at_least(Severity(fail_on))
+    if report.stopped:
+        return Exit.REFUSED
+    findings = report.comparison.new if fail_on_new and report.comparison else report.findings
+    level = fail_on or ("info" if fail_on_new else "never")
+    failed = level != "never" and any(finding.severity.at_least(Severity(level)) for finding in findings)
     return Exit.FINDINGS if failed else Exit.DONE
+
+
+def _read(path: Path) -> Baseline:
+    try:
+        return Baseline.read(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"can't read {path}: {error.strerror}") from None
+    except ConfigurationError as error:
+        raise UsageError(f"can't compare with {path}: {error}") from None

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from dialler_async.audit import AuditReport, Finding, Severity
 
+from .comparison import moment, print_comparison
 from .output import Console, counted, text
 
 # Never told by colour alone: the word stands beside it.
@@ -16,14 +17,18 @@ _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
 def print_report(report: AuditReport, console: Console) -> None:
     """Print the whole report."""
     rule_width = max((len(finding.rule) for finding in report.findings), default=0)
+    new = set(report.comparison.new) if report.comparison else set[Finding]()
     for findings in report.by_campaign():
         console.print(_heading(findings[0]))
-        console.print(_rows(findings, rule_width))
+        console.print(_rows(findings, rule_width, new))
         console.print()
+    if report.comparison:
+        print_comparison(report.comparison, console)
     if report.findings:
         console.print(Text("By rule", style="bold"))
         console.print(_by_rule(report, rule_width))
         console.print()
+    console.print(Text(f"As of {moment(report.now)}; {report.zone_note}"))
     console.print(_found(report))
     console.print(_looked_at(report))
 
@@ -35,11 +40,15 @@ def _heading(finding: Finding) -> Text:
     return Text.assemble(text(f"Campaign {id}  "), text(finding.campaign_name, "bold"), overflow="fold")
 
 
-def _rows(findings: tuple[Finding, ...], rule_width: int) -> Padding:
+def _rows(findings: tuple[Finding, ...], rule_width: int, new: set[Finding]) -> Padding:
     table = _grid(rule_width)
     for finding in findings:
-        table.add_row(_word(finding.severity), text(finding.rule), text(finding.message))
+        table.add_row(_word(finding.severity), text(finding.rule), _message(finding, new))
     return _indented(table)
+
+
+def _message(finding: Finding, new: set[Finding]) -> Text:
+    return Text.assemble(("new  ", "bold"), text(finding.message)) if finding in new else text(finding.message)
 
 
 def _by_rule(report: AuditReport, rule_width: int) -> Padding:

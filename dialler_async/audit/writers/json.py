@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import attrs
 
+from ..baseline import SCHEMA
+from ..comparison import Comparison
+from ..records import KeptCode, KeptRecord
 from ..report import AuditReport
-
-# Raised when a key changes its meaning or goes away, not when one is added.
-SCHEMA = 1
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
@@ -22,8 +22,10 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
 
     Keys: `schema` (1), `started` and `now` (ISO 8601 with offset), `seconds`, `campaigns`, `codes`, `lookups`,
     `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`), `rules`
-    (those that were judged by, with the attributes of `About`).
+    (those that were judged by, with the attributes of `About`), `zone_note` (how dates without a zone were compared),
+    `records` and `code_contents` (what the next report is compared with), `comparison` (with an earlier one, or null).
     """
+    numbers: dict[KeptCode, int] = {}
     return {
         "schema": SCHEMA,
         "started": report.started.isoformat(),
@@ -36,7 +38,23 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
         "languages": [int(language) for language in report.languages],
         "findings": [attrs.asdict(finding) for finding in report.findings],
         "rules": [attrs.asdict(about) for about in report.rules],
+        "zone_note": report.zone_note,
+        "comparison": None if report.comparison is None else _comparison(report.comparison),
+        # Campaigns share most of their codes, so what is in these stands once.
+        "records": [_record(record, numbers) for record in report.records],
+        "code_contents": [dict(content) for content in numbers],
     }
+
+
+def _record(record: KeptRecord, numbers: dict[KeptCode, int]) -> dict[str, Any]:
+    codes = None
+    if record.codes is not None:
+        codes = {str(id): numbers.setdefault(content, len(numbers)) for id, content in record.codes.items()}
+    return {"id": record.id, "name": record.name, "settings": record.settings, "codes": codes}
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {**attrs.asdict(comparison), "since": comparison.since.isoformat()}
 
 
 def json_schema() -> dict[str, Any]:

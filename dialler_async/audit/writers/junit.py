@@ -40,6 +40,9 @@ def _suite(about: About, findings: list[Finding], report: AuditReport) -> Elemen
             "timestamp": report.started.isoformat(timespec="seconds"),
         },
     )
+    properties = SubElement(suite, "properties")
+    SubElement(properties, "property", {"name": "now", "value": report.now.isoformat()})
+    SubElement(properties, "property", {"name": "zone_note", "value": report.zone_note})
     for finding in findings:
         _case(suite, about, finding)
     if not findings:

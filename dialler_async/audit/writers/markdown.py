@@ -16,7 +16,7 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     yield "# Audit of the dialler\n\n"
     yield (
         f"{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
-        f"judged as of {report.now.isoformat(sep=' ', timespec='minutes')}.\n\n"
+        f"judged as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}.\n\n"
     )
     if not report.findings:
         yield "Nothing found.\n"

@@ -41,12 +41,13 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
         },
         "invocations": [
             {
-                "executionSuccessful": True,
+                "executionSuccessful": not report.stopped,
                 "startTimeUtc": _utc(begin),
                 "endTimeUtc": _utc(begin + timedelta(seconds=report.seconds)),
             }
         ],
         "columnKind": "unicodeCodePoints",
+        "properties": {"now": report.now.isoformat(), "zone_note": report.zone_note},
         "results": [_result(finding, index[finding.rule]) for finding in report.findings],
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}

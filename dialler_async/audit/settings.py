@@ -1,0 +1,182 @@
+"""Which rules an audit judges by, and how: settings of the user, and rules of the user's own.
+
+In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
+
+    [audit]
+    select = ["expired", "expiring-soon"]       # only these; all, if left out
+    ignore = ["name-within-name"]
+    rules = ["my_rules:vip_has_user_data"]      # besides; `module:name` of a rule, or of several
+
+    [audit.expiring-soon]                       # each rule by its ID
+    severity = "warning"
+    days = 14                                   # a setting of this rule
+
+Installed packages add rules by the entry-point group `dialler_async.audit_rules`.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from dialler_async.errors import ConfigurationError, require
+
+from .account import AccountRule
+from .findings import Severity
+from .rule import Rule, Setting
+from .rules import ALWAYS, INCOMPLETE_LIST, RULES, STOPPED_EARLY, AnyRule
+
+ENTRY_POINTS: Final = "dialler_async.audit_rules"
+_NEVER_IGNORED = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, *(rule.about.id for rule in ALWAYS)}
+
+
+@attrs.frozen(kw_only=True)
+class AuditSettings:
+    """What a user has settled.
+
+    Attributes:
+        select: IDs of the only rules to judge by; all, if empty.
+        ignore: IDs of rules not to judge by.
+        rules: rules of the user's own, as `module:name`.
+        by_rule: the settings of single rules, by their IDs; `severity` is one that every rule has.
+    """
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    by_rule: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "AuditSettings":
+        """Settings as they stand in a file.
+
+        Raises:
+            ConfigurationError: a key that there is not, or a value of the wrong kind.
+        """
+        lists: dict[str, tuple[str, ...]] = {}
+        by_rule: dict[str, Mapping[str, Any]] = {}
+        for key, value in table.items():
+            if key in ("select", "ignore", "rules"):
+                require(_is_texts(value), f"“{key}” is a list of texts, not {value!r}")
+                lists[key] = tuple(value)
+            else:
+                require(
+                    isinstance(value, Mapping),
+                    f"there is no setting “{key}”: there are select, ignore, rules, and a table for each rule",
+                )
+                by_rule[key] = value
+        return cls(**lists, by_rule=by_rule)
+
+    def choose(self, rules: Iterable[AnyRule]) -> tuple[AnyRule, ...]:
+        """The rules that are to be judged by, out of these, as they are settled.
+
+        Raises:
+            ConfigurationError: two rules have the same ID, there is no rule of an ID that the settings name, or a
+                rule has no such setting.
+        """
+        by_id: dict[str, AnyRule] = {}
+        for rule in rules:
+            require(rule.about.id not in by_id, f"two rules have the ID “{rule.about.id}”")
+            by_id[rule.about.id] = rule
+        for id in (*self.select, *self.ignore, *self.by_rule):
+            known = id in by_id or id in (INCOMPLETE_LIST.id, STOPPED_EARLY.id)
+            require(known, f"there is no rule “{id}”; there are {', '.join(by_id)}")
+        for id in self.ignore:
+            require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored: a report would look clean where it is not")
+        chosen = [
+            rule
+            for id, rule in by_id.items()
+            if id not in self.ignore and (id in self.select or not self.select or id in _NEVER_IGNORED)
+        ]
+        return tuple(_settled(rule, self.by_rule.get(rule.about.id, {})) for rule in chosen)
+
+
+def available_rules(references: Iterable[str] = (), directory: Path | None = None) -> tuple[AnyRule, ...]:
+    """The rules of this library, those of installed packages, and further ones; arguments as for `load_rules`.
+
+    Raises:
+        ConfigurationError: one can't be loaded, or is no rule.
+    """
+    rules = list(RULES)
+    for entry in entry_points(group=ENTRY_POINTS):
+        rules += _loaded(f"{entry.name} = {entry.value}", entry.load)
+    return (*rules, *load_rules(references, directory))
+
+
+def load_rules(references: Iterable[str], directory: Path | None = None) -> tuple[AnyRule, ...]:
+    """Rules of the user's own.
+
+    Args:
+        references: `module:name` of a rule, or of several in a list or tuple.
+        directory: where modules are looked for first.
+    Raises:
+        ConfigurationError: one can't be loaded, or is no rule.
+    """
+    rules: list[AnyRule] = []
+    for reference in references:
+        rules += _loaded(reference, lambda reference=reference: _imported(reference, directory))
+    return tuple(rules)
+
+
+def _imported(reference: str, directory: Path | None) -> object:
+    module, _, name = reference.partition(":")
+    require(bool(module and name), "it is not like module:name")
+    before = list(sys.path)
+    if directory is not None:
+        sys.path.insert(0, str(directory))
+    try:
+        found: object = import_module(module)
+    finally:
+        sys.path[:] = before
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:
+    try:
+        found = load()
+    except Exception as error:
+        # Whatever it is: the module is the user's.
+        raise ConfigurationError(f"can't load rules from “{reference}”: {type(error).__name__}: {error}") from error
+    several = found if isinstance(found, list | tuple) else (found,)
+    for rule in several:
+        require(isinstance(rule, Rule | AccountRule), f"“{reference}” is no rule, but {type(rule).__name__}")
+    return several
+
+
+def _settled(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
+    settings = dict(rule.settings)
+    about = rule.about
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        where = f"the setting “{key}” of the rule “{about.id}”"
+        if key == "severity":
+            allowed = [severity.value for severity in Severity]
+            require(value in allowed, f"{where} is one of {', '.join(allowed)}, not {value!r}")
+            about = attrs.evolve(about, severity=Severity(value))
+            continue
+        has = ", ".join(["severity", *(other.replace("_", "-") for other in settings)])
+        require(name in settings, f"there is no setting “{key}” of the rule “{about.id}”; it has {has}")
+        kind, fits = _kind(settings[name], value)
+        require(fits, f"{where} is {kind}, not {value!r}")
+        settings[name] = value
+    return attrs.evolve(rule, about=about, settings=settings)
+
+
+def _kind(default: Setting, value: object) -> tuple[str, bool]:
+    match default:
+        case int():
+            return "a number, 0 or more", type(value) is int and value >= 0
+        case str():
+            return "a text", isinstance(value, str)
+        case _:
+            return "a list of texts", _is_texts(value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)

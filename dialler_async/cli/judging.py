@@ -1,0 +1,105 @@
+"""What an audit judges by: the options, and the file with the settings."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Group, Parameter
+from rich.table import Table
+
+from dialler_async import ConfigurationError
+from dialler_async.audit import AnyRule, AuditSettings, available_rules, load_rules
+
+from .exits import UsageError
+from .options import Flag
+from .output import Console, text
+
+_Many = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
+_FILES = {"dialler.toml": ("audit",), "pyproject.toml": ("tool", "dialler", "audit")}
+
+
+@Parameter(name="*", group=Group("Rules", sort_key=0))
+@attrs.frozen(kw_only=True)
+class Judging:
+    """The options about rules.
+
+    Parameters
+    ----------
+    select
+        ID of a rule: judge by this one only. Repeat it for several.
+    ignore
+        ID of a rule not to judge by. Repeat it for several.
+    rules
+        module:name of a rule of your own, or of several. Repeat it for more.
+    config
+        File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit], from the
+        current directory upwards.
+    list_rules
+        Show the rules, why they are there and what to do, and stop.
+    """
+
+    select: _Many = ()
+    ignore: _Many = ()
+    rules: _Many = ()
+    config: Path | None = None
+    list_rules: Flag = False
+
+    def chosen(self) -> tuple[AnyRule, ...]:
+        """The rules to judge by. What is given on the command line goes before the file.
+
+        Raises:
+            UsageError: the file can't be read, or it or an option is wrong.
+        """
+        path, table = _found() if self.config is None else (self.config, _read(self.config))
+        try:
+            settled = AuditSettings.of(table)
+        except ConfigurationError as error:
+            raise UsageError(f"{path}: {error}") from None
+        # A module named in a file stands beside it; one named here, where the command is called.
+        own = available_rules(settled.rules, path and path.parent)
+        rules = (*own, *load_rules(self.rules, Path.cwd()))
+        if self.select:
+            # A list in the file is a default; what is ignored there stays so.
+            settled = attrs.evolve(settled, select=self.select)
+        return attrs.evolve(settled, ignore=(*settled.ignore, *self.ignore)).choose(rules)
+
+
+EVERYTHING = Judging()
+"""No option given: settings come from a file, if there is one."""
+
+
+def print_rules(rules: tuple[AnyRule, ...]) -> None:
+    """Print what each rule finds, why, and what to do."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for rule in rules:
+        about = rule.about
+        table.add_row(text(about.id, "bold"), text(about.severity.value), text(about.title))
+        table.add_row("", "", text(f"{about.why} {about.fix}", "dim"))
+    Console().print(table)
+
+
+def _found() -> tuple[Path | None, Mapping[str, Any]]:
+    """The nearest file that has settings of ours."""
+    for directory in (Path.cwd(), *Path.cwd().parents):
+        for name in _FILES:
+            path = directory / name
+            table = _read(path) if path.is_file() else {}
+            if table:
+                return path, table
+    return None, {}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        table: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"can't read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is no TOML: {error}") from None
+    for key in _FILES.get(path.name, ("audit",)):
+        table = table.get(key, {})
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{path}: “{key}” is a table, not {table!r}")
+    return table
