@@ -39,7 +39,7 @@ class Keeper:
     """Makes kept records. Campaigns are given copies of the same codes, which are kept once for all."""
 
     def __init__(self) -> None:
-        self._known: dict[KeptCode, KeptCode] = {}
+        self._known: dict[tuple[Any, ...], KeptCode] = {}
 
     def keep(self, facts: CampaignFacts) -> KeptRecord:
         """What is kept of one campaign."""
@@ -54,7 +54,13 @@ class Keeper:
         )
 
     def _code(self, records: Mapping[Any, ResultCode]) -> KeptCode:
-        texts = [(f"Content/{language:d}", code.content) for language, code in records.items()]
-        pairs = (*zip(_KEYS, _values(next(iter(records.values()))), strict=True), *texts)
-        kept = tuple(pair for pair in pairs if pair[1] is not None)
-        return self._known.setdefault(kept, kept)
+        # What it is known by is quicker made than what is kept.
+        values = _values(next(iter(records.values())))
+        known_by = (values, *records, *[code.content for code in records.values()])
+        kept = self._known.get(known_by)
+        if kept is None:
+            texts = [(f"Content/{language:d}", code.content) for language, code in records.items()]
+            pairs = (*zip(_KEYS, values, strict=True), *texts)
+            kept = tuple(pair for pair in pairs if pair[1] is not None)
+            self._known[known_by] = kept
+        return kept

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 
 import attrs
 
@@ -81,12 +82,13 @@ def _key_and_type(records: Mapping[Language, ResultCode]) -> tuple[str | None, C
     code = next(iter(records.values()))
     if not code.export_key or not code.export_key.strip():
         return None, CodeType.UNCLEAR
-    flags = [type for type in _FLAGGED if getattr(code, type.value) is True]
+    flags = [type for type, flag in zip(_FLAGGED, _flags(code), strict=True) if flag]
     # Thousands of campaigns share a few dozen keys.
     return sys.intern(code.export_key), flags[0] if len(flags) == 1 else CodeType.UNCLEAR
 
 
 _FLAGGED = (CodeType.DONE, CodeType.ABORTED, CodeType.DELAY, CodeType.APPOINTMENT)
+_flags = attrgetter(*(type.value for type in _FLAGGED))
 
 
 def _has_text(code: ResultCode) -> bool:

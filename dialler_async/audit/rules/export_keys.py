@@ -5,6 +5,8 @@ Source: API reference, "Result codes".
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dialler_async.models import ResultCode
+
 from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Hit, rule
@@ -21,14 +23,14 @@ from .words import called, listed, some, subject
 )
 def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
     """The same export key on several codes of a campaign."""
-    owners: dict[str, dict[str, None]] = {}
+    owners: dict[str, list[ResultCode]] = {}
     for records in facts.by_code.values():
-        for code in records.values():
-            if code.export_key and code.export_key.strip():
-                owners.setdefault(code.export_key, {})[subject(code)] = None
+        for key in {code.export_key: None for code in records.values()}:
+            if key and key.strip():
+                owners.setdefault(key, []).append(next(iter(records.values())))
     for key, codes in owners.items():
         if len(codes) > 1:
-            yield Hit(key, f"codes {listed(list(codes))} share the export key “{key}”")
+            yield Hit(key, f"codes {listed([subject(code) for code in codes])} share the export key “{key}”")
 
 
 @rule(
@@ -41,8 +43,8 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
 def missing_export_key(facts: CampaignFacts) -> Iterator[Hit]:
     """No export key, or a blank one."""
     for records in facts.by_code.values():
-        if not any(code.export_key and code.export_key.strip() for code in records.values()):
-            code = next(iter(records.values()))
+        code = next(iter(records.values()))
+        if not code.export_key or not code.export_key.strip():
             yield Hit(subject(code), f"code {subject(code)}{_text(code.content)} has no export key")
 
 
