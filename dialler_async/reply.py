@@ -99,6 +99,7 @@ def _failure(request: Request[Any], body: bytes) -> DiallerError | None:
 
 def _told(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
     error.request = request.sent
+    error.args = (f"{request.sent}: {error}",)
     return bare(error)
 
 

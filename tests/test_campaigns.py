@@ -155,6 +155,7 @@ class TestList:
         with pytest.raises(PayloadError) as caught:
             await dialler.campaigns.list()
         assert str(caught.value.request) == "GET /dialler/campaigns"
+        assert str(caught.value).startswith("GET /dialler/campaigns: the server said 200")
 
 
 class TestIterate:
@@ -517,8 +518,9 @@ class TestDelete:
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(by_id(535), **reply)
-        with pytest.raises(OutcomeUnknownError, match=r"get\(campaign\)"):
+        with pytest.raises(OutcomeUnknownError, match=r"get\(campaign\)") as caught:
             await dialler.campaigns.delete(535)
+        assert str(caught.value).startswith("DELETE /dialler/campaigns/campaign/{DiallerCampaignsID}: ")
         assert arrived(played) == [("DELETE", by_id(535))]
 
     @pytest.mark.parametrize("campaign", [0, True, "535", None, Campaign(name="any")])
