@@ -340,6 +340,11 @@ def _redirect(status: int, location: str, request: SentRequest, path: str, retry
     return RedirectError(text, status=status, location=pointed_to, retry_after=retry_after, request=request)
 
 
+def is_number(value: object) -> bool:
+    """Whether it is one that can be compared, which text from a file of settings is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def require(holds: bool, otherwise: str) -> None:
     """Raises ConfigurationError with this text unless the condition holds."""
     if not holds:

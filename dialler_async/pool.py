@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import aiohttp
 import attrs
 
-from .errors import ClientStateError, ConfigurationError, require
+from .errors import ClientStateError, ConfigurationError, is_number, require
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -38,7 +38,7 @@ class PoolConfig:
 
     def __attrs_post_init__(self) -> None:
         require(type(self.limit) is int and self.limit >= 1, "PoolConfig(limit=…) is a positive int")
-        require(self.max_body >= 1, "PoolConfig(max_body=…) is a positive number of bytes")
+        require(type(self.max_body) is int and self.max_body >= 1, "PoolConfig(max_body=…) is a positive int: bytes")
         require(
             self.ssl is None or isinstance(self.ssl, SSLContext),
             "PoolConfig(ssl=…) is an ssl.SSLContext; there is no way to leave certificates unverified but a context",
@@ -206,7 +206,8 @@ _CLOSED = "this client is closed: make another, or keep it open with `async with
 
 
 def _limiter(max_rate: float) -> "AsyncLimiter":
-    require(0 < max_rate < math.inf, "max_rate=… is a positive number of calls per second")
+    in_bounds = is_number(max_rate) and 0 < max_rate < math.inf
+    require(in_bounds, "max_rate=… is a positive number of calls per second")
     try:
         from aiolimiter import AsyncLimiter
     except ImportError:

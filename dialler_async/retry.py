@@ -27,6 +27,7 @@ from .errors import (
     NoReplyError,
     PayloadError,
     StatusError,
+    is_number,
     require,
 )
 
@@ -61,7 +62,8 @@ class RetryPolicy:
         whole = type(self.attempts) is int and self.attempts >= 1
         require(whole, "RetryPolicy(attempts=…) is a positive int: the first try counts")
         for name in ("base_delay", "max_delay", "max_retry_after", "budget"):
-            require(getattr(self, name) >= 0, f"RetryPolicy({name}=…) is not negative")
+            value = getattr(self, name)
+            require(is_number(value) and value >= 0, f"RetryPolicy({name}=…) is a number, and not negative")
 
 
 def decide(

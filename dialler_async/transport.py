@@ -9,6 +9,7 @@ the local variables of their traceback.
 
 import asyncio
 import logging
+import math
 from typing import Any, Final, TypeVar, cast, final
 
 import aiohttp
@@ -29,6 +30,7 @@ from .errors import (
     RateLimitedError,
     RequestError,
     from_reply,
+    is_number,
     require,
 )
 from .no_reply import no_reply
@@ -47,7 +49,7 @@ _log = logging.getLogger("dialler_async")
 @final
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long a call may take, in seconds.
+    """How long a call may take, in seconds; `math.inf` sets no limit.
 
     Attributes:
         connect: to make a connection, TLS included, in one attempt.
@@ -61,7 +63,8 @@ class Timeouts:
 
     def __attrs_post_init__(self) -> None:
         for name in ("connect", "read", "deadline"):
-            require(getattr(self, name) > 0, f"Timeouts({name}=…) is a positive number of seconds")
+            value = getattr(self, name)
+            require(is_number(value) and value > 0, f"Timeouts({name}=…) is a positive number of seconds")
 
 
 @attrs.define
@@ -111,7 +114,9 @@ class Transport:
         self._policy = policy
         self._timeouts = timeouts
         # No total and no wait for a connection: waiting for a place in the pool would count against both.
-        self._per_attempt = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.read)
+        # And no infinity: aiohttp would round it.
+        connect = None if timeouts.connect == math.inf else timeouts.connect
+        self._per_attempt = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=timeouts.read)
         self._backpressure = backpressure
         self._observer = observer
 

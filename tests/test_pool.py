@@ -93,9 +93,10 @@ class TestGate:
         with pytest.raises(ConfigurationError, match="limit"):
             PoolConfig(limit=limit)
 
-    def test_no_room_for_any_answer_is_refused(self) -> None:
+    @pytest.mark.parametrize("max_body", [0, True, 1.5, "8", None])
+    def test_no_room_for_any_answer_is_refused(self, max_body: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_body"):
-            PoolConfig(max_body=0)
+            PoolConfig(max_body=max_body)
 
     @pytest.mark.parametrize("ssl", [True, False, "ca.pem"])
     def test_what_is_no_context_is_refused(self, ssl: Any) -> None:
@@ -148,8 +149,8 @@ class TestRate:
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(4)))
         assert [moment - begun >= interval / 100 - 0.001 for interval, moment in enumerate(at, 1)] == [True] * 4
 
-    @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), float("nan")])
-    def test_a_rate_that_can_not_be_is_refused(self, max_rate: float) -> None:
+    @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), float("nan"), True, "50"])
+    def test_a_rate_that_can_not_be_is_refused(self, max_rate: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_rate"):
             DiallerClient("http://localhost/rest/v1.0/1", "t", max_rate=max_rate)
 

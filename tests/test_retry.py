@@ -272,9 +272,9 @@ class TestPolicy:
             RetryPolicy(attempts=attempts)
 
     @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after", "budget"])
-    @pytest.mark.parametrize("value", [-0.1, -1, float("-inf"), float("nan")])
-    def test_seconds_and_shares_that_can_not_be_are_refused(self, name: str, value: float) -> None:
-        with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}=…\) is not negative"):
+    @pytest.mark.parametrize("value", [-0.1, -1, float("-inf"), float("nan"), True, "1", None])
+    def test_seconds_and_shares_that_can_not_be_are_refused(self, name: str, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}=…\) is a number, and not negative"):
             RetryPolicy(**{name: value})
 
     @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after", "budget"])

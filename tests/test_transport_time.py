@@ -340,7 +340,14 @@ async def test_a_call_that_was_done_in_time_is_not_cut_afterwards(
 
 
 @pytest.mark.parametrize("name", ["connect", "read", "deadline"])
-@pytest.mark.parametrize("seconds", [0, -1])
-def test_a_time_that_has_run_out_before_it_begins_is_refused(name: str, seconds: float) -> None:
+async def test_infinity_sets_no_limit(name: str, server: Sandbox) -> None:
+    timeouts = Timeouts(**{name: float("inf")})
+    async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
+        assert (await dialler.campaigns.get(ID)).name == NAME
+
+
+@pytest.mark.parametrize("name", ["connect", "read", "deadline"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), True, "5", None])
+def test_a_time_that_has_run_out_before_it_begins_or_is_none_is_refused(name: str, seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Timeouts(**{name: seconds})
