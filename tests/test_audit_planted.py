@@ -76,7 +76,7 @@ def unreadable(sandbox: Sandbox) -> set[int]:
 @pytest.mark.parametrize("concurrency", [1, 32])
 @pytest.mark.parametrize("faults", [False, True], ids=["fair weather", "faults"])
 async def test_finds_what_was_planted_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
-    # Each step's traceback would be recorded; the same is tested with debug below, for less campaigns.
+    # Each step's traceback would be recorded; with debug it is done below, for less campaigns.
     asyncio.get_running_loop().set_debug(False)
     async with Sandbox(campaigns=2000, seed=3, unreadable=True, now=NOW) as sandbox:
         if faults:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dialler_async.audit import RULES, AnyRule, CampaignFacts, Finding, Rule, Severity
 from dialler_async.audit.rules import language_name
-from dialler_async.errors import ConnectError
+from dialler_async.errors import ConnectError, PayloadError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -300,6 +300,74 @@ class TestDates:
         given = facts(dt_from=begins, dt_to=ends, now=now)
         for rule in ("inverted-dates", "expired", "expiring-soon", "not-started"):
             assert len(found(rule, given)) <= 1
+
+
+class TestTypesThatAreThere:
+    def test_no_success_and_no_abort(self) -> None:
+        delay = code(1, done=False, delay=True, time_offset=5)
+        assert found("no-success-code", facts([delay])) == [("", "none of its 1 result codes is done")]
+        assert found("no-abort-code", facts([delay])) == [("", "none of its 1 result codes is aborted")]
+        assert found("no-success-code", facts([delay, code(2)])) == []
+        assert found("no-abort-code", facts([delay, code(2, aborted=True)])) == []
+
+    def test_codes_that_are_not_all_here_may_have_one(self) -> None:
+        for rule in ("no-success-code", "no-abort-code"):
+            assert found(rule, facts([], counts=1)) == []
+            assert found(rule, facts([], failures={Language.GERMAN: ConnectError()})) == []
+
+
+class TestDelayWithoutOffset:
+    @pytest.mark.parametrize(("offset", "said"), [(None, "no time"), (0, "a time of 0"), (-5, "a time of -5 minutes")])
+    def test_no_or_no_positive_time(self, offset: int | None, said: str) -> None:
+        ((subject, message),) = found("delay-without-offset", facts([code(3, delay=True, time_offset=offset)]))
+        assert subject == "3"
+        assert said in message
+
+    def test_others_need_none(self) -> None:
+        assert found("delay-without-offset", facts([code(1), code(2, delay=True, time_offset=1)])) == []
+
+
+class TestMissingExportKey:
+    @pytest.mark.parametrize("blank", [None, "", "  "])
+    def test_none_or_a_blank_one(self, blank: str | None) -> None:
+        assert found("missing-export-key", facts([code(1), code(2, export_key=blank)])) == [
+            ("2", "code 2 (“Text 2”) has no export key")
+        ]
+
+
+class TestUnreadableRecord:
+    def test_a_code_that_is_not_as_documented_is_told_by_its_id(self) -> None:
+        odd = PayloadError("in records[3] (ID 77) bDone is 'x'", path="records[3].bDone", record_id=77)
+        given = facts(failures={Language.ENGLISH: odd, Language.GERMAN: odd})
+        assert found("unreadable-record", given) == [
+            ("77", "no result codes in English and German: in records[3] (ID 77) bDone is 'x'")
+        ]
+        assert found("unreachable-codes", given) == []
+
+    def test_without_an_id_by_its_key_and_never_by_its_place(self) -> None:
+        odd = PayloadError("odd", path="records[3].bDone")
+        assert [subject for subject, _ in found("unreadable-record", facts(failures={Language.GERMAN: odd}))] == [
+            "bDone"
+        ]
+
+    def test_a_body_that_is_none_is_out_of_reach(self) -> None:
+        given = facts(failures={Language.GERMAN: PayloadError("an empty body")})
+        assert found("unreadable-record", given) == []
+        assert len(found("unreachable-codes", given)) == 1
+
+
+class TestSoon:
+    @pytest.mark.parametrize(
+        ("hours", "soon"), [(-1, False), (0, True), (1, True), (7 * 24, True), (7 * 24 + 1, False)]
+    )
+    def test_within_seven_days(self, hours: int, soon: bool) -> None:
+        assert bool(found("expiring-soon", facts(dt_to=NAIVE_NOON + timedelta(hours=hours)))) is soon
+
+    def test_not_begun(self) -> None:
+        assert found("not-started", facts(dt_from=NAIVE_NOON)) == []
+        assert found("not-started", facts(dt_from=NAIVE_NOON + timedelta(minutes=1))) == [
+            ("dtFrom", "begins 2026-03-02 12:01 (local time)")
+        ]
 
 
 def test_languages_have_names_also_unpublished_ones() -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from serving import by_aiohttp, by_uvicorn
 
 from dialler_async import DiallerClient
+from dialler_async.audit import RULES, AuditSettings
 from dialler_async.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +44,7 @@ async def output_of(*command: str, exit_code: int = 0) -> str:
 
 
 def test_there_are_only_blocks_that_are_run() -> None:
-    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "toml"}
 
 
 def test_the_quick_start_is_at_most_ten_lines() -> None:
@@ -90,14 +92,20 @@ async def test_the_lines_of_the_command_line_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [line for line in SHELL if line.startswith("dialler ")]
-    assert len(lines) == 7
+    assert len(lines) == 9
     for line in lines:
-        # The audit finds what the sandbox has planted, and says so by its exit code.
-        findings = 1 if "--fail-on" in line else 0
+        # The audit finds what the sandbox has planted, and says so by its exit code; none of it is new.
+        findings = 1 if "--fail-on " in line else 0
         words = shlex.split(line)[1:]
         told = await output_of(sys.executable, "-c", CLI, *words, exit_code=findings)
         assert told or "--output" in line, line
-    assert sorted(os.listdir(tmp_path)) == ["account.parquet", "audit.sarif", "report.html"]
+    assert sorted(os.listdir(tmp_path)) == ["account.parquet", "audit.sarif", "last.json", "report.html"]
+
+
+def test_the_settings_are_as_the_audit_takes_them() -> None:
+    [settings] = [block for language, block in BLOCKS if language == "toml"]
+    chosen = AuditSettings.of(tomllib.loads(settings)["audit"]).choose(RULES)
+    assert len(chosen) == len(RULES) - 1
 
 
 CLI = "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -1,0 +1,92 @@
+"""How long it takes to judge a large account by all rules: `python -m benchmarks.audit_judging`.
+
+5,000 campaigns with 20 result codes each in two languages, structured beforehand; names and codes are those of the
+sandbox, with its defects among them. Nothing is fetched: measured is what the audit itself costs, in time of the
+processor, so that a busy machine shows the same.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from dialler_async import Campaign, Language, Records, ResultCode, codec
+from dialler_async.audit import RULES
+from dialler_async.audit.judge import Judge
+from dialler_async.audit.rules.names import _pairs
+from dialler_async.codec import Readable
+from dialler_async.sandbox import Sandbox
+
+Codes = dict[int, dict[Language, Records[ResultCode]]]
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def decoded(answer: codec.Answer[Any], records: list[dict[str, Any]]) -> Any:
+    """Records as the client structures them."""
+    body = json.dumps({"records": records, "count": len(records), "status": 200}).encode()
+    values: list[Any] = []
+
+    def run() -> Any:
+        values.append((yield from answer.decode(body)))
+
+    deque(run(), maxlen=0)
+    return values[0]
+
+
+def account(campaigns: int, codes_each: int) -> tuple[Readable[Campaign], Codes]:
+    """Campaigns and their codes, as many as wanted for each."""
+    sandbox = Sandbox(campaigns, seed=1, now=NOW.replace(tzinfo=None))
+    codes: Codes = {}
+    for id in sandbox.campaigns:
+        codes[id] = {}
+        for language in Language:
+            records = sandbox.result_codes(id, language)[:codes_each]
+            more = range(len(records), codes_each)
+            records += [
+                {**records[0], "ID": id * 1000 + n, "ExportKey": f"MORE {n}", "Content": f"More {n}"} for n in more
+            ]
+            codes[id][language] = decoded(codec.RESULT_CODES, records)
+    return decoded(codec.READABLE_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
+
+
+def judged(listed: Readable[Campaign], codes: Codes, template: bool) -> int:
+    """All of it, as a run does it; how many findings there are."""
+    judge = Judge(RULES, tuple(Language), NOW)
+    judge.campaign_list(listed)
+    if template:
+        judge.template(listed.records[0], codes[listed.records[0].id or 0])
+    for campaign in listed.records:
+        judge.campaigns([campaign], codes[campaign.id or 0])
+    return len(judge.report(seconds=0.0, started=NOW).findings)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--campaigns", type=int, default=5_000)
+    parser.add_argument("--codes", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+    listed, codes = account(options.campaigns, options.codes)
+    names = [campaign.name.casefold() for campaign in listed.records]
+    print(f"{options.campaigns:,} campaigns x {options.codes} codes x {len(Language)} languages, {options.runs} runs")
+    ways: dict[str, Callable[[], object]] = {
+        "all rules": lambda: judged(listed, codes, template=False),
+        "with a template": lambda: judged(listed, codes, template=True),
+        "names within names": lambda: deque(_pairs(names), maxlen=0),
+    }
+    for name, way in ways.items():
+        took = []
+        for _ in range(options.runs):
+            begun = time.process_time()
+            way()
+            took.append(time.process_time() - begun)
+        print(f"{name:20} median {statistics.median(took):5.2f} s ({min(took):.2f} to {max(took):.2f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The rules that compare campaigns: with each other, and with a template."""
+
+from itertools import permutations
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reports import NOW
+from test_audit_rules import code, facts, found
+
+from dialler_async.audit import RULES, AccountFacts, AccountRule, CampaignSummary, CodeType
+from dialler_async.audit.rule import CampaignFacts
+from dialler_async.audit.rules.names import _pairs
+
+BY_ID = {rule.about.id: rule for rule in RULES if isinstance(rule, AccountRule)}
+
+
+def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary:
+    keys = tuple((key, CodeType(type)) for key, type in export_keys.items())
+    return CampaignSummary(
+        id=id, name=name or f"Campaign #{id}", dt_from=None, dt_to=None, codes=0, export_keys=keys, texts=()
+    )
+
+
+def told(rule: str, *campaigns: CampaignSummary) -> list[tuple[int | None, str, str]]:
+    account = AccountFacts(campaigns=campaigns, now=NOW)
+    return [(campaign.id, found.subject, found.message) for campaign, found in BY_ID[rule].judge(account)]
+
+
+class TestDuplicateName:
+    def test_but_for_case_and_spaces(self) -> None:
+        campaigns = [brief(1, "Rückruf 7"), brief(2, " RÜCKRUF  7"), brief(3, "Rückruf7"), brief(4, "Rückruf 8")]
+        assert told("duplicate-name", *campaigns) == [
+            (1, "Name", "has the same name as campaign 2 and campaign 3, but for case and spaces"),
+            (2, "Name", "has the same name as campaign 1 and campaign 3, but for case and spaces"),
+            (3, "Name", "has the same name as campaign 1 and campaign 2, but for case and spaces"),
+        ]
+
+    def test_many_are_counted(self) -> None:
+        messages = [message for *_, message in told("duplicate-name", *(brief(id, "Same") for id in range(1, 3001)))]
+        assert messages[0] == (
+            "has the same name as campaign 2, campaign 3, campaign 4 and 2,996 more, but for case and spaces"
+        )
+        assert messages[-1].startswith("has the same name as campaign 1, campaign 2, campaign 3 and 2,996 more")
+
+
+class TestNameWithinName:
+    def test_without_case(self) -> None:
+        campaigns = [brief(1, "Spring"), brief(2, "SPRING sale"), brief(None, "late spring"), brief(4, "Sprin g")]
+        assert told("name-within-name", *campaigns) == [
+            (1, "Name", "its name stands within that of campaign 2 and a campaign without ID")
+        ]
+
+    def test_names_that_are_the_same_have_a_rule_of_their_own(self) -> None:
+        assert told("name-within-name", brief(1, "Spring"), brief(2, "spring"), brief(3, "Spring ")) == []
+
+    @given(st.lists(st.text("abAB ß", max_size=8), max_size=12))
+    def test_is_what_looking_at_each_pair_comes_to(self, names: list[str]) -> None:
+        pairs = permutations(range(len(names)), 2)
+        expected = {(short, long) for short, long in pairs if names[short] and names[short] in names[long]}
+        listed = list(_pairs(names))
+        assert set(listed) == expected
+        assert len(listed) == len(expected)
+
+
+class TestConflictingExportKey:
+    def test_two_that_contradict_each_other(self) -> None:
+        assert told("conflicting-export-key", brief(1, X="done", Y="done"), brief(2, X="aborted", Y="done")) == [
+            (1, "X", "the export key “X” is done here, but aborted in campaign 2"),
+            (2, "X", "the export key “X” is aborted here, but done in campaign 1"),
+        ]
+
+    def test_where_most_agree_those_that_do_not_are_told(self) -> None:
+        campaigns = [brief(id, X="done") for id in range(1, 21)]
+        assert told("conflicting-export-key", *campaigns, brief(21, X="delay")) == [
+            (21, "X", "the export key “X” is delay here, but done in campaign 1, campaign 2, campaign 3 and 17 more")
+        ]
+
+    def test_what_is_unclear_contradicts_nothing(self) -> None:
+        assert told("conflicting-export-key", brief(1, X="done"), brief(2, X="unclear"), brief(3, Z="delay")) == []
+
+
+def against(template: CampaignFacts, given: CampaignFacts) -> dict[str, str]:
+    return dict(found("differs-from-template", attrs.evolve(given, template=template)))
+
+
+CODES = [code(1, export_key="YES"), code(2, export_key="NO", done=False, aborted=True)]
+COPIES = [attrs.evolve(one, id=(one.id or 0) + 10) for one in CODES]
+WIRE = {"ID": 7, "Name": "Template", "nMaxParallelLines": 5, "IncomingCallResultCodesID": 1, "bCallerIDActive": False}
+TEMPLATE = facts(CODES, wire=WIRE)
+
+
+def copy(codes: Any = COPIES, **wire: Any) -> CampaignFacts:
+    own = {"ID": 8, "Name": "Copy", "UserData": "crm", "IncomingCallResultCodesID": 11, "bCallerIDActive": 0}
+    return facts(codes, id=8, name="Copy", wire={**WIRE, **own, **wire})
+
+
+class TestDiffersFromTemplate:
+    def test_a_faithful_copy_and_the_template_itself(self) -> None:
+        assert against(TEMPLATE, copy()) == {}
+        assert against(TEMPLATE, TEMPLATE) == {}
+        assert found("differs-from-template", copy()) == []
+
+    def test_settings(self) -> None:
+        assert against(TEMPLATE, copy(nMaxParallelLines=None, Unknown="x")) == {
+            "nMaxParallelLines": "nMaxParallelLines is not set, in the template 5",
+            "Unknown": "Unknown is “x”, in the template not set",
+        }
+
+    def test_a_setting_that_leads_to_another_code(self) -> None:
+        assert against(TEMPLATE, copy(IncomingCallResultCodesID=12)) == {
+            "IncomingCallResultCodesID": "IncomingCallResultCodesID is “NO”, in the template “YES”"
+        }
+
+    def test_missing_and_extra_codes(self) -> None:
+        assert against(TEMPLATE, copy([COPIES[0], code(13, export_key="MAYBE")])) == {
+            "NO": "has no code with the template's export key “NO”",
+            "MAYBE": "the template has no code with the export key “MAYBE”",
+        }
+
+    def test_changed_codes(self) -> None:
+        changed = attrs.evolve(COPIES[0], time_offset=5, content="Ja")
+        assert against(TEMPLATE, copy([changed, COPIES[1]])) == {
+            "YES": "the code with the export key “YES” differs: TimeOffset is 5, in the template not set, the text in"
+            " English is “Ja”, in the template “Text 1” and the text in German is “Ja”, in the template “Text 1”"
+        }
+
+    def test_translation_keys_differ_in_every_clone(self) -> None:
+        untranslated = [attrs.evolve(one, content=one.short_text) for one in CODES]
+        copies = [attrs.evolve(one, short_text=f"other.{one.id}", content=f"other.{one.id}") for one in COPIES]
+        assert against(facts(untranslated, wire=WIRE), copy(copies)) == {}
+
+    def test_codes_that_are_not_all_here_are_not_compared(self) -> None:
+        short = facts(COPIES[:1], counts=2, id=8, wire={**WIRE, "ID": 8, "IncomingCallResultCodesID": 55})
+        assert against(TEMPLATE, short) == {}
+
+    @pytest.mark.parametrize("value", [["x"], {"a": 1}, "text", 9])
+    def test_any_value_can_be_compared(self, value: object) -> None:
+        assert list(against(TEMPLATE, copy(IncomingCallResultCodesID=value))) == ["IncomingCallResultCodesID"]

@@ -1,0 +1,141 @@
+"""A report beside an earlier one."""
+
+import json
+from typing import Any
+
+import attrs
+import jsonschema
+import pytest
+from reports import NOW
+
+from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
+from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
+from dialler_async.audit.judge import Judge
+from dialler_async.audit.writers import json_schema, write_json
+from dialler_async.codec import Readable, Unreadable
+from dialler_async.errors import PayloadError
+
+DONE = ResultCode(id=1, content="Yes", export_key="YES", done=True)
+NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
+
+
+def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
+    """A report on campaigns with these records; `failing` could not be looked up, `unreadable` not be read."""
+    judge = Judge(options.get("rules", RULES), (Language.ENGLISH,), NOW)
+    records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
+    unreadable = tuple(
+        Unreadable({"Name": "?"}, PayloadError("is odd", path="records[0].x", record_id=id))
+        for id in options.get("unreadable", ())
+    )
+    judge.campaign_list(Readable(tuple(records), unreadable, len(records) + len(unreadable)))
+    for campaign in records:
+        failed = campaign.id in options.get("failing", ())
+        answer = ConnectError("refused") if failed else Records(codes, count=len(codes))
+        judge.campaigns([campaign], {Language.ENGLISH: answer})
+    return judge.report(seconds=1.0, started=NOW)
+
+
+def since(then: AuditReport, now: AuditReport) -> Comparison:
+    return compare(now, Baseline.read("".join(write_json(then)).encode()))
+
+
+def rules(findings: tuple[Any, ...]) -> list[tuple[int | None, str]]:
+    return [(finding.campaign_id, finding.rule) for finding in findings]
+
+
+ONE = {"ID": 1, "Name": "Spring", "UserData": None, "nMaxParallelLines": 5}
+TWO = {"ID": 2, "Name": "Autumn", "OwnResultCodesID": 9}
+
+
+def test_nothing_has_changed() -> None:
+    assert since(report(ONE, TWO), report(ONE, TWO)) == Comparison(
+        since=NOW, new=(), gone=(), unchanged=1, unjudged=(), changes=()
+    )
+
+
+def test_new_and_gone_whatever_the_message_says() -> None:
+    then = report(ONE, TWO)
+    compared = since(then, report({**ONE, "OwnResultCodesID": 8}, {**TWO, "OwnResultCodesID": 77}))
+    assert rules(compared.new) == [(1, "dangling-result-code")]
+    assert (compared.gone, compared.unchanged) == ((), 1)
+    compared = since(then, report(ONE, {**TWO, "OwnResultCodesID": 1}))
+    assert rules(compared.gone) == [(2, "dangling-result-code")]
+
+
+def test_what_was_not_judged_is_not_gone() -> None:
+    then = report(ONE, TWO)
+    for now in (
+        report(ONE, TWO, failing=[2]),
+        report(ONE, unreadable=[2]),
+        report(ONE, TWO, rules=[]),
+    ):
+        compared = since(then, now)
+        assert rules(compared.unjudged) == [(2, "dangling-result-code")]
+        assert compared.gone == ()
+        assert [change for change in compared.changes if change.what == "campaign"] == []
+    assert rules(since(then, report(ONE)).gone) == [(2, "dangling-result-code")]
+
+
+def test_records_are_told_key_by_key() -> None:
+    then = report({**ONE, "Gone": "x"}, TWO)
+    now = report({**ONE, "Name": "Summer", "nMaxParallelLines": None, "UserData": "crm"}, {"ID": 3, "Name": "New"})
+    changes = since(then, now).changes
+    assert [(change.campaign_id, change.what, change.before, change.after) for change in changes] == [
+        (1, "Name", "Spring", "Summer"),
+        (1, "nMaxParallelLines", 5, None),
+        (1, "Gone", "x", None),
+        (1, "UserData", None, "crm"),
+        (2, "campaign", "Autumn", None),
+        (3, "campaign", None, "New"),
+    ]
+
+
+def test_codes_are_told_key_by_key() -> None:
+    changed = (attrs.evolve(DONE, content="Sale", done=None, agent_bound=True), ResultCode(id=3, aborted=True))
+    assert since(report(ONE), report(ONE, codes=changed)).changes == tuple(
+        Change(campaign_id=1, campaign_name="Spring", what=what, before=before, after=after)
+        for what, before, after in (
+            ("code 1 (YES) bDone", True, None),
+            ("code 1 (YES) Content/1", "Yes", "Sale"),
+            ("code 1 (YES) bAgentBound", None, True),
+            ("code 2 (NO)", "there", None),
+            ("code 3", None, "there"),
+        )
+    )
+
+
+def test_codes_that_did_not_come_have_not_changed() -> None:
+    assert since(report(ONE), report(ONE, failing=[1])).changes == ()
+    assert since(report(ONE, failing=[1]), report(ONE)).changes == ()
+
+
+def test_a_comparison_is_as_the_schema_says() -> None:
+    now = report({**TWO, "Name": "Summer"})
+    whole = attrs.evolve(now, comparison=since(report(ONE, TWO), now))
+    shown = json.loads("".join(write_json(whole)))
+    jsonschema.Draft202012Validator(json_schema()).validate(shown)
+    assert [change["what"] for change in shown["comparison"]["changes"]] == ["campaign", "Name"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (b"", "no report of an audit"),
+        (b"\xff", "no report of an audit"),
+        (b"[]", "no report of an audit"),
+        (b"[" * 100_000, "no report of an audit"),
+        (b'{"schema": 2}', "of schema 2, and only 1"),
+        (b'{"schema": 1}', "missing required field"),
+        (b'{"schema": "1"}', "Expected `int`"),
+    ],
+)
+def test_what_is_no_report_is_refused(broken: bytes, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Baseline.read(broken)
+
+
+def test_a_code_without_content_is_refused() -> None:
+    shown = json.loads("".join(write_json(report(ONE))))
+    shown["code_contents"] = []
+    with pytest.raises(ConfigurationError, match="a code has no content"):
+        Baseline.read(json.dumps(shown).encode())

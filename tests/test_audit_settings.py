@@ -1,0 +1,142 @@
+"""Which rules an audit judges by: settings, rules of one's own, and where they come from."""
+
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dialler_async import ConfigurationError
+from dialler_async.audit import (
+    RULES,
+    AuditSettings,
+    CampaignFacts,
+    Hit,
+    Rule,
+    Severity,
+    available_rules,
+    load_rules,
+    rule,
+    settings,
+)
+
+ALWAYS = ["unreadable-record", "unreachable-codes"]
+
+
+@rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
+def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
+    yield Hit("Name", "is there")
+
+
+NO_RULE = "a text"
+
+
+def ids(chosen: tuple[Any, ...]) -> list[str]:
+    return [rule.about.id for rule in chosen]
+
+
+def test_all_rules_by_default() -> None:
+    assert AuditSettings().choose(RULES) == RULES
+
+
+def test_select_and_ignore() -> None:
+    assert ids(AuditSettings(select=("expired",)).choose(RULES)) == [*ALWAYS, "expired"]
+    assert ids(AuditSettings(select=("expired", "not-started"), ignore=("expired",)).choose(RULES)) == [
+        *ALWAYS,
+        "not-started",
+    ]
+    assert "expired" not in ids(AuditSettings(ignore=("expired",)).choose(RULES))
+
+
+@pytest.mark.parametrize("where", ["select", "ignore", "by_rule"])
+def test_an_unknown_id_is_refused_and_what_there_is_is_told(where: str) -> None:
+    given: Any = {"no-such-rule": {}} if where == "by_rule" else ("no-such-rule",)
+    with pytest.raises(ConfigurationError, match=r"no rule “no-such-rule”; there are unreadable-record, .*not-started"):
+        AuditSettings(**{where: given}).choose(RULES)
+
+
+@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early"])
+def test_what_was_not_looked_at_is_never_ignored(id: str) -> None:
+    with pytest.raises(ConfigurationError, match="can't be ignored"):
+        AuditSettings(ignore=(id,)).choose(RULES)
+
+
+def test_two_rules_of_one_id_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="two rules have the ID “own-rule”"):
+        AuditSettings().choose([own_rule, own_rule])
+
+
+def test_a_severity_and_a_setting_of_a_rule() -> None:
+    table = {"expiring-soon": {"days": 30, "severity": "error"}, "differs-from-template": {"ignore-keys": ["X"]}}
+    chosen = {rule.about.id: rule for rule in AuditSettings.of(table).choose(RULES)}
+    assert chosen["expiring-soon"].settings == {"days": 30}
+    assert chosen["expiring-soon"].about.severity is Severity.ERROR
+    assert chosen["differs-from-template"].settings == {"ignore_keys": ["X"]}
+    # The rules themselves are as they were.
+    assert {rule.about.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"select": "expired"}, "“select” is a list of texts"),
+        ({"ignore": [1]}, "“ignore” is a list of texts"),
+        ({"fail-on": "error"}, "there is no setting “fail-on”"),
+        ({"expired": {"days": 3}}, "no setting “days” of the rule “expired”; it has severity"),
+        ({"expiring-soon": {"day": 3}}, "it has severity, days"),
+        ({"expiring-soon": {"days": "3"}}, "“days” of the rule “expiring-soon” is a number, 0 or more, not '3'"),
+        ({"expiring-soon": {"days": True}}, "is a number"),
+        ({"expiring-soon": {"days": -1}}, "is a number"),
+        ({"expired": {"severity": "fatal"}}, "is one of error, warning, info, not 'fatal'"),
+        ({"differs-from-template": {"ignore-keys": "X"}}, "is a list of texts"),
+    ],
+)
+def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        AuditSettings.of(table).choose(RULES)
+
+
+def test_a_rule_by_module_and_name() -> None:
+    assert load_rules([f"{__name__}:own_rule", f"{__name__}:SEVERAL"]) == (own_rule, own_rule)
+
+
+SEVERAL = [own_rule]
+
+
+def test_a_module_beside_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "rules_beside.py").write_text(
+        "from dialler_async.audit import Hit, Severity, rule\n"
+        "@rule('beside', Severity.INFO, title='t', why='w', fix='f')\n"
+        "def beside(facts):\n    yield Hit('', 'x')\n"
+    )
+    (beside,) = load_rules(["rules_beside:beside"], tmp_path)
+    assert isinstance(beside, Rule)
+    assert beside.about.id == "beside"
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("no_such_module:x", "ModuleNotFoundError"),
+        (f"{__name__}:no_such_name", "AttributeError"),
+        (f"{__name__}:NO_RULE", "is no rule, but str"),
+        ("json", "not like module:name"),
+        (":x", "not like module:name"),
+    ],
+)
+def test_what_is_no_rule_is_refused(reference: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_rules([reference])
+
+
+def test_installed_packages_add_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def entry_points(*, group: str) -> list[EntryPoint]:
+        asked.append(group)
+        return [EntryPoint("own", f"{__name__}:own_rule", group)]
+
+    monkeypatch.setattr(settings, "entry_points", entry_points)
+    assert available_rules() == (*RULES, own_rule)
+    assert asked == ["dialler_async.audit_rules"]
