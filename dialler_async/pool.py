@@ -94,6 +94,10 @@ class Pool:
             raise ConfigurationError(
                 "a session brought along has its own trace_configs and ssl: give them to it instead"
             )
+        require(
+            session is None or session.auth is None,
+            "the session brought along has credentials of its own, which go where the token has to: make one without",
+        )
         self.config: Final = config
         self._trace_configs = list(trace_configs)
         self._session = session

@@ -321,6 +321,13 @@ class TestBroughtSession:
             with pytest.raises(ConfigurationError, match="trace_configs"):
                 Pool(PoolConfig(), session, [aiohttp.TraceConfig()])
 
+    @pytest.mark.filterwarnings("ignore:.*auth:DeprecationWarning")
+    async def test_one_with_credentials_of_its_own_is_refused(self) -> None:
+        async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "password")) as session:
+            with pytest.raises(ConfigurationError, match="credentials") as caught:
+                DiallerClient("http://localhost/rest/v1.0/1", "t", session=session)
+        assert "password" not in str(caught.value)
+
 
 async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) -> None:
     seen: list[str] = []
