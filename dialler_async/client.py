@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Protocol, Self, final, overload
+from typing import NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
 
 import aiohttp
 import attrs
@@ -22,8 +22,22 @@ from .token import Token, TokenSource
 from .transport import Backpressure, Timeouts, Transport
 
 
+class Options(TypedDict, total=False):
+    """What `DiallerClient` takes by keyword, so that type checkers know it wherever one is made."""
+
+    pool: PoolConfig
+    retry: RetryPolicy
+    timeouts: Timeouts
+    max_rate: float | None
+    session: aiohttp.ClientSession | None
+    trace_configs: Sequence[aiohttp.TraceConfig]
+    observer: Observer | None
+
+
 class _ForServer(Protocol):
-    def __call__(self, server: str, clients_id: int, token: TokenSource, **options: Any) -> "DiallerClient": ...
+    def __call__(
+        self, server: str, clients_id: int, token: TokenSource, **options: Unpack[Options]
+    ) -> "DiallerClient": ...
 
 
 class _ForSibling(Protocol):
@@ -134,7 +148,17 @@ class DiallerClient:
         self.campaigns = Campaigns(transport, self.result_codes.forget)
 
     @classmethod
-    def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Any) -> Self:
+    def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[Options]) -> Self:
+        """A client for an account on a server, whose base URL is built of the two.
+
+        Args:
+            server: such as `https://acd.example.com`, with the path in front of `rest` if there is one.
+            clients_id: the account's ClientsID.
+            token: as for the class.
+            options: the keyword arguments of the class.
+        Raises:
+            ConfigurationError: an argument that can't work.
+        """
         held = Token(token)
         checked = _base_url(server)
         del token, server
@@ -143,6 +167,16 @@ class DiallerClient:
         return cls(f"{checked}/rest/v1.0/{_clients_id(clients_id)}", held, **options)
 
     def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
+        """A client for another account on the same server and pool, with this one's options.
+
+        It needs no closing, and lives as long as the client it came from.
+
+        Args:
+            clients_id: the other account's ClientsID.
+            token: as for the class, but the other account's.
+        Raises:
+            ConfigurationError: an argument that can't work, or this client's base URL doesn't end in a ClientsID.
+        """
         held = Token(token)
         del token
         held.check()
@@ -157,9 +191,11 @@ class DiallerClient:
         return sibling
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:
+    def from_env(cls, **options: Unpack[Options]) -> Self:
         """A client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
 
+        Args:
+            options: the keyword arguments of the class.
         Raises:
             ConfigurationError: one of them is missing or can't work.
         """
@@ -177,6 +213,9 @@ class DiallerClient:
 
         Calls whose request is on its way finish, within their own time; calls that still wait for their turn, and
         new ones, raise ClientStateError.
+
+        Raises:
+            ClientStateError: it was used in another event loop: close it there.
         """
         if self._owns_pool:
             await self._shared.pool.aclose()

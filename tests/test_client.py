@@ -2,10 +2,11 @@
 
 import asyncio
 import copy
+import inspect
 import pickle
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import aiohttp
 import pytest
@@ -21,6 +22,7 @@ from dialler_async import (
     RetryPolicy,
     Timeouts,
 )
+from dialler_async.client import Options
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 EMPTY = b'{"records": [], "count": 0, "status": 200}'
@@ -148,6 +150,16 @@ class TestForAccountOnTheClass:
         dialler = DiallerClient.for_account("https://acd.example.com", 42, "abc", **options)
         shared = dialler._shared
         assert (shared.pool.config, shared.policy, shared.timeouts) == tuple(options.values())
+
+    def test_type_checkers_know_the_options_as_the_class_has_them(self) -> None:
+        parameters = inspect.signature(DiallerClient).parameters.values()
+        by_keyword = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
+        assert get_type_hints(Options) == by_keyword
+
+    def test_both_have_a_help_of_their_own(self) -> None:
+        account = DiallerClient("https://acd.example.com/rest/v1.0/1", "abc")
+        assert "whose base URL is built" in (inspect.getdoc(DiallerClient.for_account) or "")
+        assert "on the same server and pool" in (inspect.getdoc(account.for_account) or "")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
     def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
