@@ -87,7 +87,7 @@ class ResultCodes:
         campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
         *,
         languages: Iterable[Language | int] = Language,
-        concurrency: Concurrency = "auto",
+        concurrency: Concurrency | None = "auto",
         in_order: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[Outcome, None]:
@@ -104,13 +104,14 @@ class ResultCodes:
             campaigns: campaigns or their IDs; taken as they are needed, so an endless iterator will do.
             languages: as for `list`.
             concurrency: lookups at once. By default it begins with 2 and finds its own level by how long lookups
-                take, at most the pool's limit. More than that only wait.
+                take, at most the pool's limit; so it does with None. More than that only wait.
             in_order: yield in the order of `campaigns`, and for each in that of `languages`, instead: an outcome
                 waits until those before it are there.
             on_progress: called after each lookup with (done, failed, total or None).
         Yields:
             An `Outcome` for each campaign and language, in the order in which they finish.
         Raises:
+            ConfigurationError: a language or `concurrency` can't work.
             AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
             EndpointNotFoundError: the base URL is wrong, or the server too old.
         """
@@ -130,7 +131,7 @@ class ResultCodes:
             outcomes = fan_out(
                 look_up,
                 lookups,
-                concurrency=AutoConcurrency(self._limit) if concurrency == "auto" else concurrency,
+                concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
                 in_order=in_order,
                 stop_on=(AuthenticationError, EndpointNotFoundError),
                 total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,

@@ -147,7 +147,7 @@ class TestKept:
         assert arrived(played) == []
 
 
-@pytest.mark.parametrize("concurrency", ["auto", 1, 5])
+@pytest.mark.parametrize("concurrency", ["auto", None, 1, 5])
 class TestForCampaigns:
     """Many campaigns, several languages, one outcome each."""
 
@@ -232,7 +232,7 @@ class TestForCampaigns:
         with pytest.raises(error):
             await read()
         assert seen == [1]
-        assert len(arrived(played)) <= 1 + 2 * (2 if concurrency == "auto" else concurrency)
+        assert len(arrived(played)) <= 1 + 2 * (concurrency if isinstance(concurrency, int) else 2)
         assert others() == set()
 
     async def test_in_the_order_of_the_campaigns_and_languages(
@@ -349,7 +349,7 @@ class TestForCampaigns:
             sys.set_asyncgen_hooks(*hooks)
         assert asked
         assert sorted(over) == sorted(asked)
-        assert len(asked) == {"auto": 2, 1: 1, 5: 5}[concurrency]
+        assert len(asked) == {"auto": 2, None: 2, 1: 1, 5: 5}[concurrency]
         assert others() == set()
         assert abandoned == []
 
