@@ -180,7 +180,12 @@ class _SlicesOf(Generic[R]):
 @final
 @attrs.frozen
 class Unreadable:
-    """A record that is not as documented: what could be decoded of it, and what is wrong."""
+    """A record that is not as documented.
+
+    Attributes:
+        record: what could be decoded of it; empty where nothing could.
+        error: what is wrong, with the record's `.path` and `.record_id`.
+    """
 
     record: Mapping[str, Any]
     error: PayloadError
@@ -189,7 +194,13 @@ class Unreadable:
 @final
 @attrs.frozen
 class Readable(Generic[R]):
-    """Those records of an answer that are as documented, those that are not, and how many the server counts."""
+    """An answer in which a record that is not as documented costs only itself.
+
+    Attributes:
+        records: those that are as documented.
+        unreadable: those that are not.
+        count: how many the server says there are, which may be more than it sent.
+    """
 
     records: tuple[R, ...]
     unreadable: tuple[Unreadable, ...]

@@ -183,6 +183,7 @@ class PayloadError(RequestError):
         record_id: `ID` of the record concerned, if it has one.
         excerpt: the beginning of what came, at most 200 characters.
         request: method and path template of the call.
+        attempts: how many times it was tried.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""What went wrong on the wire -> the error that says so: pure, and the only reader of aiohttp's exceptions.
+"""What went wrong on the wire -> the error that says so: pure, as `errors.from_reply` is for what came back.
 
-None of their texts is passed on: they may hold names, and some hold the token.
+Of aiohttp's exceptions only the reason of the operating system or of TLS is passed on: their other texts may hold
+names, and some hold the token.
 """
 
 import aiohttp
