@@ -27,7 +27,8 @@ class Done:
 class Simulation:
     """What the server does, and when it changes.
 
-    With `crowding`, it works longer on each call the more there are: twice as long at that many. `changes` are points in time with what to set then. `refuse_above` calls in the server are turned away.
+    With `crowding`, it works longer on each call the more there are: twice as long at that many. `changes` are points
+    in time with what to set then. `refuse_above` calls in the server are turned away.
     """
 
     capacity: int
