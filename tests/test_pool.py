@@ -28,6 +28,7 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
 from dialler_async.sandbox.reply import Reply
+from dialler_async.surroundings import SURROUNDINGS
 
 __all__ = ["clock", "server"]
 
@@ -140,14 +141,30 @@ class TestRate:
         # One of them was due long ago.
         assert [moment - begun >= interval / 100 - 0.001 for interval, moment in enumerate(at)] == [True] * 4
 
-    async def test_those_held_up_by_the_server_do_not_burst_either(self, server: Sandbox, clock: Clock) -> None:
-        server.faults.next(Status(429, retry_after=30))
+    async def test_those_held_up_by_the_server_do_not_burst_either(
+        self, server: Sandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        over, held_up = asyncio.Event(), []
+
+        async def sleep(seconds: float) -> None:
+            held_up.append(seconds)
+            await over.wait()
+            clock.seconds += seconds
+
         loop, at = asyncio.get_running_loop(), []
-        server.faults.chance(1, [Meanwhile(lambda: at.append(loop.time()))])
-        async with DiallerClient(server.base_url, server.token, pool=narrow(8), max_rate=100) as dialler:
+        once = RetryPolicy(attempts=1)
+        async with DiallerClient(server.base_url, server.token, max_rate=100, retry=once) as dialler:
+            server.faults.next(Status(429, retry_after=30))
+            await failure(dialler.campaigns.list())
+            monkeypatch.setattr(SURROUNDINGS, "sleep", sleep)
+            server.faults.chance(1, [Meanwhile(lambda: at.append(loop.time()))])
+            waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(4)]
+            await until(lambda: len(held_up) == 4)
             begun = loop.time()
-            await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(4)))
-        assert [moment - begun >= interval / 100 - 0.001 for interval, moment in enumerate(at, 1)] == [True] * 4
+            over.set()
+            await asyncio.gather(*waiting)
+        # The first of them may have been due by then.
+        assert [moment - begun >= interval / 100 - 0.001 for interval, moment in enumerate(at)] == [True] * 4
 
     @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), float("nan"), True, "50"])
     def test_a_rate_that_can_not_be_is_refused(self, max_rate: Any) -> None:
