@@ -91,6 +91,7 @@ class _Call:
     observed: Observation | None = None
 
 
+_AT_GATE: Final = "waiting at the gate"
 _IN_FLIGHT: Final = "waiting for the reply"
 _READING: Final = "reading its answer"
 
@@ -153,6 +154,8 @@ class Transport:
                 raise
         if call.doing is _IN_FLIGHT and call.sending.sent is False:
             call.doing = "connecting"
+        if call.doing is _AT_GATE and SURROUNDINGS.monotonic() < self._backpressure.paused_until:
+            call.doing = "sitting out the pause that the server asked for"
         call.maybe_done |= call.doing in (_IN_FLIGHT, _READING) and call.request.is_write
         ran_out = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {call.doing}"
         return self._final(call, DeadlineError(ran_out))
@@ -208,7 +211,7 @@ class Transport:
         return self._final(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
     async def _attempt(self, call: _Call) -> Any:
-        call.doing = "waiting at the gate"
+        call.doing = _AT_GATE
         watch = WATCH.get()
         if watch is not None:
             watch.waits()

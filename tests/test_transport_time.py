@@ -211,6 +211,7 @@ async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
         await failure(dialler.campaigns.list())
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
+    assert "ran out while sitting out the pause that the server asked for" in str(error)
     assert len(server.journal) == 1
 
 
