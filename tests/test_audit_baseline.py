@@ -109,6 +109,23 @@ def test_codes_that_did_not_come_have_not_changed() -> None:
     assert since(report(ONE, failing=[1]), report(ONE)).changes == ()
 
 
+def test_a_record_that_has_become_readable_is_no_new_campaign() -> None:
+    assert since(report(ONE, unreadable=[2]), report(ONE, {"ID": 2, "Name": "Autumn"})).changes == ()
+
+
+def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
+    def in_languages(*languages: Language) -> AuditReport:
+        judge = Judge(RULES, languages, NOW)
+        texts = {
+            language: Records([attrs.evolve(DONE, content=language.name)], count=1) for language in reversed(languages)
+        }
+        judge.campaigns([Campaign(id=1, name="Spring")], texts)
+        return judge.report(seconds=1.0, started=NOW)
+
+    both, english = in_languages(*Language), in_languages(Language.ENGLISH)
+    assert since(both, english).changes == since(english, both).changes == ()
+
+
 def test_a_comparison_is_as_the_schema_says() -> None:
     now = report({**TWO, "Name": "Summer"})
     whole = attrs.evolve(now, comparison=since(report(ONE, TWO), now))
