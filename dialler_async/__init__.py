@@ -9,6 +9,7 @@
 
 from .campaigns import Campaigns
 from .client import DiallerClient
+from .codec import Readable, Unreadable
 from .concurrency import AutoConcurrency
 from .errors import (
     AmbiguousNameError,
@@ -64,6 +65,7 @@ __all__ = [
     "PayloadError",
     "PoolConfig",
     "RateLimitedError",
+    "Readable",
     "Records",
     "RedirectError",
     "ResultCode",
@@ -72,6 +74,7 @@ __all__ = [
     "ServerError",
     "StatusError",
     "Timeouts",
+    "Unreadable",
     "__version__",
     "fan_out",
 ]

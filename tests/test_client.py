@@ -6,12 +6,13 @@ import inspect
 import pickle
 import traceback
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import aiohttp
 import pytest
 from conftest import PlayedServer
 
+import dialler_async
 from dialler_async import (
     Campaigns,
     ClientStateError,
@@ -362,6 +363,14 @@ class TestLife:
         dialler = DiallerClient(BASE, "token")
         async with dialler as entered:
             assert entered is dialler
+
+    @pytest.mark.parametrize("resource", [Campaigns, ResultCodes])
+    def test_what_its_calls_answer_with_is_at_the_front(self, resource: type) -> None:
+        for _, method in inspect.getmembers(resource, inspect.isfunction):
+            answer = get_type_hints(method)["return"]
+            for kind in (answer, get_origin(answer), *get_args(answer)):
+                if getattr(kind, "__module__", "").startswith("dialler_async."):
+                    assert kind.__name__ in dialler_async.__all__
 
     def test_the_resources_hang_on_it(self) -> None:
         dialler = DiallerClient(BASE, "token")
