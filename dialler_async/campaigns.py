@@ -23,8 +23,10 @@ class Campaigns:
     """The campaigns of an account.
 
     Wherever a campaign is meant, its ID or a `Campaign` is taken. Every method raises, besides what it says itself,
-    `ConfigurationError` for an ID or name that can't work, before anything is sent; `NoReplyError`, `StatusError` and
-    `PayloadError` as `dialler_async.errors` tells; and repeats what is safe to repeat, as `RetryPolicy` says.
+    `ConfigurationError` for an ID or name that can't work, before anything is sent; `ClientStateError` where the client
+    is closed or belongs to another loop; `NoReplyError`, `StatusError` and `PayloadError` as `dialler_async.errors`
+    tells; and what a function raises that the client asks for its token. It repeats what is safe to repeat, as
+    `RetryPolicy` says.
 
     Source: API reference, "The seven calls".
     """
