@@ -4,6 +4,9 @@ Of aiohttp's exceptions only the reason of the operating system or of TLS is pas
 names, and some hold the token.
 """
 
+import os
+import ssl
+
 import aiohttp
 
 from .errors import ConnectError, DeadlineError, NoReplyError, SentRequest
@@ -34,7 +37,7 @@ def no_reply(what: SentRequest, error: Exception, sent: bool | None, *, connect:
             )
             return ConnectError(text, request=what)
         case aiohttp.ClientConnectorError():
-            reason = error.strerror or type(error.os_error).__name__
+            reason = _reason(error.os_error)
             return ConnectError(f"{what}: no connection to the server ({reason}); nothing was sent", request=what)
         case aiohttp.InvalidURL():
             return ConnectError(f"{what}: the base URL's host can't be one; nothing was sent", request=what)
@@ -52,3 +55,11 @@ def no_reply(what: SentRequest, error: Exception, sent: bool | None, *, connect:
             return NoReplyError(f"{what}: what came back is not HTTP", request=what)
         case _:
             return NoReplyError(f"{what}: the connection was lost before the answer came", request=what)
+
+
+def _reason(error: OSError) -> str:
+    """Why there is no connection, in the words of the operating system where it says so by number."""
+    if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        # asyncio puts "Connect call failed" and an address in place of them.
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__

@@ -1,7 +1,9 @@
 """What the transport says: redirects, which it never follows, and its log."""
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import Awaitable
 from typing import Any
 
@@ -29,6 +31,16 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
     with pytest.raises(DiallerError) as raised:
         await call
     return raised.value
+
+
+async def test_no_connection_is_told_as_the_operating_system_has_it(server: Sandbox) -> None:
+    async with (
+        server.refusing(),
+        DiallerClient(server.base_url, "t", retry=RetryPolicy(attempts=1)) as dialler,
+    ):
+        error = await failure(dialler.campaigns.list())
+    refused = os.strerror(errno.ECONNREFUSED)
+    assert str(error) == f"GET /dialler/campaigns: no connection to the server ({refused}); nothing was sent"
 
 
 class TestRedirects:
