@@ -52,7 +52,8 @@ class Timeouts:
     """How long a call may take, in seconds; `math.inf` sets no limit.
 
     Attributes:
-        connect: to make a connection, TLS included, in one attempt.
+        connect: to make a connection, TLS included, in one attempt. Looking up the host's name comes before that, and
+            counts against `deadline` only.
         read: between two pieces of an answer, in one attempt.
         deadline: for the whole call: its attempts, the waits between them, and the wait at the gate.
     """
