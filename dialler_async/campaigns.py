@@ -13,7 +13,6 @@ from .errors import (
     NotFoundError,
     OutcomeUnknownError,
     PayloadError,
-    SentRequest,
 )
 from .models import Campaign, Records
 from .transport import Transport
@@ -235,16 +234,13 @@ class Campaigns:
             raise PayloadError(
                 "the server sent this campaign without its ID, so it can't be deleted safely; nothing was deleted",
                 path="records[0].ID",
-                request=_DELETE_BY_NAME,
+                request=endpoints.DELETE_BY_NAME,
             )
         again = await self.get(campaign)
         if again.name != name:
             raise NotFoundError(
                 f"campaign {campaign.id} had this name a moment ago and has another now; nothing was deleted",
                 status=404,
-                request=_DELETE_BY_NAME,
+                request=endpoints.DELETE_BY_NAME,
             )
         await self.delete(campaign)
-
-
-_DELETE_BY_NAME: SentRequest = endpoints.delete_campaign_by_name("any").sent

@@ -89,7 +89,7 @@ _FIND = SentRequest("GET", _ONE)
 _RESULT_CODES = SentRequest("GET", f"{_ONE}/{{DiallerCampaignsID}}/resultCodes")
 _CLONE = SentRequest("POST", f"{_CAMPAIGNS}/clone")
 _DELETE = SentRequest("DELETE", f"{_ONE}/{{DiallerCampaignsID}}")
-_DELETE_BY_NAME = SentRequest("DELETE", _ONE)
+DELETE_BY_NAME = SentRequest("DELETE", _ONE)
 
 _LOOK_FOR_CLONE = "`campaigns.get_by_name(destination)` finds it if it was; reads may lag behind writes"
 _LOOK_FOR_ID = "`campaigns.get(campaign)` raises NotFoundError if it was; reads may lag behind writes"
@@ -156,7 +156,7 @@ def delete_campaign(campaign: Campaign | int) -> Request[None]:
 def delete_campaign_by_name(name: str) -> Request[None]:
     """Deletes by name, whatever the server takes that to match: which one of several is not documented."""
     query = f"name={_encoded(_name(name))}"
-    return Request(_DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME)
+    return Request(DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME)
 
 
 def checked_id(campaign: Campaign | int) -> int:
