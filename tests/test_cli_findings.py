@@ -1,5 +1,6 @@
 """How a report looks, and the progress bar."""
 
+import re
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -126,6 +127,8 @@ def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         show(10, 2, 10)
     assert "Fetching, 2 failed" in terminal.getvalue()
     assert "10/10" in terminal.getvalue()
+    assert re.search(r"\d/s", terminal.getvalue()), "how fast it goes"
+    assert re.search(r"00:\d\d", terminal.getvalue()), "how long it will still take"
     # The cursor is back where the bar began, and its line is wiped.
     assert terminal.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
 

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from bad_days import COPY, ID, NAME, RECORDS, Clock, arrived, clock, is_done, narrow, server, settle, until
+from bad_days import COPY, ID, NAME, RECORDS, Clock, Leap, arrived, clock, is_done, leap, narrow, server, settle, until
 
 from dialler_async import (
     ClientStateError,
@@ -32,7 +32,7 @@ from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Statu
 from dialler_async.sandbox.reply import Reply
 from dialler_async.surroundings import SURROUNDINGS
 
-__all__ = ["clock", "server"]
+__all__ = ["clock", "leap", "server"]
 
 
 @attrs.frozen
@@ -136,7 +136,7 @@ class TestRate:
         assert len(server.journal) == 4
         assert took >= 3 / 50 - 0.001
 
-    async def test_those_who_queued_at_the_gate_do_not_burst_out_of_it(self, server: Sandbox) -> None:
+    async def test_those_who_queued_at_the_gate_do_not_burst_out_of_it(self, server: Sandbox, leap: Leap) -> None:
         held, loop, starts = Held(), asyncio.get_running_loop(), Starts()
         server.faults.next(held)
         async with DiallerClient(
@@ -146,7 +146,7 @@ class TestRate:
             await until(lambda: server.journal)
             others = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(4)]
             # Long enough for all of them to be due.
-            await asyncio.sleep(0.06)
+            await leap(0.06)
             starts.at.clear()
             begun = loop.time()
             held.release.set()

@@ -25,7 +25,7 @@ async def audit(
     languages: Iterable[Language] = Language,
     rules: Iterable[AnyRule] = RULES,
     template: str | None = None,
-    concurrency: Concurrency = "auto",
+    concurrency: Concurrency | None = "auto",
     on_progress: Callable[[int, int, int | None], None] | None = None,
     now: datetime | None = None,
 ) -> AuditReport:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from .output import Console
 
@@ -20,8 +21,14 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
     if not console.is_terminal:
         yield None
         return
-    # Narrow enough that the ^C of whoever interrupts it stays on its line, so that both can be wiped away.
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        # Narrow enough that the ^C of whoever interrupts it stays on its line, so that both can be wiped away.
+        BarColumn(bar_width=10),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(compact=True),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
 
@@ -30,3 +37,12 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
             bar.update(task, completed=done, total=total, description=description)
 
         yield show
+
+
+class RateColumn(ProgressColumn):
+    """How many are done each second, as of late."""
+
+    def render(self, task: Task) -> Text:
+        """Empty until it can be told."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
