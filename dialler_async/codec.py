@@ -1,8 +1,9 @@
 """JSON bytes <-> answers: envelopes, their records, and bodies that are neither.
 
 Pure, and cut into slices: an account's list can be 12 MB, and structured in one go it would stop the event loop for
-100 ms. msgspec splits such a body into its records in a few milliseconds; decoding and structuring them goes slice by
-slice, so that the caller can let others run in between.
+100 ms. So it is decoded and structured slice by slice, and the caller can let others run in between. Three ways lead
+to the same records: a small body is decoded at once, a large one gradually, and whatever is unusual about either goes
+the long way, which splits all of it into its records first and tells what is wrong with which.
 
 Source: API reference, "Status codes and error bodies", "The seven calls", "Campaign records" and "Dates".
 """
@@ -56,6 +57,7 @@ class _Envelope(msgspec.Struct, Generic[P], rename="camel"):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope[msgspec.Raw]).decode
 _decode_whole = msgspec.json.Decoder(_Envelope[dict[str, Any]]).decode
+_decode_records = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_record = msgspec.json.Decoder(dict[str, Any]).decode
 encode: Final = msgspec.json.Encoder().encode
 """The JSON bytes of a body."""
@@ -115,8 +117,9 @@ class _RecordsOf(Generic[R]):
     may_be_shortened: bool = False
 
     def decode(self, body: bytes) -> Generator[None, None, Records[R]]:
-        if len(body) <= SLICE and (at_once := self._at_once(body)) is not None:
-            return at_once
+        usual = self._at_once(body) if len(body) <= SLICE else (yield from self._gradually(body))
+        if usual is not None:
+            return usual
         envelope, raw = self.split(body)
         records: list[R] = []
         for structured in _slices(self.kind, raw):
@@ -126,7 +129,7 @@ class _RecordsOf(Generic[R]):
         return _records(envelope, records)
 
     def _at_once(self, body: bytes) -> Records[R] | None:
-        """What a small body says, unless there is anything unusual about it: the long way tells what that is."""
+        """What a small body says; None if there is anything unusual about it."""
         try:
             envelope = _decode_whole(body)
             if envelope.status != 200 or not envelope.records or envelope.count != len(envelope.records):
@@ -134,6 +137,30 @@ class _RecordsOf(Generic[R]):
             return _records(envelope, list(map(STRUCTURE[self.kind], envelope.records)))
         except (ValueError, RecursionError, MisfitError):
             return None
+
+    def _gradually(self, body: bytes) -> Generator[None, None, Records[R] | None]:
+        """What a large body says; None if there is anything unusual about it.
+
+        Splitting 12 MB into records takes 10 ms in one step; this takes 1 ms at a time, and a sixth less in all.
+        """
+        begin = _RECORDS_BEGIN.search(body, 0, SLICE)
+        end = body.rfind(b"]")
+        if begin is None or end < begin.end():
+            return None
+        structure = STRUCTURE[self.kind]
+        records: list[R] = []
+        try:
+            envelope = _decode_whole(body[: begin.end()] + body[end:])
+            for piece in _pieces(body, begin.end(), end):
+                for first in range(0, len(piece), _TOGETHER):
+                    if records:
+                        yield
+                    records += map(structure, piece[first : first + _TOGETHER])
+        except (ValueError, RecursionError, MisfitError):
+            return None
+        if envelope.status != 200 or envelope.records != [] or envelope.count != len(records):
+            return None
+        return _records(envelope, records)
 
     def split(self, body: bytes) -> tuple[_Envelope[msgspec.Raw], list[msgspec.Raw]]:
         """The envelope, and its records still raw."""
@@ -149,6 +176,35 @@ class _RecordsOf(Generic[R]):
                 f"the server counts {envelope.count} records, but sent {len(raw)}", path="count", excerpt=excerpt(body)
             )
         return envelope, raw
+
+
+_RECORDS_BEGIN = re.compile(rb'"records"\s*:\s*\[')
+_BETWEEN_RECORDS = re.compile(rb"}\s*,\s*{")
+_TOGETHER: Final = SLICE // RECORD
+
+
+def _pieces(body: bytes, start: int, end: int) -> Iterator[list[dict[str, Any]]]:
+    """The records between two places of a body, some at a time; ValueError where they can't be had this way.
+
+    What looks like the end of a record may stand in a text or further down in a record. But the bytes from the
+    beginning of a record up to there are a list of whole records only if it is one: else they don't decode, and the
+    piece goes on to the next.
+    """
+    while start < end:
+        stop = start
+        while True:
+            between = _BETWEEN_RECORDS.search(body, stop + SLICE, end)
+            stop = between.start() + 1 if between else end
+            if stop - start > 16 * SLICE:
+                raise ValueError("no end of a record far and wide")
+            try:
+                piece = _decode_records(b"[%b]" % body[start:stop])
+                break
+            except ValueError:
+                if between is None:
+                    raise
+        yield piece
+        start = between.end() - 1 if between else end
 
 
 def _records(envelope: _Envelope[Any], records: list[R]) -> Records[R]:

@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import pytest
 from conftest import EXAMPLES
@@ -509,6 +511,47 @@ class TestSlices:
         for structured in got:
             filler = sum(len(one.wire["filler"]) for one in structured[:-1])
             assert filler < codec_module.SLICE, "a slice ends with the record that fills it"
+
+    @given(
+        records=st.lists(
+            st.fixed_dictionaries(
+                {"Name": st.sampled_from(["a", "},{", '"},{"Name":"b"},{"', "]", '"records":[', "ü" * 9])},
+                optional={
+                    "ID": st.integers(1, 9) | st.sampled_from(["seven", None]),
+                    "list": st.just([{"Name": "b"}, {"Name": "c"}]),
+                },
+            ),
+            max_size=12,
+        ),
+        separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", ":")]),
+        count=st.sampled_from([0, 0, 0, 1]),
+        slice_=st.sampled_from([60, 100, 200]),
+        claimed=st.sampled_from([{"status": 200}, {"status": 200, "records": [{"Name": "z"}]}, {}, {"status": 404}]),
+    )
+    def test_wherever_it_is_cut_a_large_answer_says_what_the_long_way_says(
+        self,
+        records: list[dict[str, Any]],
+        separators: tuple[str, str],
+        count: int,
+        slice_: int,
+        claimed: dict[str, Any],
+    ) -> None:
+        envelope = {"filter": '"records":[', "records": records, "count": len(records) + count}
+        # Text, so that a key can stand there twice.
+        body = (json.dumps(envelope, separators=separators)[:-1] + "," + json.dumps(claimed)[1:]).replace(",}", "}")
+        outcomes = []
+        for ways in ({"SLICE": slice_}, {"SLICE": 0, "_RECORDS_BEGIN": re.compile(b"(?!)")}):
+            with patch.multiple(codec_module, **ways):
+                try:
+                    outcomes.append([one.wire for one in decode(CAMPAIGNS, body.encode())])
+                except (PayloadError, NotFoundError) as error:
+                    outcomes.append(error)
+        assert outcomes[0] == outcomes[1]
+
+    def test_a_large_answer_is_not_split_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        body = json.dumps(envelope(*self.records(100, 10_000))).encode()
+        monkeypatch.setattr(codec_module, "_decode_envelope", None)
+        assert len(decode(CAMPAIGNS, body)) == 100
 
     def test_many_tiny_records_are_sliced_too(self) -> None:
         body = json.dumps(envelope(*[{"Name": ""}] * 5_000)).encode()
