@@ -143,6 +143,8 @@ class _RecordsOf(Generic[R]):
 
         Splitting 12 MB into records takes 10 ms in one step; this takes 1 ms at a time, and a sixth less in all.
         """
+        # The body has only just been put together, in the same step: 8 ms for 12 MB.
+        yield
         begin = _RECORDS_BEGIN.search(body, 0, SLICE)
         end = body.rfind(b"]")
         if begin is None or end < begin.end():
