@@ -30,6 +30,7 @@ from bad_days import (
     narrow,
     restore,
     server,
+    settle,
     until,
 )
 
@@ -880,7 +881,7 @@ class TestRefusedToken:
 
         async def source() -> str:
             asked.append(server.token)
-            await asyncio.sleep(0.01)
+            await settle()
             return asked[-1]
 
         async with DiallerClient(server.base_url, source) as dialler:
