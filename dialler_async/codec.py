@@ -141,7 +141,7 @@ class _RecordsOf(Generic[R]):
     def _gradually(self, body: bytes) -> Generator[None, None, Records[R] | None]:
         """What a large body says; None if there is anything unusual about it.
 
-        Splitting 12 MB into records is one step of 19 to 34 ms; the longest step of this is one of 2 to 6 ms (five runs).
+        Splitting 12 MB into records is one step of 19 to 34 ms; the longest step of this takes 2 to 6 ms (five runs).
         """
         # The body has only just been put together, in the same step: 8 ms for 12 MB.
         yield
