@@ -1,0 +1,1 @@
+"""Audits of many accounts on many servers, in this process or over workers (extra `fleet`)."""
