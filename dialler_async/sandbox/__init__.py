@@ -10,6 +10,10 @@
 
 It needs nothing of the client, and any HTTP client can talk to it.
 
+Many accounts on one server: `Sandbox(campaigns=500, accounts=100)`. `sandbox.accounts[7]` has a
+`token`, `campaigns`, `planted` and the rest of its own; what the sandbox has besides, from latency to
+journal, is the server's. `sandbox.server` is the address without an account.
+
 Data of one's own: `Sandbox(records)`, or `sandbox.load(envelope_or_record, codes={2: envelope})`.
 What others do meanwhile: `sandbox.change(535, Name="x")`, `sandbox.remove(535)`,
 `sandbox.revoke()`, `sandbox.token = "new"`. What goes wrong: `sandbox.faults.next(...)` and
@@ -25,13 +29,15 @@ Where the API reference is silent, and there is no switch for it:
 - A clone finds source and destination as MySQL compares, without case and trailing spaces. Names
   of more than 64 characters are 400. Where `userData`, `dtFrom` or `dtTo` is left out or null, the
   clone keeps the source's. A deleted campaign's ID never comes again.
+- Of two accounts, campaigns may have the same ID.
 - The server's wall clock is UTC: dates with an offset are converted to it.
 - A client that hangs up early doesn't stop its request from being carried out.
 """
 
+from dialler_async.sandbox.account import Account
 from dialler_async.sandbox.connections import ConnectionCounts
 from dialler_async.sandbox.journal import Received
 from dialler_async.sandbox.planting import Planted, Template
 from dialler_async.sandbox.server import Sandbox
 
-__all__ = ["ConnectionCounts", "Planted", "Received", "Sandbox", "Template"]
+__all__ = ["Account", "ConnectionCounts", "Planted", "Received", "Sandbox", "Template"]

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from dialler_async.sandbox.dates import DateStyle, printed, taken
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.reply import NO_SUCH_ENDPOINT, Reply, error
+from dialler_async.sandbox.reply import Reply, error
 from dialler_async.sandbox.store import Store
 
 DeleteByName = Literal["first-partial-match", "exact"]
@@ -73,12 +73,8 @@ class Calls:
     find_without_match: FindWithoutMatch
     dates: DateStyle
 
-    def answer(self, target: Target | None, received: Received, *, authorised: bool) -> Reply:
-        """Carry out a request as the reference has it, and say what to answer."""
-        if target is None:
-            return NO_SUCH_ENDPOINT
-        if not authorised:
-            return error(401, "Token or ClientsID is wrong")
+    def answer(self, target: Target, received: Received) -> Reply:
+        """Carry out a request that was let in as the reference has it, and say what to answer."""
         campaign_id = target.campaign_id
         match target.call:
             case "list":

@@ -4,14 +4,15 @@ import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from types import TracebackType
+from datetime import UTC, datetime
+from random import Random
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
 
-from dialler_async.sandbox.account import Account, token_for
+from dialler_async.sandbox.account import Account
 from dialler_async.sandbox.calls import (
     Calls,
     DeleteByName,
@@ -19,16 +20,18 @@ from dialler_async.sandbox.calls import (
     Target,
     target_of,
 )
-from dialler_async.sandbox.codes import WireRecord, records_in
+from dialler_async.sandbox.codes import WireRecord
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
+from dialler_async.sandbox.contents import Contents, generated, given
 from dialler_async.sandbox.dates import DateStyle
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.fault_plan import FaultPlan
+from dialler_async.sandbox.generator import Generator
 from dialler_async.sandbox.journal import Received
 from dialler_async.sandbox.listener import AnsweredByHand, Listener
 from dialler_async.sandbox.places import Places
 from dialler_async.sandbox.planting import Planted, Template
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.reply import NO_SUCH_ENDPOINT, Reply, error
 from dialler_async.sandbox.vocabulary import ENGLISH
 
 
@@ -36,8 +39,11 @@ class Sandbox:
     """An embedded dialler server; open it with `async with`.
 
     `campaigns`: how many to generate, or wire records to serve as they are (see `load` for result
-    codes). `seed`: decides generated data and token. `clients_id`: the account in the URL.
+    codes). `seed`: decides generated data and tokens. `clients_id`: the account in the URL.
     `token`: the valid one, else made from the seed.
+
+    `accounts`: how many to serve, with ClientsIDs from `clients_id` up. Each has a token and campaigns of its own, and
+    is to be had from the attribute of this name; what else is said here of an account is said of the first.
 
     What the API reference leaves open is a switch. `delete_by_name`: "first-partial-match" deletes
     the campaign with the lowest ID whose name contains the text, "exact" the one with that name.
@@ -57,6 +63,7 @@ class Sandbox:
         campaigns: int | Iterable[WireRecord] = 500,
         seed: int = 1,
         *,
+        accounts: int = 1,
         clients_id: int = 1,
         token: str | None = None,
         delete_by_name: DeleteByName = "first-partial-match",
@@ -76,24 +83,50 @@ class Sandbox:
         self.faults = FaultPlan()
         self.latency = latency
         self._places = Places(capacity)
-        self._seed = seed
-        self._tokens_made = 0
-        self._account = Account(clients_id, token_for(seed) if token is None else token)
-        if isinstance(campaigns, int):
-            self._account.generate(campaigns, seed, now, dates, filler_keys=filler_keys, unreadable=unreadable)
-        else:
-            for record in campaigns:
-                self._account.store.add(record)
-        self._calls = Calls(self._account.store, delete_by_name, find_without_match, dates)
+        moment = now or datetime.now(UTC)
+        records = campaigns if isinstance(campaigns, int) else list(campaigns)
+
+        def contents(seed: int | str, clients_id: int) -> Contents:
+            if not isinstance(records, int):
+                return given(records)
+            random = Random(seed)  # noqa: S311  # made-up data, no secret
+            return generated(records, Generator(random, clients_id, moment, dates, filler_keys), unreadable=unreadable)
+
+        if accounts < 1:
+            raise ValueError("a sandbox serves one account or more")
+        seeds: list[int | str] = [seed, *(f"{seed}, account {nth}" for nth in range(2, accounts + 1))]
+        self._accounts = {id: Account(id, own_seed, contents) for id, own_seed in enumerate(seeds, clients_id)}
+        self._account = self._accounts[clients_id]
+        if token is not None:
+            self._account.token = token
+        # Made now, and not in the time of the first request; wrong records are told of here.
+        _ = self._account.store
+        self._by_path = {str(id): account for id, account in self._accounts.items()}
+        self._delete_by_name = delete_by_name
+        self._find_without_match = find_without_match
+        self._dates = dates
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
         self._listener: Listener | None = None
 
     @property
+    def server(self) -> str:
+        """The server's address, without account: `DiallerClient.for_account(sandbox.server, 2, …)`.
+
+        Raises RuntimeError when closed.
+        """
+        return self._listening.origin
+
+    @property
+    def accounts(self) -> Mapping[int, Account]:
+        """All accounts by their ClientsIDs, with a token and campaigns each."""
+        return MappingProxyType(self._accounts)
+
+    @property
     def base_url(self) -> str:
         """The base URL with the ClientsID, as clients want it. Raises RuntimeError when closed."""
-        return f"{self._listening.origin}/rest/v1.0/{self._account.clients_id}"
+        return f"{self.server}/rest/v1.0/{self._account.clients_id}"
 
     @property
     def token(self) -> str:
@@ -115,21 +148,19 @@ class Sandbox:
 
     def revoke(self) -> str:
         """Replace the token by a new one, as the portal does, and answer with the new one."""
-        self._tokens_made += 1
-        self.token = token_for(self._seed, self._tokens_made)
-        return self.token
+        return self._account.revoke()
 
     @property
     def campaigns(self) -> Mapping[int, WireRecord]:
         """The campaign records by ID, live and read-only; see `change` and `remove`."""
-        return self._account.store.campaigns
+        return self._account.campaigns
 
     def result_codes(self, campaign_id: int, languages_id: int = ENGLISH) -> list[dict[str, Any]]:
         """The result-code records of a campaign in a language.
 
         Raises KeyError when there is no such campaign.
         """
-        return records_in(self._account.store.codes(campaign_id), languages_id)
+        return self._account.result_codes(campaign_id, languages_id)
 
     @property
     def planted(self) -> list[Planted]:
@@ -154,21 +185,21 @@ class Sandbox:
         the ID that is made up for it. `codes` are a single campaign's result codes: by LanguagesID
         an envelope or a list of records. Raises ValueError when an ID is taken.
         """
-        return self._account.load(payload, campaign_id, codes)
+        return self._account.load(payload, campaign_id=campaign_id, codes=codes)
 
     def change(self, campaign_id: int, **keys: Any) -> None:
         """Set wire keys of a campaign, as somebody in the portal would.
 
         Raises KeyError when there is no such campaign.
         """
-        self._account.store.change(campaign_id, **keys)
+        self._account.change(campaign_id, **keys)
 
     def remove(self, campaign_id: int) -> None:
         """Delete a campaign, as somebody in the portal would.
 
         Raises KeyError when there is no such campaign.
         """
-        self._account.store.remove(campaign_id)
+        self._account.remove(campaign_id)
 
     async def __aenter__(self) -> Self:
         if self._listener is not None:
@@ -228,7 +259,7 @@ class Sandbox:
             await self._work()
             # Looked at again: the token may have been replaced in the meantime.
             received.authorised = self._lets_in(authorisation, target)
-            reply = self._calls.answer(target, received, authorised=received.authorised)
+            reply = self._reply(target, received)
             received.carried_out = reply.status == 200
             return reply
 
@@ -256,11 +287,20 @@ class Sandbox:
 
     def _lets_in(self, authorisation: str, target: Target | None) -> bool:
         scheme, _, token = authorisation.partition(" ")
-        return (
-            scheme.lower() == "bearer"
-            and token.strip() == self.token
-            and (target is None or target.clients_id == str(self._account.clients_id))
-        )
+        if scheme.lower() != "bearer":
+            return False
+        if target is None:
+            return any(account.token == token.strip() for account in self._accounts.values())
+        account = self._by_path.get(target.clients_id)
+        return account is not None and account.token == token.strip()
+
+    def _reply(self, target: Target | None, received: Received) -> Reply:
+        if target is None:
+            return NO_SUCH_ENDPOINT
+        if not received.authorised:
+            return error(401, "Token or ClientsID is wrong")
+        store = self._by_path[target.clients_id].store
+        return Calls(store, self._delete_by_name, self._find_without_match, self._dates).answer(target, received)
 
 
 def _decoded(query: str) -> dict[str, str]:

@@ -1,0 +1,137 @@
+"""Many accounts on one sandbox: a token and campaigns each, and none opens another's."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from dialler_async.sandbox import Account, Sandbox
+from dialler_async.sandbox.generator import Generator
+
+NOW = datetime.fromisoformat("2026-03-15T11:00")
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(campaigns=30, accounts=3, clients_id=41, now=NOW) as sandbox:
+        yield sandbox
+
+
+async def ask(sandbox: Sandbox, clients_id: int | str, token: str, path: str = "", method: str = "GET") -> Any:
+    url = f"{sandbox.server}/rest/v1.0/{clients_id}/dialler/campaigns{path}"
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.request(method, url) as response,
+    ):
+        return response.status, json.loads(await response.read() or "null")
+
+
+def everything(account: Account | Sandbox) -> bytes:
+    return msgspec.json.encode(
+        [
+            [dict(record), account.result_codes(id, 1), account.result_codes(id, 2)]
+            for id, record in account.campaigns.items()
+        ]
+    )
+
+
+async def test_each_account_serves_its_own_campaigns(sandbox: Sandbox) -> None:
+    assert list(sandbox.accounts) == [41, 42, 43]
+    for clients_id, account in sandbox.accounts.items():
+        status, body = await ask(sandbox, clients_id, account.token)
+        assert status == 200
+        assert {record["ID"]: record for record in body["records"]} == account.campaigns
+        assert {record["ClientsID"] for record in body["records"]} == {clients_id} == {account.clients_id}
+    contents = {everything(account) for account in sandbox.accounts.values()}
+    assert len(contents) == len({account.token for account in sandbox.accounts.values()}) == 3
+
+
+async def test_a_token_opens_its_own_account_only(sandbox: Sandbox) -> None:
+    for clients_id in sandbox.accounts:
+        for other, account in sandbox.accounts.items():
+            expected = 200 if other == clients_id else 401
+            assert (await ask(sandbox, clients_id, account.token))[0] == expected
+            assert sandbox.journal[-1].authorised is (expected == 200)
+    for wrong in (40, 44, "041", "x"):
+        assert (await ask(sandbox, wrong, sandbox.token))[0] == 401
+    assert await ask(sandbox, 41, sandbox.accounts[43].token, "/x") == (404, None)
+    assert sandbox.journal[-1].authorised
+
+
+async def test_what_is_done_to_one_account_leaves_the_others(sandbox: Sandbox) -> None:
+    before = {clients_id: everything(account) for clients_id, account in sandbox.accounts.items()}
+    account = sandbox.accounts[42]
+    old = account.token
+    new = account.revoke()
+    assert (await ask(sandbox, 42, old))[0] == 401
+    assert (await ask(sandbox, 42, new, "/campaign/535", "DELETE"))[0] == 200
+    assert 535 not in account.campaigns
+    [loaded] = account.load({"Name": "Mine"}, codes={1: [{"ID": 1}]})
+    account.change(loaded, Name="Ours")
+    assert (await ask(sandbox, 42, new, f"/{loaded}"))[1]["records"] == [{"Name": "Ours"}]
+    account.remove(loaded)
+    assert everything(account) != before[42]
+    for other in (41, 43):
+        assert everything(sandbox.accounts[other]) == before[other]
+        assert (await ask(sandbox, other, sandbox.accounts[other].token))[0] == 200
+
+
+async def test_the_first_account_is_the_one_that_stands_alone_elsewhere(sandbox: Sandbox) -> None:
+    alone = Sandbox(campaigns=30, clients_id=41, now=NOW)
+    first = sandbox.accounts[41]
+    assert everything(alone) == everything(sandbox) == everything(first)
+    assert (alone.token, alone.planted, alone.template) == (first.token, first.planted, first.template)
+    assert sandbox.base_url == f"{sandbox.server}/rest/v1.0/41"
+    sandbox.token = "mine"
+    assert (await ask(sandbox, 41, "mine"))[0] == 200
+    assert sandbox.revoke() == first.token == alone.revoke()
+
+
+def test_accounts_are_the_same_for_a_seed_however_many_there_are() -> None:
+    few, many, other = (Sandbox(30, seed, accounts=n, now=NOW) for seed, n in ((7, 2), (7, 4), (8, 2)))
+    assert few.accounts[2].token == many.accounts[2].token != other.accounts[2].token
+    assert everything(few.accounts[2]) == everything(many.accounts[2]) != everything(other.accounts[2])
+    assert few.accounts[2].planted == many.accounts[2].planted != []
+    # Neither is one seed's second account another seed's first.
+    assert everything(few.accounts[2]) != everything(other)
+
+
+def test_accounts_of_given_records_hold_them_each() -> None:
+    sandbox = Sandbox(iter([{"ID": 7, "Name": "x"}]), accounts=2, token="mine")
+    sandbox.accounts[2].change(7, Name="y")
+    assert [account.campaigns[7]["Name"] for account in sandbox.accounts.values()] == ["x", "y"]
+    assert sandbox.accounts[1].token == "mine" != sandbox.accounts[2].token
+    with pytest.raises(ValueError, match="there is a campaign 7 already"):
+        Sandbox([{"ID": 7}, {"ID": 7}])
+
+
+def test_many_accounts_cost_nothing_until_they_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(random: Random, clients_id: int, *rest: Any) -> Generator:
+        made.append(clients_id)
+        return Generator(random, clients_id, *rest)
+
+    monkeypatch.setattr("dialler_async.sandbox.server.Generator", counted)
+    sandbox = Sandbox(campaigns=5, accounts=100)
+    assert len({account.token for account in sandbox.accounts.values()}) == 100
+    assert made == [1]
+    assert len(sandbox.accounts[9].campaigns) == len(sandbox.accounts[9].campaigns) == 5
+    assert made == [1, 9]
+
+
+def test_no_account_at_all() -> None:
+    with pytest.raises(ValueError, match="one account or more"):
+        Sandbox(accounts=0)
+
+
+def test_tokens_show_in_no_repr() -> None:
+    sandbox = Sandbox(campaigns=3, accounts=2)
+    shown = repr(sandbox.accounts)
+    assert "clients_id=2" in shown
+    assert not any(account.token in shown for account in sandbox.accounts.values())
