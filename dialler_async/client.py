@@ -15,7 +15,7 @@ from yarl import URL
 from .campaigns import Campaigns
 from .errors import ConfigurationError, require
 from .observer import Observer
-from .pool import Pool, PoolConfig
+from .pool import Pool, PoolConfig, RateLimiter
 from .result_codes import ResultCodes
 from .retry import Budget, RetryPolicy
 from .token import Token, TokenSource
@@ -28,7 +28,7 @@ class Options(TypedDict, total=False):
     pool: PoolConfig
     retry: RetryPolicy
     timeouts: Timeouts
-    max_rate: float | None
+    max_rate: float | RateLimiter | None
     session: aiohttp.ClientSession | None
     trace_configs: Sequence[aiohttp.TraceConfig]
     observer: Observer | None
@@ -88,7 +88,8 @@ class DiallerClient:
         pool: connections, and what they may carry.
         retry: how often and how patiently calls are repeated.
         timeouts: for an attempt, and for a call as a whole.
-        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`.
+        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
+            such as one that several processes share: its `acquire()` is awaited before each attempt.
         session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`.
         trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
         observer: is told of every call; see `dialler_async.observer`.
@@ -115,7 +116,7 @@ class DiallerClient:
         pool: PoolConfig = PoolConfig(),
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
-        max_rate: float | None = None,
+        max_rate: float | RateLimiter | None = None,
         session: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         observer: Observer | None = None,

@@ -7,15 +7,12 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, Protocol, final, runtime_checkable
 
 import aiohttp
 import attrs
 
 from .errors import ClientStateError, ConfigurationError, is_number, require
-
-if TYPE_CHECKING:
-    from aiolimiter import AsyncLimiter
 
 MIB: Final = 1024 * 1024
 
@@ -43,6 +40,14 @@ class PoolConfig:
             self.ssl is None or isinstance(self.ssl, SSLContext),
             "PoolConfig(ssl=…) is an ssl.SSLContext; there is no way to leave certificates unverified but a context",
         )
+
+
+@runtime_checkable
+class RateLimiter(Protocol):
+    """Says when the next call may go, such as one that several processes share."""
+
+    async def acquire(self) -> object:
+        """Waits for as long as the next call has to."""
 
 
 class ConnectionLost(Exception):  # noqa: N818  an event on the wire, turned into an error of ours by the transport
@@ -88,7 +93,7 @@ class Pool:
         config: PoolConfig,
         session: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
-        max_rate: float | None = None,
+        max_rate: float | RateLimiter | None = None,
     ) -> None:
         if session is not None and (trace_configs or config.ssl):
             raise ConfigurationError(
@@ -209,7 +214,9 @@ class Pool:
 _CLOSED = "this client is closed: make another, or keep it open with `async with` for as long as it is used"
 
 
-def _limiter(max_rate: float) -> "AsyncLimiter":
+def _limiter(max_rate: float | RateLimiter) -> RateLimiter:
+    if isinstance(max_rate, RateLimiter):
+        return max_rate
     in_bounds = is_number(max_rate) and 0 < max_rate < math.inf
     require(in_bounds, "max_rate=… is a positive number of calls per second")
     try:

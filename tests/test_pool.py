@@ -179,6 +179,21 @@ class TestRate:
         # The first of them may have been due by then.
         assert [moment - begun >= interval / 20 - 0.001 for interval, moment in enumerate(starts.at)] == [True] * 4
 
+    async def test_a_limiter_of_ones_own_is_asked_before_each_attempt(self, server: Sandbox, clock: Clock) -> None:
+        class Counting:
+            asked = 0
+
+            async def acquire(self) -> None:
+                assert len(server.journal) == self.asked
+                self.asked += 1
+
+        limiter = Counting()
+        server.faults.next(Status(503))
+        async with DiallerClient(server.base_url, server.token, max_rate=limiter) as dialler:
+            await dialler.campaigns.list()
+            await dialler.for_account(1, server.token).campaigns.list()
+        assert limiter.asked == len(server.journal) == 3
+
     @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), float("nan"), True, "50"])
     def test_a_rate_that_can_not_be_is_refused(self, max_rate: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_rate"):
