@@ -1,0 +1,200 @@
+"""`fleet.toml`: which servers and accounts there are, and where the tokens are. It holds none itself.
+
+No message about a mistake repeats a value that could be a token in the wrong place.
+"""
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from dialler_async.client import DiallerClient
+from dialler_async.errors import ConfigurationError, is_number, require
+
+_SERVER_KEYS = ("name", "url", "max_rate", "max_concurrency")
+_ACCOUNT_KEYS = ("name", "server", "clients_id", "token_env", "token_file")
+
+
+@attrs.frozen(kw_only=True)
+class Server:
+    """A server that accounts are on.
+
+    Attributes:
+        name: as accounts refer to it.
+        url: such as `https://acd.example.com`, with the path in front of `rest` if there is one.
+        max_rate: calls a second, over all workers together; None for no limit.
+        max_concurrency: calls at once, over all workers together; None for no limit.
+    """
+
+    name: str
+    url: str
+    max_rate: float | None = None
+    max_concurrency: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        require(_is_name(self.name), "“name” is a text that can be shown")
+        require(
+            self.max_rate is None or (is_number(self.max_rate) and 0 < self.max_rate < math.inf),
+            "“max_rate” is a positive number of calls a second",
+        )
+        require(
+            self.max_concurrency is None or _is_positive_int(self.max_concurrency),
+            "“max_concurrency” is a positive number of calls at once",
+        )
+        # Tells what is wrong with the URL, and warns of one that would send tokens in clear.
+        DiallerClient.for_account(self.url, 1, lambda: "")
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """An account to audit.
+
+    Attributes:
+        name: as reports and messages call it.
+        server: name of the server that it is on.
+        clients_id: its ClientsID there.
+        token: a function that gives the token; called where the calls are made, and again after a 401.
+    """
+
+    name: str
+    server: str
+    clients_id: int
+    token: Callable[[], str] = attrs.field(repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        require(_is_name(self.name), "“name” is a text that can be shown")
+        require(isinstance(self.server, str), "“server” is the name of one of the servers")
+        require(_is_positive_int(self.clients_id), "“clients_id” is the account's ClientsID, a positive whole number")
+
+
+@attrs.frozen(kw_only=True)
+class Fleet:
+    """The servers and accounts, by name, in the order in which they were given."""
+
+    servers: Mapping[str, Server]
+    accounts: Mapping[str, Account]
+
+    @classmethod
+    def of(cls, servers: Iterable[Server], accounts: Iterable[Account]) -> "Fleet":
+        """A fleet of these.
+
+        Raises:
+            ConfigurationError: a name or an account is there twice, or the server of an account is not there.
+        """
+        by_name: dict[str, Server] = {}
+        for server in servers:
+            require(server.name not in by_name, f"two servers have the name “{server.name}”")
+            by_name[server.name] = server
+        known: dict[str, Account] = {}
+        places: dict[tuple[str, int], str] = {}
+        for account in accounts:
+            require(account.name not in known, f"two accounts have the name “{account.name}”")
+            if account.server not in by_name:
+                raise ConfigurationError(
+                    f"account “{account.name}”: there is no such server; there are {', '.join(by_name) or 'none'}"
+                )
+            other = places.setdefault((account.server, account.clients_id), account.name)
+            require(other == account.name, f"accounts “{other}” and “{account.name}” are the same one of their server")
+            known[account.name] = account
+        require(bool(known), "there is no account in it: add [[accounts]]")
+        return cls(servers=by_name, accounts=known)
+
+
+def read_fleet(path: Path) -> Fleet:
+    """The fleet as a file tells it.
+
+    Raises:
+        ConfigurationError: the file can't be read, or something in it can't work; the message says where.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"can't read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from None
+    try:
+        for key in table:
+            require(key in ("servers", "accounts"), f"unknown key “{key}”: there are [[servers]] and [[accounts]]")
+        servers = [_server(entry, where) for where, entry in _entries(table, "servers")]
+        accounts = [_account(entry, where, path.parent) for where, entry in _entries(table, "accounts")]
+        return Fleet.of(servers, accounts)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _entries(table: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    entries = table.get(kind, [])
+    is_list = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    require(is_list, f"“{kind}” is a list of tables: write [[{kind}]]")
+    for number, entry in enumerate(entries, 1):
+        name = entry.get("name")
+        called = f" (“{name}”)" if _is_name(name) else ""
+        yield f"{kind.removesuffix('s')} {number}{called}", entry
+
+
+def _server(entry: dict[str, Any], where: str) -> Server:
+    _check_keys(entry, where, _SERVER_KEYS, ("name", "url"))
+    try:
+        return Server(**entry)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def _account(entry: dict[str, Any], where: str, directory: Path) -> Account:
+    if "token" in entry:
+        raise ConfigurationError(
+            f"{where}: a token has no place in this file, where others could read it: put it into an environment "
+            "variable or a file of the worker, and name that by token_env or token_file"
+        )
+    _check_keys(entry, where, _ACCOUNT_KEYS, ("name", "server", "clients_id"))
+    sources = [key for key in ("token_env", "token_file") if key in entry]
+    require(len(sources) == 1, f"{where}: give either token_env or token_file")
+    source = entry[sources[0]]
+    require(isinstance(source, str) and bool(source), f"{where}: “{sources[0]}” is a text")
+    try:
+        return Account(
+            name=entry["name"],
+            server=entry["server"],
+            clients_id=entry["clients_id"],
+            token=partial(_from_environment, entry["name"], source)
+            if sources[0] == "token_env"
+            else partial(_from_file, entry["name"], directory / source),
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def _check_keys(entry: dict[str, Any], where: str, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    for key in entry:
+        require(key in known, f"{where}: unknown key “{key}”: there are {', '.join(known)}")
+    for key in needed:
+        require(key in entry, f"{where}: “{key}” is missing")
+
+
+def _from_environment(account: str, variable: str) -> str:
+    token = os.environ.get(variable, "").strip()
+    require(bool(token), f"account “{account}”: the environment variable of its token_env is not set here")
+    return token
+
+
+def _from_file(account: str, path: Path) -> str:
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigurationError(f"account “{account}”: can't read its token_file: {reason}") from None
+    require(bool(token), f"account “{account}”: its token_file is empty")
+    return token
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_positive_int(value: object) -> bool:
+    return type(value) is int and value > 0
