@@ -18,6 +18,7 @@ from dialler_async import Campaign, Language, Records, ResultCode, codec
 from dialler_async.audit import RULES
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.rules.names import _pairs
+from dialler_async.audit.terms import Terms
 from dialler_async.codec import Readable
 from dialler_async.sandbox import Sandbox
 
@@ -55,7 +56,7 @@ def account(campaigns: int, codes_each: int) -> tuple[Readable[Campaign], Codes]
 
 def judged(listed: Readable[Campaign], codes: Codes, template: bool) -> int:
     """All of it, as a run does it; how many findings there are."""
-    judge = Judge(RULES, tuple(Language), NOW)
+    judge = Judge(Terms.of(RULES, Language, NOW, template=template))
     judge.campaign_list(listed)
     if template:
         judge.template(listed.records[0], codes[listed.records[0].id or 0])

@@ -8,6 +8,7 @@ from functools import cache
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
 from dialler_async.audit import RULES, AuditReport, CampaignFacts, Hit, Severity, audit, rule
 from dialler_async.audit.judge import Judge
+from dialler_async.audit.terms import Terms
 from dialler_async.codec import Readable
 from dialler_async.sandbox import Sandbox
 
@@ -38,7 +39,7 @@ def told(facts: CampaignFacts) -> Iterator[Hit]:
 
 def hostile_report() -> AuditReport:
     """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
-    judge = Judge([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW)
+    judge = Judge(Terms.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
     judge.campaign_list(Readable(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
@@ -63,4 +64,6 @@ async def _audited(campaigns: int) -> AuditReport:
 
 def empty_report() -> AuditReport:
     """An account in order, in which nothing was found."""
-    return Judge(RULES, (Language.ENGLISH,), NOW).report(seconds=0.0, started=NOW)
+    judge = Judge(Terms.of(RULES, (Language.ENGLISH,), NOW, template=True))
+    judge.campaign_list(Readable((), (), 0))
+    return judge.report(seconds=0.0, started=NOW)

@@ -11,6 +11,7 @@ from reports import NOW
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
 from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
 from dialler_async.audit.judge import Judge
+from dialler_async.audit.terms import Terms
 from dialler_async.audit.writers import json_schema, write_json
 from dialler_async.codec import Readable, Unreadable
 from dialler_async.errors import PayloadError
@@ -21,7 +22,7 @@ NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
 
 def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
     """A report on campaigns with these records; `failing` could not be looked up, `unreadable` not be read."""
-    judge = Judge(options.get("rules", RULES), (Language.ENGLISH,), NOW)
+    judge = Judge(Terms.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
     records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
     unreadable = tuple(
         Unreadable({"Name": "?"}, PayloadError("is odd", path="records[0].x", record_id=id))
@@ -115,7 +116,7 @@ def test_a_record_that_has_become_readable_is_no_new_campaign() -> None:
 
 def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
     def in_languages(*languages: Language) -> AuditReport:
-        judge = Judge(RULES, languages, NOW)
+        judge = Judge(Terms.of(RULES, languages, NOW))
         texts = {
             language: Records([attrs.evolve(DONE, content=language.name)], count=1) for language in reversed(languages)
         }

@@ -9,6 +9,7 @@ from itertools import permutations
 from dialler_async.audit import RULES, CampaignFacts, Hit, Severity, report_as_json, rule
 from dialler_async.audit.judge import Answer, Judge
 from dialler_async.audit.report import AuditReport
+from dialler_async.audit.terms import Terms
 from dialler_async.codec import Readable
 from dialler_async.errors import ConnectError
 from dialler_async.models import Campaign, Language, Records, ResultCode
@@ -43,7 +44,7 @@ def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
     given = [campaign(10, "Ten"), campaign(9, "Nine"), campaign(None, "B"), campaign(None, "A")]
     reports = set()
     for arrival in permutations(given):
-        judge = Judge([own_rule], BOTH, NOW)
+        judge = Judge(Terms.of([own_rule], BOTH, NOW))
         for one in arrival:
             if one.id is None:
                 judge.without_id(one)
@@ -62,7 +63,7 @@ def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
 
 
 def test_rules_report_in_the_order_they_are_given() -> None:
-    judge = Judge(RULES, BOTH, NOW)
+    judge = Judge(Terms.of(RULES, BOTH, NOW))
     bad = ResultCode(id=1, export_key="X", short_text="X")
     over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
     judge.campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], count=2)))
@@ -72,7 +73,7 @@ def test_rules_report_in_the_order_they_are_given() -> None:
 
 
 def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None:
-    judge = Judge([], BOTH, NOW)
+    judge = Judge(Terms.of([], BOTH, NOW))
     judge.campaigns([campaign(1, "A")], {Language.ENGLISH: ConnectError("refused"), Language.GERMAN: codes()})
     judge.campaigns([campaign(2, "B")], {Language.ENGLISH: codes()})
     assert [(finding.campaign_id, finding.message) for finding in report(judge).findings] == [
@@ -82,11 +83,11 @@ def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None
 
 
 def test_a_rule_that_is_always_there_is_not_there_twice() -> None:
-    assert [about.id for about in report(Judge(RULES, BOTH, NOW)).rules].count("unreachable-codes") == 1
+    assert [about.id for about in report(Judge(Terms.of(RULES, BOTH, NOW))).rules].count("unreachable-codes") == 1
 
 
 def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
-    judge = Judge([own_rule], BOTH, NOW)
+    judge = Judge(Terms.of([own_rule], BOTH, NOW))
     judge.campaign_list(listed(campaign(1, "A"), count=3))
     judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
     first, _ = report(judge).findings
@@ -100,7 +101,7 @@ def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
 
 
 def test_counts_a_code_once_in_however_many_languages() -> None:
-    judge = Judge([], BOTH, NOW)
+    judge = Judge(Terms.of([], BOTH, NOW))
     judge.campaign_list(listed(campaign(1, "A"), campaign(2, "B")))
     judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
     judge.campaigns([campaign(2, "B")], {Language.ENGLISH: codes(3), Language.GERMAN: codes(3, 4)})
@@ -111,7 +112,7 @@ def test_counts_a_code_once_in_however_many_languages() -> None:
 
 
 def test_two_campaigns_of_one_id_are_both_judged() -> None:
-    judge = Judge([own_rule], BOTH, NOW)
+    judge = Judge(Terms.of([own_rule], BOTH, NOW))
     answers: dict[Language, Answer] = dict.fromkeys(BOTH, codes(1))
     judge.campaigns([campaign(1, "B"), campaign(1, "A")], answers)
     assert [finding.campaign_name for finding in report(judge).findings] == ["A", "B"]
@@ -119,7 +120,7 @@ def test_two_campaigns_of_one_id_are_both_judged() -> None:
 
 
 def sample() -> AuditReport:
-    judge = Judge([own_rule], BOTH, NOW)
+    judge = Judge(Terms.of([own_rule], BOTH, NOW))
     judge.campaign_list(listed(campaign(1, "A"), campaign(2, "B")))
     judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
     judge.campaigns([campaign(2, "B\x1b[31m")], dict.fromkeys(BOTH, ConnectError("refused")))

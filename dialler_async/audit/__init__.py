@@ -10,17 +10,23 @@
 A rule of one's own is a function from `CampaignFacts` to `Hit`s, made a rule by `rule(...)`, and passed with
 `rules=[*RULES, my_rule]`. One that compares campaigns is a function from `AccountFacts`, made a rule by
 `account_rule(...)`. All rules are listed in `dialler_async.audit.rules`.
+
+An account can also be audited in parts, by several processes: `survey` and `audit_slice` make the parts, `merge` puts
+them together, and `merge_accounts` the reports of many accounts.
 """
 
 from .account import AccountFacts, AccountRule, account_rule
+from .accounts import merge_accounts
 from .baseline import Baseline, compare
 from .comparison import Change, Comparison
 from .findings import Finding, Severity
+from .merge import merge
+from .part import AuditPart, not_audited
 from .records import KeptRecord
 from .report import AuditReport
 from .rule import About, CampaignFacts, Hit, Rule, rule
 from .rules import RULES, AnyRule
-from .run import audit
+from .run import Survey, audit, audit_slice, survey
 from .settings import AuditSettings, available_rules, load_rules
 from .summary import CampaignSummary, CodeType
 from .writers import WRITERS, report_as_json
@@ -32,6 +38,7 @@ __all__ = [
     "AccountFacts",
     "AccountRule",
     "AnyRule",
+    "AuditPart",
     "AuditReport",
     "AuditSettings",
     "Baseline",
@@ -45,11 +52,17 @@ __all__ = [
     "KeptRecord",
     "Rule",
     "Severity",
+    "Survey",
     "account_rule",
     "audit",
+    "audit_slice",
     "available_rules",
     "compare",
     "load_rules",
+    "merge",
+    "merge_accounts",
+    "not_audited",
     "report_as_json",
     "rule",
+    "survey",
 ]

@@ -34,6 +34,7 @@ class Finding:
         subject: what exactly it is about: a key of the campaign's record, the ID of a result code, an export key, a
             language. Empty if it is about the campaign as a whole.
         message: one sentence that can be read on its own.
+        account: name of the account, in reports of several accounts.
     """
 
     rule: str
@@ -42,3 +43,4 @@ class Finding:
     campaign_name: str | None
     subject: str
     message: str
+    account: str | None = None

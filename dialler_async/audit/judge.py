@@ -1,19 +1,23 @@
-"""The judge: applies the rules to one campaign after the other, and puts the findings in order. Pure."""
+"""The judge: applies the rules to one campaign after the other, and collects what they find. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+
+import attrs
 
 from dialler_async.codec import Readable
 from dialler_async.errors import DiallerError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
-from .account import AccountFacts, AccountRule
 from .findings import Finding
+from .merge import put_together
+from .part import AuditPart, Gap
 from .records import Keeper, KeptRecord
 from .report import AuditReport
-from .rule import CampaignFacts, Hit, Named, Rule
-from .rules import ALWAYS, INCOMPLETE_LIST, STOPPED_EARLY, AnyRule, unreadable_key, unreadable_record
+from .rule import CampaignFacts, Hit, Rule
+from .rules import INCOMPLETE_LIST, STOPPED_EARLY, unreadable_key, unreadable_record
 from .summary import CampaignSummary, order, summarise
+from .terms import Terms
 
 # What a lookup came to: the codes, or why there are none.
 Answer = Records[ResultCode] | Exception
@@ -25,25 +29,25 @@ class Judge:
     Of the campaigns it keeps these, a summary, and what tells the next run what has changed; the codes themselves go.
     """
 
-    def __init__(self, rules: Iterable[AnyRule], languages: tuple[Language, ...], now: datetime) -> None:
-        given = {rule.about.id: rule for rule in rules}
-        always = {rule.about.id: given.get(rule.about.id, rule) for rule in ALWAYS}
-        self._rules = tuple({**always, **given}.values())
-        self._unreadable = always[unreadable_record.about.id].about
-        self._languages = languages
-        self._now = now
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._rules = tuple(rule for rule in terms.rules if isinstance(rule, Rule))
+        self._unreadable = next(rule.about for rule in terms.rules if rule.about.id == unreadable_record.about.id)
         self._template: CampaignFacts | None = None
         self._account: list[Finding] = []
-        self._found: list[tuple[tuple[bool, int, str, int], Finding]] = []
+        self._gaps: list[Gap] = []
+        self._findings: list[Finding] = []
         self._summaries: list[CampaignSummary] = []
         self._keeper = Keeper()
         self._records: list[KeptRecord] = []
         self._campaigns = 0
         self._codes = 0
         self._lookups = 0
+        self._lists = 0
 
     def campaign_list(self, campaigns: Readable[Campaign]) -> None:
         """Judge the list of campaigns as a whole, and those in it that are not readable."""
+        self._lists += 1
         self._campaigns = len(campaigns.records) + len(campaigns.unreadable)
         if campaigns.count != self._campaigns:
             missing = f"the server counts {campaigns.count} campaigns, but sent {self._campaigns}"
@@ -52,7 +56,7 @@ class Judge:
             name = unreadable.record.get("Name")
             campaign = Campaign(id=unreadable.error.record_id, name=name if isinstance(name, str) else "")
             hit = Hit(unreadable_key(unreadable.error), str(unreadable.error))
-            self._take(campaign, 0, self._unreadable.finding(campaign, hit))
+            self._findings.append(self._unreadable.finding(campaign, hit))
 
     def template(self, campaign: Campaign, answers: Mapping[Language, Answer]) -> None:
         """What the other campaigns are compared with. To be given before them, and judged like them."""
@@ -61,7 +65,7 @@ class Judge:
     def without_id(self, campaign: Campaign) -> None:
         """Judge a campaign that can't be looked up."""
         self._judge(
-            CampaignFacts(campaign=campaign, codes={}, failures={}, now=self._now, template=self._template),
+            CampaignFacts(campaign=campaign, codes={}, failures={}, now=self._terms.now, template=self._template),
         )
 
     def campaigns(self, same_id: Iterable[Campaign], answers: Mapping[Language, Answer]) -> None:
@@ -75,13 +79,12 @@ class Judge:
 
     def stopped(self, error: Exception, left: int) -> None:
         """The run ended early by this error, with so many lookups left that were not answered."""
-        hit = Hit("", f"{left:,} lookups of result codes were left, when the server refused one: {error}")
-        self._account.append(STOPPED_EARLY.finding(None, hit))
+        self._gaps.append(Gap(rule=STOPPED_EARLY.id, error=str(error), number=left))
 
     def _facts(self, campaign: Campaign, answers: Mapping[Language, Answer]) -> CampaignFacts:
         codes: dict[Language, Records[ResultCode]] = {}
         failures: dict[Language, Exception] = {}
-        for language in self._languages:
+        for language in self._terms.languages:
             answer = answers.get(language)
             if answer is None:
                 failures[language] = DiallerError("the run stopped before they were asked for")
@@ -89,43 +92,34 @@ class Judge:
                 failures[language] = answer
             else:
                 codes[language] = answer
-        return CampaignFacts(campaign=campaign, codes=codes, failures=failures, now=self._now, template=self._template)
+        return CampaignFacts(
+            campaign=campaign, codes=codes, failures=failures, now=self._terms.now, template=self._template
+        )
 
     def _judge(self, facts: CampaignFacts) -> None:
         self._codes += len(facts.by_code)
         self._summaries.append(summarise(facts))
         self._records.append(self._keeper.keep(facts))
-        for place, rule in enumerate(self._rules):
-            if isinstance(rule, Rule):
-                for finding in rule.judge(facts):
-                    self._take(facts.campaign, place, finding)
+        for rule in self._rules:
+            self._findings += rule.judge(facts)
 
-    def _take(self, campaign: Named, place: int, finding: Finding) -> None:
-        self._found.append(((*order(campaign), place), finding))
+    def part(self) -> AuditPart:
+        """What was found out so far, but for the records, which don't travel."""
+        return AuditPart(
+            account=tuple(self._account),
+            gaps=tuple(self._gaps),
+            findings=tuple(self._findings),
+            summaries=tuple(self._summaries),
+            campaigns=self._campaigns,
+            codes=self._codes,
+            lookups=self._lookups,
+            requests=self._lists + self._lookups,
+        )
 
     def report(self, *, seconds: float, started: datetime) -> AuditReport:
         """Compare the campaigns with each other, and say what it all comes to.
 
         The order does not depend on which answer came first.
         """
-        summaries = tuple(sorted(self._summaries, key=order))
-        account = AccountFacts(campaigns=summaries, now=self._now)
-        for place, rule in enumerate(self._rules):
-            if isinstance(rule, AccountRule):
-                for campaign, finding in rule.judge(account):
-                    self._take(campaign, place, finding)
-        self._found.sort(key=lambda found: found[0])
-        return AuditReport(
-            findings=(*self._account, *(finding for _, finding in self._found)),
-            rules=(INCOMPLETE_LIST, STOPPED_EARLY, *(rule.about for rule in self._rules)),
-            campaigns=self._campaigns,
-            codes=self._codes,
-            lookups=self._lookups,
-            requests=1 + self._lookups,
-            seconds=seconds,
-            started=started,
-            now=self._now,
-            languages=self._languages,
-            summaries=summaries,
-            records=tuple(sorted(self._records, key=order)),
-        )
+        report = put_together([self.part()], self._terms, seconds=seconds, started=started)
+        return attrs.evolve(report, records=tuple(sorted(self._records, key=order)))

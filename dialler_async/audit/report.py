@@ -1,4 +1,4 @@
-"""What an audit comes to: `AuditReport`."""
+"""What an audit comes to, of one account or of several: `AuditReport`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +13,8 @@ from .comparison import Comparison
 from .findings import Finding, Severity
 from .records import KeptRecord
 from .rule import About
+from .rules import NOT_AUDITED, STOPPED_EARLY
 from .summary import CampaignSummary
-
-STOPPED_EARLY = "stopped-early"
 
 
 @attrs.frozen(kw_only=True)
@@ -23,8 +22,8 @@ class AuditReport:
     """The findings of one run, and how much was looked at. A plain value: it pickles and compares.
 
     Attributes:
-        findings: ordered by campaign (ID, then name; those without an ID last), then as in `rules`. What is about
-            the whole account comes first.
+        findings: ordered by account if there are several, by campaign (ID, then name; those without an ID last), then
+            as in `rules`. What is about a whole account comes before its campaigns.
         rules: what was judged by, in order.
         campaigns: how many campaigns the server sent.
         codes: how many result codes they have; a code counts once, in however many languages it came.
@@ -34,9 +33,11 @@ class AuditReport:
         started: when it began, with zone.
         now: the moment that dates were compared with, with zone.
         languages: the languages in which result codes were asked for.
-        summaries: every campaign in brief, ordered by ID, then name; those without an ID last.
-        records: what is kept of every campaign for the next report to compare with, in the same order.
+        summaries: every campaign in brief, ordered by account, ID, then name; those without an ID last.
+        records: what is kept of every campaign for the next report to compare with, in the same order; none in a report
+            of parts or of several accounts.
         comparison: what has changed since an earlier report, if it was compared with one.
+        accounts: the names of the accounts, in order, in a report of several; else empty.
     """
 
     findings: tuple[Finding, ...]
@@ -52,11 +53,17 @@ class AuditReport:
     summaries: tuple[CampaignSummary, ...] = ()
     records: tuple[KeptRecord, ...] = ()
     comparison: Comparison | None = None
+    accounts: tuple[str, ...] = ()
 
     def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
         """The findings, a tuple for each campaign that has any."""
-        for _, group in groupby(self.findings, key=lambda finding: (finding.campaign_id, finding.campaign_name)):
+        for _, group in groupby(self.findings, key=lambda it: (it.account, it.campaign_id, it.campaign_name)):
             yield tuple(group)
+
+    def by_account(self) -> dict[str, dict[Severity, int]]:
+        """How many findings each account has of each severity, worst first, also where there are none."""
+        found = Counter((finding.account, finding.severity) for finding in self.findings)
+        return {account: {severity: found[account, severity] for severity in Severity} for account in self.accounts}
 
     def by_rule(self) -> dict[About, int]:
         """How many findings each rule has, in the order of `rules`; rules that found nothing are left out."""
@@ -71,7 +78,12 @@ class AuditReport:
     @property
     def stopped(self) -> bool:
         """Whether the run ended early, as no further lookup could have worked."""
-        return any(finding.rule == STOPPED_EARLY for finding in self.findings)
+        return any(finding.rule == STOPPED_EARLY.id for finding in self.findings)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the run ended early, or an account or some of its campaigns could not be audited at all."""
+        return any(finding.rule in (STOPPED_EARLY.id, NOT_AUDITED.id) for finding in self.findings)
 
     @property
     def zone_note(self) -> str:

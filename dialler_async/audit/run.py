@@ -1,22 +1,27 @@
 """The run: fetch all campaigns and their result codes, have each judged once its codes are here, let go of them.
 
-The only module of the audit that does I/O or reads a clock.
+Whole by `audit`; or in parts, which may be made in several processes: `survey` lists the campaigns, and what it leaves
+is done slice by slice with `audit_slice`. The only module of the audit that does I/O or reads a clock.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import cast
 
+import attrs
+
 from dialler_async.client import DiallerClient
-from dialler_async.errors import AuthenticationError, ConfigurationError, EndpointNotFoundError, require
-from dialler_async.fanout import Concurrency
+from dialler_async.errors import AuthenticationError, EndpointNotFoundError, require
+from dialler_async.fanout import Concurrency, OnProgress
 from dialler_async.models import Campaign, Language
 
 from .judge import Answer, Judge
+from .part import AuditPart
 from .report import AuditReport
-from .rules import RULES, AnyRule, differs_from_template
+from .rules import RULES, AnyRule
+from .terms import Terms
 
 
 async def audit(
@@ -26,7 +31,7 @@ async def audit(
     rules: Iterable[AnyRule] = RULES,
     template: str | None = None,
     concurrency: Concurrency | None = "auto",
-    on_progress: Callable[[int, int, int | None], None] | None = None,
+    on_progress: OnProgress | None = None,
     now: datetime | None = None,
 ) -> AuditReport:
     """Check every campaign of the account against the rules.
@@ -54,28 +59,122 @@ async def audit(
     """
     clock = perf_counter()
     started = datetime.now(UTC).astimezone()
-    now = now or started
-    asked = tuple(dict.fromkeys(Language(language) for language in languages))
-    if not asked:
-        raise ConfigurationError("an audit needs at least one language")
-    judge = Judge(
-        [rule for rule in rules if template is not None or rule.about.id != differs_from_template.about.id],
-        asked,
-        now if now.utcoffset() is not None else now.astimezone(),
-    )
+    terms = Terms.of(rules, languages, now or started, template=template is not None)
+    judge = Judge(terms)
     campaigns = await dialler.campaigns.list_readable()
     judge.campaign_list(campaigns)
     pattern = None if template is None else _only(template, campaigns.records)
     fetched: dict[Language, Answer] = {}
     if pattern is not None:
-        fetched = {language: await dialler.result_codes.list(pattern, language=language) for language in asked}
+        for language in terms.languages:
+            fetched[language] = await dialler.result_codes.list(pattern, language=language)
         judge.template(pattern, fetched)
     waiting = _by_id(campaigns.records, judge)
     if pattern is not None:
         judge.campaigns(waiting.pop(cast(int, pattern.id)), fetched)
+    await _examine(dialler, waiting, judge, terms.languages, concurrency, on_progress)
+    return judge.report(seconds=perf_counter() - clock, started=started)
+
+
+@attrs.frozen(kw_only=True)
+class Survey:
+    """What an account's audit begins with.
+
+    Attributes:
+        part: what was found out so far: all of it, if nothing is left.
+        left: the campaigns that are still to be looked up, in slices for `audit_slice`.
+    """
+
+    part: AuditPart
+    left: tuple[tuple[Campaign, ...], ...]
+
+
+async def survey(
+    dialler: DiallerClient,
+    *,
+    rules: Iterable[AnyRule] = RULES,
+    languages: Iterable[Language] = Language,
+    now: datetime,
+    chunk: int,
+    concurrency: Concurrency | None = "auto",
+    on_progress: OnProgress | None = None,
+) -> Survey:
+    """Begin the audit of an account that may be finished by others: list its campaigns, and judge the list.
+
+    The parts of all slices, and this one, are put together with `merge`.
+
+    Args:
+        dialler: the account.
+        rules: what to judge by; but for `differs-from-template`, which only `audit` can.
+        languages: the languages in which result codes are fetched and compared.
+        now: what dates are compared with; a naive one is local time.
+        chunk: how many campaigns a slice has at most. If there are no more to look up, they are looked up at once, and
+            nothing is left. Campaigns of the same ID stay together, in a larger slice if need be.
+        concurrency: as for `audit`.
+        on_progress: as for `audit`; not called if something is left.
+
+    Raises:
+        ConfigurationError: no language is given, `concurrency` can't work, or `chunk` is less than 1.
+        DiallerError: the list of campaigns could not be fetched. A lookup that fails is a finding, as in `audit`.
+    """
+    require(chunk >= 1, "chunk is a positive int")
+    terms = Terms.of(rules, languages, now)
+    judge = Judge(terms)
+    campaigns = await dialler.campaigns.list_readable()
+    judge.campaign_list(campaigns)
+    waiting = _by_id(campaigns.records, judge)
+    left = tuple(_slices(waiting.values(), chunk))
+    if len(left) <= 1:
+        await _examine(dialler, waiting, judge, terms.languages, concurrency, on_progress)
+        left = ()
+    return Survey(part=judge.part(), left=left)
+
+
+async def audit_slice(
+    dialler: DiallerClient,
+    campaigns: Iterable[Campaign],
+    *,
+    rules: Iterable[AnyRule] = RULES,
+    languages: Iterable[Language] = Language,
+    now: datetime,
+    concurrency: Concurrency | None = "auto",
+    on_progress: OnProgress | None = None,
+) -> AuditPart:
+    """Look up and judge campaigns that a `survey` has left.
+
+    Args:
+        dialler: the account.
+        campaigns: one of the slices.
+        rules: as for the survey.
+        languages: likewise.
+        now: likewise.
+        concurrency: as for `audit`.
+        on_progress: as for `audit`; of this slice alone.
+
+    Raises:
+        ConfigurationError: no language is given, or `concurrency` can't work. A lookup that fails is a finding, as in
+            `audit`; one that fails as all others would ends the work on this slice.
+    """
+    terms = Terms.of(rules, languages, now)
+    judge = Judge(terms)
+    waiting = _by_id(campaigns, judge)
+    await _examine(dialler, waiting, judge, terms.languages, concurrency, on_progress)
+    return judge.part()
+
+
+async def _examine(
+    dialler: DiallerClient,
+    waiting: Mapping[int, Sequence[Campaign]],
+    judge: Judge,
+    languages: tuple[Language, ...],
+    concurrency: Concurrency | None,
+    on_progress: OnProgress | None,
+) -> None:
+    """Look up the campaigns, known by their IDs, and have each judged once all its answers are here."""
+    waiting = dict(waiting)
     arrived: dict[int, dict[Language, Answer]] = {}
     outcomes = dialler.result_codes.for_campaigns(
-        list(waiting), languages=asked, concurrency=concurrency, on_progress=on_progress
+        list(waiting), languages=languages, concurrency=concurrency, on_progress=on_progress
     )
     async with aclosing(outcomes):
         try:
@@ -83,13 +182,24 @@ async def audit(
                 campaign_id = cast(int, outcome.campaign_id)  # only IDs were given
                 answers = arrived.setdefault(campaign_id, {})
                 answers[outcome.language] = cast(Answer, outcome.value if outcome.error is None else outcome.error)
-                if len(answers) == len(asked):
+                if len(answers) == len(languages):
                     judge.campaigns(waiting.pop(campaign_id), arrived.pop(campaign_id))
         except (AuthenticationError, EndpointNotFoundError) as error:
-            judge.stopped(error, len(waiting) * len(asked) - sum(map(len, arrived.values())))
+            judge.stopped(error, len(waiting) * len(languages) - sum(map(len, arrived.values())))
     for campaign_id, same_id in waiting.items():
         judge.campaigns(same_id, arrived.get(campaign_id, {}))
-    return judge.report(seconds=perf_counter() - clock, started=started)
+
+
+def _slices(groups: Iterable[Sequence[Campaign]], chunk: int) -> Iterator[tuple[Campaign, ...]]:
+    """The campaigns, at most so many at once; each group stays together."""
+    slice: list[Campaign] = []
+    for group in groups:
+        if slice and len(slice) + len(group) > chunk:
+            yield tuple(slice)
+            slice = []
+        slice += group
+    if slice:
+        yield tuple(slice)
 
 
 def _by_id(campaigns: Iterable[Campaign], judge: Judge) -> dict[int, list[Campaign]]:

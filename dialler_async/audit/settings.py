@@ -28,10 +28,11 @@ from dialler_async.errors import ConfigurationError, require
 from .account import AccountRule
 from .findings import Severity
 from .rule import Rule, Setting
-from .rules import ALWAYS, INCOMPLETE_LIST, RULES, STOPPED_EARLY, AnyRule
+from .rules import ALWAYS, INCOMPLETE_LIST, NOT_AUDITED, RULES, STOPPED_EARLY, AnyRule
 
 ENTRY_POINTS: Final = "dialler_async.audit_rules"
-_NEVER_IGNORED = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, *(rule.about.id for rule in ALWAYS)}
+_TOLD_BY_THE_RUN = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, NOT_AUDITED.id}
+_NEVER_IGNORED = {*_TOLD_BY_THE_RUN, *(rule.about.id for rule in ALWAYS)}
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +84,7 @@ class AuditSettings:
             require(rule.about.id not in by_id, f"two rules have the ID “{rule.about.id}”")
             by_id[rule.about.id] = rule
         for id in (*self.select, *self.ignore, *self.by_rule):
-            known = id in by_id or id in (INCOMPLETE_LIST.id, STOPPED_EARLY.id)
+            known = id in by_id or id in _TOLD_BY_THE_RUN
             require(known, f"there is no rule “{id}”; there are {', '.join(by_id)}")
         for id in self.ignore:
             require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored: a report would look clean where it is not")

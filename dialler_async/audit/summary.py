@@ -39,6 +39,7 @@ class CampaignSummary:
         codes: how many result codes it has; a code counts once, in however many languages it came.
         export_keys: the export keys of its codes, each with the type of its code, in the server's order.
         texts: how many of the codes have a text, by language. A language that could not be fetched is not in it.
+        account: name of the account, in reports of several accounts.
     """
 
     id: int | None
@@ -48,6 +49,7 @@ class CampaignSummary:
     codes: int
     export_keys: tuple[tuple[str, CodeType], ...]
     texts: tuple[tuple[Language, int], ...]
+    account: str | None = None
 
 
 def summarise(facts: CampaignFacts) -> CampaignSummary:

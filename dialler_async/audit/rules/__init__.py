@@ -6,6 +6,7 @@ Each is pure. Their IDs are public: settings and reports of other people hold th
 |---|---|---|
 | `incomplete-list` | error | fewer campaigns than the server counts |
 | `stopped-early` | error | a run that ended early, as no further lookup could have worked |
+| `not-audited` | error | an account, or campaigns of it, that an audit of many accounts could not look at at all |
 | `unreadable-record` | error | a record that is not as documented; the rest of the account is still audited |
 | `unreachable-codes` | error | codes that could not be fetched, with the error |
 | `dangling-result-code` | error | a `…ResultCodesID` that is not among the campaign's codes, also under unknown keys |
@@ -43,7 +44,14 @@ from .codes import (
 )
 from .dates import expired, expiring_soon, inverted_dates, not_started
 from .export_keys import conflicting_export_key, duplicate_export_key, missing_export_key
-from .fetching import INCOMPLETE_LIST, STOPPED_EARLY, unreachable_codes, unreadable_key, unreadable_record
+from .fetching import (
+    INCOMPLETE_LIST,
+    NOT_AUDITED,
+    STOPPED_EARLY,
+    unreachable_codes,
+    unreadable_key,
+    unreadable_record,
+)
 from .names import duplicate_name, name_within_name
 from .template import differs_from_template
 from .words import language_name
@@ -78,6 +86,7 @@ ALWAYS = (unreadable_record, unreachable_codes)
 __all__ = [
     "ALWAYS",
     "INCOMPLETE_LIST",
+    "NOT_AUDITED",
     "RULES",
     "STOPPED_EARLY",
     "AnyRule",

@@ -24,6 +24,13 @@ STOPPED_EARLY = About(
     why="The server refused what every further lookup would need too, so most of the account may not be checked.",
     fix="See to the token and the base URL, as the error says, and repeat the audit.",
 )
+NOT_AUDITED = About(
+    id="not-audited",
+    severity=Severity.ERROR,
+    title="Nothing is known of an account, or of some of its campaigns",
+    why="The work failed as often as it was tried, so this report does not show what may be wrong there.",
+    fix="See to what the error says, and repeat the audit.",
+)
 
 
 @rule(

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from dialler_async.spreadsheet import Cell
 
 from ..findings import Finding
+from ..report import AuditReport
 
-COLUMNS: dict[str, Callable[[Finding], Cell]] = {
+Column = Callable[[Finding], Cell]
+
+COLUMNS: dict[str, Column] = {
     "severity": lambda finding: finding.severity.value,
     "rule": lambda finding: finding.rule,
     "campaign_id": lambda finding: finding.campaign_id,
@@ -14,6 +17,13 @@ COLUMNS: dict[str, Callable[[Finding], Cell]] = {
     "subject": lambda finding: finding.subject,
     "message": lambda finding: finding.message,
 }
+
+_ACCOUNT: dict[str, Column] = {"account": lambda finding: finding.account}
+
+
+def columns(report: AuditReport) -> dict[str, Column]:
+    """The columns of a report's findings: in one of several accounts, the account comes first."""
+    return {**_ACCOUNT, **COLUMNS} if report.accounts else COLUMNS
 
 
 def where(finding: Finding) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dialler_async.spreadsheet import csv_line
 
 from ..report import AuditReport
-from .columns import COLUMNS
+from .columns import columns
 
 
 def write_csv(report: AuditReport) -> Iterator[str]:
     """A line of headings, then a line a finding."""
-    yield csv_line(COLUMNS)
+    shown = columns(report)
+    yield csv_line(shown)
     for finding in report.findings:
-        yield csv_line(column(finding) for column in COLUMNS.values())
+        yield csv_line(column(finding) for column in shown.values())

@@ -5,7 +5,7 @@ All in ASCII, so that it survives any encoding, and no terminal acts on what is 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import attrs
 
 from ..baseline import SCHEMA
 from ..comparison import Comparison
+from ..findings import Finding
 from ..records import KeptCode, KeptRecord
 from ..report import AuditReport
 
@@ -24,6 +25,7 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
     `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`), `rules`
     (those that were judged by, with the attributes of `About`), `zone_note` (how dates without a zone were compared),
     `records` and `code_contents` (what the next report is compared with), `comparison` (with an earlier one, or null).
+    Only in a report of several accounts: `accounts` (their names), and the `account` of each finding.
     """
     numbers: dict[KeptCode, int] = {}
     return {
@@ -36,14 +38,24 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
         "lookups": report.lookups,
         "requests": report.requests,
         "languages": [int(language) for language in report.languages],
-        "findings": [attrs.asdict(finding) for finding in report.findings],
+        "findings": list(_objects(report.findings, report)),
         "rules": [attrs.asdict(about) for about in report.rules],
         "zone_note": report.zone_note,
-        "comparison": None if report.comparison is None else _comparison(report.comparison),
+        "comparison": None if report.comparison is None else _comparison(report.comparison, report),
         # Campaigns share most of their codes, so what is in these stands once.
         "records": [_record(record, numbers) for record in report.records],
         "code_contents": [dict(content) for content in numbers],
+        **({"accounts": list(report.accounts)} if report.accounts else {}),
     }
+
+
+_NAMES = tuple(field.name for field in attrs.fields(Finding) if field.name != "account")
+
+
+def _objects(findings: Iterable[Finding], report: AuditReport) -> Iterator[dict[str, Any]]:
+    names = ("account", *_NAMES) if report.accounts else _NAMES
+    for finding in findings:
+        yield {name: getattr(finding, name) for name in names}
 
 
 def _record(record: KeptRecord, numbers: dict[KeptCode, int]) -> dict[str, Any]:
@@ -53,8 +65,15 @@ def _record(record: KeptRecord, numbers: dict[KeptCode, int]) -> dict[str, Any]:
     return {"id": record.id, "name": record.name, "settings": record.settings, "codes": codes}
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {**attrs.asdict(comparison), "since": comparison.since.isoformat()}
+def _comparison(comparison: Comparison, report: AuditReport) -> dict[str, Any]:
+    return {
+        "since": comparison.since.isoformat(),
+        "new": list(_objects(comparison.new, report)),
+        "gone": list(_objects(comparison.gone, report)),
+        "unchanged": comparison.unchanged,
+        "unjudged": list(_objects(comparison.unjudged, report)),
+        "changes": [attrs.asdict(change) for change in comparison.changes],
+    }
 
 
 def json_schema() -> dict[str, Any]:
@@ -70,5 +89,5 @@ def write_json(report: AuditReport) -> Iterator[str]:
 
 def write_jsonl(report: AuditReport) -> Iterator[str]:
     """A JSON object a line for each finding, with the attributes of `Finding`."""
-    for finding in report.findings:
-        yield json.dumps(attrs.asdict(finding)) + "\n"
+    for finding in _objects(report.findings, report):
+        yield json.dumps(finding) + "\n"

@@ -1,0 +1,61 @@
+"""The reports of many accounts, put together as one. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import attrs
+
+from dialler_async.models import Language
+
+from .findings import Finding
+from .report import AuditReport
+from .rules import INCOMPLETE_LIST, NOT_AUDITED, STOPPED_EARLY, AnyRule
+from .summary import CampaignSummary
+from .terms import Terms
+
+
+def merge_accounts(
+    reports: Mapping[str, AuditReport],
+    *,
+    rules: Iterable[AnyRule],
+    languages: Iterable[Language],
+    now: datetime,
+    started: datetime,
+    seconds: float,
+) -> AuditReport:
+    """One report of many accounts.
+
+    Findings and summaries name their account; they are ordered by account, and within it as they were. Accounts are not
+    compared with each other. `records` is empty: thousands of accounts would fill the memory with them.
+
+    Args:
+        reports: the report of each account, such as `merge` makes it, by the account's name, in the order wanted.
+        rules: as they were for each of the accounts.
+        languages: likewise.
+        now: likewise.
+        started: when the whole began, with zone.
+        seconds: how long the whole took.
+
+    Raises:
+        ConfigurationError: no language is given.
+    """
+    terms = Terms.of(rules, languages, now)
+    findings: list[Finding] = []
+    summaries: list[CampaignSummary] = []
+    for account, report in reports.items():
+        findings += [attrs.evolve(finding, account=account) for finding in report.findings]
+        summaries += [attrs.evolve(summary, account=account) for summary in report.summaries]
+    return AuditReport(
+        accounts=tuple(reports),
+        findings=tuple(findings),
+        rules=(INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, *(rule.about for rule in terms.rules)),
+        campaigns=sum(report.campaigns for report in reports.values()),
+        codes=sum(report.codes for report in reports.values()),
+        lookups=sum(report.lookups for report in reports.values()),
+        requests=sum(report.requests for report in reports.values()),
+        seconds=seconds,
+        started=started,
+        now=terms.now,
+        languages=terms.languages,
+        summaries=tuple(summaries),
+    )

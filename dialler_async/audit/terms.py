@@ -1,0 +1,52 @@
+"""What an audit judges by: the same for all its parts, wherever they are made."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import attrs
+
+from dialler_async.errors import require
+from dialler_async.models import Language
+
+from .rules import ALWAYS, AnyRule, differs_from_template
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What is judged by.
+
+    Attributes:
+        rules: what to judge by, in the order in which a campaign's findings are reported.
+        languages: the languages in which result codes are fetched and compared, each once.
+        now: what dates are compared with, with a zone.
+    """
+
+    rules: tuple[AnyRule, ...]
+    languages: tuple[Language, ...]
+    now: datetime
+
+    @classmethod
+    def of(
+        cls, rules: Iterable[AnyRule], languages: Iterable[Language], now: datetime, *, template: bool = False
+    ) -> "Terms":
+        """The terms as people give them.
+
+        Args:
+            rules: those that are always there need not be among them.
+            languages: any, also several times.
+            now: a naive one is local time.
+            template: whether the campaigns are compared with one of them.
+        Raises:
+            ConfigurationError: no language is given.
+        """
+        asked = tuple(dict.fromkeys(Language(language) for language in languages))
+        require(len(asked) > 0, "an audit needs at least one language")
+        given = {rule.about.id: rule for rule in rules}
+        if not template:
+            given.pop(differs_from_template.about.id, None)
+        always = {rule.about.id: given.get(rule.about.id, rule) for rule in ALWAYS}
+        return cls(
+            rules=tuple({**always, **given}.values()),
+            languages=asked,
+            now=now if now.utcoffset() is not None else now.astimezone(),
+        )
