@@ -1,0 +1,302 @@
+"""An audit in parts: put together, they say what a single run says, whoever made them and in whatever order."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+
+from dialler_async import ConfigurationError, DiallerClient, Language, RetryPolicy, ServerError
+from dialler_async.audit import (
+    RULES,
+    AuditPart,
+    AuditReport,
+    CampaignFacts,
+    CampaignSummary,
+    CodeType,
+    Finding,
+    Hit,
+    Severity,
+    audit,
+    audit_slice,
+    merge,
+    merge_accounts,
+    not_audited,
+    rule,
+    survey,
+)
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Answer, Status
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+TERMS: dict[str, Any] = {"rules": RULES, "languages": tuple(Language), "now": NOW}
+RUN: dict[str, Any] = {"started": NOW, "seconds": 1.5}
+
+
+def client(sandbox: Sandbox) -> DiallerClient:
+    return DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1))
+
+
+def looks_up(ids: Iterable[int]) -> Any:
+    """Whether a request is for the codes of one of these campaigns."""
+    paths = tuple(f"/campaign/{id}/resultCodes" for id in ids)
+    return lambda received: received.path.endswith(paths)
+
+
+@pytest.fixture(params=[2, 5, 11])
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """An account in which everything is wrong that an audit tells, much of it across slices."""
+    async with Sandbox(campaigns=60, seed=request.param, unreadable=True, now=datetime(2026, 3, 2, 12)) as sandbox:  # noqa: DTZ001  # its wall clock
+        random = Random(request.param)
+        ids = sorted(sandbox.campaigns)
+        for copied in random.sample(ids, 6):
+            sandbox.load({"Name": sandbox.campaigns[copied]["Name"].upper(), "dtTo": "2020-01-01T00:00:00+02:00"})
+        sandbox.change(ids[-1], ID=ids[3])
+        sandbox.load({"Name": "\x00 and \u202e"})
+        without_id = sandbox.load({"Name": "Once without"}) + sandbox.load({"Name": "Twice without"})
+        for id in without_id:
+            sandbox.change(id, ID=None)
+        failing = random.sample(ids[5:50], 4)
+        sandbox.faults.chance(1.0, [Status(500)], match=looks_up(failing[:2]))
+        sandbox.faults.chance(1.0, [Answer(200, b"no JSON")], match=looks_up(failing[2:]))
+        yield sandbox
+
+
+async def in_parts(sandbox: Sandbox, chunk: int, seed: int = 0) -> list[AuditPart]:
+    """All parts, each by a client of its own and by way of JSON; those of the slices in any order."""
+    async with client(sandbox) as dialler:
+        begun = await survey(dialler, **TERMS, chunk=chunk)
+    parts = []
+    for campaigns in begun.left:
+        async with client(sandbox) as dialler:
+            parts.append(await audit_slice(dialler, campaigns, **TERMS))
+    Random(seed).shuffle(parts)
+    return [AuditPart.from_json(part.to_json()) for part in (begun.part, *parts)]
+
+
+def comparable(report: AuditReport) -> AuditReport:
+    """All but what a report of parts can't have, and how long it took."""
+    return attrs.evolve(report, records=(), **RUN)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
+async def test_parts_say_what_a_single_run_says(sandbox: Sandbox, chunk: int) -> None:
+    async with client(sandbox) as dialler:
+        whole = await audit(dialler, **TERMS)
+    merged = merge(await in_parts(sandbox, chunk), **TERMS, **RUN)
+    assert merged == comparable(whole)
+    assert merged.records == ()
+    told = {finding.rule for finding in merged.findings}
+    assert {"duplicate-name", "unreadable-record", "unreachable-codes"} <= told
+
+
+async def test_names_are_compared_across_slices() -> None:
+    async with Sandbox(campaigns=[]) as sandbox:
+        for name in ("Summer", "Autumn", "Winter", "SUMMER"):
+            sandbox.load({"Name": name})
+        merged = merge(await in_parts(sandbox, 1), **TERMS, **RUN)
+    assert {it.campaign_name for it in merged.findings if it.rule == "duplicate-name"} == {"Summer", "SUMMER"}
+
+
+class TestSurvey:
+    async def test_a_small_account_is_done_at_once(self) -> None:
+        seen: list[tuple[int, int, int | None]] = []
+        async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
+            begun = await survey(dialler, **TERMS, chunk=10, on_progress=lambda *numbers: seen.append(numbers))
+            assert begun.left == ()
+            assert begun.part.requests == len(sandbox.journal) == 21
+        assert seen[-1] == (20, 0, 20)
+
+    async def test_of_a_large_one_only_the_list_is_fetched(self) -> None:
+        async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
+            begun = await survey(dialler, **TERMS, chunk=4)
+            assert [len(slice) for slice in begun.left] == [4, 4, 2]
+            assert {campaign.id for slice in begun.left for campaign in slice} == set(sandbox.campaigns)
+            assert (begun.part.campaigns, begun.part.lookups, begun.part.requests) == (10, 0, 1)
+            assert len(sandbox.journal) == 1
+
+    async def test_campaigns_of_one_id_stay_together(self) -> None:
+        async with Sandbox(campaigns=9, seed=1) as sandbox, client(sandbox) as dialler:
+            first, *others = sorted(sandbox.campaigns)
+            for id in others[-3:]:
+                sandbox.change(id, ID=first)
+            begun = await survey(dialler, **TERMS, chunk=3)
+        slices = [{campaign.id for campaign in slice} for slice in begun.left]
+        assert slices.count({first}) == 1
+        assert sum(map(len, slices)) == 6
+        assert sorted(map(len, begun.left)) == [2, 3, 4]
+
+    async def test_a_list_that_does_not_come_is_an_error(self) -> None:
+        async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
+            sandbox.faults.next(Status(500))
+            with pytest.raises(ServerError):
+                await survey(dialler, **TERMS, chunk=3)
+
+    @pytest.mark.parametrize("wrong", [{"chunk": 0}, {"languages": []}])
+    async def test_what_can_not_work_is_refused_before_anything_is_sent(self, wrong: dict[str, Any]) -> None:
+        async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
+            with pytest.raises(ConfigurationError):
+                await survey(dialler, **{**TERMS, "chunk": 3, **wrong})
+            assert sandbox.journal == []
+
+
+async def test_a_refusal_in_several_slices_is_told_once() -> None:
+    async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
+        begun = await survey(dialler, **TERMS, chunk=4)
+        parts = [begun.part, await audit_slice(dialler, begun.left[0], **TERMS)]
+
+        def revoke(done: int, failed: int, total: int | None) -> None:
+            if done == 2:
+                sandbox.revoke()
+
+        parts.append(await audit_slice(dialler, begun.left[1], **TERMS, concurrency=1, on_progress=revoke))
+        parts.append(await audit_slice(dialler, begun.left[2], **TERMS))
+    merged = merge(parts, **TERMS, **RUN)
+    (why,) = [finding for finding in merged.findings if finding.rule == "stopped-early"]
+    assert why.message.startswith("14 lookups of result codes were left, when the server refused one: GET ")
+    assert "401" in why.message
+    assert merged.stopped
+    assert merged.unfinished
+    assert sum(finding.rule == "unreachable-codes" for finding in merged.findings) == 7
+    assert (merged.campaigns, merged.lookups) == (12, 10)
+
+
+class TestWhatWasNotAudited:
+    async def test_a_lost_slice_is_told_and_costs_only_itself(self) -> None:
+        async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
+            begun = await survey(dialler, **TERMS, chunk=4)
+            kept = await audit_slice(dialler, begun.left[0], **TERMS)
+        lost = [not_audited("503 Busy", len(slice)) for slice in begun.left[1:]]
+        merged = merge([begun.part, kept, *lost], **TERMS, **RUN)
+        first = merged.findings[0]
+        assert first == Finding(
+            rule="not-audited",
+            severity=Severity.ERROR,
+            campaign_id=None,
+            campaign_name=None,
+            subject="",
+            message="8 campaigns were not audited: 503 Busy",
+        )
+        assert len(merged.summaries) == 4
+        assert merged.campaigns == 12
+        assert merged.unfinished
+        assert not merged.stopped
+        assert [about.id for about in merged.rules[:3]] == ["incomplete-list", "stopped-early", "not-audited"]
+
+    @pytest.mark.parametrize(
+        ("campaigns", "message"),
+        [
+            (None, "could not be audited: why"),
+            (0, "could not be audited: why"),
+            (1, "1 campaign was not audited: why"),
+            (1200, "1,200 campaigns were not audited: why"),
+        ],
+    )
+    def test_how_much_it_concerns(self, campaigns: int | None, message: str) -> None:
+        merged = merge([AuditPart.from_json(not_audited("why", campaigns).to_json())], **TERMS, **RUN)
+        assert [finding.message for finding in merged.findings] == [message]
+
+    def test_different_reasons_are_told_apart_whichever_came_first(self) -> None:
+        parts = [not_audited("b", 1), not_audited("a", 2), not_audited("b"), not_audited("a", 3)]
+        reports = [merge(given, **TERMS, **RUN) for given in (parts, parts[::-1])]
+        assert reports[0] == reports[1]
+        assert {finding.message for finding in reports[0].findings} == {
+            "5 campaigns were not audited: a",
+            "1 campaign was not audited: b",
+            "could not be audited: b",
+        }
+
+
+class TestJson:
+    def test_keeps_all(self) -> None:
+        summary = CampaignSummary(
+            id=2**70,
+            name="\ud800\x00 “ü”",
+            dt_from=datetime(1, 1, 1, 0, 0, 0, 1),  # noqa: DTZ001  # as the server sends it
+            dt_to=datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-14, minutes=-30))),
+            codes=3,
+            export_keys=(("\udfff", CodeType.UNCLEAR), ("", CodeType.DONE)),
+            texts=((Language(7), 2), (Language.GERMAN, 0)),
+        )
+        finding = Finding(
+            rule="own", severity=Severity.INFO, campaign_id=None, campaign_name="", subject="\ud800", message="\n"
+        )
+        part = AuditPart(account=(finding,), findings=(finding,), summaries=(summary,), campaigns=1, codes=2, lookups=3)
+        part = attrs.evolve(part, requests=4, gaps=not_audited("\udc80", 5).gaps)
+        text = part.to_json()
+        assert text.isascii()
+        again = AuditPart.from_json(text)
+        assert again == part
+        assert again.summaries[0].texts[0][0].name == "LANGUAGE_7"
+        assert again.summaries[0].dt_from is not None
+        assert again.summaries[0].dt_from.tzinfo is None
+
+    @pytest.mark.parametrize("none", [b"", b"[]", b'{"campaigns": "many"}', b"\xff"])
+    def test_refuses_what_is_no_part(self, none: bytes) -> None:
+        with pytest.raises(ValueError):  # noqa: PT011  # several, each with words of its own
+            AuditPart.from_json(none)
+
+
+@rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
+def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
+    yield Hit("Name", "is there")
+
+
+async def test_parts_that_were_judged_by_other_rules_are_refused() -> None:
+    async with Sandbox(campaigns=1, seed=1) as sandbox, client(sandbox) as dialler:
+        begun = await survey(dialler, **{**TERMS, "rules": [own_rule]}, chunk=5)
+    with pytest.raises(ConfigurationError, match="“own-rule”"):
+        merge([begun.part], **TERMS, **RUN)
+
+
+async def test_dates_are_compared_with_the_same_moment_in_every_part() -> None:
+    terms = {**TERMS, "now": datetime(2026, 3, 2, 12)}  # noqa: DTZ001  # local time, as a user may give it
+    async with Sandbox(campaigns=2, seed=1) as sandbox, client(sandbox) as dialler:
+        begun = await survey(dialler, **terms, chunk=5)
+        whole = await audit(dialler, **terms)
+    merged = merge([begun.part], **terms, **RUN)
+    assert merged == comparable(whole)
+    assert merged.now.utcoffset() is not None
+
+
+class TestAccounts:
+    @pytest.fixture
+    async def reports(self) -> dict[str, AuditReport]:
+        """Two accounts with campaigns of the same IDs, and one that could not be audited."""
+        reports = {}
+        for name, seed in (("north", 2), ("east", 1)):
+            async with Sandbox(campaigns=20, seed=seed) as sandbox:
+                reports[name] = merge(await in_parts(sandbox, 8), **TERMS, **RUN)
+        return {**reports, "west": merge([not_audited("401 Unauthorized")], **TERMS, **RUN)}
+
+    def test_each_finding_names_its_account(self, reports: dict[str, AuditReport]) -> None:
+        fleet = merge_accounts(reports, **TERMS, started=NOW, seconds=9.0)
+        assert fleet.accounts == ("north", "east", "west")
+        assert (fleet.now, fleet.seconds, fleet.languages) == (NOW, 9.0, tuple(Language))
+        for name, report in reports.items():
+            of_it = [attrs.evolve(it, account=None) for it in fleet.findings if it.account == name]
+            assert of_it == list(report.findings)
+            summaries = [attrs.evolve(it, account=None) for it in fleet.summaries if it.account == name]
+            assert summaries == list(report.summaries)
+        order = [fleet.accounts.index(it.account or "") for it in (*fleet.findings,)]
+        assert order == sorted(order)
+        for counted in ("campaigns", "codes", "lookups", "requests"):
+            assert getattr(fleet, counted) == sum(getattr(report, counted) for report in reports.values())
+
+    def test_groups_and_counts(self, reports: dict[str, AuditReport]) -> None:
+        fleet = merge_accounts(reports, **TERMS, **RUN)
+        groups = list(fleet.by_campaign())
+        assert len(groups) == sum(len(list(report.by_campaign())) for report in reports.values())
+        assert all(len({(it.account, it.campaign_id) for it in group}) == 1 for group in groups)
+        assert fleet.by_account() == {name: report.by_severity() for name, report in reports.items()}
+        assert fleet.unfinished
+        assert {finding.rule for finding in fleet.findings} <= {about.id for about in fleet.rules}
+
+    def test_accounts_are_not_compared_with_each_other(self, reports: dict[str, AuditReport]) -> None:
+        twice = merge_accounts({"a": reports["north"], "b": reports["north"]}, **TERMS, **RUN)
+        assert len(twice.findings) == 2 * len(reports["north"].findings)
+
+    def test_none_at_all(self) -> None:
+        assert merge_accounts({}, **TERMS, **RUN).findings == ()
