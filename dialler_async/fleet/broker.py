@@ -1,0 +1,352 @@
+"""The broker: jobs and results go through Redis streams, so that a worker that is killed loses nothing.
+
+taskiq-redis' stream broker, but for how messages are taken and given back:
+
+- A worker takes as many as it has places for, and no more; those taken ahead would pass for those of a dead worker.
+- While it works on one it says so, every third of `idle`; only what was not heard of for `idle` seconds is taken over
+  by others, and they look for that also when there is nothing new.
+- What was taken `DELIVERIES` times and never finished is reported as failed, as it may be what ends its workers.
+- A result is stored in the very step in which its message is acknowledged and deleted. So nothing is lost, and nothing
+  stays behind: what is done is gone from the stream, results are gone when they are read, and after an hour anyway.
+- Jobs and results of a run that nobody waits for any more are dropped.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias, cast, final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from taskiq import AckableMessage, AsyncResultBackend, TaskiqResult
+from taskiq.message import BrokerMessage
+from taskiq_redis import RedisStreamBroker
+from yarl import URL
+
+from dialler_async.errors import ConfigurationError, NoReplyError
+
+from .messages import Result
+from .tasks import returned
+
+DELIVERIES: Final = 3
+_JOBS: Final = "dialler-fleet:jobs"
+_WORKERS: Final = "dialler-fleet:workers"
+_RUN: Final = "dialler-fleet:run:"
+_RESULTS: Final = "dialler-fleet:results:"
+_RUN_LASTS: Final = 60
+"""Seconds that a run is waited for after its coordinator was last heard of."""
+_RESULTS_LAST: Final = 3600
+_FORGOTTEN_AFTER: Final = 3600
+_REDIS_IS_BACK_AFTER: Final = 1.0
+
+_log = logging.getLogger("dialler_async.fleet")
+
+_FINISH: Final = f"""
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    redis.call('XADD', KEYS[2], '*', 'job', ARGV[1], 'result', ARGV[2])
+    redis.call('EXPIRE', KEYS[2], {_RESULTS_LAST})
+end
+redis.call('XACK', KEYS[3], ARGV[3], ARGV[4])
+redis.call('XDEL', KEYS[3], ARGV[4])
+"""
+
+
+_Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
+"""Of a stream: its ID and its fields."""
+
+
+class BrokerError(NoReplyError):
+    """The broker can't be reached, or has lost what was entrusted to it."""
+
+
+@final
+class RedisBroker(RedisStreamBroker):
+    """Jobs and results, by way of a Redis that workers and the coordinator share.
+
+    Args:
+        url: such as `redis://broker.example.com`, `rediss://…` or `unix://…`; a password in it is never shown.
+        places: how many jobs this process works on at once; 0 for the coordinator.
+        idle: after so many seconds, what was not heard of is taken over by another worker.
+    Raises:
+        ConfigurationError: the URL can't work.
+    """
+
+    def __init__(self, url: str, *, places: int = 0, idle: float = 30.0) -> None:
+        shown = _shown(url)
+        try:
+            super().__init__(
+                url,
+                queue_name=_JOBS,
+                consumer_group_name="workers",
+                # A job that was sent before the first worker came is no less one.
+                consumer_id="0",
+                # The default of redis-py differs from version to version, and must be longer than a read may block.
+                socket_timeout=30,
+                retry=Retry(ExponentialBackoff(base=0.1, cap=2.0), 4),
+            )
+        except ValueError:
+            shown = ""
+        if not shown:
+            # Not the URL, nor what redis-py says of it: a password could be in either.
+            raise ConfigurationError("the broker's URL is not like redis://HOST:PORT/DATABASE")
+        self.shown: Final = shown
+        # The types of redis-py tell what a command answers in any of its modes at once.
+        self.redis: Final[Any] = Redis(connection_pool=self.connection_pool)
+        self.own_places: Final = places
+        self._idle = idle
+        self._block = max(1, int(min(2.0, idle / 3) * 1000))
+        self._results = _Held()
+        self.result_backend = self._results
+        self._script = self.redis.register_script(_FINISH)
+        self._working: set[bytes] = set()
+        self._sent: dict[str, bytes] = {}
+        self._last_result: dict[str, bytes] = {}
+        self._look_at = 0.0
+        self._beating: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Around what talks to Redis for somebody who can't go on without: raises BrokerError when that fails."""
+        try:
+            yield
+        except RedisError as error:
+            raise BrokerError(f"can't reach the broker at {self.shown}: {error}") from None
+
+    # The coordinator's side.
+
+    async def open_run(self, run: str) -> None:
+        """From now on somebody waits for the results of this run."""
+        with self.reached():
+            await self.redis.set(_RUN + run, "1", ex=_RUN_LASTS)
+
+    async def close_run(self, run: str) -> None:
+        """Takes back what was not begun, and forgets the results."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            if self._sent:
+                pipe.xack(_JOBS, self.consumer_group_name, *self._sent.values())
+                pipe.xdel(_JOBS, *self._sent.values())
+            pipe.delete(_RUN + run, _RESULTS + run)
+            with self.reached():
+                await pipe.execute()
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Sends a job."""
+        fields = {"job": message.task_id, "data": message.message}
+        with self.reached():
+            self._sent[message.task_id] = await self.redis.xadd(_JOBS, fields)
+
+    async def results(self, run: str, within: float) -> list[tuple[str, dict[str, Any]]]:
+        """Those that have come in, by the names of their jobs; the first is waited for so many seconds at most.
+
+        Raises:
+            BrokerError: the broker has forgotten the run.
+        """
+        key = _RESULTS + run
+        with self.reached():
+            if not await self.redis.expire(_RUN + run, _RUN_LASTS):
+                raise BrokerError(f"the broker at {self.shown} has lost its data, and with it this run: repeat it")
+            since = self._last_result.get(run, b"0")
+            entries = _entries(await self.redis.xread({key: since}, count=64, block=max(1, int(within * 1000))))
+            if not entries:
+                return []
+            await self.redis.xdel(key, *(id for id, _ in entries))
+        self._last_result[run] = entries[-1][0]
+        results = []
+        for _, fields in entries:
+            job = fields[b"job"].decode()
+            self._sent.pop(job, None)
+            results.append((job, json.loads(fields[b"result"])))
+        return results
+
+    async def places(self) -> int:
+        """How many jobs all workers together can work on at once."""
+        with self.reached():
+            workers = await self.redis.zrangebyscore(_WORKERS, await self._now() - self._idle, "+inf")
+        return sum(int(worker.rpartition(b":")[2]) for worker in workers)
+
+    # The workers' side.
+
+    async def startup(self) -> None:
+        """Gets ready; a worker announces itself."""
+        with self.reached():
+            await super().startup()
+            if self.own_places:
+                await self._forget_the_dead()
+                await self._beat()
+        if self.own_places:
+            self._beating = asyncio.create_task(self._keep_beating())
+
+    async def shutdown(self) -> None:
+        """Leaves, if nothing of ours is left undone, and closes the connections."""
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+            try:
+                await self._leave()
+            except RedisError as error:
+                _log.warning("the broker at %s: %s", self.shown, error)
+        await super().shutdown()
+
+    async def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        """Jobs, each when there is a place for it."""
+        while True:
+            try:
+                message = await self._next()
+            except RedisError as error:
+                _log.warning("lost the broker at %s, trying again: %s", self.shown, error)
+                await asyncio.sleep(_REDIS_IS_BACK_AFTER)
+                self._look_at = 0.0
+                continue
+            if message is not None:
+                yield message
+
+    async def _next(self) -> AckableMessage | None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            if not self._look_at:
+                # At the start, and after a Redis that was gone, which may have come back empty.
+                await self._declare_consumer_group()
+            abandoned = await self._abandoned()
+            if abandoned is not None:
+                return await self._taken(*abandoned, was_taken_before=True)
+            self._look_at = now + self._idle / 3
+        found = await self.redis.xreadgroup(
+            self.consumer_group_name, self.consumer_name, {_JOBS: ">"}, count=1, block=self._block
+        )
+        entries = _entries(found)
+        return await self._taken(*entries[0]) if entries else None
+
+    async def _abandoned(self) -> _Entry | None:
+        """A job that nobody works on any more."""
+        cursor: bytes = b"0-0"
+        while True:
+            # It looks at ten entries for each that is asked for.
+            cursor, claimed, *_ = await self.redis.xautoclaim(
+                _JOBS, self.consumer_group_name, self.consumer_name, int(self._idle * 1000), cursor, count=1
+            )
+            if claimed:
+                return cast(_Entry, tuple(claimed[0]))
+            if cursor == b"0-0":
+                return None
+
+    async def _taken(
+        self, id: bytes, fields: dict[bytes, bytes], *, was_taken_before: bool = False
+    ) -> AckableMessage | None:
+        job = fields[b"job"].decode()
+        if not await self.redis.exists(_RUN + _run_of(job)):
+            await self._finish(id, job, None)
+            return None
+        if was_taken_before:
+            pending = await self.redis.xpending_range(_JOBS, self.consumer_group_name, min=id, max=id, count=1)
+            if any(entry["times_delivered"] > DELIVERIES for entry in pending):
+                died = Result(error=f"whoever worked on it died, {DELIVERIES} times", for_good=True)
+                await self._finish(id, job, died.to_json())
+                return None
+        self._working.add(id)
+        return AckableMessage(data=fields[b"data"], ack=self._acknowledging(id, job))
+
+    def _acknowledging(self, id: bytes, job: str) -> Callable[[], Awaitable[None]]:
+        async def acknowledge() -> None:
+            try:
+                await self._finish(id, job, self._results.pop(job))
+            except RedisError as error:
+                # It is not heard of any more, so another worker takes it over.
+                _log.warning("can't hand over a result to the broker at %s: %s", self.shown, error)
+            finally:
+                self._working.discard(id)
+
+        return acknowledge
+
+    async def _finish(self, id: bytes, job: str, result: dict[str, Any] | None) -> None:
+        run = _run_of(job)
+        keys = [_RUN + run if result is not None else "", _RESULTS + run, _JOBS]
+        await self._script(keys=keys, args=[job, json.dumps(result), self.consumer_group_name, id])
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(self._idle / 3)
+            try:
+                await self._beat()
+            except RedisError:
+                # `listen` says so.
+                continue
+
+    async def _beat(self) -> None:
+        """Tells the others that this worker is alive, and works on what it has taken."""
+        now = await self._now()
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(_WORKERS, {self._as_worker: now})
+            pipe.zremrangebyscore(_WORKERS, "-inf", now - 2 * self._idle)
+            if self._working:
+                pipe.xclaim(_JOBS, self.consumer_group_name, self.consumer_name, 0, list(self._working), justid=True)
+            await pipe.execute()
+
+    async def _now(self) -> float:
+        """The time that all have in common."""
+        seconds, microseconds = await self.redis.time()
+        return float(seconds + microseconds / 1e6)
+
+    async def _forget_the_dead(self) -> None:
+        """Those that were killed never left, and what they had taken was finished by others long ago."""
+        for consumer in await self.redis.xinfo_consumers(_JOBS, self.consumer_group_name):
+            if not consumer["pending"] and consumer["idle"] > _FORGOTTEN_AFTER * 1000:
+                await self.redis.xgroup_delconsumer(_JOBS, self.consumer_group_name, consumer["name"])
+
+    async def _leave(self) -> None:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zrem(_WORKERS, self._as_worker)
+            pipe.xpending_range(_JOBS, self.consumer_group_name, "-", "+", 1, consumername=self.consumer_name)
+            _, pending = await pipe.execute()
+        if not pending:
+            # With it would go what it has taken and not finished.
+            await self.redis.xgroup_delconsumer(_JOBS, self.consumer_group_name, self.consumer_name)
+
+    @property
+    def _as_worker(self) -> str:
+        return f"{self.consumer_name}:{self.own_places}"
+
+
+@final
+class _Held(AsyncResultBackend[Any]):
+    """Holds results until they are stored together with the acknowledgement."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, dict[str, Any]] = {}
+
+    async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
+        self._held[task_id] = returned(result)
+
+    def pop(self, job: str) -> dict[str, Any] | None:
+        return self._held.pop(job, None)
+
+    async def is_result_ready(self, task_id: str) -> bool:
+        return task_id in self._held
+
+    async def get_result(self, task_id: str, with_logs: bool = False) -> TaskiqResult[Any]:
+        raise NotImplementedError
+
+
+def _run_of(job: str) -> str:
+    return job.partition("/")[0]
+
+
+def _entries(found: Any) -> list[_Entry]:
+    """What was read of the one stream that was asked for."""
+    if not found:
+        return []
+    streams = list(found.items()) if isinstance(found, dict) else found
+    entries = streams[0][1]
+    return cast(list[_Entry], entries)
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be secret in it; empty where it is none."""
+    try:
+        parsed = URL(url)
+        return str(URL.build(scheme=parsed.scheme, host=parsed.host or "", port=parsed.explicit_port, path=parsed.path))
+    except ValueError:
+        return ""

@@ -1,0 +1,66 @@
+"""The clients of a worker: one pool for each server, shared by its accounts."""
+
+import warnings
+from typing import Final, final
+
+from redis.asyncio import Redis
+
+from dialler_async.client import DiallerClient, Options
+from dialler_async.errors import ConfigurationError
+from dialler_async.pool import PoolConfig
+from dialler_async.transport import Timeouts
+
+from .limits import SharedRate
+from .manifest import Fleet, Server
+
+_PATIENCE: Final = 3600.0
+"""Seconds that a call may wait for its turn at a server with a `max_rate`; other workers' calls go before it."""
+
+
+@final
+class Clients:
+    """Makes clients, and closes their pools.
+
+    Args:
+        fleet: the servers and accounts.
+        redis: where the workers keep the rates of the servers; None if this process works alone.
+    """
+
+    def __init__(self, fleet: Fleet, redis: Redis | None = None) -> None:
+        self._fleet = fleet
+        self._redis = redis
+        self._by_server: dict[str, DiallerClient] = {}
+
+    def of(self, account: str) -> DiallerClient:
+        """The client of an account; it needs no closing.
+
+        Raises:
+            ConfigurationError: there is no such account here.
+        """
+        known = self._fleet.accounts.get(account)
+        if known is None:
+            raise ConfigurationError(f"the fleet.toml of this worker has no account “{account}”")
+        client = self._by_server.get(known.server)
+        if client is not None:
+            return client.for_account(known.clients_id, known.token)
+        with warnings.catch_warnings():
+            # Of a token in clear, whoever read the manifest was warned already.
+            warnings.simplefilter("ignore", UserWarning)
+            server = self._fleet.servers[known.server]
+            client = DiallerClient.for_account(server.url, known.clients_id, known.token, **self._options(server))
+        self._by_server[known.server] = client
+        return client
+
+    async def aclose(self) -> None:
+        """Closes the pools of all servers."""
+        for client in self._by_server.values():
+            await client.aclose()
+
+    def _options(self, server: Server) -> Options:
+        options = Options()
+        if server.max_concurrency is not None:
+            options["pool"] = PoolConfig(limit=server.max_concurrency)
+        if server.max_rate is not None:
+            options["max_rate"] = SharedRate(server, self._redis)
+            options["timeouts"] = Timeouts(deadline=_PATIENCE)
+        return options

@@ -1,0 +1,132 @@
+"""What goes through the broker: JSON, the bulky part of it packed. No token, and no pickle.
+
+Reading a pickle would run the code of whoever can write to the broker.
+"""
+
+import json
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from dialler_async.audit import AuditPart, AuditSettings
+from dialler_async.errors import require
+from dialler_async.models import Campaign, Language
+from dialler_async.structure import STRUCTURE
+from dialler_async.version import __version__
+
+
+@attrs.frozen(kw_only=True)
+class Orders:
+    """What each job of a run is told alike.
+
+    Attributes:
+        languages: in which result codes are fetched and compared.
+        now: what dates are compared with, with a zone.
+        settings: what to judge by; whoever works on it loads the rules.
+        chunk: how many campaigns a job has at most.
+    """
+
+    languages: tuple[Language, ...]
+    now: datetime
+    settings: AuditSettings
+    chunk: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The orders as JSON has them; `from_json` reads it."""
+        settled = self.settings
+        lists = {"select": list(settled.select), "ignore": list(settled.ignore), "rules": list(settled.rules)}
+        return {
+            "version": __version__,
+            "languages": [int(language) for language in self.languages],
+            "now": self.now.isoformat(),
+            "settings": {**lists, **{rule: dict(table) for rule, table in settled.by_rule.items()}},
+            "chunk": self.chunk,
+        }
+
+    @classmethod
+    def from_json(cls, orders: dict[str, Any]) -> "Orders":
+        """The orders that `to_json` wrote.
+
+        Raises:
+            ConfigurationError: another version of this library wrote them.
+        """
+        theirs = orders["version"]
+        require(theirs == __version__, f"this worker has dialler-async {__version__}, the audit {theirs}: use one")
+        return cls(
+            languages=tuple(Language(language) for language in orders["languages"]),
+            now=datetime.fromisoformat(orders["now"]),
+            settings=AuditSettings.of(orders["settings"]),
+            chunk=orders["chunk"],
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Slice:
+    """Campaigns of an account on their way to be looked up, as the server sent them.
+
+    Attributes:
+        campaigns: how many.
+        packed: their records.
+    """
+
+    campaigns: int
+    packed: str
+
+    @classmethod
+    def of(cls, campaigns: Iterable[Campaign]) -> "Slice":
+        """A slice of these."""
+        records = [campaign.wire for campaign in campaigns]
+        return cls(campaigns=len(records), packed=_pack(json.dumps(records, separators=(",", ":")).encode("ascii")))
+
+    @staticmethod
+    def unpacked(packed: str) -> list[Campaign]:
+        """The campaigns, just as the survey saw them."""
+        return [STRUCTURE[Campaign](record) for record in json.loads(_unpack(packed))]
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What became of a job.
+
+    Attributes:
+        part: what was found out; None where the job failed.
+        left: campaigns that are still to be looked up.
+        error: why the job failed, in words without any secret.
+        for_good: whether it would fail again.
+    """
+
+    part: AuditPart | None = None
+    left: tuple[Slice, ...] = ()
+    error: str = ""
+    for_good: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON has it; `from_json` reads it."""
+        return {
+            "part": None if self.part is None else _pack(self.part.to_json()),
+            "left": [attrs.asdict(slice) for slice in self.left],
+            "error": self.error,
+            "for_good": self.for_good,
+        }
+
+    @classmethod
+    def from_json(cls, result: dict[str, Any]) -> "Result":
+        """The result that `to_json` wrote."""
+        return cls(
+            part=None if result["part"] is None else AuditPart.from_json(_unpack(result["part"])),
+            left=tuple(Slice(**slice) for slice in result["left"]),
+            error=result["error"],
+            for_good=result["for_good"],
+        )
+
+
+def _pack(text: bytes) -> str:
+    return b64encode(zlib.compress(text)).decode("ascii")
+
+
+def _unpack(packed: str) -> bytes:
+    return zlib.decompress(b64decode(packed))

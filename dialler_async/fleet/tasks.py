@@ -1,0 +1,100 @@
+"""The two tasks of a worker: survey an account, audit a slice of its campaigns. They read, and change nothing."""
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, Final, final
+
+from taskiq import AsyncBroker, TaskiqResult
+
+from dialler_async.audit import audit_slice, available_rules, survey
+from dialler_async.audit.rules import AnyRule
+from dialler_async.errors import AuthenticationError, DiallerError, EndpointNotFoundError
+
+from .clients import Clients
+from .messages import Orders, Result, Slice
+
+SURVEY: Final = "dialler-fleet:survey"
+SLICE: Final = "dialler-fleet:slice"
+
+
+@final
+class Work:
+    """Carries out jobs.
+
+    Args:
+        clients: makes a client for an account.
+        directory: where modules with rules of the user's own are looked for first.
+    """
+
+    def __init__(self, clients: Clients, directory: Path | None) -> None:
+        self._clients = clients
+        self._directory = directory
+        self._latest: tuple[dict[str, Any], Orders, tuple[AnyRule, ...]] | None = None
+
+    def offer(self, broker: AsyncBroker) -> None:
+        """Registers the tasks."""
+
+        # Functions, since taskiq renames what it is given, which a method does not bear.
+        @broker.task(SURVEY)
+        async def survey(account: str, orders: dict[str, Any], concurrency: int | None) -> dict[str, Any]:
+            return await _told(self._survey(account, orders, concurrency))
+
+        @broker.task(SLICE)
+        async def slice(account: str, orders: dict[str, Any], concurrency: int | None, packed: str) -> dict[str, Any]:
+            return await _told(self._slice(account, orders, concurrency, packed))
+
+    async def _survey(self, account: str, told: dict[str, Any], concurrency: int | None) -> Result:
+        """List the campaigns of an account, judge the list, and look them up if they are few."""
+        orders, rules = self._orders(told)
+        found = await survey(
+            self._clients.of(account),
+            rules=rules,
+            languages=orders.languages,
+            now=orders.now,
+            chunk=orders.chunk,
+            concurrency=concurrency,
+        )
+        return Result(part=found.part, left=tuple(map(Slice.of, found.left)))
+
+    async def _slice(self, account: str, told: dict[str, Any], concurrency: int | None, packed: str) -> Result:
+        """Look up and judge campaigns that a survey has left."""
+        orders, rules = self._orders(told)
+        part = await audit_slice(
+            self._clients.of(account),
+            Slice.unpacked(packed),
+            rules=rules,
+            languages=orders.languages,
+            now=orders.now,
+            concurrency=concurrency,
+        )
+        return Result(part=part)
+
+    def _orders(self, told: dict[str, Any]) -> tuple[Orders, tuple[AnyRule, ...]]:
+        if self._latest is None or self._latest[0] != told:
+            orders = Orders.from_json(told)
+            settled = orders.settings
+            self._latest = told, orders, settled.choose(available_rules(settled.rules, self._directory))
+        return self._latest[1:]
+
+
+def returned(result: TaskiqResult[Any]) -> dict[str, Any]:
+    """What a task has returned. One that raised was given what it can't take, or a rule ended it from inside."""
+    value: dict[str, Any] | None = result.return_value
+    return value or Result(error=f"{type(result.error).__name__}: {result.error}").to_json()
+
+
+async def _told(work: Awaitable[Result]) -> dict[str, Any]:
+    """What the work comes to, whatever that is: taskiq would log a traceback of what it is left to catch."""
+    try:
+        result = await work
+    except (AuthenticationError, EndpointNotFoundError) as error:
+        # Of anything else, another worker or another moment may make something.
+        result = Result(error=str(error), for_good=True)
+    except DiallerError as error:
+        result = Result(error=str(error) or type(error).__name__)
+    except asyncio.CancelledError:
+        result = Result(error="the worker was stopped")
+    except Exception as error:
+        result = Result(error=f"{type(error).__name__}: {error}")
+    return result.to_json()

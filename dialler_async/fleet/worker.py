@@ -1,0 +1,38 @@
+"""A worker: takes jobs from the broker until it is told to stop, and finishes what it has begun."""
+
+import asyncio
+from pathlib import Path
+
+from taskiq.acks import AcknowledgeType
+from taskiq.receiver import Receiver
+
+from .broker import RedisBroker
+from .clients import Clients
+from .manifest import Fleet
+from .tasks import Work
+
+
+async def work(fleet: Fleet, broker: RedisBroker, *, stop: asyncio.Event, directory: Path | None = None) -> None:
+    """Do jobs of whatever audits come along.
+
+    Args:
+        fleet: the servers and accounts, with the tokens that this worker has.
+        broker: where the jobs are, opened and closed by this; its places are how many are worked on at once.
+        stop: once it is set, what is in hand is finished, and that is all.
+        directory: where modules with rules of the user's own are looked for first.
+
+    Raises:
+        BrokerError: the broker can't be reached at the start. One that is lost later is waited for.
+    """
+    broker.is_worker_process = True
+    clients = Clients(fleet, broker.redis)
+    Work(clients, directory).offer(broker)
+    try:
+        await broker.startup()
+        receiver = Receiver(
+            broker, max_async_tasks=broker.own_places, run_startup=False, ack_type=AcknowledgeType.WHEN_SAVED
+        )
+        await receiver.listen(stop)
+    finally:
+        await broker.shutdown()
+        await clients.aclose()
