@@ -1,15 +1,21 @@
 """`dialler sandbox`: the embedded dialler as a process."""
 
 import asyncio
+import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from typing import Annotated, Literal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, validators
 
 from .exits import UsageError
 from .output import print_line
+
+if TYPE_CHECKING:
+    from dialler_async.sandbox import Account
 
 NOT_NEGATIVE = Parameter(validator=validators.Number(gte=0))
 
@@ -18,6 +24,7 @@ async def sandbox(
     *,
     port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8080,
     campaigns: Annotated[int, NOT_NEGATIVE] = 500,
+    accounts: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
     seed: int = 1,
     filler_keys: Annotated[int, NOT_NEGATIVE] = 0,
     delete_by_name: Literal["first-partial-match", "exact"] = "first-partial-match",
@@ -26,16 +33,19 @@ async def sandbox(
 ) -> None:
     """Serve made-up campaigns on this machine, until Ctrl-C or SIGTERM.
 
-    Prints the settings that other commands need, and a call to try.
+    Prints the settings that other commands need, and a call to try. With several accounts also the command that
+    audits them all: it reads a fleet.toml and tokens that are written to a temporary directory, and gone in the end.
 
     Parameters
     ----------
     port
         Where to listen, on 127.0.0.1; 0 takes a free port.
     campaigns
-        How many to make up.
+        How many to make up for each account.
+    accounts
+        How many accounts to serve; each has a ClientsID from 1 up, a token and campaigns of its own.
     seed
-        The same seed makes up the same campaigns and token.
+        The same seed makes up the same campaigns and tokens.
     filler_keys
         How many neutral keys to add to each campaign, for size; with 60 it has 73.
     delete_by_name
@@ -50,6 +60,7 @@ async def sandbox(
 
     server = Sandbox(
         campaigns=campaigns,
+        accounts=accounts,
         seed=seed,
         port=port,
         filler_keys=filler_keys,
@@ -64,6 +75,10 @@ async def sandbox(
             except OSError as error:
                 raise UsageError(f"can't listen on port {port}: {error.strerror or error}") from None
             _introduce(server.base_url, server.token)
+            if accounts > 1:
+                directory = Path(stack.enter_context(TemporaryDirectory(prefix="dialler-sandbox-")))
+                manifest = _written_fleet(directory, server.server, server.accounts)
+                print_line(f"dialler fleet audit {shlex.quote(str(manifest))}")
             await stop.wait()
 
 
@@ -71,6 +86,19 @@ def _introduce(base_url: str, token: str) -> None:
     print_line(f"DIALLER_BASE_URL={base_url}")
     print_line(f"DIALLER_TOKEN={token}")
     print_line(f"curl -H 'Authorization: Bearer {token}' {base_url}/dialler/campaigns")
+
+
+def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, Account]") -> Path:
+    """Write what `dialler_async.fleet` reads, the tokens in files beside it."""
+    tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
+    for id, account in accounts.items():
+        (directory / f"{id}.token").write_text(account.token, encoding="utf-8")
+        tables.append(
+            f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
+        )
+    manifest = directory / "fleet.toml"
+    manifest.write_text("\n".join(tables), encoding="utf-8")
+    return manifest
 
 
 @contextmanager

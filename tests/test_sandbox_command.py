@@ -1,0 +1,53 @@
+"""`dialler sandbox --accounts`: a fleet to be audited from another terminal."""
+
+import asyncio
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+
+from dialler_async import DiallerClient
+from dialler_async.cli import main
+from dialler_async.fleet import read_fleet
+
+
+def test_many_accounts_come_with_the_command_that_audits_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    listed: list[set[int | None]] = []
+
+    async def audit_and_stop(waiting: asyncio.Event) -> None:
+        monkeypatch.undo()
+        said.extend(capsys.readouterr().out.splitlines())
+        fleet = read_fleet(Path(shlex.split(said[-1])[-1]))
+        [server] = fleet.servers.values()
+        for account in fleet.accounts.values():
+            async with DiallerClient.for_account(server.url, account.clients_id, account.token) as dialler:
+                listed.append({campaign.clients_id for campaign in await dialler.campaigns.list()})
+        signal.raise_signal(signal.SIGTERM)
+        await waiting.wait()
+
+    monkeypatch.setattr(asyncio.Event, "wait", audit_and_stop)
+    assert main(["sandbox", "--port", "0", "--campaigns", "3", "--accounts", "12"]) == 0
+    assert listed == [{clients_id} for clients_id in range(1, 13)]
+    *settings, audit = said
+    assert [line.partition("=")[0] for line in settings[:2]] == ["DIALLER_BASE_URL", "DIALLER_TOKEN"]
+    assert audit.startswith("dialler fleet audit ")
+    assert not Path(shlex.split(audit)[-1]).parent.exists()
+
+
+def test_others_cannot_read_the_tokens(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+
+    async def look_and_stop(waiting: asyncio.Event) -> None:
+        monkeypatch.undo()
+        manifest = Path(shlex.split(capsys.readouterr().out.splitlines()[-1])[-1])
+        modes.append(manifest.parent.stat().st_mode & 0o777)
+        signal.raise_signal(signal.SIGTERM)
+        await waiting.wait()
+
+    monkeypatch.setattr(asyncio.Event, "wait", look_and_stop)
+    assert main(["sandbox", "--port", "0", "--campaigns", "1", "--accounts", "2"]) == 0
+    assert modes == [0o700]
