@@ -1,0 +1,162 @@
+"""The README's recipes for workers, under a real taskiq receiver and a real `TaskGroup`, on bad days."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from attrs import frozen
+from bad_days import until
+from taskiq import BrokerMessage, InMemoryBroker
+
+from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotFoundError
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
+from dialler_async.sandbox.reply import Reply
+from dialler_async.testing import instant_waits
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+class Recipe(ModuleType):
+    """A block of the README as a module; it knows `DiallerClient`, like every block."""
+
+    def __init__(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__("recipe")
+        [block] = [block for block in BLOCKS if word in block]
+        self.DiallerClient = DiallerClient
+        # Where taskiq looks for the module of a task.
+        monkeypatch.setitem(sys.modules, "recipe", self)
+        exec(compile(block, "README.md", "exec"), vars(self))  # noqa: S102  the README is ours
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+@pytest.fixture
+async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
+    async with Sandbox([{"ID": 1, "Name": "Template"}]) as running:
+        monkeypatch.setenv("DIALLER_BASE_URL", running.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", running.token)
+        yield running
+
+
+def carried_out(sandbox: Sandbox, call: str) -> int:
+    return sum(received.carried_out for received in sandbox.journal if received.call == call)
+
+
+def names_in(sandbox: Sandbox) -> list[Any]:
+    return [record["Name"] for record in sandbox.campaigns.values()]
+
+
+@pytest.fixture
+async def worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recipe]:
+    """The recipe, its broker started, which delivers each message twice, and the second while the first is at work."""
+    worker = Recipe("taskiq", monkeypatch)
+    broker: InMemoryBroker = worker.broker
+    deliver = broker.kick
+
+    async def deliver_twice(message: BrokerMessage) -> None:
+        await deliver(message)
+        await deliver(message)
+
+    monkeypatch.setattr(broker, "kick", deliver_twice)
+    await broker.startup()
+    yield worker
+    await broker.shutdown()
+
+
+async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
+    """What a task comes to, once no delivery of it is under way any more."""
+    sent = await getattr(worker, task).kiq(*arguments)
+    await until(lambda: not worker.broker._running_tasks)
+    return await sent.get_result()
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        [HangUp(carried_out=True)],
+        [Reset(carried_out=True), HangUp(carried_out=True)],
+        [Status(503), Status(502, carried_out=True), HangUp()],
+        # More than the client's own attempts: for that delivery nobody knows, until the middleware tries again.
+        [HangUp(carried_out=True)] * 8,
+    ],
+    ids=["a good day", "an answer lost", "two lost", "a proxy's day", "nobody knows"],
+)
+async def test_a_task_delivered_twice_is_carried_out_once(
+    worker: Recipe, sandbox: Sandbox, faults: list[Fault]
+) -> None:
+    with instant_waits():
+        sandbox.faults.next(*faults, match="clone")
+        begun = await result_of(worker, "begin", "Template", "Monday")
+        assert not begun.is_err
+        assert names_in(sandbox) == ["Template", "Monday"]
+        assert sandbox.campaigns[begun.return_value]["Name"] == "Monday"
+        assert (carried_out(sandbox, "clone"), Counter(names_in(sandbox))["Monday"]) == (1, 1)
+
+        sandbox.faults.clear()
+        sandbox.faults.next(*faults, match="delete")
+        ended = await result_of(worker, "end", begun.return_value)
+    assert not ended.is_err
+    assert names_in(sandbox) == ["Template"]
+    assert carried_out(sandbox, "delete") == 1
+
+
+async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(worker: Recipe, sandbox: Sandbox) -> None:
+    begun = await result_of(worker, "begin", "No such template", "Monday")
+    assert isinstance(begun.error, NotFoundError)
+    assert len(sandbox.journal) == 2
+
+
+async def test_the_client_lives_as_long_as_the_worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Recipe("taskiq", monkeypatch)
+    await worker.broker.startup()
+    dialler: DiallerClient = worker.broker.state.dialler
+    for name in ("Monday", "Tuesday"):
+        await result_of(worker, "begin", "Template", name)
+    assert sandbox.connections.opened == 1
+    await worker.broker.shutdown()
+    with pytest.raises(ClientStateError, match="closed"):
+        await dialler.campaigns.list()
+
+
+async def test_a_group_of_writers_on_one_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Recipe("TaskGroup", monkeypatch)
+    async with DiallerClient.from_env() as group.dialler:
+        ids = await group.begin_all("Template", ["North", "South", "West"])
+    assert [sandbox.campaigns[id]["Name"] for id in ids] == ["North", "South", "West"]
+
+
+@frozen
+class RefusedOnceOneIsThere(Fault):
+    sandbox: Sandbox
+
+    async def play(self, exchange: Exchange) -> Reply:
+        await until(lambda: len(self.sandbox.campaigns) == 2)
+        return await Status(400).play(exchange)
+
+
+async def test_a_cancelled_write_may_have_been_carried_out_and_may_be_called_again(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the README says of a group of which one fails."""
+    group = Recipe("TaskGroup", monkeypatch)
+    done_and_silent, silent = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
+    sandbox.faults.next(done_and_silent, silent, RefusedOnceOneIsThere(sandbox), match="clone")
+    async with DiallerClient.from_env() as group.dialler:
+        with pytest.raises(ExceptionGroup) as raised:
+            await group.begin_all("Template", ["North", "South", "West"])
+        [refused] = raised.value.exceptions
+        assert isinstance(refused, BadRequestError)
+        assert len(names_in(sandbox)) == 2
+
+        await group.begin_all("Template", ["North", "South", "West"])
+    assert sorted(names_in(sandbox)) == ["North", "South", "Template", "West"]
