@@ -14,6 +14,7 @@ from .audit import audit
 from .campaigns import app as campaigns
 from .exits import HELP, Exit, UsageError, complain, say
 from .export import export
+from .fleet import app as fleet
 from .output import Console
 from .result_codes import result_codes
 from .sandbox import sandbox
@@ -30,6 +31,7 @@ app.command(campaigns)
 app.command(result_codes)
 app.command(audit)
 app.command(export)
+app.command(fleet)
 app.command(sandbox)
 
 # What failed for good is told once, at the end; Python would print the client's notes on repeats among the output.

@@ -52,18 +52,30 @@ class Judging:
         Raises:
             UsageError: the file can't be read, or it or an option is wrong.
         """
+        settled, directory = self._settled()
+        # A module named in a file stands beside it; one named here, where the command is called.
+        own = available_rules(settled.rules, directory)
+        return settled.choose((*own, *load_rules(self.rules, Path.cwd())))
+
+    def for_workers(self) -> tuple[AuditSettings, Path]:
+        """The same as settings that others can be told, and where this process looks for the modules named in them.
+
+        Raises:
+            UsageError: the file can't be read, or it is wrong.
+        """
+        settled, directory = self._settled()
+        return attrs.evolve(settled, rules=(*settled.rules, *self.rules)), directory or Path.cwd()
+
+    def _settled(self) -> tuple[AuditSettings, Path | None]:
         path, table = _found() if self.config is None else (self.config, _read(self.config))
         try:
             settled = AuditSettings.of(table)
         except ConfigurationError as error:
             raise UsageError(f"{path}: {error}") from None
-        # A module named in a file stands beside it; one named here, where the command is called.
-        own = available_rules(settled.rules, path and path.parent)
-        rules = (*own, *load_rules(self.rules, Path.cwd()))
         if self.select:
             # A list in the file is a default; what is ignored there stays so.
             settled = attrs.evolve(settled, select=self.select)
-        return attrs.evolve(settled, ignore=(*settled.ignore, *self.ignore)).choose(rules)
+        return attrs.evolve(settled, ignore=(*settled.ignore, *self.ignore)), path and path.parent
 
 
 EVERYTHING = Judging()

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from .output import Console
 
-OnProgress = Callable[[int, int, int | None], None]
+OnProgress = Callable[[float, int, int | None], None]
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
 
-        def show(done: int, failed: int, total: int | None) -> None:
+        def show(done: float, failed: int, total: int | None) -> None:
             description = f"{title}, {failed} failed" if failed else title
             bar.update(task, completed=done, total=total, description=description)
 
@@ -45,4 +45,4 @@ class RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Empty until it can be told."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f}/s")

@@ -1,6 +1,7 @@
 """A worker: takes jobs from the broker until it is told to stop, and finishes what it has begun."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from taskiq.acks import AcknowledgeType
@@ -12,7 +13,14 @@ from .manifest import Fleet
 from .tasks import Work
 
 
-async def work(fleet: Fleet, broker: RedisBroker, *, stop: asyncio.Event, directory: Path | None = None) -> None:
+async def work(
+    fleet: Fleet,
+    broker: RedisBroker,
+    *,
+    stop: asyncio.Event,
+    directory: Path | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
     """Do jobs of whatever audits come along.
 
     Args:
@@ -20,6 +28,7 @@ async def work(fleet: Fleet, broker: RedisBroker, *, stop: asyncio.Event, direct
         broker: where the jobs are, opened and closed by this; its places are how many are worked on at once.
         stop: once it is set, what is in hand is finished, and that is all.
         directory: where modules with rules of the user's own are looked for first.
+        on_ready: called once jobs can come.
 
     Raises:
         BrokerError: the broker can't be reached at the start. One that is lost later is waited for.
@@ -29,6 +38,7 @@ async def work(fleet: Fleet, broker: RedisBroker, *, stop: asyncio.Event, direct
     Work(clients, directory).offer(broker)
     try:
         await broker.startup()
+        on_ready()
         receiver = Receiver(
             broker, max_async_tasks=broker.own_places, run_startup=False, ack_type=AcknowledgeType.WHEN_SAVED
         )

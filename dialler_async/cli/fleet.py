@@ -1,0 +1,204 @@
+"""`dialler fleet …`: audits of many accounts, and the workers that do them."""
+
+import logging
+import os
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter, validators
+
+from dialler_async.audit import Severity
+from dialler_async.fleet import Account, Fleet, Server, read_fleet
+
+from .exits import Exit, UsageError, say
+from .judging import EVERYTHING, Judging, print_rules
+from .languages import LANGUAGES, LanguageName
+from .options import Flag
+from .output import counted, print_line
+from .progress import progress_bar
+from .report import Destination, Format
+from .stopping import stop_signal
+
+if TYPE_CHECKING:
+    from dialler_async.fleet.broker import RedisBroker
+
+_FLEET = Path("fleet.toml")
+_POSITIVE = Parameter(validator=validators.Number(gte=1))
+
+app = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
+
+
+@app.command
+async def audit(
+    manifest: Path = _FLEET,
+    *,
+    broker: str | None = None,
+    sandbox: Flag = False,
+    fail_on: Literal["error", "warning", "info", "never"] = "never",
+    language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
+    format: Format = "table",
+    json: Flag = False,
+    output: Path | None = None,
+    html: Path | None = None,
+    judging: Judging = EVERYTHING,
+) -> Exit:
+    """Check every campaign of every account, and show in one report what is wrong with them.
+
+    Exits with 3 if an account could not be audited as a whole; the others are.
+
+    Parameters
+    ----------
+    manifest
+        File that lists servers and accounts.
+    broker
+        Redis, such as redis://broker.example.com, by which workers get the work; otherwise DIALLER_BROKER. Without
+        either, this process does it all.
+    sandbox
+        Audit 100 made-up accounts on an embedded dialler. Needs no settings.
+    fail_on
+        Exit with 1 if there are findings as bad as that, or worse.
+    language
+        A language to fetch and compare result codes in. Repeat it for several.
+    format
+        How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
+    json
+        The same as --format json.
+    output
+        File to write the report to, in place of the terminal.
+    html
+        File to write an HTML report to, besides: overviews and findings in one page that needs nothing else.
+    """
+    rules = judging.chosen()
+    if judging.list_rules:
+        print_rules(rules)
+        return Exit.DONE
+    if json and format not in ("table", "json"):
+        raise UsageError(f"--json and --format {format} contradict each other")
+    if sandbox and (broker is not None or manifest is not _FLEET):
+        raise UsageError("--sandbox brings its own accounts, and no worker has them: leave out the file and --broker")
+    destination = Destination(format="json" if json else format, output=output, html=html)
+    destination.check()
+    settings, directory = judging.for_workers()
+    _check_extra()
+    # Only here, as no other command needs it.
+    from dialler_async.fleet import audit_fleet
+
+    url = None if sandbox else broker or os.environ.get("DIALLER_BROKER")
+    mediator = None if not url else _broker(url)
+    waits = "" if mediator is None else f"dialler fleet worker {manifest} --broker {mediator.shown}"
+    async with _sandbox() if sandbox else _read(manifest) as fleet:
+        with progress_bar("Auditing accounts") as on_progress:
+            report = await audit_fleet(
+                fleet,
+                broker=mediator,
+                settings=settings,
+                directory=directory,
+                languages=[LANGUAGES[name] for name in language],
+                on_progress=on_progress,
+                on_no_worker=lambda: say(f"no worker is there; waiting for one: {waits}"),
+            )
+    destination.put(report)
+    if report.stopped:
+        return Exit.REFUSED
+    return Exit.FINDINGS if fail_on != "never" and report.at_least(Severity(fail_on)) else Exit.DONE
+
+
+@app.command
+async def worker(
+    manifest: Path = _FLEET,
+    *,
+    broker: str | None = None,
+    at_once: Annotated[int, _POSITIVE] = 4,
+) -> None:
+    """Do the work of audits until Ctrl-C or SIGTERM: then finish what is in hand, and stop.
+
+    Start as many as you like, on any number of machines.
+
+    Parameters
+    ----------
+    manifest
+        File that lists servers and accounts, and where this worker finds their tokens.
+    broker
+        Redis, such as redis://broker.example.com, by which audits give out the work; otherwise DIALLER_BROKER.
+    at_once
+        How many accounts, or chunks of accounts, are worked on at once.
+    """
+    _check_extra()
+    url = broker or os.environ.get("DIALLER_BROKER")
+    if not url:
+        raise UsageError("no broker: set DIALLER_BROKER, or give --broker redis://…")
+    # Only here, as no other command needs it.
+    from dialler_async.fleet.worker import work
+
+    mediator = _broker(url, places=at_once)
+    async with _read(manifest) as fleet:
+        with _log_on_stderr(), stop_signal(lambda: say("finishing what is in hand; once more to stop now")) as stop:
+            accounts, servers = counted(len(fleet.accounts), "account"), counted(len(fleet.servers), "server")
+            await work(
+                fleet,
+                mediator,
+                stop=stop,
+                directory=manifest.parent,
+                on_ready=lambda: print_line(f"working for {mediator.shown}: {accounts} on {servers}"),
+            )
+
+
+def _check_extra() -> None:
+    if not all(map(find_spec, ("taskiq", "taskiq_redis", "pyrate_limiter"))):
+        raise UsageError("this command needs an extra: pip install 'dialler-async[fleet]'")
+
+
+def _broker(url: str, places: int = 0) -> "RedisBroker":
+    from dialler_async.fleet.broker import RedisBroker
+
+    return RedisBroker(url, places=places)
+
+
+@asynccontextmanager
+async def _read(manifest: Path) -> AsyncIterator[Fleet]:
+    with warnings.catch_warnings(record=True, action="always") as warned:
+        fleet = read_fleet(manifest)
+    # Without the place in our code that Python would add.
+    for warning in warned:
+        say(f"warning: {warning.message}")
+    yield fleet
+
+
+@asynccontextmanager
+async def _sandbox() -> AsyncIterator[Fleet]:
+    """A fleet of made-up accounts, for as long as it is looked at."""
+    from dialler_async.sandbox import Sandbox
+
+    async with Sandbox(campaigns=20, seed=1, accounts=100) as sandbox:
+        server = Server(name="sandbox", url=sandbox.base_url.partition("/rest/")[0])
+        accounts = [
+            Account(
+                name=f"account-{id}", server=server.name, clients_id=id, token=lambda account=account: account.token
+            )
+            for id, account in sandbox.accounts.items()
+        ]
+        yield Fleet.of([server], accounts)
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """What a worker goes through is told as it happens: nobody waits for it to end."""
+
+    class Saying(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    handler = Saying(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("dialler_async.fleet", "taskiq")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
