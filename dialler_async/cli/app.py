@@ -1,6 +1,5 @@
 """The tree of commands, and the way from arguments to an exit code."""
 
-import logging
 import os
 import sys
 from io import TextIOWrapper
@@ -33,9 +32,6 @@ app.command(audit)
 app.command(export)
 app.command(fleet)
 app.command(sandbox)
-
-# What failed for good is told once, at the end; Python would print the client's notes on repeats among the output.
-logging.getLogger("dialler_async").addHandler(logging.NullHandler())
 
 
 def run(argv: list[str]) -> int:
