@@ -27,6 +27,9 @@ class Campaigns:
     tells; and what a function raises that the client asks for its token. It repeats what is safe to repeat, as
     `RetryPolicy` says.
 
+    A write that is cancelled on its way may have been carried out, and no error says so: look before you repeat it, or
+    give `exist_ok` or `missing_ok`, with which it may be repeated.
+
     Source: API reference, "The seven calls".
     """
 
@@ -35,7 +38,10 @@ class Campaigns:
         self._forget_codes = forget_codes
 
     async def list(self) -> Records[Campaign]:
-        """All campaigns of the account, in the server's order. One answer of up to many MB; see also `iterate`."""
+        """All campaigns of the account, in the server's order. One answer of up to many MB; see also `iterate`.
+
+        A record that is not as documented fails them all, with a PayloadError; `list_readable` sets it aside.
+        """
         return await self._transport.send(endpoints.list_campaigns())
 
     async def list_readable(self) -> Readable[Campaign]:

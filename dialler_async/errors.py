@@ -56,7 +56,7 @@ class SentRequest:
 
 
 class DiallerError(Exception):
-    """Base of all errors of this library."""
+    """Base of all errors of this library; `help(dialler_async.errors)` shows the tree."""
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -90,7 +90,10 @@ class RequestError(DiallerError):
 
 
 class NoReplyError(RequestError):
-    """Nothing usable came back."""
+    """Nothing usable came back: no connection, no answer in time, or one that broke off.
+
+    Where a write may have been carried out all the same, it is an OutcomeUnknownError.
+    """
 
 
 class ConnectError(NoReplyError):
@@ -104,7 +107,8 @@ class DeadlineError(NoReplyError, TimeoutError):
 class OutcomeUnknownError(NoReplyError):
     """A write that may or may not have been carried out: look before you repeat it.
 
-    The message says what was sent and how to find out.
+    The message says what was sent and how to find out. A write that is cancelled on its way raises nothing but the
+    CancelledError, and may have been carried out as well.
     """
 
 
