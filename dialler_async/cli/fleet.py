@@ -56,8 +56,8 @@ async def audit(
     manifest
         File that lists servers and accounts.
     broker
-        Redis, such as redis://broker.example.com, by which workers get the work; otherwise DIALLER_BROKER. Without
-        either, this process does it all.
+        Redis, such as redis://broker.example.com, by which workers get the work; otherwise DIALLER_BROKER.
+        With neither, this process does it all.
     sandbox
         Audit 100 made-up accounts on an embedded dialler. Needs no settings.
     fail_on
@@ -177,9 +177,7 @@ async def _sandbox() -> AsyncIterator[Fleet]:
     async with Sandbox(campaigns=20, seed=1, accounts=100) as sandbox:
         server = Server(name="sandbox", url=sandbox.base_url.partition("/rest/")[0])
         accounts = [
-            Account(
-                name=f"account-{id}", server=server.name, clients_id=id, token=lambda account=account: account.token
-            )
+            Account(name=f"account {id}", server="sandbox", clients_id=id, token=partial(getattr, account, "token"))
             for id, account in sandbox.accounts.items()
         ]
         yield Fleet.of([server], accounts)

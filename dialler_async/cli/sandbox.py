@@ -1,10 +1,8 @@
 """`dialler sandbox`: the embedded dialler as a process."""
 
-import asyncio
 import shlex
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +11,7 @@ from cyclopts import Parameter, validators
 
 from .exits import UsageError
 from .output import print_line
+from .stopping import stop_signal
 
 if TYPE_CHECKING:
     from dialler_async.sandbox import Account
@@ -68,7 +67,7 @@ async def sandbox(
         find_without_match=find_without_match,
         dates=dates,
     )
-    with _stop_signal() as stop:
+    with stop_signal() as stop:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(server)
@@ -99,19 +98,3 @@ def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, Account]")
     manifest = directory / "fleet.toml"
     manifest.write_text("\n".join(tables), encoding="utf-8")
     return manifest
-
-
-@contextmanager
-def _stop_signal() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set, in place of what they do otherwise."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    before = {
-        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
