@@ -170,7 +170,7 @@ def checked_id(campaign: Campaign | int) -> int:
 
 def checked_language(language: int) -> Language:
     """The language that a call asks for; ConfigurationError for what can't be a LanguagesID."""
-    return Language(_positive(language, "a LanguagesID"))
+    return language if type(language) is Language else Language(_positive(language, "a LanguagesID"))
 
 
 def _positive(value: object, what: str) -> int:

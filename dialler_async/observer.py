@@ -14,13 +14,11 @@ errors, holds a name, an ID or a secret. `dialler_async.contrib.opentelemetry` i
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, final
+from typing import Any, Self, final
 
 import attrs
 
 from .errors import DiallerError, SentRequest
-
-T = TypeVar("T")
 
 _log = logging.getLogger("dialler_async")
 
@@ -100,7 +98,6 @@ class Observation:
         self._observer = observer
         self._clock = clock
         self._begun = self._at_gate_since = clock()
-        self._failure: DiallerError | None = None
         self._call = ObservedCall(request, base_url)
 
     def __enter__(self) -> Self:
@@ -126,16 +123,10 @@ class Observation:
         """It goes once more."""
         self._tell("call_repeated", error, wait)
 
-    def came_to(self, outcome: T) -> T:
-        """What it came to in the end, an error included; given back as it is."""
-        if isinstance(outcome, DiallerError):
-            self._failure = outcome
-        return outcome
-
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._tell("call_ended", self._clock() - self._begun, self._failure if exc is None else exc)
+        self._tell("call_ended", self._clock() - self._begun, exc)
 
     def _tell(self, method: str, *arguments: Any) -> None:
         try:

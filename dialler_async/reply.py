@@ -10,6 +10,7 @@ import attrs
 from . import codec
 from .endpoints import Request
 from .errors import DiallerError, PayloadError, StatusError
+from .models import Records
 from .token import Token
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ class Reply:
 async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
     """What the reply to a request says, or the error; others run on the loop between the slices of a large one."""
     outcome = await _decode(request, reply)
+    if isinstance(outcome, Records):
+        return outcome
     if isinstance(outcome, DiallerError):
         recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
         if recoded != reply.body:

@@ -10,7 +10,8 @@ the local variables of their traceback.
 import asyncio
 import logging
 import math
-from typing import Any, Final, TypeVar, cast, final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar, final
 
 import aiohttp
 import attrs
@@ -18,6 +19,7 @@ from yarl import URL
 
 from . import codec, retry
 from .concurrency import WATCH
+from .deadlines import Deadlines
 from .endpoints import Repeat, Request
 from .errors import (
     AuthenticationError,
@@ -111,6 +113,8 @@ class Transport:
         observer: Observer | None,
     ) -> None:
         self._base_url = base_url
+        self._base = URL(base_url, encoded=True)
+        self._base_path = self._base.raw_path.rstrip("/")
         self._token = token
         self._pool = pool
         self._policy = policy
@@ -119,10 +123,11 @@ class Transport:
         # And no infinity: aiohttp would round it.
         connect = None if timeouts.connect == math.inf else timeouts.connect
         self._per_attempt = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=timeouts.read)
+        self._deadlines = Deadlines(timeouts.deadline)
         self._backpressure = backpressure
         self._observer = observer
 
-    async def send(self, request: Request[T]) -> T:
+    def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         """Carries a request out, repeated where that is safe, and gives what it answers with.
 
         Raises:
@@ -130,29 +135,35 @@ class Transport:
             ClientStateError: the client is closed, or used from another loop or process.
         """
         call = _Call(request)
-        outcome = await (self._within_deadline(call) if self._observer is None else self._watched(call, self._observer))
-        if isinstance(outcome, DiallerError):
-            raise outcome
-        return cast(T, outcome)
+        return self._carry_out(call) if self._observer is None else self._watched(call, self._observer)
 
     async def _watched(self, call: _Call, observer: Observer) -> Any:
         with Observation(observer, call.request.sent, self._base_url, SURROUNDINGS.monotonic) as call.observed:
-            return call.observed.came_to(await self._within_deadline(call))
+            return await self._carry_out(call)
 
-    async def _within_deadline(self, call: _Call) -> Any:
+    async def _carry_out(self, call: _Call) -> Any:
+        deadline = self._deadlines.start(self._pool.check())
         try:
-            async with asyncio.timeout(self._timeouts.deadline) as deadline:
-                if not self._token.version:
-                    call.doing = "asking for the token"
-                    await self._token.renew(refused=0)
-                self._backpressure.budget.pay_in()
-                outcome = await self._attempt(call)
-                if isinstance(outcome, DiallerError):
-                    outcome = await self._repeat(call, outcome, cast(float, deadline.when()))
-                return outcome
-        except TimeoutError:
-            if not deadline.expired():
+            if not self._token.version:
+                call.doing = "asking for the token"
+                await self._token.renew(refused=0)
+            self._backpressure.budget.pay_in()
+            outcome = await self._attempt(call)
+            if isinstance(outcome, DiallerError):
+                outcome = await self._repeat(call, outcome, deadline.when)
+        except asyncio.CancelledError:
+            if not deadline.was_it():
                 raise
+            # Made here, but raised below, where the cancellation is no longer its context.
+            outcome = self._too_late(call)
+        finally:
+            self._deadlines.stop(deadline)
+        if isinstance(outcome, DiallerError):
+            raise outcome
+        return outcome
+
+    def _too_late(self, call: _Call) -> DiallerError:
+        """The error of a call whose deadline ran out."""
         if call.doing is _IN_FLIGHT and call.sending.sent is False:
             call.doing = "connecting"
         if call.doing is _AT_GATE and SURROUNDINGS.monotonic() < self._backpressure.paused_until:
@@ -218,7 +229,7 @@ class Transport:
             watch.waits()
         if call.observed is not None:
             call.observed.at_the_gate()
-        session = await self._pool.enter(self._held_up)
+        session = await self._pool.enter(self._pause)
         if watch is not None:
             watch.goes_on()
         reply: Reply | DiallerError | None = None
@@ -262,7 +273,14 @@ class Transport:
                 request,
                 await session.request(
                     request.method,
-                    URL(f"{self._base_url}{request.target}", encoded=True),
+                    # Of parts that are known to be clean, instead of parsed: a third of the time.
+                    URL.build(
+                        scheme=self._base.scheme,
+                        authority=self._base.raw_authority,
+                        path=self._base_path + request.path,
+                        query_string=request.query,
+                        encoded=True,
+                    ),
                     data=None if request.body is None else codec.encode(request.body),
                     headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
                     allow_redirects=False,
@@ -325,14 +343,14 @@ class Transport:
             until = SURROUNDINGS.monotonic() + error.retry_after
             self._backpressure.paused_until = max(self._backpressure.paused_until, until)
 
-    async def _held_up(self) -> bool:
-        """Sits out a pause that the server asked for, if there is one."""
+    def _pause(self) -> float:
+        """How many seconds are left of a pause that the server asked for."""
         if not self._backpressure.paused_until:
-            return False
-        while (left := self._backpressure.paused_until - SURROUNDINGS.monotonic()) > 0:
-            await SURROUNDINGS.sleep(left)
-        self._backpressure.paused_until = 0.0
-        return True
+            return 0.0
+        left = self._backpressure.paused_until - SURROUNDINGS.monotonic()
+        if left <= 0:
+            self._backpressure.paused_until = 0.0
+        return left
 
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}

@@ -430,11 +430,11 @@ class TestPlace:
     async def test_another_process_is_told_before_anything_else(
         self, server: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async with DiallerClient(server.base_url, server.token) as dialler:
-            with monkeypatch.context() as child:
-                pid = os.getpid()
-                child.setattr(os, "getpid", lambda: pid + 1)
-                error = await failure(dialler.campaigns.list())
+        dialler = DiallerClient(server.base_url, server.token)
+        with monkeypatch.context() as child:
+            pid = os.getpid()
+            child.setattr(os, "getpid", lambda: pid + 1)
+            error = await failure(dialler.campaigns.list())
         assert type(error) is ClientStateError
         assert "before a fork" in str(error)
         assert server.journal == []

@@ -51,8 +51,8 @@ ONCE = RetryPolicy(attempts=1)
 STALLS = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
 
 
-async def not_held_up() -> bool:
-    return False
+def no_pause() -> float:
+    return 0.0
 
 
 async def for_ever(_: float = 0) -> Any:
@@ -162,7 +162,7 @@ async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
 async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, leap: Leap, call: str) -> None:
     async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
         pool = dialler._shared.pool
-        await pool.enter(not_held_up)
+        await pool.enter(no_pause)
         error = await failure_after(CALLS[call](dialler), leap, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
@@ -264,7 +264,7 @@ async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor
     timeouts = Timeouts(connect=1, read=1)
     async with DiallerClient(server.base_url, server.token, pool=narrow(1), timeouts=timeouts, retry=ONCE) as dialler:
         pool = dialler._shared.pool
-        await pool.enter(not_held_up)
+        await pool.enter(no_pause)
         waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
         await leap(100)
         pool.leave()

@@ -1,0 +1,83 @@
+"""The deadlines of all calls of a client, kept by one timer.
+
+They all run equally long, so the one that began first runs out first, and the one timer waits for that. A timer of its
+own for each call, as `asyncio.timeout` sets and cancels it, was 9 of the 127 µs that a lookup took.
+"""
+
+import asyncio
+import math
+from typing import Final, cast, final
+
+
+@final
+class Deadline:
+    """That of one call; cancels its task when it runs out. Made by `Deadlines.start`, which `stop` has to follow.
+
+    Attributes:
+        when: the moment, by the loop's clock.
+    """
+
+    __slots__ = ("_cancellations", "_has_run_out", "_task", "when")
+
+    def __init__(self, task: "asyncio.Task[object]", when: float) -> None:
+        self.when = when
+        self._task = task
+        self._cancellations = task.cancelling()
+        self._has_run_out = False
+
+    def run_out(self) -> None:
+        """Cancels the task."""
+        self._has_run_out = True
+        self._task.cancel()
+
+    def was_it(self) -> bool:
+        """Whether the CancelledError at hand comes of this deadline, and of nobody else who cancels the task, too.
+
+        The cancellation is taken back then; so it can be asked once.
+        """
+        if not self._has_run_out:
+            return False
+        self._has_run_out = False
+        return self._task.uncancel() <= self._cancellations
+
+
+@final
+class Deadlines:
+    """Those of one client, all equally long.
+
+    Args:
+        seconds: how long they run; `math.inf` for ever.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds: Final = seconds
+        # In the order in which they run out.
+        self._running: dict[Deadline, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> Deadline:
+        """One for the task that runs, in its loop."""
+        task = cast("asyncio.Task[object]", asyncio.current_task(loop))
+        deadline = Deadline(task, loop.time() + self._seconds)
+        if self._seconds < math.inf:
+            self._running[deadline] = None
+            if self._timer is None:
+                self._timer = loop.call_at(deadline.when, self._look, loop)
+        return deadline
+
+    def stop(self, deadline: Deadline) -> None:
+        """Its call has ended."""
+        self._running.pop(deadline, None)
+        # Something in between made away with the cancellation, or turned it into an error.
+        deadline.was_it()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._running:
+            first = next(iter(self._running))
+            if first.when > now:
+                self._timer = loop.call_at(first.when, self._look, loop)
+                return
+            del self._running[first]
+            first.run_out()

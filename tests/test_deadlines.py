@@ -1,0 +1,118 @@
+"""One timer for many deadlines: whom it cancels, when, and what it leaves behind."""
+
+import asyncio
+import math
+from collections.abc import Awaitable
+
+import pytest
+from bad_days import Leap, leap, until
+
+from dialler_async.deadlines import Deadlines
+
+__all__ = ["leap"]
+
+
+async def under(deadlines: Deadlines, work: Awaitable[object]) -> str:
+    """How work comes out of a deadline; the task may not be left cancelled."""
+    deadline = deadlines.start(asyncio.get_running_loop())
+    try:
+        await work
+        ended = "done"
+    except asyncio.CancelledError:
+        ended = "ran out" if deadline.was_it() else "cancelled"
+    finally:
+        deadlines.stop(deadline)
+    task = asyncio.current_task()
+    assert task is not None
+    return f"{ended}, {task.cancelling()} left"
+
+
+async def for_ever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def begun(*tasks: asyncio.Task[str]) -> None:
+    """Until all of them have got as far as they can."""
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in tasks)
+
+
+async def test_each_runs_out_in_its_own_time_by_one_timer(leap: Leap, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, armed = asyncio.get_running_loop(), []
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda when, *rest: (armed.append(when), call_at(when, *rest))[1])
+    deadlines = Deadlines(10)
+    first = asyncio.create_task(under(deadlines, for_ever()))
+    await begun(first)
+    await leap(4)
+    later = [asyncio.create_task(under(deadlines, for_ever())) for _ in range(100)]
+    await begun(*later)
+    assert len(armed) == 1
+    await leap(6.01)
+    assert await first == "ran out, 0 left"
+    await begun(*later)
+    await leap(4)
+    assert await asyncio.gather(*later) == ["ran out, 0 left"] * 100
+
+
+async def test_one_that_has_stopped_is_left_alone(leap: Leap) -> None:
+    deadlines = Deadlines(10)
+    assert await under(deadlines, asyncio.sleep(0)) == "done, 0 left"
+    await leap(11)
+    assert await under(deadlines, asyncio.sleep(0)) == "done, 0 left"
+
+
+async def test_the_timer_goes_on_after_a_while_without_calls(leap: Leap) -> None:
+    deadlines = Deadlines(10)
+    await under(deadlines, asyncio.sleep(0))
+    await leap(25)
+    task = asyncio.create_task(under(deadlines, for_ever()))
+    await begun(task)
+    await leap(9.9)
+    await begun(task)
+    await leap(0.2)
+    assert await task == "ran out, 0 left"
+
+
+async def test_none_runs_out_that_has_no_end(leap: Leap) -> None:
+    task = asyncio.create_task(under(Deadlines(math.inf), for_ever()))
+    await begun(task)
+    await leap(1e9)
+    await begun(task)
+    task.cancel()
+    assert await task == "cancelled, 1 left"
+
+
+@pytest.mark.parametrize("who_first", ["caller", "deadline"])
+async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str) -> None:
+    deadlines = Deadlines(10)
+    deadline = None
+
+    async def work() -> None:
+        nonlocal deadline
+        (deadline,) = deadlines._running
+        await for_ever()
+
+    task = asyncio.create_task(under(deadlines, work()))
+    await until(lambda: deadline)
+    assert deadline is not None
+    if who_first == "caller":
+        task.cancel()
+        deadline.run_out()
+    else:
+        deadline.run_out()
+        task.cancel()
+    assert await task == "cancelled, 1 left"
+
+
+async def test_a_cancellation_that_something_made_away_with_is_taken_back(leap: Leap) -> None:
+    async def stubborn() -> None:
+        try:
+            await for_ever()
+        except asyncio.CancelledError:
+            return
+
+    task = asyncio.create_task(under(Deadlines(10), stubborn()))
+    await begun(task)
+    await leap(10.01)
+    assert await task == "done, 0 left"
