@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
@@ -12,6 +12,7 @@ from .errors import PayloadError, StatusError, require
 
 I = TypeVar("I")  # noqa: E741  the item
 T = TypeVar("T")
+O = TypeVar("O")  # noqa: E741  the outcome
 
 OnProgress: TypeAlias = Callable[[int, int, int | None], None]
 """Called as outcomes come: how many are done (failed ones included), how many of them failed, how many there are."""
@@ -38,7 +39,7 @@ class Outcome(Generic[I, T]):
     error: Exception | None = None
 
 
-async def fan_out(
+def fan_out(
     function: Callable[[I], Awaitable[T]],
     items: Iterable[I] | AsyncIterable[I],
     *,
@@ -73,6 +74,30 @@ async def fan_out(
         ConfigurationError: concurrency is neither of these.
         Exception: one of `stop_on`; and whatever `items` itself or `on_progress` raises.
     """
+    return outcomes(
+        Outcome[I, T],
+        function,
+        items,
+        concurrency=concurrency,
+        in_order=in_order,
+        stop_on=stop_on,
+        total=total,
+        on_progress=on_progress,
+    )
+
+
+async def outcomes(
+    make: Callable[[I, T | None, Exception | None], O],
+    function: Callable[[I], Awaitable[T]],
+    items: Iterable[I] | AsyncIterable[I],
+    *,
+    concurrency: Concurrency,
+    in_order: bool,
+    stop_on: tuple[type[Exception], ...],
+    total: int | None,
+    on_progress: OnProgress | None,
+) -> AsyncGenerator[O, None]:
+    """The same, with outcomes of the caller's own: made of an item, its value and its error."""
     auto: AutoConcurrency | None = None
     if type(concurrency) is int:
         most = concurrency
@@ -84,50 +109,56 @@ async def fan_out(
         function = _watched(function, auto)
     if isinstance(items, Sized):
         total = len(items)
-    source = _Shared(items)
+    source = iter(items) if isinstance(items, Iterable) else _Shared(items)
+    indices = itertools.count()
     # By the turn in which they are yielded.
-    finished: dict[int, Outcome[I, T]] = {}
+    finished: dict[int, O] = {}
     turn = 0
-    room = asyncio.Semaphore(2 * most)
+    # Taken, and not yet yielded: a worker that finds no more room leaves, and the reader hires again when there is.
+    held = 0
     changed = asyncio.Event()
     done = failed = 0
     stopped: Exception | None = None
     leaving = drained = False
     workers: set[asyncio.Task[None]] = set()
+    left: list[asyncio.Task[None]] = []
     crew = 0
 
     def hire() -> None:
         nonlocal crew
         # At least one, whatever `total` says: the items themselves tell whether there are any.
         wanted = max(1, min(most if auto is None else auto.level, most if total is None else total))
-        while crew < wanted and not drained:
+        for _ in range(min(wanted - crew, 2 * most - held)):
+            if drained or stopped is not None:
+                break
             crew += 1
             worker = asyncio.create_task(work())
-            worker.add_done_callback(lambda _: changed.set())
+            worker.add_done_callback(leave)
             workers.add(worker)
 
+    def leave(worker: asyncio.Task[None]) -> None:
+        left.append(worker)
+        changed.set()
+
     async def work() -> None:
-        nonlocal done, failed, stopped, drained, crew
-        while True:
-            await room.acquire()
-            if stopped is not None:
-                break
+        nonlocal held, done, failed, stopped, drained, crew
+        while held < 2 * most and stopped is None:
+            held += 1
             try:
-                index, item = await anext(source)
-            except StopAsyncIteration:
+                item = await anext(source) if isinstance(source, _Shared) else next(source)
+            except (StopIteration, StopAsyncIteration):
                 drained = True
-                room.release()
+                held -= 1
                 break
-            outcome: Outcome[I, T]
+            index = next(indices)
             try:
-                outcome = Outcome(item, value=await function(item))
+                outcome = make(item, await function(item), None)
             except stop_on as error:
                 if stopped is None:
                     stopped = error
-                room.release()
                 break
             except Exception as error:
-                outcome = Outcome(item, error=error)
+                outcome = make(item, None, error)
                 failed += 1
             if leaving:
                 # The function made away with its cancellation. Nothing further is begun.
@@ -148,19 +179,21 @@ async def fan_out(
         while True:
             # Before looking, not after: whatever happens while the reader is busy has to wake this loop up again.
             changed.clear()
-            ended = {worker for worker in workers if worker.done()}
+            ended, left[:] = left[:], []
             while turn in finished:
                 outcome = finished.pop(turn)
                 turn += 1
-                room.release()
+                held -= 1
+                if crew < most:
+                    hire()
                 yield outcome
             if stopped is not None:
                 for turn in sorted(finished):
                     yield finished.pop(turn)
                 raise stopped
             for worker in ended:
+                workers.remove(worker)
                 worker.result()
-            workers -= ended
             if not workers:
                 return
             await changed.wait()
@@ -200,19 +233,12 @@ def _watched(function: Callable[[I], Awaitable[T]], auto: AutoConcurrency) -> Ca
 
 
 class _Shared(Generic[I]):
-    """One iterator that several workers take from, one at a time, with the number of each item."""
+    """One async iterator that several workers take from, one at a time."""
 
-    def __init__(self, items: Iterable[I] | AsyncIterable[I]) -> None:
-        self._sync = iter(items) if isinstance(items, Iterable) else None
-        self._async = None if isinstance(items, Iterable) else aiter(items)
+    def __init__(self, items: AsyncIterable[I]) -> None:
+        self._items = aiter(items)
         self._turn = asyncio.Lock()
-        self._taken = itertools.count()
 
-    async def __anext__(self) -> tuple[int, I]:
-        if self._async is not None:
-            async with self._turn:
-                item = await anext(self._async)
-                return next(self._taken), item
-        for item in cast(Iterator[I], self._sync):
-            return next(self._taken), item
-        raise StopAsyncIteration
+    async def __anext__(self) -> I:
+        async with self._turn:
+            return await anext(self._items)

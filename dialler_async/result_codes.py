@@ -1,7 +1,6 @@
 """`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sized
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
 from typing import TypeAlias
 
 import attrs
@@ -10,7 +9,7 @@ from . import endpoints
 from .cache import Cache
 from .concurrency import AutoConcurrency
 from .errors import AuthenticationError, EndpointNotFoundError
-from .fanout import Concurrency, OnProgress, fan_out
+from .fanout import Concurrency, OnProgress, outcomes
 from .models import Campaign, Language, Records, ResultCode
 from .transport import Transport
 
@@ -82,7 +81,7 @@ class ResultCodes:
         campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
         self._kept.forget(lambda key: campaign_id in (None, key[0]))
 
-    async def for_campaigns(
+    def for_campaigns(
         self,
         campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
         *,
@@ -116,34 +115,47 @@ class ResultCodes:
             EndpointNotFoundError: the base URL is wrong, or the server too old.
         """
         wanted = [endpoints.checked_language(language) for language in languages]
+        lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
+        if isinstance(campaigns, Iterable):
+            lookups = ((campaign, language) for campaign in campaigns for language in wanted)
+        else:
+            lookups = _Lookups(campaigns, wanted)
+        return outcomes(
+            _outcome,
+            lambda lookup: self._transport.send(endpoints.list_result_codes(*lookup)),
+            lookups,
+            concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
+            in_order=in_order,
+            stop_on=(AuthenticationError, EndpointNotFoundError),
+            total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
+            on_progress=on_progress,
+        )
 
-        async def look_up(lookup: _Lookup) -> Records[ResultCode]:
-            return await self.list(lookup[0], language=lookup[1])
 
-        async with AsyncExitStack() as leaving:
-            lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
-            if isinstance(campaigns, Iterable):
-                lookups = ((campaign, language) for campaign in campaigns for language in wanted)
-            else:
-                lookups = ((campaign, language) async for campaign in campaigns for language in wanted)
-                # Left unfinished, it would have the loop clean up after it, in a task of its own.
-                await leaving.enter_async_context(aclosing(lookups))
-            outcomes = fan_out(
-                look_up,
-                lookups,
-                concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
-                in_order=in_order,
-                stop_on=(AuthenticationError, EndpointNotFoundError),
-                total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
-                on_progress=on_progress,
-            )
-            await leaving.enter_async_context(aclosing(outcomes))
-            async for outcome in outcomes:
-                campaign, language = outcome.item
-                yield Outcome(
-                    campaign=campaign,
-                    campaign_id=campaign.id if isinstance(campaign, Campaign) else campaign,
-                    language=language,
-                    value=outcome.value,
-                    error=outcome.error,
-                )
+def _outcome(lookup: _Lookup, value: Records[ResultCode] | None, error: Exception | None) -> Outcome:
+    campaign, language = lookup
+    return Outcome(
+        campaign=campaign,
+        campaign_id=campaign.id if isinstance(campaign, Campaign) else campaign,
+        language=language,
+        value=value,
+        error=error,
+    )
+
+
+class _Lookups:
+    """Each campaign with each language. No generator: one left unfinished has the loop clean up after it."""
+
+    def __init__(self, campaigns: AsyncIterable[Campaign | int], languages: Sequence[Language]) -> None:
+        self._campaigns = aiter(campaigns)
+        self._languages = languages
+        self._next: Iterator[_Lookup] = iter(())
+
+    def __aiter__(self) -> "_Lookups":
+        return self
+
+    async def __anext__(self) -> _Lookup:
+        while (lookup := next(self._next, None)) is None:
+            campaign = await anext(self._campaigns)
+            self._next = ((campaign, language) for language in self._languages)
+        return lookup
