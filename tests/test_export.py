@@ -16,6 +16,7 @@ from dialler_async import (
     ConfigurationError,
     DiallerClient,
     Language,
+    PayloadError,
     ResultCode,
     RetryPolicy,
 )
@@ -174,6 +175,37 @@ async def test_a_campaign_without_an_id_is_there_with_its_error(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("format", FORMATS)
+async def test_an_unreadable_campaign_costs_only_itself(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"account.{format}"
+    record = {"ID": 1, "Name": "Broken", "nMaxParallelLines": "many", "Own": 5}
+    async with Sandbox([record, {"ID": 2, "Name": "Sound"}, {"ID": 3, "Name": 7}]) as sandbox:
+        told = await exported(sandbox, path, languages=[Language.GERMAN])
+        assert [received.path.split("/")[-2] for received in sandbox.journal[1:]] == ["2"]
+    assert (told.campaigns, told.lookups, told.failed) == (3, 1, 0)
+    assert {error.record_id for error in told.unreadable} == {1, 3}
+    if format == "json":
+        campaigns = {one["campaign"]["ID"]: one for one in json.loads(path.read_text())["campaigns"]}
+        assert campaigns[1]["campaign"] == record
+        assert (campaigns[1]["codes"], campaigns[2]["errors"]) == ({}, {})
+        told_of = {id: one["errors"]["2"] for id, one in campaigns.items() if one["errors"]}
+    else:
+        rows = {int(row["campaign_id"]): row for row in read(path)}
+        assert [rows[id]["campaign_name"] or "" for id in (1, 2, 3)] == ["Broken", "Sound", ""]
+        assert json.loads(rows[1]["campaign_extra"]) == {"Own": 5}
+        told_of = {id: row["error"] for id, row in rows.items() if row["error"]}
+    assert set(told_of) == {1, 3}
+    assert "nMaxParallelLines" in told_of[1]
+
+
+async def test_a_shortened_list_of_campaigns_is_no_export(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with sandbox:
+        sandbox.faults.next(Answer(200, b'{"records": [{"ID": 7, "Name": "x"}], "count": 3, "status": 200}'))
+        with pytest.raises(PayloadError, match="counts 3 campaigns, but sent 1"):
+            await exported(sandbox, tmp_path / "account.json")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
 async def test_a_file_is_there_as_a_whole_or_as_it_was(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     path.write_text("before")
@@ -240,6 +272,18 @@ class TestCommand:
         assert (told.out, told.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
         assert "6 failed" in told.err
         assert json.loads((tmp_path / "account.json").read_text())["failed"] == 6
+
+    def test_says_which_campaigns_are_unreadable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(
+            "dialler_async.sandbox.Sandbox", lambda **_: Sandbox([{"ID": 1, "Name": 5}, {"ID": 2, "Name": "Sound"}])
+        )
+        assert main(["export", "--sandbox", "--output", str(tmp_path / "account.csv")]) == 3
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("2 campaigns, 0 records of result codes\n", 1)
+        assert told.err.startswith("dialler: 1 campaign without codes, for the record is not as documented: ")
+        assert told.err.endswith("in records[0] (ID 1) Name is 5, not text\n")
 
     @pytest.mark.parametrize("name", ["account.xlsx", "none/account.json", ""])
     def test_one_line_when_it_cannot_be(self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

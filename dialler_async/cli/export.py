@@ -23,8 +23,8 @@ async def export(
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
 
-    What can't be fetched does not stop the rest: the file has the error in its place, and the command exits with 3,
-    or with 4 if all that is missing was never answered.
+    What can't be fetched or read does not stop the rest: the file has the error in its place, and the command exits
+    with 3, or with 4 if all that is missing was never answered.
 
     Parameters
     ----------
@@ -44,7 +44,14 @@ async def export(
     except OSError as error:
         raise UsageError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
-    if not exported.failed:
+    if exported.unreadable:
+        told = f"{counted(len(exported.unreadable), 'campaign')} without codes, for the record is not as documented"
+        # When a column has changed its type, it is every campaign; the file has them all.
+        first = map(str, exported.unreadable[:3])
+        say(f"{told}: {'; '.join(first)}{'; …' if len(exported.unreadable) > 3 else ''}")
+    if exported.failed:
+        say(f"not all could be fetched, {exported.failed:,} failed: {'; '.join(map(str, exported.errors))}")
+    errors = (*exported.unreadable, *exported.errors)
+    if not errors:
         return Exit.DONE
-    say(f"not all could be fetched, {exported.failed:,} failed: {'; '.join(map(str, exported.errors))}")
-    return Exit.NO_REPLY if all(isinstance(error, NoReplyError) for error in exported.errors) else Exit.REFUSED
+    return Exit.NO_REPLY if all(isinstance(error, NoReplyError) for error in errors) else Exit.REFUSED

@@ -17,7 +17,8 @@ The end of the file's name says its format:
     needs the extra: `pip install 'dialler-async[data]'`. CSV is made for spreadsheets; see `dialler_async.spreadsheet`.
 
 A lookup that failed, or whose answer was shortened, is never silent: the file has the error in the place of what is
-missing, and `Exported` tells of it.
+missing, and `Exported` tells of it. So it is with a campaign that is not as documented: it comes after the others, in
+JSON as the server sent it, flat by ID and name, and with the error in place of its codes.
 """
 
 from .run import Exported, export

@@ -12,10 +12,11 @@ from pathlib import Path
 import attrs
 
 from dialler_async.client import DiallerClient
+from dialler_async.codec import Unreadable
 from dialler_async.errors import ConfigurationError, PayloadError
 from dialler_async.fanout import Concurrency, OnProgress
 from dialler_async.files import whole_file
-from dialler_async.models import Language, Records, ResultCode
+from dialler_async.models import Campaign, Language, Records, ResultCode
 
 from .campaign import ExportedCampaign, Writer
 from .csv_file import CsvFile
@@ -27,11 +28,12 @@ class Exported:
     """What an export came to.
 
     Attributes:
-        campaigns: how many campaigns are in the file.
+        campaigns: how many campaigns are in the file, unreadable ones included.
         codes: how many records of result codes, over all languages.
         lookups: how many lists of result codes were asked for.
         failed: how many of these did not come, or not whole.
-        errors: what went wrong: the first error of each kind.
+        errors: what went wrong with these: the first error of each kind.
+        unreadable: what is not as documented, for each campaign whose codes were therefore not asked for.
     """
 
     campaigns: int
@@ -39,6 +41,7 @@ class Exported:
     lookups: int
     failed: int
     errors: tuple[Exception, ...]
+    unreadable: tuple[PayloadError, ...] = ()
 
 
 async def export(
@@ -62,8 +65,9 @@ async def export(
 
     Raises:
         ConfigurationError: no such format, no language, or the extra that the format needs is missing.
-        DiallerError: the list of campaigns could not be fetched, or the token or the base URL is wrong. Any other
-            failing lookup does not raise: the file and `Exported` tell of it.
+        DiallerError: the list of campaigns could not be fetched, or not whole, or the token or the base URL is wrong.
+            Any other failing lookup does not raise, nor does a campaign that is not as documented: the file and
+            `Exported` tell of it.
         OSError: the file can't be written.
     """
     asked = tuple(dict.fromkeys(Language(language) for language in languages))
@@ -109,6 +113,7 @@ class _Told:
     lookups: int = 0
     failed: int = 0
     errors: dict[type[Exception], Exception] = attrs.field(factory=dict)
+    unreadable: tuple[PayloadError, ...] = ()
 
     def failure(self, error: Exception) -> None:
         self.failed += 1
@@ -121,6 +126,7 @@ class _Told:
             lookups=self.lookups,
             failed=self.failed,
             errors=tuple(self.errors.values()),
+            unreadable=self.unreadable,
         )
 
 
@@ -132,7 +138,11 @@ async def _fetch(
     on_progress: OnProgress | None,
     told: _Told,
 ) -> None:
-    campaigns = await dialler.campaigns.list()
+    listed = await dialler.campaigns.list_readable()
+    campaigns, unreadable = listed.records, listed.unreadable
+    sent = len(campaigns) + len(unreadable)
+    if listed.count > sent:
+        raise PayloadError(f"the server counts {listed.count} campaigns, but sent {sent}", path="count")
     outcomes = dialler.result_codes.for_campaigns(
         campaigns, languages=languages, concurrency=concurrency, in_order=True, on_progress=on_progress
     )
@@ -154,7 +164,18 @@ async def _fetch(
                 writer.add(ExportedCampaign(campaigns[position], codes, errors))
                 position += 1
                 codes, errors = {}, {}
-    told.campaigns = position
+    for one in unreadable:
+        writer.add(ExportedCampaign(_as_it_came(one), {}, dict.fromkeys(languages, str(one.error))))
+    told.campaigns = sent
+    told.unreadable = tuple(one.error for one in unreadable)
+
+
+def _as_it_came(unreadable: Unreadable) -> Campaign:
+    """What is known of a campaign that is not as documented; its record is kept as the server sent it."""
+    name = unreadable.record.get("Name")
+    return Campaign(
+        id=unreadable.error.record_id, name=name if isinstance(name, str) else "", wire=dict(unreadable.record)
+    )
 
 
 def _shortened(codes: Records[ResultCode]) -> PayloadError:
