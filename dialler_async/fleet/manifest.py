@@ -46,8 +46,18 @@ class Server:
             self.max_concurrency is None or _is_positive_int(self.max_concurrency),
             "“max_concurrency” is a positive number of calls at once",
         )
-        # Tells what is wrong with the URL, and warns of one that would send tokens in clear.
-        DiallerClient.for_account(self.url, 1, lambda: "")
+        try:
+            # Warns, too, of one that would send tokens in clear.
+            DiallerClient.for_account(self.url, 1, lambda: "")
+        except ConfigurationError:
+            # It could hold a password; and what is said of a whole base URL would mislead.
+            url = None
+        else:
+            url = self.url
+        require(
+            url is not None and "/rest/v1.0" not in url,
+            "“url” is like https://acd.example.com: without user, query, and what comes from /rest on",
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,172 @@
+"""`fleet.toml`: what is taken, what is refused and in which words, and where tokens come from."""
+
+from pathlib import Path
+
+import pytest
+
+from dialler_async import ConfigurationError
+from dialler_async.fleet import Server, read_fleet
+
+SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
+ACCOUNT = '[[accounts]]\nname = "acme"\nserver = "north"\nclients_id = 1\ntoken_env = "ACME_TOKEN"\n'
+BAD_URL = (
+    "fleet.toml: server 1 (“north”): “url” is like https://acd.example.com: "
+    "without user, query, and what comes from /rest on"
+)
+
+
+def refused(directory: Path, text: str) -> str:
+    path = directory / "fleet.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        read_fleet(path)
+    message = str(raised.value)
+    assert str(path) in message
+    return message.replace(f"{path}", "fleet.toml")
+
+
+def test_all_that_it_can_say(tmp_path: Path) -> None:
+    limited = '[[servers]]\nname = "süd"\nurl = "http://localhost/pbx"\nmax_rate = 0.5\nmax_concurrency = 4\n'
+    other = '[[accounts]]\nname = "globex"\nserver = "süd"\nclients_id = 1\ntoken_file = "secrets/globex"\n'
+    (tmp_path / "fleet.toml").write_text(SERVER + limited + ACCOUNT + other)
+    fleet = read_fleet(tmp_path / "fleet.toml")
+    assert list(fleet.servers.values()) == [
+        Server(name="north", url="https://acd.example.com"),
+        Server(name="süd", url="http://localhost/pbx", max_rate=0.5, max_concurrency=4),
+    ]
+    assert [(it.name, it.server, it.clients_id) for it in fleet.accounts.values()] == [
+        ("acme", "north", 1),
+        ("globex", "süd", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "fleet.toml: there is no account in it: add [[accounts]]"),
+        (
+            "[[servers]",
+            "fleet.toml is no TOML: Expected ']]' at the end of an array declaration (at line 1, column 10)",
+        ),
+        ("[fleet]", "fleet.toml: unknown key “fleet”: there are [[servers]] and [[accounts]]"),
+        ("[servers]\nname = 1", "fleet.toml: “servers” is a list of tables: write [[servers]]"),
+        (
+            SERVER.replace("url", "uri"),
+            "fleet.toml: server 1 (“north”): unknown key “uri”: there are name, url, max_rate, max_concurrency",
+        ),
+        ('[[servers]]\nname = "north"', "fleet.toml: server 1 (“north”): “url” is missing"),
+        (
+            '[[servers]]\nname = ""\nurl = "http://localhost"',
+            "fleet.toml: server 1: “name” is a text that can be shown",
+        ),
+        (SERVER.replace("https", "ftp"), BAD_URL),
+        (SERVER.replace("acd", "user:secret@acd"), BAD_URL),
+        (SERVER.replace(".com", ".com/rest/v1.0/1"), BAD_URL),
+        (SERVER + SERVER, "fleet.toml: two servers have the name “north”"),
+        (
+            SERVER + "max_rate = true",
+            "fleet.toml: server 1 (“north”): “max_rate” is a positive number of calls a second",
+        ),
+        (
+            SERVER + "max_rate = inf",
+            "fleet.toml: server 1 (“north”): “max_rate” is a positive number of calls a second",
+        ),
+        (
+            SERVER + "max_concurrency = 0",
+            "fleet.toml: server 1 (“north”): “max_concurrency” is a positive number of calls at once",
+        ),
+        (
+            SERVER + ACCOUNT.replace("name", "nam"),
+            "fleet.toml: account 1: unknown key “nam”: there are name, server, clients_id, token_env, token_file",
+        ),
+        (
+            SERVER + ACCOUNT + ACCOUNT.replace("server = ", "# "),
+            "fleet.toml: account 2 (“acme”): “server” is missing",
+        ),
+        (
+            SERVER + ACCOUNT.replace('"north"', '["north"]'),
+            "fleet.toml: account 1 (“acme”): “server” is the name of one of the servers",
+        ),
+        (
+            SERVER + ACCOUNT.replace("north", "east"),
+            "fleet.toml: account “acme”: there is no such server; there are north",
+        ),
+        (ACCOUNT, "fleet.toml: account “acme”: there is no such server; there are none"),
+        (
+            SERVER + ACCOUNT.replace("= 1", "= true"),
+            "fleet.toml: account 1 (“acme”): “clients_id” is the account's ClientsID, a positive whole number",
+        ),
+        (SERVER + ACCOUNT + ACCOUNT, "fleet.toml: two accounts have the name “acme”"),
+        (
+            SERVER + ACCOUNT + ACCOUNT.replace("acme", "globex"),
+            "fleet.toml: accounts “acme” and “globex” are the same one of their server",
+        ),
+        (
+            SERVER + ACCOUNT.replace("token_env", "#"),
+            "fleet.toml: account 1 (“acme”): give either token_env or token_file",
+        ),
+        (
+            SERVER + ACCOUNT + 'token_file = "acme"',
+            "fleet.toml: account 1 (“acme”): give either token_env or token_file",
+        ),
+        (SERVER + ACCOUNT.replace('"ACME_TOKEN"', '""'), "fleet.toml: account 1 (“acme”): “token_env” is a text"),
+    ],
+)
+def test_each_mistake_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:
+    assert refused(tmp_path, text) == message
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^can't read .*fleet\.toml: No such file or directory$"):
+        read_fleet(tmp_path / "fleet.toml")
+
+
+class TestTokens:
+    SECRET = "tok3n-of-acme"
+
+    def test_one_in_the_file_is_refused_and_not_repeated(self, tmp_path: Path) -> None:
+        message = refused(tmp_path, SERVER + ACCOUNT.replace("token_env", "token").replace("ACME_TOKEN", self.SECRET))
+        assert message.startswith("fleet.toml: account 1 (“acme”): a token has no place in this file")
+        assert self.SECRET not in message
+
+    def test_it_is_looked_up_each_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "fleet.toml").write_text(SERVER + ACCOUNT)
+        account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
+        for token in (self.SECRET, "another"):
+            monkeypatch.setenv("ACME_TOKEN", f"{token}\n")
+            assert account.token() == token
+        assert self.SECRET not in repr(account)
+
+    def test_files_stand_beside_the_manifest(self, tmp_path: Path) -> None:
+        (tmp_path / "fleet.toml").write_text(SERVER + ACCOUNT.replace("token_env", "token_file"))
+        account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
+        for token in (self.SECRET, "another"):
+            (tmp_path / "ACME_TOKEN").write_text(f"{token}\n")
+            assert account.token() == token
+
+    @pytest.mark.parametrize(
+        ("key", "content", "message"),
+        [
+            ("token_env", None, "account “acme”: the environment variable of its token_env is not set here"),
+            ("token_file", None, "account “acme”: can't read its token_file: No such file or directory"),
+            ("token_file", b"\xff", "account “acme”: can't read its token_file: it is no text"),
+            ("token_file", b"\n", "account “acme”: its token_file is empty"),
+        ],
+    )
+    def test_where_there_is_none_it_is_not_told_what_was_looked_for(
+        self, tmp_path: Path, key: str, content: bytes | None, message: str
+    ) -> None:
+        # It may be the token itself, in the wrong place.
+        manifest = ACCOUNT.replace("token_env", key).replace("ACME_TOKEN", self.SECRET)
+        (tmp_path / "fleet.toml").write_text(SERVER + manifest)
+        account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
+        if content is not None:
+            (tmp_path / self.SECRET).write_bytes(content)
+        with pytest.raises(ConfigurationError) as raised:
+            account.token()
+        assert str(raised.value) == message
+
+    def test_one_that_would_go_in_clear_is_warned_of(self, tmp_path: Path) -> None:
+        (tmp_path / "fleet.toml").write_text(SERVER.replace("https", "http") + ACCOUNT)
+        with pytest.warns(UserWarning, match="in clear"):
+            read_fleet(tmp_path / "fleet.toml")

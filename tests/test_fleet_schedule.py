@@ -1,0 +1,103 @@
+"""Which job is next: turns, shares, limits, tries."""
+
+from collections import Counter
+
+import pytest
+
+from dialler_async.fleet import Account, Server
+from dialler_async.fleet.messages import Slice
+from dialler_async.fleet.schedule import TRIES, Job, Schedule
+
+
+def accounts(server: str, number: int) -> list[Account]:
+    return [
+        Account(name=f"{server} {id}", server=server, clients_id=id, token=lambda: "t") for id in range(1, number + 1)
+    ]
+
+
+def schedule(*servers: Server, each: int) -> Schedule:
+    return Schedule(servers, [account for server in servers for account in accounts(server.name, each)])
+
+
+def server(name: str, limit: int | None = None) -> Server:
+    return Server(name=name, url="https://acd.example.com", max_concurrency=limit)
+
+
+def sent(schedule: Schedule, places: int) -> list[Job]:
+    jobs = []
+    while (job := schedule.next(places)) is not None:
+        jobs.append(job)
+    return jobs
+
+
+def slices(*sizes: int) -> list[Slice]:
+    return [Slice(campaigns=size, packed="") for size in sizes]
+
+
+def test_servers_take_turns() -> None:
+    names = [job.account.name for job in sent(schedule(server("a"), server("b"), each=3), 100)]
+    assert names == ["a 1", "b 1", "a 2", "b 2", "a 3", "b 3"]
+
+
+def test_there_is_work_in_reserve_but_not_much() -> None:
+    assert len(sent(schedule(server("a"), each=100), 8)) == 12
+
+
+def test_one_is_sent_ahead_of_the_first_worker() -> None:
+    assert len(sent(schedule(server("a"), each=100), 0)) == 1
+
+
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_a_server_that_never_answers_leaves_places_to_the_others(others: int) -> None:
+    servers = [server("slow"), *(server(f"fast {number}") for number in range(others))]
+    jobs = schedule(*servers, each=50)
+    finished: Counter[str] = Counter()
+    under_way = sent(jobs, 8)
+    while fast := [job for job in under_way if job.account.server != "slow"]:
+        for job in fast:
+            under_way.remove(job)
+            jobs.finished(job)
+            finished[job.account.server] += 1
+        under_way += sent(jobs, 8)
+        # As workers take them in the order in which they were sent, all would be held up by more.
+        if len(finished) < others or min(finished.values()) < 50:
+            assert sum(job.account.server == "slow" for job in under_way) < 8
+    assert finished == {f"fast {number}": 50 for number in range(others)}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 8, 16, 100])
+def test_jobs_times_their_calls_stay_within_the_limit(limit: int) -> None:
+    jobs = sent(schedule(server("a", limit), each=200), 1000)
+    calls = sum(job.concurrency or 0 for job in jobs)
+    assert limit * 2 / 3 < calls <= limit
+
+
+def test_without_a_limit_each_job_finds_its_level() -> None:
+    assert {job.concurrency for job in sent(schedule(server("a"), each=3), 10)} == {None}
+
+
+def test_what_a_survey_leaves_goes_before_further_accounts() -> None:
+    jobs = schedule(server("a"), each=3)
+    first = jobs.next(1)
+    assert first is not None
+    jobs.finished(first, slices(20, 10))
+    order = []
+    while (job := jobs.next(1)) is not None:
+        order.append((job.account.name, job.slice and job.slice.campaigns))
+        jobs.finished(job)
+    assert order == [("a 1", 20), ("a 1", 10), ("a 2", None), ("a 3", None)]
+
+
+def test_what_fails_is_sent_again_behind_the_rest_and_not_for_ever() -> None:
+    jobs = schedule(server("a"), each=2)
+    order, again = [], []
+    while (job := jobs.next(1)) is not None:
+        order.append(job.account.name)
+        if job.account.name == "a 1":
+            again.append(jobs.failed(job))
+        else:
+            jobs.finished(job)
+    assert order == ["a 1", "a 2", "a 1", "a 1"]
+    assert again == [True, True, False]
+    assert TRIES == 3
+    assert jobs.sent == 0
