@@ -3,6 +3,8 @@
 import asyncio
 import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,19 @@ def test_many_accounts_come_with_the_command_that_audits_them(
     assert [line.partition("=")[0] for line in settings[:2]] == ["DIALLER_BASE_URL", "DIALLER_TOKEN"]
     assert audit.startswith("dialler fleet audit ")
     assert not Path(shlex.split(audit)[-1]).parent.exists()
+
+
+def test_the_command_that_is_printed_audits_them_from_another_process() -> None:
+    command = (sys.executable, "-c", "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))")
+    options = ("--port", "0", "--campaigns", "20", "--accounts", "3")
+    with subprocess.Popen([*command, "sandbox", *options], stdout=subprocess.PIPE, text=True) as sandbox:
+        assert sandbox.stdout is not None
+        printed = [sandbox.stdout.readline() for _ in range(4)][-1]
+        audit = [*command, *shlex.split(printed)[1:], "--fail-on", "info"]
+        audited = subprocess.run(audit, capture_output=True, text=True, check=False, timeout=60)
+        sandbox.send_signal(signal.SIGTERM)
+    assert (sandbox.returncode, audited.returncode, audited.stderr) == (0, 1, "")
+    assert "60 campaigns" in audited.stdout
 
 
 def test_others_cannot_read_the_tokens(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
