@@ -211,7 +211,7 @@ class _Account:
 
 
 def _not_audited(job: Job, result: Result) -> AuditPart:
-    error = result.error if result.for_good else f"{result.error} (tried {job.tries} times)"
+    error = result.error if result.for_good else f"{result.error}, in each of {job.tries} tries"
     return not_audited(error, None if job.slice is None else job.slice.campaigns)
 
 

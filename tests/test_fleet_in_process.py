@@ -1,0 +1,196 @@
+"""A fleet audited in one process: the same as each account by itself, whatever goes wrong with some of them."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+from fleets import NOW, Counting, findings_one_by_one, fleet_on, told
+from held import Held, soon
+
+import dialler_async.fleet.tasks
+from dialler_async import ConfigurationError
+from dialler_async.audit import AuditSettings, Severity
+from dialler_async.fleet import Account, Fleet, Server, audit_fleet
+from dialler_async.fleet.limits import SharedRate
+from dialler_async.sandbox import Sandbox
+
+
+async def test_it_finds_what_audits_of_each_account_find() -> None:
+    async with Sandbox(campaigns=30, accounts=4) as sandbox, Sandbox(campaigns=3, seed=2) as other:
+        # Of 30 campaigns, some in slices.
+        fleet = fleet_on(sandbox)
+        report = await audit_fleet(fleet, now=NOW, chunk=8)
+        assert report.findings == await findings_one_by_one(sandbox)
+        assert report.accounts == tuple(fleet.accounts)
+        assert (report.campaigns, report.lookups, report.requests) == (120, 240, 244)
+        whole = await audit_fleet(fleet, now=NOW)
+        assert told(whole) == told(report)
+        # On several servers, in the order of the manifest.
+        elsewhere = Server(name="other", url=other.server)
+        third = Account(name="third", server="other", clients_id=1, token=lambda: other.token)
+        mixed = Fleet.of([*fleet.servers.values(), elsewhere], [third, *fleet.accounts.values()])
+        both = await audit_fleet(mixed, now=NOW, chunk=8)
+    assert both.accounts == ("third", *fleet.accounts)
+    assert both.campaigns == 123
+    assert [finding for finding in both.findings if finding.account != "third"] == list(report.findings)
+
+
+async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are() -> None:
+    async with Sandbox(campaigns=3, accounts=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        sandbox.accounts[2].revoke()
+        fleet = Fleet.of(
+            fleet.servers.values(),
+            [
+                attrs.evolve(account, token=lambda: "wrong-token") if account.clients_id == 2 else account
+                for account in fleet.accounts.values()
+            ],
+        )
+        progress: list[tuple[float, int, int | None]] = []
+        report = await audit_fleet(fleet, now=NOW, on_progress=lambda *seen: progress.append(seen))
+    told_of = [finding for finding in report.findings if finding.account == "account 2"]
+    assert [(finding.rule, finding.severity) for finding in told_of] == [("not-audited", Severity.ERROR)]
+    assert "GET /dialler/campaigns" in told_of[0].message
+    assert "401" in told_of[0].message
+    assert "tries" not in told_of[0].message, "it would only be refused again"
+    assert report.stopped
+    assert report.campaigns == 6
+    assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
+
+
+async def test_what_fails_is_tried_again() -> None:
+    async with Sandbox(campaigns=3, accounts=2) as sandbox:
+        fleet = fleet_on(sandbox)
+        failures = 2
+
+        def moody() -> str:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise OSError("the disk is away")
+            return sandbox.token
+
+        def never() -> str:
+            raise OSError("the disk is gone")
+
+        moods = Fleet.of(
+            fleet.servers.values(),
+            [
+                attrs.evolve(account, token=moody if account.clients_id == 1 else never)
+                for account in fleet.accounts.values()
+            ],
+        )
+        report = await audit_fleet(moods, now=NOW)
+    assert [(finding.account, finding.message) for finding in report.findings if finding.rule == "not-audited"] == [
+        ("account 2", "could not be audited: OSError: the disk is gone, in each of 3 tries")
+    ]
+    assert report.campaigns == 3
+
+
+async def test_a_slice_that_keeps_failing_is_told_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = dialler_async.fleet.tasks.audit_slice
+
+    async def audit_slice(dialler: object, campaigns: list[object], **options: object) -> object:
+        if len(campaigns) == 2:
+            raise RuntimeError("no memory left")
+        return await original(dialler, campaigns, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(dialler_async.fleet.tasks, "audit_slice", audit_slice)
+    async with Sandbox(campaigns=10) as sandbox:
+        report = await audit_fleet(fleet_on(sandbox), now=NOW, chunk=4)
+    assert [finding.message for finding in report.findings if finding.rule == "not-audited"] == [
+        "2 campaigns were not audited: RuntimeError: no memory left, in each of 3 tries"
+    ]
+    assert (report.campaigns, len(report.summaries)) == (10, 8)
+
+
+async def test_a_token_that_is_replaced_in_mid_run_is_asked_anew() -> None:
+    async with Sandbox(campaigns=6) as sandbox:
+        held = Held()
+        sandbox.faults.next(held, match="result_codes", after=2)
+        audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), now=NOW, chunk=2))
+        await soon(held.arrived)
+        sandbox.accounts[1].revoke()
+        held.let_go.set()
+        report = await audit
+        assert report.findings == await findings_one_by_one(sandbox)
+    assert not report.stopped
+
+
+async def test_leaving_early_leaves_nothing_running() -> None:
+    async with Sandbox(campaigns=6, accounts=3) as sandbox:
+        held = Held()
+        sandbox.faults.next(held)
+        audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), now=NOW))
+        await soon(held.arrived)
+        before = asyncio.all_tasks()
+        audit.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await audit
+        await soon(held.hung_up)
+        assert audit in before
+
+
+async def test_settings_and_rules_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = """
+from dialler_async.audit import Hit, Severity, rule
+
+@rule("has-a-name", Severity.INFO, title="t", why="w", fix="f")
+def has_a_name(facts):
+    yield Hit("Name", "it has a name")
+"""
+    (tmp_path / "rules_of_a_fleet.py").write_text(module)
+    monkeypatch.delitem(sys.modules, "rules_of_a_fleet", raising=False)
+    settings = AuditSettings(rules=("rules_of_a_fleet:has_a_name",), select=("has-a-name",))
+    async with Sandbox(campaigns=5) as sandbox:
+        report = await audit_fleet(fleet_on(sandbox), now=NOW, chunk=2, settings=settings, directory=tmp_path)
+        assert [finding.rule for finding in report.findings] == ["has-a-name"] * 5
+        with pytest.raises(ConfigurationError, match="no rule “other”"):
+            await audit_fleet(fleet_on(sandbox), settings=AuditSettings(select=("other",)))
+
+
+@pytest.mark.parametrize("options", [{"languages": []}, {"chunk": 0}])
+async def test_what_can_not_be(options: dict[str, object]) -> None:
+    async with Sandbox(campaigns=1) as sandbox:
+        with pytest.raises(ConfigurationError):
+            await audit_fleet(fleet_on(sandbox), **options)  # type: ignore[arg-type]
+    assert not sandbox.journal
+
+
+class TestLimits:
+    async def test_calls_at_once(self) -> None:
+        counting = Counting()
+        async with Sandbox(campaigns=12, accounts=6, latency=0.002) as sandbox:
+            sandbox.faults.chance(1.0, [counting])
+            await audit_fleet(fleet_on(sandbox, max_concurrency=3), now=NOW, chunk=4)
+        assert counting.most == 3
+
+    async def test_calls_a_second(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with Sandbox(campaigns=3, accounts=2) as sandbox:
+            begun = loop.time()
+            await audit_fleet(fleet_on(sandbox, max_rate=100), now=NOW)
+            took = loop.time() - begun
+        assert len(sandbox.journal) == 14
+        # Two of them may go at once.
+        assert took >= 12 / 100 - 0.001
+
+    async def test_they_are_evenly_spaced_from_the_start(self) -> None:
+        loop = asyncio.get_running_loop()
+        rate = SharedRate(Server(name="a", url="http://localhost", max_rate=50), None)
+        begun, times = loop.time(), []
+
+        async def acquire() -> None:
+            await rate.acquire()
+            times.append(loop.time() - begun)
+
+        await asyncio.gather(*(acquire() for _ in range(5)))
+        assert [moment >= number / 50 - 0.002 for number, moment in enumerate(times)] == [True] * 5
+
+
+async def test_accounts_share_the_pool_of_their_server() -> None:
+    async with Sandbox(campaigns=2, accounts=30) as sandbox:
+        await audit_fleet(fleet_on(sandbox, max_concurrency=2), now=NOW)
+        assert sandbox.connections.opened <= 2
