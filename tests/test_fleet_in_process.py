@@ -55,7 +55,7 @@ async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are() -
     assert "GET /dialler/campaigns" in told_of[0].message
     assert "401" in told_of[0].message
     assert "tries" not in told_of[0].message, "it would only be refused again"
-    assert report.stopped
+    assert report.unfinished
     assert report.campaigns == 6
     assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
 
@@ -116,7 +116,7 @@ async def test_a_token_that_is_replaced_in_mid_run_is_asked_anew() -> None:
         held.let_go.set()
         report = await audit
         assert report.findings == await findings_one_by_one(sandbox)
-    assert not report.stopped
+    assert not report.unfinished
 
 
 async def test_leaving_early_leaves_nothing_running() -> None:

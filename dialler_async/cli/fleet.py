@@ -103,7 +103,7 @@ async def audit(
                 on_no_worker=lambda: say(f"no worker is there; waiting for one: {waits}"),
             )
     destination.put(report)
-    if report.stopped:
+    if report.unfinished:
         return Exit.REFUSED
     return Exit.FINDINGS if fail_on != "never" and report.at_least(Severity(fail_on)) else Exit.DONE
 
