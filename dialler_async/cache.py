@@ -10,8 +10,6 @@ import copy
 from collections.abc import Awaitable, Callable, Hashable, Sized
 from typing import Final, Generic, TypeVar, final
 
-import attrs
-
 from .errors import DiallerError, require
 from .surroundings import SURROUNDINGS
 
@@ -22,10 +20,10 @@ MAX_RECORDS: Final = 10_000
 
 
 @final
-@attrs.frozen
 class _Kept(Generic[V]):
-    answer: V
-    asked_at: float
+    def __init__(self, answer: V, asked_at: float) -> None:
+        self.answer = answer
+        self.asked_at = asked_at
 
     @property
     def size(self) -> int:
@@ -33,12 +31,12 @@ class _Kept(Generic[V]):
 
 
 @final
-@attrs.define(eq=False)
 class _Flight(Generic[V]):
     """A request on its way, and how many wait for it. Its task never raises: what it comes to is a value."""
 
-    task: asyncio.Task[_Kept[V] | Exception]
-    askers: int = 0
+    def __init__(self, task: asyncio.Task[_Kept[V] | Exception]) -> None:
+        self.task = task
+        self.askers = 0
 
 
 @final

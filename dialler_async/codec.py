@@ -64,7 +64,10 @@ encode: Final = msgspec.json.Encoder().encode
 
 _MIB: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE | re.ASCII)
+# Compiled when they are first needed, and kept by `re`: few answers need one, and they are 1 ms of everybody's import.
+_CHARSET: Final = r"""(?ai)charset\s*=\s*["']?([\w.:-]+)"""
+_RECORDS_BEGIN: Final = rb'"records"\s*:\s*\['
+_BETWEEN_RECORDS: Final = rb"}\s*,\s*{"
 
 
 def recoded(body: bytes, content_type: str) -> bytes:
@@ -72,7 +75,7 @@ def recoded(body: bytes, content_type: str) -> bytes:
 
     Only for a body that could not be decoded: a content type that names another charset is mostly wrong.
     """
-    charset = _CHARSET.search(content_type)
+    charset = re.search(_CHARSET, content_type)
     # A zero byte is in no JSON, but UTF-16 can pass for UTF-8 by them.
     if charset is not None and (b"\x00" in body[:4] or not _is_utf_8(body)):
         # Python's own escapes are a charset to it, too, and it may warn of them.
@@ -108,13 +111,17 @@ def _no_json(body: bytes, why: object) -> PayloadError:
     return PayloadError(text, excerpt=excerpt(body))
 
 
+# The classes below that are nobody's but this module's are made by hand: each that attrs makes takes everybody's import
+# a quarter of a millisecond.
+
+
 @final
-@attrs.frozen
 class _RecordsOf(Generic[R]):
     """Many records in an envelope."""
 
-    kind: type[R]
-    may_be_shortened: bool = False
+    def __init__(self, kind: type[R], may_be_shortened: bool = False) -> None:
+        self.kind = kind
+        self.may_be_shortened = may_be_shortened
 
     def decode(self, body: bytes) -> Generator[None, None, Records[R]]:
         usual = self._at_once(body) if len(body) <= SLICE else (yield from self._gradually(body))
@@ -145,7 +152,7 @@ class _RecordsOf(Generic[R]):
         """
         # The body has only just been put together, in the same step: 8 ms for 12 MB.
         yield
-        begin = _RECORDS_BEGIN.search(body, 0, SLICE)
+        begin = re.compile(_RECORDS_BEGIN).search(body, 0, SLICE)
         end = body.rfind(b"]")
         if begin is None or end < begin.end():
             return None
@@ -180,8 +187,6 @@ class _RecordsOf(Generic[R]):
         return envelope, raw
 
 
-_RECORDS_BEGIN = re.compile(rb'"records"\s*:\s*\[')
-_BETWEEN_RECORDS = re.compile(rb"}\s*,\s*{")
 _TOGETHER: Final = SLICE // RECORD
 
 
@@ -192,10 +197,11 @@ def _pieces(body: bytes, start: int, end: int) -> Iterator[list[dict[str, Any]]]
     beginning of a record up to there are a list of whole records only if it is one: else they don't decode, and the
     piece goes on to the next.
     """
+    between_records = re.compile(_BETWEEN_RECORDS)
     while start < end:
         stop = start
         while True:
-            between = _BETWEEN_RECORDS.search(body, stop + SLICE, end)
+            between = between_records.search(body, stop + SLICE, end)
             stop = between.start() + 1 if between else end
             if stop - start > 16 * SLICE:
                 raise ValueError("no end of a record far and wide")
@@ -222,11 +228,11 @@ def _records(envelope: _Envelope[Any], records: list[R]) -> Records[R]:
 
 
 @final
-@attrs.frozen
 class _SlicesOf(Generic[R]):
     """The same, as an iterator that structures slice by slice and keeps none."""
 
-    kind: type[R]
+    def __init__(self, kind: type[R]) -> None:
+        self.kind = kind
 
     def decode(self, body: bytes) -> Generator[None, None, Iterator[list[R]]]:
         raw = _RecordsOf(self.kind).split(body)[1]
@@ -266,11 +272,11 @@ class Readable(Generic[R]):
 
 
 @final
-@attrs.frozen
 class _ReadableOf(Generic[R]):
     """Many records in an envelope, where one that is not as documented costs only itself."""
 
-    kind: type[R]
+    def __init__(self, kind: type[R]) -> None:
+        self.kind = kind
 
     def decode(self, body: bytes) -> Generator[None, None, Readable[R]]:
         envelope, raw = _RecordsOf(self.kind, may_be_shortened=True).split(body)
@@ -292,11 +298,11 @@ class _ReadableOf(Generic[R]):
 
 
 @final
-@attrs.frozen
 class _OneOf(Generic[R]):
     """Exactly one record in an envelope."""
 
-    kind: type[R]
+    def __init__(self, kind: type[R]) -> None:
+        self.kind = kind
 
     def decode(self, body: bytes) -> Generator[None, None, R]:
         records = yield from _RecordsOf(self.kind).decode(body)

@@ -5,7 +5,7 @@ the published keys by name and type, keeps every other key untouched, and takes 
 Source of keys, types and meanings: API reference, "Campaign records", "Result codes" and "Dates".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Annotated, Any, Self, TypeVar, final, overload
@@ -34,14 +34,6 @@ class Language(IntEnum):
         return unpublished
 
 
-@final
-@attrs.frozen
-class Key:
-    """The key that a field has on the wire."""
-
-    name: str
-
-
 class Record:
     """What campaigns and result codes share: the record as the server sent it."""
 
@@ -62,6 +54,9 @@ class Record:
         """The part of `wire` under keys that this library doesn't know."""
         known = wire_keys(type(self)).values()
         return {key: value for key, value in self._wire.items() if key not in known}
+
+
+# What `Annotated` says of a field below is its key on the wire.
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -89,21 +84,21 @@ class Campaign(Record):
         user_data: `UserData`, free text, used as the key of a foreign system.
     """
 
-    id: Annotated[int | None, Key("ID")] = None
-    name: Annotated[str, Key("Name")]
-    clients_id: Annotated[int | None, Key("ClientsID")] = None
-    languages_id: Annotated[int | None, Key("LanguagesID")] = None
-    contact_preview_time: Annotated[int | None, Key("ContactPreviewTime")] = None
-    max_parallel_lines: Annotated[int | None, Key("nMaxParallelLines")] = None
+    id: Annotated[int | None, "ID"] = None
+    name: Annotated[str, "Name"]
+    clients_id: Annotated[int | None, "ClientsID"] = None
+    languages_id: Annotated[int | None, "LanguagesID"] = None
+    contact_preview_time: Annotated[int | None, "ContactPreviewTime"] = None
+    max_parallel_lines: Annotated[int | None, "nMaxParallelLines"] = None
     close_contacts_on_incoming_calls_match_caller_id: Annotated[
-        bool | None, Key("bCloseContactsOnIncomingCallsMatchCallerID")
+        bool | None, "bCloseContactsOnIncomingCallsMatchCallerID"
     ] = None
-    incoming_call_result_codes_id: Annotated[int | None, Key("IncomingCallResultCodesID")] = None
-    abort_on_no_tel_number_result_codes_id: Annotated[int | None, Key("AbortOnNoTelNumberResultCodesID")] = None
-    caller_id_active: Annotated[bool | None, Key("bCallerIDActive")] = None
-    dt_from: Annotated[datetime | None, Key("dtFrom")] = None
-    dt_to: Annotated[datetime | None, Key("dtTo")] = None
-    user_data: Annotated[str | None, Key("UserData")] = None
+    incoming_call_result_codes_id: Annotated[int | None, "IncomingCallResultCodesID"] = None
+    abort_on_no_tel_number_result_codes_id: Annotated[int | None, "AbortOnNoTelNumberResultCodesID"] = None
+    caller_id_active: Annotated[bool | None, "bCallerIDActive"] = None
+    dt_from: Annotated[datetime | None, "dtFrom"] = None
+    dt_to: Annotated[datetime | None, "dtTo"] = None
+    user_data: Annotated[str | None, "UserData"] = None
     _wire: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 
@@ -132,26 +127,26 @@ class ResultCode(Record):
         allow_delete: `bAllowDelete`, may be deleted by the account.
     """
 
-    id: Annotated[int | None, Key("ID")] = None
-    dialler_campaigns_id: Annotated[int | None, Key("DiallerCampaignsID")] = None
-    dialler_result_codes_types_id: Annotated[int | None, Key("DiallerResultCodesTypesID")] = None
-    dialler_result_codes_types_content: Annotated[str | None, Key("DiallerResultCodesTypesContent")] = None
-    dialler_result_codes_types_short_text: Annotated[str | None, Key("DiallerResultCodesTypesShortText")] = None
-    content: Annotated[str | None, Key("Content")] = None
-    short_text: Annotated[str | None, Key("ShortText")] = None
-    export_key: Annotated[str | None, Key("ExportKey")] = None
-    done: Annotated[bool | None, Key("bDone")] = None
-    aborted: Annotated[bool | None, Key("bAborted")] = None
-    delay: Annotated[bool | None, Key("bDelay")] = None
-    appointment: Annotated[bool | None, Key("bAppointment")] = None
-    agent_bound: Annotated[bool | None, Key("bAgentBound")] = None
-    time_offset: Annotated[int | None, Key("TimeOffset")] = None
-    allow_delete: Annotated[bool | None, Key("bAllowDelete")] = None
+    id: Annotated[int | None, "ID"] = None
+    dialler_campaigns_id: Annotated[int | None, "DiallerCampaignsID"] = None
+    dialler_result_codes_types_id: Annotated[int | None, "DiallerResultCodesTypesID"] = None
+    dialler_result_codes_types_content: Annotated[str | None, "DiallerResultCodesTypesContent"] = None
+    dialler_result_codes_types_short_text: Annotated[str | None, "DiallerResultCodesTypesShortText"] = None
+    content: Annotated[str | None, "Content"] = None
+    short_text: Annotated[str | None, "ShortText"] = None
+    export_key: Annotated[str | None, "ExportKey"] = None
+    done: Annotated[bool | None, "bDone"] = None
+    aborted: Annotated[bool | None, "bAborted"] = None
+    delay: Annotated[bool | None, "bDelay"] = None
+    appointment: Annotated[bool | None, "bAppointment"] = None
+    agent_bound: Annotated[bool | None, "bAgentBound"] = None
+    time_offset: Annotated[int | None, "TimeOffset"] = None
+    allow_delete: Annotated[bool | None, "bAllowDelete"] = None
     _wire: dict[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 
 _WIRE_KEYS: dict[type[Record], dict[str, str]] = {
-    cls: {field.name: field.type.__metadata__[0].name for field in attrs.fields(cls) if field.name != "_wire"}
+    cls: {field.name: field.type.__metadata__[0] for field in attrs.fields(cls) if field.name != "_wire"}
     for cls in (Campaign, ResultCode)
 }
 
@@ -159,6 +154,11 @@ _WIRE_KEYS: dict[type[Record], dict[str, str]] = {
 def wire_keys(cls: type[Record]) -> dict[str, str]:
     """The published keys of a kind of record: attribute name to key on the wire."""
     return _WIRE_KEYS[cls]
+
+
+def _as_tuple(items: Iterable[T_co]) -> tuple[T_co, ...]:
+    # Of `tuple` itself attrs would parse the signature out of a text, which takes 2 ms of everybody's import.
+    return tuple(items)
 
 
 @final
@@ -178,7 +178,7 @@ class Records(Sequence[T_co]):
     Source: API reference, "The seven calls" (list envelope, records envelope).
     """
 
-    _items: tuple[T_co, ...] = attrs.field(converter=tuple)
+    _items: tuple[T_co, ...] = attrs.field(converter=_as_tuple)
     # The envelope's name for it; `Sequence.count(value)` gives way, as the design wants.
     count: int = attrs.field()  # type: ignore[assignment]
     filter: str | None = None

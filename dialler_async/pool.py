@@ -55,7 +55,6 @@ class ConnectionLost(Exception):  # noqa: N818  an event on the wire, turned int
     """The connection broke after the request was handed to it, so that the server may have it."""
 
 
-@attrs.define
 class Sending:
     """One attempt on its way to the wire.
 
@@ -63,7 +62,10 @@ class Sending:
         sent: whether the server may have any of it; None where nobody can tell.
     """
 
-    sent: bool | None = None
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent: bool | None = None
 
     async def once(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """A middleware that switches off aiohttp's own second sending of GET and DELETE, and watches the first.

@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-import attrs
-
 from . import codec
 from .endpoints import Request
 from .errors import DiallerError, PayloadError, StatusError
@@ -17,13 +15,15 @@ T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 
-@attrs.frozen
 class Reply:
     """What came; shown nowhere, since it may hold the token that was sent."""
 
-    status: int
-    headers: Any = attrs.field(repr=False)
-    body: bytes = attrs.field(repr=False)
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:

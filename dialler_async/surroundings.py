@@ -7,17 +7,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-import attrs
 
-
-@attrs.define
 class Surroundings:
     """Time and chance, so that tests need wait for neither."""
 
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    random: Callable[[], float] = random.random
+    def __init__(self) -> None:
+        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self.monotonic: Callable[[], float] = time.monotonic
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.random: Callable[[], float] = random.random
 
 
 SURROUNDINGS: Final = Surroundings()

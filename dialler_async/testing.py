@@ -15,11 +15,10 @@ faults are those of `dialler_async.sandbox.faults`.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
-
-import attrs
 
 from . import codec
 from .dates import format_date
@@ -145,7 +144,7 @@ def instant_waits() -> Iterator[list[float]]:
     Yields:
         The waits so far, in seconds.
     """
-    real = attrs.evolve(SURROUNDINGS)
+    real = copy(SURROUNDINGS)
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:

@@ -70,28 +70,32 @@ class Timeouts:
             require(is_number(value) and value > 0, f"Timeouts({name}=…) is a positive number of seconds")
 
 
-@attrs.define
 class Backpressure:
     """What the calls of a client tell each other of a server that can't keep up."""
 
-    budget: retry.Budget
-    paused_until: float = 0.0
-    """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
+    def __init__(self, budget: retry.Budget) -> None:
+        self.budget = budget
+        self.paused_until = 0.0
+        """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
 
 
-@attrs.define
 class _Call:
     """How far a call has come."""
 
-    request: Request[Any]
-    attempts: int = 0
-    token_version: int = 0
-    doing: str = ""
-    sending: Sending = attrs.Factory(Sending)
-    """Whether its latest attempt got as far as the wire."""
-    maybe_done: bool = False
-    """Whether an attempt was lost that may have been carried out."""
-    observed: Observation | None = None
+    __slots__ = ("attempts", "doing", "maybe_done", "observed", "request", "sending", "token_version")
+
+    def __init__(self, request: Request[Any]) -> None:
+        self.request = request
+        self.attempts = self.token_version = 0
+        self.doing = ""
+        self.sending = _NOT_YET
+        """Whether its latest attempt got as far as the wire."""
+        self.maybe_done = False
+        """Whether an attempt was lost that may have been carried out."""
+        self.observed: Observation | None = None
+
+
+_NOT_YET: Final = Sending()
 
 
 _AT_GATE: Final = "waiting at the gate"
