@@ -14,6 +14,7 @@ taskiq-redis' stream broker, but for how messages are taken and given back:
 import asyncio
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, cast, final
@@ -86,7 +87,7 @@ class RedisBroker(RedisStreamBroker):
                 consumer_id="0",
                 # The default of redis-py differs from version to version, and must be longer than a read may block.
                 socket_timeout=30,
-                retry=Retry(ExponentialBackoff(base=0.1, cap=2.0), 4),
+                retry=Retry(ExponentialBackoff(base=0.1, cap=2.0), 3),
             )
         except ValueError:
             shown = ""
@@ -280,6 +281,7 @@ class RedisBroker(RedisStreamBroker):
         now = await self._now()
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.zadd(_WORKERS, {self._as_worker: now})
+            pipe.expire(_WORKERS, math.ceil(2 * self._idle))
             pipe.zremrangebyscore(_WORKERS, "-inf", now - 2 * self._idle)
             if self._working:
                 pipe.xclaim(_JOBS, self.consumer_group_name, self.consumer_name, 0, list(self._working), justid=True)

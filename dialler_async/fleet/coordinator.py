@@ -151,9 +151,13 @@ class _Run:
                     self._take(name, Result.from_json(result))
                 if results:
                     on_progress(self._done(), self._failed, len(self._accounts))
-        finally:
+        except BrokerError:
+            raise
+        except BaseException:
             with suppress(BrokerError):
                 await mediator.close_run(run)
+            raise
+        await mediator.close_run(run)
         reports = {name: self._reports[name] for name in self._accounts}
         return self._merged_accounts(reports, seconds=perf_counter() - self._begun)
 

@@ -1,0 +1,403 @@
+"""A fleet audited by workers with a real Redis between them: nothing lost, nothing done for nothing, nothing left."""
+
+import asyncio
+import json
+import pickle
+import re
+import zlib
+from base64 import b64decode
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pyrate_limiter.clocks
+import pytest
+from fleets import NOW, Counting, RunningRedis, findings_one_by_one, fleet_on, running_redis, told
+from held import Held, soon
+from redis.asyncio import Redis
+
+import dialler_async.fleet.broker
+import dialler_async.fleet.coordinator
+import dialler_async.fleet.tasks
+from dialler_async import ConfigurationError
+from dialler_async.fleet import Fleet, Server, audit_fleet
+from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker
+from dialler_async.fleet.limits import SharedRate
+from dialler_async.fleet.worker import work
+from dialler_async.sandbox import Sandbox
+from dialler_async.surroundings import SURROUNDINGS
+
+SHORT = 0.3
+"""Seconds after which a worker that is not heard of is taken for dead."""
+
+
+@pytest.fixture
+def redis() -> Iterator[RunningRedis]:
+    with running_redis() as running:
+        yield running
+
+
+@asynccontextmanager
+async def at_work(fleet: Fleet, redis: RunningRedis, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
+    """Workers in this process, each with a broker and clients of its own; told to stop in the end."""
+    stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
+    async with asyncio.TaskGroup() as group:
+        for event in ready:
+            broker = RedisBroker(redis.url, **{"places": 2, **options})
+            group.create_task(work(fleet, broker, stop=stop, on_ready=event.set))
+        try:
+            for event in ready:
+                await soon(event)
+            yield
+        finally:
+            stop.set()
+
+
+async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dict[str, Any]:
+    """What is in Redis, but for the empty stream of jobs."""
+    async with Redis.from_url(redis.url) as client:
+        keys = {key.decode(): await client.type(key) async for key in client.scan_iter()}
+        jobs = await client.xlen("dialler-fleet:jobs")
+        groups = await client.xinfo_groups("dialler-fleet:jobs")
+    keys.pop("dialler-fleet:jobs")
+    if but_for_the_dead:
+        # They could not take leave; their place among the workers goes by itself.
+        keys.pop("dialler-fleet:workers", None)
+        groups[0]["consumers"] = 0
+    return {"jobs": jobs, "pending": groups[0]["pending"], "keys": keys, "workers": groups[0]["consumers"]}
+
+
+NOTHING = {"jobs": 0, "pending": 0, "keys": {}, "workers": 0}
+
+
+async def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(redis: RunningRedis) -> None:
+    async with Sandbox(campaigns=30, accounts=4) as sandbox:
+        fleet = fleet_on(sandbox)
+        alone = await audit_fleet(fleet, now=NOW, chunk=8)
+        progress: list[tuple[float, int, int | None]] = []
+        async with at_work(fleet, redis, workers=2):
+            shared = await audit_fleet(
+                fleet, broker=RedisBroker(redis.url), now=NOW, chunk=8, on_progress=lambda *seen: progress.append(seen)
+            )
+            once_more = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+    assert told(shared) == told(alone) == told(once_more)
+    assert (progress[0], progress[-1]) == ((0, 0, 4), (4, 0, 4))
+    assert 0.0 < progress[1][0] < 4, "it goes on with each part of an account"
+    assert await left_in(redis) == NOTHING
+
+
+async def test_tokens_never_enter_the_broker(redis: RunningRedis) -> None:
+    async with Sandbox(campaigns=10, accounts=3) as sandbox:
+        fleet = fleet_on(sandbox, max_rate=500, max_concurrency=4)
+        refused = attrs.evolve(fleet.accounts["account 2"], token=lambda: "t0ken-that-is-wrong")
+        fleet = attrs.evolve(fleet, accounts={**fleet.accounts, "account 2": refused})
+        heard: list[str] = []
+        async with Redis.from_url(redis.url) as client, client.monitor() as monitor, at_work(fleet, redis):
+            listening = asyncio.create_task(_hear(monitor, heard))
+            report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
+            await client.set("that", "was all")
+            await listening
+    tokens = [account.token() for account in fleet.accounts.values()]
+    said = "\n".join(heard)
+    unpacked = [zlib.decompress(b64decode(packed)).decode() for packed in re.findall(r"eJ[\w+/]{40,}=*", said)]
+    assert len(unpacked) > 10, "campaigns and findings are packed"
+    assert (report.campaigns, report.unfinished) == (20, True)
+    everything = "\n".join([said, *unpacked])
+    assert "account 2" in everything
+    assert '"Name"' in everything
+    assert not [token for token in tokens if token in everything]
+
+
+async def _hear(monitor: Any, heard: list[str]) -> None:
+    async for said in monitor.listen():
+        heard.append(said["command"])
+        if said["command"] == "SET that was all":
+            return
+
+
+async def test_results_are_no_pickles(redis: RunningRedis) -> None:
+    class Dangerous:
+        def __reduce__(self) -> Any:
+            return pytest.fail, ("what is in Redis was run",)
+
+    broker = RedisBroker(redis.url)
+    await broker.startup()
+    await broker.open_run("r")
+    await broker.redis.xadd("dialler-fleet:results:r", {"job": "r/1", "result": pickle.dumps(Dangerous())})
+    with pytest.raises(ValueError, match=r"codec|JSON|Expecting"):
+        await broker.results("r", 0.1)
+    await broker.shutdown()
+
+
+class TestWorkersThatDie:
+    async def test_what_they_had_taken_is_done_by_others(self, redis: RunningRedis) -> None:
+        async with Sandbox(campaigns=10, accounts=2) as sandbox:
+            fleet = fleet_on(sandbox)
+            dying = RedisBroker(redis.url, places=4, idle=SHORT)
+            await dying.startup()
+            audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4))
+            jobs = dying.listen()
+            await anext(jobs)
+            await anext(jobs)
+            await killed(dying, jobs)
+            async with at_work(fleet, redis, idle=SHORT):
+                report = await audit
+            assert report.findings == await findings_one_by_one(sandbox)
+        assert await left_in(redis, but_for_the_dead=True) == NOTHING
+
+    async def test_a_job_that_ends_all_its_workers_is_reported_and_not_tried_for_ever(
+        self, redis: RunningRedis
+    ) -> None:
+        async with Sandbox(campaigns=10) as sandbox:
+            fleet = fleet_on(sandbox)
+            audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
+            for _ in range(DELIVERIES):
+                dying = RedisBroker(redis.url, places=1, idle=SHORT)
+                await dying.startup()
+                jobs = dying.listen()
+                await anext(jobs)
+                await killed(dying, jobs)
+            async with at_work(fleet, redis, idle=SHORT):
+                report = await audit
+        assert [finding.message for finding in report.findings] == [
+            "could not be audited: whoever worked on it died, 3 times"
+        ]
+        assert not sandbox.journal
+        assert await left_in(redis, but_for_the_dead=True) == NOTHING
+
+    async def test_one_that_is_only_slow_is_left_alone(
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked, often = 0, asyncio.Event()
+        original = RedisBroker._abandoned
+
+        async def abandoned(self: RedisBroker) -> Any:
+            nonlocal looked
+            looked += 1
+            # Each third of the time after which it would be taken for dead.
+            if looked > 9:
+                often.set()
+            return await original(self)
+
+        async with Sandbox(campaigns=3) as sandbox:
+            fleet = fleet_on(sandbox)
+            held = Held()
+            sandbox.faults.next(held, match="result_codes")
+            async with at_work(fleet, redis, places=1, idle=SHORT):
+                audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
+                await soon(held.arrived)
+                monkeypatch.setattr(RedisBroker, "_abandoned", abandoned)
+                async with at_work(fleet, redis, places=1, idle=SHORT):
+                    await soon(often)
+                    held.let_go.set()
+                    await audit
+        assert [received.call for received in sandbox.journal].count("list") == 1
+        assert await left_in(redis) == NOTHING
+
+    async def test_what_is_done_twice_counts_once(self, redis: RunningRedis) -> None:
+        async with Sandbox(campaigns=6) as sandbox:
+            fleet = fleet_on(sandbox)
+            slow = RedisBroker(redis.url, places=1, idle=SHORT)
+            await slow.startup()
+            audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=2))
+            jobs = slow.listen()
+            message = await anext(jobs)
+            await killed(slow, jobs, and_gone=False)
+            held = Held()
+            sandbox.faults.next(held, match="result_codes", after=3)
+            async with at_work(fleet, redis, idle=SHORT):
+                # The survey is done by another; now the one that was taken for dead finishes it, too.
+                await soon(held.arrived)
+                slow._results._held[json.loads(message.data)["task_id"]] = {
+                    "part": None,
+                    "left": [],
+                    "error": "late",
+                    "for_good": True,
+                }
+                await message.ack()
+                held.let_go.set()
+                report = await audit
+            await slow.connection_pool.disconnect()
+            assert report.findings == await findings_one_by_one(sandbox)
+
+
+async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialler_async.fleet.broker, "_FORGOTTEN_AFTER", -1)
+    first, second = RedisBroker(redis.url, places=1), RedisBroker(redis.url, places=1)
+    await first.startup()
+    await first.redis.xgroup_createconsumer("dialler-fleet:jobs", "workers", "long gone")
+    await second.startup()
+    assert not await first.redis.xinfo_consumers("dialler-fleet:jobs", "workers")
+    assert 0 < await first.redis.ttl("dialler-fleet:workers") <= 60
+    for broker in (first, second):
+        await broker.shutdown()
+
+
+async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> None:
+    """What SIGKILL does to a worker, as far as the others see."""
+    assert broker._beating is not None
+    broker._beating.cancel()
+    await asyncio.gather(broker._beating, return_exceptions=True)
+    await jobs.aclose()
+    if and_gone:
+        await broker.connection_pool.disconnect()
+
+
+async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
+    redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = dialler_async.fleet.tasks.survey
+
+    async def survey(dialler: Any, **options: Any) -> Any:
+        if dialler.base_url.endswith("/2"):
+            raise RuntimeError("no memory left")
+        return await original(dialler, **options)
+
+    monkeypatch.setattr(dialler_async.fleet.tasks, "survey", survey)
+    async with Sandbox(campaigns=3, accounts=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        async with at_work(fleet, redis):
+            report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+    assert [(finding.account, finding.message) for finding in report.findings if finding.rule == "not-audited"] == [
+        ("account 2", "could not be audited: RuntimeError: no memory left, in each of 3 tries")
+    ]
+    assert report.campaigns == 6
+    assert await left_in(redis) == NOTHING
+
+
+async def test_a_worker_with_another_manifest_or_version(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Sandbox(campaigns=3, accounts=2) as sandbox:
+        fleet = fleet_on(sandbox)
+        narrow = Fleet.of(fleet.servers.values(), [fleet.accounts["account 1"]])
+        async with at_work(narrow, redis):
+            report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+            monkeypatch.setattr("dialler_async.fleet.messages.__version__", "0.0.1")
+            orders = dialler_async.fleet.coordinator.Orders.to_json
+            monkeypatch.setattr(
+                dialler_async.fleet.coordinator.Orders, "to_json", lambda self: {**orders(self), "version": "9.9"}
+            )
+            older = await audit_fleet(narrow, broker=RedisBroker(redis.url), now=NOW)
+    assert [finding.message for finding in report.findings if finding.account == "account 2"] == [
+        "could not be audited: the fleet.toml of this worker has no account “account 2”, in each of 3 tries"
+    ]
+    assert [finding.message for finding in older.findings] == [
+        "could not be audited: this worker has dialler-async 0.0.1, the audit 9.9: use one, in each of 3 tries"
+    ]
+
+
+class TestNobodyThere:
+    async def test_somebody_is_told_and_it_goes_on_when_a_worker_comes(
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seconds = iter(range(0, 1000, 4))
+        monkeypatch.setattr(SURROUNDINGS, "monotonic", lambda: float(next(seconds)))
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.001)
+        said = asyncio.Event()
+        async with Sandbox(campaigns=3) as sandbox:
+            fleet = fleet_on(sandbox)
+            audit = asyncio.create_task(
+                audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, on_no_worker=said.set)
+            )
+            await soon(said)
+            monkeypatch.undo()
+            async with at_work(fleet, redis):
+                assert (await audit).campaigns == 3
+
+    async def test_an_audit_that_is_given_up_takes_its_jobs_back(self, redis: RunningRedis) -> None:
+        async with Sandbox(campaigns=3, accounts=3) as sandbox:
+            broker = RedisBroker(redis.url)
+            audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), broker=broker, now=NOW))
+            async with Redis.from_url(redis.url) as client:
+                # A worker that only looks: until there is a job.
+                while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
+                    pass
+            audit.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await audit
+        assert await left_in(redis) == NOTHING
+
+    async def test_the_jobs_of_an_audit_that_was_killed_are_dropped(
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.05)
+        async with Sandbox(campaigns=3) as sandbox:
+            fleet = fleet_on(sandbox)
+            audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
+            async with Redis.from_url(redis.url) as client:
+                while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
+                    pass
+                [run] = await client.keys("dialler-fleet:run:*")
+                await client.delete(run)
+                with pytest.raises(BrokerError, match="has lost its data"):
+                    await audit
+                # What it had sent is there, as it could not know that it would be killed.
+                await client.xadd("dialler-fleet:jobs", {"job": "gone/1", "data": b"{}"})
+                async with at_work(fleet, redis):
+                    report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+            assert report.campaigns == 3
+        assert await left_in(redis) == NOTHING
+
+
+class TestRedisGone:
+    async def test_an_audit_says_so(self, redis: RunningRedis) -> None:
+        async with Sandbox(campaigns=3) as sandbox:
+            fleet = fleet_on(sandbox)
+            held = Held()
+            sandbox.faults.next(held)
+            async with at_work(fleet, redis):
+                audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
+                await soon(held.arrived)
+                redis.kill()
+                with pytest.raises(BrokerError, match=r"^can't reach the broker at unix:.*/socket: ") as raised:
+                    await audit
+                held.let_go.set()
+        assert raised.value.__cause__ is None
+
+    async def test_at_the_start(self) -> None:
+        async with Sandbox(campaigns=1) as sandbox:
+            with pytest.raises(BrokerError, match=r"^can't reach the broker at redis://127\.0\.0\.1:9/0: ") as raised:
+                await audit_fleet(
+                    fleet_on(sandbox), broker=RedisBroker("redis://user:hidden@127.0.0.1:9/0?password=hidden"), now=NOW
+                )
+        assert "hidden" not in str(raised.value)
+
+    @pytest.mark.parametrize("url", ["", "redis", "http://localhost", "redis://:hid/den@localhost", "redis://[hidden"])
+    def test_a_url_that_is_none_is_not_repeated(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^the broker's URL is not like redis://HOST:PORT/DATABASE$"):
+            RedisBroker(url)
+
+
+class TestLimits:
+    async def test_calls_at_once_over_all_workers(self, redis: RunningRedis) -> None:
+        counting = Counting()
+        async with Sandbox(campaigns=8, accounts=6, latency=0.002) as sandbox:
+            sandbox.faults.chance(1.0, [counting])
+            fleet = fleet_on(sandbox, max_concurrency=3)
+            async with at_work(fleet, redis, workers=2, places=4):
+                await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
+        assert counting.most == 3
+
+    async def test_calls_a_second_over_all_workers(self, redis: RunningRedis) -> None:
+        loop = asyncio.get_running_loop()
+        async with Sandbox(campaigns=3, accounts=3) as sandbox:
+            fleet = fleet_on(sandbox, max_rate=100)
+            async with at_work(fleet, redis, workers=2):
+                begun = loop.time()
+                await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+                took = loop.time() - begun
+        assert len(sandbox.journal) == 21
+        # Two of them may go at once.
+        assert took >= 19 / 100 - 0.001
+
+    async def test_the_time_is_that_of_redis(self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+        # An hour fast: with such a clock, the other one would wait for as long.
+        server = Server(name="a", url="http://localhost", max_rate=100)
+        async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:
+            with monkeypatch.context() as fast:
+                fast.setattr(pyrate_limiter.clocks, "time_ns", lambda: 10**19)
+                await SharedRate(server, first).acquire()
+            async with asyncio.timeout(10):
+                await SharedRate(server, second).acquire()
+            [key] = await first.keys("dialler-fleet:rate:*")
+            assert 0 < await first.pttl(key) <= 100, "it goes by itself"
