@@ -4,9 +4,23 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
+
+import attrs
 
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
-from dialler_async.audit import RULES, AuditReport, CampaignFacts, Hit, Severity, audit, rule
+from dialler_async.audit import (
+    RULES,
+    AuditReport,
+    CampaignFacts,
+    Hit,
+    Severity,
+    audit,
+    merge,
+    merge_accounts,
+    not_audited,
+    rule,
+)
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.terms import Terms
 from dialler_async.codec import Readable
@@ -60,6 +74,24 @@ async def _audited(campaigns: int) -> AuditReport:
         DiallerClient(sandbox.base_url, sandbox.token) as dialler,
     ):
         return await audit(dialler)
+
+
+def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
+    """An account of each name with the same two campaigns; one in order, and one that was not audited."""
+    terms: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
+    judge = Judge(Terms.of(**terms))
+    campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
+    judge.campaign_list(Readable(campaigns, (), 2))
+    for campaign in campaigns:
+        code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
+        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
+    report = judge.report(seconds=1.5, started=NOW)
+    accounts = {
+        **dict.fromkeys(names, report),
+        "lost": merge([not_audited("401 Unauthorized")], **terms, seconds=0.5, started=NOW),
+        "sound": attrs.evolve(report, findings=()),
+    }
+    return merge_accounts(accounts, **terms, seconds=9.0, started=NOW)
 
 
 def empty_report() -> AuditReport:

@@ -4,10 +4,11 @@ import re
 from datetime import UTC, datetime
 from io import StringIO
 
+import attrs
 import pytest
 
 from dialler_async.audit import AuditReport, Finding, Severity
-from dialler_async.audit.rules import INCOMPLETE_LIST, RULES
+from dialler_async.audit.rules import INCOMPLETE_LIST, NOT_AUDITED, RULES
 from dialler_async.cli.findings import print_report
 from dialler_async.cli.output import Console
 from dialler_async.cli.progress import progress_bar
@@ -95,6 +96,60 @@ def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
 def test_says_when_there_is_nothing_to_say(capsys: pytest.CaptureFixture[str]) -> None:
     as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time"
     assert lines(report(), capsys) == [as_of, "Nothing found.", "1 campaign, 6,401 result codes, 3 requests in 1.3 s"]
+
+
+def fleet(*accounts: str, **lost: str) -> AuditReport:
+    """Many accounts, and what is told of some of them."""
+    findings = (
+        attrs.evolve(finding("not-audited", Severity.ERROR, message, None, None), account=name)
+        for name, message in lost.items()
+    )
+    return attrs.evolve(report(*findings), rules=(NOT_AUDITED,), accounts=accounts)
+
+
+def test_names_the_account_of_each_campaign(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = (
+        attrs.evolve(finding("expired", Severity.INFO, "over", id, name), account=account)
+        for account in ("north", "so\x1buth")
+        for id, name in ((None, None), (7, "Summer"), (None, "Winter"))
+    )
+    shown = lines(attrs.evolve(report(*findings), accounts=("north", "so\x1buth")), capsys)
+    assert [line for line in shown if line.startswith(("north", "so"))] == [
+        "north: The whole account",
+        "north: Campaign 7  Summer",
+        "north: Campaign without ID  Winter",
+        "so\\x1buth: The whole account",
+        "so\\x1buth: Campaign 7  Summer",
+        "so\\x1buth: Campaign without ID  Winter",
+    ]
+
+
+def test_tells_the_accounts_worst_first(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(fleet("north", "south", "west", south="could not be audited: why"), capsys)
+    begin = shown.index("By account")
+    assert shown[begin : begin + 8] == [
+        "By account",
+        "  error  warning  info",
+        "      1        0     0  south",
+        "      0        0     0  north",
+        "      0        0     0  west",
+        "",
+        "3 accounts, 2 of them without a finding",
+        "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time",
+    ]
+
+
+def test_of_thousands_of_accounts_only_the_worst_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"{number}-{LONG}-{LONG}" for number in range(10_000)]
+    shown = lines(fleet(*names, **{names[9876]: "why"}), capsys)
+    assert len(shown) < 60
+    assert max(map(len, shown)) <= 80
+    assert shown[shown.index("By account") + 2].startswith("      1        0     0  9876-")
+    assert "  … and 9,990 more, none of them worse" in shown
+    assert "10,000 accounts, 9,999 of them without a finding" in shown
 
 
 class Terminal(StringIO):

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import attrs
 import pytest
-from reports import HOSTILE, NOW, empty_report, hostile_report, real_report
+from reports import HOSTILE, NOW, empty_report, fleet_report, hostile_report, real_report
 
 from dialler_async import Language
 from dialler_async.audit import AuditReport, CampaignSummary, CodeType
@@ -85,7 +85,69 @@ def test_what_the_policy_allows_is_the_style_and_the_script() -> None:
     )
 
 
-@pytest.mark.parametrize("report", [hostile_report(), empty_report()], ids=["hostile", "empty"])
+def test_names_of_accounts_stay_text() -> None:
+    report = fleet_report()
+    page = Page(report)
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
+    assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
+    for name in HOSTILE:
+        # By account, as a heading of two campaigns, and in their rows of timeline and matrix.
+        assert page.text.count(harmless(name)) >= 1 + 2 + 1 + 2
+    suggested = [attributes["value"] for tag, attributes in page.tags if tag == "option" and attributes["value"]]
+    assert [value for value in suggested if value.startswith("account ")] == [
+        f"account {harmless(' '.join(name.split()))}:" for name in report.accounts
+    ]
+
+
+def test_without_accounts_nothing_tells_of_them() -> None:
+    page = Page(hostile_report())
+    assert "accounts" not in page.source
+    assert "datalist" not in {tag for tag, _ in page.tags}
+
+
+def test_the_same_campaign_of_two_accounts_is_two_campaigns() -> None:
+    one = summary(7, None, NOW, A=CodeType.DONE)
+    finding = attrs.evolve(fleet_report().findings[0], campaign_id=7, campaign_name=one.name, account="north")
+    page = Page(
+        attrs.evolve(
+            empty_report(),
+            accounts=("north", "south"),
+            campaigns=2,
+            summaries=tuple(attrs.evolve(one, account=name) for name in ("north", "south")),
+            findings=(finding, attrs.evolve(finding, account="south", rule="own-rule")),
+        )
+    )
+    text = " ".join(page.text.split())
+    assert text.count("account north: Campaign 7") == text.count("account south: Campaign 7") == 3
+    assert "<dt>without a finding</dt><dd>0</dd>" in page.source
+
+
+def test_of_thousands_of_campaigns_and_accounts_some_are_drawn() -> None:
+    accounts = tuple(f"account-{number}" for number in range(101))
+    summaries = [
+        attrs.evolve(summary(id, None, NOW + timedelta(minutes=id), **({} if id == 5001 else {"A": CodeType.DONE})))
+        for id in range(5002)
+    ]
+    named = tuple(attrs.evolve(one, account="account-0") for one in summaries)
+    report = attrs.evolve(empty_report(), accounts=accounts, summaries=named, campaigns=len(named))
+    page = Page(report)
+    text = " ".join(page.text.split())
+    assert "These are the 5,000 that end last, of 5,002 campaigns." in text
+    assert "These are the 5,000 that lack most, of 5,002 campaigns." in text
+    assert "The 100 worst of 101 accounts." in text
+    rows = re.findall(r"<li[^>]*>\s*<span><small>#(\d+)</small>", page.source)
+    assert len(rows) == 2 * 5000
+    assert rows[0] == "2"
+    assert rows[5000] == "5001"
+    # One account of that size is drawn whole.
+    whole = Page(attrs.evolve(report, accounts=(), summaries=tuple(summaries)))
+    assert len(re.findall(r"<li[^>]*>\s*<span><small>#\d+</small>", whole.source)) == 2 * 5002
+
+
+@pytest.mark.parametrize(
+    "report", [hostile_report(), fleet_report(), empty_report()], ids=["hostile", "fleet", "empty"]
+)
 def test_nothing_is_loaded(report: AuditReport) -> None:
     page = Page(report)
     links = [
@@ -95,11 +157,14 @@ def test_nothing_is_loaded(report: AuditReport) -> None:
     assert not re.search(r"url\(|@import", page.inner["style"])
 
 
-def test_links_lead_somewhere_and_ids_are_there_once() -> None:
-    tags = Page(real_report()).tags
+@pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> None:
+    tags = Page(report).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    wanted = [attributes.get(key) for _, attributes in tags for key in ("for", "aria-labelledby") if key in attributes]
+    wanted = [
+        attributes.get(key) for _, attributes in tags for key in ("for", "list", "aria-labelledby") if key in attributes
+    ]
     wanted += [attributes["href"][1:] for tag, attributes in tags if tag == "a" and attributes["href"]]
     assert set(wanted) <= set(ids)
 
@@ -148,6 +213,16 @@ class TestTimeline:
         assert "1 over, 1 running, 1 inverted, 1 not begun, 1 always valid" in " ".join(page.text.split())
         rows = re.findall(r'#(\d)</small>.*?class="state">([^<]*)<', page.source, re.DOTALL)
         assert rows == [("2", "over"), ("1", "running"), ("4", "inverted"), ("3", "not begun")]
+
+    def test_an_inverted_period_is_drawn_from_its_end_to_its_beginning(self) -> None:
+        day = timedelta(days=1)
+        sound, inverted = (
+            re.search(r'<rect class="\w+" x="([\d.]+)" width="([\d.]+)"', page_of(one).source)
+            for one in (summary(1, NOW - 9 * day, NOW), summary(1, NOW, NOW - 9 * day))
+        )
+        assert sound is not None
+        assert inverted is not None
+        assert sound.groups() == inverted.groups()
 
     def test_sorts_by_the_end(self) -> None:
         days = [timedelta(days=days) for days in (3, 1, 2)]

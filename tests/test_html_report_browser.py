@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reports import HOSTILE, hostile_report, real_report
+from reports import HOSTILE, fleet_report, hostile_report, real_report
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -32,6 +32,10 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+# What a page says itself, and what the browser asks its own pages for while it starts.
+OWN = ("data:", "chrome:")
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +81,12 @@ def evaluated(page: Chrome, script: str) -> Any:
     return page.execute_script(f"return {script}")
 
 
-def test_opens_in_silence_and_asks_nobody(opened: Callable[..., Chrome]) -> None:
-    page = opened(hostile_report())
+@pytest.mark.parametrize("report", [hostile_report, fleet_report])
+def test_opens_in_silence_and_asks_nobody(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
+    page = opened(report())
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     requests = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-    assert [url for url in requests if not url.startswith("data:")] == [page.current_url]
+    assert [url for url in requests if not url.startswith(OWN)] == [page.current_url]
     assert page.get_log("browser") == []
 
 
@@ -136,6 +141,20 @@ def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome]) ->
     assert (shown(page, findings), shown(page, "#none")) == (0, 1)
 
 
+def test_filters_by_account(opened: Callable[..., Chrome]) -> None:
+    names = ("north", "north-2", "far north", "Müller  & “Söhne”")
+    report = fleet_report(names)
+    page = opened(report)
+    suggested = evaluated(page, "[...document.getElementById('text').list.options].map((one) => one.value)")
+    assert len(suggested) == len(report.accounts)
+    field = page.find_element(By.ID, "text")
+    for value, name in zip(suggested, names, strict=False):
+        field.clear()
+        field.send_keys(value)
+        assert shown(page, "#list li") == sum(finding.account == name for finding in report.findings)
+        assert shown(page, ".periods > li") == 1
+
+
 def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome]) -> None:
     report = real_report()
     page = opened(report)
@@ -169,7 +188,7 @@ def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[...
     assert milliseconds < 500
 
 
-@pytest.mark.parametrize("report", [hostile_report, real_report])
+@pytest.mark.parametrize("report", [hostile_report, real_report, fleet_report])
 def test_a_phone_scrolls_in_one_direction(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
     page = opened(report(), width=360)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -207,14 +226,17 @@ def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome]) -> None:
     assert {"text", "rule", "button", "region", "summary", "differ"} <= reached
 
 
-def test_everything_has_a_name_for_screen_readers(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+@pytest.mark.parametrize(("report", "field"), [(real_report, "searchbox"), (fleet_report, "combobox")])
+def test_everything_has_a_name_for_screen_readers(
+    report: Callable[[], AuditReport], field: str, opened: Callable[..., Chrome]
+) -> None:
+    page = opened(report())
     tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named: dict[str, list[str]] = {}
     for node in tree:
         if not node.get("ignored"):
             named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
     assert {"banner", "navigation", "main", "contentinfo", "search", "status"} <= set(named)
-    for role in ("region", "search", "navigation", "searchbox", "combobox", "checkbox", "button", "link", "heading"):
+    for role in ("region", "search", "navigation", field, "combobox", "checkbox", "button", "link", "heading"):
         assert named[role], role
         assert all(named[role]), role

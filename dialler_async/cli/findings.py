@@ -1,5 +1,7 @@
 """The report of an audit as people read it: findings by campaign, then a summary by rule, then the totals."""
 
+from itertools import islice
+
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +13,7 @@ from .output import Console, counted, text
 
 # Never told by colour alone: the word stands beside it.
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+_WORST = 10
 _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
 
 
@@ -28,16 +31,21 @@ def print_report(report: AuditReport, console: Console) -> None:
         console.print(Text("By rule", style="bold"))
         console.print(_by_rule(report, rule_width))
         console.print()
+    if report.accounts:
+        _print_accounts(report, console)
     console.print(Text(f"As of {moment(report.now)}; {report.zone_note}"))
     console.print(_found(report))
     console.print(_looked_at(report))
 
 
 def _heading(finding: Finding) -> Text:
+    account = "" if finding.account is None else f"{finding.account}: "
     if finding.campaign_name is None:
-        return Text("The whole account", style="bold")
+        return Text.assemble(text(account, "bold"), ("The whole account", "bold"), overflow="fold")
     id = "without ID" if finding.campaign_id is None else finding.campaign_id
-    return Text.assemble(text(f"Campaign {id}  "), text(finding.campaign_name, "bold"), overflow="fold")
+    return Text.assemble(
+        text(account, "bold"), text(f"Campaign {id}  "), text(finding.campaign_name, "bold"), overflow="fold"
+    )
 
 
 def _rows(findings: tuple[Finding, ...], rule_width: int, new: set[Finding]) -> Padding:
@@ -58,6 +66,24 @@ def _by_rule(report: AuditReport, rule_width: int) -> Padding:
         table.add_row(_word(about.severity), text(about.id), text(f"{number:,}: {about.title}"))
         table.add_row("", "", text(about.fix, "dim"))
     return _indented(table)
+
+
+def _print_accounts(report: AuditReport, console: Console) -> None:
+    """The accounts with the worst findings; there may be thousands."""
+    by_account = report.by_account()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for severity in Severity:
+        table.add_column(min_width=len(severity), justify="right")
+    table.add_row(*map(_word, Severity))
+    for name, numbers in islice(by_account.items(), _WORST):
+        table.add_row(*(f"{number:,}" for number in numbers.values()), text(name))
+    console.print(Text("By account", style="bold"))
+    console.print(_indented(table))
+    if len(by_account) > _WORST:
+        console.print(f"  … and {len(by_account) - _WORST:,} more, none of them worse")
+    console.print()
+    sound = sum(not any(numbers.values()) for numbers in by_account.values())
+    console.print(f"{counted(len(by_account), 'account')}, {sound:,} of them without a finding")
 
 
 def _grid(rule_width: int) -> Table:

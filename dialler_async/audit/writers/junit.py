@@ -1,11 +1,12 @@
 """The report as JUnit XML, for build servers.
 
 A rule is a test suite and a finding one of its cases: errors and warnings are failures, and what is only told (info) is
-skipped, so that it shows without failing a build. A rule that found nothing has one case, which passed.
+skipped, so that it shows without failing a build. A rule that found nothing has one case, which passed. In a report of
+several accounts it is the account that is a suite.
 """
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections import Counter
+from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dialler_async.harmless import harmless
@@ -18,8 +19,7 @@ from .columns import where
 
 def write_junit(report: AuditReport) -> Iterator[str]:
     """One `testsuites` element."""
-    by_rule = {id: list(findings) for id, findings in groupby(sorted(report.findings, key=_rule_of), key=_rule_of)}
-    suites = [_suite(about, by_rule.get(about.id, []), report) for about in report.rules]
+    suites = list(_by_account(report) if report.accounts else _by_rule(report))
     root = Element("testsuites", {"name": "dialler audit", "time": f"{report.seconds:.3f}", **_sums(suites)})
     root.extend(suites)
     indent(root)
@@ -27,12 +27,35 @@ def write_junit(report: AuditReport) -> Iterator[str]:
     yield tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(about: About, findings: list[Finding], report: AuditReport) -> Element:
+def _by_rule(report: AuditReport) -> Iterator[Element]:
+    findings = _grouped(report, lambda finding: finding.rule)
+    for about in report.rules:
+        passed = {"classname": harmless(about.id), "name": f"no finding in {report.campaigns}"}
+        yield _suite(about.id, findings.get(about.id, []), passed, report)
+
+
+def _by_account(report: AuditReport) -> Iterator[Element]:
+    findings = _grouped(report, lambda finding: finding.account)
+    campaigns = Counter(summary.account for summary in report.summaries)
+    for account in report.accounts:
+        passed = {"classname": "all rules", "name": f"no finding in {campaigns[account]}"}
+        yield _suite(account, findings.get(account, []), passed, report)
+
+
+def _grouped(report: AuditReport, key: Callable[[Finding], str | None]) -> dict[str | None, list[Finding]]:
+    groups: dict[str | None, list[Finding]] = {}
+    for finding in report.findings:
+        groups.setdefault(key(finding), []).append(finding)
+    return groups
+
+
+def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: AuditReport) -> Element:
+    abouts = {about.id: about for about in report.rules}
     told_only = sum(finding.severity is Severity.INFO for finding in findings)
     suite = Element(
         "testsuite",
         {
-            "name": harmless(about.id),
+            "name": harmless(name),
             "tests": str(len(findings) or 1),
             "failures": str(len(findings) - told_only),
             "errors": "0",
@@ -44,9 +67,9 @@ def _suite(about: About, findings: list[Finding], report: AuditReport) -> Elemen
     SubElement(properties, "property", {"name": "now", "value": report.now.isoformat()})
     SubElement(properties, "property", {"name": "zone_note", "value": report.zone_note})
     for finding in findings:
-        _case(suite, about, finding)
+        _case(suite, abouts[finding.rule], finding)
     if not findings:
-        SubElement(suite, "testcase", {"classname": harmless(about.id), "name": f"no finding in {report.campaigns}"})
+        SubElement(suite, "testcase", passed)
     return suite
 
 
@@ -65,7 +88,3 @@ def _sums(suites: list[Element]) -> dict[str, str]:
     return {
         key: str(sum(int(suite.attrib[key]) for suite in suites)) for key in ("tests", "failures", "errors", "skipped")
     }
-
-
-def _rule_of(finding: Finding) -> str:
-    return finding.rule

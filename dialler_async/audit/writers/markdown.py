@@ -2,20 +2,26 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from dialler_async.harmless import harmless
 
+from ..findings import Severity
 from ..report import AuditReport
 from .columns import where
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()#+\-.!|~<>&:$^=\"']")
 
+# Of thousands of accounts nobody reads a table.
+_WORST = 50
+
 
 def write_markdown(report: AuditReport) -> Iterator[str]:
     """Totals, a table by rule with what to do, and a table of the findings."""
     yield "# Audit of the dialler\n\n"
+    accounts = f"{len(report.accounts):,} accounts, " if report.accounts else ""
     yield (
-        f"{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
+        f"{accounts}{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
         f"judged as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}.\n\n"
     )
     if not report.findings:
@@ -26,10 +32,28 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     yield _row("Severity", "Rule", "Findings", "What to do") + _row("---", "---", "---:", "---")
     for about, number in report.by_rule().items():
         yield _row(about.severity, escaped(about.id), f"{number:,}", escaped(f"{about.title}. {about.fix}"))
+    if report.accounts:
+        yield from _by_account(report)
     yield "\n## Findings\n\n"
-    yield _row("Severity", "Rule", "Where", "What") + _row("---", "---", "---", "---")
+    headings = ["Severity", "Rule", "Where", "What"]
+    if report.accounts:
+        headings.insert(0, "Account")
+    yield _row(*headings) + _row(*["---"] * len(headings))
     for finding in report.findings:
-        yield _row(finding.severity, escaped(finding.rule), escaped(where(finding)), escaped(finding.message))
+        cells = [finding.severity, escaped(finding.rule), escaped(where(finding)), escaped(finding.message)]
+        if report.accounts:
+            cells.insert(0, escaped(finding.account or ""))
+        yield _row(*cells)
+
+
+def _by_account(report: AuditReport) -> Iterator[str]:
+    yield "\n## By account\n\n"
+    yield _row("Account", *Severity) + _row("---", *["---:"] * len(Severity))
+    by_account = report.by_account()
+    for name, numbers in islice(by_account.items(), _WORST):
+        yield _row(escaped(name), *(f"{number:,}" for number in numbers.values()))
+    if len(by_account) > _WORST:
+        yield f"\nThese are the worst {_WORST} of {len(by_account):,} accounts.\n"
 
 
 def escaped(text: str) -> str:

@@ -1,22 +1,24 @@
 """The report as SARIF 2.1.0, for what collects the results of linters and scanners.
 
-A campaign is a logical location, `campaigns/535`. The same path is given as an artifact, since some readers drop a
-result that has none; there is no such file. The fingerprint is made of rule, campaign and subject, so that readers
-recognise a finding in the next report.
+A campaign is a logical location, `campaigns/535`; in a report of several accounts, `accounts/north/campaigns/535`. The
+same path is given as an artifact, since some readers drop a result that has none; there is no such file. The
+fingerprint is made of account, rule, campaign and subject, so that readers recognise a finding in the next report.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
+from dialler_async.harmless import harmless
 from dialler_async.version import __version__
 
 from ..findings import Finding, Severity
 from ..report import AuditReport
 from ..rule import About
-from .columns import COLUMNS
+from .columns import Column, columns
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
@@ -31,6 +33,7 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
     """The log as dicts, lists and plain values."""
     index = {about.id: number for number, about in enumerate(report.rules)}
     begin = report.started.astimezone(UTC)
+    shown = columns(report)
     run = {
         "tool": {
             "driver": {
@@ -41,14 +44,14 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
         },
         "invocations": [
             {
-                "executionSuccessful": not report.stopped,
+                "executionSuccessful": not report.unfinished,
                 "startTimeUtc": _utc(begin),
                 "endTimeUtc": _utc(begin + timedelta(seconds=report.seconds)),
             }
         ],
         "columnKind": "unicodeCodePoints",
         "properties": {"now": report.now.isoformat(), "zone_note": report.zone_note},
-        "results": [_result(finding, index[finding.rule]) for finding in report.findings],
+        "results": [_result(finding, index[finding.rule], shown) for finding in report.findings],
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
@@ -63,7 +66,7 @@ def _rule(about: About) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, rule: int) -> dict[str, Any]:
+def _result(finding: Finding, rule: int, shown: Mapping[str, Column]) -> dict[str, Any]:
     return {
         "ruleId": finding.rule,
         "ruleIndex": rule,
@@ -71,7 +74,7 @@ def _result(finding: Finding, rule: int) -> dict[str, Any]:
         "message": {"text": _without_links(finding.message)},
         "locations": [_location(finding)],
         "partialFingerprints": {"finding/v1": _fingerprint(finding)},
-        "properties": {name: column(finding) for name, column in COLUMNS.items() if name not in _TOLD_ELSEWHERE},
+        "properties": {name: column(finding) for name, column in shown.items() if name not in _TOLD_ELSEWHERE},
     }
 
 
@@ -83,6 +86,9 @@ def _location(finding: Finding) -> dict[str, Any]:
         path, name = "account", "the whole account"
     else:
         path, name = f"campaigns/{_known(finding.campaign_id)}", finding.campaign_name
+    if finding.account is not None:
+        account = f"accounts/{quote(harmless(finding.account), safe='')}"
+        path, name = (account, finding.account) if finding.campaign_name is None else (f"{account}/{path}", name)
     return {
         "physicalLocation": {"artifactLocation": {"uri": path}},
         "logicalLocations": [{"name": name, "fullyQualifiedName": path, "kind": "resource"}],
@@ -96,7 +102,8 @@ def _known(campaign_id: int | None) -> str:
 def _fingerprint(finding: Finding) -> str:
     # A campaign without an ID is only known by its name.
     campaign = finding.campaign_name if finding.campaign_id is None else finding.campaign_id
-    return sha256(json.dumps([finding.rule, campaign, finding.subject]).encode()).hexdigest()
+    account = [] if finding.account is None else [finding.account]
+    return sha256(json.dumps([*account, finding.rule, campaign, finding.subject]).encode()).hexdigest()
 
 
 def _without_links(message: str) -> str:

@@ -41,12 +41,19 @@ class Row:
     Attributes:
         campaign: the campaign.
         lacks: the usual keys that it does not have.
-        cells: its keys as a drawing.
+        types: the type of each key that is drawn; None where the campaign does not have it.
+        usual: how many of these are usual; they come first.
     """
 
     campaign: CampaignSummary
     lacks: tuple[str, ...]
-    cells: Markup
+    types: tuple[CodeType | None, ...]
+    usual: int
+
+    @property
+    def cells(self) -> Markup:
+        """Its keys as a drawing."""
+        return cells(self.types, self.usual)
 
 
 @attrs.frozen(kw_only=True)
@@ -111,5 +118,6 @@ def _row(campaign: CampaignSummary, columns: Sequence[KeyCount], usual: Sequence
     return Row(
         campaign=campaign,
         lacks=tuple(key for key in usual if key not in has),
-        cells=cells([has.get(column.key) for column in columns], len(usual)),
+        types=tuple(has.get(column.key) for column in columns),
+        usual=len(usual),
     )

@@ -1,11 +1,13 @@
 """The page: what is shown, put into the template."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,12 +23,16 @@ from .timeline import Timeline
 
 # So many characters at once; the template would hand out each tag on its own.
 _PIECES = 512
+# Of thousands of accounts: no browser shows the campaigns of all, and nobody reads a table so long.
+_MOST = 5_000
+_WORST = 100
 
 
 def write_html(report: AuditReport) -> Iterator[str]:
     """The page, piece by piece."""
     timeline = Timeline.of(report.summaries, report.now)
-    style = Markup(f"{_file('report.css')}\n:root{{--now:{timeline.now:.2f}%}}\n")  # noqa: S704  # ours, no text from elsewhere
+    sheet = _file("report.css") + (_file("accounts.css") if report.accounts else "")
+    style = Markup(f"{sheet}\n:root{{--now:{timeline.now:.2f}%}}\n")  # noqa: S704  # ours, no text from elsewhere
     script = Markup(_file("report.js"))  # noqa: S704  # likewise
     page = _environment().get_template("report.html.jinja")
     stream = page.stream(
@@ -35,6 +41,9 @@ def write_html(report: AuditReport) -> Iterator[str]:
         severities=report.by_severity(),
         groups=list(report.by_campaign()),
         clean=_clean(report),
+        worst=list(islice(report.by_account().items(), _WORST)),
+        campaigns=Counter(summary.account for summary in report.summaries),
+        most=_MOST if report.accounts else len(report.summaries) + 1,
         timeline=timeline,
         matrix=Matrix.of(report.summaries),
         coverage=coverage(report),
@@ -50,8 +59,8 @@ def write_html(report: AuditReport) -> Iterator[str]:
 
 def _clean(report: AuditReport) -> int:
     """How many campaigns nothing was found in."""
-    with_findings = {(found.campaign_id, found.campaign_name) for found in report.findings}
-    return sum((campaign.id, campaign.name) not in with_findings for campaign in report.summaries)
+    with_findings = {(found.account, found.campaign_id, found.campaign_name) for found in report.findings}
+    return sum((campaign.account, campaign.id, campaign.name) not in with_findings for campaign in report.summaries)
 
 
 @cache

@@ -24,13 +24,18 @@ class Period:
         campaign: the campaign.
         state: `running`, `over`, `not begun`, or `inverted`: it ends before it begins.
         dates: from when to when, in words.
-        bar: the same as a drawing.
+        edges: the same, as shares of the scale.
     """
 
     campaign: CampaignSummary
     state: str
     dates: str
-    bar: Markup
+    edges: tuple[float, float]
+
+    @property
+    def bar(self) -> Markup:
+        """The same as a drawing."""
+        return period_bar(*self.edges, "ahead" if self.state == "not begun" else self.state)
 
 
 @attrs.frozen(kw_only=True)
@@ -108,21 +113,21 @@ def _period(campaign: CampaignSummary, scale: _Scale, now: datetime) -> Period:
     begin = None if campaign.dt_from is None else _moment(campaign.dt_from, now)
     end = None if campaign.dt_to is None else _moment(campaign.dt_to, now)
     if begin is not None and end is not None and begin > end:
-        state, kind = "inverted", "inverted"
-        edges = sorted((scale.share(begin), scale.share(end)))
+        state = "inverted"
+        edges = scale.share(end), scale.share(begin)
     else:
-        edges = [0.0 if begin is None else scale.share(begin), 1.0 if end is None else scale.share(end)]
+        edges = 0.0 if begin is None else scale.share(begin), 1.0 if end is None else scale.share(end)
         if end is not None and end < now:
-            state, kind = "over", "over"
+            state = "over"
         elif begin is not None and begin > now:
-            state, kind = "not begun", "ahead"
+            state = "not begun"
         else:
-            state, kind = "running", "running"
+            state = "running"
     return Period(
         campaign=campaign,
         state=state,
         dates=f"{_day(campaign.dt_from)} – {_day(campaign.dt_to)}",  # noqa: RUF001  # from … to
-        bar=period_bar(edges[0], edges[1], kind),
+        edges=edges,
     )
 
 
