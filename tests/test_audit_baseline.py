@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import jsonschema
 import pytest
-from reports import NOW
+from reports import NOW, fleet_report
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
 from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
@@ -157,3 +157,17 @@ def test_a_code_without_content_is_refused() -> None:
     shown["code_contents"] = []
     with pytest.raises(ConfigurationError, match="a code has no content"):
         Baseline.read(json.dumps(shown).encode())
+
+
+def test_several_accounts_are_not_compared() -> None:
+    fleet = fleet_report(("north", "south"))
+    with pytest.raises(ConfigurationError, match="several accounts"):
+        Baseline.read("".join(write_json(fleet)).encode())
+    with pytest.raises(ConfigurationError, match="one account's"):
+        since(report(), fleet)
+
+
+def test_a_report_of_parts_kept_nothing_to_compare() -> None:
+    whole = report({"ID": 1, "Name": "A"})
+    with pytest.raises(ConfigurationError, match="single run"):
+        since(whole, attrs.evolve(whole, records=()))

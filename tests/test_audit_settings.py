@@ -56,7 +56,7 @@ def test_an_unknown_id_is_refused_and_what_there_is_is_told(where: str) -> None:
         AuditSettings(**{where: given}).choose(RULES)
 
 
-@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early"])
+@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early", "not-audited"])
 def test_what_was_not_looked_at_is_never_ignored(id: str) -> None:
     with pytest.raises(ConfigurationError, match="can't be ignored"):
         AuditSettings(ignore=(id,)).choose(RULES)

@@ -46,13 +46,14 @@ class Baseline(msgspec.Struct):
     findings: list[Finding]
     records: list[_Record]
     code_contents: list[dict[str, Any]]
+    accounts: list[str] = []
 
     @classmethod
     def read(cls, json: bytes) -> "Baseline":
         """An earlier report, as `dialler audit --format json` wrote it.
 
         Raises:
-            ConfigurationError: it is none, or one of another schema.
+            ConfigurationError: it is none, one of another schema, or one of several accounts.
         """
         try:
             schema = msgspec.json.decode(json, type=_Schema).schema
@@ -60,6 +61,8 @@ class Baseline(msgspec.Struct):
             baseline = msgspec.json.decode(json, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigurationError(f"it is no report of an audit: {error}") from None
+        # Nothing in it tells the campaigns of one account from those of another.
+        require(not baseline.accounts, "it is of several accounts, and only one account can be compared with")
         most = len(baseline.code_contents)
         codes = (code for record in baseline.records for code in (record.codes or {}).values())
         require(all(0 <= code < most for code in codes), "it is no report of an audit: a code has no content")
@@ -67,7 +70,13 @@ class Baseline(msgspec.Struct):
 
 
 def compare(report: AuditReport, baseline: Baseline) -> Comparison:
-    """What has changed from the baseline to the report."""
+    """What has changed from the baseline to the report.
+
+    Raises:
+        ConfigurationError: the report is of several accounts, or put together of parts, which keep no records.
+    """
+    whole = not report.accounts and len(report.records) == len(report.summaries)
+    require(whole, "only the report of one account's audit in a single run can be compared")
     then = {_identity(finding): finding for finding in baseline.findings}
     now = {_identity(finding) for finding in report.findings}
     judged_by = {about.id for about in report.rules}
