@@ -62,7 +62,7 @@ def summarise(facts: CampaignFacts) -> CampaignSummary:
         dt_to=campaign.dt_to,
         codes=len(facts.by_code),
         export_keys=_export_keys(facts),
-        texts=tuple((language, sum(map(_has_text, records))) for language, records in facts.codes.items()),
+        texts=tuple((language, sum(map(has_text, records))) for language, records in facts.codes.items()),
     )
 
 
@@ -93,7 +93,7 @@ _FLAGGED = (CodeType.DONE, CodeType.ABORTED, CodeType.DELAY, CodeType.APPOINTMEN
 _flags = attrgetter(*(type.value for type in _FLAGGED))
 
 
-def _has_text(code: ResultCode) -> bool:
-    """Whether agents see words, and not an empty line or a technical key; as `missing-translation` has it."""
+def has_text(code: ResultCode) -> bool:
+    """Whether agents see words, and not an empty line or a technical key."""
     content = code.content
     return bool(content and content.strip() and content != code.short_text and not _TRANSLATION_KEY.fullmatch(content))

@@ -3,17 +3,16 @@
 Sources: API reference, "Campaign records" and "Result codes".
 """
 
-import re
 import reprlib
 from collections.abc import Iterator
+from typing import Literal
 
 from dialler_async.models import ResultCode
 
 from ..findings import Severity
 from ..rule import CampaignFacts, Hit, rule
+from ..summary import has_text
 from .words import label, language_name, listed, subject
-
-_TRANSLATION_KEY = re.compile(r"DiallerCampaignsResultCodes\.\d+")
 
 
 @rule(
@@ -71,7 +70,7 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Hit]:
                     lacks.append(f"does not exist in {language_name(language)}")
             elif not code.content or not code.content.strip():
                 lacks.append(f"has no text in {language_name(language)}")
-            elif code.content == code.short_text or _TRANSLATION_KEY.fullmatch(code.content):
+            elif not has_text(code):
                 lacks.append(f"shows only its translation key in {language_name(language)}")
         if lacks:
             code = next(iter(records.values()))
@@ -87,8 +86,7 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Hit]:
 )
 def no_success_code(facts: CampaignFacts) -> Iterator[Hit]:
     """None of the campaign's codes is done."""
-    if facts.codes_are_whole and not any(code.done for records in facts.codes.values() for code in records):
-        yield Hit("", f"none of its {len(facts.by_code)} result codes is done")
+    yield from _none_is("done", facts)
 
 
 @rule(
@@ -100,8 +98,7 @@ def no_success_code(facts: CampaignFacts) -> Iterator[Hit]:
 )
 def no_abort_code(facts: CampaignFacts) -> Iterator[Hit]:
     """None of the campaign's codes is aborted."""
-    if facts.codes_are_whole and not any(code.aborted for records in facts.codes.values() for code in records):
-        yield Hit("", f"none of its {len(facts.by_code)} result codes is aborted")
+    yield from _none_is("aborted", facts)
 
 
 @rule(
@@ -119,6 +116,12 @@ def delay_without_offset(facts: CampaignFacts) -> Iterator[Hit]:
                 offset = "no time" if code.time_offset is None else f"a time of {code.time_offset} minutes"
                 yield Hit(subject(code), f"{label(code)} is a delay with {offset} until the next try")
                 break
+
+
+def _none_is(type: Literal["done", "aborted"], facts: CampaignFacts) -> Iterator[Hit]:
+    codes = (code for records in facts.codes.values() for code in records)
+    if facts.codes_are_whole and not any(getattr(code, type) for code in codes):
+        yield Hit("", f"none of its {len(facts.by_code)} result codes is {type}")
 
 
 def _types(code: ResultCode) -> str:
