@@ -51,13 +51,12 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     async with Sandbox(campaigns=60, seed=request.param, unreadable=True, now=datetime(2026, 3, 2, 12)) as sandbox:  # noqa: DTZ001  # its wall clock
         random = Random(request.param)
         ids = sorted(sandbox.campaigns)
-        for copied in random.sample(ids, 6):
-            sandbox.load({"Name": sandbox.campaigns[copied]["Name"].upper(), "dtTo": "2020-01-01T00:00:00+02:00"})
+        for id, copied in enumerate(random.sample(ids, 6), 9000):
+            name = str(sandbox.campaigns[copied]["Name"]).upper()
+            sandbox.load({"ID": id, "Name": name, "dtTo": "2020-01-01T00:00:00+02:00"})
         sandbox.change(ids[-1], ID=ids[3])
-        sandbox.load({"Name": "\x00 and \u202e"})
-        without_id = sandbox.load({"Name": "Once without"}) + sandbox.load({"Name": "Twice without"})
-        for id in without_id:
-            sandbox.change(id, ID=None)
+        for name in ("Once without an ID", "\x00 and \u202e", "Once without an ID"):
+            sandbox.load({"Name": name})
         failing = random.sample(ids[5:50], 4)
         sandbox.faults.chance(1.0, [Status(500)], match=looks_up(failing[:2]))
         sandbox.faults.chance(1.0, [Answer(200, b"no JSON")], match=looks_up(failing[2:]))
@@ -94,9 +93,11 @@ async def test_parts_say_what_a_single_run_says(sandbox: Sandbox, chunk: int) ->
 
 async def test_names_are_compared_across_slices() -> None:
     async with Sandbox(campaigns=[]) as sandbox:
-        for name in ("Summer", "Autumn", "Winter", "SUMMER"):
-            sandbox.load({"Name": name})
-        merged = merge(await in_parts(sandbox, 1), **TERMS, **RUN)
+        for id, name in enumerate(("Summer", "Autumn", "Winter", "SUMMER"), 1):
+            sandbox.load({"ID": id, "Name": name})
+        parts = await in_parts(sandbox, 1)
+        assert [len(part.summaries) for part in parts] == [0, 1, 1, 1, 1]
+        merged = merge(parts, **TERMS, **RUN)
     assert {it.campaign_name for it in merged.findings if it.rule == "duplicate-name"} == {"Summer", "SUMMER"}
 
 
@@ -127,6 +128,14 @@ class TestSurvey:
         assert slices.count({first}) == 1
         assert sum(map(len, slices)) == 6
         assert sorted(map(len, begun.left)) == [2, 3, 4]
+
+    async def test_those_of_one_id_make_no_slice_too_large(self) -> None:
+        async with Sandbox(campaigns=[]) as sandbox, client(sandbox) as dialler:
+            for id, name in enumerate("ABCDE", 1):
+                sandbox.load({"ID": id, "Name": name})
+            sandbox.change(3, ID=2)
+            begun = await survey(dialler, **TERMS, chunk=2)
+        assert [[campaign.name for campaign in slice] for slice in begun.left] == [["A"], ["B", "C"], ["D", "E"]]
 
     async def test_a_list_that_does_not_come_is_an_error(self) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:

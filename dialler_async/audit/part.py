@@ -1,14 +1,15 @@
 """Part of an audit: what one process found out, ready to be put together with what others did."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 import msgspec
 
 from .findings import Finding
 from .rules import NOT_AUDITED
-from .summary import CampaignSummary
+from .summary import CampaignSummary, CodeType
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +56,7 @@ class AuditPart:
 
     def to_json(self) -> bytes:
         """The part as JSON, all in ASCII; `from_json` reads it."""
-        # Not msgspec's own: names can hold lone surrogates, which it writes in no form.
+        # Not msgspec's own: it writes no lone surrogate, and texts of rules and errors can hold one.
         return json.dumps(msgspec.to_builtins(self), separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -65,7 +66,17 @@ class AuditPart:
         Raises:
             ValueError: it is none.
         """
-        return _convert(json.loads(data), cls)
+        part = _convert(json.loads(data), cls)
+        return attrs.evolve(part, summaries=tuple(_sharing(part.summaries)))
+
+
+def _sharing(summaries: Iterable[CampaignSummary]) -> Iterator[CampaignSummary]:
+    """The same summaries. Most of each are export keys, which campaigns and accounts share: they are kept once."""
+    known: dict[tuple[str, CodeType], tuple[str, CodeType]] = {}
+    for summary in summaries:
+        for key, type in summary.export_keys:
+            known.setdefault((key, type), (sys.intern(key), type))
+        yield attrs.evolve(summary, export_keys=tuple(map(known.__getitem__, summary.export_keys)))
 
 
 _convert: Callable[[object, type[AuditPart]], AuditPart] = msgspec.convert
