@@ -349,6 +349,11 @@ def _shown(url: str) -> str:
     """The URL without what may be secret in it; empty where it is none."""
     try:
         parsed = URL(url)
-        return str(URL.build(scheme=parsed.scheme, host=parsed.host or "", port=parsed.explicit_port, path=parsed.path))
+        host = (
+            URL.build(scheme=parsed.scheme, host=parsed.host, port=parsed.explicit_port).authority
+            if parsed.host
+            else ""
+        )
     except ValueError:
         return ""
+    return f"{parsed.scheme}://{host}{parsed.path}"

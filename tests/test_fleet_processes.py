@@ -1,0 +1,286 @@
+"""A fleet as processes: two workers, one of them killed; the commands, and how they end."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleets import NOW, RunningRedis, fleet_on, running_redis, told, write_fleet
+from held import Held, soon
+from redis.asyncio import Redis
+from test_cli_process import COMMAND, environment
+
+import dialler_async.fleet.coordinator
+from dialler_async import ConfigurationError
+from dialler_async.cli import main
+from dialler_async.fleet import Fleet, audit_fleet, read_fleet
+from dialler_async.fleet.broker import RedisBroker
+from dialler_async.sandbox import Sandbox
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them")
+
+# Half a second until it is taken for dead, so that nobody waits for the usual thirty.
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from dialler_async.fleet import read_fleet
+from dialler_async.fleet.broker import RedisBroker
+from dialler_async.fleet.worker import work
+
+async def main():
+    broker = RedisBroker(sys.argv[2], places=1, idle=0.5)
+    await work(read_fleet(Path(sys.argv[1])), broker, stop=asyncio.Event(), on_ready=lambda: print("ready", flush=True))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def redis() -> Iterator[RunningRedis]:
+    with running_redis() as running:
+        yield running
+
+
+@asynccontextmanager
+async def started(*command: str, **changed: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE, env=environment(**changed)
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def done(process: Process) -> tuple[int | None, str, str]:
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate()
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def line(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    async with asyncio.timeout(60):
+        return (await stream.readline()).decode()
+
+
+async def run(*argv: str, **changed: str) -> tuple[int | None, str, str]:
+    async with started(*COMMAND, *argv, **changed) as process:
+        return await done(process)
+
+
+def without_times(report: str) -> Any:
+    told = json.loads(report)
+    for key in ("seconds", "started", "now"):
+        told.pop(key, None)
+    return told
+
+
+async def test_a_worker_that_is_killed_in_mid_chunk_loses_nothing(redis: RunningRedis, tmp_path: Path) -> None:
+    async with Sandbox(campaigns=10, accounts=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        alone = await audit_fleet(fleet, now=NOW, chunk=4)
+        manifest = str(write_fleet(sandbox, tmp_path))
+        held = Held()
+        sandbox.faults.next(held, match="result_codes", after=5)
+        async with started(sys.executable, "-W", "error", "-c", WORKER, manifest, redis.url) as first:
+            assert await line(first.stdout) == "ready\n"
+            audit = asyncio.create_task(
+                audit_fleet(read_fleet(Path(manifest)), broker=RedisBroker(redis.url), now=NOW, chunk=4)
+            )
+            await soon(held.arrived)
+            async with started(sys.executable, "-W", "error", "-c", WORKER, manifest, redis.url) as second:
+                assert await line(second.stdout) == "ready\n"
+                first.kill()
+                await soon(held.hung_up)
+                report = await audit
+                assert await left(redis) == (0, 0, [])
+    assert told(report) == told(alone)
+
+
+async def left(redis: RunningRedis) -> tuple[int, int, list[bytes]]:
+    """Jobs that are there, those that were taken and not finished, and whatever else but the workers' own list."""
+    async with Redis.from_url(redis.url) as client:
+        keys = [key async for key in client.scan_iter()]
+        [group] = await client.xinfo_groups("dialler-fleet:jobs")
+        others = [key for key in keys if key not in (b"dialler-fleet:jobs", b"dialler-fleet:workers")]
+        return await client.xlen("dialler-fleet:jobs"), group["pending"], others
+
+
+async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(redis: RunningRedis, tmp_path: Path) -> None:
+    async with Sandbox(campaigns=3, accounts=4) as sandbox:
+        manifest = str(write_fleet(sandbox, tmp_path))
+        _, alone, _ = await run("fleet", "audit", manifest, "--json")
+        held = Held()
+        sandbox.faults.next(held, match="result_codes", after=2)
+        worker = [*COMMAND, "fleet", "worker", manifest, "--broker", redis.url, "--at-once", "1"]
+        async with started(*worker) as first:
+            assert await line(first.stdout) == f"working for {redis.url}: 4 accounts on 1 server\n"
+            async with started(*COMMAND, "fleet", "audit", manifest, "--json", DIALLER_BROKER=redis.url) as audit:
+                await soon(held.arrived)
+                first.send_signal(signal.SIGTERM)
+                assert await line(first.stderr) == "dialler: finishing what is in hand; once more to stop now\n"
+                held.let_go.set()
+                assert await done(first) == (0, "", "")
+                lists = [received.call for received in sandbox.journal].count("list")
+                async with started(*worker) as second:
+                    code, report, errors = await done(audit)
+                    second.send_signal(signal.SIGINT)
+                    assert (await done(second))[0] == 0
+    assert lists == 4 + 1, "it took no further account"
+    assert (code, errors) == (0, "")
+    assert without_times(report) == without_times(alone)
+    assert [received.call for received in sandbox.journal].count("list") == 4 + 4, "and what it had begun is done once"
+    assert await left(redis) == (0, 0, [])
+
+
+async def test_ctrl_c_in_a_running_audit_leaves_no_traceback(tmp_path: Path) -> None:
+    async with Sandbox(campaigns=3) as sandbox:
+        held = Held()
+        sandbox.faults.next(held)
+        async with started(*COMMAND, "fleet", "audit", str(write_fleet(sandbox, tmp_path))) as audit:
+            await soon(held.arrived)
+            audit.send_signal(signal.SIGINT)
+            assert await done(audit) == (130, "", "")
+
+
+async def test_a_broker_that_is_lost_is_one_line(redis: RunningRedis, tmp_path: Path) -> None:
+    async with Sandbox(campaigns=3) as sandbox:
+        manifest = str(write_fleet(sandbox, tmp_path))
+        held = Held()
+        sandbox.faults.next(held)
+        options = ["--broker", redis.url]
+        async with started(*COMMAND, "fleet", "worker", manifest, *options) as worker:
+            await line(worker.stdout)
+            async with started(*COMMAND, "fleet", "audit", manifest, *options) as audit:
+                await soon(held.arrived)
+                redis.kill()
+                code, output, errors = await done(audit)
+            assert (code, output, errors.count("\n")) == (4, "", 1)
+            assert errors.startswith(f"dialler: can't reach the broker at {redis.url}: ")
+            held.let_go.set()
+            # It goes on trying, and can be told to stop.
+            assert (await line(worker.stderr)).startswith("dialler: ")
+            worker.send_signal(signal.SIGTERM)
+            assert "Traceback" not in (await done(worker))[2]
+
+
+class TestCommand:
+    async def test_an_account_that_can_not_be_audited_shows_in_the_exit_code(self, tmp_path: Path) -> None:
+        async with Sandbox(campaigns=10, accounts=2) as sandbox:
+            manifest = str(write_fleet(sandbox, tmp_path))
+            failed = await run("fleet", "audit", manifest, "--fail-on", "info")
+            os.remove(tmp_path / "2.token")
+            refused = await run("fleet", "audit", manifest, "--fail-on", "info")
+        assert (failed[0], failed[2], refused[0], refused[2]) == (1, "", 3, "")
+        assert "can't read its token_file: No such file" in " ".join(refused[1].split())
+        assert max(map(len, refused[1].splitlines())) <= 80
+
+    async def test_rules_of_ones_own_stand_beside_the_manifest_of_the_worker(
+        self, redis: RunningRedis, tmp_path: Path
+    ) -> None:
+        module = (
+            "from dialler_async.audit import Hit, Severity, rule\n"
+            'rule_of_ours = rule("named", Severity.INFO, title="t", why="w", fix="f")'
+            '(lambda facts: [Hit("Name", "it has a name")])\n'
+        )
+        (tmp_path / "ours.py").write_text(module)
+        (tmp_path / "dialler.toml").write_text('[audit]\nrules = ["ours:rule_of_ours"]\nselect = ["named"]\n')
+        async with Sandbox(campaigns=3) as sandbox:
+            manifest = str(write_fleet(sandbox, tmp_path))
+            options = ["--broker", redis.url]
+            async with started(*COMMAND, "fleet", "worker", manifest, *options) as worker:
+                await line(worker.stdout)
+                settings = ["--config", str(tmp_path / "dialler.toml")]
+                code, report, errors = await run("fleet", "audit", manifest, *options, *settings, "--json")
+        assert (code, errors) == (0, "")
+        assert [finding["rule"] for finding in json.loads(report)["findings"]] == ["named"] * 3
+
+    async def test_the_sandbox(self) -> None:
+        code, output, errors = await run("fleet", "audit", "--sandbox", "--json")
+        assert (code, errors) == (0, "")
+        report = json.loads(output)
+        assert (len(report["accounts"]), report["campaigns"]) == (100, 2000)
+
+    def test_whoever_waits_for_workers_is_told_how_to_start_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
+            assert options["broker"].own_places == 0
+            on_no_worker()
+            raise ConfigurationError("and that is all")
+
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        manifest = tmp_path / "fleet.toml"
+        account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
+        manifest.write_text(f'[[servers]]\nname = "s"\nurl = "http://acd.example.com"\n[[accounts]]\n{account}')
+        monkeypatch.setenv("DIALLER_BROKER", "redis://:hidden@broker.example.com:6380/2")
+        assert main(["fleet", "audit", str(manifest)]) == 2
+        warning, waits, rest = capsys.readouterr().err.splitlines()
+        assert warning.startswith("dialler: warning: the token goes to acd.example.com in clear")
+        assert waits == (
+            "dialler: no worker is there; waiting for one: "
+            f"dialler fleet worker {manifest} --broker redis://broker.example.com:6380/2"
+        )
+        assert rest == "dialler: and that is all"
+
+    @pytest.mark.parametrize(
+        ("argv", "message"),
+        [
+            (["audit"], "can't read fleet.toml: No such file or directory"),
+            (
+                ["audit", "--sandbox", "--broker", "redis://b"],
+                "--sandbox brings its own accounts, and no worker has them",
+            ),
+            (["audit", "--sandbox", "other.toml"], "--sandbox brings its own accounts, and no worker has them"),
+            (["audit", "--json", "--format", "csv"], "--json and --format csv contradict each other"),
+            (["audit", "--output", "no/such/file"], "can't write no/such/file: there is no such directory"),
+            (["worker"], "no broker: set DIALLER_BROKER, or give --broker redis://…"),
+            (["worker", "--broker", "redis://:hid/den@b"], "the broker's URL is not like redis://HOST:PORT/DATABASE"),
+        ],
+        ids=" ".join,
+    )
+    def test_what_can_not_be(
+        self,
+        argv: list[str],
+        message: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("DIALLER_BROKER", raising=False)
+        assert main(["fleet", *argv]) == 2
+        output, errors = capsys.readouterr()
+        assert (output, errors.count("\n")) == ("", 1)
+        assert errors.startswith(f"dialler: {message}")
+        assert "hid" not in errors
+
+    @pytest.mark.parametrize("command", ["audit", "worker"])
+    def test_without_the_extra_it_says_what_to_install(
+        self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("dialler_async.cli.fleet.find_spec", lambda name: None)
+        assert main(["fleet", command]) == 2
+        assert capsys.readouterr().err == "dialler: this command needs an extra: pip install 'dialler-async[fleet]'\n"
+
+    def test_the_rules(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["fleet", "audit", "--list-rules", "--select", "expired"]) == 0
+        assert "expired" in capsys.readouterr().out
+
+    async def test_it_costs_nobody_else_anything(self) -> None:
+        program = (
+            "import sys, dialler_async, dialler_async.fleet, dialler_async.cli.app\n"
+            "assert not {'taskiq', 'redis', 'pyrate_limiter'} & set(sys.modules)"
+        )
+        async with started(sys.executable, "-c", program) as process:
+            assert await done(process) == (0, "", "")
