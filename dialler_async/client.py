@@ -77,9 +77,12 @@ class DiallerClient:
     May be made outside an event loop, and belongs to the one it is first used in. Without `async with`, the first
     call opens the pool and `aclose` closes it.
 
-    Repeats, by `retry`: reads, and a clone with `exist_ok`, whenever no answer or a 429 or 5xx came; a delete by ID
-    when none or a 429, 502, 503 or 504 came, where a 404 to a repeat means done; a plain clone and the API's own
-    delete by name only when they were surely not carried out. Otherwise these raise OutcomeUnknownError.
+    What is repeated, as `retry` says:
+
+    - reads, and a clone with `exist_ok`, whenever no answer or a 429 or 5xx came;
+    - a delete by ID when none or a 429, 502, 503 or 504 came; a 404 to a repeat means done;
+    - a plain clone, and the API's own delete by name, only when they were surely not carried out. Otherwise they raise
+      OutcomeUnknownError.
 
     Args:
         base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path in front of `rest` and a trailing slash are
@@ -146,7 +149,9 @@ class DiallerClient:
             base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
         )
         self.result_codes = ResultCodes(transport, shared.pool.config.limit)
+        """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
         self.campaigns = Campaigns(transport, self.result_codes.forget)
+        """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
     def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[Options]) -> Self:

@@ -114,6 +114,8 @@ class _Window:
 class AutoConcurrency:
     """How many calls may be in flight at once, by what came of those before.
 
+    `concurrency="auto"` with another limit than the usual: `concurrency=AutoConcurrency(64)`.
+
     Attributes:
         limit: more than that it never says.
         level: how many calls may be in flight now.

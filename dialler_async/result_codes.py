@@ -18,7 +18,7 @@ _Lookup: TypeAlias = tuple[Campaign | int, Language]
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What became of one lookup of result codes.
+    """What became of one lookup of result codes: either `value` or `error` is None.
 
     Attributes:
         campaign_id: the campaign's ID; None for a `Campaign` without one, whose codes can't be asked for.
@@ -36,7 +36,7 @@ class Outcome:
 
 
 class ResultCodes:
-    """The result codes of an account's campaigns.
+    """The result codes of an account's campaigns: `list` for those of one, `for_campaigns` for those of many at once.
 
     Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
     """
