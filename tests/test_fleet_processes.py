@@ -102,7 +102,7 @@ async def test_a_worker_that_is_killed_in_mid_chunk_loses_nothing(redis: Running
                 assert await line(second.stdout) == "ready\n"
                 first.kill()
                 await soon(held.hung_up)
-                report = await audit
+                report = await asyncio.wait_for(audit, 60)
                 assert await left(redis) == (0, 0, [])
     assert told(report) == told(alone)
 
@@ -140,6 +140,29 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(redis: R
     assert (code, errors) == (0, "")
     assert without_times(report) == without_times(alone)
     assert [received.call for received in sandbox.journal].count("list") == 4 + 4, "and what it had begun is done once"
+    assert await left(redis) == (0, 0, [])
+
+
+async def test_a_worker_that_is_told_to_stop_twice_gives_back_what_it_has_begun(
+    redis: RunningRedis, tmp_path: Path
+) -> None:
+    async with Sandbox(campaigns=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        held = Held()
+        sandbox.faults.next(held, match="result_codes", after=2)
+        worker = [*COMMAND, "fleet", "worker", str(write_fleet(sandbox, tmp_path)), "--broker", redis.url]
+        async with started(*worker) as first:
+            await line(first.stdout)
+            audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
+            await soon(held.arrived)
+            first.send_signal(signal.SIGINT)
+            await line(first.stderr)
+            first.send_signal(signal.SIGINT)
+            assert await done(first) == (130, "", "")
+        async with started(*worker):
+            # At once, and not after the half minute for which it would be taken to be alive.
+            report = await asyncio.wait_for(audit, 20)
+    assert (report.campaigns, report.unfinished) == (3, False)
     assert await left(redis) == (0, 0, [])
 
 

@@ -42,7 +42,8 @@ def redis() -> Iterator[RunningRedis]:
 async def at_work(fleet: Fleet, redis: RunningRedis, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
     """Workers in this process, each with a broker and clients of its own; told to stop in the end."""
     stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
-    async with asyncio.TaskGroup() as group:
+    # What waits for ever ends, too, and fails.
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         for event in ready:
             broker = RedisBroker(redis.url, **{"places": 2, **options})
             group.create_task(work(fleet, broker, stop=stop, on_ready=event.set))
@@ -328,15 +329,28 @@ class TestNobodyThere:
                 while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
                     pass
                 [run] = await client.keys("dialler-fleet:run:*")
+                # So it runs out when nobody sees to it; and what it had sent is still there.
                 await client.delete(run)
                 with pytest.raises(BrokerError, match="has lost its data"):
                     await audit
-                # What it had sent is there, as it could not know that it would be killed.
-                await client.xadd("dialler-fleet:jobs", {"job": "gone/1", "data": b"{}"})
-                async with at_work(fleet, redis):
-                    report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+                assert await client.xlen("dialler-fleet:jobs") == 1
+            async with at_work(fleet, redis):
+                report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             assert report.campaigns == 3
+        assert [received.call for received in sandbox.journal].count("list") == 1
         assert await left_in(redis) == NOTHING
+
+
+async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
+    broker = RedisBroker(redis.url)
+    await broker.startup()
+    await broker.open_run("r")
+    for number in range(3):
+        await broker.redis.xadd("dialler-fleet:results:r", {"job": f"r/{number}", "result": json.dumps(number)})
+    assert await broker.results("r", 0.1) == [("r/0", 0), ("r/1", 1), ("r/2", 2)]
+    assert await broker.redis.xlen("dialler-fleet:results:r") == 0
+    assert await broker.results("r", 0.001) == []
+    await broker.shutdown()
 
 
 class TestRedisGone:

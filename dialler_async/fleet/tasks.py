@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from taskiq import AsyncBroker, TaskiqResult
 
@@ -30,6 +30,7 @@ class Work:
     def __init__(self, clients: Clients, directory: Path | None) -> None:
         self._clients = clients
         self._directory = directory
+        self._in_hand: set[asyncio.Task[Any]] = set()
         self._latest: tuple[dict[str, Any], Orders, tuple[AnyRule, ...]] | None = None
 
     def offer(self, broker: AsyncBroker) -> None:
@@ -38,11 +39,19 @@ class Work:
         # Functions, since taskiq renames what it is given, which a method does not bear.
         @broker.task(SURVEY)
         async def survey(account: str, orders: dict[str, Any], concurrency: int | None) -> dict[str, Any]:
-            return await _told(self._survey(account, orders, concurrency))
+            return await self._told(self._survey(account, orders, concurrency))
 
         @broker.task(SLICE)
         async def slice(account: str, orders: dict[str, Any], concurrency: int | None, packed: str) -> dict[str, Any]:
-            return await _told(self._slice(account, orders, concurrency, packed))
+            return await self._told(self._slice(account, orders, concurrency, packed))
+
+    async def give_up(self) -> None:
+        """Ends the jobs that are in hand; they are given back."""
+        # taskiq leaves them running when its receiver is cancelled.
+        in_hand = list(self._in_hand)
+        for task in in_hand:
+            task.cancel()
+        await asyncio.gather(*in_hand, return_exceptions=True)
 
     async def _survey(self, account: str, told: dict[str, Any], concurrency: int | None) -> Result:
         """List the campaigns of an account, judge the list, and look them up if they are few."""
@@ -70,6 +79,25 @@ class Work:
         )
         return Result(part=part)
 
+    async def _told(self, work: Awaitable[Result]) -> dict[str, Any]:
+        """What the work comes to, whatever that is: taskiq would log a traceback of what it is left to catch."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._in_hand.add(task)
+        try:
+            result = await work
+        except (AuthenticationError, EndpointNotFoundError) as error:
+            # Of anything else, another worker or another moment may make something.
+            result = Result(error=str(error), for_good=True)
+        except DiallerError as error:
+            result = Result(error=str(error) or type(error).__name__)
+        except asyncio.CancelledError:
+            result = Result(error="the worker was stopped")
+        except Exception as error:
+            result = Result(error=f"{type(error).__name__}: {error}")
+        finally:
+            self._in_hand.discard(task)
+        return result.to_json()
+
     def _orders(self, told: dict[str, Any]) -> tuple[Orders, tuple[AnyRule, ...]]:
         if self._latest is None or self._latest[0] != told:
             orders = Orders.from_json(told)
@@ -82,19 +110,3 @@ def returned(result: TaskiqResult[Any]) -> dict[str, Any]:
     """What a task has returned. One that raised was given what it can't take, or a rule ended it from inside."""
     value: dict[str, Any] | None = result.return_value
     return value or Result(error=f"{type(result.error).__name__}: {result.error}").to_json()
-
-
-async def _told(work: Awaitable[Result]) -> dict[str, Any]:
-    """What the work comes to, whatever that is: taskiq would log a traceback of what it is left to catch."""
-    try:
-        result = await work
-    except (AuthenticationError, EndpointNotFoundError) as error:
-        # Of anything else, another worker or another moment may make something.
-        result = Result(error=str(error), for_good=True)
-    except DiallerError as error:
-        result = Result(error=str(error) or type(error).__name__)
-    except asyncio.CancelledError:
-        result = Result(error="the worker was stopped")
-    except Exception as error:
-        result = Result(error=f"{type(error).__name__}: {error}")
-    return result.to_json()

@@ -35,7 +35,8 @@ async def work(
     """
     broker.is_worker_process = True
     clients = Clients(fleet, broker.redis)
-    Work(clients, directory).offer(broker)
+    jobs = Work(clients, directory)
+    jobs.offer(broker)
     try:
         await broker.startup()
         on_ready()
@@ -44,5 +45,6 @@ async def work(
         )
         await receiver.listen(stop)
     finally:
+        await jobs.give_up()
         await broker.shutdown()
         await clients.aclose()
