@@ -26,7 +26,7 @@ Source: API reference, "Status codes and error bodies".
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from .models import Campaign
 
 EXCERPT_LENGTH = 200
+
+Body: TypeAlias = bytes | bytearray
+"""That of a reply. A large one is a bytearray, which grew piece by piece: to put 12 MB together at once takes 8 ms."""
 
 
 @final
@@ -218,7 +221,7 @@ class AmbiguousNameError(DiallerError, LookupError):
         self.matches = tuple(matches)
 
 
-def excerpt(body: bytes) -> str:
+def excerpt(body: Body) -> str:
     """The beginning of a body, at most 200 characters, with everything unprintable replaced."""
     return _printable(body[: 4 * EXCERPT_LENGTH].decode("utf-8-sig", "replace"))
 
@@ -244,7 +247,7 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
 
 
 def from_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, request: SentRequest, path: str, now: datetime
+    status: int, headers: Mapping[str, str], body: Body, *, request: SentRequest, path: str, now: datetime
 ) -> StatusError:
     """The error that a reply other than 200 stands for.
 
@@ -273,7 +276,7 @@ def from_reply(
     return _status_error(status, message, request, retry_after)
 
 
-def claimed_status(status: int, message: str | None, body: bytes) -> DiallerError:
+def claimed_status(status: int, message: str | None, body: Body) -> DiallerError:
     """The error for a body that says another status than HTTP's 200."""
     if not 300 <= status < 600:
         return PayloadError(
@@ -298,7 +301,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, (date - now).total_seconds())
 
 
-def _documented_error(body: bytes) -> str | None:
+def _documented_error(body: Body) -> str | None:
     """The server's words in `{"status": 404, "error": "…"}`, or None if the body is not such an object."""
     try:
         # A BOM or another charset garbles words at worst: a 404 of the API must not pass for a missing endpoint.
@@ -311,7 +314,7 @@ def _documented_error(body: bytes) -> str | None:
     return _printable(words) if isinstance(words, str) else ""
 
 
-def _words(body: bytes) -> str:
+def _words(body: Body) -> str:
     """What a body says that is not the API's: its text, unless it is a page of HTML."""
     words = excerpt(body)
     return "" if words.startswith("<") else words

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from . import codec
 from .endpoints import Request
-from .errors import DiallerError, PayloadError, StatusError
+from .errors import Body, DiallerError, PayloadError, StatusError
 from .models import Records
 from .token import Token
 
@@ -20,7 +20,7 @@ class Reply:
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+    def __init__(self, status: int, headers: Any, body: Body) -> None:
         self.status = status
         self.headers = headers
         self.body = body
@@ -83,7 +83,7 @@ async def _decode(request: Request[Any], reply: Reply) -> Any:
         return _told(request, error)
 
 
-def _failure(request: Request[Any], body: bytes) -> DiallerError | None:
+def _failure(request: Request[Any], body: Body) -> DiallerError | None:
     """The error that a body comes to, in its last slice if not before."""
     decoding = request.answer.decode(body)
     try:

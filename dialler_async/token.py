@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn, TypeAlias, final
 
-from .errors import ConfigurationError
+from .errors import Body, ConfigurationError
 
 
 @final
@@ -64,7 +64,7 @@ class Token:
             self.headers = {"Authorization": f"Bearer {token}"}
             self.version += 1
 
-    def redacted(self, body: bytes) -> bytes:
+    def redacted(self, body: Body) -> Body:
         """A body without the token: some servers and proxies send a request's headers back in their error pages."""
         for secret in self._secrets:
             body = re.sub(_spellings(secret), b"***", body)

@@ -23,6 +23,7 @@ from .deadlines import Deadlines
 from .endpoints import Repeat, Request
 from .errors import (
     AuthenticationError,
+    Body,
     ClientStateError,
     DeadlineError,
     DiallerError,
@@ -310,23 +311,26 @@ class Transport:
 
     async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> Reply | DiallerError:
         limit = self._pool.config.max_body
-        pieces: list[bytes] = []
-        size = 0
+        body: Body = b""
         try:
             while piece := await response.content.readany():
-                size += len(piece)
-                if size > limit:
+                if not body:
+                    body = piece
+                else:
+                    if type(body) is bytes:
+                        body = bytearray(body)
+                    body += piece
+                if len(body) > limit:
                     response.close()
                     return PayloadError(
                         f"{request.sent}: the answer is larger than PoolConfig(max_body={limit}) bytes",
                         request=request.sent,
                     )
-                pieces.append(piece)
         except BaseException:
             response.close()
             raise
         response.release()
-        return Reply(response.status, response.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return Reply(response.status, response.headers, body)
 
     def _final(self, call: _Call, error: DiallerError) -> DiallerError:
         """The error that the caller gets."""
