@@ -170,7 +170,8 @@ def checked_id(campaign: Campaign | int) -> int:
 
 def checked_language(language: int) -> Language:
     """The language that a call asks for; ConfigurationError for what can't be a LanguagesID."""
-    return language if type(language) is Language else Language(_positive(language, "a LanguagesID"))
+    # A Language may be any int.
+    return language if type(language) is Language and language > 0 else Language(_positive(language, "a LanguagesID"))
 
 
 def _positive(value: object, what: str) -> int:

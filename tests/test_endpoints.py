@@ -322,7 +322,7 @@ def test_any_language_of_the_installation_can_be_asked_for(language: int, sent: 
     assert endpoints.list_result_codes(535, language).query == f"languagesID={sent}"
 
 
-@pytest.mark.parametrize("language", [0, -1, True, "de", None, 1.0])
+@pytest.mark.parametrize("language", [0, -1, True, "de", None, 1.0, Language(0), Language(-1)])
 def test_a_language_that_can_not_be_is_refused(language: Any) -> None:
     with pytest.raises(ConfigurationError, match="a LanguagesID is a positive int"):
         endpoints.list_result_codes(535, language)
