@@ -6,6 +6,8 @@ own for each call, as `asyncio.timeout` sets and cancels it, was 9 of the 127 µ
 
 import asyncio
 import math
+from contextvars import Context
+from itertools import takewhile
 from typing import Final, cast, final
 
 
@@ -62,7 +64,7 @@ class Deadlines:
         if self._seconds < math.inf:
             self._running[deadline] = None
             if self._timer is None:
-                self._timer = loop.call_at(deadline.when, self._look, loop)
+                self._wait(loop, deadline)
         return deadline
 
     def stop(self, deadline: Deadline) -> None:
@@ -71,13 +73,17 @@ class Deadlines:
         # Something in between made away with the cancellation, or turned it into an error.
         deadline.was_it()
 
+    def _wait(self, loop: asyncio.AbstractEventLoop, first: Deadline) -> None:
+        # In a context of its own: that of the call would be handed on from timer to timer, and never let go.
+        self._timer = loop.call_at(first.when, self._look, loop, context=Context())
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        while self._running:
-            first = next(iter(self._running))
-            if first.when > now:
-                self._timer = loop.call_at(first.when, self._look, loop)
-                return
-            del self._running[first]
-            first.run_out()
+        # Looked for once: a dict that lost its first keys goes past all their places again to find what is first now.
+        for late in list(takewhile(lambda deadline: deadline.when <= now, self._running)):
+            del self._running[late]
+            late.run_out()
+        for first in self._running:
+            self._wait(loop, first)
+            break

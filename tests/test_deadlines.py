@@ -1,13 +1,17 @@
 """One timer for many deadlines: whom it cancels, when, and what it leaves behind."""
 
 import asyncio
+import gc
 import math
-from collections.abc import Awaitable
+import weakref
+from collections.abc import Awaitable, Iterator
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 from bad_days import Leap, leap, until
 
-from dialler_async.deadlines import Deadlines
+from dialler_async.deadlines import Deadline, Deadlines
 
 __all__ = ["leap"]
 
@@ -39,8 +43,13 @@ async def begun(*tasks: asyncio.Task[str]) -> None:
 
 async def test_each_runs_out_in_its_own_time_by_one_timer(leap: Leap, monkeypatch: pytest.MonkeyPatch) -> None:
     loop, armed = asyncio.get_running_loop(), []
-    call_at = loop.call_at
-    monkeypatch.setattr(loop, "call_at", lambda when, *rest: (armed.append(when), call_at(when, *rest))[1])
+    real = loop.call_at
+
+    def call_at(when: float, *rest: Any, **named: Any) -> asyncio.TimerHandle:
+        armed.append(when)
+        return real(when, *rest, **named)
+
+    monkeypatch.setattr(loop, "call_at", call_at)
     deadlines = Deadlines(10)
     first = asyncio.create_task(under(deadlines, for_ever()))
     await begun(first)
@@ -116,3 +125,46 @@ async def test_a_cancellation_that_something_made_away_with_is_taken_back(leap: 
     await begun(task)
     await leap(10.01)
     assert await task == "done, 0 left"
+
+
+class Looks(dict[Deadline, None]):
+    """Deadlines that count how often somebody begins to look for the first of them."""
+
+    count = 0
+
+    def __iter__(self) -> Iterator[Deadline]:
+        self.count += 1
+        return super().__iter__()
+
+
+async def test_many_that_run_out_at_once_are_gone_through_once(leap: Leap) -> None:
+    deadlines = Deadlines(10)
+    deadlines._running = looks = Looks()
+    tasks = [asyncio.create_task(under(deadlines, for_ever())) for _ in range(100)]
+    await begun(*tasks)
+    await leap(10.01)
+    assert await asyncio.gather(*tasks) == ["ran out, 0 left"] * 100
+    assert looks.count <= 2, "a dict looks for its first key among all those that it has lost"
+
+
+class Caller:
+    """What a caller has in its context, such as the request that it serves."""
+
+
+CALLER: ContextVar[Caller] = ContextVar("CALLER")
+
+
+async def test_the_timer_holds_nothing_of_the_call_that_set_it() -> None:
+    deadlines = Deadlines(10)
+
+    async def serve() -> weakref.ref[Caller]:
+        CALLER.set(caller := Caller())
+        await under(deadlines, asyncio.sleep(0))
+        return weakref.ref(caller)
+
+    caller = await asyncio.create_task(serve())
+    # The loop still has the last step of that in hand.
+    await asyncio.sleep(0)
+    gc.collect()
+    assert deadlines._timer is not None
+    assert caller() is None
