@@ -88,6 +88,21 @@ class Sending:
         raise lost
 
 
+class _Process:
+    """The one that this runs in. Found out after each fork: to ask at each call would be a system call at each."""
+
+    def __init__(self) -> None:
+        self.find_out()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.find_out)
+
+    def find_out(self) -> None:
+        self.pid = os.getpid()
+
+
+_process: Final = _Process()
+
+
 class Pool:
     """One aiohttp session, made at the first call and shared by every account that goes through it."""
 
@@ -112,7 +127,7 @@ class Pool:
         self._brought = session is not None
         # A session that was brought has its loop already: from another one, a request might go out and its answer fail.
         self._loop: asyncio.AbstractEventLoop | None = getattr(session, "_loop", None)
-        self._pid = os.getpid()
+        self._pid = _process.pid
         self._closing = False
         self._gate = asyncio.Semaphore(config.limit)
         self._in_flight = 0
@@ -166,13 +181,13 @@ class Pool:
 
     def check(self) -> asyncio.AbstractEventLoop:
         """The loop that this runs in; raises ClientStateError unless calls can be made here and now."""
+        # First: a child that goes on in the loop of its parent is in the same loop, or in none.
+        if self._pid != _process.pid:
+            raise ClientStateError(
+                "this client was made before a fork, and its connections are the parent's: make one here"
+            )
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            # A child has no loop of its parent's. To ask for the process each time would be a system call each time.
-            if self._pid != os.getpid():
-                raise ClientStateError(
-                    "this client was made before a fork, and its connections are the parent's: make one here"
-                )
             if self._loop is not None:
                 raise ClientStateError(
                     "this client, or the session brought to it, belongs to another event loop: make one for each loop"
@@ -211,7 +226,7 @@ class Pool:
 
     def __del__(self, warn: Any = warnings.warn) -> None:
         session = getattr(self, "_session", None)
-        if session is not None and not self._brought and not session.closed and self._pid == os.getpid():
+        if session is not None and not self._brought and not session.closed and self._pid == _process.pid:
             # Ours is the only warning when aiohttp finds both session and connector closed.
             connector, loop = session.connector, self._loop
             session.detach()

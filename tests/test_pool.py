@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -16,6 +16,7 @@ from bad_days import COPY, ID, NAME, RECORDS, Clock, Leap, arrived, clock, is_do
 from dialler_async import (
     ClientStateError,
     ConfigurationError,
+    ConnectError,
     DiallerClient,
     DiallerError,
     NotFoundError,
@@ -25,7 +26,7 @@ from dialler_async import (
     PoolConfig,
     RetryPolicy,
 )
-from dialler_async.pool import Pool
+from dialler_async.pool import Pool, _process
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
@@ -50,6 +51,28 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
     with pytest.raises(DiallerError) as raised:
         await call
     return raised.value
+
+
+REFUSED = 7
+"""What a forked child ends with that may not use its parent's client."""
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def forked(attempt: Callable[[], object]) -> int:
+    """A child that tries something; its ID."""
+    with warnings.catch_warnings():
+        # That other threads run is what newer Pythons warn of; the child needs none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            attempt()
+        except ClientStateError as error:
+            os._exit(REFUSED if "before a fork" in str(error) else 1)
+        finally:
+            os._exit(2)
+    return child
 
 
 class TestGate:
@@ -432,32 +455,38 @@ class TestPlace:
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         with monkeypatch.context() as child:
-            pid = os.getpid()
-            child.setattr(os, "getpid", lambda: pid + 1)
+            child.setattr(_process, "pid", os.getpid() + 1)
             error = await failure(dialler.campaigns.list())
         assert type(error) is ClientStateError
         assert "before a fork" in str(error)
         assert server.journal == []
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    @needs_fork
     async def test_a_forked_child_is_refused_and_harms_nothing(self, server: Sandbox) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             await dialler.campaigns.list()
-            with warnings.catch_warnings():
-                # That other threads run is what newer Pythons warn of; the child needs none of them.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                child = os.fork()
-            if child == 0:
-                try:
-                    error = asyncio.run(failure(dialler.campaigns.list()))
-                    os._exit(7 if type(error) is ClientStateError and "before a fork" in str(error) else 1)
-                finally:
-                    os._exit(2)
+            child = forked(lambda: asyncio.run(dialler.campaigns.list()))
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
-            assert os.waitstatus_to_exitcode(status) == 7
+            assert os.waitstatus_to_exitcode(status) == REFUSED
             await dialler.campaigns.list()
         assert len(server.journal) == 2
         assert server.connections.opened == 1
+
+    @needs_fork
+    @pytest.mark.parametrize("in_a_task", [True, False])
+    def test_so_is_a_child_that_goes_on_in_the_loop_of_its_parent(self, in_a_task: bool) -> None:
+        dialler = DiallerClient("http://127.0.0.1:1/rest/v1.0/1", "t", retry=RetryPolicy(attempts=1))
+
+        async def fork() -> int:
+            return forked(lambda: dialler.campaigns.list().send(None))
+
+        with asyncio.Runner() as runner:
+            # It comes to nothing, but the client belongs to the loop from then on.
+            assert type(runner.run(failure(dialler.campaigns.list()))) is ConnectError
+            child = runner.run(fork()) if in_a_task else forked(lambda: runner.run(dialler.campaigns.list()))
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == REFUSED
+            runner.run(dialler.aclose())
 
 
 class TestCollectedUnclosed:
@@ -539,8 +568,7 @@ class TestCollectedUnclosed:
         pool = dialler._shared.pool
         with monkeypatch.context() as child, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            pid = os.getpid()
-            child.setattr(os, "getpid", lambda: pid + 1)
+            child.setattr(_process, "pid", os.getpid() + 1)
             pool.__del__()
         assert caught == []
         await dialler.aclose()
