@@ -98,6 +98,7 @@ class RedisBroker(RedisStreamBroker):
         # The types of redis-py tell what a command answers in any of its modes at once.
         self.redis: Final[Any] = Redis(connection_pool=self.connection_pool)
         self.own_places: Final = places
+        self.stop = asyncio.Event()
         self._idle = idle
         self._block = max(1, int(min(2.0, idle / 3) * 1000))
         self._results = _Held()
@@ -193,8 +194,9 @@ class RedisBroker(RedisStreamBroker):
         await super().shutdown()
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Jobs, each when there is a place for it."""
-        while True:
+        """Jobs, each when there is a place for it, until `stop` is set."""
+        # taskiq cancels what waits here, but a cancellation that comes while redis-py connects is lost in it.
+        while not self.stop.is_set():
             try:
                 message = await self._next()
             except RedisError as error:

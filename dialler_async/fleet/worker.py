@@ -34,6 +34,7 @@ async def work(
         BrokerError: the broker can't be reached at the start. One that is lost later is waited for.
     """
     broker.is_worker_process = True
+    broker.stop = stop
     clients = Clients(fleet, broker.redis)
     jobs = Work(clients, directory)
     jobs.offer(broker)
