@@ -238,8 +238,8 @@ async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, mon
 async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> None:
     """What SIGKILL does to a worker, as far as the others see."""
     assert broker._beating is not None
-    broker._beating.cancel()
-    await asyncio.gather(broker._beating, return_exceptions=True)
+    broker._leaving.set()
+    await broker._beating
     await jobs.aclose()
     if and_gone:
         await broker.connection_pool.disconnect()

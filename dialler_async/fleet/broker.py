@@ -16,7 +16,7 @@ import json
 import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias, cast, final
 
 from redis.asyncio import Redis
@@ -108,6 +108,7 @@ class RedisBroker(RedisStreamBroker):
         self._sent: dict[str, bytes] = {}
         self._last_result: dict[str, bytes] = {}
         self._look_at = 0.0
+        self._leaving = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -185,8 +186,8 @@ class RedisBroker(RedisStreamBroker):
     async def shutdown(self) -> None:
         """Leaves, if nothing of ours is left undone, and closes the connections."""
         if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
+            self._leaving.set()
+            await self._beating
             try:
                 await self._leave()
             except RedisError as error:
@@ -195,7 +196,7 @@ class RedisBroker(RedisStreamBroker):
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Jobs, each when there is a place for it, until `stop` is set."""
-        # taskiq cancels what waits here, but a cancellation that comes while redis-py connects is lost in it.
+        # taskiq cancels what waits here, but that can get lost in redis-py, which has timeouts of its own around reads.
         while not self.stop.is_set():
             try:
                 message = await self._next()
@@ -270,13 +271,14 @@ class RedisBroker(RedisStreamBroker):
         await self._script(keys=keys, args=[job, json.dumps(result), self.consumer_group_name, id])
 
     async def _keep_beating(self) -> None:
-        while True:
-            await asyncio.sleep(self._idle / 3)
+        while not self._leaving.is_set():
             try:
-                await self._beat()
-            except RedisError:
-                # `listen` says so.
-                continue
+                async with asyncio.timeout(self._idle / 3):
+                    await self._leaving.wait()
+            except TimeoutError:
+                # Without a Redis, `listen` says so.
+                with suppress(RedisError):
+                    await self._beat()
 
     async def _beat(self) -> None:
         """Tells the others that this worker is alive, and works on what it has taken."""

@@ -47,11 +47,13 @@ class Work:
 
     async def give_up(self) -> None:
         """Ends the jobs that are in hand; they are given back."""
-        # taskiq leaves them running when its receiver is cancelled.
-        in_hand = list(self._in_hand)
-        for task in in_hand:
-            task.cancel()
-        await asyncio.gather(*in_hand, return_exceptions=True)
+        # taskiq leaves them running when its receiver is cancelled; and one that waits for its turn by way of Redis
+        # may miss to be cancelled once.
+        in_hand = set(self._in_hand)
+        while in_hand:
+            for task in in_hand:
+                task.cancel()
+            _, in_hand = await asyncio.wait(in_hand, timeout=1)
 
     async def _survey(self, account: str, told: dict[str, Any], concurrency: int | None) -> Result:
         """List the campaigns of an account, judge the list, and look them up if they are few."""
