@@ -1,6 +1,9 @@
 """Concurrency that finds its own level: on a simulated server without a clock, and on a real one."""
 
+import asyncio
+import itertools
 from collections.abc import Callable
+from contextlib import aclosing
 from random import Random
 from typing import Any
 
@@ -204,6 +207,25 @@ async def test_concurrency_is_a_positive_int_or_auto(concurrency: Any) -> None:
 
     with pytest.raises(ConfigurationError):
         await anext(fan_out(nothing, [1], concurrency=concurrency))
+
+
+async def test_a_level_that_rises_is_made_use_of_while_the_reader_is_busy() -> None:
+    auto = AutoConcurrency(8)
+    begun: list[int] = []
+    let_go = asyncio.Semaphore(1)
+
+    async def function(item: int) -> None:
+        begun.append(item)
+        await let_go.acquire()
+
+    outcomes = fan_out(function, itertools.count(), concurrency=auto)
+    async with aclosing(outcomes):
+        await anext(outcomes)
+        auto.level = 6
+        let_go.release()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(begun) == 2 + 6
 
 
 def in_flight(sandbox: Sandbox) -> int:

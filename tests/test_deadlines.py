@@ -75,6 +75,8 @@ async def test_the_timer_goes_on_after_a_while_without_calls(leap: Leap) -> None
     deadlines = Deadlines(10)
     await under(deadlines, asyncio.sleep(0))
     await leap(25)
+    # It goes off with nothing left to wait for.
+    await until(lambda: deadlines._timer is None)
     task = asyncio.create_task(under(deadlines, for_ever()))
     await begun(task)
     await leap(9.9)
@@ -84,10 +86,12 @@ async def test_the_timer_goes_on_after_a_while_without_calls(leap: Leap) -> None
 
 
 async def test_none_runs_out_that_has_no_end(leap: Leap) -> None:
-    task = asyncio.create_task(under(Deadlines(math.inf), for_ever()))
+    deadlines = Deadlines(math.inf)
+    task = asyncio.create_task(under(deadlines, for_ever()))
     await begun(task)
     await leap(1e9)
     await begun(task)
+    assert deadlines._timer is None, "not every loop can be told of infinity"
     task.cancel()
     assert await task == "cancelled, 1 left"
 
@@ -112,6 +116,22 @@ async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str) -> 
         deadline.run_out()
         task.cancel()
     assert await task == "cancelled, 1 left"
+
+
+async def test_it_is_told_from_a_cancellation_of_before_it_began(leap: Leap) -> None:
+    async def cleans_up() -> str:
+        try:
+            await for_ever()
+        except asyncio.CancelledError:
+            return await under(Deadlines(10), for_ever())
+        return "never"
+
+    task = asyncio.create_task(cleans_up())
+    await begun(task)
+    task.cancel()
+    await begun(task)
+    await leap(10.01)
+    assert await task == "ran out, 1 left"
 
 
 async def test_a_cancellation_that_something_made_away_with_is_taken_back(leap: Leap) -> None:

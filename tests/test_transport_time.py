@@ -133,6 +133,8 @@ async def test_a_deadline_error_is_a_timeout_error_too(server: Sandbox, dialler:
     server.faults.next(StallBeforeHeaders())
     error = await failure_after(dialler.campaigns.list(), leap, 121, lambda: server.journal)
     assert isinstance(error, TimeoutError)
+    # Not the cancellation that it comes of, whose frames hold what was sent.
+    assert error.__context__ is None
 
 
 async def test_a_slow_answer_is_no_silent_one(server: Sandbox) -> None:
