@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -104,10 +104,11 @@ def running_redis() -> Iterator[RunningRedis]:
     if server is None:
         pytest.skip("there is no redis-server on this machine")
     # Not pytest's directory, whose name can be longer than that of a socket.
-    directory = tempfile.mkdtemp(prefix="redis-")
-    path = os.path.join(directory, "socket")
-    options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory]
-    with subprocess.Popen([server, *options], stdout=subprocess.PIPE, text=True) as process:
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True))
+        path = os.path.join(directory, "socket")
+        options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory]
+        process = stack.enter_context(subprocess.Popen([server, *options], stdout=subprocess.PIPE, text=True))
         try:
             assert process.stdout is not None
             said = []
@@ -120,5 +121,3 @@ def running_redis() -> Iterator[RunningRedis]:
             yield RunningRedis(f"unix://{path}", process)
         finally:
             process.terminate()
-    with suppress(OSError):
-        shutil.rmtree(directory)
