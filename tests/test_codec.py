@@ -574,6 +574,12 @@ class TestSlices:
                     outcomes.append(error)
         assert outcomes[0] == outcomes[1]
 
+    @pytest.mark.parametrize("count", [99, 101])
+    def test_a_count_that_contradicts_a_large_answer_is_refused_too(self, count: int) -> None:
+        body = envelope(*self.records(100, 10_000), count=count)
+        with pytest.raises(PayloadError, match=f"counts {count} records, but sent 100"):
+            decode(CAMPAIGNS, body)
+
     def test_a_large_answer_is_not_split_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         body = json.dumps(envelope(*self.records(100, 10_000))).encode()
         monkeypatch.setattr(codec_module, "_decode_envelope", None)

@@ -24,7 +24,7 @@ from dialler_async import (
     ServerError,
     fan_out,
 )
-from dialler_async.concurrency import WATCH, is_refusal
+from dialler_async.concurrency import WATCH, Watch, is_refusal
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import Status
 
@@ -186,6 +186,18 @@ def test_a_limit_is_a_positive_int(limit: Any) -> None:
 )
 def test_what_says_that_there_are_too_many_calls(error: Exception, is_one: bool) -> None:
     assert is_refusal(error) is is_one
+
+
+def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
+    auto, clock = AutoConcurrency(8), iter([0.0, 1.0, 3.0, 4.0, 8.0, 10.0]).__next__
+    heard: list[float] = []
+    auto.finished = lambda now, latency, in_flight: heard.append(latency)
+    watch = Watch(auto, clock)
+    for _ in range(2):
+        watch.waits()
+        watch.goes_on()
+    watch.answered(1)
+    assert heard == [10 - 2 - 4]
 
 
 async def test_a_call_made_outside_of_a_fan_out_is_not_watched(sandbox: Sandbox) -> None:

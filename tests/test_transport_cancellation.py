@@ -232,6 +232,24 @@ async def test_at_a_limited_rate(server: Sandbox, late: bool) -> None:
         assert points >= 1
 
 
+async def test_while_a_limiter_has_it_wait(server: Sandbox) -> None:
+    class Limiter:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def acquire(self) -> None:
+            self.asked.set()
+            await self.go.wait()
+
+    async with DiallerClient(server.base_url, server.token, pool=narrow(1), max_rate=Limiter()) as dialler:
+        waiting = asyncio.create_task(dialler.campaigns.get(ID))
+        await Limiter.asked.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert not dialler._shared.pool._gate.locked()
+        Limiter.go.set()
+        await assert_unharmed(dialler, server)
+
+
 @pytest.mark.parametrize("steps", range(0, 60, 6))
 async def test_many_at_once_after_so_many_turns_of_the_loop(server: Sandbox, steps: int) -> None:
     async with DiallerClient(server.base_url, server.token, pool=narrow(LIMIT)) as dialler:
