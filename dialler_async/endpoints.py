@@ -65,11 +65,6 @@ class Request(Generic[T]):
     look: str = ""
 
     @property
-    def target(self) -> str:
-        """What follows the base URL."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    @property
     def method(self) -> str:
         """HTTP method."""
         return self.sent.method
