@@ -4,6 +4,7 @@ import asyncio
 import compileall
 import json
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -141,15 +142,20 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
 
 
 async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]:
-    """An audit of the whole account in two languages."""
+    """An audit of the whole account in two languages, and how long a lookup takes while nothing else goes on."""
     from dialler_async import DiallerClient, PoolConfig
     from dialler_async.audit import audit
 
     async with DiallerClient(base_url, token, pool=PoolConfig(limit=concurrency)) as client:
+        alone = []
+        for campaign in [campaign.id or 0 for campaign in await client.campaigns.list()][:100]:
+            watch = Stopwatch()
+            await client.result_codes.list(campaign)
+            alone.append(watch.figures()["wall"])
         watch = Stopwatch()
         report = await audit(client, concurrency=concurrency)
         assert not [finding for finding in report.findings if finding.rule == "unreachable-codes"]
-        return watch.figures() | {"lookups": report.lookups}
+        return watch.figures() | {"lookups": report.lookups, "alone": statistics.median(alone)}
 
 
 def importing(module: str) -> dict[str, float]:

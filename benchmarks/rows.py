@@ -152,12 +152,18 @@ def audit(setting: Setting) -> Row:
             "concurrency": AUDIT_CONCURRENCY,
         }
         measured = in_turns(setting.rounds(3), {"audit": asked})
-    allowed = campaigns * LANGUAGES * LATENCY / AUDIT_CONCURRENCY
-    came_to = Spread.of([allowed / run["wall"] for run in measured["audit"]])
-    bar = Bar(f"of what latency and concurrency allow ({allowed:.2f} s)", 0.90, came_to, at_least=True)
-    return Row(
-        f"audit of {campaigns:,} campaigns x 2 languages, 20 ms latency, concurrency 64", measured, [bar], "s", 1
-    )
+    calls = campaigns * LANGUAGES / AUDIT_CONCURRENCY
+    runs = measured["audit"]
+    alone = Spread.of([run["alone"] for run in runs])
+    # The sandbox's 20 ms are a timer's, which is late by up to one, and the call comes on top.
+    bars = [
+        Bar(what, 0.90, Spread.of([calls * latency(run) / run["wall"] for run in runs]), at_least=True)
+        for what, latency in {
+            f"of what 20 ms and concurrency allow ({calls * LATENCY:.2f} s)": lambda run: LATENCY,
+            f"of what a call alone, {alone.told(1e3, 1)} ms, and concurrency allow": lambda run: run["alone"],
+        }.items()
+    ]
+    return Row(f"audit of {campaigns:,} campaigns x 2 languages, 20 ms latency, concurrency 64", measured, bars, "s", 1)
 
 
 def all_rows(setting: Setting) -> Iterator[Row]:
