@@ -9,6 +9,7 @@ Source: API reference, "Campaign records" and "Result codes".
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from operator import itemgetter
 from typing import Any, Final
 
@@ -92,18 +93,18 @@ _HOOKS: Mapping[Any, Callable[[Any, Any], Any]] = {
     datetime | None: _date_or_none,
 }
 
-_converter = cattrs.Converter(detailed_validation=True)
 
-
+@cache
 def judge(kind: Any) -> Structure:
-    """What cattrs makes of a record, whatever its form."""
+    """What cattrs makes of a record, whatever its form. Generated when the first record comes, not at import."""
+    converter = cattrs.Converter(detailed_validation=True)
     keys = wire_keys(kind)
     overrides: Any = {
         field.name: override(rename=keys[field.name], struct_hook=_HOOKS[field.type.__origin__])
         for field in attrs.fields(kind)
         if field.name in keys
     }
-    typed = make_dict_structure_fn(kind, _converter, _wire=override(omit=True), **overrides)
+    typed = make_dict_structure_fn(kind, converter, _wire=override(omit=True), **overrides)
     keep = object.__setattr__
 
     def structure(record: dict[str, Any]) -> Any:
@@ -124,7 +125,6 @@ def judge(kind: Any) -> Structure:
 
 def _with_memory(kind: Any) -> Structure:
     """The same, faster for the forms that have passed before."""
-    judged = judge(kind)
     fields = [field for field in attrs.fields(kind) if field.name in wire_keys(kind)]
     values_of = itemgetter(*wire_keys(kind).values())
     dates = [index for index, field in enumerate(fields) if field.type.__origin__ == datetime | None]
@@ -136,11 +136,11 @@ def _with_memory(kind: Any) -> Structure:
         try:
             values = values_of(record)
         except KeyError:
-            return judged(record)
+            return judge(kind)(record)
         form = tuple(map(type, values))
         has_dates = passed.get(form)
         if has_dates is None:
-            made = judged(record)
+            made = judge(kind)(record)
             # 0 and 1 for a boolean pass by their value, not by their type.
             if len(passed) < _FORMS and not any(form[index] is int for index in flags):
                 passed[form] = any(form[index] is str for index in dates)
@@ -151,7 +151,7 @@ def _with_memory(kind: Any) -> Structure:
                 try:
                     values[index] = _date_or_none(values[index], None)
                 except ValueError:
-                    return judged(record)
+                    return judge(kind)(record)
         made = thawed(*values, record)
         made.__class__ = kind
         return made
