@@ -66,7 +66,11 @@ class AuditPart:
         Raises:
             ValueError: it is none.
         """
-        part = _convert(json.loads(data), cls)
+        try:
+            part = _decode(data)
+        except msgspec.DecodeError:
+            # It reads no lone surrogate either, but four times as fast as `json` does.
+            part = _convert(json.loads(data), cls)
         return attrs.evolve(part, summaries=tuple(_sharing(part.summaries)))
 
 
@@ -79,6 +83,7 @@ def _sharing(summaries: Iterable[CampaignSummary]) -> Iterator[CampaignSummary]:
         yield attrs.evolve(summary, export_keys=tuple(map(known.__getitem__, summary.export_keys)))
 
 
+_decode: Callable[[bytes], AuditPart] = msgspec.json.Decoder(AuditPart).decode
 _convert: Callable[[object, type[AuditPart]], AuditPart] = msgspec.convert
 
 

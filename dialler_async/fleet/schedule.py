@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from math import ceil
 from typing import Final, final
 
 import attrs
@@ -62,7 +63,7 @@ class Schedule:
         busy = sum(lane.sent > 0 or bool(lane.waiting) for lane in self._turns)
         if self.sent >= most or not busy:
             return None
-        share = max(1, most // busy)
+        share = ceil(most / busy)
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
