@@ -33,6 +33,10 @@ class Language(IntEnum):
         unpublished._value_ = value
         return unpublished
 
+    def __reduce_ex__(self, _: object) -> tuple[type[Self], tuple[int]]:
+        # Python 3.11.2, for one, would pickle it by its name, which an unpublished one is not found by.
+        return type(self), (int(self),)
+
 
 class Record:
     """What campaigns and result codes share: the record as the server sent it."""

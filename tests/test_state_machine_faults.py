@@ -431,7 +431,7 @@ async def settled() -> None:
 
 @contextmanager
 def surroundings_kept() -> Iterator[None]:
-    kept = attrs.asdict(SURROUNDINGS, recurse=False)
+    kept = dict(vars(SURROUNDINGS))
     try:
         yield
     finally:
