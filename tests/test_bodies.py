@@ -235,7 +235,8 @@ async def test_any_depth_of_nesting_is_a_record_or_an_error(depth: int) -> None:
     async with at_work() as (sandbox, dialler):
         got = await outcome(sandbox, dialler, answer(body(b'{"ID":535,"Name":"x","Column":%b}' % nested)))
     assert got == "x" or type(got) is PayloadError
-    assert (got == "x") == (depth < 900) or 900 <= depth < 1000
+    # Where the limit lies, depends on the Python.
+    assert (got == "x") == (depth < 900) or 900 <= depth <= 1000
 
 
 async def test_an_integer_of_any_practical_size_comes_through_unchanged() -> None:

@@ -480,7 +480,7 @@ async def check_cancelled(while_: str) -> set[str]:
     retry = RetryPolicy(attempts=2, budget=1)
     async with at_work(retry=retry) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [CANCELLED_WHILE[while_][0]])
-        for turns in range(0, 60, 4):
+        for turns in range(0, 180, 3):
             calling = asyncio.create_task(told(list_all, dialler))
             for _ in range(turns):
                 await asyncio.sleep(0)
