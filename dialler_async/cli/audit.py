@@ -16,7 +16,7 @@ from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
 from .options import Flag
 from .progress import progress_bar
-from .report import Destination, Format
+from .report import ON_THE_TERMINAL, Destination
 
 _USUAL_CONCURRENCY = PoolConfig().limit
 
@@ -30,11 +30,8 @@ async def audit(
     baseline: Path | None = None,
     fail_on_new: Flag = False,
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
-    format: Format = "table",
-    json: Flag = False,
-    output: Path | None = None,
-    html: Path | None = None,
     template: str | None = None,
+    destination: Destination = ON_THE_TERMINAL,
     judging: Judging = EVERYTHING,
     connection: Connection = FROM_ENVIRONMENT,
 ) -> Exit:
@@ -43,7 +40,7 @@ async def audit(
     Parameters
     ----------
     concurrency
-        How many requests run at once, and how many connections are open for them.
+        How many requests run at once, at most, and so how many connections are open. How many do, is found on the way.
     fail_on
         Exit with 1 if there are findings as bad as that, or worse.
     baseline
@@ -52,14 +49,6 @@ async def audit(
         Exit with 1 for new findings only: those as bad as --fail-on says, or any.
     language
         A language to fetch and compare result codes in. Repeat it for several.
-    format
-        How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
-    json
-        The same as --format json.
-    output
-        File to write the report to, in place of the terminal.
-    html
-        File to write an HTML report to, besides: overviews and findings in one page that needs nothing else.
     template
         Exact name of a campaign that the others are compared with.
     """
@@ -67,12 +56,9 @@ async def audit(
     if judging.list_rules:
         print_rules(rules)
         return Exit.DONE
-    if json and format not in ("table", "json"):
-        raise UsageError(f"--json and --format {format} contradict each other")
     if fail_on_new and baseline is None:
         raise UsageError("--fail-on-new needs a --baseline to tell what is new")
     before = None if baseline is None else _read(baseline)
-    destination = Destination(format="json" if json else format, output=output, html=html)
     destination.check()
     async with connection.open(PoolConfig(limit=concurrency)) as dialler:
         with progress_bar("Fetching result codes") as on_progress:

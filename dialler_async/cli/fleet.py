@@ -21,7 +21,7 @@ from .languages import LANGUAGES, LanguageName
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
-from .report import Destination, Format
+from .report import ON_THE_TERMINAL, Destination
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ async def audit(
     sandbox: Flag = False,
     fail_on: Literal["error", "warning", "info", "never"] = "never",
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
-    format: Format = "table",
-    json: Flag = False,
-    output: Path | None = None,
-    html: Path | None = None,
+    destination: Destination = ON_THE_TERMINAL,
     judging: Judging = EVERYTHING,
 ) -> Exit:
     """Check every campaign of every account, and show in one report what is wrong with them.
@@ -64,24 +61,13 @@ async def audit(
         Exit with 1 if there are findings as bad as that, or worse.
     language
         A language to fetch and compare result codes in. Repeat it for several.
-    format
-        How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
-    json
-        The same as --format json.
-    output
-        File to write the report to, in place of the terminal.
-    html
-        File to write an HTML report to, besides: overviews and findings in one page that needs nothing else.
     """
     rules = judging.chosen()
     if judging.list_rules:
         print_rules(rules)
         return Exit.DONE
-    if json and format not in ("table", "json"):
-        raise UsageError(f"--json and --format {format} contradict each other")
     if sandbox and (broker is not None or manifest is not _FLEET):
         raise UsageError("--sandbox brings its own accounts, and no worker has them: leave out the file and --broker")
-    destination = Destination(format="json" if json else format, output=output, html=html)
     destination.check()
     settings, directory = judging.for_workers()
     _check_extra()
@@ -175,7 +161,7 @@ async def _sandbox() -> AsyncIterator[Fleet]:
     from dialler_async.sandbox import Sandbox
 
     async with Sandbox(campaigns=20, seed=1, accounts=100) as sandbox:
-        server = Server(name="sandbox", url=sandbox.base_url.partition("/rest/")[0])
+        server = Server(name="sandbox", url=sandbox.server)
         accounts = [
             Account(name=f"account {id}", server="sandbox", clients_id=id, token=partial(getattr, account, "token"))
             for id, account in sandbox.accounts.items()

@@ -7,37 +7,49 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 import attrs
+from cyclopts import Group, Parameter
 
 from dialler_async.audit import WRITERS, AuditReport
 from dialler_async.files import whole_file
 
 from .exits import UsageError
 from .findings import print_report
+from .options import Flag
 from .output import Console
 
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "junit", "sarif"]
 
 
+@Parameter(name="*", group=Group("Report", sort_key=-1))
 @attrs.frozen(kw_only=True)
 class Destination:
-    """What becomes of a report.
+    """The options about what becomes of a report.
 
-    Attributes:
-        format: how it is written.
-        output: where to; on stdout if None.
-        html: where the HTML report goes besides; nowhere if None.
+    Parameters
+    ----------
+    format
+        How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
+    json
+        The same as --format json.
+    output
+        File to write the report to, in place of the terminal.
+    html
+        File to write an HTML report to, besides: overviews and findings in one page that needs nothing else.
     """
 
-    format: Format
-    output: Path | None
-    html: Path | None
+    format: Format = "table"
+    json: Flag = False
+    output: Path | None = None
+    html: Path | None = None
 
     def check(self) -> None:
         """Find out before the run what would only come out after it.
 
         Raises:
-            UsageError: a file can't be written there, or the extra is missing.
+            UsageError: options contradict each other, a file can't be written there, or the extra is missing.
         """
+        if self.json and self.format not in ("table", "json"):
+            raise UsageError(f"--json and --format {self.format} contradict each other")
         for path in (self.output, self.html):
             if path is not None and path.is_dir():
                 raise UsageError(f"can't write {path}: it is a directory")
@@ -63,10 +75,15 @@ class Destination:
             _write(self.output, lambda file: self._print(report, file))
 
     def _print(self, report: AuditReport, file: TextIO) -> None:
-        if self.format == "table":
+        format = "json" if self.json else self.format
+        if format == "table":
             print_report(report, Console(file=file))
         else:
-            file.writelines(WRITERS[self.format](report))
+            file.writelines(WRITERS[format](report))
+
+
+ON_THE_TERMINAL = Destination()
+"""No option given."""
 
 
 def _write(path: Path, write: Callable[[TextIO], None]) -> None:
