@@ -296,6 +296,7 @@ class TestAccounts:
 
     def test_groups_and_counts(self, reports: dict[str, AuditReport]) -> None:
         fleet = merge_accounts(reports, **TERMS, **RUN)
+        assert merge_accounts(iter(reports.items()), **TERMS, **RUN) == fleet
         groups = list(fleet.by_campaign())
         assert len(groups) == sum(len(list(report.by_campaign())) for report in reports.values())
         assert all(len({(it.account, it.campaign_id) for it in group}) == 1 for group in groups)

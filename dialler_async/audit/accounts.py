@@ -15,7 +15,7 @@ from .terms import Terms
 
 
 def merge_accounts(
-    reports: Mapping[str, AuditReport],
+    reports: Mapping[str, AuditReport] | Iterable[tuple[str, AuditReport]],
     *,
     rules: Iterable[AnyRule],
     languages: Iterable[Language],
@@ -29,7 +29,8 @@ def merge_accounts(
     compared with each other. `records` is empty: thousands of accounts would fill the memory with them.
 
     Args:
-        reports: the report of each account, such as `merge` makes it, by the account's name, in the order wanted.
+        reports: the report of each account, such as `merge` makes it, by the account's name, in the order wanted. Of
+            pairs, each is let go of before the next is taken: those of thousands of accounts need not be there twice.
         rules: as they were for each of the accounts.
         languages: likewise.
         now: likewise.
@@ -42,17 +43,24 @@ def merge_accounts(
     terms = Terms.of(rules, languages, now)
     findings: list[Finding] = []
     summaries: list[CampaignSummary] = []
-    for account, report in reports.items():
+    accounts: list[str] = []
+    campaigns = codes = lookups = requests = 0
+    for account, report in reports.items() if isinstance(reports, Mapping) else reports:
+        accounts.append(account)
+        campaigns += report.campaigns
+        codes += report.codes
+        lookups += report.lookups
+        requests += report.requests
         findings += [attrs.evolve(finding, account=account) for finding in report.findings]
         summaries += [attrs.evolve(summary, account=account) for summary in report.summaries]
     return AuditReport(
-        accounts=tuple(reports),
+        accounts=tuple(accounts),
         findings=tuple(findings),
         rules=(INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, *(rule.about for rule in terms.rules)),
-        campaigns=sum(report.campaigns for report in reports.values()),
-        codes=sum(report.codes for report in reports.values()),
-        lookups=sum(report.lookups for report in reports.values()),
-        requests=sum(report.requests for report in reports.values()),
+        campaigns=campaigns,
+        codes=codes,
+        lookups=lookups,
+        requests=requests,
         seconds=seconds,
         started=started,
         now=terms.now,

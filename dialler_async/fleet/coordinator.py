@@ -158,7 +158,7 @@ class _Run:
                 await mediator.close_run(run)
             raise
         await mediator.close_run(run)
-        reports = {name: self._reports[name] for name in self._accounts}
+        reports = ((name, self._reports.pop(name)) for name in self._accounts)
         return self._merged_accounts(reports, seconds=perf_counter() - self._begun)
 
     async def _send(self, job: Job) -> None:
