@@ -189,6 +189,7 @@ class PayloadError(RequestError):
         path: where in the answer, such as `records[3].bDone`; empty for the whole of it.
         record_id: `ID` of the record concerned, if it has one.
         excerpt: the beginning of what came, at most 200 characters.
+        not_json: whether the body is no JSON at all, such as the error page of a proxy.
         request: method and path template of the call.
         attempts: how many times it was tried.
     """
@@ -200,6 +201,7 @@ class PayloadError(RequestError):
         path: str = "",
         record_id: int | None = None,
         excerpt: str = "",
+        not_json: bool = False,
         request: SentRequest | None = None,
         attempts: int = 1,
     ) -> None:
@@ -207,6 +209,7 @@ class PayloadError(RequestError):
         self.path = path
         self.record_id = record_id
         self.excerpt = excerpt
+        self.not_json = not_json
 
 
 class AmbiguousNameError(DiallerError, LookupError):

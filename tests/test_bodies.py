@@ -52,7 +52,7 @@ def answer(sent: bytes, content_type: str = JSON, **headers: str) -> Answer:
 @asynccontextmanager
 async def at_work(**options: Any) -> AsyncIterator[tuple[Sandbox, DiallerClient]]:
     settings: dict[str, Any] = {
-        "retry": RetryPolicy(attempts=2, base_delay=0, budget=1),
+        "retry": RetryPolicy(attempts=2, base_delay=0),
         "timeouts": Timeouts(read=20, deadline=30),
         **options,
     }

@@ -477,7 +477,7 @@ async def test_a_cancelled_call_shows_no_token(while_: str, caplog: pytest.LogCa
 async def check_cancelled(while_: str) -> set[str]:
     """Cancels such a call after more and more turns of the loop, and gives the functions that it was in."""
     frames: set[str] = set()
-    retry = RetryPolicy(attempts=2, budget=1)
+    retry = RetryPolicy(attempts=2)
     async with at_work(retry=retry) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [CANCELLED_WHILE[while_][0]])
         for turns in range(0, 180, 3):
@@ -707,7 +707,7 @@ REQUEST = errors.SentRequest("GET", "/dialler/campaigns")
 CAMPAIGN = Campaign(id=535, name="Sömmer", dt_from=datetime(2026, 1, 2, 3, 4, 5), dt_to=datetime.now(UTC))  # noqa: DTZ001  # naive, as the server sends it
 VALUES: list[Any] = [
     PoolConfig(limit=3, max_body=5),
-    RetryPolicy(attempts=2, budget=0.5),
+    RetryPolicy(attempts=2),
     Timeouts(read=1),
     REQUEST,
     CAMPAIGN,
