@@ -84,12 +84,15 @@ class RequestError(DiallerError):
     Attributes:
         request: method and path template of the call.
         attempts: how many times it was tried.
+        about: the campaign that the call was about, such as "campaign 535"; empty for a call about all campaigns. It is
+            not in the message, so that the message can be logged. A traceback shows it as a note.
     """
 
     def __init__(self, message: str = "", *, request: SentRequest | None = None, attempts: int = 1) -> None:
         super().__init__(message)
         self.request = request
         self.attempts = attempts
+        self.about = ""
 
 
 class NoReplyError(RequestError):

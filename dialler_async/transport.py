@@ -456,6 +456,9 @@ class Transport:
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts
+            if request.about:
+                error.about = request.about
+                error.add_note(request.about)
             if call.gave_up_after is not None:
                 times = "once" if call.attempts == 1 else f"{call.attempts} times"
                 error.args = (
