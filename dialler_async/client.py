@@ -1,6 +1,7 @@
 """`DiallerClient`: the session manager. Owns the pool, and hangs the resources on it."""
 
 import ipaddress
+import logging
 import os
 import sys
 import warnings
@@ -20,6 +21,9 @@ from .result_codes import ResultCodes
 from .retry import RetryPolicy
 from .token import Token, TokenSource
 from .transport import Backpressure, Timeouts, Transport
+
+# Not to be printed where nobody has set up logging: an error that is not retried is raised.
+logging.getLogger("dialler_async").addHandler(logging.NullHandler())
 
 
 class Options(TypedDict, total=False):

@@ -40,7 +40,7 @@ each other use different databases of a Redis: `redis://broker.example.com/1`.
     report = await audit_fleet(read_fleet(Path("fleet.toml")))
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .manifest import Account, Fleet, Server, read_fleet
 
@@ -50,10 +50,13 @@ if TYPE_CHECKING:
 __all__ = ["Account", "Fleet", "Server", "audit_fleet", "read_fleet"]
 
 
-def __getattr__(name: str) -> Any:
-    # Only when asked for: it takes taskiq, and a quarter of a second, to import.
-    if name == "audit_fleet":
-        from .coordinator import audit_fleet
+# Type checkers read the import above instead: with this function, they would accept any name.
+if not TYPE_CHECKING:
 
-        return audit_fleet
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        # Only when asked for: it takes taskiq, and a quarter of a second, to import.
+        if name == "audit_fleet":
+            from .coordinator import audit_fleet
+
+            return audit_fleet
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

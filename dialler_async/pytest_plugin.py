@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures over an embedded dialler, for tests of code that uses `dialler_async`.
 
-pytest loads it in every run of an environment that it is installed in. So it imports the library only where a fixture
-is used, and stands outside the package, whose import would be that of everything.
+pytest loads it in every run of an environment that it is installed in. So it imports the rest of the library only where
+a fixture is used.
 """
 
 from __future__ import annotations

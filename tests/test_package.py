@@ -1,0 +1,60 @@
+"""The package itself: its public names, and that each is imported only where it is used."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dialler_async
+
+SOURCE = Path(inspect.getfile(dialler_async))
+
+
+def imported_for_type_checkers(module: Path) -> dict[str, str]:
+    """Return the names that a module imports under `if TYPE_CHECKING`, and from where."""
+    block = next(node for node in ast.parse(module.read_text()).body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert len(imports) == len(block.body)
+    return {alias.name: str(node.module) for node in imports for alias in node.names}
+
+
+def test_all_names_are_those_that_type_checkers_see_and_those_that_are_imported_on_use() -> None:
+    assert imported_for_type_checkers(SOURCE) == dialler_async._MODULE_OF  # type: ignore[attr-defined]  private
+    assert {*dialler_async._MODULE_OF, "__version__"} == set(dialler_async.__all__)  # type: ignore[attr-defined]
+    assert list(dialler_async.__all__) == sorted(dialler_async.__all__)
+
+
+@pytest.mark.parametrize("name", dialler_async.__all__)
+def test_each_public_name_can_be_imported_and_is_listed(name: str) -> None:
+    assert getattr(dialler_async, name) is not None
+    assert name in dir(dialler_async)
+
+
+@pytest.mark.parametrize("module", ["dialler_async", "dialler_async.fleet"])
+def test_a_name_that_does_not_exist_is_an_attribute_error(module: str) -> None:
+    __import__(module)
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'DialerClient'"):
+        sys.modules[module].DialerClient  # noqa: B018  the mistake that is tested
+
+
+def test_type_checkers_refuse_a_name_that_does_not_exist(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "import dialler_async\nimport dialler_async.fleet\n"
+        "dialler_async.DialerClient\ndialler_async.fleet.audit_fleets\ndialler_async.DiallerClient\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-error-summary", str(wrong)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=SOURCE.parent.parent)
+    lines = [line.partition("wrong.py:")[2] for line in run.stdout.splitlines()]
+    assert [line.partition(":")[0] for line in lines] == ["3", "4"], run.stdout
+
+
+def test_importing_the_package_imports_no_dependency() -> None:
+    code = "import sys, dialler_async; print(*{'aiohttp', 'attr', 'cattrs', 'msgspec', 'typing'} & set(sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=SOURCE.parent.parent
+    )  # noqa: E501
+    assert run.stdout.split() == []
