@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from .connection import FROM_ENVIRONMENT, Connection
 from .delete import delete
 from .exits import say
+from .numbers import Id
 from .options import Flag
 from .output import print_line, quoted
 from .records import show_campaign, show_campaigns
@@ -30,7 +31,7 @@ async def list_(*, json: Flag = False, connection: Connection = FROM_ENVIRONMENT
 
 
 @app.command
-async def get(id: int, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
     """Show all keys of one campaign.
 
     Parameters

@@ -7,12 +7,13 @@ from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError, say
+from .numbers import Id
 from .options import Flag
 from .output import counted, print_line, quoted
 
 
 async def delete(
-    id: int | None = None,
+    id: Id | None = None,
     /,
     *,
     name: str | None = None,

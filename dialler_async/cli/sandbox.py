@@ -5,27 +5,24 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter, validators
+from typing import TYPE_CHECKING, Literal
 
 from .exits import UsageError
+from .numbers import NotNegative, Port, Positive
 from .output import print_line
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
     from dialler_async.sandbox import Account
 
-NOT_NEGATIVE = Parameter(validator=validators.Number(gte=0))
-
 
 async def sandbox(
     *,
-    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8080,
-    campaigns: Annotated[int, NOT_NEGATIVE] = 500,
-    accounts: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
-    seed: int = 1,
-    filler_keys: Annotated[int, NOT_NEGATIVE] = 0,
+    port: Port = 8080,
+    campaigns: NotNegative = 500,
+    accounts: Positive = 1,
+    seed: NotNegative = 1,
+    filler_keys: NotNegative = 0,
     delete_by_name: Literal["first-partial-match", "exact"] = "first-partial-match",
     find_without_match: Literal["404", "empty"] = "404",
     dates: Literal["naive", "zulu"] = "naive",
