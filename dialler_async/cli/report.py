@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -89,10 +90,9 @@ ON_THE_TERMINAL = Destination()
 def _write(path: Path, write: Callable[[TextIO], None]) -> None:
     try:
         # Line ends are the format's own. A lone surrogate has no encoding, and must not cost the report.
-        with (
-            whole_file(path) as beside,
-            beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-        ):
+        with whole_file(path) as binary:
+            file = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
             write(file)
+            file.flush()
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror or error}") from None

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
+from dialler_async.files import whole_file
+
 from .exits import UsageError
 from .numbers import NotNegative, Port, Positive
 from .output import print_line
@@ -88,10 +90,12 @@ def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, Account]")
     """Write what `dialler_async.fleet` reads, the tokens in files beside it."""
     tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
     for id, account in accounts.items():
-        (directory / f"{id}.token").write_text(account.token, encoding="utf-8")
+        with whole_file(directory / f"{id}.token") as file:
+            file.write(account.token.encode())
         tables.append(
             f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
         )
     manifest = directory / "fleet.toml"
-    manifest.write_text("\n".join(tables), encoding="utf-8")
+    with whole_file(manifest) as file:
+        file.write("\n".join(tables).encode())
     return manifest

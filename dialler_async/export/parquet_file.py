@@ -1,7 +1,7 @@
 """An export as Parquet, for notebooks. Needs the extra: `pip install 'dialler-async[data]'`."""
 
 from datetime import datetime
-from pathlib import Path
+from typing import BinaryIO
 
 import polars
 
@@ -19,9 +19,8 @@ _ROWS_AT_ONCE = 10_000
 class ParquetFile:
     """Keeps columns, which are compact, and writes them at the end. What failed is in the column `error`."""
 
-    def __init__(self, path: Path, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # Now rather than at the end, so that a place where nothing can be written shows before anything is fetched.
-        self._file = path.open("wb")
+    def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
+        self._file = file
         self._columns = [polars.DataFrame(schema=_SCHEMA)]
         self._rows: list[tuple[Cell, ...]] = []
 
