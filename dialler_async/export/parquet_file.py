@@ -1,6 +1,7 @@
 """An export as Parquet, for notebooks. Needs the extra: `pip install 'dialler-async[data]'`."""
 
 from datetime import datetime
+from io import BytesIO
 from typing import BinaryIO
 
 import polars
@@ -33,7 +34,10 @@ class ParquetFile:
     def finish(self, failed: int) -> None:
         """Write all of them."""
         self._gather()
-        polars.concat(self._columns).write_parquet(self._file)
+        # By way of memory, as polars has an error of its own for a full disk, which doesn't tell itself from others.
+        compressed = BytesIO()
+        polars.concat(self._columns).write_parquet(compressed)
+        self._file.write(compressed.getbuffer())
         self._file.close()
 
     def close(self) -> None:
