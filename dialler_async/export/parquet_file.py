@@ -1,5 +1,10 @@
-"""An export as Parquet, for notebooks. Needs the extra: `pip install 'dialler-async[data]'`."""
+"""An export as Parquet, for notebooks. Needs the extra: `pip install 'dialler-async[data]'`.
 
+Columns of whole numbers are 64-bit integers. A column with a number beyond 64 bits is text as a whole: no other type
+holds both kinds exactly. A lone surrogate, which UTF-8 can't encode, is shown as an escape, such as `\\ud83c`.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from io import BytesIO
 from typing import BinaryIO
@@ -24,10 +29,12 @@ class ParquetFile:
         self._file = file
         self._columns = [polars.DataFrame(schema=_SCHEMA)]
         self._rows: list[tuple[Cell, ...]] = []
+        self._as_text: set[str] = set()
+        """Columns with a number beyond 64 bits."""
 
     def add(self, exported: ExportedCampaign) -> None:
         """Keep one campaign."""
-        self._rows.extend(rows(exported))
+        self._rows.extend(tuple(map(_encodable, row)) for row in rows(exported))
         if len(self._rows) >= _ROWS_AT_ONCE:
             self._gather()
 
@@ -36,7 +43,8 @@ class ParquetFile:
         self._gather()
         # By way of memory, as polars has an error of its own for a full disk, which doesn't tell itself from others.
         compressed = BytesIO()
-        polars.concat(self._columns).write_parquet(compressed)
+        as_text = [polars.col(name).cast(polars.String) for name in self._as_text]
+        polars.concat(chunk.with_columns(as_text) for chunk in self._columns).write_parquet(compressed)
         self._file.write(compressed.getbuffer())
         self._file.close()
 
@@ -45,5 +53,20 @@ class ParquetFile:
         self._file.close()
 
     def _gather(self) -> None:
-        self._columns.append(polars.DataFrame(self._rows, schema=_SCHEMA, orient="row"))
+        columns: dict[str, Sequence[Cell]] = dict(zip(_SCHEMA, zip(*self._rows, strict=True), strict=False))
+        schema = dict(_SCHEMA)
+        for name, cells in columns.items():
+            if schema[name] == polars.Int64 and not all(map(_fits, cells)):
+                columns[name] = [None if cell is None else str(cell) for cell in cells]
+                schema[name] = polars.String()
+                self._as_text.add(name)
+        self._columns.append(polars.DataFrame(columns, schema=schema))
         self._rows.clear()
+
+
+def _fits(cell: Cell) -> bool:
+    return not isinstance(cell, int) or -(2**63) <= cell < 2**63
+
+
+def _encodable(cell: Cell) -> Cell:
+    return cell.encode(errors="backslashreplace").decode() if isinstance(cell, str) else cell
