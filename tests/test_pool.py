@@ -69,7 +69,7 @@ def forked(attempt: Callable[[], object]) -> int:
         try:
             attempt()
         except ClientStateError as error:
-            os._exit(REFUSED if "before a fork" in str(error) else 1)
+            os._exit(REFUSED if "used before a fork" in str(error) else 1)
         finally:
             os._exit(2)
     return child
@@ -453,10 +453,10 @@ class TestPlace:
     async def test_another_process_is_told_before_anything_else(
         self, server: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dialler = DiallerClient(server.base_url, server.token)
-        with monkeypatch.context() as child:
-            child.setattr(_process, "pid", os.getpid() + 1)
-            error = await failure(dialler.campaigns.list())
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            with monkeypatch.context() as child:
+                child.setattr(_process, "pid", os.getpid() + 1)
+                error = await failure(dialler.campaigns.list())
         assert type(error) is ClientStateError
         assert "before a fork" in str(error)
         assert server.journal == []
