@@ -91,8 +91,8 @@ class DiallerClient:
         pool: connections, and what they may carry.
         retry: how often and how patiently calls are repeated.
         timeouts: for an attempt, and for a call as a whole.
-        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
-            such as one that several processes share: its `acquire()` is awaited before each attempt.
+        max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
+            `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited before each attempt.
         session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`. Kept
             connections that received anything unasked are closed before a call, but not those that a call gets after
             it waited for a free one: give its connector at least `pool.limit` connections.

@@ -343,8 +343,10 @@ def _limiter(max_rate: float | RateLimiter) -> RateLimiter:
         from aiolimiter import AsyncLimiter
     except ImportError:
         raise ConfigurationError("max_rate=… needs aiolimiter: pip install 'dialler-async[rate]'") from None
-    # One call a period, so that they are evenly spaced instead of coming in bursts.
-    return AsyncLimiter(1, 1 / max_rate)
+    # Evenly spaced, but one call ahead: timers are late by up to a millisecond, and a bucket of one call can't make up
+    # for that. Calls per second, by 16 callers: 49, 190 and 856 at 50, 200 and 1000 with a bucket of one; 52, 201 and
+    # 986 with a bucket of two (the call ahead counts in the first second).
+    return AsyncLimiter(2, 2 / max_rate)
 
 
 def _caller() -> str:
