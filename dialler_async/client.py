@@ -92,9 +92,12 @@ class DiallerClient:
         pool: connections, and what they may carry.
         retry: how often and how patiently calls are repeated.
         timeouts: for an attempt, and for a call as a whole.
-        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
-            such as one that several processes share: its `acquire()` is awaited before each attempt.
-        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`.
+        max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
+            `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited
+            before each attempt.
+        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`. Kept
+            connections that received anything unasked are closed before a call, but not those that a call gets after
+            it waited for a free one: give its connector at least `pool.limit` connections.
         trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
         observer: is told of every call; see `dialler_async.observer`.
     Raises:
