@@ -24,6 +24,8 @@ from dialler_async import (
     DeadlineError,
     DiallerError,
     EndpointNotFoundError,
+    InvalidTokenError,
+    ItemCancelledError,
     NoReplyError,
     NotFoundError,
     OutcomeUnknownError,
@@ -32,6 +34,7 @@ from dialler_async import (
     RedirectError,
     ServerError,
     StatusError,
+    TokenSourceError,
 )
 from dialler_async.errors import (
     SentRequest,
@@ -82,6 +85,9 @@ class TestTree:
             (RateLimitedError, (StatusError,)),
             (ServerError, (StatusError,)),
             (PayloadError, (DiallerError,)),
+            (TokenSourceError, (DiallerError,)),
+            (InvalidTokenError, (TokenSourceError, ConfigurationError)),
+            (ItemCancelledError, (DiallerError,)),
             (AmbiguousNameError, (DiallerError, LookupError)),
         ],
     )
@@ -102,6 +108,9 @@ ERRORS: list[DiallerError] = [
     DiallerError("text"),
     ConfigurationError("text"),
     ClientStateError("text"),
+    TokenSourceError("text"),
+    InvalidTokenError("text"),
+    ItemCancelledError("text"),
     NoReplyError("text", request=GET, attempts=2),
     ConnectError("text", request=GET, attempts=2),
     DeadlineError("text", request=GET, attempts=2),
