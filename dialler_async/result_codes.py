@@ -8,7 +8,7 @@ import attrs
 from . import endpoints
 from .cache import Cache
 from .concurrency import AutoConcurrency
-from .errors import AuthenticationError, EndpointNotFoundError
+from .errors import AuthenticationError, EndpointNotFoundError, TokenSourceError
 from .fanout import Concurrency, OnProgress, outcomes
 from .models import Campaign, Language, Records, ResultCode
 from .transport import Transport
@@ -92,9 +92,9 @@ class ResultCodes:
     ) -> AsyncGenerator[Outcome, None]:
         """The result codes of many campaigns in several languages, looked up concurrently.
 
-        One failure never stops the rest, but for those that no other lookup would escape either: the first
-        AuthenticationError or EndpointNotFoundError ends it. What has finished is yielded, the rest is not asked for,
-        and the error is raised.
+        One failure never stops the rest. Errors that would hit every lookup abort the run: AuthenticationError,
+        EndpointNotFoundError and TokenSourceError. What has finished is yielded, the rest is not asked for, and the
+        error is raised.
 
         Leaving the loop early cancels the lookups that still run; put `contextlib.aclosing` around the call to have
         them awaited by a certain point. However many lookups there are, at most twice as many as run at once are held.
@@ -113,6 +113,7 @@ class ResultCodes:
             ConfigurationError: a language or `concurrency` can't work.
             AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
             EndpointNotFoundError: the base URL is wrong, or the server too old.
+            TokenSourceError: the function that gives the token failed.
         """
         wanted = [endpoints.checked_language(language) for language in languages]
         lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
@@ -126,7 +127,7 @@ class ResultCodes:
             lookups,
             concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
             in_order=in_order,
-            stop_on=(AuthenticationError, EndpointNotFoundError),
+            stop_on=(AuthenticationError, EndpointNotFoundError, TokenSourceError),
             total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
             on_progress=on_progress,
         )

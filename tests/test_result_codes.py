@@ -26,6 +26,7 @@ from dialler_async import (
     PoolConfig,
     Records,
     ResultCode,
+    TokenSourceError,
 )
 
 BASE = "https://acd.example.com/rest/v1.0/1"
@@ -352,6 +353,45 @@ class TestForCampaigns:
         assert len(asked) == {"auto": 2, None: 2, 1: 1, 5: 5}[concurrency]
         assert others() == set()
         assert abandoned == []
+
+
+def raise_an_error() -> str:
+    raise LookupError("the vault is sealed")
+
+
+@pytest.mark.parametrize("source", [raise_an_error, lambda: "no token", lambda: None], ids=["raises", "bad", "None"])
+async def test_a_token_function_that_fails_aborts_the_run(source: Any, played: PlayedServer) -> None:
+    asked = 0
+
+    def counted() -> Any:
+        nonlocal asked
+        asked += 1
+        return source()
+
+    async with DiallerClient(BASE, counted) as dialler:
+        outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1])
+        with pytest.raises(TokenSourceError):
+            await anext(outcomes)
+    assert asked <= 2
+    assert arrived(played) == []
+    assert others() == set()
+
+
+async def test_a_token_function_that_fails_once_does_not_spoil_the_next_run(played: PlayedServer) -> None:
+    answers = iter([LookupError("sealed")])
+
+    def source() -> str:
+        for error in answers:
+            raise error
+        return "abc-123"
+
+    for id in (1, 2, 3):
+        played.get(url(id, 1), **codes(id))
+    async with DiallerClient(BASE, source) as dialler:
+        with pytest.raises(TokenSourceError):
+            await anext(dialler.result_codes.for_campaigns([1, 2, 3], languages=[1], concurrency=1))
+        again = [outcome.error async for outcome in dialler.result_codes.for_campaigns([1, 2, 3], languages=[1])]
+    assert again == [None] * 3
 
 
 async def test_it_never_looks_up_more_at_once_than_told(dialler: DiallerClient, played: PlayedServer) -> None:
