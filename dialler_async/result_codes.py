@@ -1,19 +1,22 @@
 """`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from . import endpoints
 from .cache import Cache
 from .concurrency import AutoConcurrency
-from .errors import AuthenticationError, EndpointNotFoundError, TokenSourceError
+from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .fanout import Concurrency, OnProgress, outcomes
 from .models import Campaign, Language, Records, ResultCode
 from .transport import Transport
 
 _Lookup: TypeAlias = tuple[Campaign | int, Language]
+
+_SURELY_HELD: Final = 2**31 - 1
+"""Up to this ID, every server can read it. It may answer a larger one as if the endpoint did not exist."""
 
 
 @attrs.frozen(kw_only=True)
@@ -123,7 +126,7 @@ class ResultCodes:
             lookups = _Lookups(campaigns, wanted)
         return outcomes(
             _outcome,
-            lambda lookup: self._transport.send(endpoints.list_result_codes(*lookup)),
+            self._look_up,
             lookups,
             concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
             in_order=in_order,
@@ -132,12 +135,32 @@ class ResultCodes:
             on_progress=on_progress,
         )
 
+    async def _look_up(self, lookup: _Lookup) -> Records[ResultCode]:
+        """Look up one campaign's codes; a 404 without a body counts as not found where the ID may be its cause."""
+        request = endpoints.list_result_codes(*lookup)
+        not_found: EndpointNotFoundError
+        try:
+            return await self._transport.send(request)
+        except EndpointNotFoundError as error:
+            if endpoints.checked_id(lookup[0]) <= _SURELY_HELD:
+                raise
+            not_found = error
+        raise NotFoundError(
+            f"{not_found.request}: 404 without the API's JSON body: the ID is beyond 32 bits, so the server can't read"
+            " it, or there is no such endpoint",
+            status=not_found.status,
+            message=not_found.message,
+            request=not_found.request,
+            attempts=not_found.attempts,
+        )
+
 
 def _outcome(lookup: _Lookup, value: Records[ResultCode] | None, error: Exception | None) -> Outcome:
     campaign, language = lookup
     return Outcome(
         campaign=campaign,
-        campaign_id=campaign.id if isinstance(campaign, Campaign) else campaign,
+        # One made without `__init__` may lack even the attribute.
+        campaign_id=getattr(campaign, "id", None) if isinstance(campaign, Campaign) else campaign,
         language=language,
         value=value,
         error=error,

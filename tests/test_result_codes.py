@@ -355,6 +355,54 @@ class TestForCampaigns:
         assert abandoned == []
 
 
+@pytest.mark.parametrize("language", [1, 7])
+async def test_a_bad_item_is_its_own_outcome_and_the_others_are_looked_up(
+    language: int, dialler: DiallerClient, played: PlayedServer
+) -> None:
+    bad: list[Any] = [
+        *(2**63, 2**64, 10**5000, -(10**5000), 0, -1, True, None, "535", 1.5, float("nan"), [1], b"1", object()),
+        *(Campaign(name="no ID"), Campaign(name="large", id=2**63), Campaign.__new__(Campaign)),
+    ]
+    given = [1, *bad, 2]
+    for id in (1, 2):
+        played.get(url(id, language), **codes(id))
+    outcomes = [
+        outcome
+        async for outcome in dialler.result_codes.for_campaigns(
+            given, languages=[language], concurrency=3, in_order=True
+        )
+    ]
+    assert [outcome.campaign is campaign for outcome, campaign in zip(outcomes, given, strict=True)] == [True] * 19
+    assert [outcome.error for outcome in (outcomes[0], outcomes[-1])] == [None, None]
+    assert {type(outcome.error) for outcome in outcomes[1:-2]} == {ConfigurationError}
+    assert type(outcomes[-2].error) is AttributeError
+    assert len(arrived(played)) == 2
+
+
+@pytest.mark.parametrize("id", [2**31, 2**63 - 1])
+async def test_an_id_that_a_server_can_not_read_is_not_found_and_the_others_are_looked_up(
+    id: int, dialler: DiallerClient, played: PlayedServer
+) -> None:
+    played.get(url(1, 1), **codes(1))
+    played.get(url(id, 1), status=404, body=b"")
+    played.get(url(2, 1), **codes(2))
+    outcomes = [
+        outcome async for outcome in dialler.result_codes.for_campaigns([1, id, 2], languages=[1], in_order=True)
+    ]
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), NotFoundError, type(None)]
+    assert isinstance(outcomes[1].error, NotFoundError)
+    assert outcomes[1].error.__context__ is None
+    assert (outcomes[1].error.status, outcomes[1].error.attempts) == (404, 1)
+
+
+async def test_the_largest_id_that_every_server_reads_still_aborts_on_a_missing_endpoint(
+    dialler: DiallerClient, played: PlayedServer
+) -> None:
+    played.get(url(2**31 - 1, 1), status=404, body=b"")
+    with pytest.raises(EndpointNotFoundError):
+        await anext(dialler.result_codes.for_campaigns([2**31 - 1], languages=[1]))
+
+
 def raise_an_error() -> str:
     raise LookupError("the vault is sealed")
 
