@@ -125,16 +125,19 @@ async def outcomes(
     workers: set[asyncio.Task[None]] = set()
     left: list[asyncio.Task[None]] = []
     crew = 0
+    is_hiring = False
 
     def hire() -> None:
-        nonlocal crew
+        nonlocal crew, is_hiring
         # At least one, whatever `total` says: the items themselves tell whether there are any.
         wanted = max(1, min(most if auto is None else auto.level, most if total is None else total))
         for _ in range(min(wanted - crew, 2 * most - held)):
             if drained or stopped is not None:
                 break
             crew += 1
+            is_hiring = True
             worker = asyncio.create_task(work())
+            is_hiring = False
             worker.add_done_callback(leave)
             workers.add(worker)
 
@@ -144,6 +147,9 @@ async def outcomes(
 
     async def work() -> None:
         nonlocal held, done, failed, stopped, drained, crew
+        if is_hiring:
+            # An eager task runs inside of create_task: begin no item before it is counted and can be cancelled.
+            await asyncio.sleep(0)
         while held < 2 * most and stopped is None:
             held += 1
             try:
