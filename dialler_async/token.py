@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn, TypeAlias, final
 
-from .errors import Body, ConfigurationError, InvalidTokenError, TokenSourceError
+from .errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
 
 
 @final
@@ -69,7 +69,7 @@ class Token:
             # One expression, so that what an awaitable gives is never a local variable while it is awaited.
             self._take(await given if inspect.isawaitable(given) else given)
         except Exception as error:
-            return f"the function that gives the token raised {_type_and_line(error)}"
+            return f"the function that gives the token raised {_safe_description(error)}"
         return None
 
     def _take(self, token: object) -> None:
@@ -121,13 +121,19 @@ def _spelling(character: str) -> bytes:
 _HTML_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",)}
 
 
-def _type_and_line(error: Exception) -> str:
-    """Return the error's type, and the file and line that raised it: what can't hold the token."""
+def _safe_description(error: Exception) -> str:
+    """Return the error's type, and the file and line that raised it: what can't hold the token.
+
+    The text of an error that this package raised holds no token, so it is kept.
+    """
     frames = error.__traceback__
     if frames is None:
         return type(error).__name__
     while frames.tb_next is not None:
         frames = frames.tb_next
+    module = frames.tb_frame.f_globals.get("__name__", "")
+    if isinstance(error, DiallerError) and module.partition(".")[0] == __package__:
+        return f"{type(error).__name__}: {error}"
     file = os.path.basename(frames.tb_frame.f_code.co_filename)
     return f"{type(error).__name__} at {file}:{frames.tb_lineno}"
 

@@ -207,6 +207,20 @@ async def test_a_caller_that_gives_up_while_the_function_is_asked_leaves_it_to_t
     assert (asked, bearer(token)) == (2, "Bearer token-2")
 
 
+async def test_the_text_of_an_error_that_this_package_raises_is_kept() -> None:
+    token = Token(lambda: Token("").check())  # type: ignore[arg-type, return-value]  it raises
+    with pytest.raises(TokenSourceError, match="raised ConfigurationError: the token is empty"):
+        await token.renew(refused=0)
+
+
+async def test_the_text_of_such_an_error_that_the_function_raises_is_left_out() -> None:
+    def source() -> str:
+        raise ConfigurationError("t0ken is wrong")
+
+    with pytest.raises(TokenSourceError, match=r"raised ConfigurationError at test_token\.py:\d+$"):
+        await Token(source).renew(refused=0)
+
+
 async def test_a_cancellation_of_the_function_is_passed_on_as_it_is() -> None:
     def source() -> str:
         raise asyncio.CancelledError
