@@ -37,6 +37,8 @@ from .errors import (
     DeadlineError,
     DiallerError,
     EndpointNotFoundError,
+    InvalidTokenError,
+    ItemCancelledError,
     NoReplyError,
     NotFoundError,
     OutcomeUnknownError,
@@ -45,6 +47,7 @@ from .errors import (
     RedirectError,
     ServerError,
     StatusError,
+    TokenSourceError,
 )
 from .fanout import fan_out
 from .models import Campaign, Language, Records, ResultCode
@@ -73,6 +76,8 @@ __all__ = [
     "DiallerClient",
     "DiallerError",
     "EndpointNotFoundError",
+    "InvalidTokenError",
+    "ItemCancelledError",
     "Language",
     "NoReplyError",
     "NotFoundError",
@@ -92,6 +97,7 @@ __all__ = [
     "ServerError",
     "StatusError",
     "Timeouts",
+    "TokenSourceError",
     "Unreadable",
     "__version__",
     "fan_out",

@@ -162,6 +162,10 @@ def delete_campaign_by_name(name: str) -> Request[None]:
     return Request(DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME, about=about)
 
 
+MOST: Final = 2**63 - 1
+"""The largest ID that any server can hold: a signed integer of 64 bits."""
+
+
 def checked_id(campaign: Campaign | int) -> int:
     """The ID that a call goes by; ConfigurationError if there is none or it can't be one."""
     if not isinstance(campaign, Campaign):
@@ -178,6 +182,9 @@ def checked_language(language: int) -> Language:
 
 
 def _positive(value: object, what: str) -> int:
+    # A server answers larger numbers as if the endpoint did not exist. Their text may be too long for Python to make.
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ConfigurationError(f"{what} is a positive int of at most {MOST}: no server holds a larger one")
     # bool is an int to Python, and `True` would quietly mean campaign 1.
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{what} is a positive int, not {value!r}")

@@ -16,6 +16,9 @@ DiallerError
 │   ├── ConflictError 409
 │   ├── RateLimitedError 429
 │   └── ServerError 5xx
+├── TokenSourceError                    the function that gives the token failed: every call would fail
+│   └── InvalidTokenError               (ConfigurationError) it returned something that can't be a token
+├── ItemCancelledError                  an item of a fan_out awaited something that was cancelled
 ├── PayloadError                        200, but not what is documented: .path .record_id .excerpt
 └── AmbiguousNameError (LookupError)    several campaigns have this name: .matches
 
@@ -213,6 +216,25 @@ class PayloadError(RequestError):
         self.record_id = record_id
         self.excerpt = excerpt
         self.not_json = not_json
+
+
+class TokenSourceError(DiallerError):
+    """The function that gives the token raised an error, so nothing was sent. The next call asks it again.
+
+    The message names the type of the error and the line that raised it. The error itself is not kept: its text or its
+    traceback may hold the token.
+    """
+
+
+class InvalidTokenError(TokenSourceError, ConfigurationError):
+    """The function that gives the token returned something that no header can carry."""
+
+
+class ItemCancelledError(DiallerError):
+    """What an item of a `fan_out` awaited was cancelled, and the fan-out itself was not.
+
+    It stands for the `CancelledError`, which is no `Exception`, as the item's outcome.
+    """
 
 
 class AmbiguousNameError(DiallerError, LookupError):

@@ -6,11 +6,12 @@ local variable holds the token, and no other room ever holds it in one.
 
 import asyncio
 import inspect
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn, TypeAlias, final
 
-from .errors import Body, ConfigurationError
+from .errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
 
 
 @final
@@ -44,18 +45,32 @@ class Token:
             raise ConfigurationError(self._problem)
 
     async def renew(self, refused: int) -> None:
-        """Asks the source for a token, unless another call has done so since version `refused`."""
+        """Ask the source for a token, unless another call has done so since version `refused`.
+
+        Raises:
+            TokenSourceError: the source raised an error.
+            InvalidTokenError: the source returned something that no header can carry.
+        """
         async with self._renewing:
             if self.version == refused:
-                await self._ask()
-                self.check()
+                failure = await self._ask()
+                # Raised here, where neither the token nor the source's error is a local variable or a context.
+                if failure is not None:
+                    raise TokenSourceError(failure)
+                if self._problem is not None:
+                    raise InvalidTokenError(self._problem)
 
-    async def _ask(self) -> None:
+    async def _ask(self) -> str | None:
+        """Ask the source. Return how it failed, if it did."""
         if isinstance(self._source, str):
-            return
-        given = self._source()
-        # One expression, so that what an awaitable gives is never a local variable while it is awaited.
-        self._take(await given if inspect.isawaitable(given) else given)
+            return None
+        try:
+            given = self._source()
+            # One expression, so that what an awaitable gives is never a local variable while it is awaited.
+            self._take(await given if inspect.isawaitable(given) else given)
+        except Exception as error:
+            return f"the function that gives the token raised {_safe_description(error)}"
+        return None
 
     def _take(self, token: object) -> None:
         self._problem = _problem(token)
@@ -104,6 +119,23 @@ def _spelling(character: str) -> bytes:
 
 
 _HTML_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",)}
+
+
+def _safe_description(error: Exception) -> str:
+    """Return the error's type, and the file and line that raised it: what can't hold the token.
+
+    The text of an error that this package raised holds no token, so it is kept.
+    """
+    frames = error.__traceback__
+    if frames is None:
+        return type(error).__name__
+    while frames.tb_next is not None:
+        frames = frames.tb_next
+    module = frames.tb_frame.f_globals.get("__name__", "")
+    if isinstance(error, DiallerError) and module.partition(".")[0] == __package__:
+        return f"{type(error).__name__}: {error}"
+    file = os.path.basename(frames.tb_frame.f_code.co_filename)
+    return f"{type(error).__name__} at {file}:{frames.tb_lineno}"
 
 
 def _problem(token: object) -> str | None:

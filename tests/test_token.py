@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialler_async import ConfigurationError
+from dialler_async import ConfigurationError, TokenSourceError
 from dialler_async.token import Token
 
 
@@ -148,6 +148,7 @@ class TestAsked:
         token = Token(form(lambda: next(answers)))
         with pytest.raises(ConfigurationError) as caught:
             await token.renew(refused=0)
+        assert isinstance(caught.value, TokenSourceError)
         assert "secret" not in str(caught.value)
         assert token.version == 0
         await token.renew(refused=0)
@@ -164,8 +165,10 @@ class TestAsked:
         await token.renew(refused=1)
         assert (token.version, bearer(token)) == (2, "Bearer second")
 
-    async def test_what_the_function_raises_comes_out_and_the_next_asks_again(self, form: Callable[..., Any]) -> None:
-        answers = iter([OSError("no vault"), "good"])
+    async def test_an_error_of_the_function_is_a_token_source_error_and_the_next_call_asks_again(
+        self, form: Callable[..., Any]
+    ) -> None:
+        answers = iter([OSError("no vault for t0ken"), "good"])
 
         def tokens() -> object:
             answer = next(answers)
@@ -174,8 +177,10 @@ class TestAsked:
             return answer
 
         token = Token(form(tokens))
-        with pytest.raises(OSError, match="no vault"):
+        with pytest.raises(TokenSourceError, match=r"raised OSError at test_token\.py:\d+") as caught:
             await token.renew(refused=0)
+        assert "t0ken" not in str(caught.value)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
         await token.renew(refused=0)
         assert bearer(token) == "Bearer good"
 
@@ -200,6 +205,28 @@ async def test_a_caller_that_gives_up_while_the_function_is_asked_leaves_it_to_t
     assert first.cancelled()
     assert await second is None
     assert (asked, bearer(token)) == (2, "Bearer token-2")
+
+
+async def test_the_text_of_an_error_that_this_package_raises_is_kept() -> None:
+    token = Token(lambda: Token("").check())  # type: ignore[arg-type, return-value]  it raises
+    with pytest.raises(TokenSourceError, match="raised ConfigurationError: the token is empty"):
+        await token.renew(refused=0)
+
+
+async def test_the_text_of_such_an_error_that_the_function_raises_is_left_out() -> None:
+    def source() -> str:
+        raise ConfigurationError("t0ken is wrong")
+
+    with pytest.raises(TokenSourceError, match=r"raised ConfigurationError at test_token\.py:\d+$"):
+        await Token(source).renew(refused=0)
+
+
+async def test_a_cancellation_of_the_function_is_passed_on_as_it_is() -> None:
+    def source() -> str:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Token(source).renew(refused=0)
 
 
 def test_a_token_of_a_token_is_a_fresh_one_of_the_same_source() -> None:
