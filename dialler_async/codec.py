@@ -317,7 +317,14 @@ class _Done:
     """`{"status": 200}` and nothing else to tell."""
 
     def decode(self, body: Body) -> Generator[None, None, None]:
-        if _open(body).status is None:
+        envelope = _open(body)
+        if envelope.records is not None:
+            raise PayloadError(
+                "the server said 200, but sent records: this response belongs to another request",
+                path="records",
+                excerpt=excerpt(body),
+            )
+        if envelope.status is None:
             raise PayloadError(
                 'the server said 200, but not the {"status": 200} documented', path="status", excerpt=excerpt(body)
             )

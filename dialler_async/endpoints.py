@@ -54,6 +54,7 @@ class Request(Generic[T]):
         answer: what a 200 answers with.
         repeat: how safe it is to send again.
         look: how a caller finds out whether a write of unknown outcome was carried out.
+        expected_id: the campaign that the response must be about, where it names one; None for any.
     """
 
     sent: SentRequest
@@ -63,6 +64,7 @@ class Request(Generic[T]):
     query: str = ""
     body: Mapping[str, str] | None = None
     look: str = ""
+    expected_id: int | None = None
 
     @property
     def method(self) -> str:
@@ -108,7 +110,8 @@ def list_readable_campaigns() -> Request[Readable[Campaign]]:
 
 def get_campaign(campaign: Campaign | int) -> Request[Campaign]:
     """One campaign by its ID; 404 if absent."""
-    return Request(_GET, f"{_CAMPAIGNS}/{checked_id(campaign)}", CAMPAIGN)
+    campaign_id = checked_id(campaign)
+    return Request(_GET, f"{_CAMPAIGNS}/{campaign_id}", CAMPAIGN, expected_id=campaign_id)
 
 
 def find_campaigns(name: str) -> Request[Records[Campaign]]:
@@ -119,7 +122,9 @@ def find_campaigns(name: str) -> Request[Records[Campaign]]:
 def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
     """The result codes of a campaign, with their texts in one language."""
     query = f"languagesID={checked_language(language)}"
-    return Request(_RESULT_CODES, f"{_ONE}/{checked_id(campaign)}/resultCodes", RESULT_CODES, query=query)
+    campaign_id = checked_id(campaign)
+    path = f"{_ONE}/{campaign_id}/resultCodes"
+    return Request(_RESULT_CODES, path, RESULT_CODES, query=query, expected_id=campaign_id)
 
 
 def clone_campaign(

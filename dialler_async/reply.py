@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from . import codec
 from .endpoints import Request
 from .errors import Body, DiallerError, PayloadError, StatusError
-from .models import Records
+from .models import Campaign, Records
 from .token import Token
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Reply:
 async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
     """What the reply to a request says, or the error; others run on the loop between the slices of a large one."""
     outcome = await _decode(request, reply)
-    if isinstance(outcome, Records):
+    if isinstance(outcome, Records) and request.expected_id is None:
         return outcome
     if isinstance(outcome, DiallerError):
         recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
@@ -78,9 +78,37 @@ async def _decode(request: Request[Any], reply: Reply) -> Any:
             next(decoding)
             await asyncio.sleep(0)
     except StopIteration as decoded:
-        return decoded.value
+        value = decoded.value
     except (PayloadError, StatusError) as error:
         return _told(request, error)
+    return value if request.expected_id is None else _checked_against_request(request, value)
+
+
+def _checked_against_request(request: Request[Any], value: Any) -> Any:
+    """Return the value, or a PayloadError if it names another campaign than the request does.
+
+    A surplus response on a kept connection can belong to another call. A record without the ID is accepted: the
+    published example of a campaign has none.
+    """
+    expected = request.expected_id
+    if isinstance(value, Campaign):
+        if value.id in (None, expected):
+            return value
+        index, key, found = 0, "ID", value.id
+    else:
+        for index, code in enumerate(value):
+            if code.dialler_campaigns_id not in (None, expected):
+                key, found = "DiallerCampaignsID", code.dialler_campaigns_id
+                break
+        else:
+            return value
+    path = f"records[{index}].{key}"
+    error = PayloadError(
+        f"asked for campaign {expected}, the server sent campaign {found}",
+        path=path,
+        record_id=value.id if isinstance(value, Campaign) else value[index].id,
+    )
+    return _told(request, error)
 
 
 def _failure(request: Request[Any], body: Body) -> DiallerError | None:
