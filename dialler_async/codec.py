@@ -70,26 +70,50 @@ _RECORDS_BEGIN: Final = rb'"records"\s*:\s*\['
 _BETWEEN_RECORDS: Final = rb"}\s*,\s*{"
 
 
-def recoded(body: Body, content_type: str) -> Body:
-    """A body as the plain UTF-8 that JSON is: without its BOM, and out of the charset that its content type names.
+_CHARSETS: Final = {
+    **{f"utf{bits}": f"utf-{bits}" for bits in (8, 16, 32)},
+    **{f"utf{bits}{order}": f"utf-{bits}-{order}" for bits in (16, 32) for order in ("le", "be")},
+    **dict.fromkeys(("iso88591", "latin1"), "latin-1"),
+    **dict.fromkeys(("iso885915", "latin9"), "iso8859-15"),
+    **dict.fromkeys(("windows1252", "cp1252"), "cp1252"),
+    **dict.fromkeys(("usascii", "ascii"), "ascii"),
+}
+"""Charsets that are decoded, by name without hyphens. Python knows many more, and some take quadratic time."""
+_MAX_RECODED: Final = 16 * _MIB
 
-    Only for a body that could not be decoded: a content type that names another charset is mostly wrong.
+
+def recoding(body: Body, content_type: str) -> Generator[None, None, Body]:
+    """Return a body as plain UTF-8: without its BOM, and out of the charset that its content type names.
+
+    Only for a body that could not be decoded: a content type that names another charset is mostly wrong. A body in a
+    charset that is not in `_CHARSETS`, or larger than 16 MiB, stays as it is.
     """
-    charset = re.search(_CHARSET, content_type)
+    named = re.search(_CHARSET, content_type[:1000])
+    charset = named and _CHARSETS.get(named[1].lower().replace("-", "").replace("_", ""))
     # A zero byte is in no JSON, but UTF-16 can pass for UTF-8 by them.
-    if charset is not None and (b"\x00" in body[:4] or not _is_utf_8(body)):
-        # Python's own escapes are a charset to it, too, and it may warn of them.
-        with contextlib.suppress(LookupError, UnicodeError, Warning):
-            body = body.decode(charset[1]).encode()
+    if charset and len(body) <= _MAX_RECODED and (b"\x00" in body[:4] or not (yield from _is_utf_8(body))):
+        with contextlib.suppress(UnicodeError):
+            body = yield from _decoded_from(charset, body)
     return body.removeprefix(_BOM)
 
 
-def _is_utf_8(body: Body) -> bool:
+def _is_utf_8(body: Body) -> Generator[None, None, bool]:
     try:
-        body.decode()
-    except UnicodeDecodeError:
+        yield from _in_utf_8(body)
+    except PayloadError:
         return False
     return True
+
+
+def _decoded_from(charset: str, body: Body) -> Generator[None, None, Body]:
+    decoder = codecs.getincrementaldecoder(charset)()
+    recoded = bytearray()
+    for start in range(0, len(body), _MIB // 4):
+        if start:
+            yield
+        recoded += decoder.decode(body[start : start + _MIB // 4]).encode()
+    recoded += decoder.decode(b"", final=True).encode()
+    return bytes(recoded)
 
 
 def _open(body: Body) -> _Envelope[msgspec.Raw]:
@@ -345,7 +369,7 @@ def _in_utf_8(body: Body) -> Generator[None, None, None]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(body), _MIB):
         try:
-            decoder.decode(body[start : start + _MIB])
+            decoder.decode(body[start : start + _MIB], final=start + _MIB >= len(body))
         except UnicodeDecodeError as error:
             raise _no_json(body, error.reason) from None
         yield

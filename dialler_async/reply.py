@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 from . import codec
@@ -32,16 +32,21 @@ async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
     if isinstance(outcome, Records) and request.expected_id is None:
         return outcome
     if isinstance(outcome, DiallerError):
-        recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
+        recoded = await _in_steps(codec.recoding(reply.body, reply.headers.get("Content-Type", "")))
         if recoded != reply.body:
             reply = Reply(reply.status, reply.headers, recoded)
             outcome = await _decode(request, reply)
     if isinstance(outcome, DiallerError):
-        return _fit_to_tell(request, reply, token, outcome)
+        redacted = await _in_steps(token.redacting(reply.body))
+        if redacted == reply.body:
+            return outcome
+        # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
+        again = await _decode(request, Reply(reply.status, reply.headers, redacted))
+        return again if isinstance(again, DiallerError) else _not_shown(request)
     if isinstance(outcome, Iterator):
         return _guarded(request, reply, token, outcome)
     if isinstance(outcome, codec.Readable) and outcome.unreadable:
-        redacted = token.redacted(reply.body)
+        redacted = await _in_steps(token.redacting(reply.body))
         if redacted != reply.body:
             return await _decode(request, Reply(reply.status, reply.headers, redacted))
     return outcome
@@ -64,21 +69,30 @@ def _fit_to_tell(request: Request[Any], reply: Reply, token: Token, error: Diall
     redacted = token.redacted(reply.body)
     if redacted == reply.body:
         return error
-    # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
-    return _failure(request, redacted) or PayloadError(
+    return _failure(request, redacted) or _not_shown(request)
+
+
+def _not_shown(request: Request[Any]) -> PayloadError:
+    return PayloadError(
         f"{request.sent}: the server said 200, but not what is documented; not shown, since it repeats the token",
         request=request.sent,
     )
 
 
-async def _decode(request: Request[Any], reply: Reply) -> Any:
-    decoding = request.answer.decode(reply.body)
+async def _in_steps(work: Generator[None, None, T]) -> T:
+    """Return what the generator returns; others run on the loop wherever it yields."""
     try:
         while True:
-            next(decoding)
+            next(work)
             await asyncio.sleep(0)
-    except StopIteration as decoded:
-        value = decoded.value
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+async def _decode(request: Request[Any], reply: Reply) -> Any:
+    try:
+        value = await _in_steps(request.answer.decode(reply.body))
     except (PayloadError, StatusError) as error:
         return _told(request, error)
     return value if request.expected_id is None else _checked_against_request(request, value)
@@ -94,19 +108,18 @@ def _checked_against_request(request: Request[Any], value: Any) -> Any:
     if isinstance(value, Campaign):
         if value.id in (None, expected):
             return value
-        index, key, found = 0, "ID", value.id
+        path, record, found = "records[0].ID", value, value.id
     else:
         for index, code in enumerate(value):
             if code.dialler_campaigns_id not in (None, expected):
-                key, found = "DiallerCampaignsID", code.dialler_campaigns_id
+                path, record, found = f"records[{index}].DiallerCampaignsID", code, code.dialler_campaigns_id
                 break
         else:
             return value
-    path = f"records[{index}].{key}"
     error = PayloadError(
         f"asked for campaign {expected}, the server sent campaign {found}",
         path=path,
-        record_id=value.id if isinstance(value, Campaign) else value[index].id,
+        record_id=record.id,
     )
     return _told(request, error)
 

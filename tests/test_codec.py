@@ -31,7 +31,7 @@ from dialler_async.codec import (
     DONE,
     RESULT_CODES,
     Answer,
-    recoded,
+    recoding,
 )
 from dialler_async.dates import format_date, parse_date
 from dialler_async.errors import Body
@@ -66,6 +66,16 @@ def came_to(answer: Answer[T], body: Body) -> T | DiallerError:
             return value
         except DiallerError as error:
             return error
+
+
+def recoded(body: Body, content_type: str) -> Body:
+    work = recoding(body, content_type)
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: Body = done.value
+            return result
 
 
 def envelope(*records: object, **rest: object) -> dict[str, object]:
@@ -639,11 +649,28 @@ class TestRecoded:
 
     @pytest.mark.parametrize(
         "content_type",
-        ["", "application/json", "text/html; charset=", "x; charset=klingon", "x; charset=hex", "x; charset=ascii"],
+        ["", "application/json", "text/html; charset=", "x; charset=klingon", "x; charset=hex", "x; charset=ascii"]
+        + [
+            f"x; charset={name}" for name in ("punycode", "idna", "raw_unicode_escape", "rot13", "zip", "utf-7", "big5")
+        ],
     )
     def test_it_stays_as_it_is_where_no_charset_helps(self, content_type: str) -> None:
         body = self.GOOD.encode("cp1252")
         assert recoded(body, content_type) == body
+
+    @pytest.mark.parametrize("charset", ["utf-16", "UTF-16LE", "utf_32_be", "windows-1252", "iso8859-15", "latin-1"])
+    def test_a_large_body_is_recoded_with_pauses(self, charset: str) -> None:
+        text = '{"Name": "' + "ü€"[: 1 + (charset != "latin-1")] * 400_000 + '"}'
+        body = text.encode(charset)
+        assert recoded(body, f"x; charset={charset}") == text.encode()
+        assert sum(1 for _ in recoding(body, f"x; charset={charset}")) >= len(body) // 262_144
+
+    def test_a_body_over_16_mib_is_not_recoded(self) -> None:
+        body = b"\xfc" * (16 * 1024 * 1024 + 1)
+        assert recoded(body, "x; charset=latin-1") == body
+
+    def test_a_body_cut_within_a_character_is_not_utf_8(self) -> None:
+        assert recoded(b"\xc3", "x; charset=latin-1") == "Ã".encode()
 
     @given(body=st.binary(max_size=40), content_type=st.text(max_size=20) | st.from_regex(r"x; charset=[\w.:-]+"))
     def test_it_never_fails(self, body: bytes, content_type: str) -> None:
