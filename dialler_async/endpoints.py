@@ -55,6 +55,7 @@ class Request(Generic[T]):
         repeat: how safe it is to send again.
         look: how a caller finds out whether a write of unknown outcome was carried out.
         about: the campaign that the call is about, for the caller's errors; never for logs and traces.
+        expected_id: the campaign that the response must be about, where it names one; None for any.
     """
 
     sent: SentRequest
@@ -65,6 +66,7 @@ class Request(Generic[T]):
     body: Mapping[str, str] | None = None
     look: str = ""
     about: str = ""
+    expected_id: int | None = None
 
     @property
     def method(self) -> str:
@@ -110,20 +112,24 @@ def list_readable_campaigns() -> Request[Readable[Campaign]]:
 
 def get_campaign(campaign: Campaign | int) -> Request[Campaign]:
     """One campaign by its ID; 404 if absent."""
-    id = checked_id(campaign)
-    return Request(_GET, f"{_CAMPAIGNS}/{id}", CAMPAIGN, about=f"campaign {id}")
+    campaign_id = checked_id(campaign)
+    return Request(
+        _GET, f"{_CAMPAIGNS}/{campaign_id}", CAMPAIGN, expected_id=campaign_id, about=f"campaign {campaign_id}"
+    )
 
 
 def find_campaigns(name: str) -> Request[Records[Campaign]]:
     """Campaigns whose name holds a text: a partial match, which may return several."""
     return Request(_FIND, _ONE, CAMPAIGNS, query=f"name={_encoded(_name(name))}", about=f"campaigns named {name!r}")
 
-
-def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
     """The result codes of a campaign, with their texts in one language."""
     id = checked_id(campaign)
     query = f"languagesID={checked_language(language)}"
-    return Request(_RESULT_CODES, f"{_ONE}/{id}/resultCodes", RESULT_CODES, query=query, about=f"campaign {id}")
+    campaign_id = checked_id(campaign)
+    path = f"{_ONE}/{campaign_id}/resultCodes"
+    return Request(
+        _RESULT_CODES, path, RESULT_CODES, query=query, expected_id=campaign_id, about=f"campaign {campaign_id}"
+    )
 
 
 def clone_campaign(

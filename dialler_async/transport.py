@@ -429,7 +429,8 @@ class Transport:
         return outcome
 
     async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> Reply | DiallerError:
-        limit = self._pool.config.max_body
+        is_error = response.status != 200
+        limit = _MAX_ERROR_BODY if is_error else self._pool.config.max_body
         body: Body = b""
         try:
             while piece := await response.content.readany():
@@ -441,6 +442,8 @@ class Transport:
                     body += piece
                 if len(body) > limit:
                     response.close()
+                    if is_error:
+                        return Reply(response.status, response.headers, body[:limit])
                     return PayloadError(
                         f"{request.sent}: the answer is larger than PoolConfig(max_body={limit}) bytes",
                         request=request.sent,
@@ -488,6 +491,9 @@ class Transport:
             self._backpressure.paused_until = 0.0
         return left
 
+
+_MAX_ERROR_BODY: Final = 64 * 1024
+"""Bytes that are read of a response other than 200, after decompression: its error text is short."""
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
 _HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}

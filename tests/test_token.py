@@ -3,7 +3,9 @@
 import asyncio
 import copy
 import itertools
+import json
 import pickle
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -265,6 +267,43 @@ class TestRedacted:
     )
     def test_the_token_is_taken_out_however_it_is_spelled(self, body: bytes, told: bytes) -> None:
         assert Token("a/b+c=").redacted(body) == told
+
+    @pytest.mark.parametrize("spelled", ["u0041b", "Abc7", "\\u0041bc"])
+    @pytest.mark.parametrize("backslashes", [1, 2, 4])
+    def test_redaction_finds_json_escapes_of_letters_and_digits(self, spelled: str, backslashes: int) -> None:
+        escape = "\\" * backslashes + "u00"
+        text = f"{escape}41b{escape}63{escape}37{escape}6D%6D&#{ord('z')};&#x07a;".encode()
+        assert Token("Abc7mmzz").redacted(text + b" " + spelled.encode()) == b"*** " + spelled.encode()
+
+    @given(
+        token=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=80),
+        data=st.data(),
+    )
+    def test_redaction_finds_any_json_spelling_of_any_token(self, token: str, data: st.DataObject) -> None:
+        spelled = "".join(
+            data.draw(st.sampled_from([json.dumps(one)[1:-1], f"\\u{ord(one):04x}", f"\\u{ord(one):04X}"]))
+            for one in token
+        )
+        assert json.loads(f'"{spelled}"') == token
+        assert Token(token).redacted(f"\n{spelled}\n".encode()) == b"\n***\n"
+
+    @pytest.mark.parametrize("length", [10, 33, 1000])
+    @pytest.mark.parametrize("before", [0, 256 * 1024 - 5, 256 * 1024, 600_000])
+    def test_redaction_of_a_large_body_finds_the_token_wherever_it_stands(self, before: int, length: int) -> None:
+        secret = ("t0ken~value" * 100)[:length]
+        body = b"x" * before + secret.encode() + b"y" * 300_000
+        assert Token(secret).redacted(bytearray(body)) == b"x" * before + b"***" + b"y" * 300_000
+
+    @pytest.mark.parametrize("hostile", ["t", "\\", "&#0", "t\0\0\0", "t0ken~valu", "%74", "\\u0074", "&#x00000"])
+    def test_redaction_of_hostile_text_takes_time_in_proportion_to_its_length(self, hostile: str) -> None:
+        token = Token("t0ken~value")
+        body = (hostile * 64 * 1024)[: 64 * 1024].encode()
+        times = []
+        for repeated in (1, 8):
+            begun = time.process_time()
+            assert token.redacted(body * repeated) == body * repeated
+            times.append(time.process_time() - begun)
+        assert times[1] < 0.5, "linear: 512 KiB take some 15 ms"
 
     def test_a_token_is_no_pattern(self) -> None:
         assert Token(".*[a]$").redacted(b"all of this .*[a]$") == b"all of this ***"
