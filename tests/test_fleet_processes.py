@@ -208,7 +208,7 @@ class TestCommand:
         assert "can't read its token_file: No such file" in " ".join(refused[1].split())
         assert max(map(len, refused[1].splitlines())) <= 80
 
-    async def test_rules_of_ones_own_stand_beside_the_manifest_of_the_worker(
+    async def test_worker_and_audit_with_the_same_settings_judge_by_rules_of_ones_own(
         self, redis: RunningRedis, tmp_path: Path
     ) -> None:
         module = (
@@ -221,9 +221,9 @@ class TestCommand:
         async with Sandbox(campaigns=3) as sandbox:
             manifest = str(write_fleet(sandbox, tmp_path))
             options = ["--broker", redis.url]
-            async with started(*COMMAND, "fleet", "worker", manifest, *options) as worker:
+            settings = ["--config", str(tmp_path / "dialler.toml")]
+            async with started(*COMMAND, "fleet", "worker", manifest, *options, *settings) as worker:
                 await line(worker.stdout)
-                settings = ["--config", str(tmp_path / "dialler.toml")]
                 code, report, errors = await run("fleet", "audit", manifest, *options, *settings, "--json")
         assert (code, errors) == (0, "")
         assert [finding["rule"] for finding in json.loads(report)["findings"]] == ["named"] * 3

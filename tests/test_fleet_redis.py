@@ -4,10 +4,12 @@ import asyncio
 import json
 import pickle
 import re
+import sys
 import zlib
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,9 +23,11 @@ import dialler_async.fleet.broker
 import dialler_async.fleet.coordinator
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
+from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
 from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker
 from dialler_async.fleet.limits import SharedRate
+from dialler_async.fleet.messages import settings_digest
 from dialler_async.fleet.worker import work
 from dialler_async.sandbox import Sandbox
 from dialler_async.surroundings import SURROUNDINGS
@@ -41,12 +45,13 @@ def redis() -> Iterator[RunningRedis]:
 @asynccontextmanager
 async def at_work(fleet: Fleet, redis: RunningRedis, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
     """Workers in this process, each with a broker and clients of its own; told to stop in the end."""
+    own = {name: options.pop(name) for name in ("settings", "directory") if name in options}
     stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
     # What waits for ever ends, too, and fails.
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         for event in ready:
             broker = RedisBroker(redis.url, **{"places": 2, **options})
-            group.create_task(work(fleet, broker, stop=stop, on_ready=event.set))
+            group.create_task(work(fleet, broker, stop=stop, on_ready=event.set, **own))
         try:
             for event in ready:
                 await soon(event)
@@ -287,6 +292,45 @@ async def test_a_worker_with_another_manifest_or_version(redis: RunningRedis, mo
     assert [finding.message for finding in older.findings] == [
         "could not be audited: this worker has dialler-async 0.0.1, the audit 9.9: use one, in each of 3 tries"
     ]
+
+
+async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both_digests(
+    redis: RunningRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foreign_rules.py").write_text(
+        "import sys\nfrom dialler_async.audit import Hit, Severity, rule\n"
+        "sys.foreign_rules_imports = getattr(sys, 'foreign_rules_imports', 0) + 1\n"
+        'named = rule("named", Severity.INFO, title="t", why="w", fix="f")(lambda facts: [Hit("Name", "named")])\n'
+    )
+    monkeypatch.setattr(sys, "foreign_rules_imports", 0, raising=False)
+
+    def forget(*_: Any) -> None:
+        # So that a second import, by the worker, would be counted.
+        sys.modules.pop("foreign_rules", None)
+
+    theirs, ours = AuditSettings(rules=("foreign_rules:named",)), AuditSettings()
+    async with Sandbox(campaigns=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        async with at_work(fleet, redis, directory=tmp_path):
+            report = await audit_fleet(
+                fleet, broker=RedisBroker(redis.url), now=NOW, settings=theirs, directory=tmp_path, on_progress=forget
+            )
+        assert not sandbox.journal
+    [finding] = [finding for finding in report.findings if finding.rule == "not-audited"]
+    assert settings_digest(theirs)[:12] in finding.message
+    assert settings_digest(ours)[:12] in finding.message
+    assert "give both the same settings" in finding.message
+    assert sys.foreign_rules_imports == 1  # type: ignore[attr-defined]
+
+
+async def test_worker_with_the_same_settings_does_the_job(redis: RunningRedis) -> None:
+    settings = AuditSettings(select=("expired", "expiring-soon"), by_rule={"expiring-soon": {"days": 9}})
+    same = AuditSettings(select=("expiring-soon", "expired"), by_rule={"expiring-soon": {"days": 9}})
+    async with Sandbox(campaigns=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        async with at_work(fleet, redis, settings=same):
+            report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, settings=settings)
+    assert (report.campaigns, report.unfinished) == (3, False)
 
 
 class TestNobodyThere:

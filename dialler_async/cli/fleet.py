@@ -100,10 +100,11 @@ async def worker(
     *,
     broker: str | None = None,
     at_once: Annotated[int, _POSITIVE] = 4,
+    judging: Judging = EVERYTHING,
 ) -> None:
     """Do the work of audits until Ctrl-C or SIGTERM: then finish what is in hand, and stop.
 
-    Start as many as you like, on any number of machines.
+    Start as many as you like, on any number of machines. The rules and their settings must be those of the audit.
 
     Parameters
     ----------
@@ -114,6 +115,11 @@ async def worker(
     at_once
         How many accounts, or chunks of accounts, are worked on at once.
     """
+    rules = judging.chosen()
+    if judging.list_rules:
+        print_rules(rules)
+        return
+    settings, directory = judging.for_workers()
     _check_extra()
     url = broker or os.environ.get("DIALLER_BROKER")
     if not url:
@@ -129,7 +135,8 @@ async def worker(
                 fleet,
                 mediator,
                 stop=stop,
-                directory=manifest.parent,
+                settings=settings,
+                directory=directory,
                 on_ready=lambda: print_line(f"working for {mediator.shown}: {accounts} on {servers}"),
             )
 

@@ -27,8 +27,9 @@ as it takes, a few workers; each has a `fleet.toml` of its own with the same nam
     dialler fleet audit fleet.toml --broker redis://broker.example.com --html report.html
 
 Big accounts are cut into chunks of campaigns. A chunk whose worker dies is done by another, so it may be done twice,
-which is safe: nothing but reads. One that keeps failing is a finding (`not-audited`), and the rest goes on. Rules of
-one's own are loaded by each worker, from the directory of its `fleet.toml`.
+which is safe: nothing but reads. One that keeps failing is a finding (`not-audited`), and the rest goes on.
+Each worker judges by its own settings (`--config`, `--select`, `--ignore`, `--rules`, as for the audit). A job of an
+audit with other settings fails, and the report says so.
 
 Messages name accounts, and hold campaigns and findings; tokens they never hold. Fleets that have nothing to do with
 each other use different databases of a Redis: `redis://broker.example.com/1`.

@@ -32,7 +32,7 @@ from .broker import BrokerError, RedisBroker
 from .clients import Clients
 from .in_process import InProcess
 from .manifest import Fleet
-from .messages import Orders, Result
+from .messages import Orders, Result, settings_digest
 from .schedule import Job, Schedule
 from .tasks import SLICE, SURVEY, Work
 
@@ -64,7 +64,7 @@ async def audit_fleet(
     Args:
         fleet: the servers and accounts.
         broker: where workers are, opened and closed by this; None to do all the work in this process.
-        settings: what to judge by; all rules as they are, if None. Workers load the rules themselves.
+        settings: what to judge by; all rules as they are, if None. Each worker must have the same settings.
         directory: where this process looks for modules with rules of the user's own.
         languages: the languages in which result codes are fetched and compared.
         chunk: accounts with more campaigns are cut into slices of so many.
@@ -85,7 +85,7 @@ async def audit_fleet(
         languages=asked,
         # As it comes out of a message, so that all judge by the same.
         now=datetime.fromisoformat((given if given.utcoffset() is not None else given.astimezone()).isoformat()),
-        settings=settings,
+        settings=settings_digest(settings),
         chunk=chunk,
     )
     rules = settings.choose(available_rules(settings.rules, directory))
@@ -95,7 +95,7 @@ async def audit_fleet(
             clients = Clients(fleet)
             stack.push_async_callback(clients.aclose)
             mediator = InProcess()
-            Work(clients, directory).offer(mediator)
+            Work(clients, settings, rules).offer(mediator)
         else:
             mediator = broker
         stack.push_async_callback(mediator.shutdown)

@@ -3,6 +3,7 @@
 Reading a pickle would run the code of whoever can write to the broker.
 """
 
+import hashlib
 import json
 import zlib
 from base64 import b64decode, b64encode
@@ -19,6 +20,27 @@ from dialler_async.structure import STRUCTURE
 from dialler_async.version import __version__
 
 
+def settings_digest(settings: AuditSettings) -> str:
+    """Return the SHA-256 of audit settings in canonical form: the same for settings that mean the same.
+
+    Messages carry this digest instead of the settings, so that no message decides what a worker imports.
+    """
+    canonical = {
+        "select": sorted(set(settings.select)),
+        "ignore": sorted(set(settings.ignore)),
+        # In their order, as findings of one campaign are reported in the order of the rules.
+        "rules": list(settings.rules),
+        "by_rule": {
+            rule: {key.replace("-", "_"): value for key, value in table.items()}
+            for rule, table in settings.by_rule.items()
+            if table
+        },
+    }
+    # Values that no rule accepts, such as dates in TOML, are refused elsewhere.
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
 @attrs.frozen(kw_only=True)
 class Orders:
     """What each job of a run is told alike.
@@ -26,24 +48,22 @@ class Orders:
     Attributes:
         languages: in which result codes are fetched and compared.
         now: what dates are compared with, with a zone.
-        settings: what to judge by; whoever works on it loads the rules.
+        settings: digest of the audit settings; a worker judges by its own settings, which must have the same digest.
         chunk: how many campaigns a job has at most.
     """
 
     languages: tuple[Language, ...]
     now: datetime
-    settings: AuditSettings
+    settings: str
     chunk: int
 
     def to_json(self) -> dict[str, Any]:
         """The orders as JSON has them; `from_json` reads it."""
-        settled = self.settings
-        lists = {"select": list(settled.select), "ignore": list(settled.ignore), "rules": list(settled.rules)}
         return {
             "version": __version__,
             "languages": [int(language) for language in self.languages],
             "now": self.now.isoformat(),
-            "settings": {**lists, **{rule: dict(table) for rule, table in settled.by_rule.items()}},
+            "settings": self.settings,
             "chunk": self.chunk,
         }
 
@@ -59,7 +79,7 @@ class Orders:
         return cls(
             languages=tuple(Language(language) for language in orders["languages"]),
             now=datetime.fromisoformat(orders["now"]),
-            settings=AuditSettings.of(orders["settings"]),
+            settings=orders["settings"],
             chunk=orders["chunk"],
         )
 
