@@ -25,9 +25,10 @@ import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
-from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker
+from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Sent
 from dialler_async.fleet.limits import SharedRate
-from dialler_async.fleet.messages import settings_digest
+from dialler_async.fleet.messages import Result, settings_digest
+from dialler_async.fleet.wire import digest
 from dialler_async.fleet.worker import work
 from dialler_async.sandbox import Sandbox
 from dialler_async.surroundings import SURROUNDINGS
@@ -122,7 +123,7 @@ async def _hear(monitor: Any, heard: list[str]) -> None:
             return
 
 
-async def test_results_are_no_pickles(redis: RunningRedis) -> None:
+async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
     class Dangerous:
         def __reduce__(self) -> Any:
             return pytest.fail, ("what is in Redis was run",)
@@ -130,9 +131,11 @@ async def test_results_are_no_pickles(redis: RunningRedis) -> None:
     broker = RedisBroker(redis.url)
     await broker.startup()
     await broker.open_run("r")
-    await broker.redis.xadd("dialler-fleet:results:r", {"job": "r/1", "result": pickle.dumps(Dangerous())})
-    with pytest.raises(ValueError, match=r"codec|JSON|Expecting"):
-        await broker.results("r", 0.1)
+    broker._sent["r/1"] = _Sent(b"1-0", digest(b"job"))
+    entry = {"job": "r/1", "result": pickle.dumps(Dangerous()), "of": digest(b"job")}
+    await broker.redis.xadd("dialler-fleet:results:r", entry)
+    assert await broker.results("r", 0.1) == []
+    assert "rejected a result: it is malformed" in caplog.text
     await broker.shutdown()
 
 
@@ -392,8 +395,12 @@ async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
     await broker.startup()
     await broker.open_run("r")
     for number in range(3):
-        await broker.redis.xadd("dialler-fleet:results:r", {"job": f"r/{number}", "result": json.dumps(number)})
-    assert await broker.results("r", 0.1) == [("r/0", 0), ("r/1", 1), ("r/2", 2)]
+        broker._sent[f"r/{number}"] = _Sent(b"1-0", digest(b"job"))
+        result = json.dumps(Result(error=str(number)).to_json())
+        entry = {"job": f"r/{number}", "result": result, "of": digest(b"job")}
+        await broker.redis.xadd("dialler-fleet:results:r", entry)
+    results = [(job, result.error) for job, result in await broker.results("r", 0.1)]
+    assert results == [("r/0", "0"), ("r/1", "1"), ("r/2", "2")]
     assert await broker.redis.xlen("dialler-fleet:results:r") == 0
     assert await broker.results("r", 0.001) == []
     await broker.shutdown()

@@ -1,6 +1,7 @@
 """The two tasks of a worker: survey an account, audit a slice of its campaigns. They read, and change nothing."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import Any, Final, cast, final
 
@@ -12,9 +13,11 @@ from dialler_async.errors import AuthenticationError, DiallerError, EndpointNotF
 
 from .clients import Clients
 from .messages import Orders, Result, Slice, settings_digest
+from .wire import SLICE, SURVEY, RejectedMessageError
 
-SURVEY: Final = "dialler-fleet:survey"
-SLICE: Final = "dialler-fleet:slice"
+__all__ = ["SLICE", "SURVEY", "Work", "returned"]
+
+_log: Final = logging.getLogger("dialler_async.fleet")
 
 
 @final
@@ -91,6 +94,9 @@ class Work:
         except (AuthenticationError, EndpointNotFoundError) as error:
             # Of anything else, another worker or another moment may make something.
             result = Result(error=str(error), for_good=True)
+        except RejectedMessageError as error:
+            _log.warning("rejected a job: %s", error)
+            result = Result(error=f"a worker rejected the job: {error}", for_good=True)
         except DiallerError as error:
             result = Result(error=str(error) or type(error).__name__)
         except asyncio.CancelledError:
