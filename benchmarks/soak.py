@@ -1,7 +1,8 @@
 """A long bad day: `python -m benchmarks.soak [--reads 100000] [--writes 2000] [--faults 0.05]`.
 
-Reads and writes, 32 at once, against a sandbox in another process that spoils a share of the requests. At the end, what
-was told of every write is held against the sandbox's journal. Exits with 1 if anything is not as it should be.
+Reads and writes, 32 at once, against a sandbox in another process that spoils a share of the requests, and restarts in
+the middle: for 0.4 s it drops its connections and refuses new ones. At the end, the result of every write is compared
+with the sandbox's journal. Exits with 1 if anything is wrong.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import attrs
 
@@ -33,6 +34,8 @@ from dialler_async import (
 
 CONCURRENCY = 32
 DEADLINE = 20.0
+RESTART = 0.4
+"""Seconds for which the sandbox is down."""
 CAMPAIGNS = 500
 TEMPLATE = "Template of the soak"
 
@@ -78,7 +81,9 @@ async def serve(share: float) -> None:
         # In place of the plan's own: it tells of a fault to none but the request that meets with it.
         sandbox.faults.pick = counted  # type: ignore[method-assign]
         print(json.dumps([sandbox.base_url, sandbox.token, list(sandbox.campaigns)]), flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
+        while await asyncio.to_thread(sys.stdin.readline) == "restart\n":
+            async with sandbox.refusing():
+                await asyncio.sleep(RESTART)
         done = [received for received in sandbox.journal if received.carried_out]
         report = {
             "requests": len(sandbox.journal),
@@ -221,13 +226,15 @@ def work(reads: int, writes: int, rng: random.Random) -> Iterator[Callable[[Soak
             yield lambda soak, pair=pairs: soak.write(pair)
 
 
-async def soak(base_url: str, token: str, ids: list[int], reads: int, writes: int) -> tuple[Soak, list[float], int]:
-    """Does all the work, and gives what was told, memory at each tenth of it, and the most files open at a time."""
+async def soak(
+    base_url: str, token: str, ids: list[int], reads: int, writes: int, restart: Callable[[], object]
+) -> tuple[Soak, list[float], int]:
+    """Do all the work; return the results, memory at each tenth of it, and the most files open at a time."""
     dialler = DiallerClient(
         base_url,
         token,
         pool=PoolConfig(limit=CONCURRENCY),
-        retry=RetryPolicy(base_delay=0.05, max_delay=1),
+        retry=RetryPolicy(),
         timeouts=Timeouts(read=1, deadline=DEADLINE),
     )
     memory: list[float] = []
@@ -242,6 +249,8 @@ async def soak(base_url: str, token: str, ids: list[int], reads: int, writes: in
             nonlocal begun, most_files
             for one in todo:
                 begun += 1
+                if begun == 5 * tenth:
+                    restart()
                 if begun % tenth == 0:
                     memory.append(rss())
                     most_files = max(most_files, open_files())
@@ -273,7 +282,12 @@ def main() -> int:
         base_url, token, ids = json.loads(server.stdout.readline())
         files_before = open_files()
         begun = time.perf_counter()
-        running, memory, most_files = asyncio.run(soak(base_url, token, ids, asked.reads, asked.writes))
+
+        def restart(requests: TextIO = server.stdin) -> None:
+            requests.write("restart\n")
+            requests.flush()
+
+        running, memory, most_files = asyncio.run(soak(base_url, token, ids, asked.reads, asked.writes, restart))
         seconds = time.perf_counter() - begun
         files_after = open_files()
         report = json.loads(server.communicate("report\n")[0])

@@ -17,7 +17,7 @@ from .errors import ConfigurationError, require
 from .observer import Observer
 from .pool import Pool, PoolConfig, RateLimiter
 from .result_codes import ResultCodes
-from .retry import Budget, RetryPolicy
+from .retry import RetryPolicy
 from .token import Token, TokenSource
 from .transport import Backpressure, Timeouts, Transport
 
@@ -138,9 +138,7 @@ class DiallerClient:
             )
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        self._set_up(
-            str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(Budget(retry.budget)), observer)
-        )
+        self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(retry), observer))
 
     def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
         self._base_url = base_url

@@ -95,7 +95,7 @@ def _is_utf_8(body: Body) -> bool:
 def _open(body: Body) -> _Envelope[msgspec.Raw]:
     """The envelope, its records still raw."""
     if not body or body.isspace():
-        raise PayloadError("the server said 200, but sent an empty body")
+        raise PayloadError("the server said 200, but sent an empty body", not_json=True)
     try:
         envelope = _decode_envelope(body)
     except (ValueError, RecursionError) as error:
@@ -108,7 +108,9 @@ def _open(body: Body) -> _Envelope[msgspec.Raw]:
 
 def _no_json(body: Body, why: object) -> PayloadError:
     text = f"the server said 200, but its body is not the JSON documented: {why}"
-    return PayloadError(text, excerpt=excerpt(body))
+    # A ValidationError is JSON of the wrong types.
+    not_json = isinstance(why, msgspec.DecodeError) and not isinstance(why, msgspec.ValidationError)
+    return PayloadError(text, excerpt=excerpt(body), not_json=not_json)
 
 
 # The classes below that are nobody's but this module's are made by hand: each that attrs makes takes everybody's import

@@ -54,6 +54,7 @@ class Request(Generic[T]):
         answer: what a 200 answers with.
         repeat: how safe it is to send again.
         look: how a caller finds out whether a write of unknown outcome was carried out.
+        about: the campaign that the call is about, for the caller's errors; never for logs and traces.
     """
 
     sent: SentRequest
@@ -63,6 +64,7 @@ class Request(Generic[T]):
     query: str = ""
     body: Mapping[str, str] | None = None
     look: str = ""
+    about: str = ""
 
     @property
     def method(self) -> str:
@@ -108,18 +110,20 @@ def list_readable_campaigns() -> Request[Readable[Campaign]]:
 
 def get_campaign(campaign: Campaign | int) -> Request[Campaign]:
     """One campaign by its ID; 404 if absent."""
-    return Request(_GET, f"{_CAMPAIGNS}/{checked_id(campaign)}", CAMPAIGN)
+    id = checked_id(campaign)
+    return Request(_GET, f"{_CAMPAIGNS}/{id}", CAMPAIGN, about=f"campaign {id}")
 
 
 def find_campaigns(name: str) -> Request[Records[Campaign]]:
     """Campaigns whose name holds a text: a partial match, which may return several."""
-    return Request(_FIND, _ONE, CAMPAIGNS, query=f"name={_encoded(_name(name))}")
+    return Request(_FIND, _ONE, CAMPAIGNS, query=f"name={_encoded(_name(name))}", about=f"campaigns named {name!r}")
 
 
 def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
     """The result codes of a campaign, with their texts in one language."""
+    id = checked_id(campaign)
     query = f"languagesID={checked_language(language)}"
-    return Request(_RESULT_CODES, f"{_ONE}/{checked_id(campaign)}/resultCodes", RESULT_CODES, query=query)
+    return Request(_RESULT_CODES, f"{_ONE}/{id}/resultCodes", RESULT_CODES, query=query, about=f"campaign {id}")
 
 
 def clone_campaign(
@@ -140,18 +144,22 @@ def clone_campaign(
     if dt_to is not None:
         body["dtTo"] = format_date(dt_to)
     repeat = Repeat.SAFE if exist_ok else Repeat.NEVER
-    return Request(_CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, repeat, body=body, look=_LOOK_FOR_CLONE)
+    about = f"clone of {source!r} as {destination!r}"
+    return Request(_CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, repeat, body=body, look=_LOOK_FOR_CLONE, about=about)
 
 
 def delete_campaign(campaign: Campaign | int) -> Request[None]:
     """Deletes a campaign and all its related data by its ID; 404 if absent."""
-    return Request(_DELETE, f"{_ONE}/{checked_id(campaign)}", DONE, Repeat.GONE_MEANS_DONE, look=_LOOK_FOR_ID)
+    id = checked_id(campaign)
+    repeat = Repeat.GONE_MEANS_DONE
+    return Request(_DELETE, f"{_ONE}/{id}", DONE, repeat, look=_LOOK_FOR_ID, about=f"campaign {id}")
 
 
 def delete_campaign_by_name(name: str) -> Request[None]:
     """Deletes by name, whatever the server takes that to match: which one of several is not documented."""
     query = f"name={_encoded(_name(name))}"
-    return Request(DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME)
+    about = f"campaigns named {name!r}"
+    return Request(DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME, about=about)
 
 
 def checked_id(campaign: Campaign | int) -> int:

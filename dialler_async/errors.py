@@ -84,12 +84,15 @@ class RequestError(DiallerError):
     Attributes:
         request: method and path template of the call.
         attempts: how many times it was tried.
+        about: the campaign that the call was about, such as "campaign 535"; empty for a call about all campaigns. It is
+            not in the message, so that the message can be logged. A traceback shows it as a note.
     """
 
     def __init__(self, message: str = "", *, request: SentRequest | None = None, attempts: int = 1) -> None:
         super().__init__(message)
         self.request = request
         self.attempts = attempts
+        self.about = ""
 
 
 class NoReplyError(RequestError):
@@ -189,6 +192,7 @@ class PayloadError(RequestError):
         path: where in the answer, such as `records[3].bDone`; empty for the whole of it.
         record_id: `ID` of the record concerned, if it has one.
         excerpt: the beginning of what came, at most 200 characters.
+        not_json: whether the body is no JSON at all, such as the error page of a proxy.
         request: method and path template of the call.
         attempts: how many times it was tried.
     """
@@ -200,6 +204,7 @@ class PayloadError(RequestError):
         path: str = "",
         record_id: int | None = None,
         excerpt: str = "",
+        not_json: bool = False,
         request: SentRequest | None = None,
         attempts: int = 1,
     ) -> None:
@@ -207,6 +212,7 @@ class PayloadError(RequestError):
         self.path = path
         self.record_id = record_id
         self.excerpt = excerpt
+        self.not_json = not_json
 
 
 class AmbiguousNameError(DiallerError, LookupError):

@@ -18,6 +18,7 @@ import attrs
 from yarl import URL
 
 from . import codec, retry
+from .circuit import FAILURES_TO_OPEN, CircuitBreaker, Permit
 from .concurrency import WATCH
 from .deadlines import Deadlines
 from .endpoints import Repeat, Request
@@ -72,18 +73,79 @@ class Timeouts:
 
 
 class Backpressure:
-    """What the calls of a client tell each other of a server that can't keep up."""
+    """What the calls of a client know of a server that can't keep up or can't be reached."""
 
-    def __init__(self, budget: retry.Budget) -> None:
-        self.budget = budget
+    def __init__(self, policy: retry.RetryPolicy) -> None:
+        self.circuit = CircuitBreaker(policy)
         self.paused_until = 0.0
         """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
+        self._changed: set[asyncio.Future[None]] = set()
+
+    async def admit(self, call: "_Call") -> Permit:
+        """Wait until the circuit lets a call go, or until the call has to give up."""
+        while True:
+            now = SURROUNDINGS.monotonic()
+            if call.waiting_since is None and self.circuit.is_open:
+                call.waiting_since = now
+            permit = self.circuit.ask(now, call.waiting_since or now, sent=call.attempts > 0)
+            if isinstance(permit, Permit):
+                return permit
+            await self._change(permit)
+
+    def record(self, call: "_Call", outcome: object) -> None:
+        """Tell the circuit what came of an attempt."""
+        circuit = self.circuit
+        was_open = circuit.is_open
+        now = SURROUNDINGS.monotonic()
+        open_for = circuit.open_for(now)
+        probe, call.probing = call.probing, False
+        if not circuit.record(now, SURROUNDINGS.random(), outcome, probe=probe):
+            return
+        if circuit.is_open and not was_open:
+            _log.warning("the circuit is open: the latest %d requests failed; calls wait", FAILURES_TO_OPEN)
+        elif was_open and not circuit.is_open:
+            _log.warning("the circuit is closed after %.1f s: the server works again", open_for)
+        self._notify()
+
+    def abandon_probe(self, call: "_Call") -> None:
+        """Let another call probe if this one was to, and ended before anything was known."""
+        if call.probing:
+            call.probing = False
+            self.circuit.abandon_probe()
+            self._notify()
+
+    async def _change(self, seconds: float) -> None:
+        """Wait until the circuit changes, for some seconds at most."""
+        changed = asyncio.get_running_loop().create_future()
+        self._changed.add(changed)
+        timer = asyncio.ensure_future(SURROUNDINGS.sleep(seconds))
+        try:
+            await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            self._changed.discard(changed)
+
+    def _notify(self) -> None:
+        for changed in self._changed:
+            if not changed.done():
+                changed.set_result(None)
 
 
 class _Call:
     """How far a call has come."""
 
-    __slots__ = ("attempts", "doing", "maybe_done", "observed", "request", "sending", "token_version")
+    __slots__ = (
+        "attempts",
+        "doing",
+        "gave_up_after",
+        "maybe_done",
+        "observed",
+        "probing",
+        "request",
+        "sending",
+        "token_version",
+        "waiting_since",
+    )
 
     def __init__(self, request: Request[Any]) -> None:
         self.request = request
@@ -94,12 +156,19 @@ class _Call:
         self.maybe_done = False
         """Whether an attempt was lost that may have been carried out."""
         self.observed: Observation | None = None
+        self.waiting_since: float | None = None
+        """When it failed first, or began to wait for the circuit; None if neither happened."""
+        self.probing = False
+        """Whether its attempt is the probe of an open circuit."""
+        self.gave_up_after: float | None = None
+        """Seconds that the circuit was open when the call gave up; None if it did not."""
 
 
 _NOT_YET: Final = Sending()
 
 
 _AT_GATE: Final = "waiting at the gate"
+_AT_CIRCUIT: Final = "waiting for the server to work again"
 _IN_FLIGHT: Final = "waiting for the reply"
 _READING: Final = "reading its answer"
 
@@ -152,7 +221,7 @@ class Transport:
             if not self._token.version:
                 call.doing = "asking for the token"
                 await self._token.renew(refused=0)
-            self._backpressure.budget.pay_in()
+            self._backpressure.circuit.deposit()
             outcome = await self._attempt(call)
             if isinstance(outcome, DiallerError):
                 outcome = await self._repeat(call, outcome, deadline.when)
@@ -205,11 +274,16 @@ class Transport:
                     random=SURROUNDINGS.random(),
                     policy=self._policy,
                 )
-                if decision is None or not self._backpressure.budget.take_out():
+                if decision is None:
+                    break
+                now = SURROUNDINGS.monotonic()
+                call.waiting_since = now if call.waiting_since is None else call.waiting_since
+                if self._backpressure.circuit.is_hopeless(now, call.waiting_since):
+                    self._give_up(call)
                     break
                 wait = decision
             told = getattr(outcome, "status", type(outcome).__name__)
-            _log.warning("%s failed (%s), attempt %d; repeated in %.2f s", request.sent, told, call.attempts, wait)
+            _log.warning("%s failed (%s), attempt %d; retried in %.2f s", request.sent, told, call.attempts, wait)
             call.doing = "waiting to repeat it"
             if call.observed is not None:
                 call.observed.repeated(outcome, wait)
@@ -219,24 +293,67 @@ class Transport:
             if wait:
                 await SURROUNDINGS.sleep(wait)
             try:
-                outcome = await self._attempt(call)
+                again = await self._attempt(call)
             except ClientStateError as closed:
                 if not call.maybe_done:
                     raise
                 outcome = bare(closed)
                 break
+            if again is Permit.GIVE_UP:
+                self._give_up(call)
+                break
+            outcome = again
         return self._final(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
+    def _give_up(self, call: _Call) -> None:
+        call.gave_up_after = self._backpressure.circuit.open_for(SURROUNDINGS.monotonic())
+        _log.warning(
+            "%s gave up after attempt %d: the circuit was open for %.1f s",
+            call.request.sent,
+            call.attempts,
+            call.gave_up_after,
+        )
+
     async def _attempt(self, call: _Call) -> Any:
-        call.doing = _AT_GATE
+        """Send the request once; return its value, its error, or `Permit.GIVE_UP` if the circuit stays open."""
         watch = WATCH.get()
         if watch is not None:
             watch.waits()
         if call.observed is not None:
             call.observed.at_the_gate()
-        session = await self._pool.enter(self._pause)
-        if watch is not None:
-            watch.goes_on()
+        try:
+            session = await self._enter(call)
+            if session is None:
+                return Permit.GIVE_UP
+            if watch is not None:
+                watch.goes_on()
+            outcome = await self._send_once(call, session)
+            self._backpressure.record(call, outcome)
+        finally:
+            self._backpressure.abandon_probe(call)
+        if isinstance(outcome, RateLimitedError):
+            self._pause_all(outcome)
+        return outcome
+
+    async def _enter(self, call: _Call) -> aiohttp.ClientSession | None:
+        """Wait until the call may be sent; return the session, or None if the call has to give up."""
+        circuit = self._backpressure.circuit
+        while True:
+            permit = Permit.SEND
+            if circuit.is_open:
+                call.doing = _AT_CIRCUIT
+                permit = await self._backpressure.admit(call)
+                if permit is Permit.GIVE_UP:
+                    return None
+                call.probing = permit is Permit.PROBE
+            call.doing = _AT_GATE
+            session = await self._pool.enter(self._pause)
+            if permit is not Permit.SEND or not circuit.is_open:
+                return session
+            # The circuit opened while the call waited for its place.
+            self._pool.leave()
+
+    async def _send_once(self, call: _Call, session: aiohttp.ClientSession) -> Any:
         reply: Reply | DiallerError | None = None
         try:
             call.doing = _IN_FLIGHT
@@ -255,7 +372,7 @@ class Transport:
             return reply
         if reply.status == 200:
             return await decoded(call.request, reply, self._token)
-        error = from_reply(
+        return from_reply(
             reply.status,
             {name: self._token.redacted_text(value) for name, value in reply.headers.items()},
             self._token.redacted(reply.body),
@@ -263,9 +380,6 @@ class Transport:
             path=call.request.path,
             now=SURROUNDINGS.now(),
         )
-        if isinstance(error, RateLimitedError):
-            self._pause_all(error)
-        return error
 
     async def _exchange(self, call: _Call, session: aiohttp.ClientSession) -> Reply | DiallerError:
         """One request and its reply, over the wire."""
@@ -342,7 +456,16 @@ class Transport:
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts
-            if call.attempts > 1:
+            if request.about:
+                error.about = request.about
+                error.add_note(request.about)
+            if call.gave_up_after is not None:
+                times = "once" if call.attempts == 1 else f"{call.attempts} times"
+                error.args = (
+                    f"{error} (tried {times}; then the circuit stayed open, since all requests of this client failed"
+                    f" for {call.gave_up_after:.1f} s)",
+                )
+            elif call.attempts > 1:
                 error.args = (f"{error} (tried {call.attempts} times)",)
         return error
 

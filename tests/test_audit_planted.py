@@ -86,7 +86,7 @@ async def test_finds_what_was_planted_and_nothing_else(concurrency: int, faults:
             sandbox.base_url,
             sandbox.token,
             pool=PoolConfig(limit=32),
-            retry=RetryPolicy(attempts=8, budget=1.0),
+            retry=RetryPolicy(attempts=8),
             timeouts=Timeouts(read=0.5 if faults else 30),
         ) as dialler:
             report = await audit(

@@ -151,7 +151,7 @@ class TestList:
             await dialler.campaigns.list()
 
     async def test_an_error_says_which_call_it_belongs_to(self, dialler: DiallerClient, played: PlayedServer) -> None:
-        played.get(LIST, body=b"<html>")
+        played.get(LIST, body=b"[]")
         with pytest.raises(PayloadError) as caught:
             await dialler.campaigns.list()
         assert str(caught.value.request) == "GET /dialler/campaigns"
@@ -436,7 +436,7 @@ class TestClone:
             (answer(MONDAY, MONDAY), "2 campaigns have exactly this name"),
             ({"status": 401, "body": b'{"status": 401, "error": "Token replaced"}'}, "Token replaced"),
             (NO_ENDPOINT, "no such endpoint"),
-            ({"body": b"<html>"}, "not the JSON documented"),
+            ({"body": b"[]"}, "not the JSON documented"),
             ({"exception": aiohttp.ServerDisconnectedError(), "repeat": True}, "the connection was lost"),
             ({"exception": aiohttp.ConnectionTimeoutError(), "repeat": True}, "nothing was sent"),
         ],

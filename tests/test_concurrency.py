@@ -269,7 +269,7 @@ async def test_backs_off_from_a_server_that_refuses(status: int, attempts: int) 
     async with Sandbox(60, latency=0.05) as sandbox:
         sandbox.faults.chance(1, [Status(status)], match=lambda received: in_flight(sandbox) > bears)
         # Long enough for the calls that are in the way to end, however the waits are drawn.
-        policy = RetryPolicy(attempts=attempts, base_delay=0.05, max_delay=0.1, budget=1)
+        policy = RetryPolicy(attempts=attempts, base_delay=0.05, max_delay=0.1)
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=policy) as dialler:
             outcomes = [outcome async for outcome in dialler.result_codes.for_campaigns(list(sandbox.campaigns))]
         refused = sum(received.status == status for received in sandbox.journal)

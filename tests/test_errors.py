@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from dialler_async import (
     ConflictError,
     ConnectError,
     DeadlineError,
+    DiallerClient,
     DiallerError,
     EndpointNotFoundError,
     NoReplyError,
@@ -30,6 +32,7 @@ from dialler_async import (
     PayloadError,
     RateLimitedError,
     RedirectError,
+    RetryPolicy,
     ServerError,
     StatusError,
 )
@@ -41,6 +44,8 @@ from dialler_async.errors import (
     parse_retry_after,
     require,
 )
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Status
 
 E = TypeVar("E", bound=DiallerError)
 
@@ -465,3 +470,32 @@ def test_a_requirement_that_does_not_hold_is_a_configuration_error() -> None:
     require(True, "not raised")
     with pytest.raises(ConfigurationError, match=r"^this is the text$"):
         require(False, "this is the text")
+
+
+@pytest.mark.parametrize(
+    ("call", "about"),
+    [
+        (lambda dialler: dialler.campaigns.get(535), "campaign 535"),
+        (lambda dialler: dialler.campaigns.find("Spring"), "campaigns named 'Spring'"),
+        (lambda dialler: dialler.result_codes.list(535), "campaign 535"),
+        (lambda dialler: dialler.campaigns.delete(535), "campaign 535"),
+        (lambda dialler: dialler.campaigns.clone("Spring", "Monday"), "clone of 'Spring' as 'Monday'"),
+        (lambda dialler: dialler.campaigns.delete_by_name("Spring", exact=False), "campaigns named 'Spring'"),
+        (lambda dialler: dialler.campaigns.list(), ""),
+    ],
+)
+async def test_error_names_the_campaign_in_an_attribute_and_a_note_but_not_in_its_message_or_the_log(
+    call: Callable[[DiallerClient], Awaitable[Any]], about: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "dialler_async")
+    once = RetryPolicy(attempts=1)
+    async with Sandbox() as server, DiallerClient(server.base_url, server.token, retry=once) as dialler:
+        server.faults.next(Status(503))
+        with pytest.raises(ServerError) as caught:
+            await call(dialler)
+    error = caught.value
+    assert error.about == about
+    assert getattr(error, "__notes__", []) == [about] * bool(about)
+    assert "535" not in str(error) + caplog.text
+    assert "Spring" not in str(error) + caplog.text
+    assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  bytes of our own

@@ -186,7 +186,7 @@ class TestForCampaigns:
         played.get(url(1, 1), **codes(1))
         played.get(url(2, 1), **NOT_FOUND)
         played.get(url(3, 1), status=409)
-        played.get(url(4, 1), body=b"<html>")
+        played.get(url(4, 1), body=b"[]")
         nameless = Campaign(name="without ID")
         given = [1, 2, 3, 4, nameless, 0, Campaign(name="five", id=5)]
         played.get(url(5, 1), **codes(5))

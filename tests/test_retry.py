@@ -27,9 +27,10 @@ from dialler_async import (
     RetryPolicy,
     ServerError,
     StatusError,
+    Timeouts,
     endpoints,
 )
-from dialler_async.retry import Budget, decide, may_be_carried_out, settles
+from dialler_async.retry import decide, is_transient, may_be_carried_out, patience, settles
 
 READ, SAFE, BY_ID, ONCE = "read", "clone, exist_ok", "delete by ID", "once"
 """The rows of the table; several calls share one."""
@@ -70,6 +71,8 @@ TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
     ("504, wait", status(ServerError, 504, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
     ("500", status(ServerError, 500), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: UNKNOWN}),
     ("500, wait", status(ServerError, 500, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: UNKNOWN}),
+    ("408", status(StatusError, 408), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: ERROR}),
+    ("200, no JSON", PayloadError(not_json=True), {READ: REPEAT, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
     ("501", status(ServerError, 501), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
     ("505", status(ServerError, 505), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
     ("520", status(ServerError, 520), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
@@ -92,7 +95,6 @@ TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
             ("403", status(StatusError, 403)),
             ("404", status(NotFoundError, 404)),
             ("404, no endpoint", status(EndpointNotFoundError, 404)),
-            ("408", status(StatusError, 408)),
             ("409", status(ConflictError, 409)),
             ("409, wait", status(ConflictError, 409, 1.0)),
             ("413", status(StatusError, 413)),
@@ -162,6 +164,23 @@ def test_only_a_conflict_tells_what_became_of_a_clone_that_may_be_repeated(
     assert settles(request_, happened) is (row == SAFE and isinstance(happened, ConflictError))
 
 
+@pytest.mark.parametrize(
+    ("happened", "transient"),
+    [
+        (ConnectError(), True),
+        (NoReplyError(), True),
+        (DeadlineError(), True),
+        *((status(StatusError, code), True) for code in (408, 429, 500, 502, 503, 504)),
+        *((status(StatusError, code), False) for code in (301, 400, 401, 404, 409, 413, 501)),
+        (PayloadError(not_json=True), True),
+        (PayloadError(path="count"), False),
+        (ClientStateError(), False),
+    ],
+)
+def test_only_failures_that_may_go_away_count_against_the_server(happened: DiallerError, transient: bool) -> None:
+    assert is_transient(happened) is transient
+
+
 class TestAttempts:
     """No more than the policy's, the first one included."""
 
@@ -174,13 +193,15 @@ class TestAttempts:
 
 
 class TestDelay:
-    """Full jitter: anything between nothing and a bound that doubles."""
+    """Equal jitter: between half of a bound that doubles, and the bound."""
 
     @pytest.mark.parametrize(
         ("attempt", "random", "wait"),
-        [(1, 0.0, 0.0), (1, 1.0, 1.0), (1, 0.25, 0.25), (2, 1.0, 2.0), (3, 1.0, 4.0), (3, 0.5, 2.0)],
+        [(1, 0.0, 0.5), (1, 1.0, 1.0), (1, 0.5, 0.75), (2, 1.0, 2.0), (3, 1.0, 4.0), (3, 0.5, 3.0)],
     )
-    def test_it_is_drawn_below_a_bound_that_doubles(self, attempt: int, random: float, wait: float) -> None:
+    def test_it_is_drawn_from_the_upper_half_of_a_bound_that_doubles(
+        self, attempt: int, random: float, wait: float
+    ) -> None:
         assert decided(ConnectError(), attempt=attempt, random=random) == wait
 
     @pytest.mark.parametrize("attempt", [4, 5, 10, 1000, 10**6])
@@ -217,7 +238,7 @@ class TestRetryAfter:
 
     @pytest.mark.parametrize(
         ("retry_after", "wait"),
-        [(0.0, 0.5), (0.2, 0.5), (3.0, 3.0), (60.0, 60.0), (60.1, None), (3600.0, None), (float("inf"), None)],
+        [(0.0, 0.75), (0.2, 0.75), (3.0, 3.0), (60.0, 60.0), (60.1, None), (3600.0, None), (float("inf"), None)],
     )
     @pytest.mark.parametrize("kind", [(RateLimitedError, 429), (ServerError, 503)])
     def test_it_is_the_least_that_is_waited(
@@ -235,7 +256,7 @@ class TestRetryAfter:
 
     def test_a_wait_of_no_seconds_is_one_that_was_asked_for(self) -> None:
         clone = endpoints.clone_campaign("A", "B")
-        assert decided(status(ServerError, 503, 0.0), request=clone, random=0.0) == 0.0
+        assert decided(status(ServerError, 503, 0.0), request=clone, random=0.0) == 0.5
 
     def test_the_cap_is_the_policys(self) -> None:
         happened = status(ServerError, 503, 61.0)
@@ -247,7 +268,7 @@ class TestDeadline:
     """Never a wait past it."""
 
     @pytest.mark.parametrize(
-        ("time_left", "wait"), [(10.0, 0.5), (0.51, 0.5), (0.5, None), (0.1, None), (0.0, None), (-1.0, None)]
+        ("time_left", "wait"), [(10.0, 0.75), (0.76, 0.75), (0.75, None), (0.1, None), (0.0, None), (-1.0, None)]
     )
     def test_a_wait_that_would_reach_it_is_not_begun(self, time_left: float, wait: float | None) -> None:
         assert decided(ConnectError(), time_left=time_left) == wait
@@ -264,20 +285,38 @@ class TestPolicy:
     def test_its_defaults(self) -> None:
         policy = RetryPolicy()
         assert (policy.attempts, policy.base_delay, policy.max_delay) == (4, 0.25, 8.0)
-        assert (policy.max_retry_after, policy.budget) == (60.0, 0.1)
+        assert policy.max_retry_after == 60.0
+
+    def test_the_patient_policy_waits_at_least_37_seconds_and_less_than_the_default_deadline(self) -> None:
+        longest = patience(RetryPolicy.patient())
+        assert longest / 2 > 37
+        assert longest < Timeouts().deadline
+
+    @pytest.mark.parametrize(
+        ("policy", "seconds"),
+        [
+            (RetryPolicy(), 1.75),
+            (RetryPolicy(attempts=1), 0.0),
+            (RetryPolicy(attempts=6, base_delay=1, max_delay=3), 12.0),
+            (RetryPolicy(attempts=10**9 + 1, base_delay=0, max_delay=8), 0.0),
+            (RetryPolicy(attempts=1001, base_delay=1, max_delay=1), 1000.0),
+        ],
+    )
+    def test_patience_is_the_sum_of_the_longest_delays(self, policy: RetryPolicy, seconds: float) -> None:
+        assert patience(policy) == seconds
 
     @pytest.mark.parametrize("attempts", [0, -1, True, 2.0, "3", None])
     def test_attempts_that_can_not_be_are_refused(self, attempts: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"RetryPolicy\(attempts=…\) is a positive int"):
             RetryPolicy(attempts=attempts)
 
-    @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after", "budget"])
+    @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
     @pytest.mark.parametrize("value", [-0.1, -1, float("-inf"), float("nan"), True, "1", None])
     def test_seconds_and_shares_that_can_not_be_are_refused(self, name: str, value: Any) -> None:
         with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}=…\) is a number, and not negative"):
             RetryPolicy(**{name: value})
 
-    @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after", "budget"])
+    @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
     def test_nothing_is_not_negative(self, name: str) -> None:
         assert getattr(RetryPolicy(**{name: 0}), name) == 0
 
@@ -291,40 +330,3 @@ class TestPolicy:
             policy.attempts = 9  # type: ignore[misc]  the mistake that is tested
         with pytest.raises(TypeError):
             RetryPolicy(4)  # type: ignore[misc]  the mistake that is tested
-
-
-class TestBudget:
-    """Repeats are a share of the calls, not a multiple of them."""
-
-    def taken(self, budget: Budget, most: int = 1000) -> int:
-        return next((count for count in range(most) if not budget.take_out()), most)
-
-    def test_it_begins_with_ten(self) -> None:
-        assert self.taken(Budget(0.1)) == 10
-        assert self.taken(Budget(0)) == 10
-
-    @pytest.mark.parametrize(("share", "calls", "repeats"), [(0.1, 1000, 100), (0.5, 1000, 500), (0.0, 1000, 0)])
-    def test_when_everything_fails_repeats_are_that_share_of_the_calls(
-        self, share: float, calls: int, repeats: int
-    ) -> None:
-        budget = Budget(share)
-        self.taken(budget)
-        made = 0
-        for _ in range(calls):
-            budget.pay_in()
-            made += self.taken(budget)
-        assert repeats - 1 <= made <= repeats + 1
-
-    @pytest.mark.parametrize("share", [0.1, 1.0, 3.0, 25.0])
-    def test_when_nothing_fails_it_does_not_grow_beyond_what_it_began_with(self, share: float) -> None:
-        budget = Budget(share)
-        for _ in range(500):
-            budget.pay_in()
-        assert self.taken(budget) == 10
-
-    def test_what_was_refused_costs_nothing(self) -> None:
-        budget = Budget(1.0)
-        self.taken(budget)
-        assert [budget.take_out() for _ in range(3)] == [False] * 3
-        budget.pay_in()
-        assert [budget.take_out(), budget.take_out()] == [True, False]

@@ -477,7 +477,7 @@ async def test_a_cancelled_call_shows_no_token(while_: str, caplog: pytest.LogCa
 async def check_cancelled(while_: str) -> set[str]:
     """Cancels such a call after more and more turns of the loop, and gives the functions that it was in."""
     frames: set[str] = set()
-    retry = RetryPolicy(attempts=2, budget=1)
+    retry = RetryPolicy(attempts=2)
     async with at_work(retry=retry) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [CANCELLED_WHILE[while_][0]])
         for turns in range(0, 180, 3):
@@ -698,7 +698,7 @@ async def test_log_lines_tell_method_path_template_and_status_and_nothing_of_the
     assert [level for level, _ in lines] == ["DEBUG", "WARNING", "DEBUG"]
     path = "GET /dialler/campaigns/campaign"
     assert lines[0][1].startswith(f"{path}: 503 in ")
-    assert lines[1][1] == f"{path} failed (503), attempt 1; repeated in 0.00 s"
+    assert lines[1][1] == f"{path} failed (503), attempt 1; retried in 0.00 s"
     assert lines[2][1].endswith(" ms, attempt 2")
     assert "Summer" not in caplog.text
 
@@ -707,7 +707,7 @@ REQUEST = errors.SentRequest("GET", "/dialler/campaigns")
 CAMPAIGN = Campaign(id=535, name="Sömmer", dt_from=datetime(2026, 1, 2, 3, 4, 5), dt_to=datetime.now(UTC))  # noqa: DTZ001  # naive, as the server sends it
 VALUES: list[Any] = [
     PoolConfig(limit=3, max_body=5),
-    RetryPolicy(attempts=2, budget=0.5),
+    RetryPolicy(attempts=2),
     Timeouts(read=1),
     REQUEST,
     CAMPAIGN,

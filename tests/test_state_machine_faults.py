@@ -168,7 +168,7 @@ class BadDays(RuleBasedStateMachine):
             self.sandbox.base_url,
             lambda: self.sandbox.token,
             pool=PoolConfig(limit=4, max_body=MAX_BODY),
-            retry=RetryPolicy(attempts=attempts, budget=10),
+            retry=RetryPolicy(attempts=attempts),
             timeouts=Timeouts(read=10, deadline=deadline),
         )
         self.dialler: DiallerClient = self.runner.run(self.open.enter_async_context(dialler))

@@ -177,7 +177,7 @@ async def test_between_the_slices_of_a_large_answer(late: bool) -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_while_waiting_to_repeat_and_in_the_repeat(server: Sandbox, clock: Clock, late: bool) -> None:
-    policy = RetryPolicy(budget=10)
+    policy = RetryPolicy()
     async with DiallerClient(server.base_url, server.token, pool=narrow(LIMIT), retry=policy) as dialler:
 
         async def after() -> None:

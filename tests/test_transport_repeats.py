@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from email.utils import format_datetime
@@ -47,6 +48,7 @@ from dialler_async import (
     NoReplyError,
     NotFoundError,
     OutcomeUnknownError,
+    PayloadError,
     RateLimitedError,
     RedirectError,
     RetryPolicy,
@@ -296,7 +298,7 @@ class TestTurnedAway:
             server.faults.next(Status(status, retry_after))
             assert_answered(call, await CALLS[call](dialler))
             assert arrived(server, call) == [False, True]
-            assert sum(clock.slept) == (retry_after or 0.125)
+            assert sum(clock.slept) == (retry_after or 0.1875)
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("call", AS_IS)
@@ -359,6 +361,49 @@ class TestTurnedAway:
         assert len(server.journal) == 1
 
 
+class TestRequestTimeout:
+    """A proxy answers 408 when it did not get the whole request in time."""
+
+    @pytest.mark.parametrize("call", [*READS, "clone, exist_ok"])
+    async def test_what_is_safe_is_retried(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
+        server.faults.next(Status(408))
+        assert_answered(call, await CALLS[call](dialler))
+        assert arrived(server, call) == [False, True]
+
+    @pytest.mark.parametrize("call", ["delete", "clone", "delete_by_name"])
+    async def test_other_writes_raise_it(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
+        server.faults.next(Status(408))
+        error = await failure(CALLS[call](dialler))
+        assert isinstance(error, StatusError)
+        assert error.status == 408
+        assert arrived(server, call) == [False]
+
+
+class TestNoJson:
+    """A proxy's error page with status 200."""
+
+    @pytest.mark.parametrize("body", [b"<html>Busy</html>", b"", b"  ", b'{"records": [', b'{"status": 200'])
+    @pytest.mark.parametrize("call", READS)
+    async def test_a_read_is_retried(self, server: Sandbox, dialler: DiallerClient, call: str, body: bytes) -> None:
+        server.faults.next(Answer(200, body))
+        assert_answered(call, await CALLS[call](dialler))
+        assert len(server.journal) == 2
+
+    @pytest.mark.parametrize("call", WRITES)
+    async def test_the_outcome_of_a_write_is_unknown(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
+        server.faults.next(Answer(200, b"<html>Busy</html>"))
+        assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
+        assert len(server.journal) == 1
+
+    @pytest.mark.parametrize("body", [b"[]", b'"busy"', b'{"records": 5, "status": 200}'])
+    async def test_json_that_is_not_as_documented_is_an_error_at_once(
+        self, server: Sandbox, dialler: DiallerClient, body: bytes
+    ) -> None:
+        server.faults.next(Answer(200, body))
+        assert type(await failure(dialler.campaigns.list())) is PayloadError
+        assert len(server.journal) == 1
+
+
 class TestInternalError:
     @pytest.mark.parametrize("call", [*READS, "clone, exist_ok"])
     async def test_what_is_safe_is_repeated(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
@@ -394,7 +439,6 @@ class TestOtherStatuses:
         (Status(401), AuthenticationError),
         (Status(403), StatusError),
         (Answer(404), EndpointNotFoundError),
-        (Status(408), StatusError),
         (Status(409), ConflictError),
         (Status(413), StatusError),
         (Redirect("https://elsewhere.example/"), RedirectError),
@@ -466,8 +510,8 @@ class TestUnknownOutcomes:
     async def test_no_answer_to_a_repeat_hides_that_an_earlier_attempt_may_have_worked(
         self, server: Sandbox, clock: Clock, call: str, first: Fault
     ) -> None:
-        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(budget=ATTEMPTS)) as dialler:
-            for then in self.UNSETTLED:
+        for then in self.UNSETTLED:
+            async with DiallerClient(server.base_url, server.token) as dialler:
                 restore(server)
                 server.faults.next(first)
                 server.faults.chance(1, [then])
@@ -518,8 +562,8 @@ class TestUnknownOutcomes:
         assert type(await failure(dialler.campaigns.list())) is ClientStateError
 
     @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
-    async def test_nor_does_a_budget_that_is_used_up(self, server: Sandbox, clock: Clock, call: str) -> None:
-        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(budget=0)) as dialler:
+    async def test_nor_does_a_circuit_that_stays_open(self, server: Sandbox, clock: Clock, call: str) -> None:
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy()) as dialler:
             server.faults.chance(1, [Status(503)])
             for _ in range(4):
                 await failure(dialler.campaigns.list())
@@ -684,19 +728,19 @@ class TestRetryAfter:
     ) -> None:
         server.faults.next(Status(429, retry_after="Thu, 01 Jan 2015 00:00:00 GMT"))
         await dialler.campaigns.list()
-        assert clock.slept == [0.125]
+        assert clock.slept == [0.1875]
 
     async def test_one_that_nobody_can_read_is_as_none(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock
     ) -> None:
         server.faults.next(Status(503, retry_after="soon"))
         await dialler.campaigns.list()
-        assert clock.slept == [0.125]
+        assert clock.slept == [0.1875]
 
     async def test_it_never_shortens_the_wait(self, server: Sandbox, dialler: DiallerClient, clock: Clock) -> None:
         server.faults.next(*[Status(503, retry_after=0)] * 3)
         await dialler.campaigns.list()
-        assert clock.slept == [0.125, 0.25, 0.5]
+        assert clock.slept == [0.1875, 0.375, 0.75]
 
     @pytest.mark.parametrize("call", CALLS)
     async def test_one_beyond_the_cap_is_the_error_at_once(
@@ -721,16 +765,23 @@ class TestRetryAfter:
 
 
 class TestWaits:
-    @pytest.mark.parametrize(("chance", "waits"), [(0.0, []), (1.0, [0.25, 0.5, 1.0, 2.0, 3.0, 3.0])])
-    async def test_they_are_drawn_between_nothing_and_twice_as_long_each_time_up_to_the_most(
+    @pytest.mark.parametrize(("chance", "waits"), [(0.0, [0.125, 0.25, 0.5]), (1.0, [0.25, 0.5, 1.0])])
+    async def test_they_are_drawn_from_the_upper_half_of_a_bound_that_doubles(
         self, server: Sandbox, clock: Clock, chance: float, waits: list[float]
     ) -> None:
         clock.chance = chance
-        server.faults.next(*[Status(500)] * 6)
-        policy = RetryPolicy(attempts=7, base_delay=0.25, max_delay=3)
-        async with DiallerClient(server.base_url, server.token, retry=policy) as dialler:
+        server.faults.next(*[Status(500)] * 3)
+        async with DiallerClient(server.base_url, server.token) as dialler:
             await dialler.campaigns.list()
         assert clock.slept == waits
+
+    async def test_they_do_not_exceed_max_delay(self, server: Sandbox, clock: Clock) -> None:
+        clock.chance = 1.0
+        server.faults.next(*[Status(500)] * 4)
+        policy = RetryPolicy(attempts=5, base_delay=1, max_delay=3)
+        async with DiallerClient(server.base_url, server.token, retry=policy) as dialler:
+            await dialler.campaigns.list()
+        assert clock.slept == [1.0, 2.0, 3.0, 3.0]
 
     async def test_none_reaches_beyond_the_deadline(self, server: Sandbox, clock: Clock) -> None:
         clock.chance = 1.0
@@ -743,40 +794,73 @@ class TestWaits:
         assert clock.slept == []
 
 
-class TestBudget:
-    async def test_a_server_that_is_down_gets_a_tenth_more_and_not_four_times_as_much(
+class TestCircuit:
+    """Calls wait together for a server that fails every request; one of them probes it."""
+
+    async def test_a_server_that_stays_down_gets_at_most_1_3_requests_for_each_call(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.chance(1, [Status(503)])
         errors = [await failure(dialler.campaigns.list()) for _ in range(200)]
         assert {type(error) for error in errors} == {ServerError}
-        repeats = len(server.journal) - 200
-        assert 25 <= repeats <= 30
+        assert 200 <= len(server.journal) <= 260
 
-    async def test_concurrent_calls_share_it(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_so_it_does_from_concurrent_calls(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.chance(1, [Reset()])
-        await asyncio.gather(*(failure(dialler.campaigns.get(ID)) for _ in range(200)))
-        assert len(server.journal) <= 230
+        errors = await asyncio.gather(*(failure(dialler.campaigns.get(ID)) for _ in range(200)))
+        assert {type(error) for error in errors} == {NoReplyError}
+        assert 200 <= len(server.journal) <= 230
 
     async def test_clients_of_other_accounts_on_the_same_pool_share_it(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
     ) -> None:
         server.faults.chance(1, [Status(503)])
         for _ in range(50):
             await failure(dialler.campaigns.list())
         server.journal.clear()
-        await failure(dialler.for_account(2, "another").campaigns.list())
-        assert len(server.journal) == 1
+        error = await failure(dialler.for_account(2, "another").campaigns.list())
+        assert len(server.journal) == error.attempts == 1
+        assert "(tried once; then the circuit stayed open" in str(error)
 
-    async def test_it_recovers_with_calls_that_work(self, server: Sandbox, dialler: DiallerClient) -> None:
-        server.faults.next(*[Status(503)] * 14)
-        for _ in range(4):
-            await failure(dialler.campaigns.list())
-        server.faults.clear()
-        for _ in range(20):
-            await dialler.campaigns.get(ID)
-        server.faults.next(Status(503))
+    async def test_a_lone_call_uses_all_its_attempts(self, server: Sandbox, dialler: DiallerClient) -> None:
+        server.faults.chance(1, [Status(503)])
+        error = await failure(dialler.campaigns.list())
+        assert error.attempts == len(server.journal) == 4
+        assert str(error).endswith("(tried 4 times)")
+
+    async def test_it_closes_when_a_probe_works(
+        self, server: Sandbox, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.faults.next(*[Status(503)] * 6)
+        assert type(await failure(dialler.campaigns.list())) is ServerError
         await dialler.campaigns.list()
+        await dialler.campaigns.list()
+        assert len(server.journal) == 4 + 3 + 1
+        lines = [record.getMessage() for record in caplog.records if "circuit" in record.getMessage()]
+        assert lines[0] == "the circuit is open: the latest 5 requests failed; calls wait"
+        assert lines[1].startswith("the circuit is closed after ")
+        assert len(lines) == 2
+
+    async def test_a_call_that_gives_up_says_so_in_the_log(
+        self, server: Sandbox, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.faults.chance(1, [Status(503)])
+        for _ in range(10):
+            await failure(dialler.campaigns.list())
+        assert re.search(r"gave up after attempt \d: the circuit was open for \d+\.\d s", caplog.messages[-1])
+
+    async def test_a_probe_that_is_cancelled_lets_another_probe(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        server.faults.next(*[Status(503)] * 5, StallBeforeHeaders())
+        assert type(await failure(dialler.campaigns.list())) is ServerError
+        probing = asyncio.create_task(dialler.campaigns.list())
+        await until(lambda: len(server.journal) == 6)
+        other = asyncio.create_task(dialler.campaigns.list())
+        await settle()
+        probing.cancel()
+        await asyncio.gather(probing, return_exceptions=True)
+        assert len(await other) == 3
 
 
 class TestPause:

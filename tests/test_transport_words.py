@@ -141,9 +141,9 @@ class TestLog:
         get = "GET /dialler/campaigns/{DiallerCampaignsID}"
         assert self.lines(caplog) == [
             ("DEBUG", f"{get}: 503 in 0.0 ms, attempt 1"),
-            ("WARNING", f"{get} failed (503), attempt 1; repeated in 2.00 s"),
+            ("WARNING", f"{get} failed (503), attempt 1; retried in 2.00 s"),
             ("DEBUG", f"{get}: NoReplyError in 0.0 ms, attempt 2"),
-            ("WARNING", f"{get} failed (NoReplyError), attempt 2; repeated in 0.25 s"),
+            ("WARNING", f"{get} failed (NoReplyError), attempt 2; retried in 0.38 s"),
             ("DEBUG", f"{get}: 200 in 0.0 ms, attempt 3"),
         ]
 

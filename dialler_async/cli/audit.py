@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import attrs
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from dialler_async import ConfigurationError, PoolConfig
 from dialler_async.audit import Baseline, Severity, compare
@@ -14,6 +14,7 @@ from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError
 from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
+from .numbers import Positive
 from .options import Flag
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination
@@ -23,7 +24,7 @@ _USUAL_CONCURRENCY = PoolConfig().limit
 
 async def audit(
     *,
-    concurrency: Annotated[int, Parameter(validator=validators.Number(gte=1))] = _USUAL_CONCURRENCY,
+    concurrency: Positive = _USUAL_CONCURRENCY,
     fail_on: Annotated[
         Literal["error", "warning", "info", "never"] | None, Parameter(show_default=lambda _: "never")
     ] = None,

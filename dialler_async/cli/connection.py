@@ -10,6 +10,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from dialler_async import DiallerClient, PoolConfig
+from dialler_async.observer import Observer
 
 from .exits import UsageError, say
 from .options import Flag
@@ -35,8 +36,14 @@ class Connection:
     sandbox: Flag = False
 
     @asynccontextmanager
-    async def open(self, pool: PoolConfig | None = None) -> AsyncIterator[DiallerClient]:
+    async def open(
+        self, pool: PoolConfig | None = None, *, observer: Observer | None = None
+    ) -> AsyncIterator[DiallerClient]:
         """A client for these options.
+
+        Args:
+            pool: connections; the usual ones, if left out.
+            observer: is told of every call.
 
         Raises:
             UsageError: an option is missing, or contradicts another.
@@ -44,7 +51,7 @@ class Connection:
         """
         pool = pool or PoolConfig()
         if not self.sandbox:
-            async with self._client(pool) as dialler:
+            async with self._client(pool, observer) as dialler:
                 yield dialler
             return
         if self.base_url is not None or self.token_file is not None:
@@ -54,13 +61,13 @@ class Connection:
 
         async with (
             Sandbox(campaigns=500, seed=1) as sandbox,
-            DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler,
+            DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=observer) as dialler,
         ):
             yield dialler
 
-    def _client(self, pool: PoolConfig) -> DiallerClient:
+    def _client(self, pool: PoolConfig, observer: Observer | None) -> DiallerClient:
         with warnings.catch_warnings(record=True, action="always") as warned:
-            dialler = DiallerClient(self._base_url(), self._token(), pool=pool)
+            dialler = DiallerClient(self._base_url(), self._token(), pool=pool, observer=observer)
         # Without the place in our code that Python would add.
         for warning in warned:
             say(f"warning: {warning.message}")

@@ -9,10 +9,11 @@ from dialler_async import DiallerError, NoReplyError
 from dialler_async.export import export as run_export
 
 from .connection import FROM_ENVIRONMENT, Connection
-from .exits import Exit, UsageError, say
+from .exits import Exit, OutputError, say
 from .languages import LANGUAGES, LanguageName
 from .output import counted, print_line
 from .progress import progress_bar
+from .report import check_place
 
 
 async def export(
@@ -33,6 +34,7 @@ async def export(
     language
         A language to fetch result codes in. Repeat it for several.
     """
+    check_place(output)
     try:
         async with connection.open() as dialler:
             with progress_bar("Fetching result codes") as on_progress:
@@ -42,7 +44,7 @@ async def export(
     except DiallerError:
         raise  # some are an OSError, too
     except OSError as error:
-        raise UsageError(f"can't write {output}: {error.strerror or error}") from None
+        raise OutputError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
     if exported.unreadable:
         told = f"{counted(len(exported.unreadable), 'campaign')} without codes, for the record is not as documented"

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Parameter
 
 from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
@@ -18,6 +18,7 @@ from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from .exits import Exit, UsageError, say
 from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
+from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dialler_async.fleet.broker import RedisBroker
 
 _FLEET = Path("fleet.toml")
-_POSITIVE = Parameter(validator=validators.Number(gte=1))
 
 app = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
 
@@ -99,7 +99,7 @@ async def worker(
     manifest: Path = _FLEET,
     *,
     broker: str | None = None,
-    at_once: Annotated[int, _POSITIVE] = 4,
+    at_once: Positive = 4,
     judging: Judging = EVERYTHING,
 ) -> None:
     """Do the work of audits until Ctrl-C or SIGTERM: then finish what is in hand, and stop.

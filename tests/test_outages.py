@@ -1,0 +1,179 @@
+"""Short outages of a raw server, on a real socket and in real time: no read fails, and a dead server is not flooded."""
+
+import asyncio
+import json
+import random
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from bad_days import until
+
+from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
+from dialler_async.transport import Timeouts
+
+RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
+
+
+class RawServer:
+    """Answers `get`; `plan` tells for a path and the number of its earlier requests what happens."""
+
+    def __init__(self, plan: Callable[[str, int], str]) -> None:
+        self.plan = plan
+        self.requests: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close the port and reset every connection."""
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            reset(writer)
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                path = head.split(b" ", 2)[1].decode()
+                happens = self.plan(path, self.requests[path])
+                self.requests[path] += 1
+                if happens == STALL:
+                    await asyncio.Event().wait()
+                if not answer(writer, path, happens):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+def answer(writer: asyncio.StreamWriter, path: str, happens: str) -> bool:
+    """Write an answer; return whether the connection is kept."""
+    if happens == RESET:
+        reset(writer)
+        return False
+    status, headers, body = "200", "", campaign(int(path.rpartition("/")[2]))
+    if happens not in (CUT, ANSWER):
+        status, _, retry_after = happens.partition(" ")
+        headers = f"Retry-After: {retry_after}\r\n" if retry_after else ""
+        body = b'{"status": %s, "error": "busy"}' % status.encode()
+    sent = body[: len(body) // 2] if happens == CUT else body
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + sent)
+    return happens != CUT
+
+
+def campaign(id: int) -> bytes:
+    return json.dumps({"records": [{"ID": id, "Name": f"Campaign {id}"}], "count": 1, "status": 200}).encode()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def raw_server(plan: Callable[[str, int], str]) -> AsyncIterator[RawServer]:
+    server = RawServer(plan)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def client_of(server: RawServer, **options: Any) -> AsyncIterator[DiallerClient]:
+    async with DiallerClient(f"http://127.0.0.1:{server.port}/rest/v1.0/1", "token", **options) as dialler:
+        yield dialler
+
+
+async def get_all(dialler: DiallerClient, count: int) -> list[Any]:
+    return await asyncio.gather(*(dialler.campaigns.get(id) for id in range(1, count + 1)), return_exceptions=True)
+
+
+def failures(results: list[Any]) -> list[BaseException]:
+    return [result for result in results if isinstance(result, BaseException)]
+
+
+@pytest.mark.parametrize("concurrent", [8, 32, 200])
+@pytest.mark.parametrize("happens", [RESET, CUT, "502", "503", "429", "503 0", "429 0"])
+async def test_no_read_fails_when_each_first_request_fails(happens: str, concurrent: int) -> None:
+    async with raw_server(lambda _, earlier: ANSWER if earlier else happens) as server, client_of(server) as dialler:
+        results = await get_all(dialler, concurrent)
+    assert failures(results) == []
+    assert [result.id for result in results] == list(range(1, concurrent + 1))
+    assert set(server.requests.values()) == {2}
+
+
+@pytest.mark.parametrize("happens", ["429", "503"])
+async def test_no_read_fails_when_30_percent_of_requests_are_turned_away(happens: str) -> None:
+    chance = random.Random(7)
+
+    def plan(_: str, __: int) -> str:
+        return happens if chance.random() < 0.3 else ANSWER
+
+    async with raw_server(plan) as server, client_of(server, retry=RetryPolicy(attempts=8)) as dialler:
+        results = await get_all(dialler, 600)
+    assert failures(results) == []
+
+
+@pytest.mark.parametrize("count", [1, 8, 200])
+async def test_no_read_fails_when_the_port_refuses_for_400_ms(count: int) -> None:
+    async with raw_server(lambda *_: STALL) as server, client_of(server) as dialler:
+        calling = asyncio.create_task(get_all(dialler, count))
+        await until(lambda: server.requests.total() >= min(count, 32))
+        await server.stop()
+        server.plan = lambda *_: ANSWER
+        closed = time.monotonic()
+        reopened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.4, reopened.set_result, None)
+        await reopened
+        assert time.monotonic() - closed >= 0.4
+        await server.start()
+        results = await calling
+        assert failures(results) == []
+
+
+async def test_a_port_that_stays_closed_ends_each_call_in_the_time_of_its_retries() -> None:
+    async with raw_server(lambda *_: ANSWER) as server, client_of(server) as dialler:
+        await server.stop()
+        begun = time.monotonic()
+        errors = failures(await get_all(dialler, 200))
+        took = time.monotonic() - begun
+        assert {type(error) for error in errors} == {ConnectError}
+        assert len(errors) == 200
+        # 1.75 s at most for the delays, and what a busy machine adds.
+        assert took < 1.75 + 2
+
+
+@pytest.mark.parametrize("happens", [RESET, "503", "500", "502", "429"])
+async def test_a_server_that_stays_down_gets_at_most_1_3_requests_for_each_call(happens: str) -> None:
+    async with raw_server(lambda *_: happens) as server, client_of(server) as dialler:
+        errors = failures(await get_all(dialler, 200))
+    assert len(errors) == 200
+    assert server.requests.total() <= 260
+    assert all(isinstance(error, DiallerError) for error in errors)
+    if happens.isdigit():
+        assert {error.status for error in errors if isinstance(error, StatusError)} == {int(happens)}
+
+
+async def test_the_error_says_that_the_circuit_stayed_open() -> None:
+    async with raw_server(lambda *_: "503") as server, client_of(server, timeouts=Timeouts(deadline=60)) as dialler:
+        errors = failures(await get_all(dialler, 40))
+    assert any("then the circuit stayed open, since all requests of this client failed for" in str(e) for e in errors)
