@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import attrs
 import pytest
+import trustme
 
-from dialler_async import ConfigurationError
-from dialler_async.fleet import Server, read_fleet
+from dialler_async import ConfigurationError, RetryPolicy
+from dialler_async.fleet import Fleet, Server, read_fleet
+from dialler_async.fleet.clients import Clients
 
 SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
 ACCOUNT = '[[accounts]]\nname = "acme"\nserver = "north"\nclients_id = 1\ntoken_env = "ACME_TOKEN"\n'
@@ -52,7 +55,8 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         ("[servers]\nname = 1", "fleet.toml: “servers” is a list of tables: write [[servers]]"),
         (
             SERVER.replace("url", "uri"),
-            "fleet.toml: server 1 (“north”): unknown key “uri”: there are name, url, max_rate, max_concurrency",
+            "fleet.toml: server 1 (“north”): unknown key “uri”: there are name, url, max_rate, max_concurrency, "
+            "deadline, attempts, ca_file, client_cert, client_key",
         ),
         ('[[servers]]\nname = "north"', "fleet.toml: server 1 (“north”): “url” is missing"),
         (
@@ -74,6 +78,16 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         (
             SERVER + "max_concurrency = 0",
             "fleet.toml: server 1 (“north”): “max_concurrency” is a positive number of calls at once",
+        ),
+        (SERVER + "deadline = true", "fleet.toml: server 1 (“north”): “deadline” is a positive number of seconds"),
+        (SERVER + "deadline = inf", "fleet.toml: server 1 (“north”): “deadline” is a positive number of seconds"),
+        (SERVER + "attempts = 1.0", "fleet.toml: server 1 (“north”): “attempts” is a positive whole number"),
+        (SERVER + "attempts = true", "fleet.toml: server 1 (“north”): “attempts” is a positive whole number"),
+        (SERVER + "ca_file = 5", "fleet.toml: server 1 (“north”): “ca_file” is the path of a file"),
+        (SERVER + 'client_cert = ""', "fleet.toml: server 1 (“north”): “client_cert” is the path of a file"),
+        (
+            SERVER + 'client_key = "k"',
+            "fleet.toml: server 1 (“north”): “client_key” is that of a “client_cert”, which is missing",
         ),
         (
             SERVER + ACCOUNT.replace("name", "nam"),
@@ -170,3 +184,44 @@ class TestTokens:
         (tmp_path / "fleet.toml").write_text(SERVER.replace("https", "http") + ACCOUNT)
         with pytest.warns(UserWarning, match="in clear"):
             read_fleet(tmp_path / "fleet.toml")
+
+
+class TestServerOptions:
+    async def test_deadline_attempts_and_tls_files_reach_the_client(self, tmp_path: Path) -> None:
+        (tmp_path / "tls").mkdir()
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / "tls/ca.pem"))
+        issued = authority.issue_cert("worker.example.com")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "tls/worker.pem"))
+        given = 'ca_file = "tls/ca.pem"\nclient_cert = "tls/worker.pem"\ndeadline = 7\nattempts = 3\n'
+        (tmp_path / "fleet.toml").write_text(SERVER + given + ACCOUNT)
+        fleet = read_fleet(tmp_path / "fleet.toml")
+        server = fleet.servers["north"]
+        assert server.ca_file == tmp_path / "tls/ca.pem"
+        options = Clients(fleet)._options(server)
+        context = options["pool"].ssl
+        assert context is not None
+        assert [dict(pair[0] for pair in it["subject"])["organizationName"] for it in context.get_ca_certs()] == [
+            f"trustme v{trustme.__version__}"
+        ]
+        assert options["timeouts"].deadline == 7
+        assert options["retry"] == attrs.evolve(RetryPolicy.patient(), attempts=3)
+
+    def test_calls_are_retried_patiently_by_default(self) -> None:
+        server = Server(name="north", url="https://acd.example.com")
+        options = Clients(Fleet(servers={"north": server}, accounts={}))._options(server)
+        assert options["retry"] == RetryPolicy.patient()
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [(None, "No such file or directory"), ("", "it is not what PEM has there"), ("x", "it is not what PEM")],
+    )
+    @pytest.mark.parametrize("key", ["ca_file", "client_cert"])
+    def test_file_that_can_not_be_used_is_an_error_that_names_its_key(
+        self, key: str, content: str | None, reason: str, tmp_path: Path
+    ) -> None:
+        if content is not None:
+            (tmp_path / "file").write_text(content)
+        server = Server(name="north", url="https://acd.example.com", **{key: tmp_path / "file"})  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=f"^server “north”: can't use its {key}: {reason}"):
+            Clients(Fleet(servers={"north": server}, accounts={}))._options(server)

@@ -1,13 +1,16 @@
 """The clients of a worker: one pool for each server, shared by its accounts."""
 
+import ssl
 import warnings
 from typing import Final, final
 
+import attrs
 from redis.asyncio import Redis
 
 from dialler_async.client import DiallerClient, Options
 from dialler_async.errors import ConfigurationError
 from dialler_async.pool import PoolConfig
+from dialler_async.retry import RetryPolicy
 from dialler_async.transport import Timeouts
 
 from .limits import SharedRate
@@ -57,10 +60,42 @@ class Clients:
             await client.aclose()
 
     def _options(self, server: Server) -> Options:
-        options = Options()
+        # Nobody waits for an audit by the second: it outlasts a restart of the server.
+        retry = RetryPolicy.patient()
+        if server.attempts is not None:
+            retry = attrs.evolve(retry, attempts=server.attempts)
+        pool = PoolConfig(ssl=_ssl_context(server))
         if server.max_concurrency is not None:
-            options["pool"] = PoolConfig(limit=server.max_concurrency)
+            pool = attrs.evolve(pool, limit=server.max_concurrency)
+        options = Options(retry=retry, pool=pool)
+        deadline = server.deadline
         if server.max_rate is not None:
             options["max_rate"] = SharedRate(server, self._redis)
-            options["timeouts"] = Timeouts(deadline=_PATIENCE)
+            deadline = deadline or _PATIENCE
+        if deadline is not None:
+            options["timeouts"] = Timeouts(deadline=deadline)
         return options
+
+
+def _ssl_context(server: Server) -> ssl.SSLContext | None:
+    """Return the TLS context that a server's files make; None where it has none.
+
+    Raises:
+        ConfigurationError: A file can't be read or used.
+    """
+    if server.ca_file is None and server.client_cert is None:
+        return None
+    key = "ca_file"
+    try:
+        context = ssl.create_default_context(cafile=server.ca_file)
+        if server.client_cert is not None:
+            key = "client_cert" if server.client_key is None else "client_cert or client_key"
+            # Without a password: OpenSSL would ask for one on the terminal of the worker.
+            context.load_cert_chain(server.client_cert, server.client_key, password=lambda: "")
+    except ssl.SSLError:
+        reason = "it is not what PEM has there, or needs a password"
+    except OSError as error:
+        reason = error.strerror or "it can't be read"
+    else:
+        return context
+    raise ConfigurationError(f"server “{server.name}”: can't use its {key}: {reason}")
