@@ -295,6 +295,13 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
                     {"job": name, "result": answer, "of": rng.choice([b"", digest(valid[b"data"])])},
                 )
                 sent += 2
+            if key is not None:
+                # A well-formed answer to a job that is under way: only the signature tells that it is forged.
+                forged = json.dumps(Result(error="forged", for_good=True).to_json()).encode()
+                of = digest(valid[b"data"])
+                for signature in ("", sign_result(MessageSigner("another key"), job, of, forged)):
+                    entry = {"job": job, "result": forged, "of": of, "mac": signature}
+                    pipe.xadd(f"dialler-fleet:results:{run}", entry)
             pipe.xadd(jobs, {"job": job, "data": b" " * (JOB_LIMIT + 1)})
             # A copy of a valid job, and an entry without any field that is known.
             pipe.xadd(jobs, valid)
@@ -311,6 +318,29 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
     assert len(rejections) >= sent
     assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.WARNING]
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(("coordinator", "worker"), [(KEY, None), (None, KEY), (KEY, "another key")])
+async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
+    coordinator: str | None, worker: str | None, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use(key: str | None) -> None:
+        monkeypatch.delenv("DIALLER_FLEET_KEY", raising=False)
+        if key is not None:
+            monkeypatch.setenv("DIALLER_FLEET_KEY", key)
+
+    async with Sandbox(campaigns=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        use(worker)
+        async with at_work(fleet, redis):
+            use(coordinator)
+            broker = RedisBroker(redis.url)
+            await broker.startup()
+            assert await broker.places() == 0
+            await broker.shutdown()
+            async with at_work(fleet, redis):
+                report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+    assert (report.campaigns, report.unfinished) == (3, False)
 
 
 def _streams(found: Any) -> Any:

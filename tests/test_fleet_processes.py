@@ -256,6 +256,23 @@ class TestCommand:
         )
         assert rest == "dialler: and that is all"
 
+    def test_whoever_waits_for_workers_is_told_that_they_need_the_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
+            on_no_worker()
+            raise ConfigurationError("and that is all")
+
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
+        manifest = tmp_path / "fleet.toml"
+        manifest.write_text(f'[[servers]]\nname = "s"\nurl = "https://acd.example.com"\n[[accounts]]\n{account}')
+        monkeypatch.setenv("DIALLER_FLEET_KEY", "k3y-of-the-fleet")
+        assert main(["fleet", "audit", str(manifest), "--broker", "redis://broker.example.com/2"]) == 2
+        told = capsys.readouterr().err
+        assert "no worker is there with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
+        assert "k3y-of-the-fleet" not in told
+
     @pytest.mark.parametrize(
         ("argv", "message"),
         [

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
+from dialler_async.fleet.wire import KEY_VARIABLE
 
 from .exits import Exit, UsageError, say
 from .judging import EVERYTHING, Judging, print_rules
@@ -54,7 +55,7 @@ async def audit(
         File that lists servers and accounts.
     broker
         Redis, such as redis://broker.example.com, by which workers get the work; otherwise DIALLER_BROKER.
-        With neither, this process does it all.
+        With neither, this process does it all. DIALLER_FLEET_KEY signs what goes through it.
     sandbox
         Audit 100 made-up accounts on an embedded dialler. Needs no settings.
     fail_on
@@ -77,6 +78,7 @@ async def audit(
     url = None if sandbox else broker or os.environ.get("DIALLER_BROKER")
     mediator = None if not url else _broker(url)
     waits = "" if mediator is None else f"dialler fleet worker {manifest} --broker {mediator.shown}"
+    with_key = f" with this {KEY_VARIABLE}" if mediator is not None and mediator.is_signed else ""
     async with _sandbox() if sandbox else _read(manifest) as fleet:
         with progress_bar("Auditing accounts") as on_progress:
             report = await audit_fleet(
@@ -86,7 +88,7 @@ async def audit(
                 directory=directory,
                 languages=[LANGUAGES[name] for name in language],
                 on_progress=on_progress,
-                on_no_worker=lambda: say(f"no worker is there; waiting for one: {waits}"),
+                on_no_worker=lambda: say(f"no worker is there{with_key}; waiting for one: {waits}"),
             )
     destination.put(report)
     if report.unfinished:

@@ -124,6 +124,7 @@ class RedisBroker(RedisStreamBroker):
             # Not the URL, nor what redis-py says of it: a password could be in either.
             raise ConfigurationError("the broker's URL is not like redis://HOST:PORT/DATABASE")
         self.shown: Final = shown
+        self.is_signed: Final = self._signer.has_key
         # The types of redis-py tell what a command answers in any of its modes at once.
         self.redis: Final[Any] = Redis(connection_pool=self.connection_pool)
         self.own_places: Final = places

@@ -27,6 +27,8 @@ UNPACKED_LIMIT: Final = 128 * 2**20
 """Bytes of what is packed in a message. 16 MiB of zlib can unpack to 16 GiB."""
 VALUES_LIMIT: Final = 4_000_000
 """JSON values in what is packed. 128 MiB of `{},` would take gigabytes of memory."""
+_JOB_VALUES_LIMIT: Final = 10_000
+"""JSON values in a job, besides what is packed."""
 MOST_CAMPAIGNS: Final = 100_000
 """Campaigns that a job may hold."""
 ERROR_LENGTH: Final = 2000
@@ -209,6 +211,9 @@ def check_job(signer: MessageSigner, job: str, fields: Mapping[bytes, bytes]) ->
     """
     data = fields.get(b"data", b"")
     signer.check(fields.get(b"mac", b""), "job", job.encode("ascii"), data)
+    # What is packed has none of these characters, so what is left is small.
+    if sum(map(data.count, (b"{", b"[", b","))) > _JOB_VALUES_LIMIT:
+        raise RejectedMessageError("it is malformed")
     try:
         read = _decode_job(data)
     except UNREADABLE:
