@@ -1,6 +1,5 @@
 """`DiallerClient`: the session manager. Owns the pool, and hangs the resources on it."""
 
-import ipaddress
 import os
 import sys
 import warnings
@@ -13,9 +12,11 @@ import attrs
 from yarl import URL
 
 from .campaigns import Campaigns
+from .environment import network_options
 from .errors import ConfigurationError, require
 from .observer import Observer
 from .pool import Pool, PoolConfig, RateLimiter
+from .proxy import is_loopback
 from .result_codes import ResultCodes
 from .retry import RetryPolicy
 from .token import Token, TokenSource
@@ -131,7 +132,7 @@ class DiallerClient:
         held.check()
         if isinstance(checked, ConfigurationError):
             raise checked
-        if checked.scheme == "http" and not _is_loopback(checked.host or ""):
+        if checked.scheme == "http" and not is_loopback(checked.host or ""):
             warnings.warn(
                 f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
                 stacklevel=_frames_of_ours() + 1,
@@ -196,7 +197,11 @@ class DiallerClient:
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """A client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
+        """Return a client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
+
+        These set options, unless they are given as arguments: `DIALLER_CA_FILE`, `DIALLER_CLIENT_CERT`,
+        `DIALLER_CLIENT_KEY` and `DIALLER_PROXY` of `pool`, `DIALLER_ATTEMPTS` of `retry`, `DIALLER_DEADLINE` of
+        `timeouts` (seconds), and `DIALLER_MAX_RATE` (calls per second).
 
         Args:
             options: the keyword arguments of the class.
@@ -205,7 +210,11 @@ class DiallerClient:
         """
         for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
             require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
-        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **options)
+        all_options: Options = {
+            **network_options(os.environ, pool=PoolConfig(), retry=RetryPolicy(), timeouts=Timeouts()),
+            **options,
+        }
+        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **all_options)
 
     @property
     def base_url(self) -> str:
@@ -281,12 +290,3 @@ def _frames_of_ours() -> int:
         frame = frame.f_back
         count += 1
     return count
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

@@ -6,13 +6,14 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from ssl import SSLContext
+from ssl import SSLContext, SSLError, create_default_context
 from typing import Any, Final, Protocol, final, runtime_checkable
 
 import aiohttp
 import attrs
 
 from .errors import ClientStateError, ConfigurationError, is_number, require
+from .proxy import FROM_ENVIRONMENT
 from .surroundings import SURROUNDINGS
 
 MIB: Final = 1024 * 1024
@@ -26,12 +27,22 @@ class PoolConfig:
     Attributes:
         limit: calls in flight at once, and so connections open at once; further calls wait, first come first served.
         max_body: bytes of one answer, counted after decompression; a larger one is a PayloadError.
-        ssl: context for https, such as one that trusts a CA of your own; None for the system's CAs. An installation
-            with its own CA: `ssl.create_default_context(cafile="ca.pem")`.
+        proxy: URL of an HTTP proxy, with credentials if it asks for them; None for no proxy. By default, the
+            environment decides: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. A netrc file is never read.
+        ca_file: PEM file of the CAs to trust for https, in place of the system's.
+        client_cert: PEM file of a client certificate, and of its key unless `client_key` has it.
+        client_key: PEM file of the key; without a passphrase.
+        keep_alive: seconds for which an idle connection is kept.
+        ssl: context for https, in place of `ca_file`, `client_cert` and `client_key`.
     """
 
     limit: int = 32
     max_body: int = 256 * MIB
+    proxy: str | None = attrs.field(default=FROM_ENVIRONMENT, repr=False)
+    ca_file: str | os.PathLike[str] | None = None
+    client_cert: str | os.PathLike[str] | None = None
+    client_key: str | os.PathLike[str] | None = None
+    keep_alive: float = 15.0
     ssl: SSLContext | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -41,6 +52,46 @@ class PoolConfig:
             self.ssl is None or isinstance(self.ssl, SSLContext),
             "PoolConfig(ssl=…) is an ssl.SSLContext; there is no way to leave certificates unverified but a context",
         )
+        files = (self.ca_file, self.client_cert, self.client_key)
+        require(
+            self.ssl is None or files == (None, None, None),
+            "PoolConfig takes ssl=… or the files, not both: load ca_file and client_cert into the context",
+        )
+        require(self.client_key is None or self.client_cert is not None, "PoolConfig(client_key=…) needs client_cert=…")
+        require(
+            is_number(self.keep_alive) and self.keep_alive > 0,
+            "PoolConfig(keep_alive=…) is a number of seconds, and positive",
+        )
+        require(self.proxy is None or isinstance(self.proxy, str), "PoolConfig(proxy=…) is a URL, or None for no proxy")
+
+
+def ssl_context(config: PoolConfig) -> SSLContext | None:
+    """Return the context that the settings ask for; None for aiohttp's own.
+
+    Raises:
+        ConfigurationError: a file can't be read, or is not what it has to be.
+    """
+    if config.ca_file is None and config.client_cert is None:
+        return config.ssl
+    try:
+        context = create_default_context(cafile=config.ca_file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"can't load the CA file {config.ca_file}: {_file_problem(error)}") from None
+    if config.client_cert is not None:
+        try:
+            # A key with a passphrase fails, instead of asking for it on the terminal.
+            context.load_cert_chain(config.client_cert, config.client_key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            files = " and ".join(str(file) for file in (config.client_cert, config.client_key) if file is not None)
+            problem = _file_problem(error)
+            raise ConfigurationError(f"can't load the client certificate from {files}: {problem}") from None
+    return context
+
+
+def _file_problem(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and not isinstance(error, SSLError):
+        return error.strerror or "it can't be read"
+    return "it is not a PEM file of that kind, or its key has a passphrase or does not match"
 
 
 @runtime_checkable
@@ -52,7 +103,16 @@ class RateLimiter(Protocol):
 
 
 class ConnectionLost(Exception):  # noqa: N818  an event on the wire, turned into an error of ours by the transport
-    """The connection broke after the request was handed to it, so that the server may have it."""
+    """The connection broke after the request was handed to it, so that the server may have it.
+
+    Attributes:
+        wants_client_certificate: whether the server ended the TLS handshake for want of a client certificate. Then it
+            has read nothing of the request.
+    """
+
+    def __init__(self, wants_client_certificate: bool = False) -> None:
+        super().__init__()
+        self.wants_client_certificate = wants_client_certificate
 
 
 class Sending:
@@ -79,13 +139,22 @@ class Sending:
             return await handler(request)
         except aiohttp.ClientConnectorError:
             raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            lost = ConnectionLost()
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            lost = ConnectionLost(_wants_client_certificate(error))
         finally:
             # aiohttp makes the response, still empty, in the very step in which it begins to write the request, and
             # keeps it when a middleware of a session that was brought has the same request sent once more.
             self.sent = getattr(request, "response", request) is not None
         raise lost
+
+
+def _wants_client_certificate(error: BaseException | None) -> bool:
+    """Return whether TLS 1.3's alert is behind an error. It comes after the client's part of the handshake."""
+    while error is not None:
+        if isinstance(error, SSLError) and "CERTIFICATE_REQUIRED" in (error.reason or ""):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _Process:
@@ -113,15 +182,21 @@ class Pool:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         max_rate: float | RateLimiter | None = None,
     ) -> None:
-        if session is not None and (trace_configs or config.ssl):
+        if session is not None and (trace_configs or config.ssl or config.ca_file or config.client_cert):
             raise ConfigurationError(
                 "a session brought along has its own trace_configs and ssl: give them to it instead"
             )
+        require(
+            session is None or not session.trust_env,
+            "the session brought along has trust_env=True, which sends credentials from a netrc file in place of the"
+            " token: make it without; proxies from the environment are used all the same",
+        )
         require(
             session is None or session.auth is None,
             "the session brought along has credentials of its own, which go where the token has to: make one without",
         )
         self.config: Final = config
+        self._ssl = ssl_context(config)
         self._trace_configs = list(trace_configs)
         self._session = session
         self._brought = session is not None
@@ -205,7 +280,9 @@ class Pool:
         # each time, until it has seen a larger one come and go: that was 17 of the 110 µs that a lookup took.
         bytes(512 * 1024)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.config.limit, ssl=self.config.ssl or True),
+            connector=aiohttp.TCPConnector(
+                limit=self.config.limit, ssl=self._ssl or True, keepalive_timeout=self.config.keep_alive
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=self._trace_configs,
         )

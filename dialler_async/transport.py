@@ -40,6 +40,7 @@ from .errors import (
 from .no_reply import no_reply
 from .observer import Observation, Observer
 from .pool import ConnectionLost, Pool, Sending
+from .proxy import proxy_for
 from .reply import Reply, bare, decoded
 from .surroundings import SURROUNDINGS
 from .token import Token
@@ -188,7 +189,9 @@ class Transport:
     ) -> None:
         self._base_url = base_url
         self._base = URL(base_url, encoded=True)
+        self._server = f"{self._base.raw_host}:{self._base.port}"
         self._base_path = self._base.raw_path.rstrip("/")
+        self._proxy = proxy_for(self._base, pool.config.proxy)
         self._token = token
         self._pool = pool
         self._policy = policy
@@ -404,6 +407,7 @@ class Transport:
                     headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
                     allow_redirects=False,
                     raise_for_status=False,
+                    proxy=self._proxy,
                     timeout=self._per_attempt,
                     middlewares=(*self._pool.middlewares, call.sending.once),
                 ),
@@ -415,6 +419,7 @@ class Transport:
                 call.sending.sent,
                 connect=self._timeouts.connect,
                 read=self._timeouts.read,
+                server=self._server,
             )
         except BaseException as error:
             # A cancellation, or something unforeseen: passed on without the frames of aiohttp it went through.
