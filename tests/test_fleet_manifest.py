@@ -4,10 +4,9 @@ from pathlib import Path
 
 import attrs
 import pytest
-import trustme
 
-from dialler_async import ConfigurationError, RetryPolicy
-from dialler_async.fleet import Fleet, Server, read_fleet
+from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
+from dialler_async.fleet import Account, Fleet, Server, audit_fleet, read_fleet
 from dialler_async.fleet.clients import Clients
 
 SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
@@ -56,7 +55,7 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         (
             SERVER.replace("url", "uri"),
             "fleet.toml: server 1 (“north”): unknown key “uri”: there are name, url, max_rate, max_concurrency, "
-            "deadline, attempts, ca_file, client_cert, client_key",
+            "deadline, attempts, proxy, ca_file, client_cert, client_key",
         ),
         ('[[servers]]\nname = "north"', "fleet.toml: server 1 (“north”): “url” is missing"),
         (
@@ -188,22 +187,18 @@ class TestTokens:
 
 class TestServerOptions:
     async def test_deadline_attempts_and_tls_files_reach_the_client(self, tmp_path: Path) -> None:
-        (tmp_path / "tls").mkdir()
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(tmp_path / "tls/ca.pem"))
-        issued = authority.issue_cert("worker.example.com")
-        issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "tls/worker.pem"))
-        given = 'ca_file = "tls/ca.pem"\nclient_cert = "tls/worker.pem"\ndeadline = 7\nattempts = 3\n'
+        tls = 'ca_file = "tls/ca.pem"\nclient_cert = "tls/worker.pem"\n'
+        given = tls + 'proxy = "http://proxy.example.com:3128"\ndeadline = 7\nattempts = 3\n'
         (tmp_path / "fleet.toml").write_text(SERVER + given + ACCOUNT)
         fleet = read_fleet(tmp_path / "fleet.toml")
         server = fleet.servers["north"]
         assert server.ca_file == tmp_path / "tls/ca.pem"
         options = Clients(fleet)._options(server)
-        context = options["pool"].ssl
-        assert context is not None
-        assert [dict(pair[0] for pair in it["subject"])["organizationName"] for it in context.get_ca_certs()] == [
-            f"trustme v{trustme.__version__}"
-        ]
+        assert options["pool"] == PoolConfig(
+            ca_file=tmp_path / "tls/ca.pem",
+            client_cert=tmp_path / "tls/worker.pem",
+            proxy="http://proxy.example.com:3128",
+        )
         assert options["timeouts"].deadline == 7
         assert options["retry"] == attrs.evolve(RetryPolicy.patient(), attempts=3)
 
@@ -213,15 +208,20 @@ class TestServerOptions:
         assert options["retry"] == RetryPolicy.patient()
 
     @pytest.mark.parametrize(
-        ("content", "reason"),
-        [(None, "No such file or directory"), ("", "it is not what PEM has there"), ("x", "it is not what PEM")],
+        "proxy", ["5", '"socks5://p:1"', '"http://user:hidden@p:1"', '"p:3128"', '"environment"', '"http://[hidden"']
     )
-    @pytest.mark.parametrize("key", ["ca_file", "client_cert"])
-    def test_file_that_can_not_be_used_is_an_error_that_names_its_key(
-        self, key: str, content: str | None, reason: str, tmp_path: Path
-    ) -> None:
-        if content is not None:
-            (tmp_path / "file").write_text(content)
-        server = Server(name="north", url="https://acd.example.com", **{key: tmp_path / "file"})  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match=f"^server “north”: can't use its {key}: {reason}"):
-            Clients(Fleet(servers={"north": server}, accounts={}))._options(server)
+    def test_proxy_that_is_none_or_holds_credentials_is_refused(self, proxy: str, tmp_path: Path) -> None:
+        message = refused(tmp_path, SERVER + f"proxy = {proxy}")
+        assert message.startswith("fleet.toml: server 1 (“north”): “proxy” is like http://PROXY:PORT")
+        assert "hidden" not in message
+
+    def test_empty_proxy_is_none(self) -> None:
+        server = Server(name="north", url="https://acd.example.com", proxy="")
+        assert Clients(Fleet(servers={"north": server}, accounts={}))._options(server)["pool"].proxy is None
+
+    async def test_file_that_can_not_be_used_ends_the_account_with_an_error_that_names_it(self, tmp_path: Path) -> None:
+        server = Server(name="north", url="https://127.0.0.1:9", ca_file=tmp_path / "missing.pem", attempts=1)
+        account = Account(name="acme", server="north", clients_id=1, token=lambda: "t")
+        report = await audit_fleet(Fleet.of([server], [account]))
+        [finding] = [it for it in report.findings if it.rule == "not-audited"]
+        assert "missing.pem" in finding.message

@@ -9,6 +9,7 @@
     max_concurrency = 16                        # calls at once, over all workers together; likewise
     deadline = 300                              # seconds that a call may take, with its retries; 120, if left out
     attempts = 12                               # how often a call is tried in all; 12, if left out
+    proxy = "http://proxy.example.com:3128"     # "" for none; that of the environment, if left out
     ca_file = "tls/ca.pem"                      # CAs to trust; paths are relative to fleet.toml
     client_cert = "tls/worker.pem"              # shows who the worker is (mTLS)
     client_key = "tls/worker.key"               # if it is not in the same file

@@ -1,6 +1,5 @@
 """The clients of a worker: one pool for each server, shared by its accounts."""
 
-import ssl
 import warnings
 from typing import Final, final
 
@@ -64,9 +63,11 @@ class Clients:
         retry = RetryPolicy.patient()
         if server.attempts is not None:
             retry = attrs.evolve(retry, attempts=server.attempts)
-        pool = PoolConfig(ssl=_ssl_context(server))
+        pool = PoolConfig(ca_file=server.ca_file, client_cert=server.client_cert, client_key=server.client_key)
         if server.max_concurrency is not None:
             pool = attrs.evolve(pool, limit=server.max_concurrency)
+        if server.proxy is not None:
+            pool = attrs.evolve(pool, proxy=server.proxy or None)
         options = Options(retry=retry, pool=pool)
         deadline = server.deadline
         if server.max_rate is not None:
@@ -75,27 +76,3 @@ class Clients:
         if deadline is not None:
             options["timeouts"] = Timeouts(deadline=deadline)
         return options
-
-
-def _ssl_context(server: Server) -> ssl.SSLContext | None:
-    """Return the TLS context that a server's files make; None where it has none.
-
-    Raises:
-        ConfigurationError: A file can't be read or used.
-    """
-    if server.ca_file is None and server.client_cert is None:
-        return None
-    key = "ca_file"
-    try:
-        context = ssl.create_default_context(cafile=server.ca_file)
-        if server.client_cert is not None:
-            key = "client_cert" if server.client_key is None else "client_cert or client_key"
-            # Without a password: OpenSSL would ask for one on the terminal of the worker.
-            context.load_cert_chain(server.client_cert, server.client_key, password=lambda: "")
-    except ssl.SSLError:
-        reason = "it is not what PEM has there, or needs a password"
-    except OSError as error:
-        reason = error.strerror or "it can't be read"
-    else:
-        return context
-    raise ConfigurationError(f"server “{server.name}”: can't use its {key}: {reason}")

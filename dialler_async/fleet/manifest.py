@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from yarl import URL
 
 from dialler_async.client import DiallerClient
 from dialler_async.errors import ConfigurationError, is_number, require
 
 _PATH_KEYS = ("ca_file", "client_cert", "client_key")
-_SERVER_KEYS = ("name", "url", "max_rate", "max_concurrency", "deadline", "attempts", *_PATH_KEYS)
+_SERVER_KEYS = ("name", "url", "max_rate", "max_concurrency", "deadline", "attempts", "proxy", *_PATH_KEYS)
 _ACCOUNT_KEYS = ("name", "server", "clients_id", "token_env", "token_file")
 
 
@@ -32,6 +33,7 @@ class Server:
         max_concurrency: calls at once, over all workers together; None for no limit.
         deadline: seconds that a call may take, with its retries and waits; None for the default.
         attempts: how often a call is tried in all; None for that of `RetryPolicy.patient()`.
+        proxy: URL of the HTTP proxy to it, without credentials; empty for no proxy; None for that of the environment.
         ca_file: certificates of the CAs to trust, in PEM; None for those of the system.
         client_cert: certificate by which the client shows who it is, in PEM; None for none.
         client_key: key of `client_cert`; None if it is in the same file.
@@ -43,6 +45,7 @@ class Server:
     max_concurrency: int | None = None
     deadline: float | None = None
     attempts: int | None = None
+    proxy: str | None = None
     ca_file: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
@@ -62,6 +65,11 @@ class Server:
             "“deadline” is a positive number of seconds",
         )
         require(self.attempts is None or _is_positive_int(self.attempts), "“attempts” is a positive whole number")
+        require(
+            self.proxy is None or _is_proxy(self.proxy),
+            "“proxy” is like http://PROXY:PORT, without credentials: those are for HTTPS_PROXY in the environment of "
+            "the worker. It is empty for no proxy",
+        )
         for key in _PATH_KEYS:
             path = getattr(self, key)
             require(path is None or isinstance(path, Path), f"“{key}” is the path of a file")
@@ -234,6 +242,17 @@ def _from_file(account: str, path: Path) -> str:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_proxy(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        url = URL(value)
+        is_plain = url.scheme in ("http", "https") and bool(url.host) and url.user is None and url.password is None
+    except ValueError:
+        return False
+    return value == "" or is_plain
 
 
 def _is_positive_int(value: object) -> bool:
