@@ -1,13 +1,16 @@
 """`fleet.toml`: what is taken, what is refused and in which words, and where tokens come from."""
 
+import ssl
 from pathlib import Path
 
 import attrs
 import pytest
+import trustme
 
 from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
 from dialler_async.fleet import Account, Fleet, Server, audit_fleet, read_fleet
 from dialler_async.fleet.clients import Clients
+from dialler_async.sandbox import Sandbox
 
 SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
 ACCOUNT = '[[accounts]]\nname = "acme"\nserver = "north"\nclients_id = 1\ntoken_env = "ACME_TOKEN"\n'
@@ -201,6 +204,22 @@ class TestServerOptions:
         )
         assert options["timeouts"].deadline == 7
         assert options["retry"] == attrs.evolve(RetryPolicy.patient(), attempts=3)
+
+    async def test_fleet_audits_a_server_that_wants_a_client_certificate(self, tmp_path: Path) -> None:
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        ca.issue_cert("worker.example.com").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "worker.pem"))
+        serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ca.issue_cert("127.0.0.1").configure_cert(serving)
+        ca.configure_trust(serving)
+        serving.verify_mode = ssl.CERT_REQUIRED
+        async with Sandbox(3, ssl_context=serving) as sandbox:
+            given = f'url = "{sandbox.server}"\nca_file = "ca.pem"\nclient_cert = "worker.pem"\nproxy = ""\n'
+            account = 'name = "acme"\nserver = "s"\nclients_id = 1\ntoken_file = "token"\n'
+            (tmp_path / "token").write_text(sandbox.token)
+            (tmp_path / "fleet.toml").write_text(f'[[servers]]\nname = "s"\n{given}[[accounts]]\n{account}')
+            report = await audit_fleet(read_fleet(tmp_path / "fleet.toml"))
+        assert (report.campaigns, report.unfinished) == (3, False)
 
     def test_calls_are_retried_patiently_by_default(self) -> None:
         server = Server(name="north", url="https://acd.example.com")
