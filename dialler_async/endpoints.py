@@ -122,8 +122,8 @@ def find_campaigns(name: str) -> Request[Records[Campaign]]:
     """Campaigns whose name holds a text: a partial match, which may return several."""
     return Request(_FIND, _ONE, CAMPAIGNS, query=f"name={_encoded(_name(name))}", about=f"campaigns named {name!r}")
 
+def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
     """The result codes of a campaign, with their texts in one language."""
-    id = checked_id(campaign)
     query = f"languagesID={checked_language(language)}"
     campaign_id = checked_id(campaign)
     path = f"{_ONE}/{campaign_id}/resultCodes"

@@ -271,8 +271,7 @@ class TestCommand:
             return sandbox
 
         monkeypatch.setattr("dialler_async.sandbox.Sandbox", broken)
-        monkeypatch.setattr("dialler_async.retry.RetryPolicy.attempts", 1, raising=False)
-        assert main(["export", "--sandbox", "--output", str(tmp_path / "account.json")]) == exit
+        assert main(["export", "--sandbox", "--attempts", "1", "--output", str(tmp_path / "account.json")]) == exit
         told = capsys.readouterr()
         assert (told.out, told.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
         assert "6 failed" in told.err

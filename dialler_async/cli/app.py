@@ -1,7 +1,7 @@
 """The tree of commands, and the way from arguments to an exit code."""
 
 import sys
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 
 from cyclopts import App, CycloptsError
 
@@ -54,13 +54,23 @@ def run(argv: list[str]) -> int:
 
 
 def _carry_out(argv: list[str]) -> Exit:
-    options = takewhile(lambda argument: argument != "--", argv)
-    if any(argument.partition("=")[0] == "--token" for argument in options):
-        # Before anything repeats the argument in a message.
-        say("a token is never an argument, where others can read it: use DIALLER_TOKEN or --token-file")
+    # Before anything repeats the argument in a message.
+    if (secret := _secret_argument(list(takewhile(lambda argument: argument != "--", argv)))) is not None:
+        say(secret)
         return Exit.USAGE
     try:
         exit = app(argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError, OutputError, InterruptedWriteError, DiallerError) as error:
         return complain(error)
     return Exit.DONE if exit is None else Exit(exit)
+
+
+def _secret_argument(options: list[str]) -> str | None:
+    """Return what to do in place of giving a secret as an argument, where other users can read it."""
+    for option, following in zip_longest(options, options[1:], fillvalue=""):
+        name, equals, value = option.partition("=")
+        if name == "--token":
+            return "a token is never an argument, where others can read it: use DIALLER_TOKEN or --token-file"
+        if name == "--proxy" and "@" in (value if equals else following):
+            return "a proxy's password is never an argument, where others can read it: use DIALLER_PROXY"
+    return None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import attrs
 from cyclopts import Parameter
 
-from dialler_async import ConfigurationError, PoolConfig
+from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
 from dialler_async.audit import Baseline, Severity, compare
 from dialler_async.audit import audit as run_audit
 
@@ -61,7 +61,7 @@ async def audit(
         raise UsageError("--fail-on-new needs a --baseline to tell what is new")
     before = None if baseline is None else _read(baseline)
     destination.check()
-    async with connection.open(PoolConfig(limit=concurrency)) as dialler:
+    async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
         with progress_bar("Fetching result codes") as on_progress:
             report = await run_audit(
                 dialler,

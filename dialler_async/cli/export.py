@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dialler_async import DiallerError, NoReplyError
+from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
 from .connection import FROM_ENVIRONMENT, Connection
@@ -36,7 +36,7 @@ async def export(
     """
     check_place(output)
     try:
-        async with connection.open() as dialler:
+        async with connection.open(retry=RetryPolicy.patient()) as dialler:
             with progress_bar("Fetching result codes") as on_progress:
                 exported = await run_export(
                     dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
