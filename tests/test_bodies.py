@@ -328,6 +328,24 @@ async def test_an_error_body_is_read_up_to_64_kib_and_the_connection_is_closed()
         assert (await dialler.campaigns.get(535)).wire == HONEST
 
 
+async def test_an_error_text_cut_within_an_emoji_is_no_missing_endpoint() -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(Answer(404, b'{"status":404,"error":"Dialler campaign cut \\ud83c"}'))
+        with pytest.raises(NotFoundError) as caught:
+            await dialler.campaigns.get(535)
+        assert caught.value.message == "Dialler campaign cut �"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "raw_unicode_escape"])
+async def test_a_charset_that_takes_quadratic_time_is_not_decoded(charset: str) -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(b"-" + b"a" * 512 * 1024 + b"\xff", f"application/json; charset={charset}"))
+        begun = time.process_time()
+        with pytest.raises(PayloadError):
+            await dialler.campaigns.get(535)
+        assert time.process_time() - begun < 1
+
+
 async def test_a_compressed_error_body_takes_neither_time_nor_memory() -> None:
     bomb = zlib.compress(b"[" + b"{}," * (20 * 1024 * 1024) + b"{}]", 9, wbits=31)
     assert len(bomb) < 100_000
