@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
 
 import attrs
@@ -114,11 +115,19 @@ def _decode_record(piece: Piece) -> dict[str, Any]:
         body = bytes(piece)
         if re.search(_SURROGATE, body) is None:
             raise
-        with contextlib.suppress(ValueError):
-            record = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
-            if type(record) is dict:
-                return record
+        try:
+            record = _lenient_json().decode(body.decode())
+        except ValueError:
+            record = None
+        if type(record) is dict:
+            return record
         raise
+
+
+@cache
+def _lenient_json() -> json.JSONDecoder:
+    """Return a decoder that accepts half of a surrogate pair, and is otherwise as strict as msgspec."""
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -153,10 +162,12 @@ def _decode_list(piece: Body) -> list[dict[str, Any]]:
     try:
         return _decode_records(piece)
     except ValueError:
-        neutral = _without_lone_surrogates(piece)
-        if neutral is piece:
+        if _without_lone_surrogates(piece) is piece:
             raise
-    return [_decode_record(raw) for raw in _split_list(piece, neutral)]
+    records: list[dict[str, Any]] = _lenient_json().decode(piece.decode())
+    if any(type(record) is not dict for record in records):
+        raise ValueError("a record is no object")
+    return records
 
 
 def _decode_raw_list(piece: Body) -> list[Piece]:
@@ -450,6 +461,8 @@ class _RecordsOf(Generic[R]):
         records: list[R] = []
         try:
             envelope = _decode_whole(body[:start] + body[end:])
+            if envelope.status != 200 or envelope.records != [] or envelope.count is None:
+                return None
             for piece in _pieces(body, start, end, _decode_list):
                 if not piece:
                     yield
@@ -458,11 +471,11 @@ class _RecordsOf(Generic[R]):
                         yield
                     records += map(structure, piece[first : first + _TOGETHER])
                 _check_number(records, body)
+                if len(records) > envelope.count:
+                    return None
         except (ValueError, RecursionError, MisfitError):
             return None
-        if envelope.status != 200 or envelope.records != [] or envelope.count != len(records):
-            return None
-        return _records(envelope, records)
+        return _records(envelope, records) if envelope.count == len(records) else None
 
     def split(self, body: Body) -> Generator[None, None, tuple[_Envelope[Any], list[Piece]]]:
         """The envelope, and its records still raw."""

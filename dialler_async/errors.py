@@ -26,6 +26,7 @@ Each is a plain value: it pickles, compares equal to its copy, and holds neither
 Source: API reference, "Status codes and error bodies".
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,7 +34,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
-import msgspec
 
 if TYPE_CHECKING:
     from .models import Campaign
@@ -335,7 +335,8 @@ def _documented_error(body: Body) -> str | None:
     """The server's words in `{"status": 404, "error": "…"}`, or None if the body is not such an object."""
     try:
         # A BOM or another charset garbles words at worst: a 404 of the API must not pass for a missing endpoint.
-        told = msgspec.json.decode(body.decode("utf-8-sig", "replace"))
+        # Not by msgspec, which refuses a text that was cut in the middle of an emoji.
+        told = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(told, dict) or not told.keys() & {"status", "error"}:

@@ -92,6 +92,7 @@ RIGHT: dict[str, Fault] = {
     "UTF-32 that says so": answer(text().encode("utf-32"), "application/json; charset=utf-32"),
     "UTF-8 that says it is latin-1": answer(text().encode(), "application/json; charset=iso-8859-1"),
     "UTF-8 that says it is UTF-16": answer(text().encode(), "application/json; charset=utf-16"),
+    "half a surrogate pair beside the name": answer(body(b'{"ID":535,"Name":"%b","x":"\\ud83c"}' % NAME.encode())),
     "escapes": answer(json.dumps(json.loads(text())).encode()),
     "JSON as a web page": answer(text().encode(), "text/html"),
     "JSON as a picture": answer(text().encode(), "image/png"),
@@ -160,7 +161,6 @@ WRONG: dict[str, tuple[Fault, type[DiallerError], str]] = {
     "a number of 5000 digits": (answer(body(b'{"Name":"x","V":%b}' % (b"9" * 5000))), PayloadError, "out of range"),
     "an ID of 5000 digits": (answer(body(b'{"Name":"x","ID":%b}' % (b"9" * 5000))), PayloadError, "out of range"),
     "an ID with a fraction": (answer(body(b'{"Name":"x","ID":535.0}')), PayloadError, "ID is 535.0, not an integer"),
-    "a lone surrogate": (answer(body(b'{"Name":"\\ud800"}')), PayloadError, "malformed"),
     "a raw line break": (answer(body(b'{"Name":"a\nb"}')), PayloadError, r"records\[0\]|malformed"),
     "nested too deep": (answer(b"[" * 200_000), PayloadError, "Expected `object`|recursion"),
     "a record nested too deep": (
@@ -327,6 +327,24 @@ async def test_an_error_body_is_read_up_to_64_kib_and_the_connection_is_closed()
             await dialler.campaigns.get(535)
         assert caught.value.message == "x" * 199 + "…"
         assert (await dialler.campaigns.get(535)).wire == HONEST
+
+
+async def test_an_error_text_cut_within_an_emoji_is_no_missing_endpoint() -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(Answer(404, b'{"status":404,"error":"Dialler campaign cut \\ud83c"}'))
+        with pytest.raises(NotFoundError) as caught:
+            await dialler.campaigns.get(535)
+        assert caught.value.message == "Dialler campaign cut �"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "raw_unicode_escape"])
+async def test_a_charset_that_takes_quadratic_time_is_not_decoded(charset: str) -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(b"-" + b"a" * 512 * 1024 + b"\xff", f"application/json; charset={charset}"))
+        begun = time.process_time()
+        with pytest.raises(PayloadError):
+            await dialler.campaigns.get(535)
+        assert time.process_time() - begun < 1
 
 
 async def test_a_compressed_error_body_takes_neither_time_nor_memory() -> None:
