@@ -122,6 +122,7 @@ def find_campaigns(name: str) -> Request[Records[Campaign]]:
     """Campaigns whose name holds a text: a partial match, which may return several."""
     return Request(_FIND, _ONE, CAMPAIGNS, query=f"name={_encoded(_name(name))}", about=f"campaigns named {name!r}")
 
+
 def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
     """The result codes of a campaign, with their texts in one language."""
     query = f"languagesID={checked_language(language)}"
