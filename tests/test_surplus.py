@@ -99,3 +99,13 @@ class TestSurplus:
             with pytest.raises(ServerError):
                 await dialler.campaigns.delete(5)
         assert server.connections == 2
+
+
+@pytest.mark.parametrize("brought", [False, True])
+async def test_a_delete_by_name_does_not_take_a_surplus_response_for_its_own(brought: bool) -> None:
+    surplus = response(200, json.dumps({"records": [{"ID": 9, "Name": "mine"}]}).encode())
+    async with raw(campaign(1) + surplus) as server, client(server.url, brought) as dialler:
+        await dialler.campaigns.get(1)
+        with pytest.raises(ServerError):
+            await dialler.campaigns.delete_by_name("mine")
+    assert server.connections == 2
