@@ -34,8 +34,9 @@ class _Kept(Generic[V]):
 class _Flight(Generic[V]):
     """A request on its way, and how many wait for it. Its task never raises: what it comes to is a value."""
 
-    def __init__(self, task: asyncio.Task[_Kept[V] | Exception]) -> None:
-        self.task = task
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.task: asyncio.Task[_Kept[V] | Exception] | None = None
         self.askers = 0
 
 
@@ -70,9 +71,10 @@ class Cache(Generic[K, V]):
                 return kept.answer
         flight = self._flights.get(key)
         # A client in the wrong loop has no use for a flight of the right one: asking tells it so.
-        if flight is None or flight.task.get_loop() is not asyncio.get_running_loop():
-            flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, ask)))
-        outcome = await self._arrival(key, flight)
+        if flight is None or flight.task is None or flight.loop is not asyncio.get_running_loop():
+            flight = self._flights[key] = _Flight()
+            flight.task = asyncio.create_task(self._fly(key, flight, ask))
+        outcome = await self._arrival(key, flight, flight.task)
         if isinstance(outcome, _Kept):
             return outcome.answer
         # Of its own for each: a traceback grows wherever an error is raised.
@@ -89,7 +91,10 @@ class Cache(Generic[K, V]):
         for key in [key for key in self._flights if concerned(key)]:
             del self._flights[key]
 
-    async def _fly(self, key: K, ask: Callable[[], Awaitable[V]]) -> _Kept[V] | Exception:
+    async def _fly(self, key: K, flight: _Flight[V], ask: Callable[[], Awaitable[V]]) -> _Kept[V] | Exception:
+        if flight.task is None:
+            # An eager task runs inside of create_task: wait until its flight holds it.
+            await asyncio.sleep(0)
         asked_at = SURROUNDINGS.monotonic()
         outcome: _Kept[V] | Exception
         try:
@@ -98,28 +103,29 @@ class Cache(Generic[K, V]):
             outcome = error
         finally:
             # Not there any more, if it was forgotten or nobody waits for it.
-            flight = self._flights.get(key)
-            expected = flight is not None and flight.task is asyncio.current_task()
+            expected = self._flights.get(key) is flight
             if expected:
                 del self._flights[key]
         if expected and isinstance(outcome, _Kept):
             self._keep(key, outcome)
         return outcome
 
-    async def _arrival(self, key: K, flight: _Flight[V]) -> _Kept[V] | Exception:
+    async def _arrival(
+        self, key: K, flight: _Flight[V], task: asyncio.Task[_Kept[V] | Exception]
+    ) -> _Kept[V] | Exception:
         flight.askers += 1
         try:
-            await asyncio.wait([flight.task])
+            await asyncio.wait([task])
         except asyncio.CancelledError:
-            if flight.askers == 1 and not flight.task.done():
+            if flight.askers == 1 and not task.done():
                 if self._flights.get(key) is flight:
                     del self._flights[key]
-                flight.task.cancel()
-                await asyncio.wait([flight.task])
+                task.cancel()
+                await asyncio.wait([task])
             raise
         finally:
             flight.askers -= 1
-        return flight.task.result()
+        return task.result()
 
     def _keep(self, key: K, kept: _Kept[V]) -> None:
         older = self._kept.pop(key, None)

@@ -1,6 +1,5 @@
 """`DiallerClient`: the session manager. Owns the pool, and hangs the resources on it."""
 
-import ipaddress
 import logging
 import os
 import sys
@@ -14,9 +13,11 @@ import attrs
 from yarl import URL
 
 from .campaigns import Campaigns
+from .environment import network_options
 from .errors import ConfigurationError, require
 from .observer import Observer
 from .pool import Pool, PoolConfig, RateLimiter
+from .proxy import is_loopback
 from .result_codes import ResultCodes
 from .retry import RetryPolicy
 from .token import Token, TokenSource
@@ -95,9 +96,12 @@ class DiallerClient:
         pool: connections, and what they may carry.
         retry: how often and how patiently calls are repeated.
         timeouts: for an attempt, and for a call as a whole.
-        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
-            such as one that several processes share: its `acquire()` is awaited before each attempt.
-        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`.
+        max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
+            `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited
+            before each attempt.
+        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`. Kept
+            connections that received anything unasked are closed before a call, but not those that a call gets after
+            it waited for a free one: give its connector at least `pool.limit` connections.
         trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
         observer: is told of every call; see `dialler_async.observer`.
     Raises:
@@ -135,7 +139,7 @@ class DiallerClient:
         held.check()
         if isinstance(checked, ConfigurationError):
             raise checked
-        if checked.scheme == "http" and not _is_loopback(checked.host or ""):
+        if checked.scheme == "http" and not is_loopback(checked.host or ""):
             warnings.warn(
                 f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
                 stacklevel=_frames_of_ours() + 1,
@@ -200,7 +204,11 @@ class DiallerClient:
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """A client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
+        """Return a client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
+
+        These set options, unless they are given as arguments: `DIALLER_CA_FILE`, `DIALLER_CLIENT_CERT`,
+        `DIALLER_CLIENT_KEY` and `DIALLER_PROXY` of `pool`, `DIALLER_ATTEMPTS` of `retry`, `DIALLER_DEADLINE` of
+        `timeouts` (seconds), and `DIALLER_MAX_RATE` (calls per second).
 
         Args:
             options: the keyword arguments of the class.
@@ -209,7 +217,11 @@ class DiallerClient:
         """
         for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
             require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
-        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **options)
+        all_options: Options = {
+            **network_options(os.environ, pool=PoolConfig(), retry=RetryPolicy(), timeouts=Timeouts()),
+            **options,
+        }
+        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **all_options)
 
     @property
     def base_url(self) -> str:
@@ -285,12 +297,3 @@ def _frames_of_ours() -> int:
         frame = frame.f_back
         count += 1
     return count
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

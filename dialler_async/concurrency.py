@@ -20,9 +20,10 @@ Netflix's concurrency-limits; those compare with a smallest latency ever seen, o
 spoils.
 """
 
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from math import ceil, inf, sqrt
+from math import ceil, inf, isfinite, sqrt
 from typing import Final, final
 
 from .errors import require
@@ -54,6 +55,11 @@ AVOID_FOR: Final = 10.0
 """Seconds for which a level that was refused is not gone back to."""
 IN_USE: Final = 0.8
 """With less of the level in flight than this, it is not the level that holds calls back."""
+LATENCIES: Final = 0.001, 86_400.0
+"""Seconds: latencies outside of this range count as its ends. uvloop's clock ticks once a millisecond."""
+LEAST_IN_FLIGHT: Final = 0.001
+
+_log = logging.getLogger("dialler_async")
 
 
 @final
@@ -73,6 +79,9 @@ class _Window:
     def add(self, began: float, latency: float, in_flight: float) -> None:
         if began < self.begun:
             return
+        # Neither mean may be zero: the level is computed by dividing by them.
+        latency = min(max(latency, LATENCIES[0]), LATENCIES[1])
+        in_flight = max(in_flight, LEAST_IN_FLIGHT)
         if self.unsettled:
             self.unsettled -= 1
             return
@@ -102,7 +111,7 @@ class _Window:
     @property
     def rate(self) -> float:
         """Calls a second."""
-        return self.in_flight / self.latency if self.latency else inf
+        return self.in_flight / self.latency
 
     @property
     def in_flight(self) -> float:
@@ -138,21 +147,28 @@ class AutoConcurrency:
         self._refused_level = 0
         self._avoid_until = -inf
         self._window = self._measured_from(-inf)
+        self._is_broken = False
 
     def finished(self, now: float, latency: float, in_flight: float) -> None:
         """A call came to an answer, whichever.
+
+        A sample that is not finite is ignored. A negative latency counts as zero.
 
         Args:
             now: the time, of any clock that only goes forward, in seconds.
             latency: what it took, in seconds, without what it waited for on this side.
             in_flight: calls that were in flight with it, itself included; likewise without those that waited.
         """
-        self._window.add(now - latency, latency, in_flight)
+        if not (isfinite(now) and isfinite(latency) and isfinite(in_flight)):
+            return
+        self._window.add(now - max(0.0, latency), latency, min(in_flight, self.limit))
         if self._window.is_full:
             self._judge(now, self._window)
 
     def refused(self, now: float, latency: float) -> None:
         """A call was turned away (429, 503), or its time ran out. Arguments as for `finished`."""
+        if not (isfinite(now) and isfinite(latency)):
+            return
         if now - latency < self._window.begun and now < self._avoid_until:
             # It began before the last step down, and says nothing against the level of now.
             return
@@ -161,6 +177,12 @@ class AutoConcurrency:
         self._growth = HEADROOM
         self._is_below = self._is_above = False
         self._go_to(now, int(self.level * BACK_OFF))
+
+    def log_failure(self) -> None:
+        """Log the exception being handled, the first time only. The level stays as it is."""
+        if not self._is_broken:
+            self._is_broken = True
+            _log.exception("auto concurrency failed; it stays at %d", self.level)
 
     def _judge(self, now: float, window: _Window) -> None:
         if self._is_below:
@@ -254,6 +276,8 @@ def is_refusal(error: Exception) -> bool:
 class Watch:
     """Times one item of a fan-out, without what it waits for on this side: the pool's gate, pauses, repeats.
 
+    An error in `AutoConcurrency` is logged once and never raised, so that measuring fails no item.
+
     Args:
         auto: is told of refusals at once, also of those that a repeat makes good.
         clock: seconds, going forward.
@@ -289,7 +313,7 @@ class Watch:
         if is_refusal(error) and not self.is_waiting:
             self.was_refused = True
             now = self._clock()
-            self._auto.refused(now, now - self._begun - self._waited)
+            self._report(self._auto.refused, now, now - self._begun - self._waited)
 
     def answered(self, in_flight: int) -> None:
         """An answer came, with so many items under way at the moment."""
@@ -298,7 +322,14 @@ class Watch:
             whole = now - self._begun
             latency = whole - self._waited
             # Of those under way, others wait as this one did.
-            self._auto.finished(now, latency, in_flight * latency / whole if whole else in_flight)
+            together = in_flight * latency / whole if whole > 0 else in_flight
+            self._report(self._auto.finished, now, latency, together)
+
+    def _report(self, method: Callable[..., None], *sample: float) -> None:
+        try:
+            method(*sample)
+        except Exception:
+            self._auto.log_failure()
 
 
 WATCH: Final[ContextVar[Watch | None]] = ContextVar("WATCH", default=None)

@@ -55,6 +55,7 @@ class Request(Generic[T]):
         repeat: how safe it is to send again.
         look: how a caller finds out whether a write of unknown outcome was carried out.
         about: the campaign that the call is about, for the caller's errors; never for logs and traces.
+        expected_id: the campaign that the response must be about, where it names one; None for any.
     """
 
     sent: SentRequest
@@ -65,6 +66,7 @@ class Request(Generic[T]):
     body: Mapping[str, str] | None = None
     look: str = ""
     about: str = ""
+    expected_id: int | None = None
 
     @property
     def method(self) -> str:
@@ -110,8 +112,10 @@ def list_readable_campaigns() -> Request[Readable[Campaign]]:
 
 def get_campaign(campaign: Campaign | int) -> Request[Campaign]:
     """One campaign by its ID; 404 if absent."""
-    id = checked_id(campaign)
-    return Request(_GET, f"{_CAMPAIGNS}/{id}", CAMPAIGN, about=f"campaign {id}")
+    campaign_id = checked_id(campaign)
+    return Request(
+        _GET, f"{_CAMPAIGNS}/{campaign_id}", CAMPAIGN, expected_id=campaign_id, about=f"campaign {campaign_id}"
+    )
 
 
 def find_campaigns(name: str) -> Request[Records[Campaign]]:
@@ -121,9 +125,12 @@ def find_campaigns(name: str) -> Request[Records[Campaign]]:
 
 def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
     """The result codes of a campaign, with their texts in one language."""
-    id = checked_id(campaign)
     query = f"languagesID={checked_language(language)}"
-    return Request(_RESULT_CODES, f"{_ONE}/{id}/resultCodes", RESULT_CODES, query=query, about=f"campaign {id}")
+    campaign_id = checked_id(campaign)
+    path = f"{_ONE}/{campaign_id}/resultCodes"
+    return Request(
+        _RESULT_CODES, path, RESULT_CODES, query=query, expected_id=campaign_id, about=f"campaign {campaign_id}"
+    )
 
 
 def clone_campaign(
@@ -162,6 +169,10 @@ def delete_campaign_by_name(name: str) -> Request[None]:
     return Request(DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME, about=about)
 
 
+MOST: Final = 2**63 - 1
+"""The largest ID that any server can hold: a signed integer of 64 bits."""
+
+
 def checked_id(campaign: Campaign | int) -> int:
     """The ID that a call goes by; ConfigurationError if there is none or it can't be one."""
     if not isinstance(campaign, Campaign):
@@ -178,6 +189,9 @@ def checked_language(language: int) -> Language:
 
 
 def _positive(value: object, what: str) -> int:
+    # A server answers larger numbers as if the endpoint did not exist. Their text may be too long for Python to make.
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ConfigurationError(f"{what} is a positive int of at most {MOST}: no server holds a larger one")
     # bool is an int to Python, and `True` would quietly mean campaign 1.
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{what} is a positive int, not {value!r}")

@@ -16,6 +16,9 @@ DiallerError
 │   ├── ConflictError 409
 │   ├── RateLimitedError 429
 │   └── ServerError 5xx
+├── TokenSourceError                    the function that gives the token failed: every call would fail
+│   └── InvalidTokenError               (ConfigurationError) it returned something that can't be a token
+├── ItemCancelledError                  an item of a fan_out awaited something that was cancelled
 ├── PayloadError                        200, but not what is documented: .path .record_id .excerpt
 └── AmbiguousNameError (LookupError)    several campaigns have this name: .matches
 
@@ -23,6 +26,7 @@ Each is a plain value: it pickles, compares equal to its copy, and holds neither
 Source: API reference, "Status codes and error bodies".
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,7 +34,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
-import msgspec
 
 if TYPE_CHECKING:
     from .models import Campaign
@@ -215,6 +218,25 @@ class PayloadError(RequestError):
         self.not_json = not_json
 
 
+class TokenSourceError(DiallerError):
+    """The function that gives the token raised an error, so nothing was sent. The next call asks it again.
+
+    The message names the type of the error and the line that raised it. The error itself is not kept: its text or its
+    traceback may hold the token.
+    """
+
+
+class InvalidTokenError(TokenSourceError, ConfigurationError):
+    """The function that gives the token returned something that no header can carry."""
+
+
+class ItemCancelledError(DiallerError):
+    """What an item of a `fan_out` awaited was cancelled, and the fan-out itself was not.
+
+    It stands for the `CancelledError`, which is no `Exception`, as the item's outcome.
+    """
+
+
 class AmbiguousNameError(DiallerError, LookupError):
     """Several campaigns have this name.
 
@@ -233,6 +255,8 @@ def excerpt(body: Body) -> str:
 
 
 def _printable(text: str) -> str:
+    # Cut first: to look at each character of 64 MiB takes seconds.
+    text = text[: 20 * EXCERPT_LENGTH]
     printable = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
     return printable if len(printable) <= EXCERPT_LENGTH else f"{printable[: EXCERPT_LENGTH - 1]}…"
 
@@ -311,7 +335,8 @@ def _documented_error(body: Body) -> str | None:
     """The server's words in `{"status": 404, "error": "…"}`, or None if the body is not such an object."""
     try:
         # A BOM or another charset garbles words at worst: a 404 of the API must not pass for a missing endpoint.
-        told = msgspec.json.decode(body.decode("utf-8-sig", "replace"))
+        # Not by msgspec, which refuses a text that was cut in the middle of an emoji.
+        told = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(told, dict) or not told.keys() & {"status", "error"}:

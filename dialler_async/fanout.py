@@ -8,7 +8,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 import attrs
 
 from .concurrency import WATCH, AutoConcurrency, Watch
-from .errors import PayloadError, StatusError, require
+from .errors import ItemCancelledError, PayloadError, StatusError, require
 
 I = TypeVar("I")  # noqa: E741  the item
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Outcome(Generic[I, T]):
     Attributes:
         item: what the function was called with.
         value: what it returned; None if it raised.
-        error: what it raised; None if it returned.
+        error: what it raised; None if it returned. An `ItemCancelledError` if something that it awaited was cancelled.
     """
 
     item: I
@@ -125,16 +125,19 @@ async def outcomes(
     workers: set[asyncio.Task[None]] = set()
     left: list[asyncio.Task[None]] = []
     crew = 0
+    is_hiring = False
 
     def hire() -> None:
-        nonlocal crew
+        nonlocal crew, is_hiring
         # At least one, whatever `total` says: the items themselves tell whether there are any.
         wanted = max(1, min(most if auto is None else auto.level, most if total is None else total))
         for _ in range(min(wanted - crew, 2 * most - held)):
             if drained or stopped is not None:
                 break
             crew += 1
+            is_hiring = True
             worker = asyncio.create_task(work())
+            is_hiring = False
             worker.add_done_callback(leave)
             workers.add(worker)
 
@@ -144,6 +147,9 @@ async def outcomes(
 
     async def work() -> None:
         nonlocal held, done, failed, stopped, drained, crew
+        if is_hiring:
+            # An eager task runs inside of create_task: begin no item before it is counted and can be cancelled.
+            await asyncio.sleep(0)
         while held < 2 * most and stopped is None:
             held += 1
             try:
@@ -159,6 +165,11 @@ async def outcomes(
                 if stopped is None:
                     stopped = error
                 break
+            except asyncio.CancelledError as cancelled:
+                if leaving or _is_being_cancelled():
+                    raise
+                outcome = make(item, None, _item_cancelled(cancelled))
+                failed += 1
             except Exception as error:
                 outcome = make(item, None, error)
                 failed += 1
@@ -204,6 +215,18 @@ async def outcomes(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _is_being_cancelled() -> bool:
+    """Return whether the current task itself is being cancelled, not only something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _item_cancelled(cancelled: asyncio.CancelledError) -> ItemCancelledError:
+    error = ItemCancelledError("something that this item awaited was cancelled, and the fan-out was not")
+    error.__cause__ = cancelled
+    return error
 
 
 def _watched(function: Callable[[I], Awaitable[T]], auto: AutoConcurrency) -> Callable[[I], Awaitable[T]]:

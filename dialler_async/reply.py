@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 from . import codec
 from .endpoints import Request
 from .errors import Body, DiallerError, PayloadError, StatusError
-from .models import Records
+from .models import Campaign, Records
 from .token import Token
 
 T = TypeVar("T")
@@ -29,19 +29,24 @@ class Reply:
 async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
     """What the reply to a request says, or the error; others run on the loop between the slices of a large one."""
     outcome = await _decode(request, reply)
-    if isinstance(outcome, Records):
+    if isinstance(outcome, Records) and request.expected_id is None:
         return outcome
     if isinstance(outcome, DiallerError):
-        recoded = codec.recoded(reply.body, reply.headers.get("Content-Type", ""))
+        recoded = await _in_steps(codec.recoding(reply.body, reply.headers.get("Content-Type", "")))
         if recoded != reply.body:
             reply = Reply(reply.status, reply.headers, recoded)
             outcome = await _decode(request, reply)
     if isinstance(outcome, DiallerError):
-        return _fit_to_tell(request, reply, token, outcome)
+        redacted = await _in_steps(token.redacting(reply.body))
+        if redacted == reply.body:
+            return outcome
+        # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
+        again = await _decode(request, Reply(reply.status, reply.headers, redacted))
+        return again if isinstance(again, DiallerError) else _not_shown(request)
     if isinstance(outcome, Iterator):
         return _guarded(request, reply, token, outcome)
     if isinstance(outcome, codec.Readable) and outcome.unreadable:
-        redacted = token.redacted(reply.body)
+        redacted = await _in_steps(token.redacting(reply.body))
         if redacted != reply.body:
             return await _decode(request, Reply(reply.status, reply.headers, redacted))
     return outcome
@@ -64,23 +69,59 @@ def _fit_to_tell(request: Request[Any], reply: Reply, token: Token, error: Diall
     redacted = token.redacted(reply.body)
     if redacted == reply.body:
         return error
-    # Errors show pieces of a body, and half a token could not be found in a piece. So it is decoded once more.
-    return _failure(request, redacted) or PayloadError(
+    return _failure(request, redacted) or _not_shown(request)
+
+
+def _not_shown(request: Request[Any]) -> PayloadError:
+    return PayloadError(
         f"{request.sent}: the server said 200, but not what is documented; not shown, since it repeats the token",
         request=request.sent,
     )
 
 
-async def _decode(request: Request[Any], reply: Reply) -> Any:
-    decoding = request.answer.decode(reply.body)
+async def _in_steps(work: Generator[None, None, T]) -> T:
+    """Return what the generator returns; others run on the loop wherever it yields."""
     try:
         while True:
-            next(decoding)
+            next(work)
             await asyncio.sleep(0)
-    except StopIteration as decoded:
-        return decoded.value
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+async def _decode(request: Request[Any], reply: Reply) -> Any:
+    try:
+        value = await _in_steps(request.answer.decode(reply.body))
     except (PayloadError, StatusError) as error:
         return _told(request, error)
+    return value if request.expected_id is None else _checked_against_request(request, value)
+
+
+def _checked_against_request(request: Request[Any], value: Any) -> Any:
+    """Return the value, or a PayloadError if it names another campaign than the request does.
+
+    A surplus response on a kept connection can belong to another call. A record without the ID is accepted: the
+    published example of a campaign has none.
+    """
+    expected = request.expected_id
+    if isinstance(value, Campaign):
+        if value.id in (None, expected):
+            return value
+        path, record, found = "records[0].ID", value, value.id
+    else:
+        for index, code in enumerate(value):
+            if code.dialler_campaigns_id not in (None, expected):
+                path, record, found = f"records[{index}].DiallerCampaignsID", code, code.dialler_campaigns_id
+                break
+        else:
+            return value
+    error = PayloadError(
+        f"asked for campaign {expected}, the server sent campaign {found}",
+        path=path,
+        record_id=record.id,
+    )
+    return _told(request, error)
 
 
 def _failure(request: Request[Any], body: Body) -> DiallerError | None:

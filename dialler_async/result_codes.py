@@ -1,19 +1,22 @@
 """`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from . import endpoints
 from .cache import Cache
 from .concurrency import AutoConcurrency
-from .errors import AuthenticationError, EndpointNotFoundError
+from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .fanout import Concurrency, OnProgress, outcomes
 from .models import Campaign, Language, Records, ResultCode
 from .transport import Transport
 
 _Lookup: TypeAlias = tuple[Campaign | int, Language]
+
+_SURELY_HELD: Final = 2**31 - 1
+"""Up to this ID, every server can read it. It may answer a larger one as if the endpoint did not exist."""
 
 
 @attrs.frozen(kw_only=True)
@@ -92,9 +95,9 @@ class ResultCodes:
     ) -> AsyncGenerator[Outcome, None]:
         """The result codes of many campaigns in several languages, looked up concurrently.
 
-        One failure never stops the rest, but for those that no other lookup would escape either: the first
-        AuthenticationError or EndpointNotFoundError ends it. What has finished is yielded, the rest is not asked for,
-        and the error is raised.
+        One failure never stops the rest. Errors that would hit every lookup abort the run: AuthenticationError,
+        EndpointNotFoundError and TokenSourceError. What has finished is yielded, the rest is not asked for, and the
+        error is raised.
 
         Leaving the loop early cancels the lookups that still run; put `contextlib.aclosing` around the call to have
         them awaited by a certain point. However many lookups there are, at most twice as many as run at once are held.
@@ -113,6 +116,7 @@ class ResultCodes:
             ConfigurationError: a language or `concurrency` can't work.
             AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
             EndpointNotFoundError: the base URL is wrong, or the server too old.
+            TokenSourceError: the function that gives the token failed.
         """
         wanted = [endpoints.checked_language(language) for language in languages]
         lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
@@ -122,13 +126,32 @@ class ResultCodes:
             lookups = _Lookups(campaigns, wanted)
         return outcomes(
             _outcome,
-            lambda lookup: self._transport.send(endpoints.list_result_codes(*lookup)),
+            self._look_up,
             lookups,
             concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
             in_order=in_order,
-            stop_on=(AuthenticationError, EndpointNotFoundError),
+            stop_on=(AuthenticationError, EndpointNotFoundError, TokenSourceError),
             total=len(campaigns) * len(wanted) if isinstance(campaigns, Sized) else None,
             on_progress=on_progress,
+        )
+
+    async def _look_up(self, lookup: _Lookup) -> Records[ResultCode]:
+        """Look up one campaign's codes; a 404 without a body counts as not found where the ID may be its cause."""
+        request = endpoints.list_result_codes(*lookup)
+        not_found: EndpointNotFoundError
+        try:
+            return await self._transport.send(request)
+        except EndpointNotFoundError as error:
+            if endpoints.checked_id(lookup[0]) <= _SURELY_HELD:
+                raise
+            not_found = error
+        raise NotFoundError(
+            f"{not_found.request}: 404 without the API's JSON body: the ID is beyond 32 bits, so the server can't read"
+            " it, or there is no such endpoint",
+            status=not_found.status,
+            message=not_found.message,
+            request=not_found.request,
+            attempts=not_found.attempts,
         )
 
 
@@ -136,7 +159,8 @@ def _outcome(lookup: _Lookup, value: Records[ResultCode] | None, error: Exceptio
     campaign, language = lookup
     return Outcome(
         campaign=campaign,
-        campaign_id=campaign.id if isinstance(campaign, Campaign) else campaign,
+        # One made without `__init__` may lack even the attribute.
+        campaign_id=getattr(campaign, "id", None) if isinstance(campaign, Campaign) else campaign,
         language=language,
         value=value,
         error=error,

@@ -2,9 +2,13 @@
 
 A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, whoever wrote it. Such a text gets an
 apostrophe in front. What does not print, line breaks too, is shown as an escape. So CSV is not lossless; JSON is.
+
+Which character separates cells depends on the spreadsheet's locale: in German, it is `;`. So within a text, too, an
+apostrophe stands after each `;`, `,` or tab that a formula would follow, quotes and blanks aside.
 """
 
 import csv
+import re
 from collections.abc import Iterable
 from io import StringIO
 
@@ -13,7 +17,7 @@ from .harmless import harmless
 Cell = str | int | None
 
 # The wide forms too: some spreadsheets take them for the narrow ones.
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  # that is what is meant
+_BEFORE_A_FORMULA = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # noqa: RUF001  # that is what is meant
 
 
 def csv_line(cells: Iterable[Cell]) -> str:
@@ -25,5 +29,4 @@ def csv_line(cells: Iterable[Cell]) -> str:
 
 def as_text(text: str) -> str:
     """A text that spreadsheets take for a text."""
-    shown = harmless(text)
-    return f"'{shown}" if shown.lstrip().startswith(_BEGINS_A_FORMULA) else shown
+    return _BEFORE_A_FORMULA.sub(r"\1'", harmless(text))

@@ -6,11 +6,13 @@ local variable holds the token, and no other room ever holds it in one.
 
 import asyncio
 import inspect
+import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from functools import cache
 from typing import NoReturn, TypeAlias, final
 
-from .errors import Body, ConfigurationError
+from .errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
 
 
 @final
@@ -44,18 +46,32 @@ class Token:
             raise ConfigurationError(self._problem)
 
     async def renew(self, refused: int) -> None:
-        """Asks the source for a token, unless another call has done so since version `refused`."""
+        """Ask the source for a token, unless another call has done so since version `refused`.
+
+        Raises:
+            TokenSourceError: the source raised an error.
+            InvalidTokenError: the source returned something that no header can carry.
+        """
         async with self._renewing:
             if self.version == refused:
-                await self._ask()
-                self.check()
+                failure = await self._ask()
+                # Raised here, where neither the token nor the source's error is a local variable or a context.
+                if failure is not None:
+                    raise TokenSourceError(failure)
+                if self._problem is not None:
+                    raise InvalidTokenError(self._problem)
 
-    async def _ask(self) -> None:
+    async def _ask(self) -> str | None:
+        """Ask the source. Return how it failed, if it did."""
         if isinstance(self._source, str):
-            return
-        given = self._source()
-        # One expression, so that what an awaitable gives is never a local variable while it is awaited.
-        self._take(await given if inspect.isawaitable(given) else given)
+            return None
+        try:
+            given = self._source()
+            # One expression, so that what an awaitable gives is never a local variable while it is awaited.
+            self._take(await given if inspect.isawaitable(given) else given)
+        except Exception as error:
+            return f"the function that gives the token raised {_safe_description(error)}"
+        return None
 
     def _take(self, token: object) -> None:
         self._problem = _problem(token)
@@ -66,8 +82,18 @@ class Token:
 
     def redacted(self, body: Body) -> Body:
         """A body without the token: some servers and proxies send a request's headers back in their error pages."""
+        redacting = self.redacting(body)
+        while True:
+            try:
+                next(redacting)
+            except StopIteration as redacted:
+                result: Body = redacted.value
+                return result
+
+    def redacting(self, body: Body) -> Generator[None, None, Body]:
+        """Redact a body as `redacted` does, with a pause after each 256 KiB: the body is the return value."""
         for secret in self._secrets:
-            body = re.sub(_spellings(secret), b"***", body)
+            body = yield from _without(secret, body)
         return body
 
     def redacted_text(self, text: str) -> str:
@@ -86,24 +112,91 @@ _REMEMBERED = 8
 """Tokens: a reply may repeat the one it was asked with after another call has had it renewed."""
 
 
-def _spellings(secret: str) -> bytes:
-    """A pattern for a token as it is, and as JSON, a URL or HTML spell what is no letter or digit in it.
+_HEAD = 32
+"""Characters of a token that one pattern finds: to compile one of 1,000 characters takes 100 ms, of 32 it takes 3."""
+_WINDOW = 256 * 1024
+_LONGEST_HEAD = _HEAD * 20
+"""Bytes of the longest spelling of a head: none of a character is longer than 20, zero bytes included."""
 
-    Zero bytes may stand between the characters, as they do in UTF-16.
-    """
-    return rb"\x00*".join(map(_spelling, secret))
+
+def _without(secret: str, body: Body) -> Generator[None, None, Body]:
+    """Return the body with every spelling of the secret replaced by `***`."""
+    head = re.compile(_GAP.join(map(_spelling, secret[:_HEAD])))
+    kept: list[Body] = []
+    done = start = 0
+    while start < len(body):
+        found = head.search(body, start, start + _WINDOW + _LONGEST_HEAD)
+        if found is None:
+            start += _WINDOW
+            if start < len(body):
+                yield
+            continue
+        end = _end_of_rest(secret, body, found.end())
+        if end is None:
+            start = found.start() + 1
+        else:
+            kept += (body[done : found.start()], b"***")
+            done = start = end
+    return b"".join((*kept, body[done:])) if kept else body
+
+
+def _end_of_rest(secret: str, body: Body, position: int) -> int | None:
+    """Return where the spelling of the secret ends whose head ends at a position; None if something else follows."""
+    for character in secret[_HEAD:]:
+        found = _pattern_after_gap(character).match(body, position)
+        if found is None:
+            return None
+        position = found.end()
+    return position
+
+
+@cache
+def _pattern_after_gap(character: str) -> re.Pattern[bytes]:
+    return re.compile(_GAP + _spelling(character))
+
+
+_GAP = rb"\x00{0,3}"
+"""What may stand between two characters: the zero bytes of UTF-16 and UTF-32."""
 
 
 def _spelling(character: str) -> bytes:
+    """Return a pattern for a character as it is, and as JSON, a URL or HTML may spell it.
+
+    Every repetition has a bound, so that no text makes the search slow. Up to four backslashes: JSON within JSON.
+    """
     plain = re.escape(character)
-    if character.isalnum():
-        return plain.encode()
     code = ord(character)
-    named = "".join(f"|&{name};" for name in _HTML_NAMES.get(character, ()))
-    return rf"(?:\\?{plain}|\\u00(?i:{code:02x})|%(?i:{code:02x})|&\#0*{code};|&\#[xX]0*(?i:{code:x});{named})".encode()
+    spellings = [
+        rf"\\\\{{0,3}}u00(?i:{code:02x})",
+        rf"%(?i:{code:02x})",
+        rf"&\#0{{0,6}}{code};",
+        rf"&\#[xX]0{{0,6}}(?i:{code:x});",
+        *(f"&{name};" for name in _HTML_NAMES.get(character, ())),
+        plain,
+    ]
+    if not character.isalnum():
+        spellings.insert(0, rf"\\{plain}" if character == "\\" else rf"\\\\{{0,3}}{plain}")
+    return f"(?:{'|'.join(spellings)})".encode()
 
 
 _HTML_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",)}
+
+
+def _safe_description(error: Exception) -> str:
+    """Return the error's type, and the file and line that raised it: what can't hold the token.
+
+    The text of an error that this package raised holds no token, so it is kept.
+    """
+    frames = error.__traceback__
+    if frames is None:
+        return type(error).__name__
+    while frames.tb_next is not None:
+        frames = frames.tb_next
+    module = frames.tb_frame.f_globals.get("__name__", "")
+    if isinstance(error, DiallerError) and module.partition(".")[0] == __package__:
+        return f"{type(error).__name__}: {error}"
+    file = os.path.basename(frames.tb_frame.f_code.co_filename)
+    return f"{type(error).__name__} at {file}:{frames.tb_lineno}"
 
 
 def _problem(token: object) -> str | None:

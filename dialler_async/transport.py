@@ -40,6 +40,7 @@ from .errors import (
 from .no_reply import no_reply
 from .observer import Observation, Observer
 from .pool import ConnectionLost, Pool, Sending
+from .proxy import proxy_for
 from .reply import Reply, bare, decoded
 from .surroundings import SURROUNDINGS
 from .token import Token
@@ -188,7 +189,9 @@ class Transport:
     ) -> None:
         self._base_url = base_url
         self._base = URL(base_url, encoded=True)
+        self._server = f"{self._base.raw_host}:{self._base.port}"
         self._base_path = self._base.raw_path.rstrip("/")
+        self._proxy = proxy_for(self._base, pool.config.proxy)
         self._token = token
         self._pool = pool
         self._policy = policy
@@ -404,6 +407,7 @@ class Transport:
                     headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
                     allow_redirects=False,
                     raise_for_status=False,
+                    proxy=self._proxy,
                     timeout=self._per_attempt,
                     middlewares=(*self._pool.middlewares, call.sending.once),
                 ),
@@ -415,6 +419,7 @@ class Transport:
                 call.sending.sent,
                 connect=self._timeouts.connect,
                 read=self._timeouts.read,
+                server=self._server,
             )
         except BaseException as error:
             # A cancellation, or something unforeseen: passed on without the frames of aiohttp it went through.
@@ -424,7 +429,8 @@ class Transport:
         return outcome
 
     async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> Reply | DiallerError:
-        limit = self._pool.config.max_body
+        is_error = response.status != 200
+        limit = _MAX_ERROR_BODY if is_error else self._pool.config.max_body
         body: Body = b""
         try:
             while piece := await response.content.readany():
@@ -436,6 +442,8 @@ class Transport:
                     body += piece
                 if len(body) > limit:
                     response.close()
+                    if is_error:
+                        return Reply(response.status, response.headers, body[:limit])
                     return PayloadError(
                         f"{request.sent}: the answer is larger than PoolConfig(max_body={limit}) bytes",
                         request=request.sent,
@@ -483,6 +491,9 @@ class Transport:
             self._backpressure.paused_until = 0.0
         return left
 
+
+_MAX_ERROR_BODY: Final = 64 * 1024
+"""Bytes that are read of a response other than 200, after decompression: its error text is short."""
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
 _HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}

@@ -171,3 +171,11 @@ def test_a_report_of_parts_kept_nothing_to_compare() -> None:
     whole = report({"ID": 1, "Name": "A"})
     with pytest.raises(ConfigurationError, match="single run"):
         since(whole, attrs.evolve(whole, records=()))
+
+
+def test_report_with_a_name_cut_inside_an_emoji_is_read() -> None:
+    cut = {**ONE, "Name": "half an emoji \ud83c"}
+    compared = since(report(cut, TWO), report({**cut, "Name": "Spring"}, TWO))
+    assert [(change.what, change.before, change.after) for change in compared.changes] == [
+        ("Name", "half an emoji \ud83c", "Spring")
+    ]

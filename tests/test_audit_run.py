@@ -155,6 +155,28 @@ async def test_a_token_that_is_lost_in_mid_flight_loses_no_campaign(sandbox: San
     assert sandbox.token not in repr(report)
 
 
+async def test_a_token_function_that_fails_in_mid_flight_stops_the_audit_with_a_partial_report(
+    sandbox: Sandbox,
+) -> None:
+    first = [sandbox.token]
+
+    def source() -> str:
+        if not first:
+            raise LookupError(f"the vault refused {sandbox.token}")
+        return first.pop()
+
+    def revoke(done: int, failed: int, total: int | None) -> None:
+        if done == 20:
+            sandbox.revoke()
+
+    async with DiallerClient(sandbox.base_url, source, retry=RetryPolicy(attempts=1)) as dialler:
+        report = await audit(dialler, concurrency=1, on_progress=revoke)
+    (why,) = [finding for finding in report.findings if finding.rule == "stopped-early"]
+    assert "LookupError at test_audit_run.py" in why.message
+    assert "100 lookups" in why.message
+    assert sandbox.token not in repr(report)
+
+
 async def test_lookups_that_never_came_are_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     fan_out = ResultCodes.for_campaigns
 

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import json
 import logging
+import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialler_async import (
+    BadRequestError,
     DeadlineError,
     DiallerClient,
     DiallerError,
@@ -90,6 +92,7 @@ RIGHT: dict[str, Fault] = {
     "UTF-32 that says so": answer(text().encode("utf-32"), "application/json; charset=utf-32"),
     "UTF-8 that says it is latin-1": answer(text().encode(), "application/json; charset=iso-8859-1"),
     "UTF-8 that says it is UTF-16": answer(text().encode(), "application/json; charset=utf-16"),
+    "half a surrogate pair beside the name": answer(body(b'{"ID":535,"Name":"%b","x":"\\ud83c"}' % NAME.encode())),
     "escapes": answer(json.dumps(json.loads(text())).encode()),
     "JSON as a web page": answer(text().encode(), "text/html"),
     "JSON as a picture": answer(text().encode(), "image/png"),
@@ -158,7 +161,6 @@ WRONG: dict[str, tuple[Fault, type[DiallerError], str]] = {
     "a number of 5000 digits": (answer(body(b'{"Name":"x","V":%b}' % (b"9" * 5000))), PayloadError, "out of range"),
     "an ID of 5000 digits": (answer(body(b'{"Name":"x","ID":%b}' % (b"9" * 5000))), PayloadError, "out of range"),
     "an ID with a fraction": (answer(body(b'{"Name":"x","ID":535.0}')), PayloadError, "ID is 535.0, not an integer"),
-    "a lone surrogate": (answer(body(b'{"Name":"\\ud800"}')), PayloadError, "malformed"),
     "a raw line break": (answer(body(b'{"Name":"a\nb"}')), PayloadError, r"records\[0\]|malformed"),
     "nested too deep": (answer(b"[" * 200_000), PayloadError, "Expected `object`|recursion"),
     "a record nested too deep": (
@@ -318,11 +320,81 @@ async def test_the_limit_is_counted_after_decompression_and_to_the_byte() -> Non
                         await dialler.campaigns.get(535)
 
 
-async def test_an_error_page_without_end_is_not_read_to_its_end() -> None:
-    async with at_work(pool=PoolConfig(max_body=1000)) as (sandbox, dialler):
-        sandbox.faults.next(Answer(500, b"x" * 10_000))
-        with pytest.raises(PayloadError, match="larger than"):
+async def test_an_error_body_is_read_up_to_64_kib_and_the_connection_is_closed() -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(Answer(400, b"x" * 1_000_000))
+        with pytest.raises(BadRequestError) as caught:
             await dialler.campaigns.get(535)
+        assert caught.value.message == "x" * 199 + "…"
+        assert (await dialler.campaigns.get(535)).wire == HONEST
+
+
+async def test_an_error_text_cut_within_an_emoji_is_no_missing_endpoint() -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(Answer(404, b'{"status":404,"error":"Dialler campaign cut \\ud83c"}'))
+        with pytest.raises(NotFoundError) as caught:
+            await dialler.campaigns.get(535)
+        assert caught.value.message == "Dialler campaign cut �"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "raw_unicode_escape"])
+async def test_a_charset_that_takes_quadratic_time_is_not_decoded(charset: str) -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(b"-" + b"a" * 512 * 1024 + b"\xff", f"application/json; charset={charset}"))
+        begun = time.process_time()
+        with pytest.raises(PayloadError):
+            await dialler.campaigns.get(535)
+        assert time.process_time() - begun < 1
+
+
+async def test_a_compressed_error_body_takes_neither_time_nor_memory() -> None:
+    bomb = zlib.compress(b"[" + b"{}," * (20 * 1024 * 1024) + b"{}]", 9, wbits=31)
+    assert len(bomb) < 100_000
+    async with at_work(retry=RetryPolicy(attempts=1)) as (sandbox, dialler):
+        sandbox.faults.next(Answer(500, bomb, {"Content-Encoding": "gzip"}))
+        tracemalloc.start()
+        begun = time.process_time()
+        with pytest.raises(ServerError):
+            await dialler.campaigns.get(535)
+        took = time.process_time() - begun
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert took < 1
+    assert peak < 4 * 1024 * 1024
+
+
+@pytest.mark.parametrize("record", [{"ID": 536, "Name": "other"}, {"ID": 5350, "Name": NAME}])
+async def test_get_refuses_a_campaign_with_another_id(record: dict[str, Any]) -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(body(json.dumps(record).encode())))
+        with pytest.raises(PayloadError, match="asked for campaign 535, the server sent") as caught:
+            await dialler.campaigns.get(535)
+        assert (caught.value.path, caught.value.record_id) == ("records[0].ID", record["ID"])
+
+
+async def test_get_accepts_a_campaign_without_an_id() -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(body(b'{"Name":"x"}')))
+        assert (await dialler.campaigns.get(535)).name == "x"
+
+
+async def test_result_codes_of_another_campaign_are_refused() -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(body(b'{"ID":1},{"ID":2,"DiallerCampaignsID":536}', count=b"2")))
+        with pytest.raises(PayloadError, match="asked for campaign 535, the server sent") as caught:
+            await dialler.result_codes.list(535)
+        assert (caught.value.path, caught.value.record_id) == ("records[1].DiallerCampaignsID", 2)
+
+
+@pytest.mark.parametrize("sent", [body(), b'{"records":[],"count":0,"status":200}'])
+async def test_a_delete_answered_with_records_has_an_unknown_outcome(sent: bytes) -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(answer(sent))
+        with pytest.raises(OutcomeUnknownError, match="belongs to another request"):
+            await dialler.campaigns.delete(535)
+        sandbox.faults.next(answer(sent))
+        with pytest.raises(OutcomeUnknownError, match="belongs to another request"):
+            await dialler.campaigns.delete_by_name(NAME, exact=False)
 
 
 async def test_a_write_whose_answer_cannot_be_read_has_an_unknown_outcome() -> None:

@@ -341,7 +341,7 @@ class TestSettings:
         assert (ran.exit, ran.err.count("\n")) == (2, 1)
 
     def test_a_token_in_clear_is_warned_of_in_one_line(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run("campaigns", "get", 0, "--base-url", "http://dialler.invalid/rest/v1.0/1")
+        ran = run("campaigns", "find", "", "--base-url", "http://dialler.invalid/rest/v1.0/1")
         warning, error = ran.err.splitlines()
         assert warning.startswith("dialler: warning: ")
         assert ".py" not in warning

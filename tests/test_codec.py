@@ -3,14 +3,15 @@
 import json
 import math
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from unittest.mock import patch
 
 import pytest
 from conftest import EXAMPLES
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialler_async import (
@@ -29,9 +30,10 @@ from dialler_async.codec import (
     CAMPAIGN_SLICES,
     CAMPAIGNS,
     DONE,
+    READABLE_CAMPAIGNS,
     RESULT_CODES,
     Answer,
-    recoded,
+    recoding,
 )
 from dialler_async.dates import format_date, parse_date
 from dialler_async.errors import Body
@@ -66,6 +68,16 @@ def came_to(answer: Answer[T], body: Body) -> T | DiallerError:
             return value
         except DiallerError as error:
             return error
+
+
+def recoded(body: Body, content_type: str) -> Body:
+    work = recoding(body, content_type)
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: Body = done.value
+            return result
 
 
 def envelope(*records: object, **rest: object) -> dict[str, object]:
@@ -495,7 +507,7 @@ class TestRecordsThatAreNotJson:
     """Records are decoded after the envelope, which msgspec lets pass unread."""
 
     @pytest.mark.parametrize(
-        "piece", [b'{"Name": "\xff"}', b'{"Name": "any", "x": 1e400}', b'{"Name": "\\ud800"}', b'{1: "Name"}']
+        "piece", [b'{"Name": "\xff"}', b'{"Name": "any", "x": 1e400}', b'{"Name": "\\ud8"}', b'{1: "Name"}']
     )
     def test_a_broken_record_is_a_payload_error(self, piece: bytes) -> None:
         with pytest.raises(PayloadError):
@@ -504,6 +516,127 @@ class TestRecordsThatAreNotJson:
     def test_the_last_of_duplicate_keys_counts(self) -> None:
         body = b'{"records": [{"Name": "first", "Name": "second"}], "status": 200}'
         assert decode(CAMPAIGN, body).wire == {"Name": "second"}
+
+
+class TestLoneSurrogates:
+    """Servers cut texts after so many UTF-16 units, sometimes in the middle of an emoji."""
+
+    RECORDS: ClassVar = [
+        {"ID": 1, "Name": "cut \ud83c"},
+        {"ID": 2, "Name": "whole \U0001f3c6 \\ud83c"},
+        {"ID": 3, "Name": "x", "\udc00": ["\udc00\ud83c", 2**80, 1.5]},
+    ]
+
+    @pytest.mark.parametrize("times", [1, 5_000], ids=["small", "large"])
+    @pytest.mark.parametrize(
+        "first", [b"", b'{"other":"\\ud83c",'], ids=["usual envelope", "surrogate in the envelope"]
+    )
+    def test_records_with_half_a_surrogate_pair_are_read_without_loss(self, times: int, first: bytes) -> None:
+        records = self.RECORDS * times
+        body = json.dumps(envelope(*records)).encode()
+        body = first + body[1:] if first else body
+        assert [one.wire for one in decode(CAMPAIGNS, body)] == records
+        assert [one.wire for part in decode(CAMPAIGN_SLICES, body) for one in part] == records
+        readable = decode(READABLE_CAMPAIGNS, body)
+        assert [one.wire for one in readable.records] == records
+        assert readable.unreadable == ()
+
+    @pytest.mark.parametrize("value", ["NaN", "1e400", "Infinity", '"\\x"', '"\\ud8"', "01", '"\t"', "9" * 5000, "["])
+    def test_half_a_surrogate_pair_makes_nothing_else_acceptable(self, value: str) -> None:
+        with pytest.raises(PayloadError):
+            decode(CAMPAIGNS, f'{{"records":[{{"Name":"\\ud83c","x":{value}}}],"count":1,"status":200}}'.encode())
+
+    def test_bytes_that_are_no_utf_8_are_refused_beside_half_a_surrogate_pair(self) -> None:
+        with pytest.raises(PayloadError):
+            decode(CAMPAIGNS, b'{"records":[{"Name":"\\ud83c\xff"}],"count":1,"status":200}')
+
+    def test_the_last_of_duplicate_keys_counts_beside_half_a_surrogate_pair(self) -> None:
+        body = b'{"records":[{"Name":"a","Name":"\\ud83c"}],"count":1,"status":200}'
+        assert decode(CAMPAIGN, body).wire == {"Name": "\ud83c"}
+
+    def test_an_error_text_with_half_a_surrogate_pair_is_told(self) -> None:
+        with pytest.raises(ServerError) as caught:
+            decode(CAMPAIGNS, b'{"status":500,"error":"cut \\ud83c"}')
+        assert caught.value.message == "cut �"
+
+
+def spelled(draw: st.DrawFn, text: str) -> str:
+    """JSON of a text, with some of its characters as escapes that nobody needs."""
+    return '"' + "".join(f"\\u{ord(one):04x}" if draw(st.booleans()) else json.dumps(one)[1:-1] for one in text) + '"'
+
+
+@st.composite
+def odd_bodies(draw: st.DrawFn) -> bytes:
+    """Envelopes with escapes in their keys, keys twice, lone surrogates, nesting, and lists of the same name within."""
+    names = st.sampled_from(["a", "\ud83c", "\udc00 x", "\U0001f3c6", "},{", '"records":[', "]", "\\ud83c"])
+    number = draw(st.integers(0, 4))
+    records = []
+    for _ in range(number):
+        members = [f"{spelled(draw, 'Name')}:{json.dumps(draw(names))}"]
+        if draw(st.booleans()):
+            members.append(f"{spelled(draw, 'ID')}:{draw(st.sampled_from(['1', '2', 'null', '1.5', '1e400', 'NaN']))}")
+        if draw(st.booleans()):
+            depth = draw(st.sampled_from([1, 3, 40]))
+            members.append(f'"x":{"[" * depth}{{"records":[{{"Name":"b"}},{{"Name":"c"}}]}}{"]" * depth}')
+        records.append("{" + ",".join(members) + "}")
+    count = draw(st.sampled_from([number, number, number, number + 1]))
+    members = [f"{spelled(draw, 'records')}:[{','.join(records)}]", f"{spelled(draw, 'count')}:{count}"]
+    members.append(f"{spelled(draw, 'status')}:{draw(st.sampled_from([200, 200, 200, 404]))}")
+    odd = ['"x":{"records":[]}', '"records":null', '"records":[]', '"x":"\\ud83c"', '"x":"records"', '"x":[[{}],"]"]']
+    members += draw(st.lists(st.sampled_from(odd), max_size=2))
+    body = "{" + ",".join(draw(st.permutations(members))) + "}"
+    return body[: draw(st.sampled_from([None, None, None, -1, -2, 20]))].encode()
+
+
+@settings(max_examples=300)
+@given(body=odd_bodies(), slice_=st.sampled_from([0, 30, 100]))
+def test_small_and_large_bodies_are_decoded_alike(body: bytes, slice_: int) -> None:
+    outcomes: list[list[Any]] = []
+    for size in (64 * 1024, slice_):
+        with patch.multiple(codec_module, SLICE=size):
+            outcomes.append([])
+            for answer in (CAMPAIGNS, READABLE_CAMPAIGNS, DONE):
+                outcome = came_to(answer, body)
+                if isinstance(outcome, DiallerError):
+                    outcomes[-1].append((type(outcome), getattr(outcome, "path", None)))
+                else:
+                    outcomes[-1].append(outcome)
+                    if answer is CAMPAIGNS:
+                        assert isinstance(outcome, Records)
+                        assert [one.wire for one in outcome] == json.loads(body)["records"]
+    assert outcomes[0] == outcomes[1]
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"records":[' + b"{}," * (21 * MIB) + b'{}],"count":1,"status":200}',
+        b"{}," * (21 * MIB),
+        b'{"x":[' + b"{}," * (21 * MIB) + b'{}],"records":[],"count":0,"status":200}',
+        b'{"records":[{"Name":"x","a":[' + b"{}," * (21 * MIB) + b'{}]}],"count":1,"status":200}',
+        b'{"records":[{"Name":"' + b'\\"' * (8 * MIB) + b'"}],"count":1,"status":200}',
+        b'{"records":[{"Name":"' + b'\\"' * (8 * MIB),
+        b'{"records":' + b"[" * (16 * MIB),
+    ],
+    ids=["records", "no envelope", "unknown list", "one record", "quotes", "open quote", "brackets"],
+)
+def test_a_hostile_body_is_refused_in_short_steps(body: bytes) -> None:
+    decoding = CAMPAIGNS.decode(body)
+    steps = []
+    error = None
+    while error is None:
+        begun = time.process_time()
+        try:
+            next(decoding)
+        except PayloadError as refused:
+            error = refused
+        steps.append(time.process_time() - begun)
+    assert len(error.excerpt) <= 200
+    # About 5 ms each on an idle machine, and 5 s in one step before. CPU time, with room for a garbage collection.
+    assert max(steps) < 0.2
 
 
 class TestSlices:
@@ -639,11 +772,28 @@ class TestRecoded:
 
     @pytest.mark.parametrize(
         "content_type",
-        ["", "application/json", "text/html; charset=", "x; charset=klingon", "x; charset=hex", "x; charset=ascii"],
+        ["", "application/json", "text/html; charset=", "x; charset=klingon", "x; charset=hex", "x; charset=ascii"]
+        + [
+            f"x; charset={name}" for name in ("punycode", "idna", "raw_unicode_escape", "rot13", "zip", "utf-7", "big5")
+        ],
     )
     def test_it_stays_as_it_is_where_no_charset_helps(self, content_type: str) -> None:
         body = self.GOOD.encode("cp1252")
         assert recoded(body, content_type) == body
+
+    @pytest.mark.parametrize("charset", ["utf-16", "UTF-16LE", "utf_32_be", "windows-1252", "iso8859-15", "latin-1"])
+    def test_a_large_body_is_recoded_with_pauses(self, charset: str) -> None:
+        text = '{"Name": "' + "ü€"[: 1 + (charset != "latin-1")] * 400_000 + '"}'
+        body = text.encode(charset)
+        assert recoded(body, f"x; charset={charset}") == text.encode()
+        assert sum(1 for _ in recoding(body, f"x; charset={charset}")) >= len(body) // 262_144
+
+    def test_a_body_over_16_mib_is_not_recoded(self) -> None:
+        body = b"\xfc" * (16 * 1024 * 1024 + 1)
+        assert recoded(body, "x; charset=latin-1") == body
+
+    def test_a_body_cut_within_a_character_is_not_utf_8(self) -> None:
+        assert recoded(b"\xc3", "x; charset=latin-1") == "Ã".encode()
 
     @given(body=st.binary(max_size=40), content_type=st.text(max_size=20) | st.from_regex(r"x; charset=[\w.:-]+"))
     def test_it_never_fails(self, body: bytes, content_type: str) -> None:

@@ -294,3 +294,100 @@ async def test_waiting_at_the_gate_is_not_taken_for_a_slow_server() -> None:
     assert len(heard) == 120
     assert latencies[60] < 0.04, "with its wait, each takes 80 ms"
     assert sum(together for _, together in heard) / 120 < 4
+
+
+SAMPLES = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.one_of(st.sampled_from([0.0, 0.0, 1e-9, 0.001]), st.floats(-1, 30)),
+        st.one_of(st.sampled_from([0.0, -1.0, 1e-300, 1e300, float("nan"), float("inf"), -float("inf")]), st.floats()),
+        st.one_of(st.sampled_from([0.0, 1.0, -1.0, float("nan"), float("inf")]), st.floats()),
+        st.integers(1, 80),
+    ),
+    max_size=30,
+)
+"""For each run of samples: whether they are answers, seconds since the last, latency, calls in flight, how many."""
+
+
+@settings(deadline=None, max_examples=300)
+@given(limit=st.integers(1, 200), samples=SAMPLES)
+def test_no_sample_makes_auto_concurrency_raise_or_leave_its_range(
+    limit: int, samples: list[tuple[bool, float, float, float, int]]
+) -> None:
+    auto = AutoConcurrency(limit)
+    now = 0.0
+    for answered, seconds, latency, in_flight, count in samples:
+        now += seconds
+        for _ in range(count):
+            if answered:
+                auto.finished(now, latency, in_flight)
+            else:
+                auto.refused(now, latency)
+            assert 1 <= auto.level <= limit
+
+
+@pytest.mark.parametrize("latency", [0.0, -0.5])
+def test_auto_concurrency_climbs_to_its_limit_while_the_clock_stands_still(latency: float) -> None:
+    auto = AutoConcurrency(50)
+    for _ in range(5000):
+        auto.finished(7.0, latency, auto.level)
+    assert auto.level == 50
+
+
+def test_auto_concurrency_bears_latencies_that_become_zero_after_a_queue_was_seen() -> None:
+    auto = AutoConcurrency(64)
+    now = 0.0
+    for latency in (0.02, 0.2, 0.0, 0.02, 0.0):
+        for _ in range(2000):
+            now += 0.01
+            auto.finished(now, latency, auto.level)
+    assert 1 <= auto.level <= 64
+
+
+async def test_auto_concurrency_fails_no_item_while_the_clock_of_the_loop_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+
+    async def cached(item: int) -> int:
+        return item
+
+    outcomes = [outcome async for outcome in fan_out(cached, range(1000), concurrency="auto")]
+    assert [outcome.error for outcome in outcomes] == [None] * 1000
+    assert sorted(outcome.item for outcome in outcomes) == list(range(1000))
+
+
+async def test_auto_concurrency_bears_a_clock_that_goes_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    times = itertools.count(loop.time(), -0.01)
+    monkeypatch.setattr(loop, "time", lambda: next(times))
+
+    async def cached(item: int) -> int:
+        return item
+
+    outcomes = [outcome async for outcome in fan_out(cached, range(300), concurrency="auto")]
+    assert [outcome.error for outcome in outcomes] == [None] * 300
+
+
+async def test_an_error_in_auto_concurrency_becomes_no_outcome_and_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(AutoConcurrency, "finished", broken)
+    monkeypatch.setattr(AutoConcurrency, "refused", broken)
+
+    async def function(item: int) -> int:
+        if item % 3 == 0:
+            raise RateLimitedError("refused", status=429)
+        return item
+
+    outcomes = [outcome async for outcome in fan_out(function, range(90), concurrency="auto")]
+    failed = {outcome.item for outcome in outcomes if outcome.error}
+    assert failed == set(range(0, 90, 3))
+    assert {type(outcome.error) for outcome in outcomes} == {type(None), RateLimitedError}
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert logged == ["auto concurrency failed; it stays at 2"]

@@ -30,6 +30,9 @@ STATUSES = {
     "ServerError": 503,
     "PayloadError": 502,
     "AmbiguousNameError": 409,
+    "TokenSourceError": 502,
+    "InvalidTokenError": 502,
+    "ItemCancelledError": 502,
 }
 KINDS = {
     name: kind

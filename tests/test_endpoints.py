@@ -296,7 +296,7 @@ BY_ID = [
 
 
 @pytest.mark.parametrize("call", BY_ID)
-@given(id=st.integers(min_value=1))
+@given(id=st.integers(1, 2**63 - 1))
 def test_a_campaign_and_its_id_mean_the_same(call: Callable[[Campaign | int], Request[Any]], id: int) -> None:
     assert call(Campaign(name="any", id=id)) == call(id)
     assert f"/{id}" in call(id).path
@@ -339,3 +339,23 @@ def test_a_request_is_a_frozen_value() -> None:
     assert request != endpoints.get_campaign(536)
     with pytest.raises(AttributeError):
         request.path = "/elsewhere"  # type: ignore[misc]  the mistake that is tested
+
+
+@pytest.mark.parametrize(
+    "number",
+    [2**63, 2**64, 10**5000, -(2**63), -(10**5000)],
+    ids=["2**63", "2**64", "10**5000", "-2**63", "-10**5000"],
+)
+def test_a_number_beyond_64_bits_is_refused_without_being_written_out(number: int) -> None:
+    for refused in (
+        lambda: endpoints.get_campaign(number),
+        lambda: endpoints.delete_campaign(Campaign(name="any", id=number)),
+        lambda: endpoints.list_result_codes(number, Language.ENGLISH),
+        lambda: endpoints.list_result_codes(1, number),
+    ):
+        with pytest.raises(ConfigurationError, match="at most 9223372036854775807"):
+            refused()
+
+
+def test_the_largest_number_of_64_bits_is_an_id() -> None:
+    assert endpoints.get_campaign(2**63 - 1).path.endswith("/9223372036854775807")

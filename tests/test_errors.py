@@ -26,6 +26,8 @@ from dialler_async import (
     DiallerClient,
     DiallerError,
     EndpointNotFoundError,
+    InvalidTokenError,
+    ItemCancelledError,
     NoReplyError,
     NotFoundError,
     OutcomeUnknownError,
@@ -35,6 +37,7 @@ from dialler_async import (
     RetryPolicy,
     ServerError,
     StatusError,
+    TokenSourceError,
 )
 from dialler_async.errors import (
     SentRequest,
@@ -87,6 +90,9 @@ class TestTree:
             (RateLimitedError, (StatusError,)),
             (ServerError, (StatusError,)),
             (PayloadError, (DiallerError,)),
+            (TokenSourceError, (DiallerError,)),
+            (InvalidTokenError, (TokenSourceError, ConfigurationError)),
+            (ItemCancelledError, (DiallerError,)),
             (AmbiguousNameError, (DiallerError, LookupError)),
         ],
     )
@@ -107,6 +113,9 @@ ERRORS: list[DiallerError] = [
     DiallerError("text"),
     ConfigurationError("text"),
     ClientStateError("text"),
+    TokenSourceError("text"),
+    InvalidTokenError("text"),
+    ItemCancelledError("text"),
     NoReplyError("text", request=GET, attempts=2),
     ConnectError("text", request=GET, attempts=2),
     DeadlineError("text", request=GET, attempts=2),

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import sys
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from dialler_async import (
 )
 from dialler_async.cli import main
 from dialler_async.export import Exported, export
+from dialler_async.export.campaign import ExportedCampaign
 from dialler_async.export.flat import COLUMNS
+from dialler_async.export.run import writer_for
+from dialler_async.files import whole_file
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, HangUp, Status
 
@@ -266,8 +271,7 @@ class TestCommand:
             return sandbox
 
         monkeypatch.setattr("dialler_async.sandbox.Sandbox", broken)
-        monkeypatch.setattr("dialler_async.retry.RetryPolicy.attempts", 1, raising=False)
-        assert main(["export", "--sandbox", "--output", str(tmp_path / "account.json")]) == exit
+        assert main(["export", "--sandbox", "--attempts", "1", "--output", str(tmp_path / "account.json")]) == exit
         told = capsys.readouterr()
         assert (told.out, told.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
         assert "6 failed" in told.err
@@ -290,3 +294,55 @@ class TestCommand:
         assert main(["export", "--sandbox", "--output", str(tmp_path / name)]) == 2
         told = capsys.readouterr()
         assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+SURROGATE = "half an emoji \ud83c"
+BEYOND = 2**64 + 1
+
+
+def write_by_hand(path: Path, *campaigns: Campaign) -> None:
+    """Write campaigns with a result code each, as `export` does."""
+    with whole_file(path) as file, closing(writer_for(path)(file, datetime.now(UTC), (Language.GERMAN,))) as writer:
+        for campaign in campaigns:
+            code = ResultCode(id=campaign.id, content=campaign.name, wire={"ID": campaign.id, "Content": campaign.name})
+            error = {Language.ENGLISH: f"no codes of {campaign.name}"}
+            writer.add(ExportedCampaign(campaign, {Language.GERMAN: (code,)}, error))
+        writer.finish(0)
+
+
+def campaign(id: int, name: str) -> Campaign:
+    return Campaign(id=id, name=name, wire={"ID": id, "Name": name})
+
+
+def test_parquet_column_with_a_number_beyond_64_bits_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Such numbers may come after columns of usual ones have been put away, and before.
+    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 2)
+    ids = [1, BEYOND, 2, -BEYOND, 2**63 - 1, -(2**63)]
+    write_by_hand(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
+    table = polars.read_parquet(tmp_path / "account.parquet")
+    assert table["campaign_id"].unique(maintain_order=True).to_list() == [str(id) for id in ids]
+    assert table["code_id"].drop_nulls().to_list() == [str(id) for id in ids]
+    assert table.schema["language"] == polars.Int64
+
+
+def test_parquet_columns_with_numbers_of_64_bits_stay_numbers(tmp_path: Path) -> None:
+    ids = [2**63 - 1, -(2**63)]
+    write_by_hand(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
+    assert polars.read_parquet(tmp_path / "account.parquet")["code_id"].drop_nulls().to_list() == ids
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_flat_files_show_a_lone_surrogate_as_an_escape(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"account.{format}"
+    write_by_hand(path, campaign(1, SURROGATE))
+    rows = {str(row["language"]): row for row in read(path)}
+    escaped = "half an emoji \\ud83c"
+    assert {row["campaign_name"] for row in rows.values()} == {escaped}
+    assert rows["2"]["code_content"] == escaped
+    assert rows["1"]["error"] == f"no codes of {escaped}"
+
+
+def test_json_keeps_a_lone_surrogate(tmp_path: Path) -> None:
+    write_by_hand(tmp_path / "account.json", campaign(BEYOND, SURROGATE))
+    [exported] = json.loads((tmp_path / "account.json").read_text())["campaigns"]
+    assert exported["campaign"] == {"ID": BEYOND, "Name": SURROGATE}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialler_async import ConfigurationError, fan_out
-from dialler_async.fanout import Outcome
+from dialler_async import ConfigurationError, ItemCancelledError, fan_out
+from dialler_async.fanout import Concurrency, Outcome
 
 
 class HitError(Exception):
@@ -386,3 +386,100 @@ async def test_a_failure_is_told_as_it_was_raised_and_stops_no_other() -> None:
     assert told == {"failed": 3, "worked": 3}
     assert all(outcome.value is None for outcome in outcomes if outcome.error)
     assert {outcome.error for outcome in outcomes if outcome.error} == {HitError("1"), HitError("3"), HitError("5")}
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, "auto"])
+@pytest.mark.parametrize("in_order", [False, True])
+async def test_an_item_that_awaits_a_cancelled_task_fails_and_the_others_go_on(
+    concurrency: Concurrency, in_order: bool
+) -> None:
+    somebody_elses = asyncio.create_task(asyncio.Event().wait())
+    somebody_elses.cancel()
+
+    async def function(item: int) -> int:
+        await asyncio.sleep(0)
+        if item % 10 == 7:
+            await somebody_elses
+        return item
+
+    progress: list[tuple[int, int, int | None]] = []
+    seen = fan_out(
+        function,
+        range(100),
+        concurrency=concurrency,
+        in_order=in_order,
+        on_progress=lambda *told: progress.append(told),
+    )
+    outcomes = [outcome async for outcome in seen]
+    assert sorted(outcome.item for outcome in outcomes) == list(range(100))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    assert sorted(outcome.item for outcome in failed) == list(range(7, 100, 10))
+    assert {type(outcome.error) for outcome in failed} == {ItemCancelledError}
+    assert {type(outcome.error.__cause__) for outcome in failed if outcome.error} == {asyncio.CancelledError}
+    assert progress[-1] == (100, 10, 100)
+    assert others() == set()
+
+
+async def test_a_worker_that_is_cancelled_from_outside_ends_the_fan_out() -> None:
+    gauge = Gauge()
+
+    async def read() -> None:
+        async for _ in fan_out(gauge, range(10), concurrency=2):
+            raise AssertionError("none of them finishes")
+
+    reader = asyncio.create_task(read())
+    await turns(10)()
+    (others() - {reader}).pop().cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert gauge.begun == [0, 1]
+    assert others() == set()
+
+
+BEHAVIOURS = st.lists(
+    st.tuples(st.sampled_from(["return", "raise", "await cancelled"]), st.integers(0, 5)), max_size=30
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    behaviours=BEHAVIOURS,
+    concurrency=st.one_of(st.integers(1, 6), st.just("auto")),
+    in_order=st.booleans(),
+    leave_after=st.one_of(st.none(), st.integers(0, 30)),
+)
+async def test_every_item_has_one_outcome_whatever_its_function_does_and_early_exit_leaves_nothing_behind(
+    behaviours: list[tuple[str, int]], concurrency: Concurrency, in_order: bool, leave_after: int | None
+) -> None:
+    never = asyncio.get_running_loop().create_future()
+    never.cancel()
+    errors = {"return": None, "raise": HitError("planted"), "await cancelled": ItemCancelledError}
+
+    async def function(index: int) -> int:
+        behaviour, pause = behaviours[index]
+        await turns(pause)()
+        if behaviour == "raise":
+            raise HitError("planted")
+        if behaviour == "await cancelled":
+            await never
+        return index
+
+    seen: list[int] = []
+
+    async def read() -> None:
+        outcomes = fan_out(function, range(len(behaviours)), concurrency=concurrency, in_order=in_order)
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                seen.append(outcome.item)
+                expected = errors[behaviours[outcome.item][0]]
+                assert outcome.error == expected or type(outcome.error) is expected
+                assert outcome.value == (outcome.item if expected is None else None)
+                if len(seen) == leave_after:
+                    break
+
+    await asyncio.wait_for(read(), 10)
+    expected_count = len(behaviours) if not leave_after else min(leave_after, len(behaviours))
+    assert len(seen) == len(set(seen)) == expected_count
+    if in_order:
+        assert seen == list(range(expected_count))
+    assert others() == set()

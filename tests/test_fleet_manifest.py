@@ -1,11 +1,16 @@
 """`fleet.toml`: what is taken, what is refused and in which words, and where tokens come from."""
 
+import ssl
 from pathlib import Path
 
+import attrs
 import pytest
+import trustme
 
-from dialler_async import ConfigurationError
-from dialler_async.fleet import Server, read_fleet
+from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
+from dialler_async.fleet import Account, Fleet, Server, audit_fleet, read_fleet
+from dialler_async.fleet.clients import Clients
+from dialler_async.sandbox import Sandbox
 
 SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
 ACCOUNT = '[[accounts]]\nname = "acme"\nserver = "north"\nclients_id = 1\ntoken_env = "ACME_TOKEN"\n'
@@ -52,7 +57,8 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         ("[servers]\nname = 1", "fleet.toml: “servers” is a list of tables: write [[servers]]"),
         (
             SERVER.replace("url", "uri"),
-            "fleet.toml: server 1 (“north”): unknown key “uri”: there are name, url, max_rate, max_concurrency",
+            "fleet.toml: server 1 (“north”): unknown key “uri”: there are name, url, max_rate, max_concurrency, "
+            "deadline, attempts, proxy, ca_file, client_cert, client_key",
         ),
         ('[[servers]]\nname = "north"', "fleet.toml: server 1 (“north”): “url” is missing"),
         (
@@ -74,6 +80,16 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         (
             SERVER + "max_concurrency = 0",
             "fleet.toml: server 1 (“north”): “max_concurrency” is a positive number of calls at once",
+        ),
+        (SERVER + "deadline = true", "fleet.toml: server 1 (“north”): “deadline” is a positive number of seconds"),
+        (SERVER + "deadline = inf", "fleet.toml: server 1 (“north”): “deadline” is a positive number of seconds"),
+        (SERVER + "attempts = 1.0", "fleet.toml: server 1 (“north”): “attempts” is a positive whole number"),
+        (SERVER + "attempts = true", "fleet.toml: server 1 (“north”): “attempts” is a positive whole number"),
+        (SERVER + "ca_file = 5", "fleet.toml: server 1 (“north”): “ca_file” is the path of a file"),
+        (SERVER + 'client_cert = ""', "fleet.toml: server 1 (“north”): “client_cert” is the path of a file"),
+        (
+            SERVER + 'client_key = "k"',
+            "fleet.toml: server 1 (“north”): “client_key” is that of a “client_cert”, which is missing",
         ),
         (
             SERVER + ACCOUNT.replace("name", "nam"),
@@ -170,3 +186,61 @@ class TestTokens:
         (tmp_path / "fleet.toml").write_text(SERVER.replace("https", "http") + ACCOUNT)
         with pytest.warns(UserWarning, match="in clear"):
             read_fleet(tmp_path / "fleet.toml")
+
+
+class TestServerOptions:
+    async def test_deadline_attempts_and_tls_files_reach_the_client(self, tmp_path: Path) -> None:
+        tls = 'ca_file = "tls/ca.pem"\nclient_cert = "tls/worker.pem"\n'
+        given = tls + 'proxy = "http://proxy.example.com:3128"\ndeadline = 7\nattempts = 3\n'
+        (tmp_path / "fleet.toml").write_text(SERVER + given + ACCOUNT)
+        fleet = read_fleet(tmp_path / "fleet.toml")
+        server = fleet.servers["north"]
+        assert server.ca_file == tmp_path / "tls/ca.pem"
+        options = Clients(fleet)._options(server)
+        assert options["pool"] == PoolConfig(
+            ca_file=tmp_path / "tls/ca.pem",
+            client_cert=tmp_path / "tls/worker.pem",
+            proxy="http://proxy.example.com:3128",
+        )
+        assert options["timeouts"].deadline == 7
+        assert options["retry"] == attrs.evolve(RetryPolicy.patient(), attempts=3)
+
+    async def test_fleet_audits_a_server_that_wants_a_client_certificate(self, tmp_path: Path) -> None:
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        ca.issue_cert("worker.example.com").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "worker.pem"))
+        serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ca.issue_cert("127.0.0.1").configure_cert(serving)
+        ca.configure_trust(serving)
+        serving.verify_mode = ssl.CERT_REQUIRED
+        async with Sandbox(3, ssl_context=serving) as sandbox:
+            given = f'url = "{sandbox.server}"\nca_file = "ca.pem"\nclient_cert = "worker.pem"\nproxy = ""\n'
+            account = 'name = "acme"\nserver = "s"\nclients_id = 1\ntoken_file = "token"\n'
+            (tmp_path / "token").write_text(sandbox.token)
+            (tmp_path / "fleet.toml").write_text(f'[[servers]]\nname = "s"\n{given}[[accounts]]\n{account}')
+            report = await audit_fleet(read_fleet(tmp_path / "fleet.toml"))
+        assert (report.campaigns, report.unfinished) == (3, False)
+
+    def test_calls_are_retried_patiently_by_default(self) -> None:
+        server = Server(name="north", url="https://acd.example.com")
+        options = Clients(Fleet(servers={"north": server}, accounts={}))._options(server)
+        assert options["retry"] == RetryPolicy.patient()
+
+    @pytest.mark.parametrize(
+        "proxy", ["5", '"socks5://p:1"', '"http://user:hidden@p:1"', '"p:3128"', '"environment"', '"http://[hidden"']
+    )
+    def test_proxy_that_is_none_or_holds_credentials_is_refused(self, proxy: str, tmp_path: Path) -> None:
+        message = refused(tmp_path, SERVER + f"proxy = {proxy}")
+        assert message.startswith("fleet.toml: server 1 (“north”): “proxy” is like http://PROXY:PORT")
+        assert "hidden" not in message
+
+    def test_empty_proxy_is_none(self) -> None:
+        server = Server(name="north", url="https://acd.example.com", proxy="")
+        assert Clients(Fleet(servers={"north": server}, accounts={}))._options(server)["pool"].proxy is None
+
+    async def test_file_that_can_not_be_used_ends_the_account_with_an_error_that_names_it(self, tmp_path: Path) -> None:
+        server = Server(name="north", url="https://127.0.0.1:9", ca_file=tmp_path / "missing.pem", attempts=1)
+        account = Account(name="acme", server="north", clients_id=1, token=lambda: "t")
+        report = await audit_fleet(Fleet.of([server], [account]))
+        [finding] = [it for it in report.findings if it.rule == "not-audited"]
+        assert "missing.pem" in finding.message

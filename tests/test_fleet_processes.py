@@ -208,7 +208,7 @@ class TestCommand:
         assert "can't read its token_file: No such file" in " ".join(refused[1].split())
         assert max(map(len, refused[1].splitlines())) <= 80
 
-    async def test_rules_of_ones_own_stand_beside_the_manifest_of_the_worker(
+    async def test_worker_and_audit_with_the_same_settings_judge_by_rules_of_ones_own(
         self, redis: RunningRedis, tmp_path: Path
     ) -> None:
         module = (
@@ -221,9 +221,9 @@ class TestCommand:
         async with Sandbox(campaigns=3) as sandbox:
             manifest = str(write_fleet(sandbox, tmp_path))
             options = ["--broker", redis.url]
-            async with started(*COMMAND, "fleet", "worker", manifest, *options) as worker:
+            settings = ["--config", str(tmp_path / "dialler.toml")]
+            async with started(*COMMAND, "fleet", "worker", manifest, *options, *settings) as worker:
                 await line(worker.stdout)
-                settings = ["--config", str(tmp_path / "dialler.toml")]
                 code, report, errors = await run("fleet", "audit", manifest, *options, *settings, "--json")
         assert (code, errors) == (0, "")
         assert [finding["rule"] for finding in json.loads(report)["findings"]] == ["named"] * 3
@@ -255,6 +255,23 @@ class TestCommand:
             f"dialler fleet worker {manifest} --broker redis://broker.example.com:6380/2"
         )
         assert rest == "dialler: and that is all"
+
+    def test_whoever_waits_for_workers_is_told_that_they_need_the_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
+            on_no_worker()
+            raise ConfigurationError("and that is all")
+
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
+        manifest = tmp_path / "fleet.toml"
+        manifest.write_text(f'[[servers]]\nname = "s"\nurl = "https://acd.example.com"\n[[accounts]]\n{account}')
+        monkeypatch.setenv("DIALLER_FLEET_KEY", "k3y-of-the-fleet")
+        assert main(["fleet", "audit", str(manifest), "--broker", "redis://broker.example.com/2"]) == 2
+        told = capsys.readouterr().err
+        assert "no worker is there with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
+        assert "k3y-of-the-fleet" not in told
 
     @pytest.mark.parametrize(
         ("argv", "message"),

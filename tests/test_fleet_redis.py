@@ -4,10 +4,12 @@ import asyncio
 import json
 import pickle
 import re
+import sys
 import zlib
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,9 +23,12 @@ import dialler_async.fleet.broker
 import dialler_async.fleet.coordinator
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
+from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
-from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker
+from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Sent
 from dialler_async.fleet.limits import SharedRate
+from dialler_async.fleet.messages import Result, settings_digest
+from dialler_async.fleet.wire import digest
 from dialler_async.fleet.worker import work
 from dialler_async.sandbox import Sandbox
 from dialler_async.surroundings import SURROUNDINGS
@@ -41,12 +46,13 @@ def redis() -> Iterator[RunningRedis]:
 @asynccontextmanager
 async def at_work(fleet: Fleet, redis: RunningRedis, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
     """Workers in this process, each with a broker and clients of its own; told to stop in the end."""
+    own = {name: options.pop(name) for name in ("settings", "directory") if name in options}
     stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
     # What waits for ever ends, too, and fails.
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         for event in ready:
             broker = RedisBroker(redis.url, **{"places": 2, **options})
-            group.create_task(work(fleet, broker, stop=stop, on_ready=event.set))
+            group.create_task(work(fleet, broker, stop=stop, on_ready=event.set, **own))
         try:
             for event in ready:
                 await soon(event)
@@ -117,7 +123,7 @@ async def _hear(monitor: Any, heard: list[str]) -> None:
             return
 
 
-async def test_results_are_no_pickles(redis: RunningRedis) -> None:
+async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
     class Dangerous:
         def __reduce__(self) -> Any:
             return pytest.fail, ("what is in Redis was run",)
@@ -125,9 +131,11 @@ async def test_results_are_no_pickles(redis: RunningRedis) -> None:
     broker = RedisBroker(redis.url)
     await broker.startup()
     await broker.open_run("r")
-    await broker.redis.xadd("dialler-fleet:results:r", {"job": "r/1", "result": pickle.dumps(Dangerous())})
-    with pytest.raises(ValueError, match=r"codec|JSON|Expecting"):
-        await broker.results("r", 0.1)
+    broker._sent["r/1"] = _Sent(b"1-0", digest(b"job"))
+    entry = {"job": "r/1", "result": pickle.dumps(Dangerous()), "of": digest(b"job")}
+    await broker.redis.xadd("dialler-fleet:results:r", entry)
+    assert await broker.results("r", 0.1) == []
+    assert "rejected a result: it is malformed" in caplog.text
     await broker.shutdown()
 
 
@@ -289,6 +297,45 @@ async def test_a_worker_with_another_manifest_or_version(redis: RunningRedis, mo
     ]
 
 
+async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both_digests(
+    redis: RunningRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foreign_rules.py").write_text(
+        "import sys\nfrom dialler_async.audit import Hit, Severity, rule\n"
+        "sys.foreign_rules_imports = getattr(sys, 'foreign_rules_imports', 0) + 1\n"
+        'named = rule("named", Severity.INFO, title="t", why="w", fix="f")(lambda facts: [Hit("Name", "named")])\n'
+    )
+    monkeypatch.setattr(sys, "foreign_rules_imports", 0, raising=False)
+
+    def forget(*_: Any) -> None:
+        # So that a second import, by the worker, would be counted.
+        sys.modules.pop("foreign_rules", None)
+
+    theirs, ours = AuditSettings(rules=("foreign_rules:named",)), AuditSettings()
+    async with Sandbox(campaigns=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        async with at_work(fleet, redis, directory=tmp_path):
+            report = await audit_fleet(
+                fleet, broker=RedisBroker(redis.url), now=NOW, settings=theirs, directory=tmp_path, on_progress=forget
+            )
+        assert not sandbox.journal
+    [finding] = [finding for finding in report.findings if finding.rule == "not-audited"]
+    assert settings_digest(theirs)[:12] in finding.message
+    assert settings_digest(ours)[:12] in finding.message
+    assert "give both the same settings" in finding.message
+    assert sys.foreign_rules_imports == 1  # type: ignore[attr-defined]
+
+
+async def test_worker_with_the_same_settings_does_the_job(redis: RunningRedis) -> None:
+    settings = AuditSettings(select=("expired", "expiring-soon"), by_rule={"expiring-soon": {"days": 9}})
+    same = AuditSettings(select=("expiring-soon", "expired"), by_rule={"expiring-soon": {"days": 9}})
+    async with Sandbox(campaigns=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        async with at_work(fleet, redis, settings=same):
+            report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, settings=settings)
+    assert (report.campaigns, report.unfinished) == (3, False)
+
+
 class TestNobodyThere:
     async def test_somebody_is_told_and_it_goes_on_when_a_worker_comes(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
@@ -348,8 +395,12 @@ async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
     await broker.startup()
     await broker.open_run("r")
     for number in range(3):
-        await broker.redis.xadd("dialler-fleet:results:r", {"job": f"r/{number}", "result": json.dumps(number)})
-    assert await broker.results("r", 0.1) == [("r/0", 0), ("r/1", 1), ("r/2", 2)]
+        broker._sent[f"r/{number}"] = _Sent(b"1-0", digest(b"job"))
+        result = json.dumps(Result(error=str(number)).to_json())
+        entry = {"job": f"r/{number}", "result": result, "of": digest(b"job")}
+        await broker.redis.xadd("dialler-fleet:results:r", entry)
+    results = [(job, result.error) for job, result in await broker.results("r", 0.1)]
+    assert results == [("r/0", "0"), ("r/1", "1"), ("r/2", "2")]
     assert await broker.redis.xlen("dialler-fleet:results:r") == 0
     assert await broker.results("r", 0.001) == []
     await broker.shutdown()

@@ -56,5 +56,5 @@ def test_importing_the_package_imports_no_dependency() -> None:
     code = "import sys, dialler_async; print(*{'aiohttp', 'attr', 'cattrs', 'msgspec', 'typing'} & set(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=SOURCE.parent.parent
-    )  # noqa: E501
+    )
     assert run.stdout.split() == []

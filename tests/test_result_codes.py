@@ -26,6 +26,7 @@ from dialler_async import (
     PoolConfig,
     Records,
     ResultCode,
+    TokenSourceError,
 )
 
 BASE = "https://acd.example.com/rest/v1.0/1"
@@ -352,6 +353,93 @@ class TestForCampaigns:
         assert len(asked) == {"auto": 2, None: 2, 1: 1, 5: 5}[concurrency]
         assert others() == set()
         assert abandoned == []
+
+
+@pytest.mark.parametrize("language", [1, 7])
+async def test_a_bad_item_is_its_own_outcome_and_the_others_are_looked_up(
+    language: int, dialler: DiallerClient, played: PlayedServer
+) -> None:
+    bad: list[Any] = [
+        *(2**63, 2**64, 10**5000, -(10**5000), 0, -1, True, None, "535", 1.5, float("nan"), [1], b"1", object()),
+        *(Campaign(name="no ID"), Campaign(name="large", id=2**63), Campaign.__new__(Campaign)),
+    ]
+    given = [1, *bad, 2]
+    for id in (1, 2):
+        played.get(url(id, language), **codes(id))
+    outcomes = [
+        outcome
+        async for outcome in dialler.result_codes.for_campaigns(
+            given, languages=[language], concurrency=3, in_order=True
+        )
+    ]
+    assert [outcome.campaign is campaign for outcome, campaign in zip(outcomes, given, strict=True)] == [True] * 19
+    assert [outcome.error for outcome in (outcomes[0], outcomes[-1])] == [None, None]
+    assert {type(outcome.error) for outcome in outcomes[1:-2]} == {ConfigurationError}
+    assert type(outcomes[-2].error) is AttributeError
+    assert len(arrived(played)) == 2
+
+
+@pytest.mark.parametrize("id", [2**31, 2**63 - 1])
+async def test_an_id_that_a_server_can_not_read_is_not_found_and_the_others_are_looked_up(
+    id: int, dialler: DiallerClient, played: PlayedServer
+) -> None:
+    played.get(url(1, 1), **codes(1))
+    played.get(url(id, 1), status=404, body=b"")
+    played.get(url(2, 1), **codes(2))
+    outcomes = [
+        outcome async for outcome in dialler.result_codes.for_campaigns([1, id, 2], languages=[1], in_order=True)
+    ]
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), NotFoundError, type(None)]
+    assert isinstance(outcomes[1].error, NotFoundError)
+    assert outcomes[1].error.__context__ is None
+    assert (outcomes[1].error.status, outcomes[1].error.attempts) == (404, 1)
+
+
+async def test_the_largest_id_that_every_server_reads_still_aborts_on_a_missing_endpoint(
+    dialler: DiallerClient, played: PlayedServer
+) -> None:
+    played.get(url(2**31 - 1, 1), status=404, body=b"")
+    with pytest.raises(EndpointNotFoundError):
+        await anext(dialler.result_codes.for_campaigns([2**31 - 1], languages=[1]))
+
+
+def raise_an_error() -> str:
+    raise LookupError("the vault is sealed")
+
+
+@pytest.mark.parametrize("source", [raise_an_error, lambda: "no token", lambda: None], ids=["raises", "bad", "None"])
+async def test_a_token_function_that_fails_aborts_the_run(source: Any, played: PlayedServer) -> None:
+    asked = 0
+
+    def counted() -> Any:
+        nonlocal asked
+        asked += 1
+        return source()
+
+    async with DiallerClient(BASE, counted) as dialler:
+        outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1])
+        with pytest.raises(TokenSourceError):
+            await anext(outcomes)
+    assert asked <= 2
+    assert arrived(played) == []
+    assert others() == set()
+
+
+async def test_a_token_function_that_fails_once_does_not_spoil_the_next_run(played: PlayedServer) -> None:
+    answers = iter([LookupError("sealed")])
+
+    def source() -> str:
+        for error in answers:
+            raise error
+        return "abc-123"
+
+    for id in (1, 2, 3):
+        played.get(url(id, 1), **codes(id))
+    async with DiallerClient(BASE, source) as dialler:
+        with pytest.raises(TokenSourceError):
+            await anext(dialler.result_codes.for_campaigns([1, 2, 3], languages=[1], concurrency=1))
+        again = [outcome.error async for outcome in dialler.result_codes.for_campaigns([1, 2, 3], languages=[1])]
+    assert again == [None] * 3
 
 
 async def test_it_never_looks_up_more_at_once_than_told(dialler: DiallerClient, played: PlayedServer) -> None:

@@ -36,6 +36,8 @@ from dialler_async import (
     DiallerClient,
     DiallerError,
     EndpointNotFoundError,
+    InvalidTokenError,
+    ItemCancelledError,
     Language,
     NoReplyError,
     NotFoundError,
@@ -50,6 +52,7 @@ from dialler_async import (
     ServerError,
     StatusError,
     Timeouts,
+    TokenSourceError,
     errors,
 )
 from dialler_async.audit import audit, report_as_json
@@ -370,7 +373,8 @@ def test_the_cases_know_every_fault_and_every_error() -> None:
     there = {fault for fault in Fault.__subclasses__() if fault.__module__ == Fault.__module__}
     assert met | {Meanwhile} == there
     raised = {expected for _, _, expected in CASES.values() if expected is not None}
-    assert raised | {ClientStateError, ConnectError} == {
+    elsewhere = {ClientStateError, ConnectError, TokenSourceError, InvalidTokenError, ItemCancelledError}
+    assert raised | elsewhere == {
         kind
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, DiallerError) and kind not in (DiallerError, errors.RequestError)
@@ -578,7 +582,27 @@ async def bad_async_token() -> Any:
 async def test_a_bad_token_from_a_function_is_told_without_it(source: Any) -> None:
     async with DiallerClient(BASE_URL, source) as dialler:
         error = await told(get, dialler)
-    assert type(error) is ConfigurationError
+    assert type(error) is InvalidTokenError
+    for text in surfaces(error):
+        assert_hidden(text)
+
+
+def raising_sync_token() -> str:
+    raise LookupError(f"the vault refused {TOKEN}")
+
+
+async def raising_async_token() -> str:
+    token = TOKEN
+    await asyncio.sleep(0)
+    raise LookupError(token)
+
+
+@pytest.mark.parametrize("source", [raising_sync_token, raising_async_token])
+async def test_an_error_of_the_token_function_shows_no_token(source: Any) -> None:
+    async with DiallerClient(BASE_URL, source) as dialler:
+        error = await told(get, dialler)
+    assert type(error) is TokenSourceError
+    assert "LookupError at test_secrets.py:" in str(error)
     for text in surfaces(error):
         assert_hidden(text)
 

@@ -1,19 +1,23 @@
 """https: who is trusted, and what is said of who is not. With real certificates, made here."""
 
 import asyncio
+import contextlib
 import gc
+import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 import trustme
+from bad_days import listening
 
-from dialler_async import ConfigurationError, ConnectError, DiallerClient, PoolConfig, RetryPolicy
+from dialler_async import ConfigurationError, ConnectError, DiallerClient, NoReplyError, PoolConfig, RetryPolicy
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset
 
@@ -93,7 +97,7 @@ async def test_an_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
         told = await refusal(sandbox, PoolConfig())
     assert "certificate is not trusted" in told
     assert "unable to get local issuer certificate" in told
-    assert "PoolConfig(ssl=ssl.create_default_context(cafile=" in told
+    assert "trust it: PoolConfig(ca_file=…)" in told
 
 
 async def test_another_own_ca_is_not_trusted(trusting: ssl.SSLContext) -> None:
@@ -224,3 +228,121 @@ def test_what_is_no_context_is_refused_as_a_way_to_switch_verification_off(tmp_p
     for wrong in (False, True, str(tmp_path)):
         with pytest.raises(ConfigurationError, match="SSLContext"):
             PoolConfig(ssl=wrong)  # type: ignore[arg-type]  # that is what is tested
+
+
+class TestFiles:
+    """The CA and the client certificate as files."""
+
+    async def test_ca_file_and_client_certificate_are_used(self, ca: trustme.CA, tmp_path: Path) -> None:
+        async with mutual(ca) as sandbox:
+            pool = PoolConfig(**files(ca, tmp_path))
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler:
+                assert len(await dialler.campaigns.list()) == 5
+
+    async def test_certificate_and_key_in_one_file_are_used(self, ca: trustme.CA, tmp_path: Path) -> None:
+        async with mutual(ca) as sandbox:
+            paths = files(ca, tmp_path)
+            both = tmp_path / "both.pem"
+            both.write_bytes(paths["client_key"].read_bytes() + paths["client_cert"].read_bytes())
+            pool = PoolConfig(ca_file=paths["ca_file"], client_cert=both)
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler:
+                assert len(await dialler.campaigns.list()) == 5
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    async def test_missing_client_certificate_is_named(
+        self, ca: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
+    ) -> None:
+        # Not by asyncio, whose servers abort the connection without the alert.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            refusing = asyncio.create_task(asyncio.to_thread(refuse_handshake, listener, mutual_context(ca, version)))
+            pool = PoolConfig(ca_file=files(ca, tmp_path)["ca_file"])
+            base_url = f"https://127.0.0.1:{listener.getsockname()[1]}/rest/v1.0/1"
+            async with DiallerClient(base_url, "token", pool=pool, retry=ONCE) as dialler:
+                with pytest.raises(ConnectError, match="client certificate") as caught:
+                    await dialler.campaigns.delete(535)
+            await refusing
+        assert "PoolConfig(client_cert=…)" in str(caught.value)
+
+    @pytest.mark.parametrize("option", ["ca_file", "client_cert", "client_key"])
+    @pytest.mark.parametrize("content", [None, b"", b"no PEM"])
+    def test_file_that_can_not_be_loaded_is_named(
+        self, ca: trustme.CA, tmp_path: Path, option: str, content: bytes | None
+    ) -> None:
+        paths = files(ca, tmp_path)
+        if content is None:
+            paths[option].unlink()
+        else:
+            paths[option].write_bytes(content)
+        with pytest.raises(ConfigurationError, match="can't load") as caught:
+            DiallerClient("https://acd.example.com/rest/v1.0/1", "t", pool=PoolConfig(**paths))
+        assert str(paths[option]) in str(caught.value)
+
+    def test_context_and_files_contradict_each_other(self, trusting: ssl.SSLContext) -> None:
+        with pytest.raises(ConfigurationError, match="ssl=… or the files, not both"):
+            PoolConfig(ssl=trusting, ca_file="ca.pem")
+
+    def test_key_without_certificate_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="needs client_cert"):
+            PoolConfig(client_key="key.pem")
+
+
+async def test_https_to_a_port_that_speaks_http_is_said_to_be_that() -> None:
+    async with Sandbox(5) as sandbox:
+        said = await not_connected(sandbox, PoolConfig(), sandbox.base_url.replace("http:", "https:"))
+    assert "does not speak https" in said
+
+
+async def test_http_to_a_port_that_speaks_https_is_said_to_be_that() -> None:
+    async def tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        # The alert "unexpected message", as OpenSSL sends it.
+        writer.write(bytes.fromhex("15030100020246"))
+
+    async with listening(tls) as base_url, DiallerClient(base_url, "token", retry=ONCE) as dialler:
+        with pytest.raises(NoReplyError, match="If the port speaks https, so must the base URL"):
+            await dialler.campaigns.list()
+
+
+def refuse_handshake(listener: socket.socket, context: ssl.SSLContext) -> None:
+    """Accept one connection, and end its handshake with an alert."""
+    connection, _ = listener.accept()
+    with connection:
+        with pytest.raises(ssl.SSLError), context.wrap_socket(connection.dup(), server_side=True):
+            pass
+        connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while connection.recv(65536):
+                pass
+
+
+def mutual_context(ca: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    context = serving(ca.issue_cert("127.0.0.1"))
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    ca.configure_trust(context)
+    return context
+
+
+def files(ca: trustme.CA, directory: Path) -> dict[str, Any]:
+    """Return the files of a CA and of a client certificate of it, by their options."""
+    client = ca.issue_cert("client.example.com")
+    paths = {name: directory / f"{name}.pem" for name in ("ca_file", "client_cert", "client_key")}
+    paths["ca_file"].write_bytes(ca.cert_pem.bytes())
+    paths["client_cert"].write_bytes(b"".join(pem.bytes() for pem in client.cert_chain_pems))
+    paths["client_key"].write_bytes(client.private_key_pem.bytes())
+    return paths
+
+
+@asynccontextmanager
+async def mutual(ca: trustme.CA) -> AsyncIterator[Sandbox]:
+    """A sandbox that wants a client certificate of the CA."""
+    async with Sandbox(5, ssl_context=mutual_context(ca)) as sandbox:
+        yield sandbox
+
+
+async def not_connected(sandbox: Sandbox, pool: PoolConfig, base_url: str | None = None) -> str:
+    async with DiallerClient(base_url or sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:
+        with pytest.raises(ConnectError) as caught:
+            await dialler.campaigns.list()
+    assert sandbox.journal == []
+    return str(caught.value)

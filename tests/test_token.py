@@ -3,7 +3,9 @@
 import asyncio
 import copy
 import itertools
+import json
 import pickle
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialler_async import ConfigurationError
+from dialler_async import ConfigurationError, TokenSourceError
 from dialler_async.token import Token
 
 
@@ -148,6 +150,7 @@ class TestAsked:
         token = Token(form(lambda: next(answers)))
         with pytest.raises(ConfigurationError) as caught:
             await token.renew(refused=0)
+        assert isinstance(caught.value, TokenSourceError)
         assert "secret" not in str(caught.value)
         assert token.version == 0
         await token.renew(refused=0)
@@ -164,8 +167,10 @@ class TestAsked:
         await token.renew(refused=1)
         assert (token.version, bearer(token)) == (2, "Bearer second")
 
-    async def test_what_the_function_raises_comes_out_and_the_next_asks_again(self, form: Callable[..., Any]) -> None:
-        answers = iter([OSError("no vault"), "good"])
+    async def test_an_error_of_the_function_is_a_token_source_error_and_the_next_call_asks_again(
+        self, form: Callable[..., Any]
+    ) -> None:
+        answers = iter([OSError("no vault for t0ken"), "good"])
 
         def tokens() -> object:
             answer = next(answers)
@@ -174,8 +179,10 @@ class TestAsked:
             return answer
 
         token = Token(form(tokens))
-        with pytest.raises(OSError, match="no vault"):
+        with pytest.raises(TokenSourceError, match=r"raised OSError at test_token\.py:\d+") as caught:
             await token.renew(refused=0)
+        assert "t0ken" not in str(caught.value)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
         await token.renew(refused=0)
         assert bearer(token) == "Bearer good"
 
@@ -200,6 +207,28 @@ async def test_a_caller_that_gives_up_while_the_function_is_asked_leaves_it_to_t
     assert first.cancelled()
     assert await second is None
     assert (asked, bearer(token)) == (2, "Bearer token-2")
+
+
+async def test_the_text_of_an_error_that_this_package_raises_is_kept() -> None:
+    token = Token(lambda: Token("").check())  # type: ignore[arg-type, return-value]  it raises
+    with pytest.raises(TokenSourceError, match="raised ConfigurationError: the token is empty"):
+        await token.renew(refused=0)
+
+
+async def test_the_text_of_such_an_error_that_the_function_raises_is_left_out() -> None:
+    def source() -> str:
+        raise ConfigurationError("t0ken is wrong")
+
+    with pytest.raises(TokenSourceError, match=r"raised ConfigurationError at test_token\.py:\d+$"):
+        await Token(source).renew(refused=0)
+
+
+async def test_a_cancellation_of_the_function_is_passed_on_as_it_is() -> None:
+    def source() -> str:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Token(source).renew(refused=0)
 
 
 def test_a_token_of_a_token_is_a_fresh_one_of_the_same_source() -> None:
@@ -238,6 +267,43 @@ class TestRedacted:
     )
     def test_the_token_is_taken_out_however_it_is_spelled(self, body: bytes, told: bytes) -> None:
         assert Token("a/b+c=").redacted(body) == told
+
+    @pytest.mark.parametrize("spelled", ["u0041b", "Abc7", "\\u0041bc"])
+    @pytest.mark.parametrize("backslashes", [1, 2, 4])
+    def test_redaction_finds_json_escapes_of_letters_and_digits(self, spelled: str, backslashes: int) -> None:
+        escape = "\\" * backslashes + "u00"
+        text = f"{escape}41b{escape}63{escape}37{escape}6D%6D&#{ord('z')};&#x07a;".encode()
+        assert Token("Abc7mmzz").redacted(text + b" " + spelled.encode()) == b"*** " + spelled.encode()
+
+    @given(
+        token=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=80),
+        data=st.data(),
+    )
+    def test_redaction_finds_any_json_spelling_of_any_token(self, token: str, data: st.DataObject) -> None:
+        spelled = "".join(
+            data.draw(st.sampled_from([json.dumps(one)[1:-1], f"\\u{ord(one):04x}", f"\\u{ord(one):04X}"]))
+            for one in token
+        )
+        assert json.loads(f'"{spelled}"') == token
+        assert Token(token).redacted(f"\n{spelled}\n".encode()) == b"\n***\n"
+
+    @pytest.mark.parametrize("length", [10, 33, 1000])
+    @pytest.mark.parametrize("before", [0, 256 * 1024 - 5, 256 * 1024, 600_000])
+    def test_redaction_of_a_large_body_finds_the_token_wherever_it_stands(self, before: int, length: int) -> None:
+        secret = ("t0ken~value" * 100)[:length]
+        body = b"x" * before + secret.encode() + b"y" * 300_000
+        assert Token(secret).redacted(bytearray(body)) == b"x" * before + b"***" + b"y" * 300_000
+
+    @pytest.mark.parametrize("hostile", ["t", "\\", "&#0", "t\0\0\0", "t0ken~valu", "%74", "\\u0074", "&#x00000"])
+    def test_redaction_of_hostile_text_takes_time_in_proportion_to_its_length(self, hostile: str) -> None:
+        token = Token("t0ken~value")
+        body = (hostile * 64 * 1024)[: 64 * 1024].encode()
+        times = []
+        for repeated in (1, 8):
+            begun = time.process_time()
+            assert token.redacted(body * repeated) == body * repeated
+            times.append(time.process_time() - begun)
+        assert times[1] < 0.5, "linear: 512 KiB take some 15 ms"
 
     def test_a_token_is_no_pattern(self) -> None:
         assert Token(".*[a]$").redacted(b"all of this .*[a]$") == b"all of this ***"

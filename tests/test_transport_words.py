@@ -40,7 +40,8 @@ async def test_no_connection_is_told_as_the_operating_system_has_it(server: Sand
     ):
         error = await failure(dialler.campaigns.list())
     refused = os.strerror(errno.ECONNREFUSED)
-    assert str(error) == f"GET /dialler/campaigns: no connection to the server ({refused}); nothing was sent"
+    address = server.base_url.split("/")[2]
+    assert str(error) == f"GET /dialler/campaigns: no connection to {address} ({refused}); nothing was sent"
 
 
 class TestRedirects:
@@ -96,9 +97,12 @@ class TestWhatBrokeOff:
     @pytest.mark.parametrize(
         ("data", "told"),
         [
-            (b"SSH-2.0-OpenSSH\r\n\r\n", "what came back is not HTTP"),
+            (
+                b"SSH-2.0-OpenSSH\r\n\r\n",
+                "what came back from {address} is not HTTP. If the port speaks https, so must the base URL",
+            ),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "the answer broke off"),
-            (b"", "the connection was lost before the answer came"),
+            (b"", "the connection to {address} was lost before the answer came"),
         ],
     )
     async def test_the_error_says_how(self, server: Sandbox, data: bytes, told: str) -> None:
@@ -106,7 +110,8 @@ class TestWhatBrokeOff:
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
             error = await failure(dialler.campaigns.list())
         assert type(error) is NoReplyError
-        assert str(error) == f"GET /dialler/campaigns: {told}"
+        address = server.base_url.split("/")[2]
+        assert str(error) == f"GET /dialler/campaigns: {told.format(address=address)}"
 
     @pytest.mark.parametrize("call", ["list", "delete"])
     async def test_an_answer_that_is_too_large_is_cut_and_its_connection_closed(

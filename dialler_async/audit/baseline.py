@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from json import loads
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +18,8 @@ from .summary import order
 
 SCHEMA = 1
 """Of the JSON. Raised when a key changes its meaning or goes away, not when one is added."""
+
+_T = TypeVar("_T")
 
 _Key = int | str
 """What a campaign is known by across reports: its ID; without one, its name."""
@@ -56,10 +59,12 @@ class Baseline(msgspec.Struct):
             ConfigurationError: it is none, one of another schema, or one of several accounts.
         """
         try:
-            schema = msgspec.json.decode(json, type=_Schema).schema
+            schema = _decoded(json, _Schema).schema
             require(schema == SCHEMA, f"it is of schema {schema}, and only {SCHEMA} can be compared with")
-            baseline = msgspec.json.decode(json, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            baseline = _decoded(json, cls)
+        except ConfigurationError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"it is no report of an audit: {error}") from None
         # Nothing in it tells the campaigns of one account from those of another.
         require(not baseline.accounts, "it is of several accounts, and only one account can be compared with")
@@ -67,6 +72,14 @@ class Baseline(msgspec.Struct):
         codes = (code for record in baseline.records for code in (record.codes or {}).values())
         require(all(0 <= code < most for code in codes), "it is no report of an audit: a code has no content")
         return baseline
+
+
+def _decoded(data: bytes, type: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(data, type=type)
+    except msgspec.DecodeError:
+        # It reads no lone surrogate, which the name of a campaign can hold.
+        return msgspec.convert(loads(data), type, str_keys=True)
 
 
 def compare(report: AuditReport, baseline: Baseline) -> Comparison:

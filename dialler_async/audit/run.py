@@ -13,7 +13,7 @@ from typing import cast
 import attrs
 
 from dialler_async.client import DiallerClient
-from dialler_async.errors import AuthenticationError, EndpointNotFoundError, require
+from dialler_async.errors import AuthenticationError, EndpointNotFoundError, TokenSourceError, require
 from dialler_async.fanout import Concurrency, OnProgress
 from dialler_async.models import Campaign, Language
 
@@ -184,7 +184,7 @@ async def _examine(
                 answers[outcome.language] = cast(Answer, outcome.value if outcome.error is None else outcome.error)
                 if len(answers) == len(languages):
                     judge.campaigns(waiting.pop(campaign_id), arrived.pop(campaign_id))
-        except (AuthenticationError, EndpointNotFoundError) as error:
+        except (AuthenticationError, EndpointNotFoundError, TokenSourceError) as error:
             judge.stopped(error, len(waiting) * len(languages) - sum(map(len, arrived.values())))
     for campaign_id, same_id in waiting.items():
         judge.campaigns(same_id, arrived.get(campaign_id, {}))

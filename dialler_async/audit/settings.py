@@ -17,13 +17,17 @@ Installed packages add rules by the entry-point group `dialler_async.audit_rules
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import attrs
 
 from dialler_async.errors import ConfigurationError, require
+from dialler_async.trusted_files import require_trusted
 
 from .account import AccountRule
 from .findings import Severity
@@ -113,9 +117,10 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
 
     Args:
         references: `module:name` of a rule, or of several in a list or tuple.
-        directory: where modules are looked for first.
+        directory: where modules are looked for first. Those found there count only if nobody but the user and root
+            can write them.
     Raises:
-        ConfigurationError: one can't be loaded, or is no rule.
+        ConfigurationError: one can't be loaded, is no rule, or may have been written by another user.
     """
     rules: list[AnyRule] = []
     for reference in references:
@@ -126,16 +131,48 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
 def _imported(reference: str, directory: Path | None) -> object:
     module, _, name = reference.partition(":")
     require(bool(module and name), "it is not like module:name")
-    before = list(sys.path)
-    if directory is not None:
-        sys.path.insert(0, str(directory))
-    try:
+    top_level = module.partition(".")[0]
+    if directory is None or PathFinder.find_spec(top_level, [str(directory)]) is None:
         found: object = import_module(module)
-    finally:
-        sys.path[:] = before
+    else:
+        found = _imported_from(directory, module)
     for part in name.split("."):
         found = getattr(found, part)
     return found
+
+
+def _imported_from(directory: Path, module: str) -> object:
+    """Import a module from a directory, with whatever it imports from there; all of it must be trusted."""
+    before = list(sys.path)
+    finder = _TrustedOnly(directory)
+    sys.path.insert(0, str(directory))
+    sys.meta_path.insert(0, finder)
+    try:
+        return import_module(module)
+    finally:
+        sys.meta_path.remove(finder)
+        sys.path[:] = before
+
+
+class _TrustedOnly(MetaPathFinder):
+    """Finds nothing itself, and refuses a module in the directory that another user may have written."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.resolve()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Raise ConfigurationError for such a module, and leave others to the usual finders."""
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin is not None and spec.has_location:
+            file = Path(spec.origin)
+            if file.absolute().is_relative_to(self._directory) or file.resolve().is_relative_to(self._directory):
+                require_trusted(file)
+                # Bytecode is run in place of the source if it has the time and size of the source in it.
+                if spec.cached is not None and Path(spec.cached).exists():
+                    require_trusted(Path(spec.cached))
+        return None
 
 
 def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:

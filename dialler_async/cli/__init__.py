@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        sys.stderr.write("dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
+        if sys.stderr is not None:  # where it was closed when the process started
+            sys.stderr.write("dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
         return 2
     return run(sys.argv[1:] if argv is None else list(argv))

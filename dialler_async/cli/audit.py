@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import attrs
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
-from dialler_async import ConfigurationError, PoolConfig
+from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
 from dialler_async.audit import Baseline, Severity, compare
 from dialler_async.audit import audit as run_audit
 
@@ -14,6 +14,7 @@ from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError
 from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
+from .numbers import Positive
 from .options import Flag
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination
@@ -23,7 +24,7 @@ _USUAL_CONCURRENCY = PoolConfig().limit
 
 async def audit(
     *,
-    concurrency: Annotated[int, Parameter(validator=validators.Number(gte=1))] = _USUAL_CONCURRENCY,
+    concurrency: Positive = _USUAL_CONCURRENCY,
     fail_on: Annotated[
         Literal["error", "warning", "info", "never"] | None, Parameter(show_default=lambda _: "never")
     ] = None,
@@ -60,7 +61,7 @@ async def audit(
         raise UsageError("--fail-on-new needs a --baseline to tell what is new")
     before = None if baseline is None else _read(baseline)
     destination.check()
-    async with connection.open(PoolConfig(limit=concurrency)) as dialler:
+    async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
         with progress_bar("Fetching result codes") as on_progress:
             report = await run_audit(
                 dialler,

@@ -1,5 +1,6 @@
 """`dialler campaigns`: list, get, find, clone."""
 
+import shlex
 from datetime import datetime
 from typing import Annotated
 
@@ -8,9 +9,11 @@ from cyclopts import App, Parameter
 from .connection import FROM_ENVIRONMENT, Connection
 from .delete import delete
 from .exits import say
+from .numbers import Id
 from .options import Flag
 from .output import print_line, quoted
 from .records import show_campaign, show_campaigns
+from .writes import WriteWatcher
 
 app = App(name="campaigns", help="List, show, find, clone and delete campaigns.")
 app.command(delete)
@@ -30,7 +33,7 @@ async def list_(*, json: Flag = False, connection: Connection = FROM_ENVIRONMENT
 
 
 @app.command
-async def get(id: int, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
     """Show all keys of one campaign.
 
     Parameters
@@ -92,10 +95,13 @@ async def clone(
     exist_ok
         If there is a campaign with the new name already, leave it at that.
     """
-    async with connection.open() as dialler:
-        campaign = await dialler.campaigns.clone(
-            source, destination, user_data=user_data, dt_from=from_, dt_to=to, exist_ok=exist_ok
-        )
+    writes = WriteWatcher()
+    look = f"dialler campaigns find -- {shlex.quote(destination)}"
+    async with connection.open(observer=writes) as dialler:
+        with writes.told_if_interrupted(f"interrupted: the campaign may have been cloned; look: {look}"):
+            campaign = await dialler.campaigns.clone(
+                source, destination, user_data=user_data, dt_from=from_, dt_to=to, exist_ok=exist_ok
+            )
     # The name as it was asked for: the documented answer to a clone shows the source's.
     done = "there is" if exist_ok else "cloned:"
     print_line(f"{done} campaign {'without ID' if campaign.id is None else campaign.id} {quoted(destination)}")

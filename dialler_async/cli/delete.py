@@ -7,12 +7,14 @@ from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError, say
+from .numbers import Id
 from .options import Flag
 from .output import counted, print_line, quoted
+from .writes import WriteWatcher
 
 
 async def delete(
-    id: int | None = None,
+    id: Id | None = None,
     /,
     *,
     name: str | None = None,
@@ -35,7 +37,8 @@ async def delete(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("nobody is there to ask: give --yes to delete without asking")
-    async with connection.open() as dialler:
+    writes = WriteWatcher()
+    async with connection.open(observer=writes) as dialler:
         try:
             campaign = await _looked_up(dialler, id, name)
         except NotFoundError:
@@ -50,7 +53,10 @@ async def delete(
             say("nothing was deleted")
             return Exit.INTERRUPTED
         # By ID, also when it was looked up by name: what was shown is what is deleted.
-        await dialler.campaigns.delete(target, missing_ok=missing_ok)
+        number = id or campaign.id
+        interrupted = f"interrupted: {doomed} may have been deleted; look: dialler campaigns get {number}"
+        with writes.told_if_interrupted(interrupted):
+            await dialler.campaigns.delete(target, missing_ok=missing_ok)
     print_line(f"deleted {doomed}")
     return Exit.DONE
 

@@ -5,14 +5,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dialler_async import DiallerError, NoReplyError
+from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
 from .connection import FROM_ENVIRONMENT, Connection
-from .exits import Exit, UsageError, say
+from .exits import Exit, OutputError, say
 from .languages import LANGUAGES, LanguageName
 from .output import counted, print_line
 from .progress import progress_bar
+from .report import check_place
 
 
 async def export(
@@ -33,8 +34,9 @@ async def export(
     language
         A language to fetch result codes in. Repeat it for several.
     """
+    check_place(output)
     try:
-        async with connection.open() as dialler:
+        async with connection.open(retry=RetryPolicy.patient()) as dialler:
             with progress_bar("Fetching result codes") as on_progress:
                 exported = await run_export(
                     dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
@@ -42,7 +44,7 @@ async def export(
     except DiallerError:
         raise  # some are an OSError, too
     except OSError as error:
-        raise UsageError(f"can't write {output}: {error.strerror or error}") from None
+        raise OutputError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
     if exported.unreadable:
         told = f"{counted(len(exported.unreadable), 'campaign')} without codes, for the record is not as documented"

@@ -10,14 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Parameter
 
 from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
+from dialler_async.fleet.wire import KEY_VARIABLE
 
 from .exits import Exit, UsageError, say
 from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
+from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from dialler_async.fleet.broker import RedisBroker
 
 _FLEET = Path("fleet.toml")
-_POSITIVE = Parameter(validator=validators.Number(gte=1))
 
 app = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
 
@@ -54,7 +55,7 @@ async def audit(
         File that lists servers and accounts.
     broker
         Redis, such as redis://broker.example.com, by which workers get the work; otherwise DIALLER_BROKER.
-        With neither, this process does it all.
+        With neither, this process does it all. DIALLER_FLEET_KEY signs what goes through it.
     sandbox
         Audit 100 made-up accounts on an embedded dialler. Needs no settings.
     fail_on
@@ -77,6 +78,7 @@ async def audit(
     url = None if sandbox else broker or os.environ.get("DIALLER_BROKER")
     mediator = None if not url else _broker(url)
     waits = "" if mediator is None else f"dialler fleet worker {manifest} --broker {mediator.shown}"
+    with_key = f" with this {KEY_VARIABLE}" if mediator is not None and mediator.is_signed else ""
     async with _sandbox() if sandbox else _read(manifest) as fleet:
         with progress_bar("Auditing accounts") as on_progress:
             report = await audit_fleet(
@@ -86,7 +88,7 @@ async def audit(
                 directory=directory,
                 languages=[LANGUAGES[name] for name in language],
                 on_progress=on_progress,
-                on_no_worker=lambda: say(f"no worker is there; waiting for one: {waits}"),
+                on_no_worker=lambda: say(f"no worker is there{with_key}; waiting for one: {waits}"),
             )
     destination.put(report)
     if report.unfinished:
@@ -99,11 +101,12 @@ async def worker(
     manifest: Path = _FLEET,
     *,
     broker: str | None = None,
-    at_once: Annotated[int, _POSITIVE] = 4,
+    at_once: Positive = 4,
+    judging: Judging = EVERYTHING,
 ) -> None:
     """Do the work of audits until Ctrl-C or SIGTERM: then finish what is in hand, and stop.
 
-    Start as many as you like, on any number of machines.
+    Start as many as you like, on any number of machines. The rules and their settings must be those of the audit.
 
     Parameters
     ----------
@@ -114,6 +117,11 @@ async def worker(
     at_once
         How many accounts, or chunks of accounts, are worked on at once.
     """
+    rules = judging.chosen()
+    if judging.list_rules:
+        print_rules(rules)
+        return
+    settings, directory = judging.for_workers()
     _check_extra()
     url = broker or os.environ.get("DIALLER_BROKER")
     if not url:
@@ -129,7 +137,8 @@ async def worker(
                 fleet,
                 mediator,
                 stop=stop,
-                directory=manifest.parent,
+                settings=settings,
+                directory=directory,
                 on_ready=lambda: print_line(f"working for {mediator.shown}: {accounts} on {servers}"),
             )
 

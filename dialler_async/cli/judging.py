@@ -1,5 +1,6 @@
 """What an audit judges by: the options, and the file with the settings."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from dialler_async import ConfigurationError
 from dialler_async.audit import AnyRule, AuditSettings, available_rules, load_rules
+from dialler_async.trusted_files import require_trusted
 
 from .exits import UsageError
 from .options import Flag
@@ -105,7 +107,10 @@ def _found() -> tuple[Path | None, Mapping[str, Any]]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        table: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            # Of the open file: one that takes its place after this can't be read in its name.
+            status = os.fstat(file.fileno())
+            table: Mapping[str, Any] = tomllib.loads(file.read().decode())
     except OSError as error:
         raise UsageError(f"can't read {path}: {error.strerror}") from None
     except ValueError as error:
@@ -114,4 +119,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         table = table.get(key, {})
         if not isinstance(table, Mapping):
             raise UsageError(f"{path}: “{key}” is a table, not {table!r}")
+    if table:
+        # A pyproject.toml without settings for this command may belong to anybody.
+        require_trusted(path, status)
     return table

@@ -12,6 +12,9 @@ from rich.text import Text
 
 from dialler_async.harmless import harmless
 
+from .exits import OutputError
+from .streams import abandon, is_output_error
+
 _WIDTH_OF_A_PIPE = 80
 
 
@@ -55,10 +58,20 @@ def print_json(value: Any) -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line of ours on stdout; what is from elsewhere in it has been made harmless."""
-    sys.stdout.write(line + "\n")
-    # So that whoever reads a pipe sees the line now, also when the command goes on.
-    sys.stdout.flush()
+    """Print a line of ours on stdout; what is from elsewhere in it has been made harmless.
+
+    Raises:
+        OutputError: it can't be written. The message has the line in it, as it may tell of a write.
+    """
+    try:
+        sys.stdout.write(line + "\n")
+        # So that whoever reads a pipe sees the line now, also when the command goes on.
+        sys.stdout.flush()
+    except OSError as error:
+        if not is_output_error(error):
+            raise
+        abandon(sys.stdout)
+        raise OutputError(f"can't write to stdout: {error.strerror}. It was to say: {line}") from None
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -12,7 +13,7 @@ from cyclopts import Group, Parameter
 from dialler_async.audit import WRITERS, AuditReport
 from dialler_async.files import whole_file
 
-from .exits import UsageError
+from .exits import OutputError, UsageError
 from .findings import print_report
 from .options import Flag
 from .output import Console
@@ -51,10 +52,8 @@ class Destination:
         if self.json and self.format not in ("table", "json"):
             raise UsageError(f"--json and --format {self.format} contradict each other")
         for path in (self.output, self.html):
-            if path is not None and path.is_dir():
-                raise UsageError(f"can't write {path}: it is a directory")
-            if path is not None and not path.parent.is_dir():
-                raise UsageError(f"can't write {path}: there is no such directory")
+            if path is not None:
+                check_place(path)
         if self.html is not None and not (find_spec("jinja2") and find_spec("svg")):
             raise UsageError("the HTML report needs an extra: pip install 'dialler-async[report]'")
 
@@ -62,7 +61,7 @@ class Destination:
         """Write the report.
 
         Raises:
-            UsageError: a file can't be written.
+            OutputError: a file can't be written.
         """
         if self.html is not None:
             # Only here, as it needs an extra.
@@ -86,13 +85,20 @@ ON_THE_TERMINAL = Destination()
 """No option given."""
 
 
+def check_place(path: Path) -> None:
+    """Raise UsageError where no file can be written to."""
+    if path.is_dir():
+        raise UsageError(f"can't write {path}: it is a directory")
+    if not path.parent.is_dir():
+        raise UsageError(f"can't write {path}: there is no such directory")
+
+
 def _write(path: Path, write: Callable[[TextIO], None]) -> None:
     try:
         # Line ends are the format's own. A lone surrogate has no encoding, and must not cost the report.
-        with (
-            whole_file(path) as beside,
-            beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-        ):
+        with whole_file(path) as binary:
+            file = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
             write(file)
+            file.flush()
     except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror or error}") from None
+        raise OutputError(f"can't write {path}: {error.strerror or error}") from None

@@ -2,12 +2,13 @@
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .languages import LANGUAGES, LanguageName
+from .numbers import Id
 from .options import Flag
 from .records import show_result_codes
 
 
 async def result_codes(
-    campaign: int,
+    campaign: Id,
     /,
     *,
     language: LanguageName = "en",

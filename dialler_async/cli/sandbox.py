@@ -5,27 +5,26 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter, validators
+from dialler_async.files import whole_file
 
 from .exits import UsageError
+from .numbers import NotNegative, Port, Positive
 from .output import print_line
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
     from dialler_async.sandbox import Account
 
-NOT_NEGATIVE = Parameter(validator=validators.Number(gte=0))
-
 
 async def sandbox(
     *,
-    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 8080,
-    campaigns: Annotated[int, NOT_NEGATIVE] = 500,
-    accounts: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
-    seed: int = 1,
-    filler_keys: Annotated[int, NOT_NEGATIVE] = 0,
+    port: Port = 8080,
+    campaigns: NotNegative = 500,
+    accounts: Positive = 1,
+    seed: NotNegative = 1,
+    filler_keys: NotNegative = 0,
     delete_by_name: Literal["first-partial-match", "exact"] = "first-partial-match",
     find_without_match: Literal["404", "empty"] = "404",
     dates: Literal["naive", "zulu"] = "naive",
@@ -91,10 +90,12 @@ def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, Account]")
     """Write what `dialler_async.fleet` reads, the tokens in files beside it."""
     tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
     for id, account in accounts.items():
-        (directory / f"{id}.token").write_text(account.token, encoding="utf-8")
+        with whole_file(directory / f"{id}.token") as file:
+            file.write(account.token.encode())
         tables.append(
             f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
         )
     manifest = directory / "fleet.toml"
-    manifest.write_text("\n".join(tables), encoding="utf-8")
+    with whole_file(manifest) as file:
+        file.write("\n".join(tables).encode())
     return manifest

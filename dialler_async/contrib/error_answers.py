@@ -2,6 +2,7 @@
 
 | error                                              | status | because                                          |
 |----------------------------------------------------|--------|--------------------------------------------------|
+| TokenSourceError                                   | 502    | the app's own token function failed              |
 | ConfigurationError, BadRequestError                | 400    | an ID, name or language that can't work          |
 | NotFoundError                                      | 404    |                                                  |
 | ConflictError, AmbiguousNameError                  | 409    |                                                  |
@@ -35,6 +36,7 @@ from ..errors import (
     RequestError,
     ServerError,
     StatusError,
+    TokenSourceError,
 )
 
 _log = logging.getLogger("dialler_async.contrib")
@@ -57,6 +59,8 @@ class ErrorAnswer:
 
 
 _TEXTS: Final[tuple[tuple[tuple[type[DiallerError], ...], int, str], ...]] = (
+    # Before ConfigurationError, which an InvalidTokenError is as well: the app's user can't mend it.
+    ((TokenSourceError,), 502, "The dialler can't be asked: there is no token."),
     ((ConfigurationError, BadRequestError), 400, "The dialler can't be asked for this."),
     ((NotFoundError,), 404, "The dialler has no such record."),
     ((ConflictError,), 409, "It exists already, or something else stands in the way."),

@@ -1,7 +1,8 @@
 """An export as CSV, for spreadsheets."""
 
 from datetime import datetime
-from pathlib import Path
+from io import TextIOWrapper
+from typing import BinaryIO
 
 from dialler_async.models import Language
 from dialler_async.spreadsheet import csv_line
@@ -13,9 +14,9 @@ from .flat import COLUMNS, rows
 class CsvFile:
     """Writes as it goes. What failed is in the column `error`."""
 
-    def __init__(self, path: Path, exported: datetime, languages: tuple[Language, ...]) -> None:
+    def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
         # Lines end as CSV wants it.
-        self._file = path.open("w", encoding="utf-8", newline="")
+        self._file = TextIOWrapper(file, encoding="utf-8", newline="")
         self._file.write(csv_line(COLUMNS))
 
     def add(self, exported: ExportedCampaign) -> None:

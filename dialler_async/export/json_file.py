@@ -2,7 +2,8 @@
 
 import json
 from datetime import datetime
-from pathlib import Path
+from io import TextIOWrapper
+from typing import BinaryIO
 
 from dialler_async.models import Language
 
@@ -15,9 +16,9 @@ SCHEMA = 1
 class JsonFile:
     """Writes as it goes; `failed` comes last, since it is known only then."""
 
-    def __init__(self, path: Path, exported: datetime, languages: tuple[Language, ...]) -> None:
+    def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
         # All in ASCII, so that whatever the server sent has an encoding.
-        self._file = path.open("w", encoding="ascii", newline="\n")
+        self._file = TextIOWrapper(file, encoding="ascii", newline="\n")
         head = {"schema": SCHEMA, "exported": exported.isoformat(), "languages": [int(one) for one in languages]}
         self._file.write(json.dumps(head)[:-1] + ', "campaigns": [')
         self._before = "\n"

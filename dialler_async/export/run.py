@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import attrs
 
@@ -76,13 +77,13 @@ async def export(
     open_writer = writer_for(path)
     told = _Told()
     # Opened before anything is fetched, as it may fail.
-    with whole_file(path) as beside, closing(open_writer(beside, datetime.now(UTC), asked)) as writer:
+    with whole_file(path) as file, closing(open_writer(file, datetime.now(UTC), asked)) as writer:
         await _fetch(dialler, writer, asked, concurrency, on_progress, told)
         await asyncio.to_thread(writer.finish, told.failed)
     return told.exported()
 
 
-def writer_for(path: Path) -> Callable[[Path, datetime, tuple[Language, ...]], Writer]:
+def writer_for(path: Path) -> Callable[[BinaryIO, datetime, tuple[Language, ...]], Writer]:
     """What writes files of such a name.
 
     Raises:

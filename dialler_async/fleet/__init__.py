@@ -7,6 +7,12 @@
     url = "https://acd-north.example.com"       # with the path in front of `rest`, if there is one
     max_rate = 50                               # calls a second, over all workers together; no limit, if left out
     max_concurrency = 16                        # calls at once, over all workers together; likewise
+    deadline = 300                              # seconds that a call may take, with its retries; 120, if left out
+    attempts = 12                               # how often a call is tried in all; 12, if left out
+    proxy = "http://proxy.example.com:3128"     # "" for none; that of the environment, if left out
+    ca_file = "tls/ca.pem"                      # CAs to trust; paths are relative to fleet.toml
+    client_cert = "tls/worker.pem"              # shows who the worker is (mTLS)
+    client_key = "tls/worker.key"               # if it is not in the same file
 
     [[accounts]]
     name = "acme"                               # as reports and messages call it
@@ -27,8 +33,12 @@ as it takes, a few workers; each has a `fleet.toml` of its own with the same nam
     dialler fleet audit fleet.toml --broker redis://broker.example.com --html report.html
 
 Big accounts are cut into chunks of campaigns. A chunk whose worker dies is done by another, so it may be done twice,
-which is safe: nothing but reads. One that keeps failing is a finding (`not-audited`), and the rest goes on. Rules of
-one's own are loaded by each worker, from the directory of its `fleet.toml`.
+which is safe: nothing but reads. One that keeps failing is a finding (`not-audited`), and the rest goes on.
+Each worker judges by its own settings (`--config`, `--select`, `--ignore`, `--rules`, as for the audit). A job of an
+audit with other settings fails, and the report says so.
+
+With the same `DIALLER_FLEET_KEY` set for coordinator and workers, jobs and results are signed, and unsigned ones are
+rejected.
 
 Messages name accounts, and hold campaigns and findings; tokens they never hold. Fleets that have nothing to do with
 each other use different databases of a Redis: `redis://broker.example.com/1`.

@@ -3,11 +3,13 @@
 import warnings
 from typing import Final, final
 
+import attrs
 from redis.asyncio import Redis
 
 from dialler_async.client import DiallerClient, Options
 from dialler_async.errors import ConfigurationError
 from dialler_async.pool import PoolConfig
+from dialler_async.retry import RetryPolicy
 from dialler_async.transport import Timeouts
 
 from .limits import SharedRate
@@ -57,10 +59,20 @@ class Clients:
             await client.aclose()
 
     def _options(self, server: Server) -> Options:
-        options = Options()
+        # Nobody waits for an audit by the second: it outlasts a restart of the server.
+        retry = RetryPolicy.patient()
+        if server.attempts is not None:
+            retry = attrs.evolve(retry, attempts=server.attempts)
+        pool = PoolConfig(ca_file=server.ca_file, client_cert=server.client_cert, client_key=server.client_key)
         if server.max_concurrency is not None:
-            options["pool"] = PoolConfig(limit=server.max_concurrency)
+            pool = attrs.evolve(pool, limit=server.max_concurrency)
+        if server.proxy is not None:
+            pool = attrs.evolve(pool, proxy=server.proxy or None)
+        options = Options(retry=retry, pool=pool)
+        deadline = server.deadline
         if server.max_rate is not None:
             options["max_rate"] = SharedRate(server, self._redis)
-            options["timeouts"] = Timeouts(deadline=_PATIENCE)
+            deadline = deadline or _PATIENCE
+        if deadline is not None:
+            options["timeouts"] = Timeouts(deadline=deadline)
         return options

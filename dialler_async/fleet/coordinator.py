@@ -1,5 +1,6 @@
 """The coordinator: sends jobs a few at a time, collects what they come to, and puts it together as one report."""
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -32,14 +33,17 @@ from .broker import BrokerError, RedisBroker
 from .clients import Clients
 from .in_process import InProcess
 from .manifest import Fleet
-from .messages import Orders, Result
+from .messages import Orders, Result, settings_digest
 from .schedule import Job, Schedule
 from .tasks import SLICE, SURVEY, Work
+from .wire import MOST_CAMPAIGNS
 
 _TICK: Final = 1.0
 """Seconds after which to look at the workers again, when no result comes."""
 _UNUSUAL: Final = 5.0
 """Seconds without a worker after which somebody is told."""
+
+_log: Final = logging.getLogger("dialler_async.fleet")
 
 OnProgress = Callable[[float, int, int | None], None]
 
@@ -64,7 +68,7 @@ async def audit_fleet(
     Args:
         fleet: the servers and accounts.
         broker: where workers are, opened and closed by this; None to do all the work in this process.
-        settings: what to judge by; all rules as they are, if None. Workers load the rules themselves.
+        settings: what to judge by; all rules as they are, if None. Each worker must have the same settings.
         directory: where this process looks for modules with rules of the user's own.
         languages: the languages in which result codes are fetched and compared.
         chunk: accounts with more campaigns are cut into slices of so many.
@@ -76,7 +80,7 @@ async def audit_fleet(
         ConfigurationError: settings, languages or `chunk` can't work.
         BrokerError: the broker can't be reached, or has lost its data.
     """
-    require(chunk >= 1, "chunk is a positive int")
+    require(1 <= chunk <= MOST_CAMPAIGNS, f"chunk is a positive int, at most {MOST_CAMPAIGNS:,}")
     asked = tuple(dict.fromkeys(Language(language) for language in languages))
     require(bool(asked), "an audit needs at least one language")
     started = datetime.now(UTC).astimezone()
@@ -85,7 +89,7 @@ async def audit_fleet(
         languages=asked,
         # As it comes out of a message, so that all judge by the same.
         now=datetime.fromisoformat((given if given.utcoffset() is not None else given.astimezone()).isoformat()),
-        settings=settings,
+        settings=settings_digest(settings),
         chunk=chunk,
     )
     rules = settings.choose(available_rules(settings.rules, directory))
@@ -95,7 +99,7 @@ async def audit_fleet(
             clients = Clients(fleet)
             stack.push_async_callback(clients.aclose)
             mediator = InProcess()
-            Work(clients, directory).offer(mediator)
+            Work(clients, settings, rules).offer(mediator)
         else:
             mediator = broker
         stack.push_async_callback(mediator.shutdown)
@@ -122,6 +126,7 @@ class _Run:
         self._merged_accounts = partial(
             merge_accounts, rules=rules, languages=orders.languages, now=orders.now, started=started
         )
+        self._rule_ids = {rule.about.id for rule in rules}
         self._begun = perf_counter()
         self._id = uuid4().hex
         self._numbers = count(1)
@@ -148,7 +153,7 @@ class _Run:
                     break
                 results = await mediator.results(run, _TICK)
                 for name, result in results:
-                    self._take(name, Result.from_json(result))
+                    self._take(name, result)
                 if results:
                     on_progress(self._done(), self._failed, len(self._accounts))
         except BrokerError:
@@ -180,8 +185,10 @@ class _Run:
     def _take(self, name: str, result: Result) -> None:
         job = self._under_way.pop(name, None)
         if job is None:
-            # Done twice: its worker was taken for dead.
             return
+        if not self._is_possible(job, result):
+            _log.warning("rejected the result of job %s: it does not fit the job", name)
+            result = Result(error="its result does not fit the job")
         part = result.part
         if part is not None:
             self._schedule.finished(job, result.left)
@@ -196,8 +203,21 @@ class _Run:
         account.failed |= part is None
         if len(account.parts) > account.slices:
             del self._begun_on[name]
-            self._reports[name] = self._merged(account.parts, seconds=perf_counter() - self._begun)
+            try:
+                self._reports[name] = self._merged(account.parts, seconds=perf_counter() - self._begun)
+            except Exception as error:
+                # A worker, or whoever can write to the broker, decides what is in them.
+                _log.warning("can't merge the results of an account: %s", type(error).__name__)
+                account.failed = True
+                failed = [not_audited("its results can't be merged")]
+                self._reports[name] = self._merged(failed, seconds=perf_counter() - self._begun)
             self._failed += account.failed
+
+    def _is_possible(self, job: Job, result: Result) -> bool:
+        part = result.part
+        if part is None:
+            return not result.left
+        return (job.slice is None or not result.left) and all(it.rule in self._rule_ids for it in part.findings)
 
     def _done(self) -> float:
         """How many accounts are done; of those in slices, the part that is."""

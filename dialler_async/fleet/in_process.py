@@ -5,6 +5,7 @@ from typing import Any, Final, final
 
 from taskiq import AsyncResultBackend, InMemoryBroker, TaskiqResult
 
+from .messages import Result
 from .tasks import returned
 
 PLACES: Final = 16
@@ -31,7 +32,7 @@ class InProcess(InMemoryBroker):
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def results(self, run: str, within: float) -> list[tuple[str, dict[str, Any]]]:
+    async def results(self, run: str, within: float) -> list[tuple[str, Result]]:
         """Those that have come in, by the names of their jobs; the first is waited for so many seconds at most."""
         try:
             async with asyncio.timeout(within):
@@ -49,10 +50,10 @@ class _Results(AsyncResultBackend[Any]):
     """Hands results over, instead of keeping them for somebody who asks."""
 
     def __init__(self) -> None:
-        self.done: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+        self.done: asyncio.Queue[tuple[str, Result]] = asyncio.Queue()
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        self.done.put_nowait((task_id, returned(result)))
+        self.done.put_nowait((task_id, Result.from_json(returned(result))))
 
     async def is_result_ready(self, task_id: str) -> bool:
         return False

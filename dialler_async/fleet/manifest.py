@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from yarl import URL
 
 from dialler_async.client import DiallerClient
 from dialler_async.errors import ConfigurationError, is_number, require
 
-_SERVER_KEYS = ("name", "url", "max_rate", "max_concurrency")
+_PATH_KEYS = ("ca_file", "client_cert", "client_key")
+_SERVER_KEYS = ("name", "url", "max_rate", "max_concurrency", "deadline", "attempts", "proxy", *_PATH_KEYS)
 _ACCOUNT_KEYS = ("name", "server", "clients_id", "token_env", "token_file")
 
 
@@ -29,12 +31,24 @@ class Server:
         url: such as `https://acd.example.com`, with the path in front of `rest` if there is one.
         max_rate: calls a second, over all workers together; None for no limit.
         max_concurrency: calls at once, over all workers together; None for no limit.
+        deadline: seconds that a call may take, with its retries and waits; None for the default.
+        attempts: how often a call is tried in all; None for that of `RetryPolicy.patient()`.
+        proxy: URL of the HTTP proxy to it, without credentials; empty for no proxy; None for that of the environment.
+        ca_file: certificates of the CAs to trust, in PEM; None for those of the system.
+        client_cert: certificate by which the client shows who it is, in PEM; None for none.
+        client_key: key of `client_cert`; None if it is in the same file.
     """
 
     name: str
     url: str
     max_rate: float | None = None
     max_concurrency: int | None = None
+    deadline: float | None = None
+    attempts: int | None = None
+    proxy: str | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
 
     def __attrs_post_init__(self) -> None:
         require(_is_name(self.name), "“name” is a text that can be shown")
@@ -45,6 +59,23 @@ class Server:
         require(
             self.max_concurrency is None or _is_positive_int(self.max_concurrency),
             "“max_concurrency” is a positive number of calls at once",
+        )
+        require(
+            self.deadline is None or (is_number(self.deadline) and 0 < self.deadline < math.inf),
+            "“deadline” is a positive number of seconds",
+        )
+        require(self.attempts is None or _is_positive_int(self.attempts), "“attempts” is a positive whole number")
+        require(
+            self.proxy is None or _is_proxy(self.proxy),
+            "“proxy” is like http://PROXY:PORT, without credentials: those are for HTTPS_PROXY in the environment of "
+            "the worker. It is empty for no proxy",
+        )
+        for key in _PATH_KEYS:
+            path = getattr(self, key)
+            require(path is None or isinstance(path, Path), f"“{key}” is the path of a file")
+        require(
+            self.client_key is None or self.client_cert is not None,
+            "“client_key” is that of a “client_cert”, which is missing",
         )
         try:
             # Warns, too, of one that would send tokens in clear.
@@ -130,7 +161,7 @@ def read_fleet(path: Path) -> Fleet:
     try:
         for key in table:
             require(key in ("servers", "accounts"), f"unknown key “{key}”: there are [[servers]] and [[accounts]]")
-        servers = [_server(entry, where) for where, entry in _entries(table, "servers")]
+        servers = [_server(entry, where, path.parent) for where, entry in _entries(table, "servers")]
         accounts = [_account(entry, where, path.parent) for where, entry in _entries(table, "accounts")]
         return Fleet.of(servers, accounts)
     except ConfigurationError as error:
@@ -147,10 +178,17 @@ def _entries(table: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[st
         yield f"{kind.removesuffix('s')} {number}{called}", entry
 
 
-def _server(entry: dict[str, Any], where: str) -> Server:
+def _server(entry: dict[str, Any], where: str, directory: Path) -> Server:
     _check_keys(entry, where, _SERVER_KEYS, ("name", "url"))
+    paths: dict[str, Path] = {}
+    for key in _PATH_KEYS:
+        if key in entry:
+            given = entry[key]
+            is_path = isinstance(given, str) and bool(given) and "\0" not in given
+            require(is_path, f"{where}: “{key}” is the path of a file")
+            paths[key] = directory / given
     try:
-        return Server(**entry)
+        return Server(**{**entry, **paths})
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
 
@@ -204,6 +242,17 @@ def _from_file(account: str, path: Path) -> str:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_proxy(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        url = URL(value)
+        is_plain = url.scheme in ("http", "https") and bool(url.host) and url.user is None and url.password is None
+    except ValueError:
+        return False
+    return value == "" or is_plain
 
 
 def _is_positive_int(value: object) -> bool:

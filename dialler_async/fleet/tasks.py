@@ -1,21 +1,23 @@
 """The two tasks of a worker: survey an account, audit a slice of its campaigns. They read, and change nothing."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import Any, Final, cast, final
 
 from taskiq import AsyncBroker, TaskiqResult
 
-from dialler_async.audit import audit_slice, available_rules, survey
+from dialler_async.audit import AuditSettings, audit_slice, survey
 from dialler_async.audit.rules import AnyRule
-from dialler_async.errors import AuthenticationError, DiallerError, EndpointNotFoundError
+from dialler_async.errors import AuthenticationError, DiallerError, EndpointNotFoundError, require
 
 from .clients import Clients
-from .messages import Orders, Result, Slice
+from .messages import Orders, Result, Slice, settings_digest
+from .wire import SLICE, SURVEY, RejectedMessageError
 
-SURVEY: Final = "dialler-fleet:survey"
-SLICE: Final = "dialler-fleet:slice"
+__all__ = ["SLICE", "SURVEY", "Work", "returned"]
+
+_log: Final = logging.getLogger("dialler_async.fleet")
 
 
 @final
@@ -24,14 +26,16 @@ class Work:
 
     Args:
         clients: makes a client for an account.
-        directory: where modules with rules of the user's own are looked for first.
+        settings: the audit settings of this process; jobs of an audit with other settings fail.
+        rules: the rules that these settings choose. No message can add one.
     """
 
-    def __init__(self, clients: Clients, directory: Path | None) -> None:
+    def __init__(self, clients: Clients, settings: AuditSettings, rules: tuple[AnyRule, ...]) -> None:
         self._clients = clients
-        self._directory = directory
+        self._digest = settings_digest(settings)
+        self._rules = rules
         self._in_hand: set[asyncio.Task[Any]] = set()
-        self._latest: tuple[dict[str, Any], Orders, tuple[AnyRule, ...]] | None = None
+        self._latest: tuple[dict[str, Any], Orders] | None = None
 
     def offer(self, broker: AsyncBroker) -> None:
         """Registers the tasks."""
@@ -57,10 +61,10 @@ class Work:
 
     async def _survey(self, account: str, told: dict[str, Any], concurrency: int | None) -> Result:
         """List the campaigns of an account, judge the list, and look them up if they are few."""
-        orders, rules = self._orders(told)
+        orders = self._orders(told)
         found = await survey(
             self._clients.of(account),
-            rules=rules,
+            rules=self._rules,
             languages=orders.languages,
             now=orders.now,
             chunk=orders.chunk,
@@ -70,11 +74,11 @@ class Work:
 
     async def _slice(self, account: str, told: dict[str, Any], concurrency: int | None, packed: str) -> Result:
         """Look up and judge campaigns that a survey has left."""
-        orders, rules = self._orders(told)
+        orders = self._orders(told)
         part = await audit_slice(
             self._clients.of(account),
             Slice.unpacked(packed),
-            rules=rules,
+            rules=self._rules,
             languages=orders.languages,
             now=orders.now,
             concurrency=concurrency,
@@ -90,6 +94,9 @@ class Work:
         except (AuthenticationError, EndpointNotFoundError) as error:
             # Of anything else, another worker or another moment may make something.
             result = Result(error=str(error), for_good=True)
+        except RejectedMessageError as error:
+            _log.warning("rejected a job: %s", error)
+            result = Result(error=f"a worker rejected the job: {error}", for_good=True)
         except DiallerError as error:
             result = Result(error=str(error) or type(error).__name__)
         except asyncio.CancelledError:
@@ -100,12 +107,16 @@ class Work:
             self._in_hand.discard(task)
         return result.to_json()
 
-    def _orders(self, told: dict[str, Any]) -> tuple[Orders, tuple[AnyRule, ...]]:
+    def _orders(self, told: dict[str, Any]) -> Orders:
         if self._latest is None or self._latest[0] != told:
-            orders = Orders.from_json(told)
-            settled = orders.settings
-            self._latest = told, orders, settled.choose(available_rules(settled.rules, self._directory))
-        return self._latest[1:]
+            self._latest = told, Orders.from_json(told)
+        orders = self._latest[1]
+        require(
+            orders.settings == self._digest,
+            f"the audit settings of this worker have the digest {self._digest[:12]}, those of the audit "
+            f"{orders.settings[:12]}: give both the same settings (--config, --select, --ignore, --rules)",
+        )
+        return orders
 
 
 def returned(result: TaskiqResult[Any]) -> dict[str, Any]:

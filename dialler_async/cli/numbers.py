@@ -1,0 +1,66 @@
+"""Numbers on the command line: plain ASCII digits, and nothing that would be rounded or guessed.
+
+The CLI library converts an `int` by way of `float`: it takes `534.6` for 535 and `0x217` for 535. A command that
+deletes by ID must not do so.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from cyclopts import Parameter, Token, validators
+
+_T = TypeVar("_T")
+
+
+def positive(text: str) -> int:
+    """Return a whole number of 1 or more, or raise ValueError."""
+    return int(_checked(text, "[1-9][0-9]*", "give a whole number in digits, 1 or more"))
+
+
+def positive_decimal(text: str) -> float:
+    """Return a number above 0, which may have decimals, or raise ValueError."""
+    accepted = "give a number above 0 in digits, such as 30 or 0.5"
+    number = float(_checked(text, r"[0-9]+(\.[0-9]+)?", accepted))
+    if not 0 < number < math.inf:
+        raise ValueError(f"{accepted}; “{text}” is not accepted")
+    return number
+
+
+def _id(text: str) -> int:
+    return int(_checked(text, "[1-9][0-9]*", "an ID is a positive whole number in digits, such as 534"))
+
+
+def _not_negative(text: str) -> int:
+    return int(_checked(text, "0|[1-9][0-9]*", "give a whole number in digits, 0 or more"))
+
+
+def _checked(text: str, pattern: str, accepted: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"{accepted}; “{text}” is not accepted")
+    return text
+
+
+def _read_by(convert: Callable[[str], _T]) -> Parameter:
+    def converter(_: Any, tokens: Sequence[Token]) -> _T:
+        [token] = tokens
+        return convert(token.value)
+
+    return Parameter(converter=converter)
+
+
+Id: TypeAlias = Annotated[int, _read_by(_id)]
+"""The ID of a campaign."""
+
+Positive: TypeAlias = Annotated[int, _read_by(positive)]
+"""How many there are of something that must be there."""
+
+NotNegative: TypeAlias = Annotated[int, _read_by(_not_negative)]
+"""How many there are of something that may be missing."""
+
+PositiveDecimal: TypeAlias = Annotated[float, _read_by(positive_decimal)]
+"""Seconds, or how many in a second."""
+
+Port: TypeAlias = Annotated[NotNegative, Parameter(validator=validators.Number(lte=65535))]
+"""A TCP port; 0 takes a free one."""

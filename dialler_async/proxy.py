@@ -1,0 +1,59 @@
+"""Which proxy the requests to a server go through: the one that is set, or that of the environment.
+
+aiohttp's own `trust_env` is not used: it also reads the user's netrc, whose credentials would replace the token.
+"""
+
+import ipaddress
+from typing import Final
+from urllib.request import getproxies_environment, proxy_bypass
+
+from yarl import URL
+
+from .errors import ConfigurationError
+
+FROM_ENVIRONMENT: Final = "environment"
+
+
+def proxy_for(server: URL, proxy: str | None) -> URL | None:
+    """Return the URL of the proxy for requests to a server, or None if they go there directly.
+
+    Args:
+        server: the base URL.
+        proxy: a URL; None for no proxy; "environment" for `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in upper or
+            lower case, unless `NO_PROXY` names the host. A loopback host has no proxy then.
+    Raises:
+        ConfigurationError: the URL can't be that of a proxy. The message leaves it out, as it may hold credentials.
+    """
+    if proxy is None:
+        return None
+    if proxy != FROM_ENVIRONMENT:
+        return _checked(proxy, "PoolConfig(proxy=…)")
+    host = server.host or ""
+    proxies = getproxies_environment()
+    if is_loopback(host) or proxy_bypass(f"{host}:{server.port}"):
+        return None
+    for name in (server.scheme, "all"):
+        if given := proxies.get(name):
+            return _checked(given if "://" in given else f"http://{given}", f"{name.upper()}_PROXY")
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked(proxy: str, source: str) -> URL:
+    try:
+        url = URL(proxy)
+        is_usable = url.scheme in ("http", "https") and bool(url.host) and url.port is not None
+    except ValueError:
+        url, is_usable = URL(), False
+    if not is_usable:
+        raise ConfigurationError(f"{source} is not like http://PROXY:PORT; SOCKS proxies are not supported")
+    return url

@@ -1,0 +1,61 @@
+"""Files that decide which code runs: settings and rule modules. They count only if nobody else could have written them.
+
+A command looks for its settings in the directories above the current one, and `/tmp` is one of those. Without this
+check, another user's settings could run another user's code with the token in its environment.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from .errors import ConfigurationError
+
+_ROOT: Final = 0
+
+
+def require_trusted(path: Path, status: os.stat_result | None = None) -> None:
+    """Raise ConfigurationError if another user may have written a file, or could put another one in its place.
+
+    The file and its directory must belong to the user or to root. Group and others can't write the file. Others can't
+    write the directory, unless it has the sticky bit. Windows has no such owners and modes: nothing is checked there.
+
+    Args:
+        path: the file.
+        status: what `os.fstat` says of the file, where it is open already.
+    """
+    if not hasattr(os, "getuid"):
+        return
+    try:
+        _check_file(path, path.stat() if status is None else status)
+        for directory in {path.absolute().parent, path.resolve().parent}:
+            _check_directory(path, directory)
+    except OSError as error:
+        raise ConfigurationError(f"can't tell who may write {path}: {error.strerror}") from None
+
+
+def _check_file(path: Path, status: os.stat_result) -> None:
+    if not _is_ours(status):
+        raise _refused(path, f"it belongs to another user (UID {status.st_uid})", "take it over with chown")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _refused(path, "other users can write it", f"run chmod go-w {path}")
+
+
+def _check_directory(path: Path, directory: Path) -> None:
+    status = directory.stat()
+    if not _is_ours(status):
+        told = f"its directory {directory} belongs to another user (UID {status.st_uid})"
+        raise _refused(path, told, "take it over with chown")
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise _refused(path, f"other users can write its directory {directory}", f"run chmod o-w {directory}")
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return status.st_uid in (os.getuid(), _ROOT)
+
+
+def _refused(path: Path, reason: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} is not used: {reason}, and it decides which code runs with your token. If you trust it, {remedy}; "
+        "otherwise remove it or work in another directory"
+    )

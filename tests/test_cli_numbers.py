@@ -1,0 +1,68 @@
+"""Numbers on the command line: what is no plain number is refused before anything is sent."""
+
+import pytest
+from test_cli_commands import Run, run, sandbox
+
+from dialler_async.sandbox import Sandbox
+
+__all__ = ["run", "sandbox"]
+
+NO_ID = [
+    "1.4",
+    "0x1",
+    "1_0",
+    "1e0",
+    "01",
+    "+1",
+    " 1",
+    "1 ",
+    "1\n",
+    "\u0663",
+    "\uff11",
+    "-1",
+    "0",
+    "",
+    "1.",
+    "one",
+    "[red]1",
+]
+COMMANDS_WITH_ID = [["campaigns", "get"], ["campaigns", "delete", "--yes"], ["result-codes"]]
+
+
+@pytest.mark.parametrize("given", NO_ID)
+@pytest.mark.parametrize("command", COMMANDS_WITH_ID, ids=" ".join)
+def test_id_that_is_not_plain_digits_is_refused_before_a_request(
+    run: Run, sandbox: Sandbox, command: list[str], given: str
+) -> None:
+    ran = run(*command, given)
+    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "an ID is a positive whole number in digits, such as 534" in ran.err
+    assert sandbox.journal == []
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_ID, ids=" ".join)
+def test_id_beyond_float_precision_reaches_the_server_unchanged(run: Run, sandbox: Sandbox, command: list[str]) -> None:
+    id = 2**53 + 1
+    assert run(*command, id).exit == 3
+    assert str(id) in sandbox.journal[0].path
+
+
+@pytest.mark.parametrize("given", ["1.4", "0x10", "1_0", "1e2", "08", "-1", "\u0663"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["audit", "--sandbox", "--concurrency"],
+        ["fleet", "worker", "--broker", "redis://127.0.0.1:9", "--at-once"],
+        *(["sandbox", f"--{name}"] for name in ("port", "campaigns", "accounts", "seed", "filler-keys")),
+    ],
+    ids=" ".join,
+)
+def test_number_option_that_is_not_plain_digits_is_refused(run: Run, option: list[str], given: str) -> None:
+    ran = run(*option, given)
+    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"dialler: Invalid value for {option[-1]}: give a whole number in digits, ")
+
+
+@pytest.mark.parametrize("option", [["audit", "--concurrency"], ["sandbox", "--accounts"]], ids=" ".join)
+def test_zero_is_refused_where_one_is_the_least(run: Run, option: list[str]) -> None:
+    assert "give a whole number in digits, 1 or more" in run(*option, "0").err

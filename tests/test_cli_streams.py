@@ -1,0 +1,169 @@
+"""Streams that can't be written to, and Ctrl-C during a write: an exit code of its own, one line, no traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import attrs
+import pytest
+from test_cli_commands import sandbox
+from test_cli_process import COMMAND, environment, start
+
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.faults import Fault
+
+__all__ = ["sandbox"]
+
+pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+
+READS = [
+    ["campaigns", "list"],
+    ["campaigns", "list", "--json"],
+    # So short that it stays in the buffer until the end.
+    ["campaigns", "get", "1", "--json"],
+    ["result-codes", "1"],
+    ["audit"],
+    ["audit", "--format", "csv"],
+    ["audit", "--list-rules"],
+    ["--help"],
+]
+
+
+def shell(redirection: str, *argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a shell does, with these redirections."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *argv],
+        env={**environment(**changed), **{key: value for key, value in os.environ.items() if "DIALLER_" in key}},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
+)
+@pytest.mark.parametrize("argv", READS, ids=" ".join)
+def test_stdout_that_cannot_be_written_to_has_an_exit_code_of_its_own(
+    sandbox: Sandbox, argv: list[str], redirection: str, reason: str
+) -> None:
+    done = shell(redirection, *argv)
+    assert (done.returncode, done.stderr) == (5, f"dialler: can't write to stdout: {reason}\n")
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+def test_deletion_is_told_of_where_stdout_cannot_be_written_to(sandbox: Sandbox, redirection: str) -> None:
+    done = shell(redirection, "campaigns", "delete", "1", "--yes")
+    assert done.returncode == 5
+    assert done.stderr.splitlines()[-1].endswith("It was to say: deleted campaign 1 “Spring”")
+    assert 1 not in sandbox.campaigns
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_stderr_that_cannot_be_written_to_leaves_the_exit_code(sandbox: Sandbox, redirection: str) -> None:
+    for argv, exit in (
+        (["campaigns", "get", "99"], 3),
+        (["campaigns", "get", "0x1"], 2),
+        (["campaigns", "delete", "1"], 2),
+    ):
+        done = shell(redirection, *argv)
+        assert (done.returncode, done.stdout, done.stderr) == (exit, "", "")
+
+
+def test_all_streams_closed_and_report_to_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    done = shell("<&- >&- 2>&-", "audit", "--output", str(tmp_path / "report"))
+    assert done.returncode == 0
+    assert "4 campaigns" in (tmp_path / "report").read_text()
+
+
+@pytest.mark.parametrize("option", ["--output", "--html"])
+def test_report_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, option: str) -> None:
+    done = shell("", "audit", option, "/dev/full")
+    assert (done.returncode, done.stderr) == (5, "dialler: can't write /dev/full: No space left on device\n")
+
+
+@pytest.mark.parametrize("format", ["json", "csv", "parquet"])
+def test_export_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+    full = tmp_path / f"account.{format}"
+    full.symlink_to("/dev/full")
+    done = shell("", "export", "--output", str(full))
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == f"dialler: can't write {full}: No space left on device\n"
+
+
+def test_report_cut_off_by_a_limit_leaves_what_was_there(sandbox: Sandbox, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    report.write_text("before")
+    limited = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {COMMAND[-1]}"
+    limited = limited.replace("sys.exit", "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); sys.exit")
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "audit", "--format", "json", "--output", str(report)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (5, f"dialler: can't write {report}: File too large\n")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report", "before")]
+
+
+@attrs.frozen
+class Stall(Fault):
+    """No answer at all; says when the request is here."""
+
+    carried_out: bool
+    arrived: threading.Event = attrs.field(factory=threading.Event, eq=False)
+
+    async def play(self, exchange: Exchange) -> None:
+        if self.carried_out:
+            await exchange.carry_out()
+        self.arrived.set()
+        await exchange.until_client_hangs_up()
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+@pytest.mark.parametrize(
+    ("call", "argv", "told"),
+    [
+        (
+            "delete",
+            ["campaigns", "delete", "1", "--yes"],
+            "dialler: interrupted: campaign 1 “Spring” may have been deleted; look: dialler campaigns get 1",
+        ),
+        (
+            "clone",
+            ["campaigns", "clone", "Spring", "Next one"],
+            "dialler: interrupted: the campaign may have been cloned; look: dialler campaigns find -- 'Next one'",
+        ),
+    ],
+)
+def test_ctrl_c_during_a_write_says_that_it_may_have_been_carried_out(
+    sandbox: Sandbox, call: str, argv: list[str], told: str, carried_out: bool
+) -> None:
+    stall = Stall(carried_out)
+    sandbox.faults.next(stall, match=call)
+    with start(*argv, DIALLER_BASE_URL=sandbox.base_url, DIALLER_TOKEN=sandbox.token) as process:
+        assert stall.arrived.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out, errors.splitlines()[-1]) == (6, "", told)
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("call", ["get", "result_codes"])
+def test_ctrl_c_during_the_lookups_before_a_write_is_a_plain_interruption(sandbox: Sandbox, call: str) -> None:
+    stall = Stall(carried_out=False)
+    sandbox.faults.next(stall, match=call)
+    settings = {"DIALLER_BASE_URL": sandbox.base_url, "DIALLER_TOKEN": sandbox.token}
+    with start("campaigns", "delete", "1", "--yes", **settings) as process:
+        assert stall.arrived.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out, errors) == (130, "", "")
+    assert 1 in sandbox.campaigns

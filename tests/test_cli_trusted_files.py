@@ -1,0 +1,200 @@
+"""Settings and rule modules that another user may have written are refused, and their code does not run."""
+
+import os
+import py_compile
+import sys
+from collections.abc import Callable
+from importlib.util import cache_from_source
+from pathlib import Path
+
+import pytest
+from test_cli_audit import OWN
+from test_cli_commands import Run, run, sandbox
+
+from dialler_async import ConfigurationError
+from dialler_async.audit import load_rules
+from dialler_async.sandbox import Sandbox
+from dialler_async.trusted_files import require_trusted
+
+__all__ = ["run", "sandbox"]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no owners and modes like these")
+
+GiveAway = Callable[[Path], None]
+
+
+@pytest.fixture
+def give_away(monkeypatch: pytest.MonkeyPatch) -> GiveAway:
+    """Make a file belong to another user."""
+
+    def give(path: Path) -> None:
+        if os.getuid() == 0:
+            os.chown(path, 12_345, -1)
+        else:
+            another = os.getuid() + 1
+            monkeypatch.setattr(os, "getuid", lambda: another)
+
+    return give
+
+
+@pytest.fixture
+def above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory above the current one."""
+    directory = tmp_path / "shared"
+    (directory / "here").mkdir(parents=True)
+    directory.chmod(0o755)
+    monkeypatch.chdir(directory / "here")
+    return directory
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_text(content)
+    path.chmod(0o644)
+    return path
+
+
+def evil(path: Path) -> Path:
+    """A rule module that leaves a trace when it runs."""
+    return write(path, f"open({str(path.with_suffix('.ran'))!r}, 'w').close()\n{OWN}")
+
+
+SETTINGS = ("[audit]\nselect = ['expired']\n", "[tool.dialler.audit]\nselect = ['expired']\n")
+
+
+@pytest.mark.parametrize(("name", "content"), [("dialler.toml", SETTINGS[0]), ("pyproject.toml", SETTINGS[1])])
+def test_settings_of_another_user_are_refused(
+    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway, name: str, content: str
+) -> None:
+    give_away(write(above / name, content))
+    ran = run("audit")
+    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"dialler: {above / name} is not used: it belongs to another user")
+    assert "chown" in ran.err
+    assert sandbox.journal == []
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_settings_that_others_can_write_are_refused(run: Run, sandbox: Sandbox, above: Path, mode: int) -> None:
+    write(above / "dialler.toml", SETTINGS[0]).chmod(mode)
+    ran = run("audit")
+    assert (ran.exit, sandbox.journal) == (2, [])
+    assert "other users can write it" in ran.err
+    assert f"run chmod go-w {above / 'dialler.toml'}; otherwise remove it" in ran.err
+
+
+def test_settings_named_by_config_are_checked_too(run: Run, sandbox: Sandbox, above: Path) -> None:
+    write(above / "other.toml", SETTINGS[0]).chmod(0o666)
+    assert "is not used" in run("audit", "--config", "../other.toml").err
+
+
+@pytest.mark.parametrize(("mode", "exit"), [(0o777, 2), (0o1777, 0), (0o775, 0)])
+def test_settings_in_a_directory_that_others_can_write(
+    run: Run, sandbox: Sandbox, above: Path, mode: int, exit: int
+) -> None:
+    write(above / "dialler.toml", SETTINGS[0])
+    above.chmod(mode)
+    ran = run("audit")
+    assert ran.exit == exit
+    assert ("other users can write its directory" in ran.err) == (exit == 2)
+
+
+def test_settings_in_a_directory_of_another_user_are_refused(
+    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway
+) -> None:
+    write(above / "dialler.toml", SETTINGS[0])
+    give_away(above)
+    assert "belongs to another user" in run("audit").err
+
+
+def test_project_file_of_another_user_without_settings_is_passed_by(
+    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway
+) -> None:
+    give_away(write(above / "pyproject.toml", "[project]\nname = 'x'\n"))
+    assert run("audit").exit == 0
+
+
+def test_settings_of_root_count_for_other_users(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(above / "dialler.toml", SETTINGS[0])
+    really_stat = Path.stat
+
+    def owned_by_root(path: Path, **options: bool) -> os.stat_result:
+        found = list(really_stat(path, **options))
+        found[4] = 0
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "stat", owned_by_root)
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    require_trusted(path)
+    monkeypatch.undo()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("damage", ["owner", "mode"])
+def test_rule_module_that_another_user_may_have_written_does_not_run(
+    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway, damage: str
+) -> None:
+    module = f"evil_{damage}"
+    write(above / "dialler.toml", f"[audit]\nrules = ['{module}:twin']\n")
+    file = evil(above / f"{module}.py")
+    if damage == "owner":
+        give_away(file)
+    else:
+        file.chmod(0o666)
+    ran = run("audit")
+    assert (ran.exit, ran.out, sandbox.journal) == (2, "", [])
+    assert "is not used" in ran.err
+    assert not file.with_suffix(".ran").exists()
+
+
+def test_rule_module_named_as_an_option_is_checked_too(above: Path) -> None:
+    file = evil(above / "evil_option.py")
+    file.chmod(0o666)
+    with pytest.raises(ConfigurationError, match="other users can write it"):
+        load_rules(["evil_option:twin"], above)
+    assert not file.with_suffix(".ran").exists()
+
+
+def test_module_that_a_rule_module_imports_is_checked_too(above: Path) -> None:
+    file = evil(above / "evil_helper.py")
+    file.chmod(0o666)
+    write(above / "imports_helper.py", f"import evil_helper\n{OWN}")
+    with pytest.raises(ConfigurationError, match=r"evil_helper\.py is not used"):
+        load_rules(["imports_helper:twin"], above)
+    assert not file.with_suffix(".ran").exists()
+
+
+def test_package_is_checked_as_a_whole(above: Path) -> None:
+    (above / "evil_package").mkdir(mode=0o755)
+    write(above / "evil_package" / "__init__.py", "")
+    file = evil(above / "evil_package" / "rules.py")
+    file.chmod(0o666)
+    with pytest.raises(ConfigurationError, match="other users can write it"):
+        load_rules(["evil_package.rules:twin"], above)
+    assert not file.with_suffix(".ran").exists()
+
+
+def test_planted_bytecode_does_not_run(above: Path) -> None:
+    file = write(above / "with_bytecode.py", OWN)
+    bytecode = Path(cache_from_source(str(file)))
+    py_compile.compile(str(file), cfile=str(bytecode))
+    bytecode.chmod(0o666)
+    with pytest.raises(ConfigurationError, match=r"with_bytecode.*pyc is not used"):
+        load_rules(["with_bytecode:twin"], above)
+    assert "with_bytecode" not in sys.modules
+
+
+def test_directory_of_another_user_shadows_no_installed_module(above: Path, give_away: GiveAway) -> None:
+    before = list(sys.path), list(sys.meta_path)
+    give_away(above)
+    (rule,) = load_rules(["dialler_async.audit.rules.names:duplicate_name"], above)
+    assert rule.about.id == "duplicate-name"
+    assert (sys.path, sys.meta_path) == before
+
+
+def test_nothing_is_checked_where_there_are_no_owners(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(above / "dialler.toml", SETTINGS[0])
+    path.chmod(0o666)
+    with pytest.raises(ConfigurationError):
+        require_trusted(path)
+    monkeypatch.delattr(os, "getuid")
+    require_trusted(path)

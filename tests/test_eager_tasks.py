@@ -1,0 +1,197 @@
+"""`fan_out` and the cache in a loop whose tasks begin to run inside of `create_task` (Python 3.12 and later)."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from dialler_async import AutoConcurrency, DiallerClient, PoolConfig, TokenSourceError, fan_out
+from dialler_async.cache import Cache
+from dialler_async.sandbox import Sandbox
+
+
+class Rest(Awaitable[Any]):
+    """What is left of a coroutine that has run up to its first pause."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], pause: Any) -> None:
+        self.coroutine = coroutine
+        self.pause = pause
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        pause = self.pause
+        while True:
+            try:
+                try:
+                    yield pause
+                except BaseException as error:
+                    pause = self.coroutine.throw(error)
+                else:
+                    pause = self.coroutine.send(None)
+            except StopIteration as stop:
+                return stop.value
+
+
+def emulated_eager_task_factory(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    """Run a coroutine up to its first pause, then make its task: `eager_task_factory` for Python 3.11."""
+
+    async def ended(value: Any) -> Any:
+        return value
+
+    async def rest(pause: Any) -> Any:
+        return await Rest(coroutine, pause)
+
+    if not loop.is_running():
+        return asyncio.Task(coroutine, loop=loop, **options)
+    try:
+        pause = coroutine.send(None)
+    except StopIteration as stop:
+        return asyncio.Task(ended(stop.value), loop=loop, **options)
+    return asyncio.Task(rest(pause), loop=loop, **options)
+
+
+@pytest.fixture(
+    params=[
+        "emulated",
+        pytest.param(
+            "real",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 12), reason="asyncio.eager_task_factory is new in Python 3.12"
+            ),
+        ),
+    ]
+)
+async def eager(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    emulated = request.param == "emulated"
+    loop.set_task_factory(emulated_eager_task_factory if emulated else getattr(asyncio, "eager_task_factory"))  # noqa: B009  mypy checks for Python 3.11
+    yield
+    loop.set_task_factory(before)
+
+
+@pytest.mark.usefixtures("eager")
+class TestCache:
+    async def test_an_error_that_comes_at_once_is_not_kept(self) -> None:
+        kept: Cache[str, list[int]] = Cache()
+        asked = 0
+
+        async def ask() -> list[int]:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise LookupError("the first time only")
+            return [asked]
+
+        with pytest.raises(LookupError):
+            await kept.get("key", 60, ask)
+        assert await kept.get("key", 60, ask) == [2]
+        assert await kept.get("key", 60, ask) == [2]
+        assert asked == 2
+
+    async def test_an_answer_that_comes_at_once_is_kept_and_forgotten(self) -> None:
+        kept: Cache[str, list[int]] = Cache()
+        asked = 0
+
+        async def ask() -> list[int]:
+            nonlocal asked
+            asked += 1
+            return [asked]
+
+        assert [await kept.get("key", 60, ask) for _ in range(2)] == [[1], [1]]
+        kept.forget(lambda key: True)
+        assert await kept.get("key", 60, ask) == [2]
+
+    async def test_askers_at_the_same_time_share_one_request(self) -> None:
+        kept: Cache[str, list[int]] = Cache()
+        asked = 0
+
+        async def ask() -> list[int]:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0)
+            return [asked]
+
+        assert await asyncio.gather(*(kept.get("key", 0, ask) for _ in range(20))) == [[1]] * 20
+
+    async def test_an_asker_that_is_cancelled_at_once_leaves_nothing_behind(self) -> None:
+        kept: Cache[str, list[int]] = Cache()
+
+        async def ask() -> list[int]:
+            return [1]
+
+        asker = asyncio.create_task(kept.get("key", 60, ask))
+        asker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asker
+        assert await kept.get("key", 60, ask) == [1]
+
+
+@pytest.mark.usefixtures("eager")
+class TestFanOut:
+    @pytest.mark.parametrize("pauses", [0, 1, 3])
+    @pytest.mark.parametrize("limit", [1, 2, 3, 8])
+    async def test_auto_concurrency_never_exceeds_its_limit(self, limit: int, pauses: int) -> None:
+        running = peak = workers = 0
+
+        async def function(item: int) -> int:
+            nonlocal running, peak, workers
+            running += 1
+            peak = max(peak, running)
+            workers = max(workers, len(asyncio.all_tasks()) - 1)
+            for _ in range(pauses if item % 3 else 0):
+                await asyncio.sleep(0)
+            running -= 1
+            return item
+
+        auto = AutoConcurrency(limit)
+        outcomes = [outcome async for outcome in fan_out(function, range(400), concurrency=auto)]
+        assert sorted(outcome.item for outcome in outcomes) == list(range(400))
+        assert peak <= limit
+        assert workers <= limit
+
+    @pytest.mark.parametrize("concurrency", [1, 2, 5])
+    async def test_every_item_has_one_outcome_though_none_pauses(self, concurrency: int) -> None:
+        async def function(item: int) -> int:
+            return item
+
+        outcomes = [outcome async for outcome in fan_out(function, range(50), concurrency=concurrency)]
+        assert sorted(outcome.item for outcome in outcomes) == list(range(50))
+
+    async def test_leaving_early_leaves_nothing_running(self) -> None:
+        async def function(item: int) -> int:
+            if item:
+                await asyncio.Event().wait()
+            return item
+
+        outcomes = fan_out(function, range(50), concurrency=4)
+        async with aclosing(outcomes):
+            assert (await anext(outcomes)).item == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio.eager_task_factory is new in Python 3.12")
+async def test_a_token_function_that_failed_once_is_asked_again_for_a_cached_key() -> None:
+    async with Sandbox() as sandbox:
+        errors = [LookupError("sealed")]
+
+        def source() -> str:
+            if errors:
+                raise errors.pop()
+            return sandbox.token
+
+        loop = asyncio.get_running_loop()
+        async with DiallerClient(sandbox.base_url, source, pool=PoolConfig(limit=4)) as dialler:
+            loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  mypy checks for Python 3.11
+            try:
+                id = next(iter(sandbox.campaigns))
+                with pytest.raises(TokenSourceError):
+                    await dialler.result_codes.list(id, max_age=60)
+                codes = await dialler.result_codes.list(id, max_age=60)
+                assert await dialler.result_codes.list(id, max_age=60) is codes
+            finally:
+                loop.set_task_factory(None)
