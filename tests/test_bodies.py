@@ -200,7 +200,7 @@ WRONG: dict[str, tuple[Fault, type[DiallerError], str]] = {
         "truncated",
     ),
     "plain, though it says gzip": (answer(text().encode(), **{"Content-Encoding": "gzip"}), NoReplyError, "broke off"),
-    "nothing but a line": (Raw(OK + b"\r\n"), NoReplyError, "connection was lost"),
+    "nothing but a line": (Raw(OK + b"\r\n"), NoReplyError, "was lost before the answer came"),
     "another protocol": (Raw(b"SSH-2.0-OpenSSH_9.6\r\n"), NoReplyError, "not HTTP"),
     "no status": (http(b"HTTP/1.1 OK"), NoReplyError, "not HTTP"),
     "a status of five digits": (http(b"HTTP/1.1 20000 OK"), NoReplyError, "not HTTP"),

@@ -161,9 +161,10 @@ def test_environment_takes_the_place_of_network_options(
 def test_without_options_and_environment_nothing_is_settled(
     run: Run, sandbox: Sandbox, settled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run("campaigns", "list")
     monkeypatch.setenv("DIALLER_PROXY", "")
     run("campaigns", "list")
-    assert settled == [{}]
+    assert settled == [{}, {"proxy": None}], "an empty DIALLER_PROXY means no proxy"
 
 
 @pytest.mark.parametrize("given", [["--proxy", f"http://me:{TOKEN}@proxy"], [f"--proxy=me:{TOKEN}@proxy"]])
