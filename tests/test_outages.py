@@ -11,10 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 from bad_days import until
 
 from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
+from dialler_async.audit import audit
+from dialler_async.sandbox import Sandbox
 from dialler_async.transport import Timeouts
 
 RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
@@ -177,3 +180,23 @@ async def test_the_error_says_that_the_circuit_stayed_open() -> None:
     async with raw_server(lambda *_: "503") as server, client_of(server, timeouts=Timeouts(deadline=60)) as dialler:
         errors = failures(await get_all(dialler, 40))
     assert any("then the circuit stayed open, since all requests of this client failed for" in str(e) for e in errors)
+
+
+async def test_audit_reports_no_failed_lookup_when_the_server_restarts() -> None:
+    # The patient policy ten times as fast, for an outage of 3 s in place of 30.
+    patient = RetryPolicy.patient()
+    fast = attrs.evolve(patient, base_delay=patient.base_delay / 10, max_delay=patient.max_delay / 10)
+    async with Sandbox(campaigns=60, seed=1) as sandbox:
+        async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+            undisturbed = await audit(dialler)
+        sandbox.journal.clear()
+        async with DiallerClient(sandbox.base_url, sandbox.token, retry=fast) as dialler:
+            auditing = asyncio.create_task(audit(dialler))
+            await until(lambda: len(sandbox.journal) >= 20)
+            over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(3, over.set_result, None)
+            async with sandbox.refusing():
+                await over
+                assert not auditing.done()
+            report = await auditing
+    assert report.findings == undisturbed.findings
