@@ -11,6 +11,7 @@ from dialler_async import DiallerClient, RetryPolicy, Timeouts
 from dialler_async.cli.connection import Connection
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
+from dialler_async.testing import instant_waits
 
 __all__ = ["run", "sandbox"]
 
@@ -213,3 +214,16 @@ def test_certificate_file_that_is_not_there_is_one_line(run: Run, sandbox: Sandb
     ran = run("campaigns", "list", option, "none.pem", "--base-url", "https://dialler.invalid/rest/v1.0/1")
     assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert "none.pem" in ran.err
+
+
+@pytest.mark.parametrize("argv", [["audit"], ["export", "--output", "account.json"]], ids=" ".join)
+@pytest.mark.parametrize(("failures", "lines"), [(2, 0), (3, 1), (8, 1)])
+def test_patient_command_says_once_that_it_retries(
+    run: Run, sandbox: Sandbox, argv: list[str], failures: int, lines: int
+) -> None:
+    sandbox.faults.next(*[Status(503)] * failures)
+    with instant_waits():
+        ran = run(*argv)
+    assert ran.exit == 0
+    notice = "dialler: the server fails requests; they are retried (--attempts sets how often)\n"
+    assert ran.err.count(notice) == lines

@@ -16,6 +16,7 @@ from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
 from .numbers import Positive
 from .options import Flag
+from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination
 
@@ -62,7 +63,7 @@ async def audit(
     before = None if baseline is None else _read(baseline)
     destination.check()
     async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
-        with progress_bar("Fetching result codes") as on_progress:
+        with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
             report = await run_audit(
                 dialler,
                 languages=[LANGUAGES[name] for name in language],

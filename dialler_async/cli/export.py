@@ -12,6 +12,7 @@ from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, OutputError, say
 from .languages import LANGUAGES, LanguageName
 from .output import counted, print_line
+from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import check_place
 
@@ -37,7 +38,7 @@ async def export(
     check_place(output)
     try:
         async with connection.open(retry=RetryPolicy.patient()) as dialler:
-            with progress_bar("Fetching result codes") as on_progress:
+            with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
                 exported = await run_export(
                     dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
                 )
