@@ -76,14 +76,17 @@ class CircuitBreaker:
         if not self.is_open:
             return Permit.SEND
         may_probe = not self._probing and self._tokens >= 1
-        if may_probe and now >= self._probe_at:
+        # Calls that failed before go first: they have less time left, and a server that fails the first request of
+        # each call would fail a probe by any other.
+        probe_at = self._probe_at if sent else self._probe_at + self._policy.base_delay
+        if may_probe and now >= probe_at:
             self._probing = True
             self._tokens -= 1
             return Permit.PROBE
         give_up_at = self._give_up_at(waiting_since)
         if now >= give_up_at:
             return Permit.GIVE_UP if sent else Permit.LAST
-        return (min(give_up_at, self._probe_at) if may_probe else give_up_at) - now
+        return (min(give_up_at, probe_at) if may_probe else give_up_at) - now
 
     def is_hopeless(self, now: float, waiting_since: float) -> bool:
         """Return whether a call that failed has waited as long as its retries may take."""

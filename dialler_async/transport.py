@@ -80,7 +80,8 @@ class Backpressure:
         self.circuit = CircuitBreaker(policy)
         self.paused_until = 0.0
         """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
-        self._changed: set[asyncio.Future[None]] = set()
+        # In the order in which they came, so that the first one probes first.
+        self._changed: dict[asyncio.Future[None], None] = {}
 
     async def admit(self, call: "_Call") -> Permit:
         """Wait until the circuit lets a call go, or until the call has to give up."""
@@ -118,13 +119,13 @@ class Backpressure:
     async def _change(self, seconds: float) -> None:
         """Wait until the circuit changes, for some seconds at most."""
         changed = asyncio.get_running_loop().create_future()
-        self._changed.add(changed)
+        self._changed[changed] = None
         timer = asyncio.ensure_future(SURROUNDINGS.sleep(seconds))
         try:
             await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
-            self._changed.discard(changed)
+            self._changed.pop(changed)
 
     def _notify(self) -> None:
         for changed in self._changed:

@@ -54,9 +54,15 @@ def test_a_failed_probe_doubles_the_backoff() -> None:
     now = 0.0
     for delay in (0.1875, 0.375, 0.75):
         now += delay
-        assert circuit.ask(now, now, sent=False) is Permit.PROBE
+        assert circuit.ask(now, now, sent=True) is Permit.PROBE
         assert circuit.record(now, HALF, DOWN, probe=True) is True
-    assert circuit.ask(now, now, sent=False) == 1.5
+    assert circuit.ask(now, now, sent=True) == 1.5
+
+
+def test_a_call_that_failed_before_probes_before_one_that_was_never_sent() -> None:
+    circuit = opened()
+    assert circuit.ask(0.1875, 0.0, sent=False) == 0.25
+    assert circuit.ask(0.4375, 0.0, sent=False) is Permit.PROBE
 
 
 def test_failures_of_calls_that_are_no_probe_do_not_postpone_the_next_probe() -> None:
@@ -114,7 +120,7 @@ def test_without_tokens_a_call_that_was_never_sent_is_sent_at_the_end_of_its_wai
     now = 0.0
     for _ in range(int(TOKENS)):
         now += 0.001
-        assert circuit.ask(now, now, sent=False) is Permit.PROBE
+        assert circuit.ask(now, now, sent=True) is Permit.PROBE
         circuit.record(now, HALF, DOWN, probe=True)
     assert circuit.ask(now, now, sent=False) == pytest.approx(0.099)
     assert circuit.ask(now + 0.1, now, sent=False) is Permit.LAST
