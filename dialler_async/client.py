@@ -12,6 +12,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from .backpressure import Backpressure
 from .campaigns import Campaigns
 from .environment import network_options
 from .errors import ConfigurationError, require
@@ -21,7 +22,7 @@ from .proxy import is_loopback
 from .result_codes import ResultCodes
 from .retry import RetryPolicy
 from .token import Token, TokenSource
-from .transport import Backpressure, Timeouts, Transport
+from .transport import Timeouts, Transport
 
 # Not to be printed where nobody has set up logging: an error that is not retried is raised.
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())

@@ -18,7 +18,8 @@ import attrs
 from yarl import URL
 
 from . import codec, retry
-from .circuit import FAILURES_TO_OPEN, CircuitBreaker, Permit
+from .backpressure import Backpressure
+from .circuit import Permit
 from .concurrency import WATCH
 from .deadlines import Deadlines
 from .endpoints import Repeat, Request
@@ -71,66 +72,6 @@ class Timeouts:
         for name in ("connect", "read", "deadline"):
             value = getattr(self, name)
             require(is_number(value) and value > 0, f"Timeouts({name}=…) is a positive number of seconds")
-
-
-class Backpressure:
-    """What the calls of a client know of a server that can't keep up or can't be reached."""
-
-    def __init__(self, policy: retry.RetryPolicy) -> None:
-        self.circuit = CircuitBreaker(policy)
-        self.paused_until = 0.0
-        """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
-        # In the order in which they came, so that the first one probes first.
-        self._changed: dict[asyncio.Future[None], None] = {}
-
-    async def admit(self, call: "_Call") -> Permit:
-        """Wait until the circuit lets a call go, or until the call has to give up."""
-        while True:
-            now = SURROUNDINGS.monotonic()
-            if call.waiting_since is None and self.circuit.is_open:
-                call.waiting_since = now
-            permit = self.circuit.ask(now, call.waiting_since or now, sent=call.attempts > 0)
-            if isinstance(permit, Permit):
-                return permit
-            await self._change(permit)
-
-    def record(self, call: "_Call", outcome: object) -> None:
-        """Tell the circuit what came of an attempt."""
-        circuit = self.circuit
-        was_open = circuit.is_open
-        now = SURROUNDINGS.monotonic()
-        open_for = circuit.open_for(now)
-        probe, call.probing = call.probing, False
-        if not circuit.record(now, SURROUNDINGS.random(), outcome, probe=probe):
-            return
-        if circuit.is_open and not was_open:
-            _log.warning("the circuit is open: the latest %d requests failed; calls wait", FAILURES_TO_OPEN)
-        elif was_open and not circuit.is_open:
-            _log.warning("the circuit is closed after %.1f s: the server works again", open_for)
-        self._notify()
-
-    def abandon_probe(self, call: "_Call") -> None:
-        """Let another call probe if this one was to, and ended before anything was known."""
-        if call.probing:
-            call.probing = False
-            self.circuit.abandon_probe()
-            self._notify()
-
-    async def _change(self, seconds: float) -> None:
-        """Wait until the circuit changes, for some seconds at most."""
-        changed = asyncio.get_running_loop().create_future()
-        self._changed[changed] = None
-        timer = asyncio.ensure_future(SURROUNDINGS.sleep(seconds))
-        try:
-            await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            self._changed.pop(changed)
-
-    def _notify(self) -> None:
-        for changed in self._changed:
-            if not changed.done():
-                changed.set_result(None)
 
 
 class _Call:

@@ -1,0 +1,83 @@
+"""What the calls of a client know together of a server that can't keep up: the waiting that `circuit` decides about."""
+
+import asyncio
+import logging
+from typing import Protocol, final
+
+from .circuit import FAILURES_TO_OPEN, CircuitBreaker, Permit
+from .retry import RetryPolicy
+from .surroundings import SURROUNDINGS
+
+_log = logging.getLogger("dialler_async")
+
+
+class WaitingCall(Protocol):
+    """What is asked and noted of a call."""
+
+    attempts: int
+    """How many times it was sent."""
+    waiting_since: float | None
+    """When it failed first, or began to wait for the circuit; None if neither happened."""
+    probing: bool
+    """Whether its attempt is the probe of an open circuit."""
+
+
+@final
+class Backpressure:
+    """What the calls of a client know of a server that can't keep up or can't be reached."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.circuit = CircuitBreaker(policy)
+        self.paused_until = 0.0
+        """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
+        # In the order in which they came, so that the first one probes first.
+        self._changed: dict[asyncio.Future[None], None] = {}
+
+    async def admit(self, call: WaitingCall) -> Permit:
+        """Wait until the circuit lets a call go, or until the call has to give up."""
+        while True:
+            now = SURROUNDINGS.monotonic()
+            if call.waiting_since is None and self.circuit.is_open:
+                call.waiting_since = now
+            permit = self.circuit.ask(now, call.waiting_since or now, sent=call.attempts > 0)
+            if isinstance(permit, Permit):
+                return permit
+            await self._change(permit)
+
+    def record(self, call: WaitingCall, outcome: object) -> None:
+        """Tell the circuit what came of an attempt."""
+        circuit = self.circuit
+        was_open = circuit.is_open
+        now = SURROUNDINGS.monotonic()
+        open_for = circuit.open_for(now)
+        probe, call.probing = call.probing, False
+        if not circuit.record(now, SURROUNDINGS.random(), outcome, probe=probe):
+            return
+        if circuit.is_open and not was_open:
+            _log.warning("the circuit is open: the latest %d requests failed; calls wait", FAILURES_TO_OPEN)
+        elif was_open and not circuit.is_open:
+            _log.warning("the circuit is closed after %.1f s: the server works again", open_for)
+        self._notify()
+
+    def abandon_probe(self, call: WaitingCall) -> None:
+        """Let another call probe if this one was to, and ended before anything was known."""
+        if call.probing:
+            call.probing = False
+            self.circuit.abandon_probe()
+            self._notify()
+
+    async def _change(self, seconds: float) -> None:
+        """Wait until the circuit changes, for some seconds at most."""
+        changed = asyncio.get_running_loop().create_future()
+        self._changed[changed] = None
+        timer = asyncio.ensure_future(SURROUNDINGS.sleep(seconds))
+        try:
+            await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            self._changed.pop(changed)
+
+    def _notify(self) -> None:
+        for changed in self._changed:
+            if not changed.done():
+                changed.set_result(None)
