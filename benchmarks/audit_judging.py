@@ -14,19 +14,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dialler_async import Campaign, Language, Records, ResultCode, codec
+from dialler_async import Campaign, Language, Records, ResultCode
+from dialler_async._api import decoding
+from dialler_async._api.decoding import Readable
 from dialler_async.audit import RULES
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.rules.names import _pairs
 from dialler_async.audit.terms import Terms
-from dialler_async.codec import Readable
 from dialler_async.sandbox import Sandbox
 
 Codes = dict[int, dict[Language, Records[ResultCode]]]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def decoded(answer: codec.Answer[Any], records: list[dict[str, Any]]) -> Any:
+def decoded(answer: decoding.Answer[Any], records: list[dict[str, Any]]) -> Any:
     """Records as the client structures them."""
     body = json.dumps({"records": records, "count": len(records), "status": 200}).encode()
     values: list[Any] = []
@@ -50,8 +51,8 @@ def account(campaigns: int, codes_each: int) -> tuple[Readable[Campaign], Codes]
             records += [
                 {**records[0], "ID": id * 1000 + n, "ExportKey": f"MORE {n}", "Content": f"More {n}"} for n in more
             ]
-            codes[id][language] = decoded(codec.RESULT_CODES, records)
-    return decoded(codec.READABLE_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
+            codes[id][language] = decoded(decoding.RESULT_CODES, records)
+    return decoded(decoding.READABLE_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
 
 
 def judged(listed: Readable[Campaign], codes: Codes, template: bool) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from dialler_async import AutoConcurrency, DiallerClient, PoolConfig
-from dialler_async.fanout import Concurrency, fan_out
+from dialler_async._bulk.fan_out import Concurrency, fan_out
 
 from .sandbox_process import SandboxProcess, sandbox_process
 

@@ -120,7 +120,9 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
     """What the client itself does for a lookup, without aiohttp and the wire: of `send`, or of a bare attempt only."""
     from unittest.mock import patch
 
-    from dialler_async import DiallerClient, endpoints, reply, transport
+    from dialler_async import DiallerClient
+    from dialler_async._api import endpoints
+    from dialler_async._http import reply, transport
 
     async def played(*_: object) -> Any:
         return reply.Reply(200, {}, b'{"records":[],"count":0,"status":200}')

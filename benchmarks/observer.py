@@ -17,7 +17,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
-from dialler_async import DiallerClient, reply, transport
+from dialler_async import DiallerClient
+from dialler_async._http import reply, transport
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
 from dialler_async.observer import Observer
 

@@ -27,10 +27,14 @@ from .version import __version__
 # Not from `typing`, whose import takes most of the 10 ms that this module may take. Type checkers know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._api.decoding import Readable, Unreadable
+    from ._bulk.concurrency import AutoConcurrency
+    from ._bulk.fan_out import fan_out
+    from ._http.pool import PoolConfig
+    from ._http.retry import RetryPolicy
+    from ._http.transport import Timeouts
     from .campaigns import Campaigns
     from .client import DiallerClient
-    from .codec import Readable, Unreadable
-    from .concurrency import AutoConcurrency
     from .errors import (
         AmbiguousNameError,
         AuthenticationError,
@@ -54,13 +58,9 @@ if TYPE_CHECKING:
         StatusError,
         TokenSourceError,
     )
-    from .fanout import fan_out
     from .models import Campaign, Language, Records, ResultCode
     from .observer import ObservedCall, Observer
-    from .pool import PoolConfig
     from .result_codes import Outcome, ResultCodes
-    from .retry import RetryPolicy
-    from .transport import Timeouts
 
 __all__ = [
     "AmbiguousNameError",
@@ -107,7 +107,7 @@ __all__ = [
 _MODULE_OF = {
     "AmbiguousNameError": "errors",
     "AuthenticationError": "errors",
-    "AutoConcurrency": "concurrency",
+    "AutoConcurrency": "_bulk.concurrency",
     "BadRequestError": "errors",
     "Campaign": "models",
     "Campaigns": "campaigns",
@@ -129,20 +129,20 @@ _MODULE_OF = {
     "Outcome": "result_codes",
     "OutcomeUnknownError": "errors",
     "PayloadError": "errors",
-    "PoolConfig": "pool",
+    "PoolConfig": "_http.pool",
     "RateLimitedError": "errors",
-    "Readable": "codec",
+    "Readable": "_api.decoding",
     "Records": "models",
     "RedirectError": "errors",
     "ResultCode": "models",
     "ResultCodes": "result_codes",
-    "RetryPolicy": "retry",
+    "RetryPolicy": "_http.retry",
     "ServerError": "errors",
     "StatusError": "errors",
     "TokenSourceError": "errors",
-    "Timeouts": "transport",
-    "Unreadable": "codec",
-    "fan_out": "fanout",
+    "Timeouts": "_http.transport",
+    "Unreadable": "_api.decoding",
+    "fan_out": "_bulk.fan_out",
 }
 """Where each public name is defined. It is imported on first use, since aiohttp and attrs take 0.2 s to import."""
 

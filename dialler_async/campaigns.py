@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 
-from . import endpoints
-from .codec import Readable
+from ._api import endpoints
+from ._api.decoding import Readable
+from ._http.transport import Transport
 from .errors import (
     AmbiguousNameError,
     ConflictError,
@@ -15,7 +16,6 @@ from .errors import (
     PayloadError,
 )
 from .models import Campaign, Records
-from .transport import Transport
 
 
 class Campaigns:

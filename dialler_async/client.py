@@ -12,17 +12,17 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from .backpressure import Backpressure
+from ._http.backpressure import Backpressure
+from ._http.environment import network_options
+from ._http.pool import Pool, PoolConfig, RateLimiter
+from ._http.proxy import is_loopback
+from ._http.retry import RetryPolicy
+from ._http.token import Token, TokenSource
+from ._http.transport import Timeouts, Transport
 from .campaigns import Campaigns
-from .environment import network_options
 from .errors import ConfigurationError, require
 from .observer import Observer
-from .pool import Pool, PoolConfig, RateLimiter
-from .proxy import is_loopback
 from .result_codes import ResultCodes
-from .retry import RetryPolicy
-from .token import Token, TokenSource
-from .transport import Timeouts, Transport
 
 # Not to be printed where nobody has set up logging: an error that is not retried is raised.
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())

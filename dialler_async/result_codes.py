@@ -5,13 +5,13 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from . import endpoints
-from .cache import Cache
-from .concurrency import AutoConcurrency
+from ._api import endpoints
+from ._bulk.concurrency import AutoConcurrency
+from ._bulk.fan_out import Concurrency, OnProgress, outcomes
+from ._http.cache import Cache
+from ._http.transport import Transport
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
-from .fanout import Concurrency, OnProgress, outcomes
 from .models import Campaign, Language, Records, ResultCode
-from .transport import Transport
 
 _Lookup: TypeAlias = tuple[Campaign | int, Language]
 
@@ -62,8 +62,8 @@ class ResultCodes:
             campaign: its ID, or a `Campaign` that has one.
             language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
             max_age: seconds that the answer may be old. It is kept then, and those who ask for the same while a
-                request is on its way share it; `dialler_async.cache` tells of the bounds. Errors are not kept, and a
-                write through this client forgets what it touches. None asks the server each time.
+                request is in flight share it. Errors are not kept, and a write through this client removes what it
+                affects. None asks the server each time.
         Returns:
             The codes. `.complete` is False where the server says that there are more than it sent.
         Raises:

@@ -20,8 +20,9 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from . import codec
-from .dates import format_date
+from ._api import decoding
+from ._api.dates import format_date
+from ._http.clock import SURROUNDINGS
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
@@ -43,7 +44,6 @@ from .sandbox.faults import (
     Trickle,
     WrongLength,
 )
-from .surroundings import SURROUNDINGS
 
 R = TypeVar("R", bound=Record)
 
@@ -89,7 +89,7 @@ def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) 
     """
     attributes.setdefault("id", next(_ids))
     attributes.setdefault("name", f"Campaign {attributes['id']}")
-    return _made(Campaign, codec.CAMPAIGNS, attributes, extra or {})
+    return _made(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
 
 
 def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> ResultCode:
@@ -110,21 +110,21 @@ def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: An
     for flag in _FLAGS:
         attributes.setdefault(flag, flag == kind)
     attributes.setdefault("content", kind.capitalize())
-    return _made(ResultCode, codec.RESULT_CODES, attributes, extra or {})
+    return _made(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
 
 
 def _made(
-    kind: type[R], answer: codec.Answer[Records[R]], attributes: Mapping[str, Any], extra: Mapping[str, Any]
+    kind: type[R], answer: decoding.Answer[Records[R]], attributes: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> R:
     keys = wire_keys(kind)
     if unknown := attributes.keys() - keys:
         raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
     record = {keys[name]: _on_the_wire(attributes.get(name)) for name in keys} | dict(extra)
-    # By way of the codec, so that it is what the client makes of it, and nothing that no server could send.
-    decoding = answer.decode(codec.encode({"records": [record]}))
+    # Decoded from JSON, so that the record is what the client would make of a server's response.
+    slices = answer.decode(decoding.encode({"records": [record]}))
     try:
         while True:
-            next(decoding)
+            next(slices)
     except StopIteration as decoded:
         made: R = decoded.value[0]
         return made

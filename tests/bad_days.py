@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from dialler_async import DiallerClient, PoolConfig
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.sandbox import Sandbox
-from dialler_async.surroundings import SURROUNDINGS
 
 NAME = "Spring 26"
 COPY = "Monday"

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
+from dialler_async._api.decoding import Readable
 from dialler_async.audit import (
     RULES,
     AuditReport,
@@ -23,7 +24,6 @@ from dialler_async.audit import (
 )
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.terms import Terms
-from dialler_async.codec import Readable
 from dialler_async.sandbox import Sandbox
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

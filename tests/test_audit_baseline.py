@@ -9,11 +9,11 @@ import pytest
 from reports import NOW, fleet_report
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
+from dialler_async._api.decoding import Readable, Unreadable
 from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.terms import Terms
 from dialler_async.audit.writers import json_schema, write_json
-from dialler_async.codec import Readable, Unreadable
 from dialler_async.errors import PayloadError
 
 DONE = ResultCode(id=1, content="Yes", export_key="YES", done=True)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dialler_async import DiallerClient, PoolConfig, RetryPolicy, Timeouts
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.audit import RULES, AuditReport, Finding, audit
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CutShort, HangUp, Reset, StallBeforeHeaders, StallInBody, Status
-from dialler_async.surroundings import SURROUNDINGS
 
 NOW = datetime(2026, 3, 2, 12, 0)  # noqa: DTZ001  # the sandbox's wall clock
 FAULTS = (

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import permutations
 
+from dialler_async._api.decoding import Readable
 from dialler_async.audit import RULES, CampaignFacts, Hit, Severity, report_as_json, rule
 from dialler_async.audit.judge import Answer, Judge
 from dialler_async.audit.report import AuditReport
 from dialler_async.audit.terms import Terms
-from dialler_async.codec import Readable
 from dialler_async.errors import ConnectError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 

@@ -19,12 +19,12 @@ from dialler_async import (
     ResultCode,
     RetryPolicy,
     ServerError,
-    cache,
 )
-from dialler_async.cache import Cache
+from dialler_async._http import cache
+from dialler_async._http.cache import Cache
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, Status
-from dialler_async.surroundings import SURROUNDINGS
 
 
 class Clock:
@@ -155,7 +155,7 @@ async def test_the_last_one_that_leaves_cancels_the_request(
     await soon(held.hung_up)
     assert len(sandbox.journal) == 2
     # The sandbox's tasks come and go; none of the client's is left.
-    left = [task for task in asyncio.all_tasks() - before if "dialler_async/cache" in repr(task)]
+    left = [task for task in asyncio.all_tasks() - before if "dialler_async/_http/cache" in repr(task)]
     assert not left
 
 

@@ -25,7 +25,7 @@ from dialler_async import (
     PayloadError,
     ServerError,
 )
-from dialler_async.surroundings import SURROUNDINGS
+from dialler_async._http.clock import SURROUNDINGS
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 LIST = f"{BASE}/dialler/campaigns"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import ConnectError, NotFoundError, PayloadError, RetryPolicy, ServerError
-from dialler_async.circuit import FAILURES_TO_OPEN, TOKENS, CircuitBreaker, Permit
+from dialler_async._http.circuit import FAILURES_TO_OPEN, TOKENS, CircuitBreaker, Permit
 
 DOWN = ConnectError("no connection")
 HALF = 0.5

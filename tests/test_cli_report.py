@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
+from dialler_async._text.files import whole_file
 from dialler_async.audit import WRITERS
 from dialler_async.cli import main
-from dialler_async.files import whole_file
 
 
 def audit(*argv: object) -> int:

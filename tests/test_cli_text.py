@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import Campaign, Records, ResultCode
+from dialler_async._text.escaping import harmless, one_line
 from dialler_async.cli.exits import say
 from dialler_async.cli.output import Console, counted, print_table, text
 from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
-from dialler_async.harmless import harmless, one_line
 
 EVIL = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
 

@@ -12,9 +12,9 @@ from test_cli_audit import OWN
 from test_cli_commands import Run, run, sandbox
 
 from dialler_async import ConfigurationError
+from dialler_async._text.trusted_files import require_trusted
 from dialler_async.audit import load_rules
 from dialler_async.sandbox import Sandbox
-from dialler_async.trusted_files import require_trusted
 
 __all__ = ["run", "sandbox"]
 

@@ -24,8 +24,9 @@ from dialler_async import (
     ResultCode,
     ServerError,
 )
-from dialler_async import codec as codec_module
-from dialler_async.codec import (
+from dialler_async._api import decoding as codec_module
+from dialler_async._api.dates import format_date, parse_date
+from dialler_async._api.decoding import (
     CAMPAIGN,
     CAMPAIGN_SLICES,
     CAMPAIGNS,
@@ -35,7 +36,6 @@ from dialler_async.codec import (
     Answer,
     recoding,
 )
-from dialler_async.dates import format_date, parse_date
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
 

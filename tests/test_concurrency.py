@@ -24,7 +24,7 @@ from dialler_async import (
     ServerError,
     fan_out,
 )
-from dialler_async.concurrency import WATCH, Watch, is_refusal
+from dialler_async._bulk.concurrency import WATCH, Watch, is_refusal
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import Status
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bad_days import Leap, leap, until
 
-from dialler_async.deadlines import Deadline, Deadlines
+from dialler_async._http.deadlines import Deadline, Deadlines
 
 __all__ = ["leap"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dialler_async import AutoConcurrency, DiallerClient, PoolConfig, TokenSourceError, fan_out
-from dialler_async.cache import Cache
+from dialler_async._http.cache import Cache
 from dialler_async.sandbox import Sandbox
 
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from dialler_async import Campaign, ConfigurationError, Language, codec, endpoints
-from dialler_async.endpoints import Repeat, Request
+from dialler_async import Campaign, ConfigurationError, Language
+from dialler_async._api import decoding, endpoints
+from dialler_async._api.endpoints import Repeat, Request
 from dialler_async.errors import SentRequest
 
 BASE = "https://acd.example.com/rest/v1.0/1"
@@ -94,14 +95,14 @@ def test_each_call_is_sent_as_published(
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
-        (endpoints.list_campaigns(), codec.CAMPAIGNS),
-        (endpoints.list_campaigns_in_slices(), codec.CAMPAIGN_SLICES),
-        (endpoints.get_campaign(535), codec.CAMPAIGN),
-        (endpoints.find_campaigns("x"), codec.CAMPAIGNS),
-        (endpoints.list_result_codes(535, 1), codec.RESULT_CODES),
-        (endpoints.clone_campaign("A", "B"), codec.CAMPAIGN),
-        (endpoints.delete_campaign(535), codec.DONE),
-        (endpoints.delete_campaign_by_name("x"), codec.DONE),
+        (endpoints.list_campaigns(), decoding.CAMPAIGNS),
+        (endpoints.list_campaigns_in_slices(), decoding.CAMPAIGN_SLICES),
+        (endpoints.get_campaign(535), decoding.CAMPAIGN),
+        (endpoints.find_campaigns("x"), decoding.CAMPAIGNS),
+        (endpoints.list_result_codes(535, 1), decoding.RESULT_CODES),
+        (endpoints.clone_campaign("A", "B"), decoding.CAMPAIGN),
+        (endpoints.delete_campaign(535), decoding.DONE),
+        (endpoints.delete_campaign_by_name("x"), decoding.DONE),
     ],
 )
 def test_each_call_says_what_it_answers_with(request_: Request[Any], answer: object) -> None:
@@ -208,7 +209,7 @@ def test_any_name_is_encoded_so_that_the_query_gives_it_back_and_the_path_never_
 @given(source=NAMES, destination=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64))
 def test_any_name_goes_into_a_clones_body_as_it_is(source: str, destination: str) -> None:
     request = endpoints.clone_campaign(source, destination)
-    assert json.loads(codec.encode(request.body)) == {"source": source, "destination": destination}
+    assert json.loads(decoding.encode(request.body)) == {"source": source, "destination": destination}
     assert target_of(request) == "/dialler/campaigns/clone"
 
 
@@ -237,7 +238,7 @@ class Names(StrEnum):
 def test_a_name_of_a_subclass_of_str_is_sent_as_the_text_it_is(name: str, plain: str) -> None:
     assert endpoints.find_campaigns(name).query == f"name={plain}"
     body = endpoints.clone_campaign(name, name, user_data=name).body
-    assert json.loads(codec.encode(body)) == {"source": plain, "destination": plain, "userData": plain}
+    assert json.loads(decoding.encode(body)) == {"source": plain, "destination": plain, "userData": plain}
 
 
 @pytest.mark.parametrize("name", ["tab\there", "line\nbreak", "\r", "nul\0", "\x7f", "\x85", "\x1b[31m"])

@@ -3,7 +3,7 @@
 import pytest
 
 from dialler_async import ConfigurationError, DiallerClient, PoolConfig, RetryPolicy, Timeouts
-from dialler_async.environment import network_options
+from dialler_async._http.environment import network_options
 from dialler_async.sandbox import Sandbox
 
 POOL, RETRY, TIMEOUTS = PoolConfig(limit=7), RetryPolicy(base_delay=2), Timeouts(read=9)

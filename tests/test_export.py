@@ -22,12 +22,12 @@ from dialler_async import (
     ResultCode,
     RetryPolicy,
 )
+from dialler_async._text.files import whole_file
 from dialler_async.cli import main
 from dialler_async.export import Exported, export
 from dialler_async.export.campaign import ExportedCampaign
 from dialler_async.export.flat import COLUMNS
 from dialler_async.export.run import writer_for
-from dialler_async.files import whole_file
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, HangUp, Status
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialler_async import ConfigurationError, ItemCancelledError, fan_out
-from dialler_async.fanout import Concurrency, Outcome
+from dialler_async._bulk.fan_out import Concurrency, Outcome
 
 
 class HitError(Exception):

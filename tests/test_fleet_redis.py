@@ -23,6 +23,7 @@ import dialler_async.fleet.broker
 import dialler_async.fleet.coordinator
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
 from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Sent
@@ -31,7 +32,6 @@ from dialler_async.fleet.messages import Result, settings_digest
 from dialler_async.fleet.wire import digest
 from dialler_async.fleet.worker import work
 from dialler_async.sandbox import Sandbox
-from dialler_async.surroundings import SURROUNDINGS
 
 SHORT = 0.3
 """Seconds after which a worker that is not heard of is taken for dead."""

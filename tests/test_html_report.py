@@ -12,9 +12,9 @@ import pytest
 from reports import HOSTILE, NOW, empty_report, fleet_report, hostile_report, real_report
 
 from dialler_async import Language
+from dialler_async._text.escaping import harmless
 from dialler_async.audit import AuditReport, CampaignSummary, CodeType
 from dialler_async.audit.writers.html import write_html
-from dialler_async.harmless import harmless
 
 MEGABYTE = 1_000_000
 

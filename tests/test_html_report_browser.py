@@ -14,9 +14,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from dialler_async._text.escaping import harmless
 from dialler_async.audit import AuditReport
 from dialler_async.audit.writers.html import write_html
-from dialler_async.harmless import harmless
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

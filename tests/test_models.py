@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import Campaign, Language, Records, ResultCode
-from dialler_async.codec import CAMPAIGN
+from dialler_async._api.decoding import CAMPAIGN
 from dialler_async.models import Record, wire_keys
 
 T = TypeVar("T")

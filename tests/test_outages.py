@@ -16,9 +16,9 @@ import pytest
 from bad_days import until
 
 from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
+from dialler_async._http.transport import Timeouts
 from dialler_async.audit import audit
 from dialler_async.sandbox import Sandbox
-from dialler_async.transport import Timeouts
 
 RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
 

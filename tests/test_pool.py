@@ -26,12 +26,12 @@ from dialler_async import (
     PoolConfig,
     RetryPolicy,
 )
-from dialler_async.pool import Pool, _limiter, _process
+from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.pool import Pool, _limiter, _process
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
 from dialler_async.sandbox.reply import Reply
-from dialler_async.surroundings import SURROUNDINGS
 
 __all__ = ["clock", "leap", "server"]
 

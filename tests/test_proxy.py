@@ -13,7 +13,7 @@ from test_tls import serving
 from yarl import URL
 
 from dialler_async import ConfigurationError, ConnectError, DiallerClient, NotFoundError, PoolConfig, RetryPolicy
-from dialler_async.proxy import proxy_for
+from dialler_async._http.proxy import proxy_for
 from dialler_async.sandbox import Sandbox
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

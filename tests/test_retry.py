@@ -28,9 +28,9 @@ from dialler_async import (
     ServerError,
     StatusError,
     Timeouts,
-    endpoints,
 )
-from dialler_async.retry import decide, is_transient, may_be_carried_out, patience, settles
+from dialler_async._api import endpoints
+from dialler_async._http.retry import decide, is_transient, may_be_carried_out, patience, settles
 
 READ, SAFE, BY_ID, ONCE = "read", "clone, exist_ok", "delete by ID", "once"
 """The rows of the table; several calls share one."""

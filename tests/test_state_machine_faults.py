@@ -30,6 +30,7 @@ from dialler_async import (
     ServerError,
     Timeouts,
 )
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import (
     Answer,
@@ -49,7 +50,6 @@ from dialler_async.sandbox.faults import (
     Trickle,
     WrongLength,
 )
-from dialler_async.surroundings import SURROUNDINGS
 
 MAX_BODY = 64 * 1024
 BOMB = Answer(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import Campaign, ResultCode
+from dialler_async._api.structure import STRUCTURE, MisfitError, judge
 from dialler_async.models import Record, wire_keys
-from dialler_async.structure import STRUCTURE, MisfitError, judge
 
 VALUES = st.sampled_from(
     [None, True, False, 0, 1, 2, 1.0, "", "text", "2020-08-09T02:33:50.347", "2026-13-01 00:00:00", [], {}]

@@ -8,8 +8,8 @@ import pytest
 
 from dialler_async import DiallerClient, Language, PayloadError, RetryPolicy
 from dialler_async import testing as testing_module
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.sandbox import Sandbox, faults
-from dialler_async.surroundings import SURROUNDINGS
 from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import ConfigurationError, TokenSourceError
-from dialler_async.token import Token
+from dialler_async._http.token import Token
 
 
 def bearer(token: Token) -> str | None:

@@ -26,9 +26,9 @@ from bad_days import (
 )
 
 from dialler_async import DiallerClient, RetryPolicy
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault, StallBeforeHeaders, StallInBody, Status, Trickle, WrongLength
-from dialler_async.surroundings import SURROUNDINGS
 
 __all__ = ["clock", "server"]
 

@@ -39,11 +39,11 @@ from dialler_async import (
     OutcomeUnknownError,
     RetryPolicy,
     Timeouts,
-    endpoints,
 )
+from dialler_async._api import endpoints
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
-from dialler_async.surroundings import SURROUNDINGS
 
 __all__ = ["clock", "dialler", "leap", "server"]
 

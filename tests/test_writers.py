@@ -20,10 +20,10 @@ from junitparser import Failure, JUnitXml, Skipped
 from markdown_it import MarkdownIt
 from reports import HOSTILE, empty_report, fleet_report, hostile_report, real_report
 
+from dialler_async._text.csv_cells import as_text, csv_line
+from dialler_async._text.escaping import harmless
 from dialler_async.audit import WRITERS, AuditReport, Finding, Severity
 from dialler_async.audit.writers import json_schema
-from dialler_async.harmless import harmless
-from dialler_async.spreadsheet import as_text, csv_line
 
 
 def written(report: AuditReport, format: str) -> str:

@@ -12,9 +12,9 @@ from typing import cast
 
 import attrs
 
+from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async.client import DiallerClient
 from dialler_async.errors import AuthenticationError, EndpointNotFoundError, TokenSourceError, require
-from dialler_async.fanout import Concurrency, OnProgress
 from dialler_async.models import Campaign, Language
 
 from .judge import Answer, Judge

@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import attrs
 
+from dialler_async._text.trusted_files import require_trusted
 from dialler_async.errors import ConfigurationError, require
-from dialler_async.trusted_files import require_trusted
 
 from .account import AccountRule
 from .findings import Severity

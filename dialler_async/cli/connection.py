@@ -11,10 +11,10 @@ import attrs
 from cyclopts import Group, Parameter
 
 from dialler_async import DiallerClient, Timeouts
+from dialler_async._http.pool import PoolConfig
+from dialler_async._http.retry import RetryPolicy
 from dialler_async.client import Options
 from dialler_async.observer import Observer
-from dialler_async.pool import PoolConfig
-from dialler_async.retry import RetryPolicy
 
 from .exits import UsageError, say
 from .numbers import Positive, PositiveDecimal, positive, positive_decimal

@@ -4,8 +4,8 @@ import sys
 from contextlib import suppress
 from enum import IntEnum
 
+from dialler_async._text.escaping import one_line
 from dialler_async.errors import ConfigurationError, DiallerError, NoReplyError
-from dialler_async.harmless import one_line
 
 
 class Exit(IntEnum):

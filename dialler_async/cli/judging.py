@@ -11,8 +11,8 @@ from cyclopts import Group, Parameter
 from rich.table import Table
 
 from dialler_async import ConfigurationError
+from dialler_async._text.trusted_files import require_trusted
 from dialler_async.audit import AnyRule, AuditSettings, available_rules, load_rules
-from dialler_async.trusted_files import require_trusted
 
 from .exits import UsageError
 from .options import Flag

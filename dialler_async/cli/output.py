@@ -10,7 +10,7 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from dialler_async.harmless import harmless
+from dialler_async._text.escaping import harmless
 
 from .exits import OutputError
 from .streams import abandon, is_output_error

@@ -10,8 +10,8 @@ from typing import Literal, TextIO
 import attrs
 from cyclopts import Group, Parameter
 
+from dialler_async._text.files import whole_file
 from dialler_async.audit import WRITERS, AuditReport
-from dialler_async.files import whole_file
 
 from .exits import OutputError, UsageError
 from .findings import print_report

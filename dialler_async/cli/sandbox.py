@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from dialler_async.files import whole_file
+from dialler_async._text.files import whole_file
 
 from .exits import UsageError
 from .numbers import NotNegative, Port, Positive

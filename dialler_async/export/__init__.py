@@ -14,7 +14,7 @@ The end of the file's name says its format:
     records) and `errors` (LanguagesID to what went wrong).
 `.csv`, `.parquet`
     Flat: a row for each campaign, language and result code, with the columns of `dialler_async.export.flat`. Parquet
-    needs the extra: `pip install 'dialler-async[data]'`. CSV is made for spreadsheets; see `dialler_async.spreadsheet`.
+    needs the extra: `pip install 'dialler-async[data]'`. CSV is made for spreadsheets.
 
 A lookup that failed, or whose answer was shortened, is never silent: the file has the error in the place of what is
 missing, and `Exported` tells of it. So it is with a campaign that is not as documented: it comes after the others, in

@@ -4,8 +4,8 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import BinaryIO
 
+from dialler_async._text.csv_cells import csv_line
 from dialler_async.models import Language
-from dialler_async.spreadsheet import csv_line
 
 from .campaign import ExportedCampaign
 from .flat import COLUMNS, rows

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 import attrs
 
+from dialler_async._api.decoding import Unreadable
+from dialler_async._bulk.fan_out import Concurrency, OnProgress
+from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient
-from dialler_async.codec import Unreadable
 from dialler_async.errors import ConfigurationError, PayloadError
-from dialler_async.fanout import Concurrency, OnProgress
-from dialler_async.files import whole_file
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 from .campaign import ExportedCampaign, Writer

@@ -6,11 +6,11 @@ from typing import Final, final
 import attrs
 from redis.asyncio import Redis
 
+from dialler_async._http.pool import PoolConfig
+from dialler_async._http.retry import RetryPolicy
+from dialler_async._http.transport import Timeouts
 from dialler_async.client import DiallerClient, Options
 from dialler_async.errors import ConfigurationError
-from dialler_async.pool import PoolConfig
-from dialler_async.retry import RetryPolicy
-from dialler_async.transport import Timeouts
 
 from .limits import SharedRate
 from .manifest import Fleet, Server

@@ -15,6 +15,7 @@ import attrs
 from taskiq import SendTaskError
 from taskiq.kicker import AsyncKicker
 
+from dialler_async._http.clock import SURROUNDINGS
 from dialler_async.audit import (
     AuditPart,
     AuditReport,
@@ -27,7 +28,6 @@ from dialler_async.audit import (
 from dialler_async.audit.rules import AnyRule
 from dialler_async.errors import require
 from dialler_async.models import Language
-from dialler_async.surroundings import SURROUNDINGS
 
 from .broker import BrokerError, RedisBroker
 from .clients import Clients

@@ -14,10 +14,10 @@ from typing import Any
 import attrs
 import msgspec
 
+from dialler_async._api.structure import STRUCTURE
 from dialler_async.audit import AuditPart, AuditSettings
 from dialler_async.errors import DiallerError, require
 from dialler_async.models import Campaign, Language
-from dialler_async.structure import STRUCTURE
 from dialler_async.version import __version__
 
 from .wire import ERROR_LENGTH, UNREADABLE, RejectedMessageError, WireOrders, WireResult, unpack

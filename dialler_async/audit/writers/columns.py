@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dialler_async.spreadsheet import Cell
+from dialler_async._text.csv_cells import Cell
 
 from ..findings import Finding
 from ..report import AuditReport

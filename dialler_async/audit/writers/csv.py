@@ -1,8 +1,8 @@
-"""The findings as CSV, for spreadsheets; see `dialler_async.spreadsheet` for what that means for texts."""
+"""The findings as CSV, for spreadsheets; see `dialler_async._text.csv_cells` for what that means for texts."""
 
 from collections.abc import Iterator
 
-from dialler_async.spreadsheet import csv_line
+from dialler_async._text.csv_cells import csv_line
 
 from ..report import AuditReport
 from .columns import columns

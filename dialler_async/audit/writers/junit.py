@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from dialler_async.harmless import harmless
+from dialler_async._text.escaping import harmless
 
 from ..findings import Finding, Severity
 from ..report import AuditReport

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from dialler_async.harmless import harmless
+from dialler_async._text.escaping import harmless
 
 from ..findings import Severity
 from ..report import AuditReport

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-from dialler_async.harmless import harmless
+from dialler_async._text.escaping import harmless
 from dialler_async.version import __version__
 
 from ..findings import Finding, Severity

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dialler_async.harmless import harmless
+from dialler_async._text.escaping import harmless
 from dialler_async.version import __version__
 
 from ...report import AuditReport

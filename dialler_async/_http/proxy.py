@@ -9,7 +9,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from yarl import URL
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 FROM_ENVIRONMENT: Final = "environment"
 

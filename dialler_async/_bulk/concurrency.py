@@ -26,7 +26,7 @@ from contextvars import ContextVar
 from math import ceil, inf, isfinite, sqrt
 from typing import Final, final
 
-from .errors import require
+from ..errors import require
 
 START: Final = 2
 HEADROOM: Final = 1.25

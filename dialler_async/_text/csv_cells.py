@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from io import StringIO
 
-from .harmless import harmless
+from .escaping import harmless
 
 Cell = str | int | None
 

@@ -13,7 +13,10 @@ from urllib.parse import quote
 
 import attrs
 
-from .codec import (
+from ..errors import ConfigurationError, SentRequest
+from ..models import Campaign, Language, Records, ResultCode
+from .dates import format_date
+from .decoding import (
     CAMPAIGN,
     CAMPAIGN_SLICES,
     CAMPAIGNS,
@@ -23,9 +26,6 @@ from .codec import (
     Answer,
     Readable,
 )
-from .dates import format_date
-from .errors import ConfigurationError, SentRequest
-from .models import Campaign, Language, Records, ResultCode
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ import logging
 from typing import Protocol, final
 
 from .circuit import FAILURES_TO_OPEN, CircuitBreaker, Permit
+from .clock import SURROUNDINGS
 from .retry import RetryPolicy
-from .surroundings import SURROUNDINGS
 
 _log = logging.getLogger("dialler_async")
 

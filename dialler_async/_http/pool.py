@@ -15,9 +15,9 @@ import aiohttp
 import attrs
 from aiohttp.connector import Connection
 
-from .errors import ClientStateError, ConfigurationError, is_number, require
+from ..errors import ClientStateError, ConfigurationError, is_number, require
+from .clock import SURROUNDINGS
 from .proxy import FROM_ENVIRONMENT
-from .surroundings import SURROUNDINGS
 
 MIB: Final = 1024 * 1024
 

@@ -15,7 +15,7 @@ Any answer that a retry would not change, such as a 404, is a success: the serve
 from enum import Enum
 from typing import Final, final
 
-from .errors import DiallerError, StatusError
+from ..errors import DiallerError, StatusError
 from .retry import RetryPolicy, backoff, is_transient, patience
 
 FAILURES_TO_OPEN: Final = 5

@@ -17,8 +17,8 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
+from ..models import Campaign, Record, ResultCode, wire_keys
 from .dates import parse_date
-from .models import Campaign, Record, ResultCode, wire_keys
 
 Structure = Callable[[dict[str, Any]], Any]
 """Makes a record of its class; raises MisfitError."""

@@ -7,8 +7,8 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
+from ..errors import ItemCancelledError, PayloadError, StatusError, require
 from .concurrency import WATCH, AutoConcurrency, Watch
-from .errors import ItemCancelledError, PayloadError, StatusError, require
 
 I = TypeVar("I")  # noqa: E741  the item
 T = TypeVar("T")

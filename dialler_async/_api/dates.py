@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 

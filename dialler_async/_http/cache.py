@@ -10,8 +10,8 @@ import copy
 from collections.abc import Awaitable, Callable, Hashable, Sized
 from typing import Final, Generic, TypeVar, final
 
-from .errors import DiallerError, require
-from .surroundings import SURROUNDINGS
+from ..errors import DiallerError, require
+from .clock import SURROUNDINGS
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Sized)

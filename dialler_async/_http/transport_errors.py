@@ -9,7 +9,7 @@ import ssl
 
 import aiohttp
 
-from .errors import ConnectError, DeadlineError, NoReplyError, SentRequest
+from ..errors import ConnectError, DeadlineError, NoReplyError, SentRequest
 from .pool import ConnectionLost
 
 

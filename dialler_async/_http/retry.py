@@ -29,8 +29,8 @@ from typing import Any, Final, final
 
 import attrs
 
-from .endpoints import Repeat, Request
-from .errors import (
+from .._api.endpoints import Repeat, Request
+from ..errors import (
     ConflictError,
     ConnectError,
     DiallerError,

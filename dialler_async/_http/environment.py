@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import attrs
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 from .pool import PoolConfig
 from .retry import RetryPolicy
 from .transport import Timeouts

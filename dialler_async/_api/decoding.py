@@ -20,8 +20,8 @@ from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, 
 import attrs
 import msgspec
 
-from .errors import Body, PayloadError, claimed_status, excerpt
-from .models import Campaign, Record, Records, ResultCode
+from ..errors import Body, PayloadError, claimed_status, excerpt
+from ..models import Campaign, Record, Records, ResultCode
 from .structure import STRUCTURE, MisfitError
 
 T_co = TypeVar("T_co", covariant=True)

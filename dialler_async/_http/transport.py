@@ -17,13 +17,10 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from . import codec, retry
-from .backpressure import Backpressure
-from .circuit import Permit
-from .concurrency import WATCH
-from .deadlines import Deadlines
-from .endpoints import Repeat, Request
-from .errors import (
+from .._api import decoding
+from .._api.endpoints import Repeat, Request
+from .._bulk.concurrency import WATCH
+from ..errors import (
     AuthenticationError,
     Body,
     ClientStateError,
@@ -38,14 +35,18 @@ from .errors import (
     is_number,
     require,
 )
-from .no_reply import no_reply
-from .observer import Observation, Observer
+from ..observer import Observation, Observer
+from ..version import __version__
+from . import retry
+from .backpressure import Backpressure
+from .circuit import Permit
+from .clock import SURROUNDINGS
+from .deadlines import Deadlines
 from .pool import ConnectionLost, Pool, Sending
 from .proxy import proxy_for
 from .reply import Reply, bare, decoded
-from .surroundings import SURROUNDINGS
 from .token import Token
-from .version import __version__
+from .transport_errors import no_reply
 
 T = TypeVar("T")
 
@@ -345,7 +346,7 @@ class Transport:
                         query_string=request.query,
                         encoded=True,
                     ),
-                    data=None if request.body is None else codec.encode(request.body),
+                    data=None if request.body is None else decoding.encode(request.body),
                     headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
                     allow_redirects=False,
                     raise_for_status=False,

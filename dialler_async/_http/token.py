@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import cache
 from typing import NoReturn, TypeAlias, final
 
-from .errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
+from ..errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
 
 
 @final

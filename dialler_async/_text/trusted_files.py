@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 _ROOT: Final = 0
 

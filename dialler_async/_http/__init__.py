@@ -1,0 +1,1 @@
+"""The only package with I/O: it sends requests, retries them, and reads the responses."""
