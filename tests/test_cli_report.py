@@ -160,7 +160,7 @@ class TestWholeFile:
 
     def test_pipe_behind_dev_stdout_is_written_to_directly(self) -> None:
         script = (
-            "import sys\nfrom pathlib import Path\nfrom dialler_async.files import whole_file\n"
+            "import sys\nfrom pathlib import Path\nfrom dialler_async._text.files import whole_file\n"
             "with whole_file(Path('/dev/stdout')) as file:\n    file.write(b'through the pipe')\n"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
