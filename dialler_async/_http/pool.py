@@ -20,6 +20,7 @@ from .clock import SURROUNDINGS
 from .proxy import FROM_ENVIRONMENT
 
 MIB: Final = 1024 * 1024
+_PACKAGE = __name__.partition(".")[0]
 
 
 @final
@@ -429,6 +430,6 @@ def _limiter(max_rate: float | RateLimiter) -> RateLimiter:
 def _caller() -> str:
     """File and line of the first frame outside this package: where a client was made."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -108,6 +108,7 @@ TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
 """A token, or a function that gives one, at once or awaited: asked at the first call, and anew after a 401."""
 
 
+_PACKAGE = __name__.partition(".")[0]
 _REMEMBERED = 8
 """Tokens: a reply may repeat the one it was asked with after another call has had it renewed."""
 
@@ -193,7 +194,7 @@ def _safe_description(error: Exception) -> str:
     while frames.tb_next is not None:
         frames = frames.tb_next
     module = frames.tb_frame.f_globals.get("__name__", "")
-    if isinstance(error, DiallerError) and module.partition(".")[0] == __package__:
+    if isinstance(error, DiallerError) and module.partition(".")[0] == _PACKAGE:
         return f"{type(error).__name__}: {error}"
     file = os.path.basename(frames.tb_frame.f_code.co_filename)
     return f"{type(error).__name__} at {file}:{frames.tb_lineno}"

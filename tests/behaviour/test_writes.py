@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from bad_days import COPY, ID, NAME, RECORDS, Clock, arrived, clock, dialler, server
+from transport_fixtures import COPY, ID, NAME, RECORDS, Clock, arrived, clock, dialler, server
 
 from dialler_async import (
     AmbiguousNameError,

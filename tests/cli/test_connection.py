@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from test_cli_commands import TOKEN, Run, run, sandbox
+from test_commands import TOKEN, Run, run, sandbox
 
 from dialler_async import DiallerClient, RetryPolicy, Timeouts
 from dialler_async.cli.connection import Connection

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from bad_days import until
 from taskiq import BrokerMessage, InMemoryBroker
+from transport_fixtures import until
 
 from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotFoundError
 from dialler_async.sandbox import Sandbox
@@ -20,7 +20,7 @@ from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeader
 from dialler_async.sandbox.reply import Reply
 from dialler_async.testing import instant_waits
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 

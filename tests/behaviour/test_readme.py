@@ -21,7 +21,7 @@ from dialler_async.audit import RULES, AuditSettings
 from dialler_async.fleet.manifest import read_fleet
 from dialler_async.sandbox import Sandbox
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from bad_days import Leap, leap, until
+from transport_fixtures import Leap, leap, until
 
 from dialler_async._http.deadlines import Deadline, Deadlines
 

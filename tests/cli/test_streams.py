@@ -9,8 +9,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from test_cli_commands import sandbox
-from test_cli_process import COMMAND, environment, start
+from test_commands import sandbox
+from test_process import COMMAND, environment, start
 
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bad_days import (
+from transport_fixtures import (
     AS_IS,
     CALLS,
     COPY,

@@ -11,7 +11,22 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from bad_days import COPY, ID, NAME, RECORDS, Clock, Leap, arrived, clock, is_done, leap, narrow, server, settle, until
+from transport_fixtures import (
+    COPY,
+    ID,
+    NAME,
+    RECORDS,
+    Clock,
+    Leap,
+    arrived,
+    clock,
+    is_done,
+    leap,
+    narrow,
+    server,
+    settle,
+    until,
+)
 
 from dialler_async import (
     ClientStateError,

@@ -15,7 +15,7 @@ import pytest
 from fleets import NOW, RunningRedis, fleet_on, running_redis, told, write_fleet
 from held import Held, soon
 from redis.asyncio import Redis
-from test_cli_process import COMMAND, environment
+from test_process import COMMAND, environment
 
 import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fleets import NOW, RunningRedis, findings_one_by_one, fleet_on, running_redis
 from redis.asyncio import Redis
-from test_fleet_redis import at_work
+from test_redis import at_work
 
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditPart, AuditSettings

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fanout import PLANS, HitError, others, turns
+from test_fan_out import PLANS, HitError, others, turns
 
 from dialler_async import fan_out
 

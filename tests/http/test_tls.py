@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-from bad_days import listening
+from transport_fixtures import listening
 
 from dialler_async import ConfigurationError, ConnectError, DiallerClient, NoReplyError, PoolConfig, RetryPolicy
 from dialler_async.sandbox import Sandbox

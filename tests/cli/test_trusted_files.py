@@ -8,8 +8,8 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
-from test_cli_audit import OWN
-from test_cli_commands import Run, run, sandbox
+from test_audit_command import OWN
+from test_commands import Run, run, sandbox
 
 from dialler_async import ConfigurationError
 from dialler_async._text.trusted_files import require_trusted

@@ -1,7 +1,7 @@
 """Numbers on the command line: what is no plain number is refused before anything is sent."""
 
 import pytest
-from test_cli_commands import Run, run, sandbox
+from test_commands import Run, run, sandbox
 
 from dialler_async.sandbox import Sandbox
 

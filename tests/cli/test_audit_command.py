@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli_commands import Run, no_settings, run, sandbox
+from test_commands import Run, no_settings, run, sandbox
 
 from dialler_async.audit import RULES
 from dialler_async.sandbox import Sandbox

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reports import NOW
-from test_audit_rules import code, facts, found
+from test_rules import code, facts, found
 
 from dialler_async.audit import RULES, AccountFacts, AccountRule, CampaignSummary, CodeType
 from dialler_async.audit.rule import CampaignFacts

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from bad_days import CALLS, COPY, ID, NAME, Clock, Leap, clock, dialler, leap, listening, server, until
+from transport_fixtures import CALLS, COPY, ID, NAME, Clock, Leap, clock, dialler, leap, listening, server, until
 
 from dialler_async import (
     DeadlineError,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import aiohttp
 import pytest
-from bad_days import ID, server
+from transport_fixtures import ID, server
 
 from dialler_async import DiallerClient, NotFoundError, RetryPolicy
 from dialler_async.sandbox import Sandbox

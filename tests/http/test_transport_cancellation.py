@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from bad_days import (
+from transport_fixtures import (
     CALLS,
     ID,
     NAME,

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
-from bad_days import until
+from transport_fixtures import until
 
 from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
 from dialler_async._http.transport import Timeouts

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from bad_days import (
+from transport_fixtures import (
     AS_IS,
     CALLS,
     COPY,
