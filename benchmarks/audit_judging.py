@@ -16,7 +16,7 @@ from typing import Any
 
 from dialler_async import Campaign, Language, Records, ResultCode
 from dialler_async._api import decoding
-from dialler_async._api.decoding import Readable
+from dialler_async._api.decoding import PartialRecords
 from dialler_async.audit import RULES
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.rules.names import _pairs
@@ -39,7 +39,7 @@ def decoded(answer: decoding.Answer[Any], records: list[dict[str, Any]]) -> Any:
     return values[0]
 
 
-def account(campaigns: int, codes_each: int) -> tuple[Readable[Campaign], Codes]:
+def account(campaigns: int, codes_each: int) -> tuple[PartialRecords[Campaign], Codes]:
     """Campaigns and their codes, as many as wanted for each."""
     sandbox = Sandbox(campaigns, seed=1, now=NOW.replace(tzinfo=None))
     codes: Codes = {}
@@ -52,10 +52,10 @@ def account(campaigns: int, codes_each: int) -> tuple[Readable[Campaign], Codes]
                 {**records[0], "ID": id * 1000 + n, "ExportKey": f"MORE {n}", "Content": f"More {n}"} for n in more
             ]
             codes[id][language] = decoded(decoding.RESULT_CODES, records)
-    return decoded(decoding.READABLE_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
+    return decoded(decoding.PARTIAL_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
 
 
-def judged(listed: Readable[Campaign], codes: Codes, template: bool) -> int:
+def judged(listed: PartialRecords[Campaign], codes: Codes, template: bool) -> int:
     """All of it, as a run does it; how many findings there are."""
     judge = Judge(Terms.of(RULES, Language, NOW, template=template))
     judge.campaign_list(listed)

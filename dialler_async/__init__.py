@@ -27,7 +27,7 @@ from .version import __version__
 # Not from `typing`, whose import takes most of the 10 ms that this module may take. Type checkers know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._api.decoding import Readable, Unreadable
+    from ._api.decoding import InvalidRecord, PartialRecords
     from ._bulk.concurrency import AutoConcurrency
     from ._bulk.fan_out import fan_out
     from ._http.pool import PoolConfig
@@ -77,6 +77,7 @@ __all__ = [
     "DiallerClient",
     "DiallerError",
     "EndpointNotFoundError",
+    "InvalidRecord",
     "InvalidTokenError",
     "ItemCancelledError",
     "Language",
@@ -86,10 +87,10 @@ __all__ = [
     "Observer",
     "Outcome",
     "OutcomeUnknownError",
+    "PartialRecords",
     "PayloadError",
     "PoolConfig",
     "RateLimitedError",
-    "Readable",
     "Records",
     "RedirectError",
     "ResultCode",
@@ -99,7 +100,6 @@ __all__ = [
     "StatusError",
     "Timeouts",
     "TokenSourceError",
-    "Unreadable",
     "__version__",
     "fan_out",
 ]
@@ -131,7 +131,7 @@ _MODULE_OF = {
     "PayloadError": "errors",
     "PoolConfig": "_http.pool",
     "RateLimitedError": "errors",
-    "Readable": "_api.decoding",
+    "PartialRecords": "_api.decoding",
     "Records": "models",
     "RedirectError": "errors",
     "ResultCode": "models",
@@ -141,7 +141,7 @@ _MODULE_OF = {
     "StatusError": "errors",
     "TokenSourceError": "errors",
     "Timeouts": "_http.transport",
-    "Unreadable": "_api.decoding",
+    "InvalidRecord": "_api.decoding",
     "fan_out": "_bulk.fan_out",
 }
 """Where each public name is defined. It is imported on first use, since aiohttp and attrs take 0.2 s to import."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 
 from ._api import endpoints
-from ._api.decoding import Readable
+from ._api.decoding import PartialRecords
 from ._http.transport import Transport
 from .errors import (
     AmbiguousNameError,
@@ -40,18 +40,18 @@ class Campaigns:
     async def list(self) -> Records[Campaign]:
         """All campaigns of the account, in the server's order. One answer of up to many MB; see also `iterate`.
 
-        A record that is not as documented fails them all, with a PayloadError; `list_readable` sets it aside.
+        A record that is not as documented fails them all, with a PayloadError; `list_partial` sets it aside.
         """
         return await self._transport.send(endpoints.list_campaigns())
 
-    async def list_readable(self) -> Readable[Campaign]:
+    async def list_partial(self) -> PartialRecords[Campaign]:
         """The same list, where a record that is not as documented costs only itself, as an audit wants it.
 
         Returns:
-            `.records`, the campaigns; `.unreadable`, a `.record` and its `.error` for each that is none; `.count`, how
+            `.records`, the campaigns; `.invalid`, a `.record` and its `.error` for each that is none; `.count`, how
             many the server says there are, which may be more than it sent.
         """
-        return await self._transport.send(endpoints.list_readable_campaigns())
+        return await self._transport.send(endpoints.list_partial_campaigns())
 
     async def iterate(self) -> AsyncGenerator[Campaign, None]:
         """All campaigns of the account, structured slice by slice as they are taken, so that none need be kept.

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ._api import decoding
 from ._api.dates import format_date
-from ._http.clock import SURROUNDINGS
+from ._http.clock import CLOCK
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
@@ -144,17 +144,17 @@ def instant_waits() -> Iterator[list[float]]:
     Yields:
         The waits so far, in seconds.
     """
-    real = copy(SURROUNDINGS)
+    real = copy(CLOCK)
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    SURROUNDINGS.sleep = sleep
-    SURROUNDINGS.monotonic = lambda: real.monotonic() + sum(waits)
-    SURROUNDINGS.now = lambda: real.now() + timedelta(seconds=sum(waits))
+    CLOCK.sleep = sleep
+    CLOCK.monotonic = lambda: real.monotonic() + sum(waits)
+    CLOCK.now = lambda: real.now() + timedelta(seconds=sum(waits))
     try:
         yield waits
     finally:
-        SURROUNDINGS.sleep, SURROUNDINGS.monotonic, SURROUNDINGS.now = real.sleep, real.monotonic, real.now
+        CLOCK.sleep, CLOCK.monotonic, CLOCK.now = real.sleep, real.monotonic, real.now

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
-from dialler_async._api.decoding import Readable
+from dialler_async._api.decoding import PartialRecords
 from dialler_async.audit import (
     RULES,
     AuditReport,
@@ -55,7 +55,7 @@ def hostile_report() -> AuditReport:
     """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
     judge = Judge(Terms.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
-    judge.campaign_list(Readable(tuple(campaigns), (), len(campaigns) + 1))
+    judge.campaign_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
         code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
         judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
@@ -81,7 +81,7 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     terms: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
     judge = Judge(Terms.of(**terms))
     campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
-    judge.campaign_list(Readable(campaigns, (), 2))
+    judge.campaign_list(PartialRecords(campaigns, (), 2))
     for campaign in campaigns:
         code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
         judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
@@ -97,5 +97,5 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
 def empty_report() -> AuditReport:
     """An account in order, in which nothing was found."""
     judge = Judge(Terms.of(RULES, (Language.ENGLISH,), NOW, template=True))
-    judge.campaign_list(Readable((), (), 0))
+    judge.campaign_list(PartialRecords((), (), 0))
     return judge.report(seconds=0.0, started=NOW)

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from dialler_async import DiallerClient, PoolConfig
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 
 NAME = "Spring 26"
@@ -46,10 +46,10 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that the client goes by, and its dice, which always show a half unless told otherwise."""
     clock = Clock()
-    monkeypatch.setattr(SURROUNDINGS, "sleep", clock.sleep)
-    monkeypatch.setattr(SURROUNDINGS, "monotonic", lambda: clock.seconds)
-    monkeypatch.setattr(SURROUNDINGS, "now", clock.now)
-    monkeypatch.setattr(SURROUNDINGS, "random", lambda: clock.chance)
+    monkeypatch.setattr(CLOCK, "sleep", clock.sleep)
+    monkeypatch.setattr(CLOCK, "monotonic", lambda: clock.seconds)
+    monkeypatch.setattr(CLOCK, "now", clock.now)
+    monkeypatch.setattr(CLOCK, "random", lambda: clock.chance)
     return clock
 
 

@@ -550,7 +550,7 @@ class _SlicesOf(Generic[R]):
 
 @final
 @attrs.frozen
-class Unreadable:
+class InvalidRecord:
     """A record that is not as documented.
 
     Attributes:
@@ -564,33 +564,33 @@ class Unreadable:
 
 @final
 @attrs.frozen
-class Readable(Generic[R]):
+class PartialRecords(Generic[R]):
     """An answer in which a record that is not as documented costs only itself.
 
     Attributes:
         records: those that are as documented.
-        unreadable: those that are not.
+        invalid: those that are not.
         count: how many the server says there are, which may be more than it sent.
     """
 
     records: tuple[R, ...]
-    unreadable: tuple[Unreadable, ...]
+    invalid: tuple[InvalidRecord, ...]
     count: int
 
 
 @final
-class _ReadableOf(Generic[R]):
+class _PartialRecordsOf(Generic[R]):
     """Many records in an envelope, where one that is not as documented costs only itself."""
 
     def __init__(self, kind: type[R]) -> None:
         self.kind = kind
 
-    def decode(self, body: Body) -> Generator[None, None, Readable[R]]:
+    def decode(self, body: Body) -> Generator[None, None, PartialRecords[R]]:
         envelope, raw = yield from _RecordsOf(self.kind, may_be_shortened=True).split(body)
-        # Else a body in another charset, which can be decoded anew, would be one of many unreadable records.
+        # Else a body in another charset, which can be decoded anew, would be one of many invalid records.
         yield from _in_utf_8(body)
         records: list[R] = []
-        unreadable: list[Unreadable] = []
+        invalid: list[InvalidRecord] = []
         for index, piece in enumerate(raw):
             try:
                 records += next(_slices(self.kind, [piece], index))
@@ -598,10 +598,10 @@ class _ReadableOf(Generic[R]):
                 record: dict[str, Any] = {}
                 with contextlib.suppress(ValueError, RecursionError):
                     record = {} if _too_large(piece) else _decode_record(piece)
-                unreadable.append(Unreadable(record, error))
+                invalid.append(InvalidRecord(record, error))
             if index % 32 == 0:
                 yield
-        return Readable(tuple(records), tuple(unreadable), len(raw) if envelope.count is None else envelope.count)
+        return PartialRecords(tuple(records), tuple(invalid), len(raw) if envelope.count is None else envelope.count)
 
 
 @final
@@ -639,7 +639,7 @@ class _Done:
 
 
 CAMPAIGNS: Final[Answer[Records[Campaign]]] = _RecordsOf(Campaign)
-READABLE_CAMPAIGNS: Final[Answer[Readable[Campaign]]] = _ReadableOf(Campaign)
+PARTIAL_CAMPAIGNS: Final[Answer[PartialRecords[Campaign]]] = _PartialRecordsOf(Campaign)
 CAMPAIGN_SLICES: Final[Answer[Iterator[list[Campaign]]]] = _SlicesOf(Campaign)
 CAMPAIGN: Final[Answer[Campaign]] = _OneOf(Campaign)
 # The published example prints two of seven result codes; none of the campaigns' examples is shortened.

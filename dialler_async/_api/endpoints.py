@@ -21,10 +21,10 @@ from .decoding import (
     CAMPAIGN_SLICES,
     CAMPAIGNS,
     DONE,
-    READABLE_CAMPAIGNS,
+    PARTIAL_CAMPAIGNS,
     RESULT_CODES,
     Answer,
-    Readable,
+    PartialRecords,
 )
 
 T = TypeVar("T")
@@ -105,9 +105,9 @@ def list_campaigns_in_slices() -> Request[Iterator[list[Campaign]]]:
     return Request(_LIST, _CAMPAIGNS, CAMPAIGN_SLICES)
 
 
-def list_readable_campaigns() -> Request[Readable[Campaign]]:
+def list_partial_campaigns() -> Request[PartialRecords[Campaign]]:
     """The same call, where a record that is not as documented costs only itself."""
-    return Request(_LIST, _CAMPAIGNS, READABLE_CAMPAIGNS)
+    return Request(_LIST, _CAMPAIGNS, PARTIAL_CAMPAIGNS)
 
 
 def get_campaign(campaign: Campaign | int) -> Request[Campaign]:

@@ -5,7 +5,7 @@ import logging
 from typing import Protocol, final
 
 from .circuit import FAILURES_TO_OPEN, CircuitBreaker, Permit
-from .clock import SURROUNDINGS
+from .clock import CLOCK
 from .retry import RetryPolicy
 
 _log = logging.getLogger("dialler_async")
@@ -36,7 +36,7 @@ class Backpressure:
     async def admit(self, call: WaitingCall) -> Permit:
         """Wait until the circuit lets a call go, or until the call has to give up."""
         while True:
-            now = SURROUNDINGS.monotonic()
+            now = CLOCK.monotonic()
             if call.waiting_since is None and self.circuit.is_open:
                 call.waiting_since = now
             permit = self.circuit.ask(now, call.waiting_since or now, sent=call.attempts > 0)
@@ -48,10 +48,10 @@ class Backpressure:
         """Tell the circuit what came of an attempt."""
         circuit = self.circuit
         was_open = circuit.is_open
-        now = SURROUNDINGS.monotonic()
+        now = CLOCK.monotonic()
         open_for = circuit.open_for(now)
         probe, call.probing = call.probing, False
-        if not circuit.record(now, SURROUNDINGS.random(), outcome, probe=probe):
+        if not circuit.record(now, CLOCK.random(), outcome, probe=probe):
             return
         if circuit.is_open and not was_open:
             _log.warning("the circuit is open: the latest %d requests failed; calls wait", FAILURES_TO_OPEN)
@@ -70,7 +70,7 @@ class Backpressure:
         """Wait until the circuit changes, for some seconds at most."""
         changed = asyncio.get_running_loop().create_future()
         self._changed[changed] = None
-        timer = asyncio.ensure_future(SURROUNDINGS.sleep(seconds))
+        timer = asyncio.ensure_future(CLOCK.sleep(seconds))
         try:
             await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sized
 from typing import Final, Generic, TypeVar, final
 
 from ..errors import DiallerError, require
-from .clock import SURROUNDINGS
+from .clock import CLOCK
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Sized)
@@ -67,7 +67,7 @@ class Cache(Generic[K, V]):
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._kept[key] = kept
-            if SURROUNDINGS.monotonic() - kept.asked_at <= max_age:
+            if CLOCK.monotonic() - kept.asked_at <= max_age:
                 return kept.answer
         flight = self._flights.get(key)
         # A client in the wrong loop has no use for a flight of the right one: asking tells it so.
@@ -95,7 +95,7 @@ class Cache(Generic[K, V]):
         if flight.task is None:
             # An eager task runs inside of create_task: wait until its flight holds it.
             await asyncio.sleep(0)
-        asked_at = SURROUNDINGS.monotonic()
+        asked_at = CLOCK.monotonic()
         outcome: _Kept[V] | Exception
         try:
             outcome = _Kept(await ask(), asked_at)

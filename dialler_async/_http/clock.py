@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 
-class Surroundings:
+class Clock:
     """Time and chance, so that tests need wait for neither."""
 
     def __init__(self) -> None:
@@ -18,5 +18,5 @@ class Surroundings:
         self.random: Callable[[], float] = random.random
 
 
-SURROUNDINGS: Final = Surroundings()
+CLOCK: Final = Clock()
 """Those of every client; tests put their own functions in."""

@@ -16,7 +16,7 @@ import attrs
 from aiohttp.connector import Connection
 
 from ..errors import ClientStateError, ConfigurationError, is_number, require
-from .clock import SURROUNDINGS
+from .clock import CLOCK
 from .proxy import FROM_ENVIRONMENT
 
 MIB: Final = 1024 * 1024
@@ -320,7 +320,7 @@ class Pool:
                 if (left := pause()) <= 0:
                     break
                 while left > 0:
-                    await SURROUNDINGS.sleep(left)
+                    await CLOCK.sleep(left)
                     left = pause()
             # Much can have happened in the meantime.
             self._check_open()

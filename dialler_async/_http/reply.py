@@ -45,7 +45,7 @@ async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
         return again if isinstance(again, DiallerError) else _not_shown(request)
     if isinstance(outcome, Iterator):
         return _guarded(request, reply, token, outcome)
-    if isinstance(outcome, decoding.Readable) and outcome.unreadable:
+    if isinstance(outcome, decoding.PartialRecords) and outcome.invalid:
         redacted = await _in_steps(token.redacting(reply.body))
         if redacted != reply.body:
             return await _decode(request, Reply(reply.status, reply.headers, redacted))

@@ -40,7 +40,7 @@ from ..version import __version__
 from . import retry
 from .backpressure import Backpressure
 from .circuit import Permit
-from .clock import SURROUNDINGS
+from .clock import CLOCK
 from .deadlines import Deadlines
 from .pool import ConnectionLost, Pool, Sending
 from .proxy import proxy_for
@@ -158,7 +158,7 @@ class Transport:
         return self._carry_out(call) if self._observer is None else self._watched(call, self._observer)
 
     async def _watched(self, call: _Call, observer: Observer) -> Any:
-        with Observation(observer, call.request.sent, self._base_url, SURROUNDINGS.monotonic) as call.observed:
+        with Observation(observer, call.request.sent, self._base_url, CLOCK.monotonic) as call.observed:
             return await self._carry_out(call)
 
     async def _carry_out(self, call: _Call) -> Any:
@@ -186,7 +186,7 @@ class Transport:
         """The error of a call whose deadline ran out."""
         if call.doing is _IN_FLIGHT and call.sending.sent is False:
             call.doing = "connecting"
-        if call.doing is _AT_GATE and SURROUNDINGS.monotonic() < self._backpressure.paused_until:
+        if call.doing is _AT_GATE and CLOCK.monotonic() < self._backpressure.paused_until:
             call.doing = "sitting out the pause that the server asked for"
         call.maybe_done |= call.doing in (_IN_FLIGHT, _READING) and call.request.is_write
         ran_out = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {call.doing}"
@@ -217,12 +217,12 @@ class Transport:
                     outcome,
                     attempt=call.attempts,
                     time_left=deadline - asyncio.get_running_loop().time(),
-                    random=SURROUNDINGS.random(),
+                    random=CLOCK.random(),
                     policy=self._policy,
                 )
                 if decision is None:
                     break
-                now = SURROUNDINGS.monotonic()
+                now = CLOCK.monotonic()
                 call.waiting_since = now if call.waiting_since is None else call.waiting_since
                 if self._backpressure.circuit.is_hopeless(now, call.waiting_since):
                     self._give_up(call)
@@ -237,7 +237,7 @@ class Transport:
                 watch.failed(outcome)
                 watch.waits()
             if wait:
-                await SURROUNDINGS.sleep(wait)
+                await CLOCK.sleep(wait)
             try:
                 again = await self._attempt(call)
             except ClientStateError as closed:
@@ -252,7 +252,7 @@ class Transport:
         return self._final(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
     def _give_up(self, call: _Call) -> None:
-        call.gave_up_after = self._backpressure.circuit.open_for(SURROUNDINGS.monotonic())
+        call.gave_up_after = self._backpressure.circuit.open_for(CLOCK.monotonic())
         _log.warning(
             "%s gave up after attempt %d: the circuit was open for %.1f s",
             call.request.sent,
@@ -324,13 +324,13 @@ class Transport:
             self._token.redacted(reply.body),
             request=call.request.sent,
             path=call.request.path,
-            now=SURROUNDINGS.now(),
+            now=CLOCK.now(),
         )
 
     async def _exchange(self, call: _Call, session: aiohttp.ClientSession) -> Reply | DiallerError:
         """One request and its reply, over the wire."""
         request = call.request
-        begun = SURROUNDINGS.monotonic()
+        begun = CLOCK.monotonic()
         outcome: Reply | DiallerError
         try:
             # Nothing of it is a local variable: see the module's docstring. A response shows its headers, too.
@@ -422,14 +422,14 @@ class Transport:
 
     def _pause_all(self, error: RateLimitedError) -> None:
         if error.retry_after and error.retry_after <= self._policy.max_retry_after:
-            until = SURROUNDINGS.monotonic() + error.retry_after
+            until = CLOCK.monotonic() + error.retry_after
             self._backpressure.paused_until = max(self._backpressure.paused_until, until)
 
     def _pause(self) -> float:
         """How many seconds are left of a pause that the server asked for."""
         if not self._backpressure.paused_until:
             return 0.0
-        left = self._backpressure.paused_until - SURROUNDINGS.monotonic()
+        left = self._backpressure.paused_until - CLOCK.monotonic()
         if left <= 0:
             self._backpressure.paused_until = 0.0
         return left
@@ -445,6 +445,6 @@ _HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}
 def _log_attempt(call: _Call, outcome: object, begun: float) -> None:
     """One line an attempt, without names, IDs, bodies and headers."""
     if _log.isEnabledFor(logging.DEBUG):
-        took = (SURROUNDINGS.monotonic() - begun) * 1000
+        took = (CLOCK.monotonic() - begun) * 1000
         told = outcome.status if isinstance(outcome, Reply) else type(outcome).__name__
         _log.debug("%s: %s in %.1f ms, attempt %d", call.request.sent, told, took, call.attempts)

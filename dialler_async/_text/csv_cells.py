@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from io import StringIO
 
-from .escaping import harmless
+from .escaping import escape_unprintable
 
 Cell = str | int | None
 
@@ -29,4 +29,4 @@ def csv_line(cells: Iterable[Cell]) -> str:
 
 def as_text(text: str) -> str:
     """A text that spreadsheets take for a text."""
-    return _BEFORE_A_FORMULA.sub(r"\1'", harmless(text))
+    return _BEFORE_A_FORMULA.sub(r"\1'", escape_unprintable(text))

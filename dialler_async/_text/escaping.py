@@ -6,7 +6,7 @@ are not allowed at all.
 """
 
 
-def harmless(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     r"""The text with everything that does not print shown as an escape, such as `\x1b`, `\n` or `\u202e`.
 
     That is: control characters, line breaks, characters that turn the direction of writing, lone surrogates, and blanks
@@ -16,8 +16,8 @@ def harmless(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message of ours that may hold text from elsewhere: its line breaks are blanks, the rest is harmless."""
-    return harmless(" ".join(text.splitlines()))
+    """A message of ours that may hold text from elsewhere: its line breaks are blanks, the rest is escaped."""
+    return escape_unprintable(" ".join(text.splitlines()))
 
 
 def _escaped(char: str) -> str:

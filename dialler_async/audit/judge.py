@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from dialler_async._api.decoding import Readable
+from dialler_async._api.decoding import PartialRecords
 from dialler_async.errors import DiallerError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
@@ -15,7 +15,7 @@ from .part import AuditPart, Gap
 from .records import Keeper, KeptRecord
 from .report import AuditReport
 from .rule import CampaignFacts, Hit, Rule
-from .rules import INCOMPLETE_LIST, STOPPED_EARLY, unreadable_key, unreadable_record
+from .rules import INCOMPLETE_LIST, STOPPED_EARLY, invalid_key, unreadable_record
 from .summary import CampaignSummary, order, summarise
 from .terms import Terms
 
@@ -45,17 +45,17 @@ class Judge:
         self._lookups = 0
         self._lists = 0
 
-    def campaign_list(self, campaigns: Readable[Campaign]) -> None:
+    def campaign_list(self, campaigns: PartialRecords[Campaign]) -> None:
         """Judge the list of campaigns as a whole, and those in it that are not readable."""
         self._lists += 1
-        self._campaigns = len(campaigns.records) + len(campaigns.unreadable)
+        self._campaigns = len(campaigns.records) + len(campaigns.invalid)
         if campaigns.count != self._campaigns:
             missing = f"the server counts {campaigns.count} campaigns, but sent {self._campaigns}"
             self._account.append(INCOMPLETE_LIST.finding(None, Hit("", missing)))
-        for unreadable in campaigns.unreadable:
-            name = unreadable.record.get("Name")
-            campaign = Campaign(id=unreadable.error.record_id, name=name if isinstance(name, str) else "")
-            hit = Hit(unreadable_key(unreadable.error), str(unreadable.error))
+        for invalid in campaigns.invalid:
+            name = invalid.record.get("Name")
+            campaign = Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
+            hit = Hit(invalid_key(invalid.error), str(invalid.error))
             self._findings.append(self._unreadable.finding(campaign, hit))
 
     def template(self, campaign: Campaign, answers: Mapping[Language, Answer]) -> None:

@@ -61,7 +61,7 @@ async def audit(
     started = datetime.now(UTC).astimezone()
     terms = Terms.of(rules, languages, now or started, template=template is not None)
     judge = Judge(terms)
-    campaigns = await dialler.campaigns.list_readable()
+    campaigns = await dialler.campaigns.list_partial()
     judge.campaign_list(campaigns)
     pattern = None if template is None else _only(template, campaigns.records)
     fetched: dict[Language, Answer] = {}
@@ -120,7 +120,7 @@ async def survey(
     require(chunk >= 1, "chunk is a positive int")
     terms = Terms.of(rules, languages, now)
     judge = Judge(terms)
-    campaigns = await dialler.campaigns.list_readable()
+    campaigns = await dialler.campaigns.list_partial()
     judge.campaign_list(campaigns)
     waiting = _by_id(campaigns.records, judge)
     left = tuple(_slices(waiting.values(), chunk))

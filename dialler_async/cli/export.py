@@ -47,14 +47,14 @@ async def export(
     except OSError as error:
         raise OutputError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
-    if exported.unreadable:
-        told = f"{counted(len(exported.unreadable), 'campaign')} without codes, for the record is not as documented"
+    if exported.invalid:
+        told = f"{counted(len(exported.invalid), 'campaign')} without codes, for the record is not as documented"
         # When a column has changed its type, it is every campaign; the file has them all.
-        first = map(str, exported.unreadable[:3])
-        say(f"{told}: {'; '.join(first)}{'; …' if len(exported.unreadable) > 3 else ''}")
+        first = map(str, exported.invalid[:3])
+        say(f"{told}: {'; '.join(first)}{'; …' if len(exported.invalid) > 3 else ''}")
     if exported.failed:
         say(f"not all could be fetched, {exported.failed:,} failed: {'; '.join(map(str, exported.errors))}")
-    errors = (*exported.unreadable, *exported.errors)
+    errors = (*exported.invalid, *exported.errors)
     if not errors:
         return Exit.DONE
     return Exit.NO_REPLY if all(isinstance(error, NoReplyError) for error in errors) else Exit.REFUSED

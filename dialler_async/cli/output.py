@@ -10,7 +10,7 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 
 from .exits import OutputError
 from .streams import abandon, is_output_error
@@ -33,13 +33,13 @@ class Console(rich.console.Console):
 
 
 def text(value: object, style: str = "") -> Text:
-    """A cell: nothing for None, and whatever the server sent as harmless text."""
-    return Text("" if value is None else harmless(str(value)), style=style, overflow="fold")
+    """A cell: nothing for None, and unprintable characters of the server escaped."""
+    return Text("" if value is None else escape_unprintable(str(value)), style=style, overflow="fold")
 
 
 def quoted(name: str) -> str:
     """A name within a sentence."""
-    return f"“{harmless(name)}”"
+    return f"“{escape_unprintable(name)}”"
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[Text]], *, right: Iterable[str] = ()) -> None:
@@ -58,7 +58,7 @@ def print_json(value: Any) -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line of ours on stdout; what is from elsewhere in it has been made harmless.
+    """Print a line of ours on stdout; text from the server in it was escaped before.
 
     Raises:
         OutputError: it can't be written. The message has the line in it, as it may tell of a write.

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import attrs
 
-from dialler_async._api.decoding import Unreadable
+from dialler_async._api.decoding import InvalidRecord
 from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient
@@ -29,12 +29,12 @@ class Exported:
     """What an export came to.
 
     Attributes:
-        campaigns: how many campaigns are in the file, unreadable ones included.
+        campaigns: how many campaigns are in the file, invalid ones included.
         codes: how many records of result codes, over all languages.
         lookups: how many lists of result codes were asked for.
         failed: how many of these did not come, or not whole.
         errors: what went wrong with these: the first error of each kind.
-        unreadable: what is not as documented, for each campaign whose codes were therefore not asked for.
+        invalid: what is not as documented, for each campaign whose codes were therefore not asked for.
     """
 
     campaigns: int
@@ -42,7 +42,7 @@ class Exported:
     lookups: int
     failed: int
     errors: tuple[Exception, ...]
-    unreadable: tuple[PayloadError, ...] = ()
+    invalid: tuple[PayloadError, ...] = ()
 
 
 async def export(
@@ -114,7 +114,7 @@ class _Told:
     lookups: int = 0
     failed: int = 0
     errors: dict[type[Exception], Exception] = attrs.field(factory=dict)
-    unreadable: tuple[PayloadError, ...] = ()
+    invalid: tuple[PayloadError, ...] = ()
 
     def failure(self, error: Exception) -> None:
         self.failed += 1
@@ -127,7 +127,7 @@ class _Told:
             lookups=self.lookups,
             failed=self.failed,
             errors=tuple(self.errors.values()),
-            unreadable=self.unreadable,
+            invalid=self.invalid,
         )
 
 
@@ -139,9 +139,9 @@ async def _fetch(
     on_progress: OnProgress | None,
     told: _Told,
 ) -> None:
-    listed = await dialler.campaigns.list_readable()
-    campaigns, unreadable = listed.records, listed.unreadable
-    sent = len(campaigns) + len(unreadable)
+    listed = await dialler.campaigns.list_partial()
+    campaigns, invalid = listed.records, listed.invalid
+    sent = len(campaigns) + len(invalid)
     if listed.count > sent:
         raise PayloadError(f"the server counts {listed.count} campaigns, but sent {sent}", path="count")
     outcomes = dialler.result_codes.for_campaigns(
@@ -165,18 +165,16 @@ async def _fetch(
                 writer.add(ExportedCampaign(campaigns[position], codes, errors))
                 position += 1
                 codes, errors = {}, {}
-    for one in unreadable:
+    for one in invalid:
         writer.add(ExportedCampaign(_as_it_came(one), {}, dict.fromkeys(languages, str(one.error))))
     told.campaigns = sent
-    told.unreadable = tuple(one.error for one in unreadable)
+    told.invalid = tuple(one.error for one in invalid)
 
 
-def _as_it_came(unreadable: Unreadable) -> Campaign:
+def _as_it_came(invalid: InvalidRecord) -> Campaign:
     """What is known of a campaign that is not as documented; its record is kept as the server sent it."""
-    name = unreadable.record.get("Name")
-    return Campaign(
-        id=unreadable.error.record_id, name=name if isinstance(name, str) else "", wire=dict(unreadable.record)
-    )
+    name = invalid.record.get("Name")
+    return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "", wire=dict(invalid.record))
 
 
 def _shortened(codes: Records[ResultCode]) -> PayloadError:

@@ -15,7 +15,7 @@ import attrs
 from taskiq import SendTaskError
 from taskiq.kicker import AsyncKicker
 
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.audit import (
     AuditPart,
     AuditReport,
@@ -249,7 +249,7 @@ class _Nobody:
 
     def there(self, places: int) -> None:
         """So many jobs can be worked on at the moment."""
-        now = SURROUNDINGS.monotonic()
+        now = CLOCK.monotonic()
         if places:
             self._since, self._told = None, False
         elif self._since is None:

@@ -4,14 +4,14 @@
         sandbox.base_url, sandbox.token     # what a client needs
         sandbox.campaigns[535]["Name"]      # the live store, by ID; read-only
         sandbox.result_codes(535, 2)        # a campaign's codes in German
-        sandbox.planted                     # the findings that an audit should come to
+        sandbox.seeded_defects                     # the findings that an audit should come to
         sandbox.journal                     # every request that arrived, and what became of it
         sandbox.connections.peak            # how many TCP connections there were at once
 
 It needs nothing of the client, and any HTTP client can talk to it.
 
 Many accounts on one server: `Sandbox(campaigns=500, accounts=100)`. `sandbox.accounts[7]` has a
-`token`, `campaigns`, `planted` and the rest of its own; what the sandbox has besides, from latency to
+`token`, `campaigns`, `seeded_defects` and the rest of its own; what the sandbox has besides, from latency to
 journal, is the server's. `sandbox.server` is the address without an account.
 
 Data of one's own: `Sandbox(records)`, or `sandbox.load(envelope_or_record, codes={2: envelope})`.
@@ -36,8 +36,8 @@ Where the API reference is silent, and there is no switch for it:
 
 from dialler_async.sandbox.account import Account
 from dialler_async.sandbox.connections import ConnectionCounts
+from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.planting import Planted, Template
 from dialler_async.sandbox.server import Sandbox
 
-__all__ = ["Account", "ConnectionCounts", "Planted", "Received", "Sandbox", "Template"]
+__all__ = ["Account", "ConnectionCounts", "Received", "Sandbox", "SeededDefect", "Template"]

@@ -11,7 +11,7 @@ from attrs import Factory, define, field
 
 from dialler_async.sandbox.codes import Code, WireRecord, records_in
 from dialler_async.sandbox.contents import Contents
-from dialler_async.sandbox.planting import Planted, Template
+from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.store import Store
 from dialler_async.sandbox.vocabulary import ENGLISH
 
@@ -44,13 +44,13 @@ class Account:
         return self.store.campaigns
 
     @property
-    def planted(self) -> list[Planted]:
+    def seeded_defects(self) -> list[SeededDefect]:
         """What an audit should find, and nothing else, in the campaigns as generated."""
-        return self._contents.planted
+        return self._contents.seeded_defects
 
     @property
     def template(self) -> Template | None:
-        """The planted template campaign; None where there was no room for one."""
+        """The generated template campaign; None where there was no room for one."""
         return self._contents.template
 
     def result_codes(self, campaign_id: int, languages_id: int = ENGLISH) -> list[dict[str, Any]]:

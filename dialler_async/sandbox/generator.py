@@ -1,7 +1,7 @@
 """Believable campaigns with their result codes, the same for the same seed.
 
 Nothing in them is a defect: names are unlike each other, keys lead to codes of the campaign, dates
-are in order and far from their boundaries. Defects are planted afterwards.
+are in order and far from their boundaries. Defects are seeded afterwards.
 """
 
 from collections.abc import Iterator, Mapping

@@ -24,14 +24,14 @@ from dialler_async.sandbox.codes import WireRecord
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
 from dialler_async.sandbox.contents import Contents, generated, given
 from dialler_async.sandbox.dates import DateStyle
+from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.generator import Generator
 from dialler_async.sandbox.journal import Received
 from dialler_async.sandbox.listener import AnsweredByHand, Listener
-from dialler_async.sandbox.places import Places
-from dialler_async.sandbox.planting import Planted, Template
 from dialler_async.sandbox.reply import NO_SUCH_ENDPOINT, Reply, error
+from dialler_async.sandbox.slots import Slots
 from dialler_async.sandbox.vocabulary import ENGLISH
 
 
@@ -51,7 +51,7 @@ class Sandbox:
     `dates`: "naive" prints them without zone, "zulu" with a `Z`.
 
     `filler_keys`: neutral keys added to each generated campaign record; 60 make a whole row of 73
-    keys. `unreadable`: plants a record with a value of a wrong type. `latency`: seconds of work a
+    keys. `invalid_record`: adds a record with a value of a wrong type. `latency`: seconds of work a
     request. `capacity`: how many it works on at once, further ones queue; None for all. Both are attributes that may
     be set at any time. `host`, `port`: where to listen; port 0 takes a free one. `ssl_context`: serve https.
     `now`: the naive wall-clock time that generated dates are relative to; today by default, so
@@ -70,7 +70,7 @@ class Sandbox:
         find_without_match: FindWithoutMatch = "404",
         dates: DateStyle = "naive",
         filler_keys: int = 0,
-        unreadable: bool = False,
+        invalid_record: bool = False,
         latency: float = 0.0,
         capacity: int | None = None,
         host: str = "127.0.0.1",
@@ -82,7 +82,7 @@ class Sandbox:
         self.connections = ConnectionCounts()
         self.faults = FaultPlan()
         self.latency = latency
-        self._places = Places(capacity)
+        self._slots = Slots(capacity)
         moment = now or datetime.now(UTC)
         records = campaigns if isinstance(campaigns, int) else list(campaigns)
 
@@ -90,7 +90,7 @@ class Sandbox:
             if not isinstance(records, int):
                 return given(records)
             random = Random(seed)  # noqa: S311  # made-up data, no secret
-            return generated(records, Generator(random, clients_id, moment, dates, filler_keys), unreadable=unreadable)
+            return generated(records, Generator(random, clients_id, moment, dates, filler_keys), invalid=invalid_record)
 
         if accounts < 1:
             raise ValueError("a sandbox serves one account or more")
@@ -140,11 +140,11 @@ class Sandbox:
     @property
     def capacity(self) -> int | None:
         """How many requests it works on at once; further ones queue, first come first served. None for all."""
-        return self._places.number
+        return self._slots.number
 
     @capacity.setter
     def capacity(self, capacity: int | None) -> None:
-        self._places.number = capacity
+        self._slots.number = capacity
 
     def revoke(self) -> str:
         """Replace the token by a new one, as the portal does, and answer with the new one."""
@@ -163,13 +163,13 @@ class Sandbox:
         return self._account.result_codes(campaign_id, languages_id)
 
     @property
-    def planted(self) -> list[Planted]:
+    def seeded_defects(self) -> list[SeededDefect]:
         """What an audit should find, and nothing else, in the campaigns as generated."""
-        return self._account.planted
+        return self._account.seeded_defects
 
     @property
     def template(self) -> Template | None:
-        """The planted template campaign; None where there was no room for one."""
+        """The generated template campaign; None where there was no room for one."""
         return self._account.template
 
     def load(
@@ -281,7 +281,7 @@ class Sandbox:
 
     async def _work(self) -> None:
         """Take the time that a request takes on a real server, and wait for a place to work at before."""
-        async with self._places:
+        async with self._slots:
             if self.latency:
                 await asyncio.sleep(self.latency)
 

@@ -31,7 +31,7 @@ from dialler_async._api.decoding import (
     CAMPAIGN_SLICES,
     CAMPAIGNS,
     DONE,
-    READABLE_CAMPAIGNS,
+    PARTIAL_CAMPAIGNS,
     RESULT_CODES,
     Answer,
     recoding,
@@ -537,9 +537,9 @@ class TestLoneSurrogates:
         body = first + body[1:] if first else body
         assert [one.wire for one in decode(CAMPAIGNS, body)] == records
         assert [one.wire for part in decode(CAMPAIGN_SLICES, body) for one in part] == records
-        readable = decode(READABLE_CAMPAIGNS, body)
+        readable = decode(PARTIAL_CAMPAIGNS, body)
         assert [one.wire for one in readable.records] == records
-        assert readable.unreadable == ()
+        assert readable.invalid == ()
 
     @pytest.mark.parametrize("value", ["NaN", "1e400", "Infinity", '"\\x"', '"\\ud8"', "01", '"\t"', "9" * 5000, "["])
     def test_half_a_surrogate_pair_makes_nothing_else_acceptable(self, value: str) -> None:
@@ -595,7 +595,7 @@ def test_small_and_large_bodies_are_decoded_alike(body: bytes, slice_: int) -> N
     for size in (64 * 1024, slice_):
         with patch.multiple(codec_module, SLICE=size):
             outcomes.append([])
-            for answer in (CAMPAIGNS, READABLE_CAMPAIGNS, DONE):
+            for answer in (CAMPAIGNS, PARTIAL_CAMPAIGNS, DONE):
                 outcome = came_to(answer, body)
                 if isinstance(outcome, DiallerError):
                     outcomes[-1].append((type(outcome), getattr(outcome, "path", None)))

@@ -410,13 +410,13 @@ async def test_a_write_whose_answer_cannot_be_read_has_an_unknown_outcome() -> N
         Answer(202, b'{"status":202}'),
     ]
     async with at_work(pool=PoolConfig(max_body=4000)) as (sandbox, dialler):
-        for unreadable in answers:
-            sandbox.faults.next(attrs.evolve(unreadable, carried_out=True))
+        for invalid in answers:
+            sandbox.faults.next(attrs.evolve(invalid, carried_out=True))
             with pytest.raises(OutcomeUnknownError, match="look before you repeat it"):
                 await dialler.campaigns.clone(NAME, f"Copy {len(sandbox.journal)}")
         assert len(sandbox.journal) == len(answers) == len(sandbox.campaigns) - 1
-        for id, unreadable in zip(list(sandbox.campaigns)[1:], [*answers[:4], *answers[7:]], strict=False):
-            sandbox.faults.next(attrs.evolve(unreadable, carried_out=True))
+        for id, invalid in zip(list(sandbox.campaigns)[1:], [*answers[:4], *answers[7:]], strict=False):
+            sandbox.faults.next(attrs.evolve(invalid, carried_out=True))
             with pytest.raises(OutcomeUnknownError, match="look before you repeat it"):
                 await dialler.campaigns.delete(id)
 

@@ -9,7 +9,7 @@ import pytest
 from reports import NOW, fleet_report
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
-from dialler_async._api.decoding import Readable, Unreadable
+from dialler_async._api.decoding import InvalidRecord, PartialRecords
 from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
 from dialler_async.audit.judge import Judge
 from dialler_async.audit.terms import Terms
@@ -21,14 +21,14 @@ NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
 
 
 def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
-    """A report on campaigns with these records; `failing` could not be looked up, `unreadable` not be read."""
+    """A report on campaigns with these records; `failing` could not be looked up, `invalid` not be read."""
     judge = Judge(Terms.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
     records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
-    unreadable = tuple(
-        Unreadable({"Name": "?"}, PayloadError("is odd", path="records[0].x", record_id=id))
-        for id in options.get("unreadable", ())
+    invalid = tuple(
+        InvalidRecord({"Name": "?"}, PayloadError("is odd", path="records[0].x", record_id=id))
+        for id in options.get("invalid", ())
     )
-    judge.campaign_list(Readable(tuple(records), unreadable, len(records) + len(unreadable)))
+    judge.campaign_list(PartialRecords(tuple(records), invalid, len(records) + len(invalid)))
     for campaign in records:
         failed = campaign.id in options.get("failing", ())
         answer = ConnectError("refused") if failed else Records(codes, count=len(codes))
@@ -67,7 +67,7 @@ def test_what_was_not_judged_is_not_gone() -> None:
     then = report(ONE, TWO)
     for now in (
         report(ONE, TWO, failing=[2]),
-        report(ONE, unreadable=[2]),
+        report(ONE, invalid=[2]),
         report(ONE, TWO, rules=[]),
     ):
         compared = since(then, now)
@@ -111,7 +111,7 @@ def test_codes_that_did_not_come_have_not_changed() -> None:
 
 
 def test_a_record_that_has_become_readable_is_no_new_campaign() -> None:
-    assert since(report(ONE, unreadable=[2]), report(ONE, {"ID": 2, "Name": "Autumn"})).changes == ()
+    assert since(report(ONE, invalid=[2]), report(ONE, {"ID": 2, "Name": "Autumn"})).changes == ()
 
 
 def test_a_language_that_was_not_asked_for_has_not_changed() -> None:

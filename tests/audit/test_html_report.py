@@ -12,7 +12,7 @@ import pytest
 from reports import HOSTILE, NOW, empty_report, fleet_report, hostile_report, real_report
 
 from dialler_async import Language
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import AuditReport, CampaignSummary, CodeType
 from dialler_async.audit.writers.html import write_html
 
@@ -69,7 +69,7 @@ def test_names_stay_text() -> None:
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
     for name in HOSTILE:
         # In the findings as a heading and in the message, in the matrix as a row, a column and a key.
-        assert page.text.count(harmless(name)) >= 4
+        assert page.text.count(escape_unprintable(name)) >= 4
     page.source.encode()
 
 
@@ -93,10 +93,10 @@ def test_names_of_accounts_stay_text() -> None:
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
     for name in HOSTILE:
         # By account, as a heading of two campaigns, and in their rows of timeline and matrix.
-        assert page.text.count(harmless(name)) >= 1 + 2 + 1 + 2
+        assert page.text.count(escape_unprintable(name)) >= 1 + 2 + 1 + 2
     suggested = [attributes["value"] for tag, attributes in page.tags if tag == "option" and attributes["value"]]
     assert [value for value in suggested if value.startswith("account ")] == [
-        f"account {harmless(' '.join(name.split()))}:" for name in report.accounts
+        f"account {escape_unprintable(' '.join(name.split()))}:" for name in report.accounts
     ]
 
 

@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import AuditReport
 from dialler_async.audit.writers.html import write_html
 
@@ -93,7 +93,7 @@ def test_opens_in_silence_and_asks_nobody(report: Callable[[], AuditReport], ope
 def test_names_are_text(opened: Callable[..., Chrome]) -> None:
     page = opened(hostile_report())
     headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
-    assert headings == [" ".join(harmless(name).split()) for name in HOSTILE]
+    assert headings == [" ".join(escape_unprintable(name).split()) for name in HOSTILE]
     assert evaluated(page, "document.scripts.length") == 1
     assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
 

@@ -48,7 +48,7 @@ def looks_up(ids: Iterable[int]) -> Any:
 @pytest.fixture(params=[2, 5, 11])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """An account in which everything is wrong that an audit tells, much of it across slices."""
-    async with Sandbox(campaigns=60, seed=request.param, unreadable=True, now=datetime(2026, 3, 2, 12)) as sandbox:  # noqa: DTZ001  # its wall clock
+    async with Sandbox(campaigns=60, seed=request.param, invalid_record=True, now=datetime(2026, 3, 2, 12)) as sandbox:  # noqa: DTZ001  # its wall clock
         random = Random(request.param)
         ids = sorted(sandbox.campaigns)
         for id, copied in enumerate(random.sample(ids, 6), 9000):
@@ -88,7 +88,7 @@ async def test_parts_say_what_a_single_run_says(sandbox: Sandbox, chunk: int) ->
     assert merged == comparable(whole)
     assert merged.records == ()
     told = {finding.rule for finding in merged.findings}
-    assert {"duplicate-name", "unreadable-record", "unreachable-codes"} <= told
+    assert {"duplicate-name", "invalid-record", "unreachable-codes"} <= told
 
 
 async def test_names_are_compared_across_slices() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import permutations
 
-from dialler_async._api.decoding import Readable
+from dialler_async._api.decoding import PartialRecords
 from dialler_async.audit import RULES, CampaignFacts, Hit, Severity, report_as_json, rule
 from dialler_async.audit.judge import Answer, Judge
 from dialler_async.audit.report import AuditReport
@@ -15,7 +15,7 @@ from dialler_async.errors import ConnectError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-ALWAYS = ["incomplete-list", "stopped-early", "unreadable-record", "unreachable-codes"]
+ALWAYS = ["incomplete-list", "stopped-early", "invalid-record", "unreachable-codes"]
 BOTH = (Language.ENGLISH, Language.GERMAN)
 
 
@@ -28,8 +28,8 @@ def codes(*ids: int) -> Records[ResultCode]:
     return Records([ResultCode(id=id, content=f"Text {id}", done=True) for id in ids], count=len(ids))
 
 
-def listed(*campaigns: Campaign, count: int | None = None) -> Readable[Campaign]:
-    return Readable(campaigns, (), len(campaigns) if count is None else count)
+def listed(*campaigns: Campaign, count: int | None = None) -> PartialRecords[Campaign]:
+    return PartialRecords(campaigns, (), len(campaigns) if count is None else count)
 
 
 def report(judge: Judge) -> AuditReport:

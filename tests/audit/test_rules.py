@@ -63,7 +63,7 @@ def test_a_finding_says_whose_it_is_and_how_bad() -> None:
 
 def test_the_ids_and_severities_are_public() -> None:
     assert {rule.about.id: rule.about.severity.value for rule in RULES} == {
-        "unreadable-record": "error",
+        "invalid-record": "error",
         "unreachable-codes": "error",
         "dangling-result-code": "error",
         "contradictory-type": "error",
@@ -339,20 +339,18 @@ class TestUnreadableRecord:
     def test_a_code_that_is_not_as_documented_is_told_by_its_id(self) -> None:
         odd = PayloadError("in records[3] (ID 77) bDone is 'x'", path="records[3].bDone", record_id=77)
         given = facts(failures={Language.ENGLISH: odd, Language.GERMAN: odd})
-        assert found("unreadable-record", given) == [
+        assert found("invalid-record", given) == [
             ("77", "no result codes in English and German: in records[3] (ID 77) bDone is 'x'")
         ]
         assert found("unreachable-codes", given) == []
 
     def test_without_an_id_by_its_key_and_never_by_its_place(self) -> None:
         odd = PayloadError("odd", path="records[3].bDone")
-        assert [subject for subject, _ in found("unreadable-record", facts(failures={Language.GERMAN: odd}))] == [
-            "bDone"
-        ]
+        assert [subject for subject, _ in found("invalid-record", facts(failures={Language.GERMAN: odd}))] == ["bDone"]
 
     def test_a_body_that_is_none_is_out_of_reach(self) -> None:
         given = facts(failures={Language.GERMAN: PayloadError("an empty body")})
-        assert found("unreadable-record", given) == []
+        assert found("invalid-record", given) == []
         assert len(found("unreachable-codes", given)) == 1
 
 

@@ -172,7 +172,7 @@ async def test_a_token_function_that_fails_in_mid_flight_stops_the_audit_with_a_
     async with DiallerClient(sandbox.base_url, source, retry=RetryPolicy(attempts=1)) as dialler:
         report = await audit(dialler, concurrency=1, on_progress=revoke)
     (why,) = [finding for finding in report.findings if finding.rule == "stopped-early"]
-    assert "LookupError at test_audit_run.py" in why.message
+    assert "LookupError at test_run.py" in why.message
     assert "100 lookups" in why.message
     assert sandbox.token not in repr(report)
 

@@ -1,4 +1,4 @@
-"""The audit of an account of 2,000 campaigns: every planted defect is found, and nothing else is reported."""
+"""The audit of an account of 2,000 campaigns: every seeded defect is found, and nothing else is reported."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dialler_async import DiallerClient, PoolConfig, RetryPolicy, Timeouts
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.audit import RULES, AuditReport, Finding, audit
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CutShort, HangUp, Reset, StallBeforeHeaders, StallInBody, Status
@@ -35,17 +35,20 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         now += seconds
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(SURROUNDINGS, "sleep", sleep)
-    monkeypatch.setattr(SURROUNDINGS, "monotonic", lambda: now)
+    monkeypatch.setattr(CLOCK, "sleep", sleep)
+    monkeypatch.setattr(CLOCK, "monotonic", lambda: now)
 
 
-def planted(sandbox: Sandbox) -> set[Found]:
-    """Rule, campaign and subject of what was planted; the subject is empty where only the campaign is known."""
-    return {(one.rule, one.campaign_id, str(one.code_id or one.export_key or one.key or "")) for one in sandbox.planted}
+def seeded_defects(sandbox: Sandbox) -> set[Found]:
+    """Rule, campaign and subject of the seeded defects; the subject is empty where only the campaign is known."""
+    return {
+        (one.rule, one.campaign_id, str(one.code_id or one.export_key or one.key or ""))
+        for one in sandbox.seeded_defects
+    }
 
 
 def found(finding: Finding) -> Found:
-    """The same of a finding. What is about a campaign's name or dates is planted without a subject."""
+    """The same of a finding. What is about a campaign's name or dates is seeded without a subject."""
     return finding.rule, finding.campaign_id, "" if finding.subject in PLAIN_SUBJECTS else finding.subject
 
 
@@ -62,15 +65,15 @@ def check(report: AuditReport, sandbox: Sandbox) -> None:
             strangers.add(finding.campaign_id)
         else:
             rest.append(found(finding))
-    assert strangers | copies | unreadable(sandbox) == set(sandbox.campaigns)
+    assert strangers | copies | invalid(sandbox) == set(sandbox.campaigns)
     assert len(rest) == len(set(rest)), "each is told once"
-    assert set(rest) == planted(sandbox)
+    assert set(rest) == seeded_defects(sandbox)
     assert {rule for rule, _, _ in rest} == {rule.about.id for rule in RULES} - {"unreachable-codes"}
     assert report.campaigns == len(sandbox.campaigns)
 
 
-def unreadable(sandbox: Sandbox) -> set[int]:
-    return {one.campaign_id for one in sandbox.planted if one.rule == "unreadable-record"}
+def invalid(sandbox: Sandbox) -> set[int]:
+    return {one.campaign_id for one in sandbox.seeded_defects if one.rule == "invalid-record"}
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
@@ -78,7 +81,7 @@ def unreadable(sandbox: Sandbox) -> set[int]:
 async def test_finds_what_was_planted_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
     # Each step's traceback would be recorded; with debug it is done below, for less campaigns.
     asyncio.get_running_loop().set_debug(False)
-    async with Sandbox(campaigns=2000, seed=3, unreadable=True, now=NOW) as sandbox:
+    async with Sandbox(campaigns=2000, seed=3, invalid_record=True, now=NOW) as sandbox:
         if faults:
             sandbox.faults.chance(0.05, FAULTS, seed=1)
             sandbox.faults.next(*STALLS * 3, match="result_codes", after=100)
@@ -102,7 +105,7 @@ async def test_finds_what_was_planted_and_nothing_else(concurrency: int, faults:
 @pytest.mark.parametrize("seed", [1, 2, 7])
 async def test_whatever_the_account(seed: int) -> None:
     async with (
-        Sandbox(campaigns=60, seed=seed, unreadable=True, now=NOW) as sandbox,
+        Sandbox(campaigns=60, seed=seed, invalid_record=True, now=NOW) as sandbox,
         DiallerClient(sandbox.base_url, sandbox.token) as dialler,
     ):
         assert sandbox.template is not None

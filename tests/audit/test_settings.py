@@ -21,7 +21,7 @@ from dialler_async.audit import (
     settings,
 )
 
-ALWAYS = ["unreadable-record", "unreachable-codes"]
+ALWAYS = ["invalid-record", "unreachable-codes"]
 
 
 @rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
@@ -52,7 +52,7 @@ def test_select_and_ignore() -> None:
 @pytest.mark.parametrize("where", ["select", "ignore", "by_rule"])
 def test_an_unknown_id_is_refused_and_what_there_is_is_told(where: str) -> None:
     given: Any = {"no-such-rule": {}} if where == "by_rule" else ("no-such-rule",)
-    with pytest.raises(ConfigurationError, match=r"no rule “no-such-rule”; there are unreadable-record, .*not-started"):
+    with pytest.raises(ConfigurationError, match=r"no rule “no-such-rule”; there are invalid-record, .*not-started"):
         AuditSettings(**{where: given}).choose(RULES)
 
 

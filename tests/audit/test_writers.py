@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from reports import HOSTILE, empty_report, fleet_report, hostile_report, real_report
 
 from dialler_async._text.csv_cells import as_text, csv_line
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import WRITERS, AuditReport, Finding, Severity
 from dialler_async.audit.writers import json_schema
 
@@ -114,13 +114,15 @@ class TestCsv:
     def test_a_line_for_each_finding(self, report: AuditReport) -> None:
         rows = self.rows(report)
         assert [row["rule"] for row in rows] == [finding.rule for finding in report.findings]
-        assert [row["message"].lstrip("'") for row in rows] == [harmless(f.message) for f in report.findings]
+        assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in report.findings]
 
     def test_the_account_comes_first(self) -> None:
         report = fleet_report()
         rows = self.rows(report)
         assert next(iter(rows[0])) == "account"
-        assert [row["account"].lstrip("'") for row in rows] == [harmless(f.account or "") for f in report.findings]
+        assert [row["account"].lstrip("'") for row in rows] == [
+            escape_unprintable(f.account or "") for f in report.findings
+        ]
 
     def test_a_campaign_without_id_has_an_empty_cell(self) -> None:
         assert self.rows(hostile_report())[0]["campaign_id"] == ""
@@ -181,7 +183,7 @@ class TestMarkdown:
         )
         shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
         for name in HOSTILE:
-            assert harmless(name) in shown.replace("\u2060", "")
+            assert escape_unprintable(name) in shown.replace("\u2060", "")
 
     def test_names_of_accounts_stay_text(self, read: Callable[[AuditReport], list[Any]]) -> None:
         report = fleet_report()
@@ -191,7 +193,7 @@ class TestMarkdown:
         for name in HOSTILE:
             # By account, and at each finding.
             told = sum(finding.account == name for finding in report.findings)
-            assert shown.replace("\u2060", "").count(harmless(name).strip()) >= 1 + told
+            assert shown.replace("\u2060", "").count(escape_unprintable(name).strip()) >= 1 + told
 
     def test_the_worst_of_many_accounts(self) -> None:
         accounts = tuple(f"account {number}" for number in range(200))
@@ -219,9 +221,11 @@ class TestJunit:
         assert xml.skipped == told[Severity.INFO]
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
         names = report.accounts or [about.id for about in report.rules]
-        assert [suite.name for suite in xml] == [harmless(name) for name in names]
+        assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
-        assert sorted(result.message for result in results) == sorted(harmless(f.message) for f in report.findings)
+        assert sorted(result.message for result in results) == sorted(
+            escape_unprintable(f.message) for f in report.findings
+        )
         assert {type(result) for result in results} <= {Failure, Skipped}
 
     def test_a_rule_that_found_nothing_has_passed(self) -> None:
@@ -233,7 +237,7 @@ class TestJunit:
         report = fleet_report()
         suites = {suite.name: suite for suite in JUnitXml.fromstring(written(report, "junit").encode())}
         for name, numbers in report.by_account().items():
-            suite = suites[harmless(name)]
+            suite = suites[escape_unprintable(name)]
             assert suite.failures == numbers[Severity.ERROR] + numbers[Severity.WARNING]
             assert suite.skipped == numbers[Severity.INFO]
         (case,) = suites["sound"]

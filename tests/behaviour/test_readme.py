@@ -101,7 +101,7 @@ async def test_the_lines_of_the_command_line_run(
     lines = [line for line in SHELL if line.startswith("dialler ")]
     assert len(lines) == 6
     for line in lines:
-        # The audit finds what the sandbox has planted, and says so by its exit code; none of it is new.
+        # The audit finds what the sandbox has seeded, and says so by its exit code; none of it is new.
         findings = 1 if "--fail-on " in line else 0
         words = shlex.split(line)[1:]
         told = await output_of(sys.executable, "-c", CLI, *words, exit_code=findings)

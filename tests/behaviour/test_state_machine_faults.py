@@ -30,7 +30,7 @@ from dialler_async import (
     ServerError,
     Timeouts,
 )
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import (
     Answer,
@@ -159,8 +159,8 @@ class BadDays(RuleBasedStateMachine):
     )
     def begin(self, attempts: int, deadline: float, delete_by_name: Any) -> None:
         loop = self.runner.get_loop()
-        SURROUNDINGS.monotonic = loop.time
-        SURROUNDINGS.random = lambda: 0.5
+        CLOCK.monotonic = loop.time
+        CLOCK.random = lambda: 0.5
         self.deletes_exactly = delete_by_name == "exact"
         records = [{"ID": id, "Name": name} for id, name in enumerate(("Summer", "Winter", "Summer 26", "A"), 1)]
         self.sandbox = self.runner.run(self.open.enter_async_context(Sandbox(records, delete_by_name=delete_by_name)))
@@ -431,12 +431,12 @@ async def settled() -> None:
 
 @contextmanager
 def surroundings_kept() -> Iterator[None]:
-    kept = dict(vars(SURROUNDINGS))
+    kept = dict(vars(CLOCK))
     try:
         yield
     finally:
         for name, value in kept.items():
-            setattr(SURROUNDINGS, name, value)
+            setattr(CLOCK, name, value)
 
 
 def test_on_a_bad_day_nothing_is_done_twice_and_nothing_told_that_is_not_so() -> None:

@@ -375,7 +375,7 @@ async def test_an_error_in_auto_concurrency_becomes_no_outcome_and_is_logged_onc
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
-        raise ZeroDivisionError("planted")
+        raise ZeroDivisionError("defect")
 
     monkeypatch.setattr(AutoConcurrency, "finished", broken)
     monkeypatch.setattr(AutoConcurrency, "refused", broken)

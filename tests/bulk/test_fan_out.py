@@ -453,13 +453,13 @@ async def test_every_item_has_one_outcome_whatever_its_function_does_and_early_e
 ) -> None:
     never = asyncio.get_running_loop().create_future()
     never.cancel()
-    errors = {"return": None, "raise": HitError("planted"), "await cancelled": ItemCancelledError}
+    errors = {"return": None, "raise": HitError("defect"), "await cancelled": ItemCancelledError}
 
     async def function(index: int) -> int:
         behaviour, pause = behaviours[index]
         await turns(pause)()
         if behaviour == "raise":
-            raise HitError("planted")
+            raise HitError("defect")
         if behaviour == "await cancelled":
             await never
         return index

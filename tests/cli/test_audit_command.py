@@ -45,7 +45,7 @@ class TestRules:
     def test_an_unknown_rule_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--ignore", "duplicate-names")
         assert (ran.exit, ran.out) == (2, "")
-        assert ran.err.startswith("dialler: there is no rule “duplicate-names”; there are unreadable-record, ")
+        assert ran.err.startswith("dialler: there is no rule “duplicate-names”; there are invalid-record, ")
         assert sandbox.journal == []
 
     def test_a_rule_of_ones_own(self, run: Run, sandbox: Sandbox, here: Path) -> None:

@@ -1,4 +1,4 @@
-"""Names from the server on a terminal: harmless, whatever is in them."""
+"""Names from the server on a terminal: escaped, whatever is in them."""
 
 import json
 from io import StringIO
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import Campaign, Records, ResultCode
-from dialler_async._text.escaping import harmless, one_line
+from dialler_async._text.escaping import escape_unprintable, one_line
 from dialler_async.cli.exits import say
 from dialler_async.cli.output import Console, counted, print_table, text
 from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
@@ -19,16 +19,16 @@ EVIL = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
 
 @given(st.text())
 def test_what_is_shown_prints_and_is_one_line(name: str) -> None:
-    assert all(char.isprintable() for char in harmless(name))
+    assert all(char.isprintable() for char in escape_unprintable(name))
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"])))
 def test_ordinary_text_is_left_alone(name: str) -> None:
-    assert harmless(name) == name
+    assert escape_unprintable(name) == name
 
 
 def test_escapes_can_be_read() -> None:
-    assert harmless("a\x1b[31mb\n\u202e\x9b") == "a\\x1b[31mb\\n\\u202e\\x9b"
+    assert escape_unprintable("a\x1b[31mb\n\u202e\x9b") == "a\\x1b[31mb\\n\\u202e\\x9b"
 
 
 def test_a_message_is_one_line_and_its_blanks_stay() -> None:

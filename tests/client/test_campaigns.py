@@ -25,7 +25,7 @@ from dialler_async import (
     PayloadError,
     ServerError,
 )
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 LIST = f"{BASE}/dialler/campaigns"
@@ -55,7 +55,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(SURROUNDINGS, "sleep", sleep)
+    monkeypatch.setattr(CLOCK, "sleep", sleep)
     return waited
 
 

@@ -1,4 +1,4 @@
-"""`campaigns.list_readable`: a record that is not as documented costs only itself."""
+"""`campaigns.list_partial`: a record that is not as documented costs only itself."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ RECORDS: list[Any] = [{"ID": 1, "Name": "One"}, {"ID": 2, "Name": "Two", "nMaxPa
 
 async def test_the_readable_ones_come_and_the_others_say_why() -> None:
     async with Sandbox(campaigns=RECORDS) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
-        listed = await dialler.campaigns.list_readable()
+        listed = await dialler.campaigns.list_partial()
         with pytest.raises(PayloadError):
             await dialler.campaigns.list()
     assert [campaign.id for campaign in listed.records] == [1]
     assert listed.count == 3
-    assert [(dict(one.record), one.error.path, one.error.record_id) for one in listed.unreadable] == [
+    assert [(dict(one.record), one.error.path, one.error.record_id) for one in listed.invalid] == [
         (RECORDS[2], "records[0].Name", 3),
         (RECORDS[1], "records[2].nMaxParallelLines", 2),
     ]
@@ -29,9 +29,9 @@ async def test_another_charset_is_no_unreadable_record(sandbox: Sandbox, charset
     body = '{"records": [5, {"ID": 1, "Name": "Rückruf"}], "count": 3, "status": 200}'.encode(charset)
     sandbox.faults.next(Answer(200, body, {"Content-Type": f"application/json; charset={charset}"}))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
-        listed = await dialler.campaigns.list_readable()
+        listed = await dialler.campaigns.list_partial()
     assert [campaign.name for campaign in listed.records] == ["Rückruf"]
-    assert [(one.record, one.error.path) for one in listed.unreadable] == [({}, "records[0]")]
+    assert [(one.record, one.error.path) for one in listed.invalid] == [({}, "records[0]")]
     assert listed.count == 3
 
 
@@ -39,14 +39,14 @@ async def test_what_is_no_list_is_an_error_of_the_whole(sandbox: Sandbox) -> Non
     sandbox.faults.next(Answer(200, b'{"status": 200}'))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         with pytest.raises(PayloadError, match="no list of records"):
-            await dialler.campaigns.list_readable()
+            await dialler.campaigns.list_partial()
 
 
 async def test_an_error_does_not_repeat_the_token() -> None:
     async with Sandbox(campaigns=[{"ID": 1, "Name": "One"}]) as sandbox:
         sandbox.change(1, dtFrom=sandbox.token)
         async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
-            listed = await dialler.campaigns.list_readable()
-    ((error,),) = [[one.error for one in listed.unreadable]]
+            listed = await dialler.campaigns.list_partial()
+    ((error,),) = [[one.error for one in listed.invalid]]
     assert error.path == "records[0].dtFrom"
-    assert sandbox.token[:10] not in f"{error} {error.excerpt} {listed.unreadable}"
+    assert sandbox.token[:10] not in f"{error} {error.excerpt} {listed.invalid}"

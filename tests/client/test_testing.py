@@ -8,7 +8,7 @@ import pytest
 
 from dialler_async import DiallerClient, Language, PayloadError, RetryPolicy
 from dialler_async import testing as testing_module
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox, faults
 from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code
 
@@ -80,8 +80,8 @@ async def test_waits_are_instant_and_told(sandbox: Sandbox) -> None:
         with instant_waits() as waits:
             assert await dialler.campaigns.list()
             assert sum(waits) >= 110
-            assert SURROUNDINGS.monotonic() - time.monotonic() >= 109
-            assert SURROUNDINGS.now() - datetime.now(UTC) >= timedelta(seconds=109)
+            assert CLOCK.monotonic() - time.monotonic() >= 109
+            assert CLOCK.now() - datetime.now(UTC) >= timedelta(seconds=109)
     assert time.monotonic() - begun < 50
 
 
@@ -90,17 +90,17 @@ async def test_kept_answers_grow_old_in_instant_waits(sandbox: Sandbox) -> None:
         id = next(iter(sandbox.campaigns))
         with instant_waits():
             await dialler.result_codes.list(id, max_age=60)
-            await SURROUNDINGS.sleep(61)
+            await CLOCK.sleep(61)
             await dialler.result_codes.list(id, max_age=60)
     assert len(sandbox.journal) == 2
 
 
 def test_afterwards_waits_are_real_again() -> None:
-    before = (SURROUNDINGS.sleep, SURROUNDINGS.monotonic, SURROUNDINGS.now, SURROUNDINGS.random)
+    before = (CLOCK.sleep, CLOCK.monotonic, CLOCK.now, CLOCK.random)
     with contextlib.suppress(LookupError), instant_waits():
-        assert SURROUNDINGS.sleep is not before[0]
+        assert CLOCK.sleep is not before[0]
         raise LookupError
-    assert (SURROUNDINGS.sleep, SURROUNDINGS.monotonic, SURROUNDINGS.now, SURROUNDINGS.random) == before
+    assert (CLOCK.sleep, CLOCK.monotonic, CLOCK.now, CLOCK.random) == before
 
 
 USERS_TEST = """

@@ -187,7 +187,7 @@ async def test_an_unreadable_campaign_costs_only_itself(tmp_path: Path, format: 
         told = await exported(sandbox, path, languages=[Language.GERMAN])
         assert [received.path.split("/")[-2] for received in sandbox.journal[1:]] == ["2"]
     assert (told.campaigns, told.lookups, told.failed) == (3, 1, 0)
-    assert {error.record_id for error in told.unreadable} == {1, 3}
+    assert {error.record_id for error in told.invalid} == {1, 3}
     if format == "json":
         campaigns = {one["campaign"]["ID"]: one for one in json.loads(path.read_text())["campaigns"]}
         assert campaigns[1]["campaign"] == record

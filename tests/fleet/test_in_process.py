@@ -85,7 +85,7 @@ async def test_what_fails_is_tried_again() -> None:
         report = await audit_fleet(moods, now=NOW)
     [finding] = [finding for finding in report.findings if finding.rule == "not-audited"]
     assert finding.account == "account 2"
-    assert "raised OSError at test_fleet_in_process.py:" in finding.message
+    assert "raised OSError at test_in_process.py:" in finding.message
     assert finding.message.endswith(", in each of 3 tries")
     assert report.campaigns == 3
 

@@ -23,7 +23,7 @@ import dialler_async.fleet.broker
 import dialler_async.fleet.coordinator
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
 from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Sent
@@ -341,7 +341,7 @@ class TestNobodyThere:
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seconds = iter(range(0, 1000, 4))
-        monkeypatch.setattr(SURROUNDINGS, "monotonic", lambda: float(next(seconds)))
+        monkeypatch.setattr(CLOCK, "monotonic", lambda: float(next(seconds)))
         monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.001)
         said = asyncio.Event()
         async with Sandbox(campaigns=3) as sandbox:

@@ -22,7 +22,7 @@ from dialler_async import (
 )
 from dialler_async._http import cache
 from dialler_async._http.cache import Cache
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, Status
 
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(SURROUNDINGS, "monotonic", clock)
+    monkeypatch.setattr(CLOCK, "monotonic", clock)
     return clock
 
 

@@ -41,7 +41,7 @@ from dialler_async import (
     PoolConfig,
     RetryPolicy,
 )
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async._http.pool import Pool, _limiter, _process
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
@@ -229,7 +229,7 @@ class TestRate:
         async with DiallerClient(server.base_url, server.token, max_rate=20, retry=once, observer=starts) as dialler:
             server.faults.next(Status(429, retry_after=30))
             await failure(dialler.campaigns.list())
-            monkeypatch.setattr(SURROUNDINGS, "sleep", sleep)
+            monkeypatch.setattr(CLOCK, "sleep", sleep)
             starts.at.clear()
             waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(4)]
             await until(lambda: len(held_up) == 4)

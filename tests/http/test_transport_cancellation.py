@@ -26,7 +26,7 @@ from transport_fixtures import (
 )
 
 from dialler_async import DiallerClient, RetryPolicy
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault, StallBeforeHeaders, StallInBody, Status, Trickle, WrongLength
 
@@ -325,7 +325,7 @@ async def test_a_cancelled_write_is_sent_no_second_time(server: Sandbox, monkeyp
     async def for_ever(seconds: float) -> None:
         await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr(SURROUNDINGS, "sleep", for_ever)
+    monkeypatch.setattr(CLOCK, "sleep", for_ever)
     server.faults.next(Status(503))
     async with DiallerClient(server.base_url, server.token) as dialler:
         task = asyncio.create_task(dialler.campaigns.delete(ID))

@@ -41,7 +41,7 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async._api import endpoints
-from dialler_async._http.clock import SURROUNDINGS
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
 
@@ -62,7 +62,7 @@ async def for_ever(_: float = 0) -> Any:
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits to repeat a call waits for good."""
-    monkeypatch.setattr(SURROUNDINGS, "sleep", for_ever)
+    monkeypatch.setattr(CLOCK, "sleep", for_ever)
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:

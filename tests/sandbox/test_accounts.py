@@ -85,7 +85,7 @@ async def test_the_first_account_is_the_one_that_stands_alone_elsewhere(sandbox:
     alone = Sandbox(campaigns=30, clients_id=41, now=NOW)
     first = sandbox.accounts[41]
     assert everything(alone) == everything(sandbox) == everything(first)
-    assert (alone.token, alone.planted, alone.template) == (first.token, first.planted, first.template)
+    assert (alone.token, alone.seeded_defects, alone.template) == (first.token, first.seeded_defects, first.template)
     assert sandbox.base_url == f"{sandbox.server}/rest/v1.0/41"
     sandbox.token = "mine"
     assert (await ask(sandbox, 41, "mine"))[0] == 200
@@ -96,7 +96,7 @@ def test_accounts_are_the_same_for_a_seed_however_many_there_are() -> None:
     few, many, other = (Sandbox(30, seed, accounts=n, now=NOW) for seed, n in ((7, 2), (7, 4), (8, 2)))
     assert few.accounts[2].token == many.accounts[2].token != other.accounts[2].token
     assert everything(few.accounts[2]) == everything(many.accounts[2]) != everything(other.accounts[2])
-    assert few.accounts[2].planted == many.accounts[2].planted != []
+    assert few.accounts[2].seeded_defects == many.accounts[2].seeded_defects != []
     # Neither is one seed's second account another seed's first.
     assert everything(few.accounts[2]) != everything(other)
 

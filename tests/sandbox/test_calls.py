@@ -352,5 +352,5 @@ def test_loading_records() -> None:
     assert sandbox.result_codes(id, 1) == [{"Content": "text"}]
     assert sandbox.result_codes(id, 2) == [code(5, "X")]
     assert sandbox.result_codes(id, 3)[0] == {"Content": None}
-    assert sandbox.planted == []
+    assert sandbox.seeded_defects == []
     assert sandbox.template is None

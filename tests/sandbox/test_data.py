@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dialler_async.sandbox import Planted, Sandbox
+from dialler_async.sandbox import Sandbox, SeededDefect
 
 NOW = datetime.fromisoformat("2026-03-15T11:00")
 ENGLISH, GERMAN = 1, 2
@@ -38,8 +38,8 @@ def generated(campaigns: int = 400, seed: int = 1) -> Sandbox:
     return Sandbox(campaigns, seed, now=NOW)
 
 
-def planted(sandbox: Sandbox, rule: str) -> list[Planted]:
-    return [one for one in sandbox.planted if one.rule == rule]
+def seeded_defects(sandbox: Sandbox, rule: str) -> list[SeededDefect]:
+    return [one for one in sandbox.seeded_defects if one.rule == rule]
 
 
 def codes(sandbox: Sandbox, campaign_id: int) -> dict[int, dict[int, dict[str, Any]]]:
@@ -95,7 +95,7 @@ def findings_in_codes(sandbox: Sandbox) -> set[tuple[Any, ...]]:
     return found
 
 
-def as_found(one: Planted) -> tuple[Any, ...]:
+def as_found(one: SeededDefect) -> tuple[Any, ...]:
     details = (one.key, one.code_id, one.export_key, one.languages_id)
     return (one.rule, one.campaign_id, *(detail for detail in details if detail is not None))
 
@@ -115,7 +115,7 @@ CODE_RULES = {
 @pytest.mark.parametrize("campaigns", [4, 20, 26, 400, 1500])
 def test_rules_about_one_campaign_find_what_is_planted_and_nothing_else(campaigns: int) -> None:
     sandbox = generated(campaigns)
-    expected = [as_found(one) for one in sandbox.planted if one.rule in CODE_RULES]
+    expected = [as_found(one) for one in sandbox.seeded_defects if one.rule in CODE_RULES]
     assert findings_in_codes(sandbox) == set(expected)
     assert len(expected) == len(set(expected)) > 0
 
@@ -139,7 +139,7 @@ def test_dates_are_as_planted_and_days_away_from_any_boundary(campaigns: int) ->
         elif end and end < NOW + timedelta(days=7):
             found.add(("expiring-soon", id))
     dates = {"inverted-dates", "not-started", "expired", "expiring-soon"}
-    assert found == {as_found(one) for one in sandbox.planted if one.rule in dates}
+    assert found == {as_found(one) for one in sandbox.seeded_defects if one.rule in dates}
 
 
 def test_export_keys_mean_the_same_type_but_where_planted() -> None:
@@ -151,7 +151,7 @@ def test_export_keys_mean_the_same_type_but_where_planted() -> None:
                 meanings[record["ExportKey"]][flags(record)].add(id)
     found = {key: types for key, types in meanings.items() if len(types) > 1}
     expected = defaultdict(set)
-    for one in planted(sandbox, "conflicting-export-key"):
+    for one in seeded_defects(sandbox, "conflicting-export-key"):
         expected[one.export_key].add(one.campaign_id)
         assert {one.campaign_id, *one.other_ids} == set.union(*found[one.export_key].values())
     assert {key: set.union(*types.values()) for key, types in found.items()} == expected
@@ -164,12 +164,12 @@ def test_names_are_unlike_each_other_but_where_planted(campaigns: int) -> None:
     within = {
         (id, other) for id, name in names.items() for other, longer in names.items() if id != other and name in longer
     }
-    assert within == {(one.campaign_id, *one.other_ids) for one in planted(sandbox, "name-within-name")}
+    assert within == {(one.campaign_id, *one.other_ids) for one in seeded_defects(sandbox, "name-within-name")}
     squeezed = defaultdict(set)
     for id, name in names.items():
         squeezed["".join(name.split())].add(id)
     same = {id for ids in squeezed.values() if len(ids) > 1 for id in ids}
-    assert same == {one.campaign_id for one in planted(sandbox, "duplicate-name")}
+    assert same == {one.campaign_id for one in seeded_defects(sandbox, "duplicate-name")}
     assert all(len(record["Name"]) <= 64 for record in sandbox.campaigns.values())
 
 
@@ -200,31 +200,31 @@ def test_copies_of_the_template_differ_where_planted() -> None:
         found |= {(id, key) for key in copy.keys() | expected if copy.get(key) != expected.get(key)}
         theirs, ours = settings(sandbox.campaigns[id]), settings(original)
         found |= {(id, key) for key in ours if theirs[key] != ours[key]}
-    planted_here = planted(sandbox, "differs-from-template")
+    planted_here = seeded_defects(sandbox, "differs-from-template")
     assert found == {(one.campaign_id, one.export_key or one.key) for one in planted_here}
     assert len(found) == len(template.copies) - 1 >= 4
 
 
 @pytest.mark.parametrize("campaigns", [24, 25, 60, 400])
 def test_every_kind_of_defect_is_there(campaigns: int) -> None:
-    assert {one.rule for one in generated(campaigns).planted} == RULES
+    assert {one.rule for one in generated(campaigns).seeded_defects} == RULES
 
 
 def test_defects_are_few_in_a_large_account() -> None:
     sandbox = generated(1500)
-    assert 0.05 < len({one.campaign_id for one in sandbox.planted}) / 1500 < 0.1
+    assert 0.05 < len({one.campaign_id for one in sandbox.seeded_defects}) / 1500 < 0.1
 
 
 def test_the_same_for_a_seed() -> None:
     one, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
     assert everything(one) == everything(same) != everything(other)
-    assert (one.planted, one.template, one.token) == (same.planted, same.template, same.token)
+    assert (one.seeded_defects, one.template, one.token) == (same.seeded_defects, same.template, same.token)
     assert one.token != other.token
 
 
 def test_without_a_given_time_dates_are_relative_to_today() -> None:
     sandbox = Sandbox(30)
-    (expired,) = planted(sandbox, "expired")
+    (expired,) = seeded_defects(sandbox, "expired")
     end = datetime.fromisoformat(sandbox.campaigns[expired.campaign_id]["dtTo"] + "+00:00")
     assert timedelta(days=38) < datetime.now(end.tzinfo) - end < timedelta(days=42)
 
@@ -267,24 +267,24 @@ def test_an_untranslated_text_is_shown_as_its_key() -> None:
     sandbox = generated()
     shown = [
         code[one.languages_id or 0].get("Content")
-        for one in planted(sandbox, "missing-translation")
+        for one in seeded_defects(sandbox, "missing-translation")
         for code in (codes(sandbox, one.campaign_id)[one.code_id or 0],)
         if one.languages_id in code
     ]
-    ids = [one.code_id for one in planted(sandbox, "missing-translation")]
+    ids = [one.code_id for one in seeded_defects(sandbox, "missing-translation")]
     assert set(shown) - {""} == {f"DiallerCampaignsResultCodes.{id}" for id in ids[1::3]}
     assert "" in shown
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_an_unreadable_record_on_request(seed: int) -> None:
-    sandbox = Sandbox(40, seed, unreadable=True, now=NOW)
-    (one,) = planted(sandbox, "unreadable-record")
+    sandbox = Sandbox(40, seed, invalid_record=True, now=NOW)
+    (one,) = seeded_defects(sandbox, "invalid-record")
     assert sandbox.campaigns[one.campaign_id][one.key or ""] == "many"
-    others = [other for other in sandbox.planted if other is not one]
-    assert others == Sandbox(40, seed, now=NOW).planted
+    others = [other for other in sandbox.seeded_defects if other is not one]
+    assert others == Sandbox(40, seed, now=NOW).seeded_defects
     concerned = {id for other in others for id in (other.campaign_id, *other.other_ids)}
     assert sandbox.template is not None
     concerned |= {sandbox.template.campaign_id, *sandbox.template.copies}
     assert one.campaign_id not in concerned
-    assert planted(Sandbox(3, seed, unreadable=True), "unreadable-record")
+    assert seeded_defects(Sandbox(3, seed, invalid_record=True), "invalid-record")

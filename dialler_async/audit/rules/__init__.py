@@ -7,7 +7,7 @@ Each is pure. Their IDs are public: settings and reports of other people hold th
 | `incomplete-list` | error | fewer campaigns than the server counts |
 | `stopped-early` | error | a run that ended early, as no further lookup could have worked |
 | `not-audited` | error | an account, or campaigns of it, that an audit of many accounts could not look at at all |
-| `unreadable-record` | error | a record that is not as documented; the rest of the account is still audited |
+| `invalid-record` | error | a record that is not as documented; the rest of the account is still audited |
 | `unreachable-codes` | error | codes that could not be fetched, with the error |
 | `dangling-result-code` | error | a `…ResultCodesID` that is not among the campaign's codes, also under unknown keys |
 | `contradictory-type` | error | a code that is not exactly one of done, aborted, delay, appointment |
@@ -48,8 +48,8 @@ from .fetching import (
     INCOMPLETE_LIST,
     NOT_AUDITED,
     STOPPED_EARLY,
+    invalid_key,
     unreachable_codes,
-    unreadable_key,
     unreadable_record,
 )
 from .names import duplicate_name, name_within_name
@@ -91,7 +91,7 @@ __all__ = [
     "STOPPED_EARLY",
     "AnyRule",
     "differs_from_template",
+    "invalid_key",
     "language_name",
-    "unreadable_key",
     "unreadable_record",
 ]

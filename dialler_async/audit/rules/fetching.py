@@ -34,7 +34,7 @@ NOT_AUDITED = About(
 
 
 @rule(
-    "unreadable-record",
+    "invalid-record",
     Severity.ERROR,
     title="A record that is not as documented",
     why="A value has another type than its key, so the record could not be checked, and programs may stumble over it.",
@@ -46,7 +46,7 @@ def unreadable_record(facts: CampaignFacts) -> Iterator[Hit]:
         if _is_about_a_record(error):
             record_id = getattr(error, "record_id", None)
             # Never its place in the list, which changes from run to run.
-            subject = unreadable_key(error) if record_id is None else str(record_id)
+            subject = invalid_key(error) if record_id is None else str(record_id)
             yield Hit(subject, f"no result codes in {listed(names)}: {error}")
 
 
@@ -78,7 +78,7 @@ def _is_about_a_record(error: Exception) -> bool:
     return isinstance(error, PayloadError) and error.path.startswith("records[")
 
 
-def unreadable_key(error: Exception) -> str:
+def invalid_key(error: Exception) -> str:
     """The key whose value is not as documented; empty where the record is none at all."""
     _, inside, key = getattr(error, "path", "").partition("].")
     return key if inside else ""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 
 from ..findings import Finding, Severity
 from ..report import AuditReport
@@ -30,7 +30,7 @@ def write_junit(report: AuditReport) -> Iterator[str]:
 def _by_rule(report: AuditReport) -> Iterator[Element]:
     findings = _grouped(report, lambda finding: finding.rule)
     for about in report.rules:
-        passed = {"classname": harmless(about.id), "name": f"no finding in {report.campaigns}"}
+        passed = {"classname": escape_unprintable(about.id), "name": f"no finding in {report.campaigns}"}
         yield _suite(about.id, findings.get(about.id, []), passed, report)
 
 
@@ -55,7 +55,7 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
     suite = Element(
         "testsuite",
         {
-            "name": harmless(name),
+            "name": escape_unprintable(name),
             "tests": str(len(findings) or 1),
             "failures": str(len(findings) - told_only),
             "errors": "0",
@@ -75,13 +75,15 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
 
 def _case(suite: Element, about: About, finding: Finding) -> None:
     name = f"{where(finding)}: {finding.subject}" if finding.subject else where(finding)
-    case = SubElement(suite, "testcase", {"classname": harmless(finding.rule), "name": harmless(name)})
-    message = harmless(finding.message)
+    case = SubElement(
+        suite, "testcase", {"classname": escape_unprintable(finding.rule), "name": escape_unprintable(name)}
+    )
+    message = escape_unprintable(finding.message)
     if finding.severity is Severity.INFO:
         SubElement(case, "skipped", {"type": finding.severity.value, "message": message})
         return
     failure = SubElement(case, "failure", {"type": finding.severity.value, "message": message})
-    failure.text = harmless(f"{about.title}. {about.why} {about.fix}")
+    failure.text = escape_unprintable(f"{about.title}. {about.why} {about.fix}")
 
 
 def _sums(suites: list[Element]) -> dict[str, str]:

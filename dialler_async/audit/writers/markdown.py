@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 
 from ..findings import Severity
 from ..report import AuditReport
@@ -59,7 +59,7 @@ def _by_account(report: AuditReport) -> Iterator[str]:
 def escaped(text: str) -> str:
     """A text that stays what it is: no markup, no HTML, no end of a cell, and nobody is notified by it."""
     # An escaped @ would still call whoever has that name; one that is followed by a joiner does not.
-    return _SPECIAL.sub(r"\\\g<0>", harmless(text)).replace("@", "@\u2060")
+    return _SPECIAL.sub(r"\\\g<0>", escape_unprintable(text)).replace("@", "@\u2060")
 
 
 def _row(*cells: str) -> str:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 from dialler_async.version import __version__
 
 from ..findings import Finding, Severity
@@ -87,7 +87,7 @@ def _location(finding: Finding) -> dict[str, Any]:
     else:
         path, name = f"campaigns/{_known(finding.campaign_id)}", finding.campaign_name
     if finding.account is not None:
-        account = f"accounts/{quote(harmless(finding.account), safe='')}"
+        account = f"accounts/{quote(escape_unprintable(finding.account), safe='')}"
         path, name = (account, finding.account) if finding.campaign_name is None else (f"{account}/{path}", name)
     return {
         "physicalLocation": {"artifactLocation": {"uri": path}},

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dialler_async._text.escaping import harmless
+from dialler_async._text.escaping import escape_unprintable
 from dialler_async.version import __version__
 
 from ...report import AuditReport
@@ -79,7 +79,7 @@ def _environment() -> Environment:
 
 def _shown(value: Any) -> Any:
     """What the template puts out; it is escaped after this, unless it is markup of ours."""
-    return harmless(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return escape_unprintable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _moment(moment: datetime) -> str:

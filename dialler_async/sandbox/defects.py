@@ -1,4 +1,4 @@
-"""Defects planted into drafts, each of one kind only, and the list of what an audit should find."""
+"""Defects seeded into drafts, each of one kind only, and the list of what an audit should find."""
 
 from collections.abc import Callable, Iterator
 from datetime import time
@@ -14,7 +14,7 @@ _SHARE = 0.07
 
 
 @frozen
-class Planted:
+class SeededDefect:
     """A finding that an audit should come to.
 
     `rule` is the ID of the audit's rule. What is known besides: the result code, the language, the
@@ -34,7 +34,7 @@ class Planted:
 class Template:
     """The campaign that some others were cloned from, and those others.
 
-    `differs-from-template` is planted for copies only: against this template, every campaign
+    `differs-from-template` is seeded for copies only: against this template, every campaign
     outside of `copies` differs.
     """
 
@@ -43,49 +43,49 @@ class Template:
     copies: tuple[int, ...]
 
 
-Findings = Iterator[Planted]
+Findings = Iterator[SeededDefect]
 
 
-def plant(drafts: list[Draft], generator: Generator) -> tuple[list[Planted], Template | None]:
+def seed_defects(drafts: list[Draft], generator: Generator) -> tuple[list[SeededDefect], Template | None]:
     """Plant defects of every kind in some of `drafts`, which are changed in place.
 
     In less than two dozen campaigns there is no room for all kinds: then the first few kinds are
-    planted in a quarter of them, and there is no template.
+    seeded in a quarter of them, and there is no template.
     """
     free = generator.random.sample(drafts, len(drafts))
-    planted: list[Planted] = []
+    seeded_defects: list[SeededDefect] = []
     a_round = len(_IN_ONE) + 2 * len(_IN_TWO) + 1
     if len(drafts) < a_round + 5:
         for defect, draft in zip(_IN_ONE[: len(drafts) // 4], free, strict=False):
-            planted.extend(defect(draft, generator))
-        return planted, None
+            seeded_defects.extend(defect(draft, generator))
+        return seeded_defects, None
     rounds = max(1, round(len(drafts) * _SHARE / a_round))
     original, faithful, *edited = (free.pop() for _ in range(2 + rounds))
     original.record |= {"Name": f"Vorlage Outbound {original.number}"} | dict.fromkeys(_OWN_KEYS)
     for copy in (faithful, *edited):
         _clone(original, copy, generator)
     for index, copy in enumerate(edited):
-        planted.extend(_differ_from_template(copy, index, generator))
+        seeded_defects.extend(_differ_from_template(copy, index, generator))
     for _ in range(rounds):
         for defect in _IN_ONE:
-            planted.extend(defect(free.pop(), generator))
+            seeded_defects.extend(defect(free.pop(), generator))
         for defect_in_two in _IN_TWO:
-            planted.extend(defect_in_two(free.pop(), free.pop(), generator))
+            seeded_defects.extend(defect_in_two(free.pop(), free.pop(), generator))
     copies = tuple(copy.id for copy in (faithful, *edited))
-    return planted, Template(original.record["Name"], original.id, copies)
+    return seeded_defects, Template(original.record["Name"], original.id, copies)
 
 
-def make_unreadable(draft: Draft) -> Planted:
+def make_invalid(draft: Draft) -> SeededDefect:
     """Put a value of the wrong type into a record, so that strict clients can't read it."""
     draft.record["nMaxParallelLines"] = "many"
-    return Planted("unreadable-record", draft.id, key="nMaxParallelLines")
+    return SeededDefect("invalid-record", draft.id, key="nMaxParallelLines")
 
 
 def _dangling_result_code(draft: Draft, generator: Generator) -> Findings:
     # One published key, and one that only shows by its name that it is such a key.
     for key in ("AbortOnNoTelNumberResultCodesID", "MaxAttemptsResultCodesID"):
         draft.record[key] = next(generator.code_ids)
-        yield Planted("dangling-result-code", draft.id, key=key)
+        yield SeededDefect("dangling-result-code", draft.id, key=key)
 
 
 def _contradictory_type(draft: Draft, generator: Generator) -> Findings:
@@ -93,23 +93,23 @@ def _contradictory_type(draft: Draft, generator: Generator) -> Findings:
     none = generator.code(Word("OFFEN", "done", "Open", "Offen"), draft.id)
     for code in (both.changed(bAborted=True), none.changed(bDone=False)):
         draft.codes.append(code)
-        yield Planted("contradictory-type", draft.id, code_id=code.id)
+        yield SeededDefect("contradictory-type", draft.id, code_id=code.id)
 
 
 def _no_success_code(draft: Draft, generator: Generator) -> Findings:
     _drop(draft, "bDone")
-    yield Planted("no-success-code", draft.id)
+    yield SeededDefect("no-success-code", draft.id)
 
 
 def _no_abort_code(draft: Draft, generator: Generator) -> Findings:
     _drop(draft, "bAborted")
-    yield Planted("no-abort-code", draft.id)
+    yield SeededDefect("no-abort-code", draft.id)
 
 
 def _delay_without_offset(draft: Draft, generator: Generator) -> Findings:
     for index, minutes in ((2, None), (3, 0)):
         draft.codes[index] = draft.codes[index].changed(TimeOffset=minutes)
-        yield Planted("delay-without-offset", draft.id, code_id=draft.codes[index].id)
+        yield SeededDefect("delay-without-offset", draft.id, code_id=draft.codes[index].id)
 
 
 def _missing_translation(draft: Draft, generator: Generator) -> Findings:
@@ -117,49 +117,49 @@ def _missing_translation(draft: Draft, generator: Generator) -> Findings:
     languages = dict(empty.templates)
     languages[GERMAN] = {**languages[GERMAN], "Content": ""}
     draft.codes[2] = evolve(empty, templates=languages)
-    yield Planted("missing-translation", draft.id, empty.id, GERMAN)
+    yield SeededDefect("missing-translation", draft.id, empty.id, GERMAN)
     languages = dict(key_as_text.templates)
     languages[ENGLISH] = {**languages[ENGLISH], "Content": languages[ENGLISH]["ShortText"]}
     draft.codes[3] = evolve(key_as_text, templates=languages)
-    yield Planted("missing-translation", draft.id, key_as_text.id, ENGLISH)
+    yield SeededDefect("missing-translation", draft.id, key_as_text.id, ENGLISH)
     languages = {ENGLISH: in_english_only.templates[ENGLISH]}
     draft.codes[4] = evolve(in_english_only, templates=languages)
-    yield Planted("missing-translation", draft.id, in_english_only.id, GERMAN)
+    yield SeededDefect("missing-translation", draft.id, in_english_only.id, GERMAN)
 
 
 def _missing_export_key(draft: Draft, generator: Generator) -> Findings:
     for nothing in (None, ""):
         code = generator.code(Word("NEU", "aborted", "Line dead", "Leitung tot"), draft.id)
         draft.codes.append(code.changed(ExportKey=nothing))
-        yield Planted("missing-export-key", draft.id, code_id=code.id)
+        yield SeededDefect("missing-export-key", draft.id, code_id=code.id)
 
 
 def _duplicate_export_key(draft: Draft, generator: Generator) -> Findings:
     word = Word("KI", "aborted", "Not interested (old)", "Kein Interesse (alt)")
     draft.codes.append(generator.code(word, draft.id))
-    yield Planted("duplicate-export-key", draft.id, export_key=word.export_key)
+    yield SeededDefect("duplicate-export-key", draft.id, export_key=word.export_key)
 
 
 def _inverted_dates(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"dtFrom": generator.day(90), "dtTo": generator.day(60)}
-    yield Planted("inverted-dates", draft.id)
+    yield SeededDefect("inverted-dates", draft.id)
     # Whichever side of now they are on, one of the other rules sees them, too.
-    yield Planted("not-started", draft.id)
+    yield SeededDefect("not-started", draft.id)
 
 
 def _expired(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"dtFrom": generator.day(-400), "dtTo": generator.day(-40, time(18, 30))}
-    yield Planted("expired", draft.id)
+    yield SeededDefect("expired", draft.id)
 
 
 def _expiring_soon(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"dtFrom": generator.day(-100), "dtTo": generator.day(4, time(12))}
-    yield Planted("expiring-soon", draft.id)
+    yield SeededDefect("expiring-soon", draft.id)
 
 
 def _not_started(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"dtFrom": generator.day(30), "dtTo": generator.day(200)}
-    yield Planted("not-started", draft.id)
+    yield SeededDefect("not-started", draft.id)
 
 
 def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> Findings:
@@ -168,7 +168,7 @@ def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> F
     one.codes.append(generator.code(Word(key, "done", "Special", "Sonderfall"), one.id))
     other.codes.append(generator.code(Word(key, "aborted", "Special", "Sonderfall"), other.id))
     for draft, partner in ((one, other), (other, one)):
-        yield Planted("conflicting-export-key", draft.id, export_key=key, other_ids=(partner.id,))
+        yield SeededDefect("conflicting-export-key", draft.id, export_key=key, other_ids=(partner.id,))
 
 
 def _duplicate_name(one: Draft, other: Draft, generator: Generator) -> Findings:
@@ -176,13 +176,13 @@ def _duplicate_name(one: Draft, other: Draft, generator: Generator) -> Findings:
     one.record["Name"] = f"Rückholaktion {one.number}"
     other.record["Name"] = f"RÜCKHOLAKTION  {one.number}"
     for draft, partner in ((one, other), (other, one)):
-        yield Planted("duplicate-name", draft.id, other_ids=(partner.id,))
+        yield SeededDefect("duplicate-name", draft.id, other_ids=(partner.id,))
 
 
 def _name_within_name(short: Draft, long: Draft, generator: Generator) -> Findings:
     short.record["Name"] = f"Nachfassen {short.number}"
     long.record["Name"] = f"nachfassen {short.number} (zweite Welle)"
-    yield Planted("name-within-name", short.id, other_ids=(long.id,))
+    yield SeededDefect("name-within-name", short.id, other_ids=(long.id,))
 
 
 _IN_ONE: tuple[Callable[[Draft, Generator], Findings], ...] = (
@@ -236,7 +236,7 @@ def _differ_from_template(copy: Draft, index: int, generator: Generator) -> Find
         case _:
             key = "ContactPreviewTime"
             copy.record[key] = 45
-    yield Planted("differs-from-template", copy.id, key=key, export_key=export_key)
+    yield SeededDefect("differs-from-template", copy.id, key=key, export_key=export_key)
 
 
 def _export_key(code: Code) -> str:

@@ -1,10 +1,10 @@
-"""Places to work at: how many requests the server works on at once."""
+"""Slots to work at: how many requests the server works on at once."""
 
 import asyncio
 from collections import deque
 
 
-class Places:
+class Slots:
     """A semaphore whose number may change while it is in use; None for no limit."""
 
     def __init__(self, number: int | None) -> None:
