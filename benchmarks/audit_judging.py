@@ -27,7 +27,7 @@ Codes = dict[int, dict[Language, Records[ResultCode]]]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def decoded(answer: decoding.Answer[Any], records: list[dict[str, Any]]) -> Any:
+def decoded(answer: decoding.ResponseDecoder[Any], records: list[dict[str, Any]]) -> Any:
     """Records as the client structures them."""
     body = json.dumps({"records": records, "count": len(records), "status": 200}).encode()
     values: list[Any] = []

@@ -114,7 +114,7 @@ def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: An
 
 
 def _made(
-    kind: type[R], answer: decoding.Answer[Records[R]], attributes: Mapping[str, Any], extra: Mapping[str, Any]
+    kind: type[R], answer: decoding.ResponseDecoder[Records[R]], attributes: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> R:
     keys = wire_keys(kind)
     if unknown := attributes.keys() - keys:

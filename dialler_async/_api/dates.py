@@ -2,12 +2,14 @@
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 from ..errors import ConfigurationError
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def parse_date(text: str) -> datetime:
     """A date of the API: `T` or space, 0 to 6 fraction digits, with or without `Z` or an offset.
 

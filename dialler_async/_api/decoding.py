@@ -1,53 +1,65 @@
-"""JSON bytes <-> answers: envelopes, their records, and bodies that are neither.
+"""JSON bytes <-> results of calls: envelopes, their records, and bodies that are neither.
 
-Pure, and cut into slices: an account's list can be 12 MB, and structured in one go it would stop the event loop for
-100 ms. So it is decoded and structured slice by slice, and the caller can let others run in between. Three ways lead
-to the same records: a small body is decoded at once, a large one gradually, and whatever is unusual about either goes
-the long way, which splits all of it into its records first and tells what is wrong with which.
+Pure, and in slices: an account's list can be 12 MB, and decoding it in one step would stop the event loop for 70 ms.
+Each decoder is a generator that yields between two slices, so that the caller can let other tasks run.
+
+The list of records is found in the body, and read record by record. The rest is the envelope, and is decoded last.
 
 Source: API reference, "Status codes and error bodies", "The seven calls", "Campaign records" and "Dates".
 """
 
-import codecs
-import contextlib
 import json
 import math
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from functools import cache
-from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeVar, final
 
 import attrs
 import msgspec
 
 from ..errors import Body, PayloadError, claimed_status, excerpt
 from ..models import Campaign, Record, Records, ResultCode
-from .structure import STRUCTURE, MisfitError
+from .structure import MisfitError, fast_path, may_have_large_number, structure_strictly
 
 T_co = TypeVar("T_co", covariant=True)
-P = TypeVar("P")
 R = TypeVar("R", bound=Record)
 
-SLICE: Final = 64 * 1024
-"""Bytes of records that are structured before the event loop has its turn: about a millisecond's work."""
-RECORD: Final = 300
-"""Bytes that a record counts besides its own: what a small one costs more than its share."""
+BYTES_PER_SLICE: Final = 64 * 1024
+"""Bytes of records that are decoded before other tasks run: less than a millisecond's work."""
+_BYTES_PER_RECORD: Final = 300
+"""Bytes that each record counts besides its own, for the work that does not depend on its size."""
+_BYTES_PER_SLOW_RECORD: Final = 3000
+"""The same in addition, if its end was guessed wrong or if cattrs structures it."""
+_MAX_RECORDS: Final = 1_000_000
+"""Records of one response. An account has thousands; 64 MiB of `{},` are 22 million, and 6 GB once decoded."""
+_MAX_RECORD: Final = 2 * 1024 * 1024
+"""Bytes of one record, which is decoded in one step."""
+_LARGE_RECORD: Final = 640 * 1024
+_MAX_VALUES: Final = 100_000
+"""Values of one record of more than `_LARGE_RECORD` bytes, for the same reason: they take 10 ms."""
+_MAX_ENVELOPE: Final = 256 * 1024
+"""Bytes of an envelope without its records, which is decoded in one step as well."""
+_TOKENS_PER_STEP: Final = 2_000
+"""Brackets and strings that are skipped before other tasks run."""
+_MAX_LISTS: Final = 20
+"""Lists named `records` in one body."""
 
 
-class Answer(Protocol[T_co]):
-    """What a call answers with when the server says 200."""
+class ResponseDecoder(Protocol[T_co]):
+    """What turns the body of a response with status 200 into the result of a call."""
 
     def decode(self, body: Body) -> Generator[None, None, T_co]:
-        """The value of a body, as the generator's return value; it yields wherever the work may pause.
+        """Return the result from the generator, which yields wherever the work may pause.
 
         Raises:
-            PayloadError: the body is not what is documented.
-            StatusError: the body claims another status than 200.
+            PayloadError: The body is not as documented.
+            StatusError: The body claims another status than 200.
         """
 
 
-class _Envelope(msgspec.Struct, Generic[P], rename="camel"):
-    records: list[P] | None = None
+class _Envelope(msgspec.Struct, rename="camel"):
+    records: msgspec.Raw = msgspec.Raw(b"null")
     count: int | None = None
     status: int | None = None
     error: str | None = None
@@ -58,494 +70,78 @@ class _Envelope(msgspec.Struct, Generic[P], rename="camel"):
     ascending: bool | Literal[0, 1] | None = None
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope[msgspec.Raw]).decode
-_decode_whole = msgspec.json.Decoder(_Envelope[dict[str, Any]]).decode
-_decode_records = msgspec.json.Decoder(list[dict[str, Any]]).decode
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_raw_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 encode: Final = msgspec.json.Encoder().encode
-"""The JSON bytes of a body."""
+"""Return the JSON bytes of a body."""
 
-_MIB: Final = 1024 * 1024
-_BOM: Final = b"\xef\xbb\xbf"
-# Compiled when they are first needed, and kept by `re`: few answers need one, and they are 1 ms of everybody's import.
-_CHARSET: Final = r"""(?ai)charset\s*=\s*["']?([\w.:-]+)"""
-# Each letter as it is or as an escape. A nested list of this name must not be found before an escaped key.
+# Compiled when they are first needed, and kept by `re`: a small list of records needs few of them.
+# Each letter as it is, or as an escape.
 _RECORDS_BEGIN: Final = (
-    b'"' + b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"records") + rb'"\s*:\s*\['
+    b'"' + b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"records") + rb'"\s*:\s*\[\s*'
 )
-_BETWEEN_RECORDS: Final = rb"}\s*,\s*{"
-_BETWEEN_RAW: Final = rb"[\s,]*"
-_IN_LIST: Final = rb'["\[\]{},]'
-_OUTSIDE_LIST: Final = rb'["\[\]{}]'
-_IN_TEXT: Final = rb'(?:[^"\\]++|\\[\x00-\xff])*+'
-_COLON: Final = rb"\s*:"
-_NO_LONE_SURROGATE: Final = (
-    rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\[^u]|\\u(?![dD][89a-fA-F]))*+"
+_AFTER_RECORD: Final = rb"[ \t\r\n]*(?:,[ \t\r\n]*+(?!\])|(?=\]))"
+_STRING: Final = rb'"(?:[^"\\]++|(?:\\[\x00-\xff])++)*+'
+_BRACKET_OR_STRING: Final = rb"[\[\]{}]|" + _STRING + rb'"?'
+_SCALAR: Final = _STRING + rb'"|[^\s,\]}]+'
+_SURROGATES_AND_ESCAPES: Final = (
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[\x00-\xff]"
 )
-_SURROGATE: Final = rb"\\u[dD][89a-fA-F]"
-
-_MAX_RECORDS: Final = 1_000_000
-"""Records of one response. An account has thousands; 64 MiB of `{},` are 22 million, and 6 GB once decoded."""
-_MAX_RECORD: Final = 2 * _MIB
-"""Bytes of one record, which is decoded in one step."""
-_MAX_VALUES: Final = 100_000
-"""Values of one record above `_LONGEST_PIECE`, for the same reason: so many take 10 ms."""
-_LONGEST_PIECE: Final = 640 * 1024
-"""Bytes that are decoded together at most where the end of a record is hard to find."""
-_MAX_ENVELOPE: Final = 256 * 1024
-"""Bytes of an envelope without its records, which is decoded in one step as well."""
-_MAX_LONE_SURROGATES: Final = 10_000
-_TOKENS_PER_STEP: Final = 2_000
-"""Strings, brackets and commas that are looked at before the event loop has its turn."""
-
-Piece: TypeAlias = msgspec.Raw | Body
-"""A record as JSON."""
+_READ_LIST: Final = b'"a list of records that was read"'
+"""What takes the place of a list that was read, to find out whether it is the envelope's `records`."""
 
 
-def _decode_record(piece: Piece) -> dict[str, Any]:
-    """Decode a record, by `json` where msgspec refuses it for half of a surrogate pair.
+def _decode_record(piece: bytes) -> dict[str, Any]:
+    """Return a record, decoded by `json` if msgspec refuses it because of a lone surrogate.
 
-    Servers cut texts after so many UTF-16 units, in the middle of an emoji if it stands there.
+    Servers cut texts after a number of UTF-16 units, and so sometimes cut an emoji into halves.
     """
     try:
         return _decode_object(piece)
-    except ValueError:
-        body = bytes(piece)
-        if re.search(_SURROGATE, body) is None:
+    except msgspec.DecodeError:
+        if _replace_lone_surrogates(piece) == piece:
             raise
-        try:
-            record = _lenient_json().decode(body.decode())
-        except ValueError:
-            record = None
-        if type(record) is dict:
-            return record
-        raise
+    record = _lenient_json().decode(piece.decode())
+    if type(record) is dict:
+        return record
+    raise msgspec.ValidationError("Expected `object`")
 
 
 @cache
 def _lenient_json() -> json.JSONDecoder:
-    """Return a decoder that accepts half of a surrogate pair, and is otherwise as strict as msgspec."""
-    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+    """Return a decoder that accepts lone surrogates, and is otherwise as strict as msgspec."""
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise msgspec.DecodeError(f"{name} is not JSON")
 
 
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError("number out of range")
+        raise msgspec.ValidationError("Number out of range")
     return value
 
 
-def _without_lone_surrogates(body: Body) -> Body:
-    """Return the body with U+FFFD for each escape that is half of a surrogate pair; its length stays the same."""
-    if re.search(_SURROGATE, body) is None:
-        return body
-    skip = re.compile(_NO_LONE_SURROGATE)
-    kept: list[Body] = []
-    done = 0
-    while (found := skip.match(body, done)) is not None and found.end() < len(body):
-        lone = found.end()
-        if len(kept) > 2 * _MAX_LONE_SURROGATES or not body.startswith(b"\\u", lone):
-            return body
-        kept += (body[done:lone], b"\\ufffd")
-        done = lone + 6
-    return b"".join((*kept, body[done:])) if kept else body
-
-
-def _decode_list(piece: Body) -> list[dict[str, Any]]:
-    """Decode a list of records."""
+def _integer(number: str) -> int:
     try:
-        return _decode_records(piece)
+        return int(number)
     except ValueError:
-        if _without_lone_surrogates(piece) is piece:
-            raise
-    records: list[dict[str, Any]] = _lenient_json().decode(piece.decode())
-    if any(type(record) is not dict for record in records):
-        raise ValueError("a record is no object")
-    return records
+        raise msgspec.ValidationError("Integer value out of range") from None
 
 
-def _decode_raw_list(piece: Body) -> list[Piece]:
-    """Split a list of records into its records."""
-    try:
-        return list(_decode_raw_records(piece))
-    except ValueError:
-        neutral = _without_lone_surrogates(piece)
-        if neutral is piece:
-            raise
-    return _split_list(piece, neutral)
+def _replace_lone_surrogates(body: bytes) -> bytes:
+    """Return JSON with U+FFFD for each escape that is half of a surrogate pair."""
+    return re.sub(_SURROGATES_AND_ESCAPES, lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
-def _split_list(piece: Body, neutral: Body) -> list[Piece]:
-    between = re.compile(_BETWEEN_RAW)
-    pieces: list[Piece] = []
-    position = 1
-    for raw in _decode_raw_records(neutral):
-        found = between.match(piece, position)
-        start = found.end() if found else position
-        position = start + len(memoryview(raw))
-        pieces.append(piece[start:position])
-    return pieces
-
-
-_CHARSETS: Final = {
-    **{f"utf{bits}": f"utf-{bits}" for bits in (8, 16, 32)},
-    **{f"utf{bits}{order}": f"utf-{bits}-{order}" for bits in (16, 32) for order in ("le", "be")},
-    **dict.fromkeys(("iso88591", "latin1"), "latin-1"),
-    **dict.fromkeys(("iso885915", "latin9"), "iso8859-15"),
-    **dict.fromkeys(("windows1252", "cp1252"), "cp1252"),
-    **dict.fromkeys(("usascii", "ascii"), "ascii"),
-}
-"""Charsets that are decoded, by name without hyphens. Python knows many more, and some take quadratic time."""
-_MAX_RECODED: Final = 16 * _MIB
-
-
-def recoding(body: Body, content_type: str) -> Generator[None, None, Body]:
-    """Return a body as plain UTF-8: without its BOM, and out of the charset that its content type names.
-
-    Only for a body that could not be decoded: a content type that names another charset is mostly wrong. A body in a
-    charset that is not in `_CHARSETS`, or larger than 16 MiB, stays as it is.
-    """
-    named = re.search(_CHARSET, content_type[:1000])
-    charset = named and _CHARSETS.get(named[1].lower().replace("-", "").replace("_", ""))
-    # A zero byte is in no JSON, but UTF-16 can pass for UTF-8 by them.
-    if charset and len(body) <= _MAX_RECODED and (b"\x00" in body[:4] or not (yield from _is_utf_8(body))):
-        with contextlib.suppress(UnicodeError):
-            body = yield from _decoded_from(charset, body)
-    return body.removeprefix(_BOM)
-
-
-def _is_utf_8(body: Body) -> Generator[None, None, bool]:
-    try:
-        yield from _in_utf_8(body)
-    except PayloadError:
-        return False
-    return True
-
-
-def _decoded_from(charset: str, body: Body) -> Generator[None, None, Body]:
-    decoder = codecs.getincrementaldecoder(charset)()
-    recoded = bytearray()
-    for start in range(0, len(body), _MIB // 4):
-        if start:
-            yield
-        recoded += decoder.decode(body[start : start + _MIB // 4]).encode()
-    recoded += decoder.decode(b"", final=True).encode()
-    return bytes(recoded)
-
-
-def _open(body: Body, whole: Body) -> _Envelope[msgspec.Raw]:
-    """The envelope of a body whose records are cut out; errors show the whole."""
-    if not body or body.isspace():
-        raise PayloadError("the server said 200, but sent an empty body", not_json=True)
-    if len(body) > _MAX_ENVELOPE:
-        raise PayloadError(
-            f"the server said 200, but its body is larger than {_MAX_ENVELOPE} bytes without its records",
-            excerpt=excerpt(whole),
-        )
-    try:
-        try:
-            return _with_status_checked(_decode_envelope(body), whole)
-        except ValueError:
-            neutral = _without_lone_surrogates(body)
-            if neutral is body:
-                raise
-            return _with_status_checked(_decode_envelope(neutral), whole)
-    except (ValueError, RecursionError) as error:
-        # Not `from error`: msgspec's exceptions say no more than their text.
-        raise _no_json(whole, error) from None
-
-
-def _with_status_checked(envelope: _Envelope[P], body: Body) -> _Envelope[P]:
-    if envelope.status not in (200, None):
-        raise claimed_status(envelope.status, envelope.error, body)
-    return envelope
-
-
-def _opened(body: Body) -> Generator[None, None, tuple[_Envelope[Any], list[Piece] | None]]:
-    """The envelope, and its records still raw; None where it has no list of records."""
-    if len(body) <= SLICE:
-        with contextlib.suppress(ValueError, RecursionError):
-            envelope = _with_status_checked(_decode_envelope(body), body)
-            return envelope, None if envelope.records is None else list(envelope.records)
-    else:
-        frame = _frame(body)
-        if frame is not None:
-            start, end = frame
-            with contextlib.suppress(ValueError, RecursionError):
-                envelope = _decode_envelope(body[:start] + body[end:])
-                if envelope.records == []:
-                    _with_status_checked(envelope, body)
-                    raw: list[Piece] = []
-                    for part in _pieces(body, start, end, _decode_raw_list):
-                        raw += part
-                        _check_number(raw, body)
-                        yield
-                    return envelope, raw
-    span, raw = yield from _outline(body)
-    envelope = _open(body if span is None else body[: span[0]] + body[span[1] :], body)
-    if envelope.records is None:
-        return envelope, None
-    if envelope.records or span is None:
-        # Several lists of this name, or nested ones of which a broken body has not said where they end.
-        raise _no_json(body, "its records can't be told apart")
-    for index, piece in enumerate(raw):
-        if index % _TOGETHER == 0:
-            yield
-        try:
-            _decode_raw(_without_lone_surrogates(piece))
-        except (ValueError, RecursionError) as error:
-            raise _no_json(body, error) from None
-    return envelope, raw
-
-
-def _frame(body: Body) -> tuple[int, int] | None:
-    """Where the records of a body seem to begin and end."""
-    begin = re.compile(_RECORDS_BEGIN).search(body, 0, SLICE)
-    end = body.rfind(b"]", max(0, len(body) - _MAX_ENVELOPE))
-    return None if begin is None or end < begin.end() else (begin.end(), end)
-
-
-def _check_number(records: list[Any], body: Body) -> None:
-    if len(records) > _MAX_RECORDS:
-        raise PayloadError(
-            f"the server said 200, but sent more than {_MAX_RECORDS} records", path="records", excerpt=excerpt(body)
-        )
-
-
-def _outline(body: Body) -> Generator[None, None, tuple[tuple[int, int] | None, list[Piece]]]:
-    """Find the records in any body: where the last list of this name begins and ends, and what stands between commas.
-
-    Slower than what msgspec does, but in steps. What it finds is still to be decoded: it checks brackets only.
-    """
-    in_list, outside_list, colon = re.compile(_IN_LIST), re.compile(_OUTSIDE_LIST), re.compile(_COLON)
-    span: tuple[int, int] | None = None
-    raw: list[Piece] = []
-    pieces: list[Piece] = []
-    position = depth = tokens = begin = start = 0
-    key_ended = -1
-    inside = False
-    while True:
-        if inside and position - start > _MAX_RECORD:
-            raise PayloadError(
-                f"the server said 200, but sent a record larger than {_MAX_RECORD} bytes",
-                path=f"records[{len(pieces)}]",
-                excerpt=excerpt(body),
-            )
-        if not inside and position - (0 if span is None else span[1] - span[0]) > _MAX_ENVELOPE:
-            # Too large whatever follows.
-            return None, []
-        look_for = in_list if inside and depth == 2 else outside_list
-        found = look_for.search(body, position, position + _MIB)
-        tokens += 1
-        if found is None:
-            position += _MIB
-            if position >= len(body):
-                return span, raw
-            yield
-            continue
-        if tokens % _TOKENS_PER_STEP == 0:
-            yield
-        position = found.end()
-        token = found[0]
-        if token == b'"':
-            opened = position
-            position = yield from _end_of_text(body, position)
-            if position < 0:
-                return span, raw
-            if depth == 1 and (after := colon.match(body, position, position + _MAX_ENVELOPE)) is not None:
-                key_ended = after.end() if _is_records(body[opened - 1 : position]) else -1
-        elif token in b"[{":
-            depth += 1
-            if depth == 2:
-                inside = token == b"[" and key_ended >= 0 and not body[key_ended : found.start()].strip()
-                key_ended = -1
-                if inside:
-                    begin = start = position
-                    pieces = []
-        elif token == b"," or (inside and depth == 2):
-            piece = body[start : found.start()].strip()
-            if token == b"," or piece or pieces:
-                pieces.append(piece)
-                _check_number(pieces, body)
-            start = position
-            if token != b",":
-                span, raw, inside = (begin, found.start()), pieces, False
-                depth -= 1
-        else:
-            depth -= 1
-
-
-def _is_records(key: Body) -> bool:
-    """Whether this is the key `records`, spelt with escapes or without."""
-    if len(key) > 6 * len("records") + 2:
-        return False
-    with contextlib.suppress(ValueError):
-        return bool(json.loads(key) == "records")
-    return False
-
-
-def _end_of_text(body: Body, position: int) -> Generator[None, None, int]:
-    """Return where the text ends whose first quote stands before a position; -1 if it does not."""
-    in_text = re.compile(_IN_TEXT)
-    while True:
-        found = in_text.match(body, position, position + _MIB // 4)
-        end = found.end() if found else position
-        if body.startswith(b'"', end):
-            return end + 1
-        if end == position:
-            return -1
-        position = end
-        yield
-
-
-def _no_json(body: Body, why: object) -> PayloadError:
-    text = f"the server said 200, but its body is not the JSON documented: {why}"
+def _not_json(body: Body, reason: object) -> PayloadError:
+    text = f"the server said 200, but its body is not the JSON documented: {reason}"
     # A ValidationError is JSON of the wrong types.
-    not_json = isinstance(why, msgspec.DecodeError) and not isinstance(why, msgspec.ValidationError)
+    not_json = isinstance(reason, msgspec.DecodeError) and not isinstance(reason, msgspec.ValidationError)
     return PayloadError(text, excerpt=excerpt(body), not_json=not_json)
-
-
-# The classes below that are nobody's but this module's are made by hand: each that attrs makes takes everybody's import
-# a quarter of a millisecond.
-
-
-@final
-class _RecordsOf(Generic[R]):
-    """Many records in an envelope."""
-
-    def __init__(self, kind: type[R], may_be_shortened: bool = False) -> None:
-        self.kind = kind
-        self.may_be_shortened = may_be_shortened
-
-    def decode(self, body: Body) -> Generator[None, None, Records[R]]:
-        usual = self._at_once(body) if len(body) <= SLICE else (yield from self._gradually(body))
-        if usual is not None:
-            return usual
-        envelope, raw = yield from self.split(body)
-        records: list[R] = []
-        for structured in _slices(self.kind, raw):
-            records += structured
-            if len(records) < len(raw):
-                yield
-        return _records(envelope, records)
-
-    def _at_once(self, body: Body) -> Records[R] | None:
-        """What a small body says; None if there is anything unusual about it."""
-        try:
-            envelope = _decode_whole(body)
-            if envelope.status != 200 or not envelope.records or envelope.count != len(envelope.records):
-                return None
-            return _records(envelope, list(map(STRUCTURE[self.kind], envelope.records)))
-        except (ValueError, RecursionError, MisfitError):
-            return None
-
-    def _gradually(self, body: Body) -> Generator[None, None, Records[R] | None]:
-        """What a large body says; None if there is anything unusual about it.
-
-        To split 12 MB into records at once is one step of 19 to 34 ms; the longest step of this takes 1 to 2 ms
-        (30 runs), or 11 to 15 where Python collects all its garbage in it.
-        """
-        frame = _frame(body)
-        if frame is None:
-            return None
-        start, end = frame
-        if start + len(body) - end > _MAX_ENVELOPE:
-            return None
-        structure = STRUCTURE[self.kind]
-        records: list[R] = []
-        try:
-            envelope = _decode_whole(body[:start] + body[end:])
-            if envelope.status != 200 or envelope.records != [] or envelope.count is None:
-                return None
-            for piece in _pieces(body, start, end, _decode_list):
-                if not piece:
-                    yield
-                for first in range(0, len(piece), _TOGETHER):
-                    if records:
-                        yield
-                    records += map(structure, piece[first : first + _TOGETHER])
-                _check_number(records, body)
-                if len(records) > envelope.count:
-                    return None
-        except (ValueError, RecursionError, MisfitError):
-            return None
-        return _records(envelope, records) if envelope.count == len(records) else None
-
-    def split(self, body: Body) -> Generator[None, None, tuple[_Envelope[Any], list[Piece]]]:
-        """The envelope, and its records still raw."""
-        envelope, raw = yield from _opened(body)
-        if raw is None:
-            raise PayloadError(
-                "the server said 200, but sent no list of records", path="records", excerpt=excerpt(body)
-            )
-        shortened = self.may_be_shortened and raw and envelope.count is not None and envelope.count > len(raw)
-        if envelope.count not in (len(raw), None) and not shortened:
-            raise PayloadError(
-                f"the server counts {envelope.count} records, but sent {len(raw)}", path="count", excerpt=excerpt(body)
-            )
-        return envelope, raw
-
-
-_TOGETHER: Final = SLICE // RECORD
-
-
-def _pieces(body: Body, start: int, end: int, decode: Callable[[Body], list[P]]) -> Iterator[list[P]]:
-    """The records between two places of a body, some at a time; ValueError where they can't be had this way.
-
-    What looks like the end of a record may stand in a text or further down in a record. But the bytes from the
-    beginning of a record up to there are a list of whole records only if it is one: else they don't decode, and the
-    piece becomes twice as large. An empty list is a pause.
-    """
-    between_records = re.compile(_BETWEEN_RECORDS)
-    while start < end:
-        size = SLICE
-        while True:
-            between = between_records.search(body, start + size, min(end, start + _LONGEST_PIECE))
-            if between is None and end - start > _LONGEST_PIECE:
-                raise ValueError("no end of a record far and wide")
-            stop = between.start() + 1 if between else end
-            try:
-                piece = decode(b"".join((b"[", body[start:stop], b"]")))
-                break
-            except ValueError:
-                if between is None:
-                    raise
-            yield []
-            size = max(2 * size, 1)
-        yield piece
-        start = between.end() - 1 if between else end
-
-
-def _records(envelope: _Envelope[Any], records: list[R]) -> Records[R]:
-    return Records(
-        items=records,
-        count=len(records) if envelope.count is None else envelope.count,
-        filter=envelope.filter,
-        limit_start=envelope.limit_start,
-        limit_page_size=envelope.limit_page_size,
-        order_by=envelope.order_by,
-        ascending=None if envelope.ascending is None else bool(envelope.ascending),
-    )
-
-
-@final
-class _SlicesOf(Generic[R]):
-    """The same, as an iterator that structures slice by slice and keeps none."""
-
-    def __init__(self, kind: type[R]) -> None:
-        self.kind = kind
-
-    def decode(self, body: Body) -> Generator[None, None, Iterator[list[R]]]:
-        raw = (yield from _RecordsOf(self.kind).split(body))[1]
-        # Before the first record is given: what is in another charset can then be decoded anew, as a whole.
-        yield from _in_utf_8(body)
-        return _slices(self.kind, raw)
 
 
 @final
@@ -554,8 +150,8 @@ class InvalidRecord:
     """A record that is not as documented.
 
     Attributes:
-        record: what could be decoded of it; empty where nothing could.
-        error: what is wrong, with the record's `.path` and `.record_id`.
+        record: The decoded record; empty if it can't be decoded.
+        error: What is wrong, with the record's `.path` and `.record_id`.
     """
 
     record: Mapping[str, Any]
@@ -565,12 +161,12 @@ class InvalidRecord:
 @final
 @attrs.frozen
 class PartialRecords(Generic[R]):
-    """An answer in which a record that is not as documented costs only itself.
+    """The records of a response in which invalid records don't prevent reading the others.
 
     Attributes:
-        records: those that are as documented.
-        invalid: those that are not.
-        count: how many the server says there are, which may be more than it sent.
+        records: The records that are as documented.
+        invalid: The records that are not.
+        count: The number of records that the server counts, which may be larger than the number that it sent.
     """
 
     records: tuple[R, ...]
@@ -579,29 +175,305 @@ class PartialRecords(Generic[R]):
 
 
 @final
+class _ListReader(Generic[R]):
+    """Reads one list of records from a body, record by record.
+
+    Attributes:
+        start: The position of the first record.
+        end: The position of the closing bracket, once all records were read.
+        count: The number of records that were read.
+        records: The records that are as documented, if they are kept.
+        invalid: The records that are not; unless all are asked for, only the first.
+    """
+
+    def __init__(self, kind: type[R], body: Body, start: int, *, all_invalid: bool) -> None:
+        self.start = self.end = start
+        self.count = 0
+        self.records: list[R] = []
+        self.invalid: list[InvalidRecord] = []
+        self._kind: Any = kind
+        self._body = body
+        self._all_invalid = all_invalid
+
+    def slices(self) -> Generator[list[R], None, None]:
+        """Yield the records that are as documented, in slices; an empty slice is a pause.
+
+        Raises:
+            PayloadError: It is no list in JSON, or too large.
+        """
+        # Local names, and few calls: a record takes 5 µs in all.
+        body, find, startswith = self._body, self._body.find, self._body.startswith
+        # A part of a memoryview is copied once, a part of a bytearray twice.
+        view = body if isinstance(body, bytes) else memoryview(body)
+        path = fast_path(self._kind)
+        # Values of unknown keys need checks. Records have no unknown keys until one turns up.
+        decode, instance, has_unknown_keys = path.decode_known, path.instance, False
+        checked, has_large_number = 0, False
+        records: list[R] = []
+        invalid = 0
+        start = self.start
+        pause = start + BYTES_PER_SLICE
+        is_last = startswith(b"]", start)
+        while not is_last:
+            # A guess: it is wrong if the record contains another object, or this character in a text. Then the bytes
+            # up to there are no JSON, for an object has only one possible end.
+            end = find(b"}", start, start + BYTES_PER_SLICE) + 1
+            while True:
+                piece = bytes(view[start:end])
+                try:
+                    known = decode(piece)
+                    if has_unknown_keys:
+                        if not piece.isascii():
+                            piece.decode()
+                        if end > checked:
+                            checked = max(end, start + BYTES_PER_SLICE)
+                            has_large_number = may_have_large_number(body, start, checked)
+                        if has_large_number and may_have_large_number(piece, 0, len(piece)):
+                            raise ValueError
+                    records.append(instance(known, piece))
+                    break
+                except (ValueError, RecursionError):
+                    if not has_unknown_keys:
+                        decode, has_unknown_keys = path.decode, True
+                        continue
+                guess, end = end, (yield from self._find_end(start))
+                pause -= _BYTES_PER_SLOW_RECORD
+                if end == guess or end - start > _LARGE_RECORD:
+                    record = self._structure_strictly(bytes(view[start:end]), self.count + len(records) + invalid)
+                    if record is None:
+                        invalid += 1
+                    else:
+                        records.append(record)
+                    break
+            if startswith(b",{", end):
+                start = end + 1
+            else:
+                start = self._next_record(end)
+                is_last = startswith(b"]", start)
+            pause -= _BYTES_PER_RECORD
+            if start >= pause:
+                self._count(len(records) + invalid)
+                yield records
+                records, invalid, pause = [], 0, start + BYTES_PER_SLICE
+        self.end = start
+        self._count(len(records) + invalid)
+        if records:
+            yield records
+
+    def _count(self, records: int) -> None:
+        self.count += records
+        if self.count > _MAX_RECORDS:
+            raise PayloadError(
+                f"the server said 200, but sent more than {_MAX_RECORDS} records",
+                path="records",
+                excerpt=excerpt(self._body),
+            )
+
+    def _next_record(self, end: int) -> int:
+        """Return where the next record begins, or where the closing bracket is."""
+        separator = re.compile(_AFTER_RECORD).match(self._body, end)
+        if separator is None:
+            raise _not_json(self._body, msgspec.DecodeError(f"JSON is malformed: invalid character (byte {end})"))
+        return separator.end()
+
+    def _find_end(self, start: int) -> Generator[list[R], None, int]:
+        """Return where a value ends, whatever it contains; yield empty slices."""
+        body, limit = self._body, start + _MAX_RECORD
+        if body.startswith((b"{", b"["), start):
+            depth = 0
+            for number, token in enumerate(re.compile(_BRACKET_OR_STRING).finditer(body, start, limit), 1):
+                character = body[token.start()]
+                if character in b"{[":
+                    depth += 1
+                elif character in b"]}":
+                    depth -= 1
+                    if depth == 0:
+                        return token.end()
+                if number % _TOKENS_PER_STEP == 0:
+                    yield []
+        elif scalar := re.compile(_SCALAR).match(body, start, limit):
+            return scalar.end()
+        if limit >= len(body):
+            raise _not_json(body, msgspec.DecodeError("Input data was truncated"))
+        raise PayloadError(
+            f"the server said 200, but sent a record larger than {_MAX_RECORD} bytes",
+            path=f"records[{self.count}]",
+            excerpt=excerpt(body),
+        )
+
+    def _structure_strictly(self, piece: bytes, index: int) -> R | None:
+        """Return the record as cattrs structures it; None if it is invalid."""
+        if self.invalid and not self._all_invalid:
+            return None
+        path = f"records[{index}]"
+        decoded: dict[str, Any] = {}
+        try:
+            # First, whether it is JSON at all. If it is not, what follows may be no list of records.
+            _decode_raw(_replace_lone_surrogates(piece))
+            _check_number_of_values(piece)
+            decoded = _decode_record(piece)
+            record: R = structure_strictly(self._kind, decoded)
+            return record
+        except msgspec.ValidationError as error:
+            message = f"the server said 200, but {path} is not an object of JSON: {error}"
+            invalid = PayloadError(message, path=path, excerpt=excerpt(piece))
+        except MisfitError as misfit:
+            invalid = _misfit(misfit, decoded, path, piece)
+        except (ValueError, RecursionError) as error:
+            # If it is not in UTF-8, the whole body may be in another charset.
+            raise _not_json(self._body, error) from None
+        self.invalid.append(InvalidRecord(decoded, invalid))
+        return None
+
+
+def _check_number_of_values(piece: bytes) -> None:
+    if len(piece) > _LARGE_RECORD and piece.count(b",") + piece.count(b"[") + piece.count(b"{") > _MAX_VALUES:
+        raise msgspec.ValidationError(f"it has more than {_MAX_VALUES} values")
+
+
+def _misfit(misfit: MisfitError, record: Mapping[str, Any], path: str, piece: bytes) -> PayloadError:
+    """Return the error for a record of wrong types; its `path` names the first wrong key."""
+    record_id = record.get("ID")
+    record_id = record_id if type(record_id) is int else None
+    who = path + (f" (ID {record_id})" if record_id is not None else "")
+    return PayloadError(
+        f"the server said 200, but in {who} {misfit}",
+        path=f"{path}.{misfit.problems[0][0]}",
+        record_id=record_id,
+        excerpt=excerpt(piece),
+    )
+
+
+def _read(
+    kind: type[R], body: Body, *, keep: bool = True, all_invalid: bool = False
+) -> Generator[None, None, tuple[_Envelope, _ListReader[R] | None]]:
+    """Read all lists named `records`, until one turns out to be the envelope's.
+
+    The first one is, as a rule. Others are nested in the envelope, or another key of this name follows.
+    """
+    begin = re.compile(_RECORDS_BEGIN)
+    frame, position = b"", 0
+    for _ in range(_MAX_LISTS):
+        found = begin.search(body, position, position + _MAX_ENVELOPE)
+        if found is None:
+            break
+        reader = _ListReader(kind, body, found.end(), all_invalid=all_invalid)
+        for number, records in enumerate(reader.slices()):
+            if number:
+                yield
+            if keep:
+                reader.records += records
+        frame += bytes(body[position : found.end()]) + _READ_LIST
+        position = reader.end
+        if len(frame) + len(body) - position <= _MAX_ENVELOPE:
+            envelope = _decode_frame(frame + body[position:], body)
+            if bytes(envelope.records).strip(b"[] \t\r\n") == _READ_LIST:
+                return envelope, reader
+    if len(frame) + len(body) - position > _MAX_ENVELOPE:
+        raise PayloadError(
+            f"the server said 200, but its body is larger than {_MAX_ENVELOPE} bytes without its records",
+            excerpt=excerpt(body),
+        )
+    envelope = _decode_frame(frame + body[position:], body)
+    if bytes(envelope.records) != b"null":
+        raise _not_json(body, "`records` is no list")
+    return envelope, None
+
+
+def _decode_frame(frame: Body, body: Body) -> _Envelope:
+    """Return the envelope of a body whose records are cut out; errors show the whole body."""
+    if not frame or frame.isspace():
+        raise PayloadError("the server said 200, but sent an empty body", not_json=True)
+    try:
+        try:
+            envelope = _decode_envelope(frame)
+        except msgspec.DecodeError:
+            envelope = _decode_envelope(_replace_lone_surrogates(bytes(frame)))
+    except (ValueError, RecursionError) as error:
+        # Not `from error`: msgspec's exceptions say no more than their text.
+        raise _not_json(body, error) from None
+    if envelope.status not in (200, None):
+        raise claimed_status(envelope.status, envelope.error, body)
+    return envelope
+
+
+# The classes below are written by hand: each class that attrs makes adds 0.25 ms to everybody's import.
+
+
+@final
+class _RecordsOf(Generic[R]):
+    """Many records in an envelope."""
+
+    def __init__(self, kind: type[R], *, may_be_shortened: bool = False) -> None:
+        self.kind = kind
+        self.may_be_shortened = may_be_shortened
+
+    def decode(self, body: Body) -> Generator[None, None, Records[R]]:
+        envelope, reader = yield from _read(self.kind, body)
+        reader, count = _checked(envelope, reader, body, self.may_be_shortened)
+        if reader.invalid:
+            raise reader.invalid[0].error from None
+        return Records(
+            items=reader.records,
+            count=count,
+            filter=envelope.filter,
+            limit_start=envelope.limit_start,
+            limit_page_size=envelope.limit_page_size,
+            order_by=envelope.order_by,
+            ascending=None if envelope.ascending is None else bool(envelope.ascending),
+        )
+
+
+def _checked(
+    envelope: _Envelope, reader: _ListReader[R] | None, body: Body, may_be_shortened: bool
+) -> tuple[_ListReader[R], int]:
+    """Return the reader, and how many records the server counts.
+
+    Raises:
+        PayloadError: The server sent another number of records, or no list of them.
+    """
+    if reader is None:
+        raise PayloadError("the server said 200, but sent no list of records", path="records", excerpt=excerpt(body))
+    count, sent = envelope.count, reader.count
+    if count not in (sent, None) and not (may_be_shortened and 0 < sent < count):
+        raise PayloadError(f"the server counts {count} records, but sent {sent}", path="count", excerpt=excerpt(body))
+    return reader, sent if count is None else count
+
+
+@final
+class _SlicesOf(Generic[R]):
+    """Many records in an envelope, as an iterator that structures them slice by slice and keeps none."""
+
+    def __init__(self, kind: type[R]) -> None:
+        self.kind = kind
+
+    def decode(self, body: Body) -> Generator[None, None, Iterator[list[R]]]:
+        # The whole body is read before the first slice: if it is in another charset, it is decoded anew.
+        envelope, reader = yield from _read(self.kind, body, keep=False)
+        reader, _ = _checked(envelope, reader, body, may_be_shortened=False)
+        return self._slices(_ListReader(self.kind, body, reader.start, all_invalid=False))
+
+    def _slices(self, reader: _ListReader[R]) -> Iterator[list[R]]:
+        for records in reader.slices():
+            if reader.invalid:
+                break
+            if records:
+                yield records
+        if reader.invalid:
+            raise reader.invalid[0].error from None
+
+
+@final
 class _PartialRecordsOf(Generic[R]):
-    """Many records in an envelope, where one that is not as documented costs only itself."""
+    """Many records in an envelope, of which some may be invalid."""
 
     def __init__(self, kind: type[R]) -> None:
         self.kind = kind
 
     def decode(self, body: Body) -> Generator[None, None, PartialRecords[R]]:
-        envelope, raw = yield from _RecordsOf(self.kind, may_be_shortened=True).split(body)
-        # Else a body in another charset, which can be decoded anew, would be one of many invalid records.
-        yield from _in_utf_8(body)
-        records: list[R] = []
-        invalid: list[InvalidRecord] = []
-        for index, piece in enumerate(raw):
-            try:
-                records += next(_slices(self.kind, [piece], index))
-            except PayloadError as error:
-                record: dict[str, Any] = {}
-                with contextlib.suppress(ValueError, RecursionError):
-                    record = {} if _too_large(piece) else _decode_record(piece)
-                invalid.append(InvalidRecord(record, error))
-            if index % 32 == 0:
-                yield
-        return PartialRecords(tuple(records), tuple(invalid), len(raw) if envelope.count is None else envelope.count)
+        envelope, reader = yield from _read(self.kind, body, all_invalid=True)
+        reader, count = _checked(envelope, reader, body, may_be_shortened=True)
+        return PartialRecords(tuple(reader.records), tuple(reader.invalid), count)
 
 
 @final
@@ -622,11 +494,11 @@ class _OneOf(Generic[R]):
 
 @final
 class _Done:
-    """`{"status": 200}` and nothing else to tell."""
+    """`{"status": 200}`, and no records."""
 
     def decode(self, body: Body) -> Generator[None, None, None]:
-        envelope, raw = yield from _opened(body)
-        if raw is not None:
+        envelope, reader = yield from _read(Campaign, body, keep=False)
+        if reader is not None:
             raise PayloadError(
                 "the server said 200, but sent records: this response belongs to another request",
                 path="records",
@@ -638,73 +510,10 @@ class _Done:
             )
 
 
-CAMPAIGNS: Final[Answer[Records[Campaign]]] = _RecordsOf(Campaign)
-PARTIAL_CAMPAIGNS: Final[Answer[PartialRecords[Campaign]]] = _PartialRecordsOf(Campaign)
-CAMPAIGN_SLICES: Final[Answer[Iterator[list[Campaign]]]] = _SlicesOf(Campaign)
-CAMPAIGN: Final[Answer[Campaign]] = _OneOf(Campaign)
+CAMPAIGNS: Final[ResponseDecoder[Records[Campaign]]] = _RecordsOf(Campaign)
+PARTIAL_CAMPAIGNS: Final[ResponseDecoder[PartialRecords[Campaign]]] = _PartialRecordsOf(Campaign)
+CAMPAIGN_SLICES: Final[ResponseDecoder[Iterator[list[Campaign]]]] = _SlicesOf(Campaign)
+CAMPAIGN: Final[ResponseDecoder[Campaign]] = _OneOf(Campaign)
 # The published example prints two of seven result codes; none of the campaigns' examples is shortened.
-RESULT_CODES: Final[Answer[Records[ResultCode]]] = _RecordsOf(ResultCode, may_be_shortened=True)
-DONE: Final[Answer[None]] = _Done()
-
-
-def _in_utf_8(body: Body) -> Generator[None, None, None]:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(body), _MIB):
-        try:
-            decoder.decode(body[start : start + _MIB], final=start + _MIB >= len(body))
-        except UnicodeDecodeError as error:
-            raise _no_json(body, error.reason) from None
-        yield
-
-
-def _too_large(piece: Piece) -> bool:
-    size = len(memoryview(piece))
-    if size <= _LONGEST_PIECE:
-        return False
-    if size > _MAX_RECORD:
-        return True
-    body = bytes(piece)
-    return body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES
-
-
-def _slices(kind: type[R], raw: Sequence[Piece], start: int = 0) -> Iterator[list[R]]:
-    structure = STRUCTURE[kind]
-    records: list[R] = []
-    size = 0
-    for index, piece in enumerate(raw, start):
-        if _too_large(piece):
-            path = f"records[{index}]"
-            raise PayloadError(
-                f"the server said 200, but {path} is larger than {_MAX_RECORD} bytes or {_MAX_VALUES} values",
-                path=path,
-                excerpt=excerpt(bytes(memoryview(piece)[:1000])),
-            )
-        try:
-            record = _decode_record(piece)
-        except (ValueError, RecursionError) as error:
-            path = f"records[{index}]"
-            message = f"the server said 200, but {path} is not an object of JSON: {error}"
-            raise PayloadError(message, path=path, excerpt=excerpt(bytes(piece))) from None
-        try:
-            records.append(structure(record))
-        except MisfitError as misfit:
-            raise _misfit(misfit, record, index, bytes(piece)) from None
-        size += len(memoryview(piece)) + RECORD
-        if size >= SLICE:
-            yield records
-            records, size = [], 0
-    if records:
-        yield records
-
-
-def _misfit(misfit: MisfitError, record: Mapping[str, Any], index: int, piece: bytes) -> PayloadError:
-    """The error for a record that does not fit; names the first key in `path`."""
-    record_id = record.get("ID")
-    record_id = record_id if type(record_id) is int else None
-    who = f"records[{index}]" + (f" (ID {record_id})" if record_id is not None else "")
-    return PayloadError(
-        f"the server said 200, but in {who} {misfit}",
-        path=f"records[{index}].{misfit.told[0][0]}",
-        record_id=record_id,
-        excerpt=excerpt(piece),
-    )
+RESULT_CODES: Final[ResponseDecoder[Records[ResultCode]]] = _RecordsOf(ResultCode, may_be_shortened=True)
+DONE: Final[ResponseDecoder[None]] = _Done()

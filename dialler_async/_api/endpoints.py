@@ -23,8 +23,8 @@ from .decoding import (
     DONE,
     PARTIAL_CAMPAIGNS,
     RESULT_CODES,
-    Answer,
     PartialRecords,
+    ResponseDecoder,
 )
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Request(Generic[T]):
 
     sent: SentRequest
     path: str
-    answer: Answer[T]
+    answer: ResponseDecoder[T]
     repeat: Repeat = Repeat.SAFE
     query: str = ""
     body: Mapping[str, str] | None = None

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
-from .._api import decoding
+from .._api.charsets import recoding
+from .._api.decoding import PartialRecords
 from .._api.endpoints import Request
 from ..errors import Body, DiallerError, PayloadError, StatusError
 from ..models import Campaign, Records
@@ -32,7 +33,7 @@ async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
     if isinstance(outcome, Records) and request.expected_id is None:
         return outcome
     if isinstance(outcome, DiallerError):
-        recoded = await _in_steps(decoding.recoding(reply.body, reply.headers.get("Content-Type", "")))
+        recoded = await _in_steps(recoding(reply.body, reply.headers.get("Content-Type", "")))
         if recoded != reply.body:
             reply = Reply(reply.status, reply.headers, recoded)
             outcome = await _decode(request, reply)
@@ -45,7 +46,7 @@ async def decoded(request: Request[Any], reply: Reply, token: Token) -> Any:
         return again if isinstance(again, DiallerError) else _not_shown(request)
     if isinstance(outcome, Iterator):
         return _guarded(request, reply, token, outcome)
-    if isinstance(outcome, decoding.PartialRecords) and outcome.invalid:
+    if isinstance(outcome, PartialRecords) and outcome.invalid:
         redacted = await _in_steps(token.redacting(reply.body))
         if redacted != reply.body:
             return await _decode(request, Reply(reply.status, reply.headers, redacted))

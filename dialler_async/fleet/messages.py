@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from dialler_async._api.structure import STRUCTURE
+from dialler_async._api.structure import MisfitError, structure_strictly
 from dialler_async.audit import AuditPart, AuditSettings
-from dialler_async.errors import DiallerError, require
+from dialler_async.errors import require
 from dialler_async.models import Campaign, Language
 from dialler_async.version import __version__
 
@@ -120,8 +120,8 @@ class Slice:
         data = unpack(packed)
         try:
             # Not by msgspec: it reads no lone surrogate, and a campaign's name can hold one.
-            return [STRUCTURE[Campaign](record) for record in json.loads(data)]
-        except (*UNREADABLE, DiallerError):
+            return [structure_strictly(Campaign, record) for record in json.loads(data)]
+        except (*UNREADABLE, MisfitError):
             raise RejectedMessageError("its campaigns are malformed") from None
 
 

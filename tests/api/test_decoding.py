@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -24,7 +23,8 @@ from dialler_async import (
     ResultCode,
     ServerError,
 )
-from dialler_async._api import decoding as codec_module
+from dialler_async._api import decoding as decoding_module
+from dialler_async._api.charsets import recoding
 from dialler_async._api.dates import format_date, parse_date
 from dialler_async._api.decoding import (
     CAMPAIGN,
@@ -33,8 +33,7 @@ from dialler_async._api.decoding import (
     DONE,
     PARTIAL_CAMPAIGNS,
     RESULT_CODES,
-    Answer,
-    recoding,
+    ResponseDecoder,
 )
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
@@ -44,7 +43,7 @@ ANSWERS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES, DONE]
 WITH_RECORDS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES]
 
 
-def decode(answer: Answer[T], body: bytes | object) -> T:
+def decode(answer: ResponseDecoder[T], body: bytes | object) -> T:
     """What a body decodes to, without the pauses; anything but bytes is made JSON of.
 
     Whether it came in one piece (bytes) or in several (a bytearray) makes no difference.
@@ -58,7 +57,7 @@ def decode(answer: Answer[T], body: bytes | object) -> T:
     return in_one
 
 
-def came_to(answer: Answer[T], body: Body) -> T | DiallerError:
+def came_to(answer: ResponseDecoder[T], body: Body) -> T | DiallerError:
     decoding = answer.decode(body)
     while True:
         try:
@@ -92,7 +91,7 @@ def result_code(**keys: object) -> ResultCode:
     return decode(RESULT_CODES, envelope(keys))[0]
 
 
-def misfit(answer: Answer[Any], *records: object) -> PayloadError:
+def misfit(answer: ResponseDecoder[Any], *records: object) -> PayloadError:
     with pytest.raises(PayloadError) as caught:
         decode(answer, envelope(*records))
     return caught.value
@@ -162,7 +161,7 @@ class TestPublishedExamples:
         assert decode(DONE, (EXAMPLES / "delete.json").read_bytes()) is None
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_the_error_where_a_200_was_said(self, answer: Answer[Any]) -> None:
+    def test_the_error_where_a_200_was_said(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(NotFoundError) as caught:
             decode(answer, (EXAMPLES / "error_404.json").read_bytes())
         assert (caught.value.status, caught.value.message) == (404, "Dialler campaign not found")
@@ -296,7 +295,7 @@ SHOULD_BE = {
     [(answer, key, type_, value) for answer, key, type_ in ALL_KEYS for value in WRONG[type_]],
 )
 def test_a_value_of_the_wrong_type_is_refused_by_key_and_id_and_never_coerced(
-    answer: Answer[Any], key: str, type_: str, value: object
+    answer: ResponseDecoder[Any], key: str, type_: str, value: object
 ) -> None:
     good = {"ID": 7, "Name": "any"}
     bad = {"ID": 4711, "Name": "any"} | {key: value}
@@ -345,7 +344,7 @@ def test_a_long_wrong_value_is_told_in_short() -> None:
 
 @pytest.mark.parametrize("record", [None, 1, "text", [], [1], True])
 @pytest.mark.parametrize("answer", [CAMPAIGNS, RESULT_CODES])
-def test_a_record_that_is_no_object_is_refused(answer: Answer[Any], record: object) -> None:
+def test_a_record_that_is_no_object_is_refused(answer: ResponseDecoder[Any], record: object) -> None:
     error = misfit(answer, {"Name": "good"}, record)
     assert (error.path, error.record_id) == ("records[1]", None)
     assert "records[1] is not an object" in str(error)
@@ -363,7 +362,7 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", ANSWERS)
     @pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
-    def test_an_empty_body_is_no_answer(self, answer: Answer[Any], body: bytes) -> None:
+    def test_an_empty_body_is_no_answer(self, answer: ResponseDecoder[Any], body: bytes) -> None:
         with pytest.raises(PayloadError, match="empty body") as caught:
             decode(answer, body)
         assert (caught.value.path, caught.value.excerpt) == ("", "")
@@ -390,7 +389,7 @@ class TestEnvelope:
             b"\xff\xfe\x00",
         ],
     )
-    def test_what_is_no_envelope_is_refused_with_its_beginning(self, answer: Answer[Any], body: bytes) -> None:
+    def test_what_is_no_envelope_is_refused_with_its_beginning(self, answer: ResponseDecoder[Any], body: bytes) -> None:
         with pytest.raises(PayloadError, match="not the JSON documented") as caught:
             decode(answer, body)
         assert caught.value.path == ""
@@ -398,14 +397,14 @@ class TestEnvelope:
         assert caught.value.__cause__ is None
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_no_excerpt_is_longer_than_200_characters(self, answer: Answer[Any]) -> None:
+    def test_no_excerpt_is_longer_than_200_characters(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(PayloadError) as caught:
             decode(answer, b"<html>" + b"x" * 10_000)
         assert len(caught.value.excerpt) == 200
         assert caught.value.excerpt.endswith("…")
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_nesting_without_end_is_refused(self, answer: Answer[Any]) -> None:
+    def test_nesting_without_end_is_refused(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(PayloadError):
             decode(answer, b'{"records": ' + b"[" * 200_000 + b"]" * 200_000 + b', "status": 200}')
         with pytest.raises(PayloadError):
@@ -413,7 +412,7 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", WITH_RECORDS)
     @pytest.mark.parametrize("records", ["", "{}", '"none"', "7", '{"0": {"Name": "any"}}'])
-    def test_records_that_are_no_list_are_refused(self, answer: Answer[Any], records: str) -> None:
+    def test_records_that_are_no_list_are_refused(self, answer: ResponseDecoder[Any], records: str) -> None:
         key = f'"records": {records}, ' if records else ""
         with pytest.raises(PayloadError, match=r"no list of records|not the JSON documented") as caught:
             decode(answer, f'{{{key}"count": 1, "status": 200}}'.encode())
@@ -421,14 +420,14 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", WITH_RECORDS)
     @pytest.mark.parametrize("body", [{"status": 200}, {"records": None, "count": 0, "status": 200}, {}])
-    def test_no_records_at_all_are_not_an_empty_list(self, answer: Answer[Any], body: object) -> None:
+    def test_no_records_at_all_are_not_an_empty_list(self, answer: ResponseDecoder[Any], body: object) -> None:
         with pytest.raises(PayloadError, match="no list of records") as caught:
             decode(answer, body)
         assert caught.value.path == "records"
 
     @pytest.mark.parametrize("answer", [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES])
     @pytest.mark.parametrize("count", [0, 2, -1, 7])
-    def test_a_count_that_contradicts_is_refused(self, answer: Answer[Any], count: int) -> None:
+    def test_a_count_that_contradicts_is_refused(self, answer: ResponseDecoder[Any], count: int) -> None:
         with pytest.raises(PayloadError, match=f"counts {count} records, but sent 1") as caught:
             decode(answer, envelope({"Name": "any"}, count=count))
         assert caught.value.path == "count"
@@ -476,7 +475,7 @@ class TestEnvelope:
         assert decode(CAMPAIGNS, envelope({"Name": "any"}, total=1, links=[])) == [Campaign(name="any")]
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_a_status_in_the_body_goes_before_https_200(self, answer: Answer[Any]) -> None:
+    def test_a_status_in_the_body_goes_before_https_200(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(ServerError) as caught:
             decode(answer, envelope({"Name": "any"}, status=500, error="Database gone"))
         assert (caught.value.status, caught.value.message) == (500, "Database gone")
@@ -484,7 +483,7 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", ANSWERS)
     @pytest.mark.parametrize("status", [0, -1, 100, 201, 204, 299, 600, 1000])
-    def test_a_status_in_the_body_that_is_no_errors_is_refused(self, answer: Answer[Any], status: int) -> None:
+    def test_a_status_in_the_body_that_is_no_errors_is_refused(self, answer: ResponseDecoder[Any], status: int) -> None:
         with pytest.raises(PayloadError, match=f"claims status {status}") as caught:
             decode(answer, envelope({"Name": "any"}, status=status))
         assert caught.value.path == "status"
@@ -590,10 +589,10 @@ def odd_bodies(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=300)
 @given(body=odd_bodies(), slice_=st.sampled_from([0, 30, 100]))
-def test_small_and_large_bodies_are_decoded_alike(body: bytes, slice_: int) -> None:
+def test_odd_bodies_are_decoded_alike_wherever_a_slice_ends(body: bytes, slice_: int) -> None:
     outcomes: list[list[Any]] = []
     for size in (64 * 1024, slice_):
-        with patch.multiple(codec_module, SLICE=size):
+        with patch.multiple(decoding_module, BYTES_PER_SLICE=size):
             outcomes.append([])
             for answer in (CAMPAIGNS, PARTIAL_CAMPAIGNS, DONE):
                 outcome = came_to(answer, body)
@@ -652,11 +651,15 @@ class TestSlices:
         records = self.records(100, 10_000)
         body = json.dumps(envelope(*records)).encode()
         pauses = sum(1 for _ in CAMPAIGNS.decode(body))
-        assert len(body) // codec_module.SLICE - 5 <= pauses <= len(body) // codec_module.SLICE + 1
+        assert (
+            len(body) // decoding_module.BYTES_PER_SLICE - 5
+            <= pauses
+            <= len(body) // decoding_module.BYTES_PER_SLICE + 1
+        )
         assert [one.wire for one in decode(CAMPAIGNS, body)] == records
 
     def test_there_is_no_pause_before_the_first_slice_nor_after_the_last(self) -> None:
-        body = json.dumps(envelope(*self.records(1, codec_module.SLICE))).encode()
+        body = json.dumps(envelope(*self.records(1, decoding_module.BYTES_PER_SLICE))).encode()
         assert list(CAMPAIGNS.decode(body)) == []
 
     @given(sizes=st.lists(st.integers(0, 40_000), max_size=20))
@@ -669,7 +672,7 @@ class TestSlices:
         assert all(got)
         for structured in got:
             filler = sum(len(one.wire["filler"]) for one in structured[:-1])
-            assert filler < codec_module.SLICE, "a slice ends with the record that fills it"
+            assert filler < decoding_module.BYTES_PER_SLICE, "a slice ends with the record that fills it"
 
     @given(
         records=st.lists(
@@ -687,7 +690,7 @@ class TestSlices:
         slice_=st.sampled_from([60, 100, 200]),
         claimed=st.sampled_from([{"status": 200}, {"status": 200, "records": [{"Name": "z"}]}, {}, {"status": 404}]),
     )
-    def test_wherever_it_is_cut_a_large_answer_says_what_the_long_way_says(
+    def test_records_are_the_same_whether_their_ends_are_guessed_or_searched(
         self,
         records: list[dict[str, Any]],
         separators: tuple[str, str],
@@ -698,14 +701,14 @@ class TestSlices:
         envelope = {"filter": '"records":[', "records": records, "count": len(records) + count}
         # Text, so that a key can stand there twice.
         body = (json.dumps(envelope, separators=separators)[:-1] + "," + json.dumps(claimed)[1:]).replace(",}", "}")
-        outcomes = []
-        for ways in ({"SLICE": slice_}, {"SLICE": 0, "_RECORDS_BEGIN": re.compile(b"(?!)")}):
-            with patch.multiple(codec_module, **ways):
+        outcomes: list[Any] = []
+        for size in (slice_, 0, 64 * 1024):
+            with patch.multiple(decoding_module, BYTES_PER_SLICE=size):
                 try:
                     outcomes.append([one.wire for one in decode(CAMPAIGNS, body.encode())])
                 except (PayloadError, NotFoundError) as error:
                     outcomes.append(error)
-        assert outcomes[0] == outcomes[1]
+        assert outcomes[0] == outcomes[1] == outcomes[2]
 
     @pytest.mark.parametrize("count", [99, 101])
     def test_a_count_that_contradicts_a_large_answer_is_refused_too(self, count: int) -> None:
@@ -713,14 +716,22 @@ class TestSlices:
         with pytest.raises(PayloadError, match=f"counts {count} records, but sent 100"):
             decode(CAMPAIGNS, body)
 
-    def test_a_large_answer_is_not_split_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_decoder_gets_a_large_body_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         body = json.dumps(envelope(*self.records(100, 10_000))).encode()
-        monkeypatch.setattr(codec_module, "_decode_envelope", None)
+        decode_envelope = decoding_module._decode_envelope
+        sizes = []
+
+        def measured(frame: Body) -> Any:
+            sizes.append(len(frame))
+            return decode_envelope(frame)
+
+        monkeypatch.setattr(decoding_module, "_decode_envelope", measured)
         assert len(decode(CAMPAIGNS, body)) == 100
+        assert max(sizes) < 200
 
     def test_many_tiny_records_are_sliced_too(self) -> None:
         body = json.dumps(envelope(*[{"Name": ""}] * 5_000)).encode()
-        assert sum(1 for _ in CAMPAIGNS.decode(body)) > len(body) // codec_module.SLICE
+        assert sum(1 for _ in CAMPAIGNS.decode(body)) > len(body) // decoding_module.BYTES_PER_SLICE
 
     def test_a_wrong_record_is_told_when_its_slice_is_reached_by_its_place_in_all(self) -> None:
         records: list[dict[str, object]] = [*self.records(9, 10_000), {"Name": 7, "ID": 5}]
