@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ._api.decoding import InvalidRecord, PartialRecords
     from ._bulk.concurrency import AutoConcurrency
     from ._bulk.fan_out import fan_out
-    from ._http.pool import PoolConfig
+    from ._http.pool_config import PoolConfig
     from ._http.retry import RetryPolicy
-    from ._http.transport import Timeouts
+    from ._http.timeouts import Timeouts
     from .campaigns import Campaigns
     from .client import DiallerClient
     from .errors import (
@@ -129,7 +129,7 @@ _MODULE_OF = {
     "Outcome": "result_codes",
     "OutcomeUnknownError": "errors",
     "PayloadError": "errors",
-    "PoolConfig": "_http.pool",
+    "PoolConfig": "_http.pool_config",
     "RateLimitedError": "errors",
     "PartialRecords": "_api.decoding",
     "Records": "models",
@@ -140,7 +140,7 @@ _MODULE_OF = {
     "ServerError": "errors",
     "StatusError": "errors",
     "TokenSourceError": "errors",
-    "Timeouts": "_http.transport",
+    "Timeouts": "_http.timeouts",
     "InvalidRecord": "_api.decoding",
     "fan_out": "_bulk.fan_out",
 }

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from ._api import decoding
 from ._api.dates import format_date
 from ._http.clock import CLOCK
+from ._http.slices import finish
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
@@ -121,13 +122,8 @@ def _made(
         raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
     record = {keys[name]: _on_the_wire(attributes.get(name)) for name in keys} | dict(extra)
     # Decoded from JSON, so that the record is what the client would make of a server's response.
-    slices = answer.decode(decoding.encode({"records": [record]}))
-    try:
-        while True:
-            next(slices)
-    except StopIteration as decoded:
-        made: R = decoded.value[0]
-        return made
+    made: R = finish(answer.decode(decoding.encode({"records": [record]})))[0]
+    return made
 
 
 def _on_the_wire(value: Any) -> Any:

@@ -273,7 +273,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 @final
-class Watch:
+class LatencyTimer:
     """Times one item of a fan-out, without what it waits for on this side: the pool's gate, pauses, repeats.
 
     An error in `AutoConcurrency` is logged once and never raised, so that measuring fails no item.
@@ -284,33 +284,33 @@ class Watch:
 
     Attributes:
         was_refused: whether there was one.
-        is_waiting: whether it waits at the moment.
+        is_paused: whether it waits at the moment.
     """
 
-    __slots__ = ("_auto", "_begun", "_clock", "_waited", "_waits_since", "is_waiting", "was_refused")
+    __slots__ = ("_auto", "_begun", "_clock", "_paused_at", "_waited", "is_paused", "was_refused")
 
     def __init__(self, auto: AutoConcurrency, clock: Callable[[], float]) -> None:
         self._auto = auto
         self._clock = clock
         self._waited = 0.0
-        self.was_refused = self.is_waiting = False
-        self._begun = self._waits_since = clock()
+        self.was_refused = self.is_paused = False
+        self._begun = self._paused_at = clock()
 
-    def waits(self) -> None:
+    def pause(self) -> None:
         """From now on it waits, if it didn't already."""
-        if not self.is_waiting:
-            self.is_waiting = True
-            self._waits_since = self._clock()
+        if not self.is_paused:
+            self.is_paused = True
+            self._paused_at = self._clock()
 
-    def goes_on(self) -> None:
+    def resume(self) -> None:
         """It no longer waits."""
-        if self.is_waiting:
-            self.is_waiting = False
-            self._waited += self._clock() - self._waits_since
+        if self.is_paused:
+            self.is_paused = False
+            self._waited += self._clock() - self._paused_at
 
     def failed(self, error: Exception) -> None:
         """It failed, for good or to be repeated."""
-        if is_refusal(error) and not self.is_waiting:
+        if is_refusal(error) and not self.is_paused:
             self.was_refused = True
             now = self._clock()
             self._report(self._auto.refused, now, now - self._begun - self._waited)
@@ -332,5 +332,5 @@ class Watch:
             self._auto.log_failure()
 
 
-WATCH: Final[ContextVar[Watch | None]] = ContextVar("WATCH", default=None)
+LATENCY_TIMER: Final[ContextVar[LatencyTimer | None]] = ContextVar("LATENCY_TIMER", default=None)
 """That of the item on whose behalf a call is made; None where nobody asks how long it takes."""

@@ -8,7 +8,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
 import attrs
 
 from ..errors import ItemCancelledError, PayloadError, StatusError, require
-from .concurrency import WATCH, AutoConcurrency, Watch
+from .concurrency import LATENCY_TIMER, AutoConcurrency, LatencyTimer
 
 I = TypeVar("I")  # noqa: E741  the item
 T = TypeVar("T")
@@ -236,8 +236,8 @@ def _watched(function: Callable[[I], Awaitable[T]], auto: AutoConcurrency) -> Ca
 
     async def watched(item: I) -> T:
         nonlocal under_way
-        watch = Watch(auto, clock)
-        WATCH.set(watch)
+        watch = LatencyTimer(auto, clock)
+        LATENCY_TIMER.set(watch)
         under_way += 1
         try:
             value = await function(item)

@@ -7,9 +7,9 @@ from typing import TypedDict
 import attrs
 
 from ..errors import ConfigurationError
-from .pool import PoolConfig
+from .pool_config import PoolConfig
 from .retry import RetryPolicy
-from .transport import Timeouts
+from .timeouts import Timeouts
 
 
 class NetworkOptions(TypedDict, total=False):

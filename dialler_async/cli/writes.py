@@ -20,7 +20,7 @@ class WriteWatcher(Observer):
         """From here on it may be received."""
         self._this_attempt |= call.request.method != "GET"
 
-    def call_repeated(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
+    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
         """What was not received in this attempt may have been in an earlier one."""
         self._earlier_attempt |= self._this_attempt and not isinstance(error, ConnectError)
         self._this_attempt = False

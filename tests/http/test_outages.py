@@ -15,8 +15,7 @@ import attrs
 import pytest
 from transport_fixtures import until
 
-from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
-from dialler_async._http.transport import Timeouts
+from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError, Timeouts
 from dialler_async.audit import audit
 from dialler_async.sandbox import Sandbox
 
