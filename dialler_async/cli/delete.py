@@ -73,7 +73,7 @@ async def _looked_up(dialler: DiallerClient, id: int | None, name: str | None) -
 
 async def _codes_of(dialler: DiallerClient, campaign: Campaign | int) -> str:
     try:
-        return f"its {counted((await dialler.result_codes.list(campaign)).count, 'result code')}"
+        return f"its {counted((await dialler.result_codes.list(campaign)).total, 'result code')}"
     except DiallerError:
         # It only helps to recognise the campaign; whether it can be deleted is for the deletion to find out.
         return "its result codes"

@@ -28,7 +28,7 @@ def envelope(records: Records[Any]) -> dict[str, Any]:
     around = {key: getattr(records, attribute) for attribute, key in _LIST_KEYS.items()}
     return {
         "records": [record.wire for record in records],
-        "count": records.count,
+        "count": records.total,
         **{key: value for key, value in around.items() if value is not None},
     }
 
@@ -58,7 +58,7 @@ def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
 def show_campaign(campaign: Campaign, *, as_json: bool) -> None:
     """All of one campaign, a key a line, by the names that the server has for them."""
     if as_json:
-        print_json(envelope(Records([campaign], count=1)))
+        print_json(envelope(Records([campaign], total=1)))
         return
     print_table(
         ["Key", "Value"],
@@ -99,4 +99,4 @@ def _date(date: datetime | None) -> str | None:
 
 def _tell_if_shortened(records: Records[Any]) -> None:
     if not records.complete:
-        say(f"the server counts {records.count} records, but sent {len(records)}")
+        say(f"the server counts {records.total} records, but sent {len(records)}")

@@ -63,7 +63,7 @@ class TestList:
         played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
         found = await dialler.result_codes.list(535, language=Language.GERMAN)
         assert [code.export_key for code in found] == ["ABG", "Aufleger"]
-        assert (found.count, found.complete) == (7, False)
+        assert (found.total, found.complete) == (7, False)
         assert arrived(played) == [("GET", url(535, 2))]
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
@@ -172,7 +172,7 @@ class TestForCampaigns:
                 language=language,
                 value=Records(
                     items=[ResultCode(id=campaign_id * 10 + language, export_key=f"key {campaign_id * 10 + language}")],
-                    count=1,
+                    total=1,
                 ),
                 error=None,
             )
@@ -262,7 +262,7 @@ class TestForCampaigns:
                 yield campaign
 
         given: Any = {
-            "records": Records(items=campaigns, count=3),
+            "records": Records(items=campaigns, total=3),
             "generator": (campaign for campaign in campaigns),
             "async generator": one_by_one(),
         }[form]
@@ -464,6 +464,6 @@ def test_an_outcome_is_a_frozen_value_by_keywords() -> None:
     outcome = Outcome(campaign_id=1, language=Language.GERMAN, value=None, error=NotFoundError("x"), campaign=1)
     assert outcome == Outcome(campaign_id=1, language=Language(2), value=None, error=NotFoundError("x"), campaign=1)
     with pytest.raises(AttributeError):
-        outcome.value = Records(items=(), count=0)  # type: ignore[misc]  the mistake that is tested
+        outcome.value = Records(items=(), total=0)  # type: ignore[misc]  the mistake that is tested
     with pytest.raises(TypeError):
         Outcome(1, Language.GERMAN, None, None, 1)  # type: ignore[misc]  the mistake that is tested
