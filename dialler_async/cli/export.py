@@ -25,8 +25,8 @@ async def export(
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
 
-    A campaign that can't be fetched or read does not stop the export: the file has the error in its place. The command
-    then exits with 3, or with 4 if the server sent no reply for any of them.
+    If a campaign can't be fetched or read, the file has the error in its place.
+    The command then exits with 3, or with 4 if no reply came for any of them.
 
     Args:
         output: File to write; .json is lossless, .csv and .parquet have a row for each result code and language.

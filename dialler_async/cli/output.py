@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 import rich.console
@@ -42,7 +42,9 @@ def quoted(name: str) -> str:
     return f"“{escape_unprintable(name)}”"
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[Text]], *, right: Iterable[str] = ()) -> None:
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[Text]], *, right: Iterable[str] = (), optional: int = 0
+) -> None:
     """Print a table on stdout.
 
     A pipe gets one line for each row, however long, so that `grep` and `awk` can work with it.
@@ -51,16 +53,28 @@ def print_table(headings: Iterable[str], rows: Iterable[Iterable[Text]], *, righ
         headings: one for each column.
         rows: a cell for each column.
         right: the headings of the columns that are aligned to the right.
+        optional: how many of the last columns are shown only if a terminal is wide enough for them.
     """
+    rows = list(rows)
+    console = Console()
+    unlimited = console.options.update(max_width=sys.maxsize)
+    for left_out in range(optional + 1) if console.is_terminal else [optional]:
+        table = _table(headings[: len(headings) - left_out], rows, right)
+        width = console.measure(table, options=unlimited).maximum
+        if width <= console.width:
+            break
+    if not console.is_terminal:
+        console.width = max(1, width)
+    console.print(table)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[Text]], right: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(1, console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum)
-    console.print(table)
+        table.add_row(*row[: len(headings)])
+    return table
 
 
 def print_json(value: Any) -> None:

@@ -35,12 +35,12 @@ def envelope(records: Records[Any]) -> dict[str, Any]:
 
 
 def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
-    """Print campaigns, one a line."""
+    """Print campaigns, one a line; a wide terminal shows more columns."""
     if as_json:
         print_json(envelope(campaigns))
         return
     print_table(
-        ["ID", "Name", "Lang", "From", "To"],
+        ["ID", "Name", "Lang", "From", "To", "User data", "Lines", "Caller ID"],
         (
             (
                 text(campaign.id),
@@ -48,10 +48,14 @@ def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
                 text(language_name(campaign.languages_id)),
                 text(_to_minute(campaign.dt_from)),
                 text(_to_minute(campaign.dt_to)),
+                text(campaign.user_data),
+                text(campaign.max_parallel_lines),
+                text(None if campaign.caller_id_active is None else "yes" if campaign.caller_id_active else "no"),
             )
             for campaign in campaigns
         ),
-        right=["ID"],
+        right=["ID", "Lines"],
+        optional=3,
     )
     warn_if_incomplete(campaigns)
 
