@@ -82,7 +82,7 @@ class Campaigns:
         try:
             return await self._transport.send(endpoints.find_campaigns(name))
         except NotFoundError:
-            return Records(items=(), count=0)
+            return Records(items=(), total=0)
 
     async def get_by_name(self, name: str) -> Campaign:
         """The one campaign with exactly this name, to the letter: case and spaces count.

@@ -58,7 +58,7 @@ def hostile_report() -> AuditReport:
     judge.campaign_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
         code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
-        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
+        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
     return judge.report(seconds=1.5, started=NOW)
 
 
@@ -84,7 +84,7 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     judge.campaign_list(PartialRecords(campaigns, (), 2))
     for campaign in campaigns:
         code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
-        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
+        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
     report = judge.report(seconds=1.5, started=NOW)
     accounts = {
         **dict.fromkeys(names, report),

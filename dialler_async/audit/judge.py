@@ -49,8 +49,8 @@ class Judge:
         """Judge the list of campaigns as a whole, and those in it that are not readable."""
         self._lists += 1
         self._campaigns = len(campaigns.records) + len(campaigns.invalid)
-        if campaigns.count != self._campaigns:
-            missing = f"the server counts {campaigns.count} campaigns, but sent {self._campaigns}"
+        if campaigns.total != self._campaigns:
+            missing = f"the server counts {campaigns.total} campaigns, but sent {self._campaigns}"
             self._account.append(INCOMPLETE_LIST.finding(None, Hit("", missing)))
         for invalid in campaigns.invalid:
             name = invalid.record.get("Name")

@@ -179,9 +179,9 @@ async def _examine(
     async with aclosing(outcomes):
         try:
             async for outcome in outcomes:
-                campaign_id = cast(int, outcome.campaign_id)  # only IDs were given
+                campaign_id = cast(int, outcome.item.campaign_id)  # only IDs were given
                 answers = arrived.setdefault(campaign_id, {})
-                answers[outcome.language] = cast(Answer, outcome.value if outcome.error is None else outcome.error)
+                answers[outcome.item.language] = outcome.value if outcome.error is None else outcome.error
                 if len(answers) == len(languages):
                     judge.campaigns(waiting.pop(campaign_id), arrived.pop(campaign_id))
         except (AuthenticationError, EndpointNotFoundError, TokenSourceError) as error:

@@ -69,7 +69,7 @@ async def _find(dialler: DiallerClient, id: int | None, name: str | None) -> Cam
 
 async def _describe_codes(dialler: DiallerClient, campaign: Campaign | int) -> str:
     try:
-        return f"its {counted((await dialler.result_codes.list(campaign)).count, 'result code')}"
+        return f"its {counted((await dialler.result_codes.list(campaign)).total, 'result code')}"
     except DiallerError:
         # The number only helps to recognise the campaign; its lookup must not prevent the deletion.
         return "its result codes"

@@ -71,7 +71,7 @@ class Listing:
             show_campaigns(attrs.evolve(campaigns, items=chosen), as_json=self.json)
         else:
             warn_if_incomplete(campaigns)
-            show_campaigns(attrs.evolve(campaigns, items=chosen, count=len(chosen)), as_json=self.json)
+            show_campaigns(attrs.evolve(campaigns, items=chosen, total=len(chosen)), as_json=self.json)
 
     def _choose(self, campaigns: Records[Campaign]) -> list[Campaign]:
         every_key = _keys(campaigns)

@@ -29,7 +29,7 @@ def envelope(records: Records[Any]) -> dict[str, Any]:
     around = {key: getattr(records, attribute) for attribute, key in _LIST_KEYS.items()}
     return {
         "records": [record.wire for record in records],
-        "count": records.count,
+        "count": records.total,
         **{key: value for key, value in around.items() if value is not None},
     }
 
@@ -63,7 +63,7 @@ def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
 def show_campaign(campaign: Campaign, *, as_json: bool) -> None:
     """Print one campaign, a key a line, by the server's names."""
     if as_json:
-        print_json(envelope(Records([campaign], count=1)))
+        print_json(envelope(Records([campaign], total=1)))
         return
     print_table(
         ["Key", "Value"],
@@ -96,7 +96,7 @@ def show_result_codes(codes: Records[ResultCode], *, as_json: bool) -> None:
 def warn_if_incomplete(records: Records[Any]) -> None:
     """Print a warning if the server counts more records than it sent."""
     if not records.complete:
-        print_error(f"the server counts {records.count} records, but sent {len(records)}")
+        print_error(f"the server counts {records.total} records, but sent {len(records)}")
 
 
 def _items(campaign: Campaign) -> Sequence[tuple[str, Any]]:

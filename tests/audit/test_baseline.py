@@ -31,7 +31,7 @@ def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO
     judge.campaign_list(PartialRecords(tuple(records), invalid, len(records) + len(invalid)))
     for campaign in records:
         failed = campaign.id in options.get("failing", ())
-        answer = ConnectError("refused") if failed else Records(codes, count=len(codes))
+        answer = ConnectError("refused") if failed else Records(codes, total=len(codes))
         judge.campaigns([campaign], {Language.ENGLISH: answer})
     return judge.report(seconds=1.0, started=NOW)
 
@@ -118,7 +118,7 @@ def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
     def in_languages(*languages: Language) -> AuditReport:
         judge = Judge(Terms.of(RULES, languages, NOW))
         texts = {
-            language: Records([attrs.evolve(DONE, content=language.name)], count=1) for language in reversed(languages)
+            language: Records([attrs.evolve(DONE, content=language.name)], total=1) for language in reversed(languages)
         }
         judge.campaigns([Campaign(id=1, name="Spring")], texts)
         return judge.report(seconds=1.0, started=NOW)

@@ -25,7 +25,7 @@ def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
 
 
 def codes(*ids: int) -> Records[ResultCode]:
-    return Records([ResultCode(id=id, content=f"Text {id}", done=True) for id in ids], count=len(ids))
+    return Records([ResultCode(id=id, content=f"Text {id}", done=True) for id in ids], total=len(ids))
 
 
 def listed(*campaigns: Campaign, count: int | None = None) -> PartialRecords[Campaign]:
@@ -66,7 +66,7 @@ def test_rules_report_in_the_order_they_are_given() -> None:
     judge = Judge(Terms.of(RULES, BOTH, NOW))
     bad = ResultCode(id=1, export_key="X", short_text="X")
     over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
-    judge.campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], count=2)))
+    judge.campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], total=2)))
     seen = list(dict.fromkeys(finding.rule for finding in report(judge).findings))
     assert seen == [rule.about.id for rule in RULES if rule.about.id in seen]
     assert len(seen) == 8

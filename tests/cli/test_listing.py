@@ -94,7 +94,9 @@ def test_csv_has_every_key_and_no_formula(run: Run, varied: Sandbox) -> None:
 
 
 def test_csv_has_the_chosen_columns(run: Run, varied: Sandbox) -> None:
-    assert run("campaigns", "list", "--csv", "--columns", "ID,Name", "--filter", "ID=1").out == "ID,Name\r\n1,Spring\r\n"
+    assert (
+        run("campaigns", "list", "--csv", "--columns", "ID,Name", "--filter", "ID=1").out == "ID,Name\r\n1,Spring\r\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_wide_terminal_shows_more_columns(width: str, headings: str, monkeypatch
     monkeypatch.setattr("sys.stdout", output)
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("TERM", "xterm")
-    show_campaigns(Records([Campaign(id=1, name="N" * 20, user_data="crm-7-of-nine")], count=1), as_json=False)
+    show_campaigns(Records([Campaign(id=1, name="N" * 20, user_data="crm-7-of-nine")], total=1), as_json=False)
     lines = [re.sub(r"\x1b\[\d*m", "", line) for line in output.getvalue().splitlines()]
     assert lines[0].rstrip().endswith(headings)
     assert (len(lines), max(map(len, lines)) <= int(width)) == (2, True)

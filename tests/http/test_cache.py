@@ -299,7 +299,7 @@ async def test_a_max_age_of_0_shares_what_is_on_its_way_only(
 
 
 def records(how_many: int) -> Records[ResultCode]:
-    return Records(items=[ResultCode()] * how_many, count=how_many)
+    return Records(items=[ResultCode()] * how_many, total=how_many)
 
 
 async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
