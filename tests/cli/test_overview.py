@@ -47,7 +47,7 @@ def test_overview_is_at_most_80_columns_wide() -> None:
     assert max(map(len, overview().splitlines())) <= 80
 
 
-@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]], ids=" ".join)
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
 def test_no_arguments_and_help_print_the_overview(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 0
     assert capsys.readouterr() == (overview(), "")
