@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._http.pool import PoolConfig
     from ._http.retry import RetryPolicy
     from ._http.transport import Timeouts
-    from .campaigns import Campaigns
+    from .campaigns import Campaigns, CloneResult
     from .client import DiallerClient
     from .errors import (
         AmbiguousNameError,
@@ -70,6 +70,7 @@ __all__ = [
     "Campaign",
     "Campaigns",
     "ClientStateError",
+    "CloneResult",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -112,6 +113,7 @@ _MODULE_OF = {
     "Campaign": "models",
     "Campaigns": "campaigns",
     "ClientStateError": "errors",
+    "CloneResult": "campaigns",
     "ConfigurationError": "errors",
     "ConflictError": "errors",
     "ConnectError": "errors",
