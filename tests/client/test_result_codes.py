@@ -136,7 +136,7 @@ class TestKept:
             played.get(url(campaign, 1), **codes(1), repeat=True)
             await dialler.result_codes.list(campaign, max_age=600)
         played.sent.clear()
-        dialler.result_codes.forget(forgotten)
+        dialler.forget(forgotten)
         for campaign in (535, 536):
             await dialler.result_codes.list(campaign, max_age=600)
         assert arrived(played) == [("GET", url(campaign, 1)) for campaign in asked_again]
