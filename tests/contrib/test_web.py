@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from fastapi import BackgroundTasks, FastAPI, Request
-from held import Held, soon
 from serving import Served, by_aiohttp, by_uvicorn
 
 from dialler_async import ClientStateError, DiallerClient, PoolConfig, RetryPolicy
@@ -127,9 +126,9 @@ async def test_200_requests_at_once_share_one_pool(
 
 
 async def test_the_client_closes_with_the_app_after_the_last_request(
-    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     made: list[DiallerClient] = []
 
@@ -139,9 +138,9 @@ async def test_the_client_closes_with_the_app_after_the_last_request(
 
     async with serve(remembered) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         stopped = app.stop()
-        held.let_go.set()
+        held.release.set()
         response = await asking
         assert response.status == 200
         assert await response.json() == sandbox.campaigns[id]["Name"]
@@ -157,14 +156,15 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
     browser: aiohttp.ClientSession,
     id: int,
     caplog: pytest.LogCaptureFixture,
+    hold: Callable[..., Any],
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         asking.cancel()
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         assert not sandbox.journal[0].carried_out
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
@@ -172,20 +172,20 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
 
 
 async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
-    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
         asking = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         # Another request and its answer: by then the app knows that the first one's client is gone.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
-        held.let_go.set()
+        held.release.set()
         await app.stop()
     assert sandbox.journal[0].carried_out
     assert id not in sandbox.campaigns
@@ -240,15 +240,15 @@ async def test_only_a_hang_up_is_taken_for_one(make: Make, sandbox: Sandbox, id:
 
 
 async def test_a_background_task_outlives_its_request(
-    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with by_uvicorn(fastapi_app(make)) as app:
         async with browser.get(f"{app.url}/later/{id}") as response:
             assert response.status == 200
-        await soon(held.arrived)
-        held.let_go.set()
+        await held.arrived.wait()
+        held.release.set()
     assert sandbox.journal[0].carried_out
 
 
@@ -284,14 +284,15 @@ async def test_a_server_that_waits_no_longer_cancels_the_call_upstream(
     browser: aiohttp.ClientSession,
     id: int,
     caplog: pytest.LogCaptureFixture,
+    hold: Callable[..., Any],
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         app.stop()
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         with pytest.raises(aiohttp.ClientError):
             (await asking).raise_for_status()
     # As if there were no client hanging up in it: uvicorn gets its own cancellation back, and tells of it.
