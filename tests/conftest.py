@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from unittest.mock import Mock
@@ -12,8 +14,11 @@ from unittest.mock import Mock
 import aiohttp
 import attrs
 import pytest
+import uvicorn
+from aiohttp import web
 from aioresponses import aioresponses
 from aioresponses import core as aioresponses_core
+from fastapi import FastAPI
 from hypothesis import settings
 
 from dialler_async import DiallerClient
@@ -271,3 +276,68 @@ async def dialler(server: CampaignServer, clock: Clock) -> AsyncIterator[Dialler
     """Return a client of `server` that uses `clock`."""
     async with DiallerClient(server.base_url, server.token) as dialler:
         yield dialler
+
+
+@attrs.frozen
+class Served:
+    """An app at `url`; `stop` begins its graceful shutdown, and returns a task that ends with it."""
+
+    url: str
+    stop: Callable[[], asyncio.Task[None]]
+
+
+@asynccontextmanager
+async def _serve_by_uvicorn(app: FastAPI, **config: Any) -> AsyncIterator[Served]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **config))
+    started = asyncio.Event()
+    original = server.startup
+
+    async def startup(*args: Any, **options: Any) -> None:
+        await original(*args, **options)
+        started.set()
+
+    server.startup = startup  # type: ignore[method-assign]  uvicorn has no event for it
+    serving = asyncio.create_task(server.serve([listening]))
+
+    def stop() -> asyncio.Task[None]:
+        server.should_exit = True
+        return serving
+
+    await started.wait()
+    try:
+        yield Served(_url(listening), stop)
+    finally:
+        await stop()
+
+
+@asynccontextmanager
+async def _serve_by_aiohttp(app: web.Application) -> AsyncIterator[Served]:
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    await runner.setup()
+    listening = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listening).start()
+    try:
+        yield Served(_url(listening), lambda: asyncio.create_task(runner.cleanup()))
+    finally:
+        await runner.cleanup()
+
+
+def _url(listening: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Served]]
+ServeByAiohttp = Callable[[web.Application], AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture
+def serve_by_uvicorn() -> ServeByUvicorn:
+    """Return a context manager that serves an ASGI app by uvicorn on a real socket."""
+    return _serve_by_uvicorn
+
+
+@pytest.fixture
+def serve_by_aiohttp() -> ServeByAiohttp:
+    """Return a context manager that serves an aiohttp app on a real socket."""
+    return _serve_by_aiohttp
