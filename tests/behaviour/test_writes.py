@@ -1,13 +1,14 @@
 """Writes on a bad day: each is carried out exactly once, or the caller is told that nobody knows."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from transport_fixtures import COPY, ID, NAME, RECORDS, Clock, arrived, clock, dialler, server
 
 from dialler_async import (
     AmbiguousNameError,
@@ -25,7 +26,13 @@ from dialler_async import (
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Reset, Status
 
-__all__ = ["clock", "dialler", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID": 537, "Name": "spring 26 (old)"})
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -147,7 +154,7 @@ class TestDeleteByExactName:
     async def test_a_look_that_fails_deletes_nothing(self, server: Sandbox, dialler: DiallerClient, look: str) -> None:
         server.faults.chance(1, [Status(500)], match=look)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is ServerError
-        assert arrived(server, "delete") == []
+        assert server.arrived("delete") == []
 
     @pytest.mark.parametrize(
         "fault", [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(502)], ids=repr
@@ -158,7 +165,7 @@ class TestDeleteByExactName:
         server.faults.next(fault, match="delete")
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
-        assert sum(arrived(server, "delete")) == 1
+        assert sum(server.arrived("delete")) == 1
 
     async def test_its_delete_has_an_unknown_outcome_when_it_stays_lost(
         self, server: Sandbox, dialler: DiallerClient
@@ -253,7 +260,7 @@ class TestClone:
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         clones = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY, exist_ok=True) for _ in range(10)))
-        assert sum(arrived(server, "clone")) == 1
+        assert sum(server.arrived("clone")) == 1
         assert {clone.id for clone in clones} == {max(server.campaigns)}
 
     async def test_many_at_once_without_it_make_one_and_one_gets_it(
@@ -301,7 +308,7 @@ class TestClone:
         assert "POST /dialler/campaigns/clone" in str(error)
         assert "looking for it failed" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
-        assert sum(arrived(server, "clone")) == 1
+        assert sum(server.arrived("clone")) == 1
 
     async def test_nor_is_one_of_several_of_exactly_this_name_taken_for_it(
         self, server: Sandbox, dialler: DiallerClient
@@ -334,7 +341,7 @@ class TestCloneThatAnswersWithItsSource:
         clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=exist_ok)
         assert clone.name == COPY
         assert clone.id == max(server.campaigns) != ID
-        assert arrived(server, "clone") == [True]
+        assert server.arrived("clone") == [True]
 
     @pytest.mark.parametrize(
         "then",
@@ -350,7 +357,7 @@ class TestCloneThatAnswersWithItsSource:
         assert isinstance(error, PayloadError)
         assert "the server cloned" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
-        assert arrived(server, "clone") == [True]
+        assert server.arrived("clone") == [True]
 
     async def test_nor_does_a_server_that_is_down_by_then(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock
@@ -359,4 +366,4 @@ class TestCloneThatAnswersWithItsSource:
         server.faults.chance(1, [HangUp()], match="find")
         error = await failure(dialler.campaigns.clone(NAME, COPY))
         assert isinstance(error, PayloadError)
-        assert len(arrived(server, "find")) == 4
+        assert len(server.arrived("find")) == 4

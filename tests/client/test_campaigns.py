@@ -1,13 +1,15 @@
 """`dialler.campaigns`: what each method sends, to the letter, and what it makes of each answer."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from conftest import EXAMPLES, PlayedServer
 
 from dialler_async import (
     AmbiguousNameError,
@@ -26,6 +28,11 @@ from dialler_async import (
     ServerError,
 )
 from dialler_async._http.clock import CLOCK
+
+if TYPE_CHECKING:
+    from tests.conftest import PlayedServer
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 LIST = f"{BASE}/dialler/campaigns"

@@ -1,12 +1,13 @@
 """`result_codes.list(max_age=…)`: who shares what with whom, for how long, and what is forgotten when."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from held import Held, soon
 
 from dialler_async import (
     Campaign,
@@ -27,6 +28,9 @@ from dialler_async._http.cache import Cache
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, Reset, Status
+
+if TYPE_CHECKING:
+    from tests.conftest import HeldRequest
 
 
 class Clock:
@@ -57,9 +61,9 @@ def id(sandbox: Sandbox) -> int:
 
 
 @pytest.fixture
-def held(sandbox: Sandbox) -> Held:
+def held(sandbox: Sandbox, hold: type[HeldRequest]) -> HeldRequest:
     """The first request for codes waits."""
-    held = Held(carried_out=True)
+    held = hold(carried_out=True)
     sandbox.faults.next(held, match="result_codes")
     return held
 
@@ -85,12 +89,12 @@ async def test_an_answer_is_kept_for_as_long_as_each_asker_says(
 
 
 async def test_an_answer_is_as_old_as_its_question(
-    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: Held
+    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: HeldRequest
 ) -> None:
     asking = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
-    await soon(held.arrived)
+    await held.arrived.wait()
     clock.now += 9
-    held.let_go.set()
+    held.release.set()
     await asking
     clock.now += 2
     await dialler.result_codes.list(id, max_age=10)
@@ -129,24 +133,24 @@ async def test_errors_go_to_all_who_wait_and_are_not_kept(dialler: DiallerClient
 
 
 async def test_an_asker_that_is_cancelled_leaves_the_others_theirs(
-    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest
 ) -> None:
     askers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
-    await soon(held.arrived)
+    await held.arrived.wait()
     askers[0].cancel()
     with pytest.raises(asyncio.CancelledError):
         await askers[0]
-    held.let_go.set()
+    held.release.set()
     assert await askers[1] is await askers[2]
     assert len(sandbox.journal) == 1
 
 
 async def test_the_last_one_that_leaves_cancels_the_request(
-    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest
 ) -> None:
     before = asyncio.all_tasks()
     askers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
-    await soon(held.arrived)
+    await held.arrived.wait()
     for asker in askers:
         asker.cancel()
     # Asks when the others are about to go: it gets a request of its own.
@@ -154,16 +158,18 @@ async def test_the_last_one_that_leaves_cancels_the_request(
     await asyncio.wait(askers)
     assert all(asker.cancelled() for asker in askers)
     assert await latecomer
-    await soon(held.hung_up)
+    await held.hung_up.wait()
     assert len(sandbox.journal) == 2
     # The sandbox's tasks come and go; none of the client's is left.
     left = [task for task in asyncio.all_tasks() - before if "dialler_async/_http/cache" in repr(task)]
     assert not left
 
 
-async def test_a_request_cancelled_from_outside_is_not_stuck(dialler: DiallerClient, id: int, held: Held) -> None:
+async def test_a_request_cancelled_from_outside_is_not_stuck(
+    dialler: DiallerClient, id: int, held: HeldRequest
+) -> None:
     asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await soon(held.arrived)
+    await held.arrived.wait()
     request = next(task for task in asyncio.all_tasks() if "Cache._fly" in repr(task))
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -210,32 +216,32 @@ async def test_a_delete_that_may_have_been_carried_out_forgets_too(
 
 
 async def test_what_was_asked_before_a_delete_and_answered_after_it_is_not_kept(
-    dialler: DiallerClient, id: int, held: Held
+    dialler: DiallerClient, id: int, held: HeldRequest
 ) -> None:
     asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await soon(held.arrived)
+    await held.arrived.wait()
     await dialler.campaigns.delete(id)
     with pytest.raises(NotFoundError):
         await dialler.result_codes.list(id, max_age=60)
-    held.let_go.set()
+    held.release.set()
     assert await asker
     with pytest.raises(NotFoundError):
         await dialler.result_codes.list(id, max_age=60)
 
 
 async def test_one_that_leaves_after_its_question_was_forgotten_cancels_its_own_request_only(
-    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest, hold: type[HeldRequest]
 ) -> None:
     asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await soon(held.arrived)
+    await held.arrived.wait()
     dialler.forget(id)
-    held_again = Held()
+    held_again = hold()
     sandbox.faults.next(held_again)
     others = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(2)]
-    await soon(held_again.arrived)
+    await held_again.arrived.wait()
     asker.cancel()
-    await soon(held.hung_up)
-    held_again.let_go.set()
+    await held.hung_up.wait()
+    held_again.release.set()
     assert await others[0] is await others[1]
     assert len(sandbox.journal) == 2
 
@@ -463,22 +469,22 @@ async def test_an_error_that_is_not_ours_comes_through(id: int) -> None:
         await kept.get(id, 60, ask)
 
 
-def test_a_second_loop_is_told_so_while_a_request_is_on_its_way_in_the_first() -> None:
+def test_a_second_loop_is_told_so_while_a_request_is_on_its_way_in_the_first(hold: type[HeldRequest]) -> None:
     async def first() -> None:
-        held = Held()
+        held = hold()
         async with Sandbox(campaigns=1) as sandbox:
             [id] = sandbox.campaigns
             sandbox.faults.next(held)
             async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
                 asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-                await soon(held.arrived)
+                await held.arrived.wait()
 
                 def second() -> None:
                     with pytest.raises(ClientStateError, match="another event loop"):
                         asyncio.run(asyncio.wait_for(dialler.result_codes.list(id, max_age=60), 10))
 
                 await asyncio.to_thread(second)
-                held.let_go.set()
+                held.release.set()
                 assert await asker
 
     asyncio.run(first())
