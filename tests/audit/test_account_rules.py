@@ -17,10 +17,8 @@ from dialler_async.models import Campaign, Language, Records, ResultCode
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
-BY_ID = {rule.about.id: rule for rule in RULES if isinstance(rule, AccountRule)}
-[DIFFERS_FROM_TEMPLATE] = [
-    rule for rule in RULES if isinstance(rule, Rule) and rule.about.id == "differs-from-template"
-]
+BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, AccountRule)}
+[DIFFERS_FROM_TEMPLATE] = [rule for rule in RULES if isinstance(rule, Rule) and rule.info.id == "differs-from-template"]
 
 
 def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary:
@@ -32,7 +30,7 @@ def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary
 
 def told(rule: str, *campaigns: CampaignSummary) -> list[tuple[int | None, str, str]]:
     account = AccountFacts(campaigns=campaigns, now=NOW)
-    return [(campaign.id, found.subject, found.message) for campaign, found in BY_ID[rule].judge(account)]
+    return [(campaign.id, found.subject, found.message) for campaign, found in BY_ID[rule].apply(account)]
 
 
 class TestDuplicateName:
@@ -96,13 +94,13 @@ def code(id: int, **given: Any) -> ResultCode:
 
 def facts(codes: Sequence[ResultCode], *, counts: int | None = None, **campaign: Any) -> CampaignFacts:
     """Return facts of a campaign that has these codes in English and in German."""
-    records = Records(codes, count=len(codes) if counts is None else counts)
+    records = Records(codes, total=len(codes) if counts is None else counts)
     record = Campaign(**{"id": 7, "name": "Spring", **campaign})
     return CampaignFacts(campaign=record, codes=dict.fromkeys(Language, records), failures={}, now=NOW)
 
 
 def differences(given: CampaignFacts) -> list[tuple[str, str]]:
-    return [(finding.subject, finding.message) for finding in DIFFERS_FROM_TEMPLATE.judge(given)]
+    return [(finding.subject, finding.message) for finding in DIFFERS_FROM_TEMPLATE.apply(given)]
 
 
 def against(template: CampaignFacts, given: CampaignFacts) -> dict[str, str]:

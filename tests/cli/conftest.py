@@ -79,12 +79,12 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def own_rule() -> str:
     """Return the code of a module with one rule, which finds the campaign `Twin`."""
     return """
-from dialler_async.audit import Hit, Severity, rule
+from dialler_async.audit import Violation, Severity, rule
 
 @rule("twin", Severity.ERROR, title="A twin", why="A test.", fix="None.", settings={"name": "Twin"})
 def twin(facts, *, name):
     if facts.campaign.name == name:
-        yield Hit("Name", "is a twin")
+        yield Violation("Name", "is a twin")
 """
 
 

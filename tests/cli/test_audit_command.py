@@ -51,7 +51,7 @@ class TestRules:
         ran = run("audit", "--list-rules")
         assert (ran.exit, ran.err) == (0, "")
         assert max(map(len, ran.out.splitlines())) <= 80
-        assert all(rule.about.id in ran.out for rule in RULES)
+        assert all(rule.info.id in ran.out for rule in RULES)
 
 
 class TestSettings:
