@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import aiohttp
@@ -36,7 +36,9 @@ NO_ENDPOINT = {"status": 404, "body": b""}
 CONFLICT = {"status": 409, "body": b'{"status": 409, "error": "Destination exists"}'}
 DELETED = {"body": (EXAMPLES / "delete.json").read_bytes()}
 LOST = {"exception": aiohttp.ServerDisconnectedError()}
-MONDAY = {"ID": 536, "Name": "Monday"}
+MONDAY: dict[str, Any] = {"ID": 536, "Name": "Monday"}
+NAIVE = datetime(2026, 7, 1)  # noqa: DTZ001  a naive date is sent as it is
+AWARE = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def by_id(id: int) -> str:
@@ -372,6 +374,120 @@ class TestClone:
         played.get(f"{BY_NAME}Monday", **answer(MONDAY, {"ID": 537, "Name": "Monday"}))
         with pytest.raises(AmbiguousNameError):
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
+
+    async def test_get_or_clone_returns_a_new_campaign_as_created(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **answer(MONDAY))
+        campaign, created = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (campaign.id, created) == (536, True)
+        assert arrived(played) == [("POST", CLONE)]
+
+    async def test_get_or_clone_returns_an_existing_campaign_as_not_created(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        result = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (result.campaign.id, result.created) == (536, False)
+
+    async def test_get_or_clone_does_not_know_who_created_it_after_a_lost_response(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **LOST)
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        result = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (result.campaign.id, result.created) == (536, None)
+
+    @pytest.mark.parametrize(
+        ("wanted", "existing", "different"),
+        [
+            ({"user_data": "crm-7"}, {"UserData": "crm-8"}, "user_data"),
+            ({"user_data": "crm-7"}, {"UserData": None}, "user_data"),
+            ({"user_data": ""}, {"UserData": "crm-8"}, "user_data"),
+            ({"dt_from": NAIVE}, {"dtFrom": "2026-07-01T00:00:01"}, "dt_from"),
+            ({"dt_from": NAIVE}, {"dtFrom": None}, "dt_from"),
+            ({"dt_to": AWARE}, {"dtTo": "2026-07-01T00:00:00+02:00"}, "dt_to"),
+            ({"dt_to": AWARE}, {"dtTo": "2026-07-01T14:00:01"}, "dt_to"),
+            ({"dt_to": NAIVE}, {"dtTo": "2026-06-30T09:59:59Z"}, "dt_to"),
+            (
+                {"user_data": "a", "dt_from": NAIVE, "dt_to": NAIVE},
+                {"UserData": "b", "dtFrom": None, "dtTo": "2026-07-01T00:00:00"},
+                "user_data, dt_from",
+            ),
+        ],
+    )
+    async def test_existing_campaign_with_other_data_is_a_conflict_unless_differences_are_ignored(
+        self,
+        wanted: dict[str, Any],
+        existing: dict[str, Any],
+        different: str,
+        dialler: DiallerClient,
+        played: PlayedServer,
+    ) -> None:
+        played.post(CLONE, repeat=True, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", repeat=True, **answer(MONDAY | existing))
+        for call in (
+            dialler.campaigns.get_or_clone("Template", "Monday", **wanted),
+            dialler.campaigns.clone("Template", "Monday", exist_ok=True, **wanted),
+        ):
+            with pytest.raises(ConflictError, match=f"differs from what was asked for in {different}$") as caught:
+                await call
+            assert (caught.value.status, caught.value.message) == (409, "Destination exists")
+            assert (str(caught.value.request), caught.value.attempts) == ("POST /dialler/campaigns/clone", 1)
+            assert caught.value.about == "clone of 'Template' as 'Monday'"
+            assert "crm" not in str(caught.value)
+            assert caught.value.__context__ is None
+        result = await dialler.campaigns.get_or_clone("Template", "Monday", ignore_differences=True, **wanted)
+        assert (result.campaign.id, result.created) == (536, False)
+
+    @pytest.mark.parametrize(
+        ("wanted", "existing"),
+        [
+            ({}, {"UserData": "crm-8", "dtFrom": "2026-07-01T00:00:00"}),
+            ({"user_data": "crm-7", "dt_from": NAIVE, "dt_to": AWARE}, {}),
+            ({"user_data": "crm-7"}, {"UserData": "crm-7"}),
+            ({"user_data": ""}, {"UserData": None}),
+            ({"dt_from": NAIVE}, {"dtFrom": "2026-07-01T00:00:00.999"}),
+            ({"dt_from": AWARE}, {"dtFrom": "2026-07-01T02:00:00+02:00"}),
+            ({"dt_to": AWARE}, {"dtTo": "2026-07-01T14:00:00"}),
+            ({"dt_to": NAIVE}, {"dtTo": "2026-06-30T10:00:00Z"}),
+            ({"dt_to": datetime.max.replace(tzinfo=UTC)}, {"dtTo": "9999-12-31T23:59:59Z"}),
+        ],
+    )
+    async def test_existing_campaign_that_may_have_the_same_data_is_returned(
+        self, wanted: dict[str, Any], existing: dict[str, Any], dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **answer(MONDAY | existing))
+        result = await dialler.campaigns.get_or_clone("Template", "Monday", **wanted)
+        assert (result.campaign.id, result.created) == (536, False)
+
+    @pytest.mark.parametrize(
+        ("dt_from", "dt_to"),
+        [
+            (NAIVE, NAIVE - timedelta(milliseconds=1)),
+            (AWARE, AWARE - timedelta(seconds=1)),
+            (AWARE, datetime(2026, 7, 1, 1, tzinfo=timezone(timedelta(hours=2)))),
+            (AWARE, NAIVE - timedelta(hours=14, seconds=1)),
+        ],
+    )
+    @pytest.mark.parametrize("exist_ok", [False, True])
+    async def test_dt_to_before_dt_from_is_refused_before_anything_is_sent(
+        self, dt_from: datetime, dt_to: datetime, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        with pytest.raises(ConfigurationError, match="dt_to is before dt_from"):
+            await dialler.campaigns.clone("Template", "Monday", dt_from=dt_from, dt_to=dt_to, exist_ok=exist_ok)
+        assert arrived(played) == []
+
+    @pytest.mark.parametrize("dt_to", [NAIVE, AWARE, AWARE - timedelta(hours=14)])
+    async def test_dt_to_that_may_not_be_before_dt_from_is_sent(
+        self, dt_to: datetime, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **answer(MONDAY))
+        await dialler.campaigns.clone("Template", "Monday", dt_from=NAIVE, dt_to=dt_to)
+        assert arrived(played) == [("POST", CLONE)]
 
     async def test_a_repeat_that_conflicts_answers_with_what_the_lost_attempt_made(
         self, dialler: DiallerClient, played: PlayedServer, waits: list[float]
