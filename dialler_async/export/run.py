@@ -152,16 +152,16 @@ async def _fetch(
     position = 0
     async with aclosing(outcomes):
         async for outcome in outcomes:
-            error = outcome.error
+            language, error = outcome.item.language, outcome.error
             if outcome.value is not None:
-                codes[outcome.language] = tuple(outcome.value)
+                codes[language] = tuple(outcome.value)
                 told.codes += len(outcome.value)
                 error = None if outcome.value.complete else _shortened(outcome.value)
             if error is not None:
-                errors[outcome.language] = str(error) or type(error).__name__
+                errors[language] = str(error) or type(error).__name__
                 told.failure(error)
             told.lookups += 1
-            if outcome.language == languages[-1]:
+            if language == languages[-1]:
                 writer.add(ExportedCampaign(campaigns[position], codes, errors))
                 position += 1
                 codes, errors = {}, {}

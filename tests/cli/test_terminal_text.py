@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dialler_async import Campaign, Records, ResultCode
 from dialler_async._text.escaping import escape_unprintable, one_line
-from dialler_async.cli.exits import say
+from dialler_async.cli.exits import print_error
 from dialler_async.cli.output import Console, counted, print_table, text
 from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
 
@@ -36,7 +36,7 @@ def test_a_message_is_one_line_and_its_blanks_stay() -> None:
 
 
 def test_errors_and_tables_show_names_harmless(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"no campaign {EVIL}")
+    print_error(f"no campaign {EVIL}")
     print_table(["Name"], [[text(EVIL)]])
     shown = capsys.readouterr()
     for output in (shown.err, shown.out):
