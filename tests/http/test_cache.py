@@ -361,6 +361,35 @@ async def test_clone_keeps_responses_about_other_campaigns(
     assert await READS[read](dialler, campaign) is before
 
 
+async def test_for_campaigns_shares_responses_with_list(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    campaigns = await dialler.campaigns.list()
+    kept = await dialler.result_codes.list(campaigns[0], max_age=60)
+    sandbox.journal.clear()
+    for _ in range(2):
+        outcomes = [
+            outcome
+            async for outcome in dialler.result_codes.for_campaigns(campaigns, languages=[1], max_age=60, in_order=True)
+        ]
+        assert [outcome.item.campaign for outcome in outcomes] == campaigns
+        assert outcomes[0].value is kept
+        assert all(outcome.error is None for outcome in outcomes)
+    assert len(sandbox.journal) == len(campaigns) - 1
+
+
+async def test_for_campaigns_without_max_age_ignores_kept_responses(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
+    kept = await dialler.result_codes.list(id, max_age=60)
+    [outcome] = [outcome async for outcome in dialler.result_codes.for_campaigns([id], languages=[1])]
+    assert outcome.value is not kept
+    assert len(sandbox.journal) == 2
+
+
+async def test_for_campaigns_refuses_a_negative_max_age(dialler: DiallerClient, id: int) -> None:
+    with pytest.raises(ConfigurationError, match="max_age"):
+        dialler.result_codes.for_campaigns([id], max_age=-1)
+
+
 async def test_search_without_a_match_is_kept(dialler: DiallerClient, sandbox: Sandbox) -> None:
     sandbox.faults.next(Answer(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
     assert [await dialler.campaigns.find("nowhere", max_age=60) for _ in range(2)] == [[], []]
