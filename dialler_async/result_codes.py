@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, S
 from typing import Final, NamedTuple
 
 from ._api import endpoints
-from ._bulk.concurrency import AutoConcurrency
+from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
 from ._http.cache import Cache
