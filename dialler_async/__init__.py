@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._http.pool import PoolConfig
     from ._http.retry import RetryPolicy
     from ._http.transport import Timeouts
-    from .campaigns import Campaigns
+    from .campaigns import Campaigns, CloneResult
     from .client import DiallerClient
     from .errors import (
         AmbiguousNameError,
@@ -71,6 +71,7 @@ __all__ = [
     "Campaign",
     "Campaigns",
     "ClientStateError",
+    "CloneResult",
     "Concurrency",
     "ConfigurationError",
     "ConflictError",
@@ -118,6 +119,7 @@ _MODULE_OF = {
     "Campaign": "models",
     "Campaigns": "campaigns",
     "ClientStateError": "errors",
+    "CloneResult": "campaigns",
     "Concurrency": "_bulk.fan_out",
     "ConfigurationError": "errors",
     "ConflictError": "errors",

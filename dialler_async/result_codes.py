@@ -7,7 +7,7 @@ from ._api import endpoints
 from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
-from ._http.cache import Cache
+from ._http.cache import AccountCache
 from ._http.transport import Transport
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
@@ -42,10 +42,10 @@ class ResultCodes:
     Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
     """
 
-    def __init__(self, transport: Transport, limit: int) -> None:
+    def __init__(self, transport: Transport, cache: AccountCache, limit: int) -> None:
         self._transport = transport
+        self._cache = cache
         self._limit = limit
-        self._kept: Cache[tuple[int, Language], Records[ResultCode]] = Cache()
 
     async def list(
         self,
@@ -54,33 +54,21 @@ class ResultCodes:
         language: Language | int = Language.ENGLISH,
         max_age: float | None = None,
     ) -> Records[ResultCode]:
-        """The result codes of one campaign, with their texts in one language.
+        """Return the result codes of one campaign, with their texts in one language.
 
         Args:
-            campaign: its ID, or a `Campaign` that has one.
+            campaign: the campaign or its ID.
             language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
-            max_age: seconds that the answer may be old. It is kept then, and those who ask for the same while a
-                request is in flight share it. Errors are not kept, and a write through this client removes what it
-                affects. None asks the server each time.
+            max_age: as for `Campaigns.list`.
+
         Returns:
             The codes. `.complete` is False where the server says that there are more than it sent.
+
         Raises:
-            NotFoundError: no such campaign.
+            NotFoundError: the campaign does not exist.
         """
         request = endpoints.list_result_codes(campaign, language)
-        if max_age is None:
-            return await self._transport.send(request)
-        key = (endpoints.checked_id(campaign), endpoints.checked_language(language))
-        return await self._kept.get(key, max_age, lambda: self._transport.send(request))
-
-    def forget(self, campaign: Campaign | int | None = None) -> None:
-        """Forgets codes that `list(max_age=…)` has kept, when they were changed by others than this client.
-
-        Args:
-            campaign: whose codes; None, or a `Campaign` without an ID, for all.
-        """
-        campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
-        self._kept.forget(lambda key: campaign_id in (None, key[0]))
+        return await self._cache.get(request, max_age, lambda: self._transport.send(request))
 
     def for_campaigns(
         self,

@@ -142,8 +142,8 @@ async def _fetch(
     listed = await dialler.campaigns.list_partial()
     campaigns, invalid = listed.records, listed.invalid
     sent = len(campaigns) + len(invalid)
-    if listed.count > sent:
-        raise PayloadError(f"the server counts {listed.count} campaigns, but sent {sent}", path="count")
+    if listed.total > sent:
+        raise PayloadError(f"the server counts {listed.total} campaigns, but sent {sent}", path="count")
     outcomes = dialler.result_codes.for_campaigns(
         campaigns, languages=languages, concurrency=concurrency, in_order=True, on_progress=on_progress
     )
@@ -178,4 +178,4 @@ def _as_it_came(invalid: InvalidRecord) -> Campaign:
 
 
 def _shortened(codes: Records[ResultCode]) -> PayloadError:
-    return PayloadError(f"the server counts {codes.count} result codes, but sent {len(codes)}")
+    return PayloadError(f"the server counts {codes.total} result codes, but sent {len(codes)}")

@@ -64,7 +64,7 @@ class TestList:
         played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
         found = await dialler.result_codes.list(535, language=Language.GERMAN)
         assert [code.export_key for code in found] == ["ABG", "Aufleger"]
-        assert (found.count, found.complete) == (7, False)
+        assert (found.total, found.complete) == (7, False)
         assert arrived(played) == [("GET", url(535, 2))]
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
@@ -136,7 +136,7 @@ class TestKept:
             played.get(url(campaign, 1), **codes(1), repeat=True)
             await dialler.result_codes.list(campaign, max_age=600)
         played.sent.clear()
-        dialler.result_codes.forget(forgotten)
+        dialler.forget(forgotten)
         for campaign in (535, 536):
             await dialler.result_codes.list(campaign, max_age=600)
         assert arrived(played) == [("GET", url(campaign, 1)) for campaign in asked_again]
@@ -171,7 +171,7 @@ class TestForCampaigns:
                 Lookup(campaign, language),
                 Records(
                     items=[ResultCode(id=campaign_id * 10 + language, export_key=f"key {campaign_id * 10 + language}")],
-                    count=1,
+                    total=1,
                 ),
             )
             for campaign, campaign_id in zip(campaigns, (535, 536), strict=True)
@@ -260,7 +260,7 @@ class TestForCampaigns:
                 yield campaign
 
         given: Any = {
-            "records": Records(items=campaigns, count=3),
+            "records": Records(items=campaigns, total=3),
             "generator": (campaign for campaign in campaigns),
             "async generator": one_by_one(),
         }[form]
