@@ -488,7 +488,7 @@ class TestClone:
     async def test_dt_to_before_dt_from_is_refused_before_anything_is_sent(
         self, dt_from: datetime, dt_to: datetime, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: the campaign would end before it begins"):
+        with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: the campaign would end before"):
             await dialler.campaigns.clone("Template", "Monday", dt_from=dt_from, dt_to=dt_to, exist_ok=exist_ok)
         assert arrived(played) == []
 
