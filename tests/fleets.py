@@ -56,13 +56,13 @@ def write_fleet(sandbox: Sandbox, directory: Path, **limits: Any) -> Path:
 
 
 async def findings_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
-    """What audits of each account by itself find."""
+    """Return the findings of an audit of each account alone, ordered by severity."""
     findings: list[Finding] = []
     for id, account in sandbox.accounts.items():
         async with DiallerClient.for_account(sandbox.server, id, account.token) as dialler:
             report = await audit(dialler, now=NOW)
         findings += [attrs.evolve(finding, account=name_of(id)) for finding in report.findings]
-    return tuple(findings)
+    return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
 
 
 def told(report: AuditReport) -> AuditReport:

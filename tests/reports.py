@@ -1,4 +1,4 @@
-"""Reports for the tests of what writes them: one with hostile names, made by hand, and one of a real audit."""
+"""Reports for tests of writers: hostile names, a real audit, a fleet, a comparison, and one without findings."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,11 +12,16 @@ from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
 from dialler_async._api.decoding import PartialRecords
 from dialler_async.audit import (
     RULES,
+    AcceptanceEntry,
+    AccountIdentity,
     AuditReport,
+    Baseline,
     CampaignFacts,
     Severity,
     Violation,
+    accept,
     audit,
+    compare,
     merge,
     merge_accounts,
     not_audited,
@@ -24,6 +29,7 @@ from dialler_async.audit import (
 )
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rule_runner import RuleRunner
+from dialler_async.audit.writers import write_json
 from dialler_async.sandbox import Sandbox
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -46,25 +52,28 @@ HOSTILE = (
 )
 
 
+IDENTITY = AccountIdentity("acd.example.com/rest/v1.0", 1)
+
+
 @rule("own-rule", Severity.WARNING, title="A <b>title</b>", why="A why.", fix="A fix.")
-def told(facts: CampaignFacts) -> Iterator[Violation]:
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
     yield Violation(facts.campaign.name, f"is called {facts.campaign.name}")
 
 
 def hostile_report() -> AuditReport:
     """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
-    runner = RuleRunner(AuditOptions.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
+    runner = RuleRunner(AuditOptions.of([*RULES, own_rule], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
     runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
         code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
         runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
-    return runner.report(seconds=1.5, started=NOW)
+    return runner.report(seconds=1.5, started=NOW, identity=IDENTITY)
 
 
 @cache
 def real_report(campaigns: int = 120) -> AuditReport:
-    """What an audit of a sandbox comes to; the same for the same number, but for when it was."""
+    """Return the report on a sandbox: the same for the same number, apart from its times."""
     return asyncio.run(_audited(campaigns))
 
 
@@ -77,8 +86,8 @@ async def _audited(campaigns: int) -> AuditReport:
 
 
 def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
-    """An account of each name with the same two campaigns; one in order, and one that was not audited."""
-    options: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
+    """Return a report of an account for each name with the same two campaigns; one sound, and one not audited."""
+    options: dict[str, Any] = {"rules": [*RULES, own_rule], "languages": list(Language), "now": NOW}
     runner = RuleRunner(AuditOptions.of(**options))
     campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
     runner.check_list(PartialRecords(campaigns, (), 2))
@@ -87,7 +96,7 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
         runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
     report = runner.report(seconds=1.5, started=NOW)
     accounts = {
-        **dict.fromkeys(names, report),
+        **dict.fromkeys(names, attrs.evolve(report, identity=IDENTITY)),
         "lost": merge([not_audited("401 Unauthorized")], **options, seconds=0.5, started=NOW),
         "sound": attrs.evolve(report, findings=()),
     }
@@ -95,7 +104,25 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
 
 
 def empty_report() -> AuditReport:
-    """An account in order, in which nothing was found."""
+    """Return a report on one sound campaign, without findings."""
     runner = RuleRunner(AuditOptions.of(RULES, (Language.ENGLISH,), NOW, template=True))
-    runner.check_list(PartialRecords((), (), 0))
-    return runner.report(seconds=0.0, started=NOW)
+    campaign = Campaign(id=1, name="Sound")
+    runner.check_list(PartialRecords((campaign,), (), 1))
+    codes = [
+        ResultCode(id=1, content="Yes", short_text="key", export_key="YES", done=True),
+        ResultCode(id=2, content="No", short_text="key", export_key="NO", aborted=True),
+    ]
+    runner.check_campaigns([campaign], {Language.ENGLISH: Records(codes, count=2)})
+    return runner.report(seconds=0.0, started=NOW, identity=IDENTITY)
+
+
+def compared_report() -> AuditReport:
+    """Return a partial report beside a baseline: new, unchanged, gone, unjudged and accepted findings."""
+    before, now = hostile_report(), hostile_report()
+    gone = attrs.evolve(before.findings[0], campaign_id=1, campaign_name=HOSTILE[0], subject="gone", message="is gone")
+    unjudged = attrs.evolve(gone, campaign_id=77, campaign_name=HOSTILE[1])
+    before = attrs.evolve(before, findings=(*before.findings[3:], gone, unjudged))
+    entry = {"rule": "own-rule", "campaign": 2, "reason": f"known: {HOSTILE[1]}", "owner": "Mia", "until": NOW.date()}
+    accepted = accept(now, [AcceptanceEntry.of(entry)])
+    part = attrs.evolve(accepted, scope=f"name “{HOSTILE[0]}”")
+    return compare(part, Baseline.read("".join(write_json(before)).encode()))
