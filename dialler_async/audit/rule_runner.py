@@ -62,8 +62,8 @@ class RuleRunner:
         """
         self._lists += 1
         self._campaigns = len(campaigns.records) + len(campaigns.invalid)
-        if campaigns.count != self._campaigns:
-            missing = f"the server counts {campaigns.count} campaigns, but sent {self._campaigns}"
+        if campaigns.total != self._campaigns:
+            missing = f"the server counts {campaigns.total} campaigns, but sent {self._campaigns}"
             self._account.append(INCOMPLETE_LIST.finding(None, Violation("", missing)))
         chosen: Sequence[Campaign] = campaigns.records
         invalid = [(_campaign_of(one), one.error) for one in campaigns.invalid]

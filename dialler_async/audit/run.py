@@ -188,9 +188,9 @@ async def _examine(
     async with aclosing(outcomes):
         try:
             async for outcome in outcomes:
-                campaign_id = cast(int, outcome.campaign_id)  # only IDs were given
+                campaign_id = cast(int, outcome.item.campaign_id)  # only IDs were given
                 found = results.setdefault(campaign_id, {})
-                found[outcome.language] = cast(LookupResult, outcome.value if outcome.error is None else outcome.error)
+                found[outcome.item.language] = outcome.value if outcome.error is None else outcome.error
                 if len(found) == len(languages):
                     runner.check_campaigns(waiting.pop(campaign_id), results.pop(campaign_id))
         except (AuthenticationError, EndpointNotFoundError, TokenSourceError) as error:

@@ -16,7 +16,7 @@ from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from dialler_async.fleet.wire import KEY_VARIABLE
 
-from .exits import Exit, UsageError, say
+from .exits import Exit, UsageError, print_error
 from .languages import LANGUAGES, LanguageName
 from .numbers import Positive
 from .options import Flag
@@ -88,7 +88,7 @@ async def audit(
                 directory=directory,
                 languages=[LANGUAGES[name] for name in language],
                 on_progress=on_progress,
-                on_no_worker=lambda: say(f"no worker is there{with_key}; waiting for one: {waits}"),
+                on_no_worker=lambda: print_error(f"no worker is there{with_key}; waiting for one: {waits}"),
             )
     destination.put(report)
     if report.unfinished:
@@ -131,7 +131,10 @@ async def worker(
 
     mediator = _broker(url, places=at_once)
     async with _read(manifest) as fleet:
-        with _log_on_stderr(), stop_signal(lambda: say("finishing what is in hand; once more to stop now")) as stop:
+        with (
+            _log_on_stderr(),
+            stop_signal(lambda: print_error("finishing what is in hand; once more to stop now")) as stop,
+        ):
             accounts, servers = counted(len(fleet.accounts), "account"), counted(len(fleet.servers), "server")
             await work(
                 fleet,
@@ -160,7 +163,7 @@ async def _read(manifest: Path) -> AsyncIterator[Fleet]:
         fleet = read_fleet(manifest)
     # Without the place in our code that Python would add.
     for warning in warned:
-        say(f"warning: {warning.message}")
+        print_error(f"warning: {warning.message}")
     yield fleet
 
 
@@ -184,7 +187,7 @@ def _log_on_stderr() -> Iterator[None]:
 
     class Saying(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(record.getMessage())
+            print_error(record.getMessage())
 
     handler = Saying(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("dialler_async.fleet", "taskiq")]

@@ -26,7 +26,7 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
 
 
 def codes(*ids: int) -> Records[ResultCode]:
-    return Records([ResultCode(id=id, content=f"Text {id}", done=True) for id in ids], count=len(ids))
+    return Records([ResultCode(id=id, content=f"Text {id}", done=True) for id in ids], total=len(ids))
 
 
 def listed(*campaigns: Campaign, count: int | None = None) -> PartialRecords[Campaign]:
@@ -67,7 +67,7 @@ def test_rules_report_in_the_order_they_are_given() -> None:
     runner = RuleRunner(AuditOptions.of(RULES, BOTH, NOW))
     bad = ResultCode(id=1, export_key="X", short_text="X")
     over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
-    runner.check_campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], count=2)))
+    runner.check_campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], total=2)))
     seen = list(dict.fromkeys(finding.rule for finding in report(runner).findings))
     assert seen == [rule.info.id for rule in RULES if rule.info.id in seen]
     assert len(seen) == 7

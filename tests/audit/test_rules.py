@@ -37,7 +37,7 @@ def facts(
     """Facts of a campaign; German codes are the English ones unless given. `counts`: as the server counts them."""
     lists = {Language.ENGLISH: english, Language.GERMAN: english if german is None else german}
     codes = {
-        language: Records(records, count=len(records) if counts is None else counts)
+        language: Records(records, total=len(records) if counts is None else counts)
         for language, records in lists.items()
         if records is not None and language not in (failures or {})
     }

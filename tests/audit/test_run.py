@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from dialler_async import ConfigurationError, DiallerClient, Language, Outcome, PoolConfig, ResultCodes, RetryPolicy
+from dialler_async import (
+    ConfigurationError,
+    DiallerClient,
+    Language,
+    Lookup,
+    Outcome,
+    PoolConfig,
+    Records,
+    ResultCode,
+    ResultCodes,
+    RetryPolicy,
+)
 from dialler_async.audit import (
     RULES,
     AccountFacts,
@@ -193,10 +204,12 @@ async def test_a_token_function_that_fails_in_mid_flight_stops_the_audit_with_a_
 async def test_lookups_that_never_came_are_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     fan_out = ResultCodes.for_campaigns
 
-    async def stop_early(codes: ResultCodes, campaigns: list[int], **options: Any) -> AsyncIterator[Outcome]:
+    async def stop_early(
+        codes: ResultCodes, campaigns: list[int], **options: Any
+    ) -> AsyncIterator[Outcome[Lookup, Records[ResultCode]]]:
         async for outcome in fan_out(codes, campaigns, **options):
             yield outcome
-            if outcome.campaign_id == campaigns[9]:
+            if outcome.item.campaign_id == campaigns[9]:
                 return
 
     monkeypatch.setattr(ResultCodes, "for_campaigns", stop_early)

@@ -89,7 +89,7 @@ def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
     for language, records in facts.codes.items():
         name = language_name(language)
         if not records.complete:
-            yield Violation(name, f"the server sent {len(records)} of {records.count} result codes in {name}")
+            yield Violation(name, f"the server sent {len(records)} of {records.total} result codes in {name}")
         nameless = sum(code.id is None for code in records)
         if nameless:
             yield Violation(name, f"{nameless} of {len(records)} result codes in {name} came without an ID")

@@ -1,12 +1,13 @@
 """Reports for tests of writers: hostile names, a real audit, a fleet, a comparison, and one without findings."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import attrs
+import pytest
 
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
 from dialler_async._api.decoding import PartialRecords
@@ -60,19 +61,19 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
     yield Violation(facts.campaign.name, f"is called {facts.campaign.name}")
 
 
-def hostile_report() -> AuditReport:
+def _hostile_report() -> AuditReport:
     """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
     runner = RuleRunner(AuditOptions.of([*RULES, own_rule], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
     runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
         code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
-        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
     return runner.report(seconds=1.5, started=NOW, identity=IDENTITY)
 
 
 @cache
-def real_report(campaigns: int = 120) -> AuditReport:
+def _real_report(campaigns: int = 120) -> AuditReport:
     """Return the report on a sandbox: the same for the same number, apart from its times."""
     return asyncio.run(_audited(campaigns))
 
@@ -85,7 +86,7 @@ async def _audited(campaigns: int) -> AuditReport:
         return await audit(dialler)
 
 
-def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
+def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     """Return a report of an account for each name with the same two campaigns; one sound, and one not audited."""
     options: dict[str, Any] = {"rules": [*RULES, own_rule], "languages": list(Language), "now": NOW}
     runner = RuleRunner(AuditOptions.of(**options))
@@ -93,7 +94,7 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     runner.check_list(PartialRecords(campaigns, (), 2))
     for campaign in campaigns:
         code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
-        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
     report = runner.report(seconds=1.5, started=NOW)
     accounts = {
         **dict.fromkeys(names, attrs.evolve(report, identity=IDENTITY)),
@@ -103,7 +104,7 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     return merge_accounts(accounts, **options, seconds=9.0, started=NOW)
 
 
-def empty_report() -> AuditReport:
+def _empty_report() -> AuditReport:
     """Return a report on one sound campaign, without findings."""
     runner = RuleRunner(AuditOptions.of(RULES, (Language.ENGLISH,), NOW, template=True))
     campaign = Campaign(id=1, name="Sound")
@@ -112,13 +113,13 @@ def empty_report() -> AuditReport:
         ResultCode(id=1, content="Yes", short_text="key", export_key="YES", done=True),
         ResultCode(id=2, content="No", short_text="key", export_key="NO", aborted=True),
     ]
-    runner.check_campaigns([campaign], {Language.ENGLISH: Records(codes, count=2)})
+    runner.check_campaigns([campaign], {Language.ENGLISH: Records(codes, total=2)})
     return runner.report(seconds=0.0, started=NOW, identity=IDENTITY)
 
 
-def compared_report() -> AuditReport:
+def _compared_report() -> AuditReport:
     """Return a partial report beside a baseline: new, unchanged, gone, unjudged and accepted findings."""
-    before, now = hostile_report(), hostile_report()
+    before, now = _hostile_report(), _hostile_report()
     gone = attrs.evolve(before.findings[0], campaign_id=1, campaign_name=HOSTILE[0], subject="gone", message="is gone")
     unjudged = attrs.evolve(gone, campaign_id=77, campaign_name=HOSTILE[1])
     before = attrs.evolve(before, findings=(*before.findings[3:], gone, unjudged))
@@ -126,3 +127,28 @@ def compared_report() -> AuditReport:
     accepted = accept(now, [AcceptanceEntry.of(entry)])
     part = attrs.evolve(accepted, scope=f"name “{HOSTILE[0]}”")
     return compare(part, Baseline.read("".join(write_json(before)).encode()))
+
+
+class Reports:
+    """The reports by name."""
+
+    names = HOSTILE
+    identity = IDENTITY
+    hostile = staticmethod(_hostile_report)
+    real = staticmethod(_real_report)
+    fleet = staticmethod(_fleet_report)
+    compared = staticmethod(_compared_report)
+    empty = staticmethod(_empty_report)
+
+
+@pytest.fixture(scope="session")
+def reports() -> Reports:
+    """Return functions that make reports; `reports.names` are the hostile names in them."""
+    return Reports()
+
+
+@pytest.fixture(params=["hostile", "real", "fleet", "compared", "empty"])
+def report(request: pytest.FixtureRequest, reports: Reports) -> AuditReport:
+    """Return each report in turn."""
+    make: Callable[[], AuditReport] = getattr(reports, request.param)
+    return make()
