@@ -6,9 +6,7 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
 from io import StringIO
 from pathlib import Path
 
@@ -58,23 +56,10 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A dialler with three campaigns, which the environment points to."""
     records = [{"ID": id, "Name": name, "LanguagesID": 2} for id, name in ((1, "Spring"), (2, "Spring 2"), (3, "Twin"))]
-    sandbox = Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN)
-    opened: Future[asyncio.AbstractEventLoop] = Future()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with sandbox:
-            opened.set_result(asyncio.get_running_loop())
-            await stop.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    loop = opened.result(timeout=10)
-    monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
-    yield sandbox
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(timeout=10)
+    with Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN) as sandbox:
+        monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
+        yield sandbox
 
 
 class Terminal(StringIO):

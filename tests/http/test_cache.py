@@ -245,7 +245,7 @@ async def test_a_clone_forgets_the_codes_of_the_new_campaign(dialler: DiallerCli
     sandbox.load({"ID": new, "Name": "Gone soon"}, codes={1: []})
     assert len(await dialler.result_codes.list(new, max_age=60)) == 0
     sandbox.remove(new)
-    sandbox._account.store._next_campaign_id = new
+    sandbox.store._next_campaign_id = new
     assert (await dialler.campaigns.clone(name, "New")).id == new
     assert len(await dialler.result_codes.list(new, max_age=60)) == len(sandbox.result_codes(id))
 

@@ -106,7 +106,7 @@ def test_accounts_of_given_records_hold_them_each() -> None:
     sandbox.accounts[2].change(7, Name="y")
     assert [account.campaigns[7]["Name"] for account in sandbox.accounts.values()] == ["x", "y"]
     assert sandbox.accounts[1].token == "mine" != sandbox.accounts[2].token
-    with pytest.raises(ValueError, match="there is a campaign 7 already"):
+    with pytest.raises(ValueError, match="campaign 7 exists already"):
         Sandbox([{"ID": 7}, {"ID": 7}])
 
 
