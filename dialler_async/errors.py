@@ -11,7 +11,7 @@ DiallerError
 │   ├── RedirectError 3xx               .location says where it pointed
 │   ├── BadRequestError 400
 │   ├── AuthenticationError 401
-│   ├── NotFoundError 404               the record does not exist
+│   ├── NotFoundError 404               (LookupError) the record does not exist
 │   ├── EndpointNotFoundError 404       with an empty body: the base URL is wrong, or the server too old
 │   ├── ConflictError 409
 │   ├── RateLimitedError 429
@@ -168,7 +168,7 @@ class AuthenticationError(StatusError):
     """401: the token, the ClientsID, or the combination of both is wrong."""
 
 
-class NotFoundError(StatusError):
+class NotFoundError(StatusError, LookupError):
     """404 with a JSON body: the record does not exist. Also: no campaign has exactly the name looked for."""
 
 

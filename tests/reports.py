@@ -14,16 +14,16 @@ from dialler_async.audit import (
     RULES,
     AuditReport,
     CampaignFacts,
-    Hit,
     Severity,
+    Violation,
     audit,
     merge,
     merge_accounts,
     not_audited,
     rule,
 )
-from dialler_async.audit.judge import Judge
-from dialler_async.audit.terms import Terms
+from dialler_async.audit.options import AuditOptions
+from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.sandbox import Sandbox
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -47,19 +47,19 @@ HOSTILE = (
 
 
 @rule("own-rule", Severity.WARNING, title="A <b>title</b>", why="A why.", fix="A fix.")
-def told(facts: CampaignFacts) -> Iterator[Hit]:
-    yield Hit(facts.campaign.name, f"is called {facts.campaign.name}")
+def told(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation(facts.campaign.name, f"is called {facts.campaign.name}")
 
 
 def hostile_report() -> AuditReport:
     """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
-    judge = Judge(Terms.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
+    runner = RuleRunner(AuditOptions.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
-    judge.campaign_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
+    runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
     for campaign in campaigns:
         code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
-        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
-    return judge.report(seconds=1.5, started=NOW)
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
+    return runner.report(seconds=1.5, started=NOW)
 
 
 @cache
@@ -78,24 +78,24 @@ async def _audited(campaigns: int) -> AuditReport:
 
 def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     """An account of each name with the same two campaigns; one in order, and one that was not audited."""
-    terms: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
-    judge = Judge(Terms.of(**terms))
+    options: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
+    runner = RuleRunner(AuditOptions.of(**options))
     campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
-    judge.campaign_list(PartialRecords(campaigns, (), 2))
+    runner.check_list(PartialRecords(campaigns, (), 2))
     for campaign in campaigns:
         code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
-        judge.campaigns([campaign], dict.fromkeys(Language, Records([code], count=1)))
-    report = judge.report(seconds=1.5, started=NOW)
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
+    report = runner.report(seconds=1.5, started=NOW)
     accounts = {
         **dict.fromkeys(names, report),
-        "lost": merge([not_audited("401 Unauthorized")], **terms, seconds=0.5, started=NOW),
+        "lost": merge([not_audited("401 Unauthorized")], **options, seconds=0.5, started=NOW),
         "sound": attrs.evolve(report, findings=()),
     }
-    return merge_accounts(accounts, **terms, seconds=9.0, started=NOW)
+    return merge_accounts(accounts, **options, seconds=9.0, started=NOW)
 
 
 def empty_report() -> AuditReport:
     """An account in order, in which nothing was found."""
-    judge = Judge(Terms.of(RULES, (Language.ENGLISH,), NOW, template=True))
-    judge.campaign_list(PartialRecords((), (), 0))
-    return judge.report(seconds=0.0, started=NOW)
+    runner = RuleRunner(AuditOptions.of(RULES, (Language.ENGLISH,), NOW, template=True))
+    runner.check_list(PartialRecords((), (), 0))
+    return runner.report(seconds=0.0, started=NOW)

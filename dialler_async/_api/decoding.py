@@ -525,7 +525,7 @@ def _pieces(body: Body, start: int, end: int, decode: Callable[[Body], list[P]])
 def _records(envelope: _Envelope[Any], records: list[R]) -> Records[R]:
     return Records(
         items=records,
-        count=len(records) if envelope.count is None else envelope.count,
+        total=len(records) if envelope.count is None else envelope.count,
         filter=envelope.filter,
         limit_start=envelope.limit_start,
         limit_page_size=envelope.limit_page_size,
@@ -570,12 +570,12 @@ class PartialRecords(Generic[R]):
     Attributes:
         records: those that are as documented.
         invalid: those that are not.
-        count: how many the server says there are, which may be more than it sent.
+        total: how many records the server says there are, which may be more than it sent.
     """
 
     records: tuple[R, ...]
     invalid: tuple[InvalidRecord, ...]
-    count: int
+    total: int
 
 
 @final

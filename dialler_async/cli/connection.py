@@ -16,7 +16,7 @@ from dialler_async._http.retry import RetryPolicy
 from dialler_async.client import Options
 from dialler_async.observer import Observer
 
-from .exits import UsageError, say
+from .exits import UsageError, print_error
 from .numbers import Positive, PositiveDecimal, positive, positive_decimal
 from .options import Flag
 
@@ -131,7 +131,7 @@ class Connection:
             dialler = DiallerClient(self._base_url(), self._token(), **options)
         # Without the place in our code that Python would add.
         for warning in warned:
-            say(f"warning: {warning.message}")
+            print_error(f"warning: {warning.message}")
         return dialler
 
     def _base_url(self) -> str:

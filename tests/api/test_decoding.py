@@ -118,7 +118,7 @@ class TestPublishedExamples:
             )
         ]
         assert [made.wire for made in campaigns] == json.loads(body)["records"]
-        around = (campaigns.count, campaigns.filter, campaigns.limit_start, campaigns.limit_page_size)
+        around = (campaigns.total, campaigns.filter, campaigns.limit_start, campaigns.limit_page_size)
         assert around == (1, "", 0, -1)
         assert (campaigns.order_by, campaigns.ascending) == ("Name", True)
 
@@ -153,7 +153,7 @@ class TestPublishedExamples:
             allow_delete=True,
         )
         assert (codes[1].id, codes[1].export_key, codes[1].aborted) == (2698, "Aufleger", True)
-        assert (len(codes), codes.count, codes.complete) == (2, 7, False)
+        assert (len(codes), codes.total, codes.complete) == (2, 7, False)
         assert [code.wire for code in codes] == json.loads(body)["records"]
         assert (codes.filter, codes.limit_start, codes.limit_page_size) == (None, None, None)
         assert (codes.order_by, codes.ascending) == (None, None)
@@ -441,7 +441,7 @@ class TestEnvelope:
         body = envelope(*[{"ID": number} for number in range(sent)], count=count)
         if taken:
             codes = decode(RESULT_CODES, body)
-            assert (len(codes), codes.count) == (sent, sent if count is None else count)
+            assert (len(codes), codes.total) == (sent, sent if count is None else count)
             assert codes.complete is (count in (sent, None))
         else:
             with pytest.raises(PayloadError, match=f"counts {count} records, but sent {sent}"):
@@ -449,7 +449,7 @@ class TestEnvelope:
 
     def test_a_missing_count_is_taken_from_the_records(self) -> None:
         campaigns = decode(CAMPAIGNS, {"records": [{"Name": "a"}, {"Name": "b"}]})
-        assert (campaigns.count, campaigns.complete) == (2, True)
+        assert (campaigns.total, campaigns.complete) == (2, True)
 
     @pytest.mark.parametrize(
         ("key", "value"),
@@ -732,7 +732,7 @@ class TestSlices:
 
     def test_no_records_are_no_slices(self) -> None:
         assert list(decode(CAMPAIGN_SLICES, envelope())) == []
-        assert decode(CAMPAIGNS, envelope()) == Records(items=(), count=0)
+        assert decode(CAMPAIGNS, envelope()) == Records(items=(), total=0)
 
     def test_what_is_not_utf_8_is_told_before_the_first_slice(self) -> None:
         # Far enough that the check comes upon it in its second step.

@@ -14,7 +14,7 @@ from dialler_async.audit import RULES, AccountFacts, AccountRule, CampaignSummar
 from dialler_async.audit.rule import CampaignFacts
 from dialler_async.audit.rules.names import _pairs
 
-BY_ID = {rule.about.id: rule for rule in RULES if isinstance(rule, AccountRule)}
+BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, AccountRule)}
 
 
 def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary:
@@ -26,7 +26,7 @@ def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary
 
 def told(rule: str, *campaigns: CampaignSummary) -> list[tuple[int | None, str, str]]:
     account = AccountFacts(campaigns=campaigns, now=NOW)
-    return [(campaign.id, found.subject, found.message) for campaign, found in BY_ID[rule].judge(account)]
+    return [(campaign.id, found.subject, found.message) for campaign, found in BY_ID[rule].apply(account)]
 
 
 class TestDuplicateName:

@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
-from dialler_async import ConfigurationError, DiallerClient, Language, Outcome, PoolConfig, ResultCodes, RetryPolicy
-from dialler_async.audit import AuditReport, CampaignFacts, Hit, Severity, audit, rule
+from dialler_async import (
+    ConfigurationError,
+    DiallerClient,
+    Language,
+    Lookup,
+    Outcome,
+    PoolConfig,
+    Records,
+    ResultCode,
+    ResultCodes,
+    RetryPolicy,
+)
+from dialler_async.audit import AuditReport, CampaignFacts, Severity, Violation, audit, rule
 from dialler_async.sandbox import Sandbox
 
 
@@ -75,9 +86,9 @@ async def test_no_language_is_refused_before_anything_is_sent(sandbox: Sandbox) 
 
 
 @rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
-def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
     if facts.campaign.name == "Empty":
-        yield Hit("Name", "is called Empty")
+        yield Violation("Name", "is called Empty")
 
 
 async def test_rules_of_ones_own() -> None:
@@ -180,10 +191,12 @@ async def test_a_token_function_that_fails_in_mid_flight_stops_the_audit_with_a_
 async def test_lookups_that_never_came_are_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     fan_out = ResultCodes.for_campaigns
 
-    async def stop_early(codes: ResultCodes, campaigns: list[int], **options: Any) -> AsyncIterator[Outcome]:
+    async def stop_early(
+        codes: ResultCodes, campaigns: list[int], **options: Any
+    ) -> AsyncIterator[Outcome[Lookup, Records[ResultCode]]]:
         async for outcome in fan_out(codes, campaigns, **options):
             yield outcome
-            if outcome.campaign_id == campaigns[9]:
+            if outcome.item.campaign_id == campaigns[9]:
                 return
 
     monkeypatch.setattr(ResultCodes, "for_campaigns", stop_early)
@@ -203,7 +216,7 @@ async def test_never_more_connections_than_the_pool_allows(sandbox: Sandbox) -> 
 
 async def test_a_rule_that_raises_is_not_swallowed(sandbox: Sandbox) -> None:
     @rule("broken", Severity.INFO, title="Broken", why="A test.", fix="None.")
-    def broken(facts: CampaignFacts) -> Iterator[Hit]:
+    def broken(facts: CampaignFacts) -> Iterator[Violation]:
         raise LookupError(facts.campaign.name)
         yield
 

@@ -220,7 +220,7 @@ class TestJunit:
         assert xml.failures == told[Severity.ERROR] + told[Severity.WARNING]
         assert xml.skipped == told[Severity.INFO]
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
-        names = report.accounts or [about.id for about in report.rules]
+        names = report.accounts or [info.id for info in report.rules]
         assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
         assert sorted(result.message for result in results) == sorted(

@@ -736,8 +736,8 @@ VALUES: list[Any] = [
     REQUEST,
     CAMPAIGN,
     ResultCode(id=1, content="Sale", done=True, time_offset=None),
-    Records(items=[CAMPAIGN], count=1, order_by="Name", ascending=True),
-    Records(items=(), count=0),
+    Records(items=[CAMPAIGN], total=1, order_by="Name", ascending=True),
+    Records(items=(), total=0),
     Language.GERMAN,
     Language(7),
 ]
@@ -761,7 +761,7 @@ async def test_records_come_back_from_a_pickle_with_all_that_the_server_sent() -
         back = pickled(records)
         assert back == records
         assert [one.wire for one in back] == [one.wire for one in records]
-        assert (back.count, back.order_by) == (records.count, records.order_by)
+        assert (back.total, back.order_by) == (records.total, records.order_by)
 
 
 def test_a_context_for_tls_is_not_pickled_in_silence() -> None:

@@ -130,7 +130,7 @@ class Calls(RuleBasedStateMachine):
         campaigns = self.told(self.dialler.campaigns.list())
         ordered = sorted(self.model.names, key=lambda one: (loosely(self.model.names[one]), one))
         assert [(one.id, one.name) for one in campaigns] == [(id, self.model.names[id]) for id in ordered]
-        assert campaigns.count == len(ordered)
+        assert campaigns.total == len(ordered)
 
     @rule()
     def iterate(self) -> None:

@@ -13,12 +13,12 @@ from dialler_async.sandbox.faults import Status
 __all__ = ["no_settings", "run", "sandbox"]
 
 OWN = """
-from dialler_async.audit import Hit, Severity, rule
+from dialler_async.audit import Violation, Severity, rule
 
 @rule("twin", Severity.ERROR, title="A twin", why="A test.", fix="None.", settings={"name": "Twin"})
 def twin(facts, *, name):
     if facts.campaign.name == name:
-        yield Hit("Name", "is a twin")
+        yield Violation("Name", "is a twin")
 """
 
 
@@ -57,7 +57,7 @@ class TestRules:
         ran = run("audit", "--list-rules")
         assert (ran.exit, ran.err) == (0, "")
         assert max(map(len, ran.out.splitlines())) <= 80
-        assert all(rule.about.id in ran.out for rule in RULES)
+        assert all(rule.info.id in ran.out for rule in RULES)
 
 
 class TestSettings:

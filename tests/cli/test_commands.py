@@ -15,7 +15,7 @@ import pytest
 
 from dialler_async import DiallerClient, ResultCodes, ServerError
 from dialler_async.cli import main
-from dialler_async.cli.delete import _agreed
+from dialler_async.cli.delete import _confirmed
 from dialler_async.sandbox import Sandbox
 
 TOKEN = "a-secret-that-nobody-may-see"
@@ -179,7 +179,7 @@ class TestWriting:
         answer(monkeypatch, "y\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            assert _agreed()
+            assert _confirmed()
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         finally:
             signal.signal(signal.SIGINT, before)
@@ -239,7 +239,7 @@ class TestWriting:
     def test_nobody_to_ask(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", StringIO("y\n"))
         assert run("campaigns", "delete", 1) == Ran(
-            2, "", "dialler: nobody is there to ask: give --yes to delete without asking\n"
+            2, "", "dialler: stdin is no terminal, so nobody can confirm: give --yes to delete without a question\n"
         )
         assert sandbox.journal == []
 

@@ -61,7 +61,7 @@ def test_stdout_that_cannot_be_written_to_has_an_exit_code_of_its_own(
 def test_deletion_is_told_of_where_stdout_cannot_be_written_to(sandbox: Sandbox, redirection: str) -> None:
     done = shell(redirection, "campaigns", "delete", "1", "--yes")
     assert done.returncode == 5
-    assert done.stderr.splitlines()[-1].endswith("It was to say: deleted campaign 1 “Spring”")
+    assert done.stderr.splitlines()[-1].endswith("The line is: deleted campaign 1 “Spring”")
     assert 1 not in sandbox.campaigns
 
 

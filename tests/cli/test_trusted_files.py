@@ -187,7 +187,7 @@ def test_directory_of_another_user_shadows_no_installed_module(above: Path, give
     before = list(sys.path), list(sys.meta_path)
     give_away(above)
     (rule,) = load_rules(["dialler_async.audit.rules.names:duplicate_name"], above)
-    assert rule.about.id == "duplicate-name"
+    assert rule.info.id == "duplicate-name"
     assert (sys.path, sys.meta_path) == before
 
 

@@ -138,7 +138,7 @@ class TestList:
         played.get(LIST, body=(EXAMPLES / "campaigns_list.json").read_bytes())
         campaigns = await dialler.campaigns.list()
         assert [campaign.name for campaign in campaigns] == ["Campaign 1000"]
-        assert (campaigns.count, campaigns.order_by, campaigns.ascending) == (1, "Name", True)
+        assert (campaigns.total, campaigns.order_by, campaigns.ascending) == (1, "Name", True)
         assert arrived(played) == [("GET", LIST)]
 
     async def test_an_empty_account(self, dialler: DiallerClient, played: PlayedServer) -> None:
@@ -247,7 +247,7 @@ class TestFind:
     async def test_several_may_match(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(f"{BY_NAME}Sum", **answer({"Name": "Summer"}, {"Name": "summary"}))
         found = await dialler.campaigns.find("Sum")
-        assert ([campaign.name for campaign in found], found.count) == (["Summer", "summary"], 2)
+        assert ([campaign.name for campaign in found], found.total) == (["Summer", "summary"], 2)
 
     @pytest.mark.parametrize(
         "reply", [answer(), NOT_FOUND, {"body": (EXAMPLES / "error_404.json").read_bytes()}], ids=["200", "404", "both"]
@@ -257,7 +257,7 @@ class TestFind:
     ) -> None:
         played.get(f"{BY_NAME}Sum", **reply)
         found = await dialler.campaigns.find("Sum")
-        assert (list(found), found.count) == ([], 0)
+        assert (list(found), found.total) == ([], 0)
 
     async def test_a_missing_endpoint_is_not_an_empty_answer(
         self, dialler: DiallerClient, played: PlayedServer

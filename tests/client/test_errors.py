@@ -84,7 +84,7 @@ class TestTree:
             (RedirectError, (StatusError,)),
             (BadRequestError, (StatusError,)),
             (AuthenticationError, (StatusError,)),
-            (NotFoundError, (StatusError,)),
+            (NotFoundError, (StatusError, LookupError)),
             (EndpointNotFoundError, (StatusError,)),
             (ConflictError, (StatusError,)),
             (RateLimitedError, (StatusError,)),

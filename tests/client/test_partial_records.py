@@ -17,7 +17,7 @@ async def test_the_readable_ones_come_and_the_others_say_why() -> None:
         with pytest.raises(PayloadError):
             await dialler.campaigns.list()
     assert [campaign.id for campaign in listed.records] == [1]
-    assert listed.count == 3
+    assert listed.total == 3
     assert [(dict(one.record), one.error.path, one.error.record_id) for one in listed.invalid] == [
         (RECORDS[2], "records[0].Name", 3),
         (RECORDS[1], "records[2].nMaxParallelLines", 2),
@@ -32,7 +32,7 @@ async def test_another_charset_is_no_unreadable_record(sandbox: Sandbox, charset
         listed = await dialler.campaigns.list_partial()
     assert [campaign.name for campaign in listed.records] == ["Rückruf"]
     assert [(one.record, one.error.path) for one in listed.invalid] == [({}, "records[0]")]
-    assert listed.count == 3
+    assert listed.total == 3
 
 
 async def test_what_is_no_list_is_an_error_of_the_whole(sandbox: Sandbox) -> None:

@@ -20,12 +20,13 @@ from dialler_async import (
     DiallerClient,
     EndpointNotFoundError,
     Language,
+    Lookup,
     NotFoundError,
-    Outcome,
     PayloadError,
     PoolConfig,
     Records,
     ResultCode,
+    Success,
     TokenSourceError,
 )
 
@@ -63,7 +64,7 @@ class TestList:
         played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
         found = await dialler.result_codes.list(535, language=Language.GERMAN)
         assert [code.export_key for code in found] == ["ABG", "Aufleger"]
-        assert (found.count, found.complete) == (7, False)
+        assert (found.total, found.complete) == (7, False)
         assert arrived(played) == [("GET", url(535, 2))]
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
@@ -135,7 +136,7 @@ class TestKept:
             played.get(url(campaign, 1), **codes(1), repeat=True)
             await dialler.result_codes.list(campaign, max_age=600)
         played.sent.clear()
-        dialler.result_codes.forget(forgotten)
+        dialler.forget(forgotten)
         for campaign in (535, 536):
             await dialler.result_codes.list(campaign, max_age=600)
         assert arrived(played) == [("GET", url(campaign, 1)) for campaign in asked_again]
@@ -165,16 +166,13 @@ class TestForCampaigns:
                 campaigns, concurrency=concurrency, on_progress=lambda *told: progress.append(told)
             )
         ]
-        assert sorted(outcomes, key=lambda outcome: (outcome.campaign_id or 0, outcome.language)) == [
-            Outcome(
-                campaign=campaign,
-                campaign_id=campaign_id,
-                language=language,
-                value=Records(
+        assert sorted(outcomes, key=lambda outcome: (outcome.item.campaign_id or 0, outcome.item.language)) == [
+            Success(
+                Lookup(campaign, language),
+                Records(
                     items=[ResultCode(id=campaign_id * 10 + language, export_key=f"key {campaign_id * 10 + language}")],
-                    count=1,
+                    total=1,
                 ),
-                error=None,
             )
             for campaign, campaign_id in zip(campaigns, (535, 536), strict=True)
             for language in Language
@@ -193,7 +191,7 @@ class TestForCampaigns:
         played.get(url(5, 1), **codes(5))
         progress: list[tuple[int, int, int | None]] = []
         outcomes = {
-            given.index(outcome.campaign): outcome
+            given.index(outcome.item.campaign): outcome
             async for outcome in dialler.result_codes.for_campaigns(
                 given,
                 languages=[Language.ENGLISH],
@@ -211,9 +209,9 @@ class TestForCampaigns:
             ConfigurationError,
             type(None),
         ]
-        assert [outcomes[index].campaign_id for index in range(7)] == [1, 2, 3, 4, None, 0, 5]
+        assert [outcomes[index].item.campaign_id for index in range(7)] == [1, 2, 3, 4, None, 0, 5]
         assert [index for index in range(7) if outcomes[index].value is not None] == [0, 6]
-        assert {outcome.language for outcome in outcomes.values()} == {Language.ENGLISH}
+        assert {outcome.item.language for outcome in outcomes.values()} == {Language.ENGLISH}
         assert progress[-1] == (7, 5, 7)
 
     @pytest.mark.parametrize(("refusal", "error"), [(401, AuthenticationError), (404, EndpointNotFoundError)])
@@ -228,7 +226,7 @@ class TestForCampaigns:
 
         async def read() -> None:
             async for outcome in outcomes:
-                seen.append(outcome.campaign_id)  # noqa: PERF401  extending would lose them with the error
+                seen.append(outcome.item.campaign_id)  # noqa: PERF401  extending would lose them with the error
 
         with pytest.raises(error):
             await read()
@@ -246,7 +244,7 @@ class TestForCampaigns:
         for id, language in itertools.product(range(1, 21), (1, 2)):
             played.get(url(id, language), callback=slow, **codes(id))
         outcomes = dialler.result_codes.for_campaigns(range(1, 21), concurrency=concurrency, in_order=True)
-        seen = [(outcome.campaign_id, outcome.language) async for outcome in outcomes]
+        seen = [(outcome.item.campaign_id, outcome.item.language) async for outcome in outcomes]
         assert seen == list(itertools.product(range(1, 21), Language))
 
     @pytest.mark.parametrize("form", ["records", "generator", "async generator"])
@@ -262,7 +260,7 @@ class TestForCampaigns:
                 yield campaign
 
         given: Any = {
-            "records": Records(items=campaigns, count=3),
+            "records": Records(items=campaigns, total=3),
             "generator": (campaign for campaign in campaigns),
             "async generator": one_by_one(),
         }[form]
@@ -273,8 +271,8 @@ class TestForCampaigns:
                 given, languages=iter([7]), concurrency=concurrency, on_progress=lambda *told: totals.add(told[2])
             )
         ]
-        assert sorted(outcome.campaign_id or 0 for outcome in outcomes) == [1, 2, 3]
-        assert all(outcome.language == 7 and outcome.error is None for outcome in outcomes)
+        assert sorted(outcome.item.campaign_id or 0 for outcome in outcomes) == [1, 2, 3]
+        assert all(outcome.item.language == 7 and outcome.error is None for outcome in outcomes)
         assert totals == {3 if form == "records" else None}
 
     async def test_no_campaigns_and_no_languages_have_no_outcomes(
@@ -341,7 +339,7 @@ class TestForCampaigns:
             outcomes = dialler.result_codes.for_campaigns(campaigns, languages=[1], concurrency=concurrency)
             async with aclosing(outcomes):
                 async for outcome in outcomes:
-                    assert outcome.campaign_id == 1
+                    assert outcome.item.campaign_id == 1
                     for _ in range(20):
                         await asyncio.sleep(0)
                     break
@@ -372,7 +370,7 @@ async def test_a_bad_item_is_its_own_outcome_and_the_others_are_looked_up(
             given, languages=[language], concurrency=3, in_order=True
         )
     ]
-    assert [outcome.campaign is campaign for outcome, campaign in zip(outcomes, given, strict=True)] == [True] * 19
+    assert [outcome.item.campaign is campaign for outcome, campaign in zip(outcomes, given, strict=True)] == [True] * 19
     assert [outcome.error for outcome in (outcomes[0], outcomes[-1])] == [None, None]
     assert {type(outcome.error) for outcome in outcomes[1:-2]} == {ConfigurationError}
     assert type(outcomes[-2].error) is AttributeError
@@ -460,10 +458,9 @@ async def test_it_never_looks_up_more_at_once_than_told(dialler: DiallerClient, 
     assert peak == 3
 
 
-def test_an_outcome_is_a_frozen_value_by_keywords() -> None:
-    outcome = Outcome(campaign_id=1, language=Language.GERMAN, value=None, error=NotFoundError("x"), campaign=1)
-    assert outcome == Outcome(campaign_id=1, language=Language(2), value=None, error=NotFoundError("x"), campaign=1)
-    with pytest.raises(AttributeError):
-        outcome.value = Records(items=(), count=0)  # type: ignore[misc]  the mistake that is tested
-    with pytest.raises(TypeError):
-        Outcome(1, Language.GERMAN, None, None, 1)  # type: ignore[misc]  the mistake that is tested
+def test_a_lookup_has_its_campaign_id_and_language() -> None:
+    assert Lookup(535, Language.GERMAN).campaign_id == 535
+    assert Lookup(Campaign(name="Summer", id=536), Language.GERMAN).campaign_id == 536
+    assert Lookup(Campaign(name="without ID"), Language.GERMAN).campaign_id is None
+    campaign, language = Lookup(535, Language.GERMAN)
+    assert (campaign, language) == (535, Language.GERMAN)

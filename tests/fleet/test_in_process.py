@@ -136,11 +136,11 @@ async def test_leaving_early_leaves_nothing_running() -> None:
 
 async def test_settings_and_rules_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = """
-from dialler_async.audit import Hit, Severity, rule
+from dialler_async.audit import Violation, Severity, rule
 
 @rule("has-a-name", Severity.INFO, title="t", why="w", fix="f")
 def has_a_name(facts):
-    yield Hit("Name", "it has a name")
+    yield Violation("Name", "it has a name")
 """
     (tmp_path / "rules_of_a_fleet.py").write_text(module)
     monkeypatch.delitem(sys.modules, "rules_of_a_fleet", raising=False)

@@ -301,9 +301,10 @@ async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both
     redis: RunningRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "foreign_rules.py").write_text(
-        "import sys\nfrom dialler_async.audit import Hit, Severity, rule\n"
+        "import sys\nfrom dialler_async.audit import Violation, Severity, rule\n"
         "sys.foreign_rules_imports = getattr(sys, 'foreign_rules_imports', 0) + 1\n"
-        'named = rule("named", Severity.INFO, title="t", why="w", fix="f")(lambda facts: [Hit("Name", "named")])\n'
+        'named = rule("named", Severity.INFO, title="t", why="w", fix="f")('
+        'lambda facts: [Violation("Name", "named")])\n'
     )
     monkeypatch.setattr(sys, "foreign_rules_imports", 0, raising=False)
 

@@ -212,9 +212,9 @@ class TestCommand:
         self, redis: RunningRedis, tmp_path: Path
     ) -> None:
         module = (
-            "from dialler_async.audit import Hit, Severity, rule\n"
+            "from dialler_async.audit import Violation, Severity, rule\n"
             'rule_of_ours = rule("named", Severity.INFO, title="t", why="w", fix="f")'
-            '(lambda facts: [Hit("Name", "it has a name")])\n'
+            '(lambda facts: [Violation("Name", "it has a name")])\n'
         )
         (tmp_path / "ours.py").write_text(module)
         (tmp_path / "dialler.toml").write_text('[audit]\nrules = ["ours:rule_of_ours"]\nselect = ["named"]\n')

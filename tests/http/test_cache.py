@@ -1,6 +1,7 @@
 """`result_codes.list(max_age=…)`: who shares what with whom, for how long, and what is forgotten when."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from dialler_async import (
     DiallerClient,
     Language,
     NotFoundError,
+    OutcomeUnknownError,
     Records,
     ResultCode,
     RetryPolicy,
@@ -24,7 +26,7 @@ from dialler_async._http import cache
 from dialler_async._http.cache import Cache
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Reset, Status
+from dialler_async.sandbox.faults import Answer, Reset, Status
 
 
 class Clock:
@@ -226,7 +228,7 @@ async def test_one_that_leaves_after_its_question_was_forgotten_cancels_its_own_
 ) -> None:
     asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
     await soon(held.arrived)
-    dialler.result_codes.forget(id)
+    dialler.forget(id)
     held_again = Held()
     sandbox.faults.next(held_again)
     others = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(2)]
@@ -268,13 +270,110 @@ async def test_forget_is_for_what_others_changed(dialler: DiallerClient, sandbox
         return [str(id) in received.target for id in (one, other) for received in sandbox.journal]
 
     await asked()
-    dialler.result_codes.forget(one)
+    dialler.forget(one)
     assert await asked() == [True, False]
-    dialler.result_codes.forget(await dialler.campaigns.get(other))
+    dialler.forget(await dialler.campaigns.get(other))
     assert await asked() == [False, True]
-    dialler.result_codes.forget()
+    dialler.forget()
     assert await asked() == [True, False, False, True]
     assert await asked() == []
+
+
+READS: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
+    "list": lambda dialler, campaign: dialler.campaigns.list(max_age=60),
+    "find": lambda dialler, campaign: dialler.campaigns.find(campaign.name, max_age=60),
+    "get": lambda dialler, campaign: dialler.campaigns.get(campaign, max_age=60),
+    "result_codes": lambda dialler, campaign: dialler.result_codes.list(campaign, max_age=60),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+class TestEveryRead:
+    async def test_reads_at_the_same_time_share_a_request_and_later_ones_its_response(
+        self, dialler: DiallerClient, sandbox: Sandbox, id: int, read: Callable[..., Awaitable[Any]]
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        sandbox.journal.clear()
+        responses = await asyncio.gather(*(read(dialler, campaign) for _ in range(20)))
+        responses.append(await read(dialler, campaign))
+        assert all(response is responses[0] for response in responses)
+        assert len(sandbox.journal) == 1
+
+    async def test_response_is_requested_again_after_max_age(
+        self, dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, read: Callable[..., Awaitable[Any]]
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        sandbox.journal.clear()
+        await read(dialler, campaign)
+        clock.now += 61
+        await read(dialler, campaign)
+        assert len(sandbox.journal) == 2
+
+    @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+    async def test_delete_removes_responses_about_the_campaign_and_all_lists(
+        self,
+        dialler: DiallerClient,
+        sandbox: Sandbox,
+        id: int,
+        read: Callable[..., Awaitable[Any]],
+        write: Callable[..., Awaitable[Any]],
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        before = await read(dialler, campaign)
+        await write(dialler, campaign)
+        with contextlib.suppress(NotFoundError):
+            after = await read(dialler, campaign)
+            assert len(after) == len(before) - 1
+
+    async def test_forget_removes_responses_about_the_campaign(
+        self, dialler: DiallerClient, sandbox: Sandbox, id: int, read: Callable[..., Awaitable[Any]]
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        before = await read(dialler, campaign)
+        dialler.forget(campaign)
+        assert await read(dialler, campaign) is not before
+
+
+@pytest.mark.parametrize("outcome", ["cloned", "exists", "unknown"])
+@pytest.mark.parametrize("read", ["list", "find"])
+async def test_clone_removes_lists_whatever_its_outcome(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, read: str, outcome: str
+) -> None:
+    campaign = await dialler.campaigns.get(id)
+    before = await READS[read](dialler, campaign)
+    copy = f"{campaign.name} b"
+    if outcome == "exists":
+        sandbox.load({"ID": 900, "Name": copy})
+    if outcome == "unknown":
+        sandbox.faults.next(Reset(carried_out=True))
+    with contextlib.suppress(ConflictError, OutcomeUnknownError):
+        await dialler.campaigns.clone(campaign.name, copy)
+    assert len(await READS[read](dialler, campaign)) == len(before) + 1
+
+
+@pytest.mark.parametrize("read", ["get", "result_codes"])
+async def test_clone_keeps_responses_about_other_campaigns(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, read: str
+) -> None:
+    campaign = await dialler.campaigns.get(id)
+    before = await READS[read](dialler, campaign)
+    await dialler.campaigns.clone(campaign.name, "New")
+    assert await READS[read](dialler, campaign) is before
+
+
+async def test_search_without_a_match_is_kept(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    sandbox.faults.next(Answer(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
+    assert [await dialler.campaigns.find("nowhere", max_age=60) for _ in range(2)] == [[], []]
+    assert len(sandbox.journal) == 1
+
+
+async def test_lookups_before_a_write_ignore_kept_responses(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    campaign = await dialler.campaigns.get(id, max_age=60)
+    await dialler.campaigns.find(campaign.name, max_age=60)
+    sandbox.change(id, Name="Renamed")
+    with pytest.raises(NotFoundError):
+        await dialler.campaigns.delete_by_name(campaign.name)
+    assert id in sandbox.campaigns
 
 
 @pytest.mark.parametrize("max_age", [-1, float("nan")])
@@ -299,7 +398,7 @@ async def test_a_max_age_of_0_shares_what_is_on_its_way_only(
 
 
 def records(how_many: int) -> Records[ResultCode]:
-    return Records(items=[ResultCode()] * how_many, count=how_many)
+    return Records(items=[ResultCode()] * how_many, total=how_many)
 
 
 async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
