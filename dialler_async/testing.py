@@ -27,8 +27,8 @@ from ._http.clock import CLOCK
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
-    Answer,
-    CloseAfterAnswer,
+    CannedResponse,
+    CloseAfterResponse,
     CutShort,
     Fault,
     GzipBomb,
@@ -49,8 +49,8 @@ from .sandbox.faults import (
 R = TypeVar("R", bound=Record)
 
 __all__ = [
-    "Answer",
-    "CloseAfterAnswer",
+    "CannedResponse",
+    "CloseAfterResponse",
     "CutShort",
     "Fault",
     "GzipBomb",

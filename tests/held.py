@@ -4,7 +4,7 @@ import asyncio
 
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 
 class Held(Fault):
@@ -16,7 +16,7 @@ class Held(Fault):
         self.let_go = asyncio.Event()
         self.hung_up = asyncio.Event()
 
-    async def play(self, exchange: Exchange) -> Reply | None:
+    async def play(self, exchange: Exchange) -> Response | None:
         reply = await exchange.carry_out() if self._carried_out else None
         self.arrived.set()
         waits = [asyncio.create_task(event.wait()) for event in (self.let_go, exchange.connection.closed)]

@@ -33,10 +33,10 @@ The API reference leaves some behaviour open. If there is no option for it, the 
 - A request is carried out even if its client closes the connection early.
 """
 
-from dialler_async.sandbox.account import Account
+from dialler_async.sandbox.account import SandboxAccount
 from dialler_async.sandbox.connections import ConnectionCounts
 from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.journal import Received
 from dialler_async.sandbox.server import Sandbox
 
-__all__ = ["Account", "ConnectionCounts", "Received", "Sandbox", "SeededDefect", "Template"]
+__all__ = ["ConnectionCounts", "Received", "Sandbox", "SandboxAccount", "SeededDefect", "Template"]

@@ -20,7 +20,7 @@ _TOKEN_LETTERS = string.ascii_letters + string.digits
 
 
 @define(eq=False)
-class Account:
+class SandboxAccount:
     """One client account. Its campaigns are generated at the first access.
 
     Attributes:

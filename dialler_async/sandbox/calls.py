@@ -10,7 +10,7 @@ from attrs import frozen
 
 from dialler_async.sandbox.dates import DateStyle, parsed, printed
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.reply import Reply, error
+from dialler_async.sandbox.response import Response, error
 from dialler_async.sandbox.store import Store
 
 DeleteByName = Literal["first-partial-match", "exact"]
@@ -23,7 +23,7 @@ _COLLECTION = ("dialler", "campaigns")
 # Up to the size of the server's own integers. A path with anything else doesn't exist.
 _ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NOT_FOUND = error(404, "Dialler campaign not found")
-_DELETED = Reply(200, b'{"status":200}')
+_DELETED = Response(200, b'{"status":200}')
 
 
 @frozen
@@ -71,12 +71,12 @@ class Calls:
     find_without_match: FindWithoutMatch
     dates: DateStyle
 
-    def reply_to(self, target: Target, received: Received) -> Reply:
+    def respond(self, target: Target, received: Received) -> Response:
         """Carry out an authorised request as the API reference says, and return the response."""
         campaign_id = target.campaign_id
         match target.call:
             case "list":
-                return Reply(200, self.store.list_body())
+                return Response(200, self.store.list_body())
             case "find":
                 return self._find(received.query)
             case "delete_by_name":
@@ -87,22 +87,22 @@ class Calls:
             return _NOT_FOUND
         match target.call:
             case "get":
-                return Reply(200, self.store.records_body([campaign_id]))
+                return Response(200, self.store.records_body([campaign_id]))
             case "delete":
                 self.store.remove(campaign_id)
                 return _DELETED
         return self._result_codes(campaign_id, received.query)
 
-    def _find(self, query: Mapping[str, str]) -> Reply:
+    def _find(self, query: Mapping[str, str]) -> Response:
         name = query.get("name")
         if not name:
             return _missing("name")
         found = self.store.containing(name)
         if not found and self.find_without_match == "404":
             return _NOT_FOUND
-        return Reply(200, self.store.records_body(found))
+        return Response(200, self.store.records_body(found))
 
-    def _delete_by_name(self, query: Mapping[str, str]) -> Reply:
+    def _delete_by_name(self, query: Mapping[str, str]) -> Response:
         name = query.get("name")
         if not name:
             return _missing("name")
@@ -115,15 +115,15 @@ class Calls:
         self.store.remove(found)
         return _DELETED
 
-    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> Reply:
+    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> Response:
         languages_id = query.get("languagesID")
         if not languages_id:
             return _missing("languagesID")
         if not _ID.fullmatch(languages_id):
             return error(400, "Parameter languagesID is not an integer")
-        return Reply(200, self.store.codes_body(campaign_id, int(languages_id)))
+        return Response(200, self.store.codes_body(campaign_id, int(languages_id)))
 
-    def _clone(self, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _clone(self, headers: Mapping[str, str], body: bytes) -> Response:
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             return error(400, "Content-Type must be application/json")
@@ -152,7 +152,7 @@ class Calls:
             return error(409, "Dialler campaign exists already")
         given = {key: value for key, value in keys.items() if value is not None}
         clone_id = self.store.clone(source_id, destination, **given)
-        return Reply(200, self.store.records_body([clone_id]))
+        return Response(200, self.store.records_body([clone_id]))
 
     def _date(self, payload: Mapping[str, Any], key: str) -> str | None:
         text = _text(payload, key)
@@ -166,5 +166,5 @@ def _text(payload: Mapping[str, Any], key: str) -> str | None:
     raise ValueError(f"Parameter {key} is not a string")
 
 
-def _missing(name: str) -> Reply:
+def _missing(name: str) -> Response:
     return error(400, f"Parameter {name} is missing")

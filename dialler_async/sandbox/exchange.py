@@ -6,7 +6,7 @@ from attrs import define
 
 from dialler_async.sandbox.connections import Connection
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 
 @define(eq=False)
@@ -22,12 +22,12 @@ class Exchange:
 
     received: Received
     connection: Connection
-    carry_out: Callable[[], Awaitable[Reply]]
+    carry_out: Callable[[], Awaitable[Response]]
     keep_open: bool = False
 
-    def send_head(self, reply: Reply, length: int) -> None:
+    def send_head(self, response: Response, length: int) -> None:
         """Send status line and headers with this Content-Length."""
-        self.send(reply.head(length), reply.status)
+        self.send(response.head(length), response.status)
 
     def send(self, data: bytes, status: int | None = None) -> None:
         """Send bytes. `status` is the status that they tell the client, if they do."""

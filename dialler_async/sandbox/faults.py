@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve, field, frozen
 
 from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.reply import JSON_TYPE, Reply, error, phrase
+from dialler_async.sandbox.response import JSON_TYPE, Response, error, phrase
 
 _HTML_TYPE = {"Content-Type": "text/html"}
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
@@ -34,7 +34,7 @@ class Fault(ABC):
         return True
 
     @abstractmethod
-    async def play(self, exchange: Exchange) -> Reply | None:
+    async def play(self, exchange: Exchange) -> Response | None:
         """Apply the fault, and return the response to send.
 
         None sends nothing more. Then the connection is closed, unless `exchange.keep_open` is set.
@@ -78,13 +78,13 @@ class HangUp(Fault):
 
 
 @frozen
-class CloseAfterAnswer(Fault):
+class CloseAfterResponse(Fault):
     """Send a correct keep-alive response, and then close the connection."""
 
     async def play(self, exchange: Exchange) -> None:
-        reply = await exchange.carry_out()
-        exchange.send_head(reply, len(reply.body))
-        exchange.send(reply.body)
+        response = await exchange.carry_out()
+        exchange.send_head(response, len(response.body))
+        exchange.send(response.body)
         exchange.hang_up()
 
 
@@ -123,9 +123,9 @@ class Trickle(Fault):
     """Send a correct response, one byte at a time."""
 
     async def play(self, exchange: Exchange) -> None:
-        reply = await exchange.carry_out()
-        status: int | None = reply.status
-        for byte in reply.head(len(reply.body)) + reply.body:
+        response = await exchange.carry_out()
+        status: int | None = response.status
+        for byte in response.head(len(response.body)) + response.body:
             exchange.send(bytes((byte,)), status)
             status = None
             # So that the loop sends it, and other tasks run.
@@ -144,9 +144,9 @@ class WrongLength(Fault):
     by: int
 
     async def play(self, exchange: Exchange) -> None:
-        reply = await exchange.carry_out()
-        exchange.send_head(reply, max(0, len(reply.body) + self.by))
-        exchange.send(reply.body)
+        response = await exchange.carry_out()
+        exchange.send_head(response, max(0, len(response.body) + self.by))
+        exchange.send(response.body)
         exchange.keep_open = self.by < 0
 
 
@@ -154,10 +154,10 @@ class WrongLength(Fault):
 class Gzipped(Fault):
     """Send a correct response with gzip. It is no fault, but clients must support it."""
 
-    async def play(self, exchange: Exchange) -> Reply:
-        reply = await exchange.carry_out()
-        headers = {**reply.headers, "Content-Encoding": "gzip"}
-        return evolve(reply, body=_gzip([reply.body]), headers=headers)
+    async def play(self, exchange: Exchange) -> Response:
+        response = await exchange.carry_out()
+        headers = {**response.headers, "Content-Encoding": "gzip"}
+        return evolve(response, body=_gzip([response.body]), headers=headers)
 
 
 @frozen
@@ -166,14 +166,14 @@ class GzipBomb(Fault):
 
     mebibytes: int
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         # In a thread, because large ones take seconds.
         body = await asyncio.to_thread(_gzip, [_CHUNK] * self.mebibytes)
-        return Reply(200, body, {**JSON_TYPE, "Content-Encoding": "gzip"})
+        return Response(200, body, {**JSON_TYPE, "Content-Encoding": "gzip"})
 
 
 @frozen
-class Answer(Fault):
+class CannedResponse(Fault):
     """Send any status, body and headers."""
 
     status: int
@@ -181,10 +181,10 @@ class Answer(Fault):
     headers: Mapping[str, str] = field(factory=lambda: JSON_TYPE)
     carried_out: bool = False
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         if self.carried_out:
             await exchange.carry_out()
-        return Reply(self.status, self.body, self.headers)
+        return Response(self.status, self.body, self.headers)
 
 
 @frozen
@@ -201,13 +201,13 @@ class Status(Fault):
     retry_after: int | str | None = None
     carried_out: bool = False
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         if self.carried_out:
             await exchange.carry_out()
-        reply = _page(self.status) if self.status > 500 else error(self.status, phrase(self.status))
+        response = _page(self.status) if self.status > 500 else error(self.status, phrase(self.status))
         if self.retry_after is None:
-            return reply
-        return evolve(reply, headers={**reply.headers, "Retry-After": str(self.retry_after)})
+            return response
+        return evolve(response, headers={**response.headers, "Retry-After": str(self.retry_after)})
 
 
 @frozen
@@ -217,8 +217,8 @@ class Redirect(Fault):
     location: str
     status: int = 301
 
-    async def play(self, exchange: Exchange) -> Reply:
-        return Reply(self.status, headers={"Location": self.location})
+    async def play(self, exchange: Exchange) -> Response:
+        return Response(self.status, headers={"Location": self.location})
 
 
 @frozen
@@ -228,7 +228,7 @@ class Html(Fault):
     status: int = 200
     carried_out: bool = False
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         if self.carried_out:
             await exchange.carry_out()
         return _page(self.status)
@@ -262,19 +262,19 @@ class Meanwhile(Fault):
 
     act: Callable[[], object]
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         self.act()
         return await exchange.carry_out()
 
 
-def _send_half(exchange: Exchange, reply: Reply) -> None:
-    exchange.send_head(reply, len(reply.body))
-    exchange.send(reply.body[: len(reply.body) // 2])
+def _send_half(exchange: Exchange, response: Response) -> None:
+    exchange.send_head(response, len(response.body))
+    exchange.send(response.body[: len(response.body) // 2])
 
 
-def _page(status: int) -> Reply:
+def _page(status: int) -> Response:
     title = f"{status} {phrase(status)}"
-    return Reply(status, f"<html><body><h1>{title}</h1></body></html>\n".encode(), _HTML_TYPE)
+    return Response(status, f"<html><body><h1>{title}</h1></body></html>\n".encode(), _HTML_TYPE)
 
 
 def _gzip(chunks: list[bytes]) -> bytes:

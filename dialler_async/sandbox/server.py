@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
 
-from dialler_async.sandbox.account import Account
+from dialler_async.sandbox.account import SandboxAccount
 from dialler_async.sandbox.calls import (
     Calls,
     DeleteByName,
@@ -30,13 +30,13 @@ from dialler_async.sandbox.journal import Received, redacted
 from dialler_async.sandbox.listener import AlreadySent, Listener
 from dialler_async.sandbox.loop_thread import LoopThread
 from dialler_async.sandbox.outage import Outage
-from dialler_async.sandbox.reply import NO_SUCH_ENDPOINT, Reply, error
+from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, Response, error
 from dialler_async.sandbox.slots import Slots
 
 T = TypeVar("T")
 
 
-class Sandbox(Account):
+class Sandbox(SandboxAccount):
     """An embedded dialler server. `async with` runs it in the event loop, a plain `with` in a thread of its own.
 
         with Sandbox(campaigns=3) as sandbox:
@@ -114,10 +114,10 @@ class Sandbox(Account):
         # Generated now, so that wrong records raise here and the first request takes no longer than others.
         _ = self.store
         others = {
-            clients_id + index: Account(clients_id + index, f"{seed}, account {index + 1}", make_contents)
+            clients_id + index: SandboxAccount(clients_id + index, f"{seed}, account {index + 1}", make_contents)
             for index in range(1, accounts)
         }
-        self._accounts: dict[int, Account] = {clients_id: self, **others}
+        self._accounts: dict[int, SandboxAccount] = {clients_id: self, **others}
         self._by_path = {str(id): account for id, account in self._accounts.items()}
         self.journal: list[Received] = []
         self.connections = ConnectionCounts()
@@ -152,7 +152,7 @@ class Sandbox(Account):
         return f"{self.server}/rest/v1.0/{self.clients_id}"
 
     @property
-    def accounts(self) -> Mapping[int, Account]:
+    def accounts(self) -> Mapping[int, SandboxAccount]:
         """All accounts by their ClientsIDs; the first one is the sandbox itself."""
         return MappingProxyType(self._accounts)
 
@@ -253,13 +253,13 @@ class Sandbox(Account):
         )
         self.journal.append(received)
 
-        async def carry_out() -> Reply:
+        async def carry_out() -> Response:
             await self._work()
             # Checked again: the token may have been replaced in the meantime.
             received.authorised = self._is_authorised(authorization, target)
-            reply = self._reply(target, received)
-            received.carried_out = reply.status == 200
-            return reply
+            response = self._processed(target, received)
+            received.carried_out = response.status == 200
+            return response
 
         fault = self.faults.pick(received)
         if request.body_exists and (fault is None or fault.reads_body):
@@ -271,11 +271,11 @@ class Sandbox(Account):
                 received.status = refusal.status
                 raise
         exchange = Exchange(received, connection, carry_out)
-        reply = await (carry_out() if fault is None else fault.play(exchange))
-        if reply is None or connection.closed.is_set():
+        response = await (carry_out() if fault is None else fault.play(exchange))
+        if response is None or connection.closed.is_set():
             return AlreadySent(keep_alive=exchange.keep_open)
-        received.status = reply.status
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        received.status = response.status
+        return web.Response(status=response.status, body=response.body, headers=response.headers)
 
     async def _work(self) -> None:
         """Wait for a free slot, and then for the latency."""
@@ -292,7 +292,7 @@ class Sandbox(Account):
         account = self._by_path.get(target.clients_id)
         return account is not None and account.token == token.strip()
 
-    def _reply(self, target: Target | None, received: Received) -> Reply:
+    def _processed(self, target: Target | None, received: Received) -> Response:
         if target is None:
             return NO_SUCH_ENDPOINT
         if not received.authorised:
@@ -300,7 +300,7 @@ class Sandbox(Account):
         account = self._by_path[target.clients_id]
         with account.lock:
             calls = Calls(account.store, self._delete_by_name, self._find_without_match, self._dates)
-            return calls.reply_to(target, received)
+            return calls.respond(target, received)
 
 
 def _decoded(query: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotF
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 from dialler_async.testing import instant_waits
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -137,7 +137,7 @@ async def test_task_group_of_clones_shares_one_client(sandbox: Sandbox, monkeypa
 class RefusedAfterOneClone(Fault):
     sandbox: Sandbox
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         await until(lambda: len(self.sandbox.campaigns) == 2)
         return await Status(400).play(exchange)
 

@@ -23,7 +23,7 @@ from dialler_async import (
     ServerError,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Reset, Status
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Reset, Status
 
 __all__ = ["clock", "dialler", "server"]
 
@@ -41,7 +41,9 @@ def calls(server: Sandbox) -> list[str | None]:
 def records(*ids_and_names: tuple[int, str]) -> Fault:
     """The campaigns that the server shows, whatever there is; the request is carried out."""
     shown = [{"ID": id, "Name": name} for id, name in ids_and_names]
-    return Answer(200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True)
+    return CannedResponse(
+        200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True
+    )
 
 
 class TestDeleteByExactName:
@@ -290,7 +292,9 @@ class TestClone:
         assert error.attempts == 2
         assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
 
-    @pytest.mark.parametrize("then", [Status(401), Status(500), Reset(), Answer(404), Answer(200, b"<html>")], ids=repr)
+    @pytest.mark.parametrize(
+        "then", [Status(401), Status(500), Reset(), CannedResponse(404), CannedResponse(200, b"<html>")], ids=repr
+    )
     async def test_nor_is_it_known_when_looking_for_it_fails(
         self, server: Sandbox, dialler: DiallerClient, then: Fault
     ) -> None:
@@ -338,7 +342,14 @@ class TestCloneThatAnswersWithItsSource:
 
     @pytest.mark.parametrize(
         "then",
-        [records(), records((900, COPY), (901, COPY)), Status(401), Status(500), Reset(), Answer(200, b"<html>")],
+        [
+            records(),
+            records((900, COPY), (901, COPY)),
+            Status(401),
+            Status(500),
+            Reset(),
+            CannedResponse(200, b"<html>"),
+        ],
         ids=repr,
     )
     async def test_a_look_that_does_not_find_it_never_says_that_cloning_failed(

@@ -26,7 +26,7 @@ from dialler_async._http import cache
 from dialler_async._http.cache import Cache
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Reset, Status
+from dialler_async.sandbox.faults import CannedResponse, Reset, Status
 
 
 class Clock:
@@ -362,7 +362,7 @@ async def test_clone_keeps_responses_about_other_campaigns(
 
 
 async def test_search_without_a_match_is_kept(dialler: DiallerClient, sandbox: Sandbox) -> None:
-    sandbox.faults.next(Answer(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
+    sandbox.faults.next(CannedResponse(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
     assert [await dialler.campaigns.find("nowhere", max_age=60) for _ in range(2)] == [[], []]
     assert len(sandbox.journal) == 1
 

@@ -45,8 +45,8 @@ from dialler_async._http.clock import CLOCK
 from dialler_async._http.pool import Pool, _limiter, _process
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
+from dialler_async.sandbox.response import Response
 
 __all__ = ["clock", "leap", "server"]
 
@@ -57,7 +57,7 @@ class Held(Fault):
 
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         await self.release.wait()
         return await exchange.carry_out()
 
@@ -452,7 +452,7 @@ async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) ->
 
 async def test_cookies_of_the_server_are_not_kept(server: Sandbox) -> None:
     body = b'{"records":[],"count":0,"status":200}'
-    server.faults.next(Answer(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
+    server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
     # By a name: of an address, aiohttp would keep none anyway.
     async with DiallerClient(server.base_url.replace("127.0.0.1", "localhost"), server.token) as dialler:
         await dialler.campaigns.list()

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from dialler_async.sandbox import Account, Sandbox
+from dialler_async.sandbox import Sandbox, SandboxAccount
 from dialler_async.sandbox.generator import Generator
 
 NOW = datetime.fromisoformat("2026-03-15T11:00")
@@ -31,7 +31,7 @@ async def ask(sandbox: Sandbox, clients_id: int | str, token: str, path: str = "
         return response.status, json.loads(await response.read() or "null")
 
 
-def everything(account: Account | Sandbox) -> bytes:
+def everything(account: SandboxAccount | Sandbox) -> bytes:
     return msgspec.json.encode(
         [
             [dict(record), account.result_codes(id, 1), account.result_codes(id, 2)]

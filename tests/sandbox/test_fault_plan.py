@@ -9,7 +9,7 @@ import pytest
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.faults import (
-    CloseAfterAnswer,
+    CloseAfterResponse,
     CutShort,
     Fault,
     Gzipped,
@@ -76,7 +76,7 @@ async def test_many_clients_under_all_faults_leave_a_sandbox_that_works() -> Non
         Reset(True),
         HangUp(),
         HangUp(True),
-        CloseAfterAnswer(),
+        CloseAfterResponse(),
         CutShort(),
         StallBeforeHeaders(),
         StallInBody(),

@@ -10,7 +10,7 @@ JSON_TYPE: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
 @frozen
-class Reply:
+class Response:
     """Status, body and headers of a response; the sender adds the length."""
 
     status: int
@@ -35,10 +35,10 @@ def phrase(status: int) -> str:
         return ""
 
 
-def error(status: int, message: str) -> Reply:
+def error(status: int, message: str) -> Response:
     """Return a response with the documented error body (API reference, "Status codes and error bodies")."""
-    return Reply(status, msgspec.json.encode({"status": status, "error": message}))
+    return Response(status, msgspec.json.encode({"status": status, "error": message}))
 
 
 # By its empty body, clients can tell a wrong address from a record that doesn't exist.
-NO_SUCH_ENDPOINT = Reply(404, headers={})
+NO_SUCH_ENDPOINT = Response(404, headers={})
