@@ -1,17 +1,18 @@
 """The README's recipes: workers under a real taskiq receiver and a real `TaskGroup`, and a test of an app."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
 from taskiq import BrokerMessage, InMemoryBroker
-from transport_fixtures import until
 
 from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotFoundError
 from dialler_async.sandbox import Sandbox
@@ -19,6 +20,9 @@ from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
 from dialler_async.sandbox.response import Response
 from dialler_async.testing import instant_waits
+
+if TYPE_CHECKING:
+    from tests.conftest import Until
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -72,11 +76,19 @@ async def worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     await broker.shutdown()
 
 
-async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
-    """Return the result of a task after all of its deliveries have ended."""
-    sent = await getattr(worker, task).kiq(*arguments)
-    await until(lambda: not worker.broker._running_tasks)
-    return await sent.get_result()
+ResultOf = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def result_of(until: Until) -> ResultOf:
+    """Return a function that sends a task, and returns its result after all of its deliveries have ended."""
+
+    async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
+        sent = await getattr(worker, task).kiq(*arguments)
+        await until(lambda: not worker.broker._running_tasks)
+        return await sent.get_result()
+
+    return result_of
 
 
 @pytest.mark.parametrize(
@@ -91,7 +103,9 @@ async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
     ],
     ids=["no fault", "one response lost", "two responses lost", "proxy errors", "outcome unknown"],
 )
-async def test_task_delivered_twice_is_carried_out_once(worker: Recipe, sandbox: Sandbox, faults: list[Fault]) -> None:
+async def test_task_delivered_twice_is_carried_out_once(
+    worker: Recipe, sandbox: Sandbox, faults: list[Fault], result_of: ResultOf
+) -> None:
     with instant_waits():
         sandbox.faults.next(*faults, match="clone")
         begun = await result_of(worker, "begin", "Template", "Monday")
@@ -108,13 +122,17 @@ async def test_task_delivered_twice_is_carried_out_once(worker: Recipe, sandbox:
     assert carried_out(sandbox, "delete") == 1
 
 
-async def test_error_that_no_retry_would_fix_is_the_result_at_once(worker: Recipe, sandbox: Sandbox) -> None:
+async def test_error_that_no_retry_would_fix_is_the_result_at_once(
+    worker: Recipe, sandbox: Sandbox, result_of: ResultOf
+) -> None:
     begun = await result_of(worker, "begin", "No such template", "Monday")
     assert isinstance(begun.error, NotFoundError)
     assert len(sandbox.journal) == 2
 
 
-async def test_client_is_open_as_long_as_the_worker_runs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_is_open_as_long_as_the_worker_runs(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, result_of: ResultOf
+) -> None:
     worker = Recipe("taskiq", monkeypatch)
     await worker.broker.startup()
     dialler: DiallerClient = worker.broker.state.dialler
@@ -136,19 +154,20 @@ async def test_task_group_of_clones_shares_one_client(sandbox: Sandbox, monkeypa
 @frozen
 class RefusedAfterOneClone(Fault):
     sandbox: Sandbox
+    until: Until
 
     async def play(self, exchange: Exchange) -> Response:
-        await until(lambda: len(self.sandbox.campaigns) == 2)
+        await self.until(lambda: len(self.sandbox.campaigns) == 2)
         return await Status(400).play(exchange)
 
 
 async def test_cancelled_clone_may_be_carried_out_and_can_be_called_again(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     """The README describes a group in which one task fails."""
     group = Recipe("TaskGroup", monkeypatch)
     carried_out_silently, silent = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
-    sandbox.faults.next(carried_out_silently, silent, RefusedAfterOneClone(sandbox), match="clone")
+    sandbox.faults.next(carried_out_silently, silent, RefusedAfterOneClone(sandbox, until), match="clone")
     async with DiallerClient.from_env() as group.dialler:
         with pytest.raises(ExceptionGroup) as raised:
             await group.begin_all("Template", ["North", "South", "West"])

@@ -1,12 +1,13 @@
-"""Reports for the tests of what writes them: one with hostile names, made by hand, and one of a real audit."""
+"""Reports for the tests of what writes them: with hostile names, of a real audit, of a fleet, and without a finding."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import attrs
+import pytest
 
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
 from dialler_async._api.decoding import PartialRecords
@@ -39,7 +40,7 @@ HOSTILE = (
     "\t=1+1",
     "\r=1+1",
     "  =1+1",
-    "＝1+1",  # noqa: RUF001  # that is what is meant
+    "＝1+1",  # noqa: RUF001  # a full-width sign is meant
     "a | b `c` **d** [e](http://evil.example) # @octocat",
     "{{ 7*7 }} {% raw %} ]]> <!-- & &amp;",
     "line\nbreak\x00nul\x1b[31mred\ud800\u202eevil\ufffe",
@@ -51,8 +52,8 @@ def told(facts: CampaignFacts) -> Iterator[Violation]:
     yield Violation(facts.campaign.name, f"is called {facts.campaign.name}")
 
 
-def hostile_report() -> AuditReport:
-    """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
+def _hostile_report() -> AuditReport:
+    """Return a report with a campaign, a warning and an export key for each hostile name."""
     runner = RuleRunner(AuditOptions.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
     runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
@@ -63,8 +64,8 @@ def hostile_report() -> AuditReport:
 
 
 @cache
-def real_report(campaigns: int = 120) -> AuditReport:
-    """What an audit of a sandbox comes to; the same for the same number, but for when it was."""
+def _real_report(campaigns: int = 120) -> AuditReport:
+    """Return the report of a sandbox; it is the same for the same number of campaigns, except for its times."""
     return asyncio.run(_audited(campaigns))
 
 
@@ -76,8 +77,8 @@ async def _audited(campaigns: int) -> AuditReport:
         return await audit(dialler)
 
 
-def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
-    """An account of each name with the same two campaigns; one in order, and one that was not audited."""
+def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
+    """Return a report with an account for each name, one account without a finding, and one that was not audited."""
     options: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
     runner = RuleRunner(AuditOptions.of(**options))
     campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
@@ -94,8 +95,31 @@ def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     return merge_accounts(accounts, **options, seconds=9.0, started=NOW)
 
 
-def empty_report() -> AuditReport:
-    """An account in order, in which nothing was found."""
+def _empty_report() -> AuditReport:
+    """Return a report without a finding."""
     runner = RuleRunner(AuditOptions.of(RULES, (Language.ENGLISH,), NOW, template=True))
     runner.check_list(PartialRecords((), (), 0))
     return runner.report(seconds=0.0, started=NOW)
+
+
+class Reports:
+    """The reports by name."""
+
+    names = HOSTILE
+    hostile = staticmethod(_hostile_report)
+    real = staticmethod(_real_report)
+    fleet = staticmethod(_fleet_report)
+    empty = staticmethod(_empty_report)
+
+
+@pytest.fixture(scope="session")
+def reports() -> Reports:
+    """Return functions that make reports; `reports.names` are the hostile names in them."""
+    return Reports()
+
+
+@pytest.fixture(params=["hostile", "real", "fleet", "empty"])
+def report(request: pytest.FixtureRequest, reports: Reports) -> AuditReport:
+    """Return each report in turn."""
+    make: Callable[[], AuditReport] = getattr(reports, request.param)
+    return make()
