@@ -28,7 +28,7 @@ from .version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._api.decoding import InvalidRecord, PartialRecords
-    from ._bulk.concurrency import AutoConcurrency
+    from ._bulk.auto_concurrency import AutoConcurrency
     from ._bulk.fan_out import Concurrency, OnProgress, fan_out
     from ._bulk.outcome import Failure, Outcome, Success
     from ._http.pool import PoolConfig
@@ -114,7 +114,7 @@ __all__ = [
 _MODULE_OF = {
     "AmbiguousNameError": "errors",
     "AuthenticationError": "errors",
-    "AutoConcurrency": "_bulk.concurrency",
+    "AutoConcurrency": "_bulk.auto_concurrency",
     "BadRequestError": "errors",
     "Campaign": "models",
     "Campaigns": "campaigns",

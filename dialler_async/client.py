@@ -12,9 +12,9 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from ._http import environment
 from ._http.backpressure import Backpressure
 from ._http.cache import AccountCache
-from ._http.environment import network_options
 from ._http.pool import Pool, PoolConfig, RateLimiter
 from ._http.proxy import is_loopback
 from ._http.retry import RetryPolicy
@@ -219,13 +219,10 @@ class DiallerClient:
         Raises:
             ConfigurationError: one of them is missing or can't work.
         """
-        for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
-            require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
-        all_options: Options = {
-            **network_options(os.environ, pool=PoolConfig(), retry=RetryPolicy(), timeouts=Timeouts()),
-            **options,
-        }
-        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **all_options)
+        require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
+        require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
+        all_options: Options = {**environment.network_options(os.environ), **options}
+        return cls(environment.base_url(os.environ), Token(environment.token(os.environ)), **all_options)
 
     @property
     def base_url(self) -> str:

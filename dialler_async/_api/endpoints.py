@@ -151,7 +151,8 @@ def clone_campaign(
     if dt_to is not None:
         body["dtTo"] = format_date(dt_to)
     if dt_from is not None and dt_to is not None and time_between(dt_from, dt_to) < timedelta():
-        raise ConfigurationError("dt_to is before dt_from")
+        dates = f"dt_to {dt_to.isoformat()} is before dt_from {dt_from.isoformat()}"
+        raise ConfigurationError(f"{dates}: the campaign would end before it begins")
     repeat = Repeat.SAFE if exist_ok else Repeat.NEVER
     about = f"clone of {source!r} as {destination!r}"
     return Request(_CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, repeat, body=body, look=_LOOK_FOR_CLONE, about=about)

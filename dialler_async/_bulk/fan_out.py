@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
-from .concurrency import WATCH, AutoConcurrency, Watch
+from .auto_concurrency import AutoConcurrency
+from .concurrency import WATCH, Watch
 from .outcome import Failure, Outcome, Success
 
 ItemT = TypeVar("ItemT")
