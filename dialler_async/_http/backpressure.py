@@ -27,8 +27,8 @@ class Backpressure:
     """What the calls of a client know of a server that can't keep up or can't be reached."""
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self.circuit = CircuitBreaker(policy)
-        self.paused_until = 0.0
+        self.circuit: CircuitBreaker = CircuitBreaker(policy)
+        self.paused_until: float = 0.0
         """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
         # In the order in which they came, so that the first one probes first.
         self._changed: dict[asyncio.Future[None], None] = {}

@@ -79,8 +79,8 @@ class Sandbox:
         now: datetime | None = None,
     ) -> None:
         self.journal: list[Received] = []
-        self.connections = ConnectionCounts()
-        self.faults = FaultPlan()
+        self.connections: ConnectionCounts = ConnectionCounts()
+        self.faults: FaultPlan = FaultPlan()
         self.latency = latency
         self._slots = Slots(capacity)
         moment = now or datetime.now(UTC)
