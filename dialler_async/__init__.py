@@ -28,12 +28,13 @@ from .version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._api.decoding import InvalidRecord, PartialRecords
-    from ._bulk.concurrency import AutoConcurrency
-    from ._bulk.fan_out import fan_out
-    from ._http.pool import PoolConfig
+    from ._bulk.auto_concurrency import AutoConcurrency
+    from ._bulk.fan_out import Concurrency, OnProgress, fan_out
+    from ._bulk.outcome import Failure, Outcome, Success
+    from ._http.pool_config import PoolConfig
     from ._http.retry import RetryPolicy
-    from ._http.transport import Timeouts
-    from .campaigns import Campaigns
+    from ._http.timeouts import Timeouts
+    from .campaigns import Campaigns, CloneResult
     from .client import DiallerClient
     from .errors import (
         AmbiguousNameError,
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     )
     from .models import Campaign, Language, Records, ResultCode
     from .observer import ObservedCall, Observer
-    from .result_codes import Outcome, ResultCodes
+    from .result_codes import Lookup, ResultCodes
 
 __all__ = [
     "AmbiguousNameError",
@@ -70,6 +71,8 @@ __all__ = [
     "Campaign",
     "Campaigns",
     "ClientStateError",
+    "CloneResult",
+    "Concurrency",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -77,14 +80,17 @@ __all__ = [
     "DiallerClient",
     "DiallerError",
     "EndpointNotFoundError",
+    "Failure",
     "InvalidRecord",
     "InvalidTokenError",
     "ItemCancelledError",
     "Language",
+    "Lookup",
     "NoReplyError",
     "NotFoundError",
     "ObservedCall",
     "Observer",
+    "OnProgress",
     "Outcome",
     "OutcomeUnknownError",
     "PartialRecords",
@@ -98,6 +104,7 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "StatusError",
+    "Success",
     "Timeouts",
     "TokenSourceError",
     "__version__",
@@ -107,11 +114,13 @@ __all__ = [
 _MODULE_OF = {
     "AmbiguousNameError": "errors",
     "AuthenticationError": "errors",
-    "AutoConcurrency": "_bulk.concurrency",
+    "AutoConcurrency": "_bulk.auto_concurrency",
     "BadRequestError": "errors",
     "Campaign": "models",
     "Campaigns": "campaigns",
     "ClientStateError": "errors",
+    "CloneResult": "campaigns",
+    "Concurrency": "_bulk.fan_out",
     "ConfigurationError": "errors",
     "ConflictError": "errors",
     "ConnectError": "errors",
@@ -119,17 +128,20 @@ _MODULE_OF = {
     "DiallerClient": "client",
     "DiallerError": "errors",
     "EndpointNotFoundError": "errors",
+    "Failure": "_bulk.outcome",
     "InvalidTokenError": "errors",
     "ItemCancelledError": "errors",
     "Language": "models",
+    "Lookup": "result_codes",
     "NoReplyError": "errors",
     "NotFoundError": "errors",
     "ObservedCall": "observer",
     "Observer": "observer",
-    "Outcome": "result_codes",
+    "OnProgress": "_bulk.fan_out",
+    "Outcome": "_bulk.outcome",
     "OutcomeUnknownError": "errors",
     "PayloadError": "errors",
-    "PoolConfig": "_http.pool",
+    "PoolConfig": "_http.pool_config",
     "RateLimitedError": "errors",
     "PartialRecords": "_api.decoding",
     "Records": "models",
@@ -139,8 +151,9 @@ _MODULE_OF = {
     "RetryPolicy": "_http.retry",
     "ServerError": "errors",
     "StatusError": "errors",
+    "Success": "_bulk.outcome",
     "TokenSourceError": "errors",
-    "Timeouts": "_http.transport",
+    "Timeouts": "_http.timeouts",
     "InvalidRecord": "_api.decoding",
     "fan_out": "_bulk.fan_out",
 }

@@ -2,25 +2,30 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Sequence
-from types import FrameType, TracebackType
-from typing import NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
+from types import TracebackType
+from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
 
 import aiohttp
 import attrs
 from yarl import URL
 
+from ._http import environment
 from ._http.backpressure import Backpressure
-from ._http.environment import network_options
-from ._http.pool import Pool, PoolConfig, RateLimiter
+from ._http.cache import AccountCache
+from ._http.caller import find_caller
+from ._http.pool import Pool
+from ._http.pool_config import PoolConfig
 from ._http.proxy import is_loopback
+from ._http.rate_limit import RateLimiter
 from ._http.retry import RetryPolicy
+from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
-from ._http.transport import Timeouts, Transport
+from ._http.transport import Transport
 from .campaigns import Campaigns
 from .errors import ConfigurationError, require
+from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
 
@@ -115,7 +120,7 @@ class DiallerClient:
     Source: API reference, "Access".
     """
 
-    for_account = _ForAccount()
+    for_account: ClassVar[_ForAccount] = _ForAccount()
     """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
     `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
     another account on the same pool; it needs no closing, and lives as long as the client it came from."""
@@ -143,7 +148,7 @@ class DiallerClient:
         if checked.scheme == "http" and not is_loopback(checked.host or ""):
             warnings.warn(
                 f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
-                stacklevel=_frames_of_ours() + 1,
+                stacklevel=find_caller().stacklevel,
             )
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
@@ -155,9 +160,10 @@ class DiallerClient:
         transport = Transport(
             base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
         )
-        self.result_codes = ResultCodes(transport, shared.pool.config.limit)
+        self._cache = AccountCache()
+        self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
-        self.campaigns = Campaigns(transport, self.result_codes.forget)
+        self.campaigns: Campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
@@ -198,10 +204,15 @@ class DiallerClient:
             own_id.isdigit(),
             "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
         )
-        sibling = object.__new__(type(self))
-        sibling._owns_pool = False
-        sibling._set_up(f"{above}/{_clients_id(clients_id)}", held, self._shared)
-        return sibling
+        return self._sharing(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+
+    @classmethod
+    def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
+        """Return a client on the pool of another client, which alone closes it."""
+        client = object.__new__(cls)
+        client._owns_pool = False
+        client._set_up(base_url, token, shared)
+        return client
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
@@ -216,18 +227,26 @@ class DiallerClient:
         Raises:
             ConfigurationError: one of them is missing or can't work.
         """
-        for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
-            require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
-        all_options: Options = {
-            **network_options(os.environ, pool=PoolConfig(), retry=RetryPolicy(), timeouts=Timeouts()),
-            **options,
-        }
-        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **all_options)
+        require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
+        require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
+        all_options: Options = {**environment.network_options(os.environ), **options}
+        return cls(environment.base_url(os.environ), Token(environment.token(os.environ)), **all_options)
 
     @property
     def base_url(self) -> str:
         """The base URL, without a trailing slash."""
         return self._base_url
+
+    def forget(self, campaign: Campaign | int | None = None) -> None:
+        """Remove responses that calls with `max_age` keep, after somebody else changed a campaign.
+
+        Writes through this client do so by themselves.
+
+        Args:
+            campaign: the campaign or its ID. Lists and searches are removed, too. None, or a `Campaign` without an ID,
+                removes everything.
+        """
+        self._cache.forget(campaign)
 
     async def aclose(self) -> None:
         """Closes the pool, unless another client's or a session brought along. Safe to call twice.
@@ -288,13 +307,3 @@ def _clients_id(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
     return given
-
-
-def _frames_of_ours() -> int:
-    """How many frames it is, from the caller on, to the one outside this package in which a client is made."""
-    count = 0
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        frame = frame.f_back
-        count += 1
-    return count

@@ -11,7 +11,7 @@ DiallerError
 │   ├── RedirectError 3xx               .location says where it pointed
 │   ├── BadRequestError 400
 │   ├── AuthenticationError 401
-│   ├── NotFoundError 404               the record does not exist
+│   ├── NotFoundError 404               (LookupError) the record does not exist
 │   ├── EndpointNotFoundError 404       with an empty body: the base URL is wrong, or the server too old
 │   ├── ConflictError 409
 │   ├── RateLimitedError 429
@@ -168,7 +168,7 @@ class AuthenticationError(StatusError):
     """401: the token, the ClientsID, or the combination of both is wrong."""
 
 
-class NotFoundError(StatusError):
+class NotFoundError(StatusError, LookupError):
     """404 with a JSON body: the record does not exist. Also: no campaign has exactly the name looked for."""
 
 
@@ -246,7 +246,7 @@ class AmbiguousNameError(DiallerError, LookupError):
 
     def __init__(self, message: str = "", *, matches: "Sequence[Campaign]" = ()) -> None:
         super().__init__(message)
-        self.matches = tuple(matches)
+        self.matches: tuple[Campaign, ...] = tuple(matches)
 
 
 def excerpt(body: Body) -> str:
@@ -276,7 +276,7 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
 }
 
 
-def from_reply(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: Body, *, request: SentRequest, path: str, now: datetime
 ) -> StatusError:
     """The error that a reply other than 200 stands for.

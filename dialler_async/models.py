@@ -164,30 +164,29 @@ def wire_keys(cls: type[Record]) -> dict[str, str]:
 
 
 def _as_tuple(items: Iterable[T_co]) -> tuple[T_co, ...]:
-    # Of `tuple` itself attrs would parse the signature out of a text, which takes 2 ms of everybody's import.
+    # attrs would parse the signature of `tuple` itself out of a text, which adds 2 ms to the import.
     return tuple(items)
 
 
 @final
 @attrs.frozen(eq=False, repr=False)
 class Records(Sequence[T_co]):
-    """The records of one answer, with what the server said around them.
+    """The records of one response, and what the server said about them.
 
-    A sequence: indexed, sliced, iterated, measured, searched; equal to any other `Records`, list or tuple of equal
-    items. A slice is a `Records` too and keeps what the server said of the whole.
+    A sequence: it has a length, indices, slices and a search, and it equals any other `Records`, list or tuple of equal
+    items. A slice is a `Records` too, and keeps what the server said about all records.
 
     Attributes:
-        count: how many records the server says there are. More than `len()` only where an answer was shortened,
-            as the published example of result codes is; see `complete`.
-        filter, limit_start, limit_page_size, order_by, ascending: what a list of campaigns says of itself; reserved
-            or undocumented, and None in other answers.
+        total: how many records the server says there are (`count` in its response). It is more than `len()` only where
+            the server shortened the response, as the published example of result codes is; see `complete`.
+        filter, limit_start, limit_page_size, order_by, ascending: what the server says about a list of campaigns.
+            They are reserved or undocumented, and None in other responses.
 
     Source: API reference, "The seven calls" (list envelope, records envelope).
     """
 
     _items: tuple[T_co, ...] = attrs.field(converter=_as_tuple)
-    # The envelope's name for it; `Sequence.count(value)` gives way, as the design wants.
-    count: int = attrs.field()  # type: ignore[assignment]
+    total: int
     filter: str | None = None
     limit_start: int | None = None
     limit_page_size: int | None = None
@@ -196,8 +195,8 @@ class Records(Sequence[T_co]):
 
     @property
     def complete(self) -> bool:
-        """Whether every record that the server counts is here."""
-        return self.count == len(self._items)
+        """Whether all records that the server counts are here."""
+        return self.total == len(self._items)
 
     @overload
     def __getitem__(self, index: int) -> T_co: ...
@@ -231,7 +230,7 @@ class Records(Sequence[T_co]):
         shown = [_brief(item) for item in self._items[:3]]
         if len(self._items) > len(shown):
             shown.append(f"… {len(self._items) - len(shown)} more")
-        return f"Records([{', '.join(shown)}], count={self.count})"
+        return f"Records([{', '.join(shown)}], total={self.total})"
 
 
 def _brief(item: object) -> str:

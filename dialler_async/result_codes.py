@@ -1,53 +1,54 @@
-"""`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
+"""`dialler.result_codes`: the result codes of one campaign, and of many campaigns concurrently."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
-from typing import Final, TypeAlias
-
-import attrs
+from functools import partial
+from typing import Final, NamedTuple
 
 from ._api import endpoints
-from ._bulk.concurrency import AutoConcurrency
-from ._bulk.fan_out import Concurrency, OnProgress, outcomes
-from ._http.cache import Cache
+from ._bulk.auto_concurrency import AutoConcurrency
+from ._bulk.fan_out import Concurrency, OnProgress, fan_out
+from ._bulk.outcome import Outcome
+from ._http.cache import AccountCache, require_max_age
 from ._http.transport import Transport
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
 
-_Lookup: TypeAlias = tuple[Campaign | int, Language]
-
 _SURELY_HELD: Final = 2**31 - 1
-"""Up to this ID, every server can read it. It may answer a larger one as if the endpoint did not exist."""
+"""Every server can read IDs up to this one. It may answer a larger ID as if the endpoint did not exist."""
 
 
-@attrs.frozen(kw_only=True)
-class Outcome:
-    """What became of one lookup of result codes: either `value` or `error` is None.
+class Lookup(NamedTuple):
+    """One item of `for_campaigns`.
 
     Attributes:
-        campaign_id: the campaign's ID; None for a `Campaign` without one, whose codes can't be asked for.
-        language: the language asked for.
-        value: the codes; None where it failed.
-        error: why it failed; None where it did not.
-        campaign: the campaign as it was given.
+        campaign: The campaign or the ID, as it was given.
+        language: The language of the texts.
     """
 
-    campaign_id: int | None
-    language: Language
-    value: Records[ResultCode] | None
-    error: Exception | None
     campaign: Campaign | int
+    language: Language
+
+    @property
+    def campaign_id(self) -> int | None:
+        """The ID of the campaign; None for a `Campaign` without an ID."""
+        if isinstance(self.campaign, Campaign):
+            # One made without `__init__` may lack even the attribute.
+            return getattr(self.campaign, "id", None)
+        return self.campaign
 
 
 class ResultCodes:
-    """The result codes of an account's campaigns: `list` for those of one, `for_campaigns` for those of many at once.
+    """The result codes of an account's campaigns: `list` for one campaign, `for_campaigns` for many.
 
-    Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
+    The methods raise the same errors as those of `Campaigns`.
+
+    Source: API reference, "The seven calls" and "Result codes".
     """
 
-    def __init__(self, transport: Transport, limit: int) -> None:
+    def __init__(self, transport: Transport, cache: AccountCache, limit: int) -> None:
         self._transport = transport
+        self._cache = cache
         self._limit = limit
-        self._kept: Cache[tuple[int, Language], Records[ResultCode]] = Cache()
 
     async def list(
         self,
@@ -56,77 +57,71 @@ class ResultCodes:
         language: Language | int = Language.ENGLISH,
         max_age: float | None = None,
     ) -> Records[ResultCode]:
-        """The result codes of one campaign, with their texts in one language.
+        """Return the result codes of one campaign, with their texts in one language.
 
         Args:
-            campaign: its ID, or a `Campaign` that has one.
+            campaign: the campaign or its ID.
             language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
-            max_age: seconds that the answer may be old. It is kept then, and those who ask for the same while a
-                request is in flight share it. Errors are not kept, and a write through this client removes what it
-                affects. None asks the server each time.
+            max_age: as for `Campaigns.list`.
+
         Returns:
             The codes. `.complete` is False where the server says that there are more than it sent.
+
         Raises:
-            NotFoundError: no such campaign.
+            NotFoundError: the campaign does not exist.
         """
         request = endpoints.list_result_codes(campaign, language)
-        if max_age is None:
-            return await self._transport.send(request)
-        key = (endpoints.checked_id(campaign), endpoints.checked_language(language))
-        return await self._kept.get(key, max_age, lambda: self._transport.send(request))
-
-    def forget(self, campaign: Campaign | int | None = None) -> None:
-        """Forgets codes that `list(max_age=…)` has kept, when they were changed by others than this client.
-
-        Args:
-            campaign: whose codes; None, or a `Campaign` without an ID, for all.
-        """
-        campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
-        self._kept.forget(lambda key: campaign_id in (None, key[0]))
+        return await self._cache.get(request, max_age, lambda: self._transport.send(request))
 
     def for_campaigns(
         self,
         campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
         *,
         languages: Iterable[Language | int] = Language,
+        max_age: float | None = None,
         concurrency: Concurrency | None = "auto",
         in_order: bool = False,
         on_progress: OnProgress | None = None,
-    ) -> AsyncGenerator[Outcome, None]:
-        """The result codes of many campaigns in several languages, looked up concurrently.
+    ) -> AsyncGenerator[Outcome[Lookup, Records[ResultCode]], None]:
+        """Return an async generator that looks up the result codes of many campaigns in several languages.
 
-        One failure never stops the rest. Errors that would hit every lookup abort the run: AuthenticationError,
-        EndpointNotFoundError and TokenSourceError. What has finished is yielded, the rest is not asked for, and the
+        A failed lookup does not stop the others. Errors that would hit every lookup abort the run: AuthenticationError,
+        EndpointNotFoundError and TokenSourceError. Finished lookups are yielded, no lookup starts any more, and the
         error is raised.
 
-        Leaving the loop early cancels the lookups that still run; put `contextlib.aclosing` around the call to have
-        them awaited by a certain point. However many lookups there are, at most twice as many as run at once are held.
+        Leaving the loop early cancels the lookups that still run. Closing the generator awaits them. Put
+        `contextlib.aclosing` around the generator to close it at a certain point. At most `2 * concurrency` lookups are
+        in flight or waiting to be yielded.
 
         Args:
-            campaigns: campaigns or their IDs; taken as they are needed, so an endless iterator will do.
-            languages: as for `list`.
-            concurrency: lookups at once. By default it begins with 2 and finds its own level by how long lookups
-                take, at most the pool's limit; so it does with None. More than that only wait.
-            in_order: yield in the order of `campaigns`, and for each in that of `languages`, instead: an outcome
-                waits until those before it are there.
-            on_progress: called after each lookup with (done, failed, total or None).
+            campaigns: Campaigns or their IDs. They are taken when they are needed, so an endless iterator is allowed.
+            languages: As for `list`.
+            max_age: As for `Campaigns.list`.
+            concurrency: How many lookups run at once. "auto" and None start with 2 and adapt to the measured latency,
+                up to the pool's limit. Lookups above the pool's limit wait for a connection.
+            in_order: Yield outcomes in the order of `campaigns`, and for each campaign in the order of `languages`.
+                An outcome then waits for all earlier ones.
+            on_progress: Called after each lookup with (done, failed, total or None).
+
         Yields:
-            An `Outcome` for each campaign and language, in the order in which they finish.
+            An `Outcome` for each campaign and language, in the order in which the lookups finish. Its `item` is a
+            `Lookup`.
+
         Raises:
-            ConfigurationError: a language or `concurrency` can't work.
-            AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
-            EndpointNotFoundError: the base URL is wrong, or the server too old.
-            TokenSourceError: the function that gives the token failed.
+            ConfigurationError: A language, `max_age` or `concurrency` is invalid.
+            AuthenticationError: The token, the ClientsID, or their combination is wrong.
+            EndpointNotFoundError: The base URL is wrong, or the server is too old.
+            TokenSourceError: The function that returns the token failed.
         """
+        require_max_age(max_age)
         wanted = [endpoints.checked_language(language) for language in languages]
-        lookups: Iterable[_Lookup] | AsyncIterable[_Lookup]
+        lookups: Iterable[Lookup] | AsyncIterable[Lookup]
         if isinstance(campaigns, Iterable):
-            lookups = ((campaign, language) for campaign in campaigns for language in wanted)
+            lookups = (Lookup(campaign, language) for campaign in campaigns for language in wanted)
         else:
             lookups = _Lookups(campaigns, wanted)
-        return outcomes(
-            _outcome,
-            self._look_up,
+        return fan_out(
+            partial(self._look_up, max_age=max_age),
             lookups,
             concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
             in_order=in_order,
@@ -135,12 +130,12 @@ class ResultCodes:
             on_progress=on_progress,
         )
 
-    async def _look_up(self, lookup: _Lookup) -> Records[ResultCode]:
+    async def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Records[ResultCode]:
         """Look up one campaign's codes; a 404 without a body counts as not found where the ID may be its cause."""
         request = endpoints.list_result_codes(*lookup)
         not_found: EndpointNotFoundError
         try:
-            return await self._transport.send(request)
+            return await self._cache.get(request, max_age, lambda: self._transport.send(request))
         except EndpointNotFoundError as error:
             if endpoints.checked_id(lookup[0]) <= _SURELY_HELD:
                 raise
@@ -155,31 +150,22 @@ class ResultCodes:
         )
 
 
-def _outcome(lookup: _Lookup, value: Records[ResultCode] | None, error: Exception | None) -> Outcome:
-    campaign, language = lookup
-    return Outcome(
-        campaign=campaign,
-        # One made without `__init__` may lack even the attribute.
-        campaign_id=getattr(campaign, "id", None) if isinstance(campaign, Campaign) else campaign,
-        language=language,
-        value=value,
-        error=error,
-    )
-
-
 class _Lookups:
-    """Each campaign with each language. No generator: one left unfinished has the loop clean up after it."""
+    """Each campaign in each language.
+
+    A class, since the event loop would have to clean up after an async generator that is left unfinished.
+    """
 
     def __init__(self, campaigns: AsyncIterable[Campaign | int], languages: Sequence[Language]) -> None:
         self._campaigns = aiter(campaigns)
         self._languages = languages
-        self._next: Iterator[_Lookup] = iter(())
+        self._next: Iterator[Lookup] = iter(())
 
     def __aiter__(self) -> "_Lookups":
         return self
 
-    async def __anext__(self) -> _Lookup:
+    async def __anext__(self) -> Lookup:
         while (lookup := next(self._next, None)) is None:
             campaign = await anext(self._campaigns)
-            self._next = ((campaign, language) for language in self._languages)
+            self._next = (Lookup(campaign, language) for language in self._languages)
         return lookup

@@ -166,12 +166,12 @@ class PartialRecords(Generic[R]):
     Attributes:
         records: The records that are as documented.
         invalid: The records that are not.
-        count: The number of records that the server counts, which may be larger than the number that it sent.
+        total: The number of records that the server counts, which may be larger than the number that it sent.
     """
 
     records: tuple[R, ...]
     invalid: tuple[InvalidRecord, ...]
-    count: int
+    total: int
 
 
 @final
@@ -410,12 +410,12 @@ class _RecordsOf(Generic[R]):
 
     def decode(self, body: Body) -> Generator[None, None, Records[R]]:
         envelope, reader = yield from _read(self.kind, body)
-        reader, count = _checked(envelope, reader, body, self.may_be_shortened)
+        reader, total = _checked(envelope, reader, body, self.may_be_shortened)
         if reader.invalid:
             raise reader.invalid[0].error from None
         return Records(
             items=reader.records,
-            count=count,
+            total=total,
             filter=envelope.filter,
             limit_start=envelope.limit_start,
             limit_page_size=envelope.limit_page_size,
@@ -472,8 +472,8 @@ class _PartialRecordsOf(Generic[R]):
 
     def decode(self, body: Body) -> Generator[None, None, PartialRecords[R]]:
         envelope, reader = yield from _read(self.kind, body, all_invalid=True)
-        reader, count = _checked(envelope, reader, body, may_be_shortened=True)
-        return PartialRecords(tuple(reader.records), tuple(reader.invalid), count)
+        reader, total = _checked(envelope, reader, body, may_be_shortened=True)
+        return PartialRecords(tuple(reader.records), tuple(reader.invalid), total)
 
 
 @final

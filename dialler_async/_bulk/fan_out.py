@@ -1,83 +1,69 @@
-"""Bounded concurrent map with an outcome for each item: one failure never stops the rest."""
+"""`fan_out`: a concurrent map with a limit and with an outcome for each item."""
 
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
-from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
-import attrs
+from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
+from .auto_concurrency import AutoConcurrency
+from .concurrency import LATENCY_TIMER, LatencyTimer
+from .outcome import Failure, Outcome, Success
 
-from ..errors import ItemCancelledError, PayloadError, StatusError, require
-from .concurrency import WATCH, AutoConcurrency, Watch
-
-I = TypeVar("I")  # noqa: E741  the item
-T = TypeVar("T")
-O = TypeVar("O")  # noqa: E741  the outcome
+ItemT = TypeVar("ItemT")
+ValueT = TypeVar("ValueT")
 
 OnProgress: TypeAlias = Callable[[int, int, int | None], None]
-"""Called as outcomes come: how many are done (failed ones included), how many of them failed, how many there are."""
+"""Called after each item with three numbers: items done (failed ones included), items failed, and items in all.
+
+The last is None where the number of items is unknown.
+"""
 
 Concurrency: TypeAlias = int | Literal["auto"] | AutoConcurrency
-"""Calls at once: a number, or as many as the server bears, found out on the way."""
+"""How many calls run at once: a number, or a level that adapts to the measured latency."""
 
 AUTO_LIMIT: Final = 128
-"""Where "auto" ends when nobody tells it of a pool's limit."""
-
-
-@attrs.frozen
-class Outcome(Generic[I, T]):
-    """What became of one item.
-
-    Attributes:
-        item: what the function was called with.
-        value: what it returned; None if it raised.
-        error: what it raised; None if it returned. An `ItemCancelledError` if something that it awaited was cancelled.
-    """
-
-    item: I
-    value: T | None = None
-    error: Exception | None = None
+"""The limit of "auto" where no connection pool sets one."""
 
 
 def fan_out(
-    function: Callable[[I], Awaitable[T]],
-    items: Iterable[I] | AsyncIterable[I],
+    function: Callable[[ItemT], Awaitable[ValueT]],
+    items: Iterable[ItemT] | AsyncIterable[ItemT],
     *,
     concurrency: Concurrency,
     in_order: bool = False,
     stop_on: tuple[type[Exception], ...] = (),
     total: int | None = None,
     on_progress: OnProgress | None = None,
-) -> AsyncGenerator[Outcome[I, T], None]:
-    """Calls a coroutine function with each item, at most so many at once, and yields outcomes as they finish.
+) -> AsyncGenerator[Outcome[ItemT, ValueT], None]:
+    """Return an async generator that calls a coroutine function with each item and yields the outcomes.
 
-    Items are taken as they are needed, so there may be endlessly many. At most twice as many as run at once are taken
-    and not yet yielded, so that neither a slow reader nor, with `in_order`, a slow call makes results pile up: it
-    slows down the rest.
+    A failed call does not stop the others. Items are taken when they are needed, so `items` may be endless. At most
+    `2 * concurrency` items are in flight or waiting to be yielded. So a slow reader slows the calls down, and results
+    do not pile up. With `in_order`, a slow call has the same effect.
 
-    Leaving the loop early cancels the calls that still run. They are awaited when the generator is closed; to have
-    that done by a certain point, put `contextlib.aclosing` around it.
+    Leaving the loop early cancels the calls that still run. Closing the generator awaits them. Put
+    `contextlib.aclosing` around the generator to close it at a certain point.
 
     Args:
-        function: called with one item.
-        items: any iterable or async iterable; read by one worker at a time.
-        concurrency: calls at once, at least 1. "auto" begins with 2 and finds by their latency how many the server
-            bears, at most 128; `AutoConcurrency(limit)` likewise, with another limit.
-        in_order: yield in the order of `items` instead: an outcome waits until those before it are there.
-        stop_on: errors that no other item would escape either. The first of them ends it all: nothing further is
-            begun, what has finished is yielded, what runs is cancelled, and the error is raised.
-        total: how many items there are, where `items` has no length to tell.
-        on_progress: called after each item with (done, failed, total).
+        function: Called with one item.
+        items: Any iterable or async iterable. One worker at a time reads it.
+        concurrency: How many calls run at once, at least 1. "auto" starts with 2 and adapts to the measured latency,
+            up to 128. `AutoConcurrency(limit)` does the same with another limit.
+        in_order: Yield outcomes in the order of `items`. An outcome then waits for all earlier ones.
+        stop_on: Errors that abort the run. After the first of them, no call starts, running calls are cancelled,
+            finished outcomes are yielded, and the error is raised.
+        total: The number of items, used where `items` has no length.
+        on_progress: Called after each item with (done, failed, total).
+
     Yields:
-        An `Outcome` for each item, in the order in which they finish.
+        An `Outcome` for each item, in the order in which the calls finish.
+
     Raises:
-        ConfigurationError: concurrency is neither of these.
-        Exception: one of `stop_on`; and whatever `items` itself or `on_progress` raises.
+        ConfigurationError: `concurrency` is invalid.
+        Exception: One of `stop_on`, or whatever `items` or `on_progress` raises.
     """
-    # Without its parameters, which would be looked after for each outcome: a microsecond.
-    make: Callable[[I, T | None, Exception | None], Outcome[I, T]] = Outcome
-    return outcomes(
-        make,
+    return _FanOut(
         function,
         items,
         concurrency=concurrency,
@@ -85,136 +71,198 @@ def fan_out(
         stop_on=stop_on,
         total=total,
         on_progress=on_progress,
-    )
+    ).run()
 
 
-async def outcomes(
-    make: Callable[[I, T | None, Exception | None], O],
-    function: Callable[[I], Awaitable[T]],
-    items: Iterable[I] | AsyncIterable[I],
-    *,
-    concurrency: Concurrency,
-    in_order: bool,
-    stop_on: tuple[type[Exception], ...],
-    total: int | None,
-    on_progress: OnProgress | None,
-) -> AsyncGenerator[O, None]:
-    """The same, with outcomes of the caller's own: made of an item, its value and its error."""
-    auto: AutoConcurrency | None = None
-    if type(concurrency) is int:
-        most = concurrency
-        require(most >= 1, "concurrency is a positive int")
-    else:
-        auto = AutoConcurrency(AUTO_LIMIT) if concurrency == "auto" else cast(AutoConcurrency, concurrency)
-        require(isinstance(auto, AutoConcurrency), 'concurrency is a positive int, "auto" or an AutoConcurrency')
-        most = auto.limit
-        function = _watched(function, auto)
-    if isinstance(items, Sized):
-        total = len(items)
-    source = iter(items) if isinstance(items, Iterable) else _Shared(items)
-    indices = itertools.count()
-    # By the turn in which they are yielded.
-    finished: dict[int, O] = {}
-    turn = 0
-    # Taken, and not yet yielded: a worker that finds no more room leaves, and the reader hires again when there is.
-    held = 0
-    changed = asyncio.Event()
-    done = failed = 0
-    stopped: Exception | None = None
-    leaving = drained = False
-    workers: set[asyncio.Task[None]] = set()
-    left: list[asyncio.Task[None]] = []
-    crew = 0
-    is_hiring = False
+@final
+class _FanOut(Generic[ItemT, ValueT]):
+    """One run of `fan_out`.
 
-    def hire() -> None:
-        nonlocal crew, is_hiring
-        # At least one, whatever `total` says: the items themselves tell whether there are any.
-        wanted = max(1, min(most if auto is None else auto.level, most if total is None else total))
-        for _ in range(min(wanted - crew, 2 * most - held)):
-            if drained or stopped is not None:
-                break
-            crew += 1
-            is_hiring = True
-            worker = asyncio.create_task(work())
-            is_hiring = False
-            worker.add_done_callback(leave)
-            workers.add(worker)
+    Workers take items and store outcomes. The reader, which is the generator `run`, yields the outcomes. A worker ends
+    when there is no room for a further item. Then the reader spawns a new one as soon as there is.
+    """
 
-    def leave(worker: asyncio.Task[None]) -> None:
-        left.append(worker)
-        changed.set()
+    def __init__(
+        self,
+        function: Callable[[ItemT], Awaitable[ValueT]],
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        concurrency: Concurrency,
+        in_order: bool,
+        stop_on: tuple[type[Exception], ...],
+        total: int | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._function = function
+        self._auto, self._limit = _auto_and_limit(concurrency)
+        self._max_pending = 2 * self._limit
+        self._source = iter(items) if isinstance(items, Iterable) else _SharedIterator(items)
+        self._total = len(items) if isinstance(items, Sized) else total
+        self._in_order = in_order
+        self._stop_on = stop_on
+        self._on_progress = on_progress
 
-    async def work() -> None:
-        nonlocal held, done, failed, stopped, drained, crew
-        if is_hiring:
-            # An eager task runs inside of create_task: begin no item before it is counted and can be cancelled.
+        self._indices = itertools.count()
+        self._next_index = 0
+        self._outcomes: dict[int, Outcome[ItemT, ValueT]] = {}
+        """Finished and not yet yielded, by the index at which they are yielded."""
+        self._pending = 0
+        """Items taken and not yet yielded."""
+        self._calls = 0
+        """Calls of `function` that run. Counted for `AutoConcurrency` only."""
+        self._done = self._failed = 0
+        self._stop_error: Exception | None = None
+        self._is_exhausted = self._is_closing = False
+
+        self._workers: set[asyncio.Task[None]] = set()
+        self._ended: list[asyncio.Task[None]] = []
+        self._active = 0
+        """Workers that may still take an item."""
+        self._is_spawning = False
+        self._changed = asyncio.Event()
+
+    async def run(self) -> AsyncGenerator[Outcome[ItemT, ValueT], None]:
+        """Yield the outcomes."""
+        self._clock = asyncio.get_running_loop().time
+        self._spawn_workers()
+        try:
+            while True:
+                # Cleared before the look at what is there: a change during a `yield` has to end the wait below.
+                self._changed.clear()
+                ended, self._ended = self._ended, []
+                while self._next_index in self._outcomes:
+                    yield self._pop_next()
+                if self._stop_error is not None:
+                    for index in sorted(self._outcomes):
+                        yield self._outcomes.pop(index)
+                    raise self._stop_error
+                for worker in ended:
+                    self._workers.remove(worker)
+                    # Raises what `items` or `on_progress` raised.
+                    worker.result()
+                if not self._workers:
+                    return
+                await self._changed.wait()
+        finally:
+            self._is_closing = True
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def _pop_next(self) -> Outcome[ItemT, ValueT]:
+        outcome = self._outcomes.pop(self._next_index)
+        self._next_index += 1
+        self._pending -= 1
+        if self._active < self._limit:
+            self._spawn_workers()
+        return outcome
+
+    def _spawn_workers(self) -> None:
+        """Start as many workers as concurrency, `total` and the room for outcomes allow."""
+        level = self._limit if self._auto is None else self._auto.level
+        if self._active >= level or self._is_exhausted or self._stop_error is not None:
+            return
+        # At least one worker, whatever `total` says: only `items` knows whether it is empty.
+        wanted = max(1, level if self._total is None else min(level, self._total))
+        for _ in range(min(wanted - self._active, self._max_pending - self._pending)):
+            self._active += 1
+            self._is_spawning = True
+            worker = asyncio.create_task(self._work())
+            self._is_spawning = False
+            worker.add_done_callback(self._on_done)
+            self._workers.add(worker)
+
+    def _on_done(self, worker: asyncio.Task[None]) -> None:
+        self._ended.append(worker)
+        self._changed.set()
+
+    async def _work(self) -> None:
+        if self._is_spawning:
+            # An eager task runs inside of `create_task`. It must not take an item before it is in `_workers`.
             await asyncio.sleep(0)
-        while held < 2 * most and stopped is None:
-            held += 1
+        while self._pending < self._max_pending and self._stop_error is None:
+            self._pending += 1
             try:
-                item = await anext(source) if isinstance(source, _Shared) else next(source)
+                source = self._source
+                item = await anext(source) if isinstance(source, _SharedIterator) else next(source)
             except (StopIteration, StopAsyncIteration):
-                drained = True
-                held -= 1
+                self._is_exhausted = True
+                self._pending -= 1
                 break
-            index = next(indices)
-            try:
-                outcome = make(item, await function(item), None)
-            except stop_on as error:
-                if stopped is None:
-                    stopped = error
+            index = next(self._indices)
+            outcome = await self._outcome(item)
+            if outcome is None:
                 break
-            except asyncio.CancelledError as cancelled:
-                if leaving or _is_being_cancelled():
-                    raise
-                outcome = make(item, None, _item_cancelled(cancelled))
-                failed += 1
-            except Exception as error:
-                outcome = make(item, None, error)
-                failed += 1
-            if leaving:
-                # The function made away with its cancellation. Nothing further is begun.
-                raise asyncio.CancelledError
-            done += 1
-            if on_progress is not None:
-                on_progress(done, failed, total)
-            finished[index if in_order else done - 1] = outcome
-            changed.set()
-            if auto is not None:
-                if crew > auto.level:
+            self._store(index, outcome)
+            if self._auto is not None:
+                if self._active > self._auto.level:
                     break
-                hire()
-        crew -= 1
+                self._spawn_workers()
+        self._active -= 1
 
-    hire()
-    try:
-        while True:
-            # Before looking, not after: whatever happens while the reader is busy has to wake this loop up again.
-            changed.clear()
-            ended, left[:] = left[:], []
-            while turn in finished:
-                outcome = finished.pop(turn)
-                turn += 1
-                held -= 1
-                if crew < most:
-                    hire()
-                yield outcome
-            if stopped is not None:
-                for turn in sorted(finished):
-                    yield finished.pop(turn)
-                raise stopped
-            for worker in ended:
-                workers.remove(worker)
-                worker.result()
-            if not workers:
-                return
-            await changed.wait()
-    finally:
-        leaving = True
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    async def _outcome(self, item: ItemT) -> Outcome[ItemT, ValueT] | None:
+        """Call the function; return None if its error aborts the run."""
+        outcome: Outcome[ItemT, ValueT]
+        try:
+            auto = self._auto
+            outcome = Success(item, await (self._function(item) if auto is None else self._call_timed(item, auto)))
+        except self._stop_on as error:
+            if self._stop_error is None:
+                self._stop_error = error
+            return None
+        except asyncio.CancelledError as cancelled:
+            if self._is_closing or _is_being_cancelled():
+                raise
+            outcome = Failure(item, _item_cancelled(cancelled))
+        except Exception as error:
+            outcome = Failure(item, error)
+        if self._is_closing:
+            # The function suppressed its cancellation.
+            raise asyncio.CancelledError
+        return outcome
+
+    async def _call_timed(self, item: ItemT, auto: AutoConcurrency) -> ValueT:
+        """Call the function and report its latency, or that the server refused the call."""
+        timer = LatencyTimer(auto, self._clock)
+        LATENCY_TIMER.set(timer)
+        self._calls += 1
+        try:
+            value = await self._function(item)
+        except (StatusError, PayloadError) as error:
+            timer.failed(error)
+            timer.answered(self._calls)
+            raise
+        except Exception as error:
+            timer.failed(error)
+            raise
+        else:
+            timer.answered(self._calls)
+            return value
+        finally:
+            self._calls -= 1
+
+    def _store(self, index: int, outcome: Outcome[ItemT, ValueT]) -> None:
+        self._done += 1
+        self._failed += outcome.error is not None
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._failed, self._total)
+        self._outcomes[index if self._in_order else self._done - 1] = outcome
+        self._changed.set()
+
+
+def _auto_and_limit(concurrency: Concurrency) -> tuple[AutoConcurrency | None, int]:
+    """Return what adapts the level, or None for a number, and how many calls run at once at most.
+
+    Raises:
+        ConfigurationError: `concurrency` is invalid.
+    """
+    if type(concurrency) is int:
+        require(concurrency >= 1, "concurrency is a positive int")
+        return None, concurrency
+    auto = AutoConcurrency(AUTO_LIMIT) if concurrency == "auto" else concurrency
+    if not isinstance(auto, AutoConcurrency):
+        raise ConfigurationError('concurrency is a positive int, "auto" or an AutoConcurrency')
+    return auto, auto.limit
 
 
 def _is_being_cancelled() -> bool:
@@ -229,41 +277,13 @@ def _item_cancelled(cancelled: asyncio.CancelledError) -> ItemCancelledError:
     return error
 
 
-def _watched(function: Callable[[I], Awaitable[T]], auto: AutoConcurrency) -> Callable[[I], Awaitable[T]]:
-    """The function, telling how long it takes, and whether it is refused."""
-    clock = asyncio.get_running_loop().time
-    under_way = 0
+class _SharedIterator(Generic[ItemT]):
+    """An async iterator that several workers read, one at a time."""
 
-    async def watched(item: I) -> T:
-        nonlocal under_way
-        watch = Watch(auto, clock)
-        WATCH.set(watch)
-        under_way += 1
-        try:
-            value = await function(item)
-        except (StatusError, PayloadError) as error:
-            watch.failed(error)
-            watch.answered(under_way)
-            raise
-        except Exception as error:
-            watch.failed(error)
-            raise
-        else:
-            watch.answered(under_way)
-            return value
-        finally:
-            under_way -= 1
-
-    return watched
-
-
-class _Shared(Generic[I]):
-    """One async iterator that several workers take from, one at a time."""
-
-    def __init__(self, items: AsyncIterable[I]) -> None:
+    def __init__(self, items: AsyncIterable[ItemT]) -> None:
         self._items = aiter(items)
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def __anext__(self) -> I:
-        async with self._turn:
+    async def __anext__(self) -> ItemT:
+        async with self._lock:
             return await anext(self._items)

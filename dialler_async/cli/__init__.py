@@ -1,4 +1,7 @@
-"""The `dialler` command. Needs the extra: `pip install 'dialler-async[cli]'`."""
+"""The `dialler` command. Needs the extra: `pip install 'dialler-async[cli]'`.
+
+`--help` and `--version` import neither cyclopts nor rich, so that they answer at once.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -7,13 +10,50 @@ _EXTRA = ("cyclopts", "rich")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments, or those of the process, and return its exit code; see `dialler --help`."""
+    """Run one command line and return its exit code; see `dialler --help`.
+
+    Every error becomes one line on stderr.
+
+    Args:
+        argv: the arguments; by default those of the process.
+    """
+    from . import streams
+    from .exits import Exit, OutputError, report_error
+
+    streams.repair()
+    try:
+        exit = _run(sys.argv[1:] if argv is None else list(argv))
+        # Python flushes at the end of the process, where nobody could catch the error.
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        exit = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has read enough.
+        exit = Exit.CLOSED_PIPE
+    except OSError as error:
+        if not streams.is_output_error(error):
+            raise
+        exit = report_error(OutputError(f"can't write to stdout: {error.strerror}"))
+    streams.flush_or_discard()
+    return exit
+
+
+def _run(argv: list[str]) -> int:
+    if argv in ([], ["--help"], ["-h"]):
+        from .overview import overview
+
+        sys.stdout.write(overview())
+        return 0
+    if argv == ["--version"]:
+        from dialler_async.version import __version__
+
+        sys.stdout.write(f"{__version__}\n")
+        return 0
     try:
         from .app import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        if sys.stderr is not None:  # where it was closed when the process started
-            sys.stderr.write("dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
+        sys.stderr.write("dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
         return 2
-    return run(sys.argv[1:] if argv is None else list(argv))
+    return run(argv)

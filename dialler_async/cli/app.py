@@ -1,72 +1,51 @@
-"""The tree of commands, and the way from arguments to an exit code."""
+"""The tree of commands. Each command's module is imported when the command is called."""
 
-import sys
 from itertools import takewhile, zip_longest
 
 from cyclopts import App, CycloptsError
 
 from dialler_async import DiallerError, __version__
 
-from . import streams
-from .audit import audit
-from .campaigns import app as campaigns
-from .exits import HELP, Exit, InterruptedWriteError, OutputError, UsageError, complain, say
-from .export import export
-from .fleet import app as fleet
+from .exits import HELP, Exit, InterruptedWriteError, OutputError, UsageError, print_error, report_error
 from .output import Console
-from .result_codes import result_codes
-from .sandbox import sandbox
+from .overview import COMMANDS, DESCRIPTION, INSTALL_COMPLETION
 
-app = App(
+app: App = App(
     name="dialler",
-    help="Work with the campaigns of a call-centre dialler, by its REST API.",
+    help=DESCRIPTION,
     help_epilogue=HELP,
     help_format="plaintext",
     version=__version__,
-    suppress_keyboard_interrupt=False,  # `run` says how an interrupted command exits
+    suppress_keyboard_interrupt=False,  # `main` decides how an interrupted command exits
 )
-app.command(campaigns)
-app.command(result_codes)
-app.command(audit)
-app.command(export)
-app.command(fleet)
-app.command(sandbox)
+for _name, _command in COMMANDS.items():
+    app.command(f"{__package__}.{_command[0]}", name=_name)
+app.register_install_completion_command(INSTALL_COMPLETION)
 
 
-def run(argv: list[str]) -> int:
-    """Carry out one command line, and return its exit code. Whatever goes wrong comes to one line on stderr."""
-    streams.repair()
-    try:
-        exit = _carry_out(argv)
-        # Here rather than at the end of the process, where nobody could catch what comes of it.
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        exit = Exit.INTERRUPTED
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough.
-        exit = Exit.CLOSED_PIPE
-    except OSError as error:
-        if not streams.is_output_error(error):
-            raise
-        exit = complain(OutputError(f"can't write to stdout: {error.strerror}"))
-    streams.settle()
-    return exit
+def run(argv: list[str]) -> Exit:
+    """Run one command line and return its exit code.
 
-
-def _carry_out(argv: list[str]) -> Exit:
-    # Before anything repeats the argument in a message.
-    if (secret := _secret_argument(list(takewhile(lambda argument: argument != "--", argv)))) is not None:
-        say(secret)
+    Raises:
+        KeyboardInterrupt: Ctrl-C came while no write was in flight.
+        OSError: stdout can't be written to.
+    """
+    # First of all, because an error message would repeat the argument.
+    if (advice := _secret_argument(list(takewhile(lambda argument: argument != "--", argv)))) is not None:
+        print_error(advice)
         return Exit.USAGE
     try:
         exit = app(argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError, OutputError, InterruptedWriteError, DiallerError) as error:
-        return complain(error)
+        return report_error(error)
+    except SystemExit:
+        # If cyclopts can't tell the shell, it says so and exits with 1, which means findings here.
+        return Exit.USAGE
     return Exit.DONE if exit is None else Exit(exit)
 
 
 def _secret_argument(options: list[str]) -> str | None:
-    """Return what to do in place of giving a secret as an argument, where other users can read it."""
+    """Return advice if one of these arguments holds a secret, which other users can read."""
     for option, following in zip_longest(options, options[1:], fillvalue=""):
         name, equals, value = option.partition("=")
         if name == "--token":

@@ -8,40 +8,34 @@ from cyclopts import App, Parameter
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .delete import delete
-from .exits import say
+from .exits import print_error
+from .listing import EVERYTHING, Listing
 from .numbers import Id
 from .options import Flag
 from .output import print_line, quoted
 from .records import show_campaign, show_campaigns
 from .writes import WriteWatcher
 
-app = App(name="campaigns", help="List, show, find, clone and delete campaigns.")
+app: App = App(name="campaigns", help="List, show, find, clone and delete campaigns.")
 app.command(delete)
 
 
 @app.command(name="list")
-async def list_(*, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
-    """List all campaigns of the account.
-
-    Parameters
-    ----------
-    json
-        Print the server's envelope (records, count, orderBy …), with each record as it came.
-    """
+async def list_(*, listing: Listing = EVERYTHING, connection: Connection = FROM_ENVIRONMENT) -> None:
+    """List all campaigns of the account. A wide terminal shows more columns."""
+    listing.check()
     async with connection.open() as dialler:
-        show_campaigns(await dialler.campaigns.list(), as_json=json)
+        campaigns = await dialler.campaigns.list()
+    listing.show(campaigns)
 
 
 @app.command
 async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
     """Show all keys of one campaign.
 
-    Parameters
-    ----------
-    id
-        ID of the campaign.
-    json
-        Print the server's envelope (records, count), with the record as it came.
+    Args:
+        id: ID of the campaign.
+        json: Print the server's envelope (records, count), with the record as it came.
     """
     async with connection.open() as dialler:
         show_campaign(await dialler.campaigns.get(id), as_json=json)
@@ -51,17 +45,14 @@ async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_EN
 async def find(text: str, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
     """List the campaigns that the server finds by a part of their name.
 
-    Parameters
-    ----------
-    text
-        Part of the name.
-    json
-        Print the server's envelope (records, count), with each record as it came.
+    Args:
+        text: Part of the name.
+        json: Print the server's envelope (records, count), with each record as it came.
     """
     async with connection.open() as dialler:
         campaigns = await dialler.campaigns.find(text)
     if not campaigns:
-        say(f"no campaign has {quoted(text)} in its name")
+        print_error(f"no campaign has {quoted(text)} in its name")
     if campaigns or json:
         show_campaigns(campaigns, as_json=json)
 
@@ -78,30 +69,23 @@ async def clone(
     exist_ok: Flag = False,
     connection: Connection = FROM_ENVIRONMENT,
 ) -> None:
-    """Make a new campaign as a copy of another, with everything but the contacts.
+    """Copy a campaign with everything but its contacts.
 
-    Parameters
-    ----------
-    source
-        Name of the campaign to copy.
-    destination
-        Name of the new one.
-    user_data
-        The new campaign's key in a foreign system.
-    from_
-        When the new campaign begins to be valid. Without a zone, it is sent without one.
-    to
-        When it ceases to be valid.
-    exist_ok
-        If there is a campaign with the new name already, leave it at that.
+    Args:
+        source: Name of the campaign to copy.
+        destination: Name of the new campaign.
+        user_data: The new campaign's key in another system.
+        from_: When the new campaign becomes valid. A date without a zone is sent without one.
+        to: When it ceases to be valid.
+        exist_ok: If a campaign with the new name exists, change nothing and exit with 0.
     """
     writes = WriteWatcher()
     look = f"dialler campaigns find -- {shlex.quote(destination)}"
     async with connection.open(observer=writes) as dialler:
-        with writes.told_if_interrupted(f"interrupted: the campaign may have been cloned; look: {look}"):
+        with writes.error_if_interrupted(f"interrupted: the campaign may have been cloned; look: {look}"):
             campaign = await dialler.campaigns.clone(
                 source, destination, user_data=user_data, dt_from=from_, dt_to=to, exist_ok=exist_ok
             )
-    # The name as it was asked for: the documented answer to a clone shows the source's.
+    # The name as given: the documented reply to a clone has the source's name.
     done = "there is" if exist_ok else "cloned:"
     print_line(f"{done} campaign {'without ID' if campaign.id is None else campaign.id} {quoted(destination)}")

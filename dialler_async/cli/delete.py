@@ -1,4 +1,4 @@
-"""`dialler campaigns delete`: shows what it is going to delete, and asks."""
+"""`dialler campaigns delete`: shows the campaign, asks, and deletes it."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ import sys
 from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
 
 from .connection import FROM_ENVIRONMENT, Connection
-from .exits import Exit, UsageError, say
+from .exits import Exit, UsageError, print_error
 from .numbers import Id
 from .options import Flag
 from .output import counted, print_line, quoted
@@ -24,44 +24,40 @@ async def delete(
 ) -> Exit:
     """Delete a campaign and all its related data, for good.
 
-    Parameters
-    ----------
-    id
-        ID of the campaign.
-    name
-        Its exact name, in place of the ID. Nothing is deleted if several campaigns have it.
-    yes
-        Do not ask.
-    missing_ok
-        It is fine if there is no such campaign.
+    Args:
+        id: ID of the campaign.
+        name: Its exact name, in place of the ID. Nothing is deleted if several campaigns have it.
+        yes: Do not ask.
+        missing_ok: Exit with 0 if there is no such campaign.
     """
     if not yes and not sys.stdin.isatty():
-        raise UsageError("nobody is there to ask: give --yes to delete without asking")
+        raise UsageError("stdin is no terminal, so nobody can confirm: give --yes to delete without a question")
     writes = WriteWatcher()
     async with connection.open(observer=writes) as dialler:
         try:
-            campaign = await _looked_up(dialler, id, name)
+            campaign = await _find(dialler, id, name)
         except NotFoundError:
             if not missing_ok:
                 raise
-            say(f"nothing to delete: there is no campaign {id if name is None else quoted(name)}")
+            print_error(f"nothing to delete: there is no campaign {id if name is None else quoted(name)}")
             return Exit.DONE
         target = campaign if id is None else id
-        doomed = f"campaign {id or campaign.id or 'without ID'} {quoted(campaign.name)}"
-        say(f"going to delete {doomed} with {await _codes_of(dialler, target)} and all other related data, for good")
-        if not yes and not _agreed():
-            say("nothing was deleted")
+        shown = f"campaign {id or campaign.id or 'without ID'} {quoted(campaign.name)}"
+        codes = await _describe_codes(dialler, target)
+        print_error(f"going to delete {shown} with {codes} and all other related data, for good")
+        if not yes and not _confirmed():
+            print_error("nothing was deleted")
             return Exit.INTERRUPTED
-        # By ID, also when it was looked up by name: what was shown is what is deleted.
+        # By ID, even if the name was given: what was shown is what is deleted.
         number = id or campaign.id
-        interrupted = f"interrupted: {doomed} may have been deleted; look: dialler campaigns get {number}"
-        with writes.told_if_interrupted(interrupted):
+        interrupted = f"interrupted: {shown} may have been deleted; look: dialler campaigns get {number}"
+        with writes.error_if_interrupted(interrupted):
             await dialler.campaigns.delete(target, missing_ok=missing_ok)
-    print_line(f"deleted {doomed}")
+    print_line(f"deleted {shown}")
     return Exit.DONE
 
 
-async def _looked_up(dialler: DiallerClient, id: int | None, name: str | None) -> Campaign:
+async def _find(dialler: DiallerClient, id: int | None, name: str | None) -> Campaign:
     match id, name:
         case int(), None:
             return await dialler.campaigns.get(id)
@@ -71,16 +67,16 @@ async def _looked_up(dialler: DiallerClient, id: int | None, name: str | None) -
             raise UsageError("give either the ID of the campaign or --name")
 
 
-async def _codes_of(dialler: DiallerClient, campaign: Campaign | int) -> str:
+async def _describe_codes(dialler: DiallerClient, campaign: Campaign | int) -> str:
     try:
-        return f"its {counted((await dialler.result_codes.list(campaign)).count, 'result code')}"
+        return f"its {counted((await dialler.result_codes.list(campaign)).total, 'result code')}"
     except DiallerError:
-        # It only helps to recognise the campaign; whether it can be deleted is for the deletion to find out.
+        # The number only helps to recognise the campaign; its lookup must not prevent the deletion.
         return "its result codes"
 
 
-def _agreed() -> bool:
-    # Under asyncio the first Ctrl-C only asks the task to stop, which here waits for a line of input.
+def _confirmed() -> bool:
+    # Under asyncio the first Ctrl-C only asks the task to stop, but the task waits for a line of input here.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.stderr.write("Delete it? [y/N] ")

@@ -1,4 +1,4 @@
-"""How the command ends: exit codes, and the one line on stderr that an error comes to."""
+"""Exit codes, and the one line on stderr that every error becomes."""
 
 import sys
 from contextlib import suppress
@@ -9,7 +9,7 @@ from dialler_async.errors import ConfigurationError, DiallerError, NoReplyError
 
 
 class Exit(IntEnum):
-    """The exit codes, as `--help` tells them."""
+    """The exit codes, as `--help` lists them."""
 
     DONE = 0
     FINDINGS = 1
@@ -27,29 +27,29 @@ HELP = """Exit codes:
   0    done
   1    findings at or above --fail-on
   2    usage or settings
-  3    the server said no, or answered what it should not
+  3    the server said no, or sent an invalid reply
   4    no reply
-  5    the output could not be written; a clone or deletion was carried out all the same
-  6    interrupted while a clone or deletion was in flight: it may have been carried out
+  5    the output can't be written; a clone or deletion was done
+  6    interrupted during a clone or deletion, which may have been done
   130  interrupted, or a deletion declined
 """
 
 
 class UsageError(Exception):
-    """The command can't be carried out as it was given; the message says what to change."""
+    """The arguments or settings are wrong; the message says what to change."""
 
 
 class OutputError(Exception):
-    """The command was carried out, but its output can't be written, such as to a full disk."""
+    """The command did its work, but its output can't be written, such as to a full disk."""
 
 
 class InterruptedWriteError(Exception):
-    """Ctrl-C came while a write was in flight; the message says how to find out whether it was carried out."""
+    """Ctrl-C came while a write was in flight; the message says how to find out whether it was done."""
 
 
-def complain(error: Exception) -> Exit:
-    """Print what went wrong, in one line on stderr, and say how to exit."""
-    say(str(error) or type(error).__name__)
+def report_error(error: Exception) -> Exit:
+    """Print an error in one line on stderr, and return the exit code for it."""
+    print_error(str(error) or type(error).__name__)
     match error:
         case NoReplyError():
             return Exit.NO_REPLY
@@ -63,8 +63,8 @@ def complain(error: Exception) -> Exit:
             return Exit.USAGE
 
 
-def say(message: str) -> None:
-    """Tell the user something on stderr, in one line, whatever text from elsewhere is in it."""
-    # Where stderr can't be written to either, the exit code still tells.
+def print_error(message: str) -> None:
+    """Print an error, a warning or a notice in one line on stderr; text from the server in it is escaped."""
+    # If stderr can't be written to either, the exit code is all that is left.
     with suppress(OSError):
         sys.stderr.write(f"dialler: {one_line(message)}\n")

@@ -9,7 +9,7 @@ from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
 from .connection import FROM_ENVIRONMENT, Connection
-from .exits import Exit, OutputError, say
+from .exits import Exit, OutputError, print_error
 from .languages import LANGUAGES, LanguageName
 from .output import counted, print_line
 from .patience import notice_of_retries
@@ -25,15 +25,12 @@ async def export(
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
 
-    What can't be fetched or read does not stop the rest: the file has the error in its place, and the command exits
-    with 3, or with 4 if all that is missing was never answered.
+    If a campaign can't be fetched or read, the file has the error in its place.
+    The command then exits with 3, or with 4 if no reply came for any of them.
 
-    Parameters
-    ----------
-    output
-        File to write; .json is lossless, .csv and .parquet have a row for each result code and language.
-    language
-        A language to fetch result codes in. Repeat it for several.
+    Args:
+        output: File to write; .json is lossless, .csv and .parquet have a row for each result code and language.
+        language: A language to fetch result codes in. Repeat it for several.
     """
     check_place(output)
     try:
@@ -43,17 +40,19 @@ async def export(
                     dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
                 )
     except DiallerError:
-        raise  # some are an OSError, too
+        raise  # some are an OSError as well
     except OSError as error:
         raise OutputError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
     if exported.invalid:
-        told = f"{counted(len(exported.invalid), 'campaign')} without codes, for the record is not as documented"
-        # When a column has changed its type, it is every campaign; the file has them all.
-        first = map(str, exported.invalid[:3])
-        say(f"{told}: {'; '.join(first)}{'; …' if len(exported.invalid) > 3 else ''}")
+        campaigns = counted(len(exported.invalid), "campaign")
+        # If a key has changed its type, every campaign is invalid; the file has all the errors.
+        first = "; ".join(map(str, exported.invalid[:3])) + ("; …" if len(exported.invalid) > 3 else "")
+        print_error(f"{campaigns} without result codes, because the record is not as documented: {first}")
     if exported.failed:
-        say(f"not all could be fetched, {exported.failed:,} failed: {'; '.join(map(str, exported.errors))}")
+        print_error(
+            f"{counted(exported.failed, 'lookup')} of result codes failed: {'; '.join(map(str, exported.errors))}"
+        )
     errors = (*exported.invalid, *exported.errors)
     if not errors:
         return Exit.DONE

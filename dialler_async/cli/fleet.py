@@ -16,14 +16,14 @@ from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from dialler_async.fleet.wire import KEY_VARIABLE
 
-from .exits import Exit, UsageError, say
-from .judging import EVERYTHING, Judging, print_rules
+from .exits import Exit, UsageError, print_error
 from .languages import LANGUAGES, LanguageName
 from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination
+from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FLEET = Path("fleet.toml")
 
-app = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
+app: App = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
 
 
 @app.command
@@ -43,7 +43,7 @@ async def audit(
     fail_on: Literal["error", "warning", "info", "never"] = "never",
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
     destination: Destination = ON_THE_TERMINAL,
-    judging: Judging = EVERYTHING,
+    rule_options: RuleOptions = ALL_RULES,
 ) -> Exit:
     """Check every campaign of every account, and show in one report what is wrong with them.
 
@@ -63,14 +63,14 @@ async def audit(
     language
         A language to fetch and compare result codes in. Repeat it for several.
     """
-    rules = judging.chosen()
-    if judging.list_rules:
+    rules = rule_options.chosen()
+    if rule_options.list_rules:
         print_rules(rules)
         return Exit.DONE
     if sandbox and (broker is not None or manifest is not _FLEET):
         raise UsageError("--sandbox brings its own accounts, and no worker has them: leave out the file and --broker")
     destination.check()
-    settings, directory = judging.for_workers()
+    settings, directory = rule_options.for_workers()
     _check_extra()
     # Only here, as no other command needs it.
     from dialler_async.fleet import audit_fleet
@@ -88,7 +88,7 @@ async def audit(
                 directory=directory,
                 languages=[LANGUAGES[name] for name in language],
                 on_progress=on_progress,
-                on_no_worker=lambda: say(f"no worker is there{with_key}; waiting for one: {waits}"),
+                on_no_worker=lambda: print_error(f"no worker is there{with_key}; waiting for one: {waits}"),
             )
     destination.put(report)
     if report.unfinished:
@@ -102,7 +102,7 @@ async def worker(
     *,
     broker: str | None = None,
     at_once: Positive = 4,
-    judging: Judging = EVERYTHING,
+    rule_options: RuleOptions = ALL_RULES,
 ) -> None:
     """Do the work of audits until Ctrl-C or SIGTERM: then finish what is in hand, and stop.
 
@@ -117,11 +117,11 @@ async def worker(
     at_once
         How many accounts, or chunks of accounts, are worked on at once.
     """
-    rules = judging.chosen()
-    if judging.list_rules:
+    rules = rule_options.chosen()
+    if rule_options.list_rules:
         print_rules(rules)
         return
-    settings, directory = judging.for_workers()
+    settings, directory = rule_options.for_workers()
     _check_extra()
     url = broker or os.environ.get("DIALLER_BROKER")
     if not url:
@@ -131,7 +131,10 @@ async def worker(
 
     mediator = _broker(url, places=at_once)
     async with _read(manifest) as fleet:
-        with _log_on_stderr(), stop_signal(lambda: say("finishing what is in hand; once more to stop now")) as stop:
+        with (
+            _log_on_stderr(),
+            stop_signal(lambda: print_error("finishing what is in hand; once more to stop now")) as stop,
+        ):
             accounts, servers = counted(len(fleet.accounts), "account"), counted(len(fleet.servers), "server")
             await work(
                 fleet,
@@ -160,7 +163,7 @@ async def _read(manifest: Path) -> AsyncIterator[Fleet]:
         fleet = read_fleet(manifest)
     # Without the place in our code that Python would add.
     for warning in warned:
-        say(f"warning: {warning.message}")
+        print_error(f"warning: {warning.message}")
     yield fleet
 
 
@@ -184,7 +187,7 @@ def _log_on_stderr() -> Iterator[None]:
 
     class Saying(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(record.getMessage())
+            print_error(record.getMessage())
 
     handler = Saying(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("dialler_async.fleet", "taskiq")]

@@ -1,4 +1,4 @@
-"""The languages by the names they have on the command line."""
+"""The languages by their names on the command line."""
 
 from typing import Literal
 
@@ -9,6 +9,6 @@ LANGUAGES: dict[LanguageName, Language] = {"en": Language.ENGLISH, "de": Languag
 
 
 def language_name(languages_id: int | None) -> str:
-    """`en` or `de`; the bare number of a language that has no published name; empty for None."""
+    """Return `en` or `de`; the number of a language that has no published name; nothing for None."""
     names = {language.value: name for name, language in LANGUAGES.items()}
     return "" if languages_id is None else names.get(languages_id, str(languages_id))

@@ -1,7 +1,7 @@
-"""Numbers on the command line: plain ASCII digits, and nothing that would be rounded or guessed.
+"""Numbers on the command line: plain ASCII digits only.
 
-The CLI library converts an `int` by way of `float`: it takes `534.6` for 535 and `0x217` for 535. A command that
-deletes by ID must not do so.
+cyclopts converts an `int` by way of `float`: it reads both `534.6` and `0x217` as 535. A command that deletes by ID
+must not guess.
 """
 
 import math
@@ -15,12 +15,20 @@ _T = TypeVar("_T")
 
 
 def positive(text: str) -> int:
-    """Return a whole number of 1 or more, or raise ValueError."""
+    """Return a whole number of 1 or more.
+
+    Raises:
+        ValueError: the text is no such number.
+    """
     return int(_checked(text, "[1-9][0-9]*", "give a whole number in digits, 1 or more"))
 
 
 def positive_decimal(text: str) -> float:
-    """Return a number above 0, which may have decimals, or raise ValueError."""
+    """Return a number above 0, which may have decimals.
+
+    Raises:
+        ValueError: the text is no such number.
+    """
     accepted = "give a number above 0 in digits, such as 30 or 0.5"
     number = float(_checked(text, r"[0-9]+(\.[0-9]+)?", accepted))
     if not 0 < number < math.inf:
@@ -42,7 +50,7 @@ def _checked(text: str, pattern: str, accepted: str) -> str:
     return text
 
 
-def _read_by(convert: Callable[[str], _T]) -> Parameter:
+def _converted_by(convert: Callable[[str], _T]) -> Parameter:
     def converter(_: Any, tokens: Sequence[Token]) -> _T:
         [token] = tokens
         return convert(token.value)
@@ -50,17 +58,17 @@ def _read_by(convert: Callable[[str], _T]) -> Parameter:
     return Parameter(converter=converter)
 
 
-Id: TypeAlias = Annotated[int, _read_by(_id)]
+Id: TypeAlias = Annotated[int, _converted_by(_id)]
 """The ID of a campaign."""
 
-Positive: TypeAlias = Annotated[int, _read_by(positive)]
-"""How many there are of something that must be there."""
+Positive: TypeAlias = Annotated[int, _converted_by(positive)]
+"""A whole number, 1 or more."""
 
-NotNegative: TypeAlias = Annotated[int, _read_by(_not_negative)]
-"""How many there are of something that may be missing."""
+NotNegative: TypeAlias = Annotated[int, _converted_by(_not_negative)]
+"""A whole number, 0 or more."""
 
-PositiveDecimal: TypeAlias = Annotated[float, _read_by(positive_decimal)]
-"""Seconds, or how many in a second."""
+PositiveDecimal: TypeAlias = Annotated[float, _converted_by(positive_decimal)]
+"""A number above 0, with decimals or without."""
 
 Port: TypeAlias = Annotated[NotNegative, Parameter(validator=validators.Number(lte=65535))]
-"""A TCP port; 0 takes a free one."""
+"""A TCP port; 0 means any free port."""

@@ -1,8 +1,8 @@
-"""Kinds of options that several commands have."""
+"""Types of options that several commands share."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
-"""On when given; there is no `--no-…`."""
+"""An option that is on when given; there is no `--no-…`."""

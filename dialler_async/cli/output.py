@@ -1,9 +1,9 @@
-"""Where results go: tables for people, JSON for programs."""
+"""What commands print on stdout: tables for people, JSON and CSV for programs."""
 
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 import rich.console
@@ -13,67 +13,92 @@ from rich.text import Text
 from dialler_async._text.escaping import escape_unprintable
 
 from .exits import OutputError
-from .streams import abandon, is_output_error
+from .streams import discard, is_output_error
 
-_WIDTH_OF_A_PIPE = 80
+_PIPE_WIDTH = 80
 
 
 class Console(rich.console.Console):
-    """Rich's console for text from elsewhere: no markup, no emoji codes, no guessing at what could be highlighted."""
+    """Rich's console for text from the server: no markup, no emoji codes, no highlighting."""
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
         stream = file or (sys.stderr if stderr else sys.stdout)
-        # In a pipe, rich would take the width of a terminal that it finds on another stream.
-        width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_PIPE
+        # For a pipe, rich would take the width of a terminal on another stream.
+        width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
         super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to `app.run`; rich would exit with 1, which means findings here."""
+        """Leave the error to `main`; rich would exit with 1, which means findings here."""
         raise  # rich calls this while it handles the BrokenPipeError
 
 
 def text(value: object, style: str = "") -> Text:
-    """A cell: nothing for None, and unprintable characters of the server escaped."""
+    """Return a cell: empty for None, with unprintable characters escaped."""
     return Text("" if value is None else escape_unprintable(str(value)), style=style, overflow="fold")
 
 
 def quoted(name: str) -> str:
-    """A name within a sentence."""
+    """Return a name in quotation marks, for a sentence."""
     return f"“{escape_unprintable(name)}”"
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[Text]], *, right: Iterable[str] = ()) -> None:
-    """Print a table on stdout; the columns headed as in `right` are aligned there."""
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[Text]], *, right: Iterable[str] = (), optional: int = 0
+) -> None:
+    """Print a table on stdout.
+
+    A pipe gets one line for each row, however long, so that `grep` and `awk` can work with it.
+
+    Args:
+        headings: one for each column.
+        rows: a cell for each column.
+        right: the headings of the columns that are aligned to the right.
+        optional: how many of the last columns are shown only if a terminal is wide enough for them.
+    """
+    rows = list(rows)
+    console = Console()
+    unlimited = console.options.update(max_width=sys.maxsize)
+    for left_out in range(optional + 1) if console.is_terminal else [optional]:
+        table = _table(headings[: len(headings) - left_out], rows, right)
+        width = console.measure(table, options=unlimited).maximum
+        if width <= console.width:
+            break
+    if not console.is_terminal:
+        console.width = max(1, width)
+    console.print(table)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[Text]], right: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*row[: len(headings)])
+    return table
 
 
 def print_json(value: Any) -> None:
-    """Print JSON on stdout. All in ASCII, so that it survives any encoding, and no terminal acts on what is in it."""
+    """Print JSON on stdout. It is all ASCII, so any encoding can write it and no terminal acts on it."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_line(line: str) -> None:
-    """Print a line of ours on stdout; text from the server in it was escaped before.
+    """Print a line on stdout; text from the server in it must be escaped before.
 
     Raises:
-        OutputError: it can't be written. The message has the line in it, as it may tell of a write.
+        OutputError: it can't be written. The message contains the line, because it may report a write.
     """
     try:
         sys.stdout.write(line + "\n")
-        # So that whoever reads a pipe sees the line now, also when the command goes on.
+        # A reader of a pipe sees the line at once, even if the command goes on.
         sys.stdout.flush()
     except OSError as error:
         if not is_output_error(error):
             raise
-        abandon(sys.stdout)
-        raise OutputError(f"can't write to stdout: {error.strerror}. It was to say: {line}") from None
+        discard(sys.stdout)
+        raise OutputError(f"can't write to stdout: {error.strerror}. The line is: {line}") from None
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 error`, `2 errors`, `1,000 errors`."""
+    """Return a number with its noun: `1 error`, `2 errors`, `1,000 errors`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,4 +1,4 @@
-"""The progress bar: on stderr, on a terminal, and nowhere else."""
+"""The progress bar: on stderr, and only if that is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ OnProgress = Callable[[float, int, int | None], None]
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[OnProgress | None]:
-    """What to call with (done, failed, total) while the bar is there; None where there is no terminal to show it on.
+    """Yield a function to call with (done, failed, total) while the bar is shown; None if stderr is no terminal.
 
-    The bar goes when it is done: what stays is the result.
+    The bar is wiped away at the end.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -23,7 +23,7 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
         return
     columns = (
         TextColumn("{task.description}"),
-        # Narrow enough that the ^C of whoever interrupts it stays on its line, so that both can be wiped away.
+        # Narrow, so that the ^C of an interruption stays on the bar's line and is wiped away with it.
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
         RateColumn(),
@@ -40,9 +40,9 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
 
 
 class RateColumn(ProgressColumn):
-    """How many are done each second, as of late."""
+    """The current rate: how many are done each second."""
 
     def render(self, task: Task) -> Text:
-        """Empty until it can be told."""
+        """Return the rate, or nothing until it is known."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f}/s")

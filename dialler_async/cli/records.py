@@ -1,4 +1,4 @@
-"""Campaigns and result codes, shown: as tables, or as JSON in the shape of the server's envelopes."""
+"""Campaigns and result codes as tables, or as JSON in the shape of the server's envelopes."""
 
 import json
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from typing import Any
 
 from dialler_async import Campaign, Records, ResultCode
 
-from .exits import say
+from .exits import print_error
 from .languages import language_name
 from .output import print_json, print_table, text
 
-# What the server says around a list of campaigns, and only there.
+# What the server says around a list of campaigns, and around no other records.
 _LIST_KEYS = {
     "filter": "filter",
     "limit_start": "limitStart",
@@ -22,43 +22,48 @@ _LIST_KEYS = {
 
 
 def envelope(records: Records[Any]) -> dict[str, Any]:
-    """Records as the server sends them: `records` (each as it came, nothing lost) and `count`, and around a list of
-    campaigns also `filter`, `limitStart`, `limitPageSize`, `orderBy`, `ascending`.
+    """Return records as the server sends them: `records`, each unchanged, and `count`.
+
+    A list of campaigns also has `filter`, `limitStart`, `limitPageSize`, `orderBy` and `ascending`.
     """
     around = {key: getattr(records, attribute) for attribute, key in _LIST_KEYS.items()}
     return {
         "records": [record.wire for record in records],
-        "count": records.count,
+        "count": records.total,
         **{key: value for key, value in around.items() if value is not None},
     }
 
 
 def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
-    """Campaigns, one a line."""
+    """Print campaigns, one a line; a wide terminal shows more columns."""
     if as_json:
         print_json(envelope(campaigns))
         return
     print_table(
-        ["ID", "Name", "Lang", "From", "To"],
+        ["ID", "Name", "Lang", "From", "To", "User data", "Lines", "Caller ID"],
         (
             (
                 text(campaign.id),
                 text(campaign.name),
                 text(language_name(campaign.languages_id)),
-                text(_date(campaign.dt_from)),
-                text(_date(campaign.dt_to)),
+                text(_to_minute(campaign.dt_from)),
+                text(_to_minute(campaign.dt_to)),
+                text(campaign.user_data),
+                text(campaign.max_parallel_lines),
+                text(None if campaign.caller_id_active is None else "yes" if campaign.caller_id_active else "no"),
             )
             for campaign in campaigns
         ),
-        right=["ID"],
+        right=["ID", "Lines"],
+        optional=3,
     )
-    _tell_if_shortened(campaigns)
+    warn_if_incomplete(campaigns)
 
 
 def show_campaign(campaign: Campaign, *, as_json: bool) -> None:
-    """All of one campaign, a key a line, by the names that the server has for them."""
+    """Print one campaign, a key a line, by the server's names."""
     if as_json:
-        print_json(envelope(Records([campaign], count=1)))
+        print_json(envelope(Records([campaign], total=1)))
         return
     print_table(
         ["Key", "Value"],
@@ -67,7 +72,7 @@ def show_campaign(campaign: Campaign, *, as_json: bool) -> None:
 
 
 def show_result_codes(codes: Records[ResultCode], *, as_json: bool) -> None:
-    """Result codes, one a line."""
+    """Print result codes, one a line."""
     if as_json:
         print_json(envelope(codes))
         return
@@ -85,18 +90,19 @@ def show_result_codes(codes: Records[ResultCode], *, as_json: bool) -> None:
         ),
         right=["ID", "Minutes"],
     )
-    _tell_if_shortened(codes)
+    warn_if_incomplete(codes)
+
+
+def warn_if_incomplete(records: Records[Any]) -> None:
+    """Print a warning if the server counts more records than it sent."""
+    if not records.complete:
+        print_error(f"the server counts {records.total} records, but sent {len(records)}")
 
 
 def _items(campaign: Campaign) -> Sequence[tuple[str, Any]]:
-    """What tells campaigns apart first, then the rest in the order of the server."""
+    """Return the record's items: ID and name first, the others in the server's order."""
     return sorted(campaign.wire.items(), key=lambda item: {"ID": 0, "Name": 1}.get(item[0], 2))
 
 
-def _date(date: datetime | None) -> str | None:
+def _to_minute(date: datetime | None) -> str | None:
     return None if date is None else date.isoformat(sep=" ", timespec="minutes")
-
-
-def _tell_if_shortened(records: Records[Any]) -> None:
-    if not records.complete:
-        say(f"the server counts {records.count} records, but sent {len(records)}")

@@ -17,14 +17,10 @@ async def result_codes(
 ) -> None:
     """List the result codes of a campaign.
 
-    Parameters
-    ----------
-    campaign
-        ID of the campaign.
-    language
-        The language of their texts.
-    json
-        Print the server's envelope (records, count), with each record as it came.
+    Args:
+        campaign: ID of the campaign.
+        language: The language of their texts.
+        json: Print the server's envelope (records, count), with each record as it came.
     """
     async with connection.open() as dialler:
         show_result_codes(await dialler.result_codes.list(campaign, language=LANGUAGES[language]), as_json=json)

@@ -1,4 +1,4 @@
-"""Commands that go on until they are told to stop."""
+"""Commands that run until SIGINT or SIGTERM."""
 
 import asyncio
 import signal
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_signal(on_stop: Callable[[], None] = lambda: None) -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set, in place of what they do otherwise; the second one does that again.
+    """Yield an event that the first SIGINT or SIGTERM sets. The second one ends the process as usual.
 
     Args:
-        on_stop: called when the first one has come.
+        on_stop: called after the first signal.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

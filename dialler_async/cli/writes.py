@@ -1,4 +1,4 @@
-"""Ctrl-C during a clone or a deletion: the server may have carried it out all the same."""
+"""Ctrl-C during a clone or a deletion: the server may have carried it out."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,23 +11,27 @@ from .exits import InterruptedWriteError
 
 
 class WriteWatcher(Observer):
-    """Knows whether the server may have received a write of this client."""
+    """Records whether the server may have received a write of this client."""
 
     def __init__(self) -> None:
         self._earlier_attempt = self._this_attempt = False
 
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
-        """From here on it may be received."""
+        """Note that the server may receive a write from now on."""
         self._this_attempt |= call.request.method != "GET"
 
-    def call_repeated(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
-        """What was not received in this attempt may have been in an earlier one."""
+    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
+        """Note whether the failed attempt may have been received."""
         self._earlier_attempt |= self._this_attempt and not isinstance(error, ConnectError)
         self._this_attempt = False
 
     @contextmanager
-    def told_if_interrupted(self, message: str) -> Iterator[None]:
-        """Raise InterruptedWriteError with this message if Ctrl-C comes once a write may have been received."""
+    def error_if_interrupted(self, message: str) -> Iterator[None]:
+        """Turn Ctrl-C into an error with this message if the server may have received a write by then.
+
+        Raises:
+            InterruptedWriteError: Ctrl-C came after a write was sent.
+        """
         try:
             yield
         except (asyncio.CancelledError, KeyboardInterrupt):

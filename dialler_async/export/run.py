@@ -142,8 +142,8 @@ async def _fetch(
     listed = await dialler.campaigns.list_partial()
     campaigns, invalid = listed.records, listed.invalid
     sent = len(campaigns) + len(invalid)
-    if listed.count > sent:
-        raise PayloadError(f"the server counts {listed.count} campaigns, but sent {sent}", path="count")
+    if listed.total > sent:
+        raise PayloadError(f"the server counts {listed.total} campaigns, but sent {sent}", path="count")
     outcomes = dialler.result_codes.for_campaigns(
         campaigns, languages=languages, concurrency=concurrency, in_order=True, on_progress=on_progress
     )
@@ -152,16 +152,16 @@ async def _fetch(
     position = 0
     async with aclosing(outcomes):
         async for outcome in outcomes:
-            error = outcome.error
+            language, error = outcome.item.language, outcome.error
             if outcome.value is not None:
-                codes[outcome.language] = tuple(outcome.value)
+                codes[language] = tuple(outcome.value)
                 told.codes += len(outcome.value)
                 error = None if outcome.value.complete else _shortened(outcome.value)
             if error is not None:
-                errors[outcome.language] = str(error) or type(error).__name__
+                errors[language] = str(error) or type(error).__name__
                 told.failure(error)
             told.lookups += 1
-            if outcome.language == languages[-1]:
+            if language == languages[-1]:
                 writer.add(ExportedCampaign(campaigns[position], codes, errors))
                 position += 1
                 codes, errors = {}, {}
@@ -178,4 +178,4 @@ def _as_it_came(invalid: InvalidRecord) -> Campaign:
 
 
 def _shortened(codes: Records[ResultCode]) -> PayloadError:
-    return PayloadError(f"the server counts {codes.count} result codes, but sent {len(codes)}")
+    return PayloadError(f"the server counts {codes.total} result codes, but sent {len(codes)}")

@@ -5,11 +5,11 @@ import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from unittest.mock import patch
 
 import pytest
-from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +37,8 @@ from dialler_async._api.decoding import (
 )
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 T = TypeVar("T")
 ANSWERS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES, DONE]
@@ -117,7 +119,7 @@ class TestPublishedExamples:
             )
         ]
         assert [made.wire for made in campaigns] == json.loads(body)["records"]
-        around = (campaigns.count, campaigns.filter, campaigns.limit_start, campaigns.limit_page_size)
+        around = (campaigns.total, campaigns.filter, campaigns.limit_start, campaigns.limit_page_size)
         assert around == (1, "", 0, -1)
         assert (campaigns.order_by, campaigns.ascending) == ("Name", True)
 
@@ -152,7 +154,7 @@ class TestPublishedExamples:
             allow_delete=True,
         )
         assert (codes[1].id, codes[1].export_key, codes[1].aborted) == (2698, "Aufleger", True)
-        assert (len(codes), codes.count, codes.complete) == (2, 7, False)
+        assert (len(codes), codes.total, codes.complete) == (2, 7, False)
         assert [code.wire for code in codes] == json.loads(body)["records"]
         assert (codes.filter, codes.limit_start, codes.limit_page_size) == (None, None, None)
         assert (codes.order_by, codes.ascending) == (None, None)
@@ -440,7 +442,7 @@ class TestEnvelope:
         body = envelope(*[{"ID": number} for number in range(sent)], count=count)
         if taken:
             codes = decode(RESULT_CODES, body)
-            assert (len(codes), codes.count) == (sent, sent if count is None else count)
+            assert (len(codes), codes.total) == (sent, sent if count is None else count)
             assert codes.complete is (count in (sent, None))
         else:
             with pytest.raises(PayloadError, match=f"counts {count} records, but sent {sent}"):
@@ -448,7 +450,7 @@ class TestEnvelope:
 
     def test_a_missing_count_is_taken_from_the_records(self) -> None:
         campaigns = decode(CAMPAIGNS, {"records": [{"Name": "a"}, {"Name": "b"}]})
-        assert (campaigns.count, campaigns.complete) == (2, True)
+        assert (campaigns.total, campaigns.complete) == (2, True)
 
     @pytest.mark.parametrize(
         ("key", "value"),
@@ -743,7 +745,7 @@ class TestSlices:
 
     def test_no_records_are_no_slices(self) -> None:
         assert list(decode(CAMPAIGN_SLICES, envelope())) == []
-        assert decode(CAMPAIGNS, envelope()) == Records(items=(), count=0)
+        assert decode(CAMPAIGNS, envelope()) == Records(items=(), total=0)
 
     def test_what_is_not_utf_8_is_told_before_the_first_slice(self) -> None:
         # Far enough that the check comes upon it in its second step.

@@ -50,7 +50,7 @@ def shown(outcome: Any) -> Any:
         return type(outcome), str(outcome), getattr(outcome, "path", None), getattr(outcome, "record_id", None)
     if isinstance(outcome, PartialRecords):
         invalid = [(repr(one.record), *shown(one.error)) for one in outcome.invalid]
-        return shown(outcome.records), invalid, outcome.count
+        return shown(outcome.records), invalid, outcome.total
     return [(type(record), repr(record), repr(record.wire), repr(record.extra)) for record in outcome]
 
 

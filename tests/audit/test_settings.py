@@ -12,9 +12,9 @@ from dialler_async.audit import (
     RULES,
     AuditSettings,
     CampaignFacts,
-    Hit,
     Rule,
     Severity,
+    Violation,
     available_rules,
     load_rules,
     rule,
@@ -25,15 +25,15 @@ ALWAYS = ["invalid-record", "unreachable-codes"]
 
 
 @rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
-def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
-    yield Hit("Name", "is there")
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation("Name", "is there")
 
 
 NO_RULE = "a text"
 
 
 def ids(chosen: tuple[Any, ...]) -> list[str]:
-    return [rule.about.id for rule in chosen]
+    return [rule.info.id for rule in chosen]
 
 
 def test_all_rules_by_default() -> None:
@@ -69,12 +69,12 @@ def test_two_rules_of_one_id_are_refused() -> None:
 
 def test_a_severity_and_a_setting_of_a_rule() -> None:
     table = {"expiring-soon": {"days": 30, "severity": "error"}, "differs-from-template": {"ignore-keys": ["X"]}}
-    chosen = {rule.about.id: rule for rule in AuditSettings.of(table).choose(RULES)}
+    chosen = {rule.info.id: rule for rule in AuditSettings.of(table).choose(RULES)}
     assert chosen["expiring-soon"].settings == {"days": 30}
-    assert chosen["expiring-soon"].about.severity is Severity.ERROR
+    assert chosen["expiring-soon"].info.severity is Severity.ERROR
     assert chosen["differs-from-template"].settings == {"ignore_keys": ["X"]}
     # The rules themselves are as they were.
-    assert {rule.about.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
+    assert {rule.info.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_a_severity_and_a_setting_of_a_rule() -> None:
     [
         ({"select": "expired"}, "“select” is a list of texts"),
         ({"ignore": [1]}, "“ignore” is a list of texts"),
-        ({"fail-on": "error"}, "there is no setting “fail-on”"),
+        ({"fail-on": "bad"}, "“fail-on” is one of error, warning, info, never, not 'bad'"),
         ({"expired": {"days": 3}}, "no setting “days” of the rule “expired”; it has severity"),
-        ({"expiring-soon": {"day": 3}}, "it has severity, days"),
+        ({"expiring-soon": {"day": 3}}, "did you mean “days”"),
         ({"expiring-soon": {"days": "3"}}, "“days” of the rule “expiring-soon” is a number, 0 or more, not '3'"),
         ({"expiring-soon": {"days": True}}, "is a number"),
         ({"expiring-soon": {"days": -1}}, "is a number"),
@@ -106,13 +106,13 @@ SEVERAL = [own_rule]
 
 def test_a_module_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "rules_beside.py").write_text(
-        "from dialler_async.audit import Hit, Severity, rule\n"
+        "from dialler_async.audit import Violation, Severity, rule\n"
         "@rule('beside', Severity.INFO, title='t', why='w', fix='f')\n"
-        "def beside(facts):\n    yield Hit('', 'x')\n"
+        "def beside(facts):\n    yield Violation('', 'x')\n"
     )
     (beside,) = load_rules(["rules_beside:beside"], tmp_path)
     assert isinstance(beside, Rule)
-    assert beside.about.id == "beside"
+    assert beside.info.id == "beside"
 
 
 @pytest.mark.parametrize(

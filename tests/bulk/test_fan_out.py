@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialler_async import ConfigurationError, ItemCancelledError, fan_out
-from dialler_async._bulk.fan_out import Concurrency, Outcome
+from dialler_async import Concurrency, ConfigurationError, Failure, ItemCancelledError, Outcome, Success, fan_out
 
 
 class HitError(Exception):
@@ -110,8 +109,8 @@ async def test_every_item_has_one_outcome_and_never_more_calls_run_than_allowed(
     await asyncio.wait_for(read(), 10)
 
     failing = {index for index, plan in enumerate(plans) if plan[1]}
-    expected = [
-        Outcome(index, error=HitError(str(index))) if index in failing else Outcome(index, value=index * 10)
+    expected: list[Outcome[int, int]] = [
+        Failure(index, HitError(str(index))) if index in failing else Success(index, index * 10)
         for index in range(len(plans))
     ]
     assert sorted(outcomes, key=lambda outcome: outcome.item) == expected

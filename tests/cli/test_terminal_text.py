@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dialler_async import Campaign, Records, ResultCode
 from dialler_async._text.escaping import escape_unprintable, one_line
-from dialler_async.cli.exits import say
+from dialler_async.cli.exits import print_error
 from dialler_async.cli.output import Console, counted, print_table, text
 from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
 
@@ -36,7 +36,7 @@ def test_a_message_is_one_line_and_its_blanks_stay() -> None:
 
 
 def test_errors_and_tables_show_names_harmless(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"no campaign {EVIL}")
+    print_error(f"no campaign {EVIL}")
     print_table(["Name"], [[text(EVIL)]])
     shown = capsys.readouterr()
     for output in (shown.err, shown.out):
@@ -48,7 +48,7 @@ def test_errors_and_tables_show_names_harmless(capsys: pytest.CaptureFixture[str
 
 def test_json_holds_all_and_is_plain_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     wire = {"Name": EVIL, "Unknown": [1, None, {"ü": 0.5}], "ID": 3}
-    campaigns = Records([Campaign(name=EVIL, id=3, wire=wire)], count=1, order_by="Name", ascending=True, filter="")
+    campaigns = Records([Campaign(name=EVIL, id=3, wire=wire)], total=1, order_by="Name", ascending=True, filter="")
     show_campaigns(campaigns, as_json=True)
     output = capsys.readouterr().out
     assert output.isascii()
@@ -59,13 +59,13 @@ def test_json_holds_all_and_is_plain_ascii(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_envelope_of_other_answers_has_records_and_count_only() -> None:
-    assert envelope(Records([ResultCode(id=1, wire={"ID": 1})], count=7)) == {"records": [{"ID": 1}], "count": 7}
+    assert envelope(Records([ResultCode(id=1, wire={"ID": 1})], total=7)) == {"records": [{"ID": 1}], "count": 7}
 
 
 def test_a_shortened_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    show_result_codes(Records([ResultCode(id=1)], count=7), as_json=False)
+    show_result_codes(Records([ResultCode(id=1)], total=7), as_json=False)
     assert capsys.readouterr().err == "dialler: the server counts 7 records, but sent 1\n"
-    show_result_codes(Records([ResultCode(id=1)], count=1), as_json=False)
+    show_result_codes(Records([ResultCode(id=1)], total=1), as_json=False)
     assert capsys.readouterr().err == ""
 
 
@@ -85,7 +85,7 @@ def test_one_campaign_shows_every_key_name_first(capsys: pytest.CaptureFixture[s
 
 def test_a_language_without_a_name_is_shown_by_number(capsys: pytest.CaptureFixture[str]) -> None:
     show_campaigns(
-        Records([Campaign(name="A", languages_id=7), Campaign(name="B"), Campaign(name="C", languages_id=2)], count=3),
+        Records([Campaign(name="A", languages_id=7), Campaign(name="B"), Campaign(name="C", languages_id=2)], total=3),
         as_json=False,
     )
     assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [["A", "7"], ["B"], ["C", "de"]]

@@ -149,7 +149,7 @@ class TestRecords:
 
     full = Records(
         items=[1, 2, 3],
-        count=3,
+        total=3,
         filter="f",
         limit_start=4,
         limit_page_size=-1,
@@ -161,12 +161,13 @@ class TestRecords:
     def test_it_does_what_a_list_does(
         self, items: list[int], index: int, value: int, start: int | None, stop: int | None, step: int | None
     ) -> None:
-        records = Records(items=iter(items), count=len(items))
+        records = Records(items=iter(items), total=len(items))
         assert isinstance(records, Sequence)
         assert len(records) == len(items)
         assert list(records) == items
         assert list(reversed(records)) == items[::-1]
         assert (value in records) is (value in items)
+        assert records.count(value) == items.count(value)
         assert bool(records) is bool(items)
         assert outcome(lambda: records[index]) == outcome(lambda: items[index])
         assert outcome(lambda: records.index(value)) == outcome(lambda: items.index(value))
@@ -175,13 +176,13 @@ class TestRecords:
 
     @given(left=ITEMS, right=ITEMS)
     def test_it_equals_what_has_equal_items_in_order(self, left: list[int], right: list[int]) -> None:
-        records = Records(items=left, count=len(left))
-        for other in (right, tuple(right), Records(items=right, count=99)):
+        records = Records(items=left, total=len(left))
+        for other in (right, tuple(right), Records(items=right, total=99)):
             assert (records == other) is (left == right)
             assert (other == records) is (left == right)
             assert (records != other) is (left != right)
         if left == right:
-            assert hash(records) == hash(Records(items=right, count=99)) == hash(tuple(right))
+            assert hash(records) == hash(Records(items=right, total=99)) == hash(tuple(right))
 
     def test_it_equals_nothing_else(self) -> None:
         assert self.full != {1, 2, 3}
@@ -193,13 +194,13 @@ class TestRecords:
         part = self.full[1:]
         assert type(part) is Records
         assert part == [2, 3]
-        assert (part.count, part.filter, part.limit_start, part.limit_page_size) == (3, "f", 4, -1)
+        assert (part.total, part.filter, part.limit_start, part.limit_page_size) == (3, "f", 4, -1)
         assert (part.order_by, part.ascending) == ("Name", False)
         assert not part.complete
 
-    @pytest.mark.parametrize(("count", "complete"), [(3, True), (7, False)])
-    def test_it_is_complete_when_all_that_the_server_counts_is_there(self, count: int, complete: bool) -> None:
-        assert Records(items=[1, 2, 3], count=count).complete is complete
+    @pytest.mark.parametrize(("total", "complete"), [(3, True), (7, False)])
+    def test_records_are_complete_when_all_that_the_server_counts_are_there(self, total: int, complete: bool) -> None:
+        assert Records(items=[1, 2, 3], total=total).complete is complete
 
     def test_an_index_that_can_not_be_is_an_error_as_on_a_list(self) -> None:
         with pytest.raises(IndexError):
@@ -207,30 +208,30 @@ class TestRecords:
         with pytest.raises(TypeError):
             self.full["1"]  # type: ignore[call-overload]  the mistake that is tested
 
-    @pytest.mark.parametrize("name", ["count", "_items", "filter", "unheard_of"])
+    @pytest.mark.parametrize("name", ["total", "_items", "filter", "unheard_of"])
     def test_it_is_frozen(self, name: str) -> None:
         with pytest.raises(AttributeError):
             setattr(self.full, name, 1)
 
     @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
     def test_it_pickles_and_copies_whole(self, again: Any) -> None:
-        records = Records(items=[RECEIVED], count=4, order_by="Name")
+        records = Records(items=[RECEIVED], total=4, order_by="Name")
         twin = again(records)
         assert type(twin) is Records
         assert twin == records
-        assert (twin.count, twin.order_by) == (4, "Name")
+        assert (twin.total, twin.order_by) == (4, "Name")
         assert twin[0].wire == RECEIVED.wire
 
     def test_its_repr_is_of_reasonable_length_however_much_is_in_it(self) -> None:
-        assert repr(Records(items=[], count=0)) == "Records([], count=0)"
-        assert repr(Records(items=[1, 2, 3], count=7)) == "Records([1, 2, 3], count=7)"
-        assert repr(Records(items=range(5000), count=5000)) == "Records([0, 1, 2, … 4997 more], count=5000)"
-        large = repr(Records(items=[Campaign(name="x" * 1000)] * 10, count=10))
+        assert repr(Records(items=[], total=0)) == "Records([], total=0)"
+        assert repr(Records(items=[1, 2, 3], total=7)) == "Records([1, 2, 3], total=7)"
+        assert repr(Records(items=range(5000), total=5000)) == "Records([0, 1, 2, … 4997 more], total=5000)"
+        large = repr(Records(items=[Campaign(name="x" * 1000)] * 10, total=10))
         assert len(large) < 300
         assert "x…, Campaign(" in large
         edge = "x" * 78
-        assert repr(Records(items=[edge], count=1)) == f"Records(['{edge}'], count=1)"
-        assert repr(Records(items=[edge + "x"], count=1)) == f"Records(['{edge}…], count=1)"
+        assert repr(Records(items=[edge], total=1)) == f"Records(['{edge}'], total=1)"
+        assert repr(Records(items=[edge + "x"], total=1)) == f"Records(['{edge}…], total=1)"
 
 
 def outcome(call: Any) -> object:

@@ -1,4 +1,4 @@
-"""What a report keeps of each record, so that the next report can tell what has changed since."""
+"""Snapshots of records, which a report keeps so that the next report can show what has changed."""
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
@@ -14,37 +14,37 @@ _KEPT = ("export_key", "done", "aborted", "delay", "appointment", "agent_bound",
 _KEYS = tuple(wire_keys(ResultCode)[name] for name in _KEPT)
 _values: Callable[[ResultCode], tuple[Any, ...]] = attrgetter(*_KEPT)
 
-KeptCode = tuple[tuple[str, Any], ...]
-"""A code as keys and values, those that are null left out; its texts are under `Content/1`, `Content/2` …"""
+CodeSnapshot = tuple[tuple[str, Any], ...]
+"""A code as keys and values without nulls; its texts are under `Content/1`, `Content/2` …"""
 
 
 @attrs.frozen(kw_only=True)
-class KeptRecord:
-    """The record of one campaign, and its codes, as they were. A plain value: it pickles and compares.
+class RecordSnapshot:
+    """The record of one campaign and its codes at the time of the audit. A plain value: it pickles and compares.
 
     Attributes:
         id: `ID` of the campaign; None if the server sent none.
         name: its `Name`.
-        settings: the rest of the record, unknown keys too, but for what is null.
-        codes: its result codes by ID; None if they were not all there.
+        settings: the rest of the record with unknown keys, without nulls.
+        codes: its result codes by ID; None if not all could be fetched.
     """
 
     id: int | None
     name: str
     settings: Mapping[str, Any]
-    codes: Mapping[int, KeptCode] | None
+    codes: Mapping[int, CodeSnapshot] | None
 
 
-class Keeper:
-    """Makes kept records. Campaigns are given copies of the same codes, which are kept once for all."""
+class SnapshotBuilder:
+    """Makes snapshots. Campaigns have copies of the same codes, so equal codes are kept once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], KeptCode] = {}
+        self._known: dict[tuple[Any, ...], CodeSnapshot] = {}
 
-    def keep(self, facts: CampaignFacts) -> KeptRecord:
-        """What is kept of one campaign."""
+    def build(self, facts: CampaignFacts) -> RecordSnapshot:
+        """Return the snapshot of one campaign."""
         wire = facts.campaign.wire
-        return KeptRecord(
+        return RecordSnapshot(
             id=facts.campaign.id,
             name=facts.campaign.name,
             settings={key: value for key, value in wire.items() if value is not None and key not in ("ID", "Name")},
@@ -53,8 +53,8 @@ class Keeper:
             else None,
         )
 
-    def _code(self, records: Mapping[Any, ResultCode]) -> KeptCode:
-        # What it is known by is quicker made than what is kept.
+    def _code(self, records: Mapping[Any, ResultCode]) -> CodeSnapshot:
+        # This key is quicker to build than the snapshot.
         values = _values(next(iter(records.values())))
         known_by = (values, *records, *[code.content for code in records.values()])
         kept = self._known.get(known_by)

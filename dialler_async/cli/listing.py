@@ -1,0 +1,135 @@
+"""`dialler campaigns list`: which campaigns are shown, in which order, with which of their keys.
+
+Keys are the server's names, such as `dtTo`, in any case.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Group, Parameter
+
+from dialler_async import Campaign, Records
+from dialler_async._text.csv_cells import csv_line
+
+from .exits import UsageError
+from .options import Flag
+from .output import print_table, text
+from .records import show_campaigns, warn_if_incomplete
+
+
+@Parameter(name="*", group=Group("List", sort_key=0))
+@attrs.frozen(kw_only=True)
+class Listing:
+    """The options of a list.
+
+    Attributes:
+        sort: Key to sort by, such as Name or dtTo; -dtTo sorts downwards. Campaigns without it come last.
+        filter: KEY=PATTERN of the campaigns to show, such as 'Name=VIP*'; case is ignored. Repeat it for several.
+        columns: Keys to show, such as ID,Name,UserData.
+        csv: Print CSV, for spreadsheets; all keys, unless --columns is given.
+        json: Print the server's envelope (records, count, orderBy …), with each record as it came.
+    """
+
+    sort: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    filter: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    columns: str | None = None
+    csv: Flag = False
+    json: Flag = False
+
+    def check(self) -> None:
+        """Check what can be checked before the first request.
+
+        Raises:
+            UsageError: options contradict each other, or a filter has no `=`.
+        """
+        if self.json and (self.csv or self.columns is not None):
+            raise UsageError("--json prints whole records: leave out --csv and --columns")
+        for filter in self.filter:
+            if "=" not in filter:
+                raise UsageError(f"--filter is KEY=PATTERN, such as 'Name=VIP*'; “{filter}” has no =")
+
+    def show(self, campaigns: Records[Campaign]) -> None:
+        """Print the campaigns.
+
+        Raises:
+            UsageError: no campaign has a key that is named.
+        """
+        chosen = self._choose(campaigns)
+        if self.csv or self.columns is not None:
+            every_key = _keys(campaigns)
+            names = every_key if self.columns is None else self.columns.split(",")
+            keys = [_resolve(name, every_key) for name in names]
+            show = _print_csv if self.csv else _print_columns
+            show(keys, [campaign.wire for campaign in chosen])
+            warn_if_incomplete(campaigns)
+        elif len(chosen) == len(campaigns):
+            show_campaigns(attrs.evolve(campaigns, items=chosen), as_json=self.json)
+        else:
+            warn_if_incomplete(campaigns)
+            show_campaigns(attrs.evolve(campaigns, items=chosen, total=len(chosen)), as_json=self.json)
+
+    def _choose(self, campaigns: Records[Campaign]) -> list[Campaign]:
+        every_key = _keys(campaigns)
+        chosen = list(campaigns)
+        for filter in self.filter:
+            name, _, pattern = filter.partition("=")
+            key = _resolve(name, every_key)
+            chosen = [one for one in chosen if fnmatchcase(_shown(one.wire.get(key)).casefold(), pattern.casefold())]
+        if self.sort is not None:
+            key = _resolve(self.sort.removeprefix("-"), every_key)
+            known = [one for one in chosen if one.wire.get(key) is not None]
+            known.sort(key=lambda one: _order(one.wire[key]), reverse=self.sort.startswith("-"))
+            chosen = known + [one for one in chosen if one.wire.get(key) is None]
+        return chosen
+
+
+EVERYTHING = Listing()
+"""No option given."""
+
+
+def _keys(campaigns: Iterable[Campaign]) -> list[str]:
+    """Return the keys of all records, each once, in the server's order."""
+    return list(dict.fromkeys(key for campaign in campaigns for key in campaign.wire))
+
+
+def _resolve(name: str, keys: Sequence[str]) -> str:
+    """Return the key with this name in any case.
+
+    Raises:
+        UsageError: there is none.
+    """
+    by_name = {key.casefold(): key for key in reversed(keys)}
+    if not keys or name in keys:
+        return name
+    if name.casefold() in by_name:
+        return by_name[name.casefold()]
+    close = get_close_matches(name.casefold(), by_name, n=1)
+    hint = f"did you mean {by_name[close[0]]}?" if close else f"the keys are {', '.join(keys)}"
+    raise UsageError(f"no campaign has the key “{name}”: {hint}")
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Numbers by size, before texts in alphabetical order."""
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0, "" if is_number else _shown(value).casefold()
+
+
+def _print_columns(keys: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
+    print_table(keys, ([text(_shown(record.get(key))) for key in keys] for record in records))
+
+
+def _print_csv(keys: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
+    sys.stdout.write(csv_line(keys))
+    for record in records:
+        cells = (record.get(key) for key in keys)
+        # Numbers stay numbers; `bool` is an int, and CSV would have it as `True`.
+        sys.stdout.write(csv_line(cell if type(cell) is int else _shown(cell) for cell in cells))

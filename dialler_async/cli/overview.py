@@ -1,0 +1,38 @@
+"""The commands in brief: what `dialler --help` prints, and where each command is loaded from when it is called."""
+
+from .exits import HELP
+
+DESCRIPTION = "Work with the campaigns of a call-centre dialler, by its REST API."
+
+COMMANDS = {
+    "audit": ("audit:audit", "Check every campaign of the account and all its result codes."),
+    "campaigns": ("campaigns:app", "List, show, find, clone and delete campaigns."),
+    "export": ("export:export", "Write all campaigns and their result codes to a file."),
+    "fleet": ("fleet:app", "Audit many accounts on many servers."),
+    "result-codes": ("result_codes:result_codes", "List the result codes of a campaign."),
+    "sandbox": ("sandbox:sandbox", "Serve made-up campaigns on this machine."),
+}
+"""Name of each command: module and attribute within this package, and one sentence."""
+
+INSTALL_COMPLETION = "--install-completion"
+
+_OPTIONS = {
+    "--help, -h": "Print this text; after a command, its options.",
+    "--version": "Print the version.",
+    INSTALL_COMPLETION: "Install completion for bash, zsh, fish or PowerShell.",
+}
+
+
+def overview() -> str:
+    """Return the text of `dialler --help`, at most 80 columns wide."""
+    commands = {name: sentence for name, (_, sentence) in COMMANDS.items()}
+    parts = ("Usage: dialler COMMAND\n", f"{DESCRIPTION}\n", _table("Commands", commands), _table("Options", _OPTIONS))
+    return "\n".join((*parts, HELP))
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    width = max(map(len, rows))
+    lines = [f"{title}:"]
+    for name, sentence in rows.items():
+        lines.append(f"  {name:{width}}  {sentence}")
+    return "\n".join(lines) + "\n"
