@@ -20,7 +20,7 @@ import msgspec
 
 from ..errors import Body, PayloadError, claimed_status, excerpt
 from ..models import Campaign, Record, Records, ResultCode
-from .structure import MisfitError, fast_path, may_have_large_number, structure_strictly
+from .structure import MisfitError, fast_path, structure_strictly
 
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R", bound=Record)
@@ -42,6 +42,8 @@ _MAX_ENVELOPE: Final = 256 * 1024
 """Bytes of an envelope without its records, which is decoded in one step as well."""
 _TOKENS_PER_STEP: Final = 2_000
 """Brackets and strings that are skipped before other tasks run."""
+_MAX_EXTENSIONS: Final = 10
+"""How often the fast path of one list learns unknown keys."""
 _MAX_LISTS: Final = 20
 """Lists named `records` in one body."""
 
@@ -206,11 +208,9 @@ class _ListReader(Generic[R]):
         # A part of a memoryview is copied once, a part of a bytearray twice.
         view = body if isinstance(body, bytes) else memoryview(body)
         path = fast_path(self._kind)
-        # Values of unknown keys need checks. Records have no unknown keys until one turns up.
-        decode, instance, has_unknown_keys = path.decode_known, path.instance, False
-        checked, has_large_number = 0, False
+        decode, instance = path.decode, path.instance
         records: list[R] = []
-        invalid = 0
+        invalid = extended = 0
         start = self.start
         pause = start + BYTES_PER_SLICE
         is_last = startswith(b"]", start)
@@ -221,21 +221,14 @@ class _ListReader(Generic[R]):
             while True:
                 piece = bytes(view[start:end])
                 try:
-                    known = decode(piece)
-                    if has_unknown_keys:
-                        if not piece.isascii():
-                            piece.decode()
-                        if end > checked:
-                            checked = max(end, start + BYTES_PER_SLICE)
-                            has_large_number = may_have_large_number(body, start, checked)
-                        if has_large_number and may_have_large_number(piece, 0, len(piece)):
-                            raise ValueError
-                    records.append(instance(known, piece))
+                    records.append(instance(decode(piece), piece))
                     break
                 except (ValueError, RecursionError):
-                    if not has_unknown_keys:
-                        decode, has_unknown_keys = path.decode, True
-                        continue
+                    pass
+                if extended < _MAX_EXTENSIONS and (extension := path.with_keys_of(piece)) is not None:
+                    path, decode = extension, extension.decode
+                    extended += 1
+                    continue
                 guess, end = end, (yield from self._find_end(start))
                 pause -= _BYTES_PER_SLOW_RECORD
                 if end == guess or end - start > _LARGE_RECORD:

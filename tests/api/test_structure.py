@@ -25,8 +25,11 @@ class Refusing(FastPath):
     """A fast path that leaves every record to cattrs."""
 
     def __init__(self, kind: type[Record]) -> None:
-        super().__init__(kind)
-        self.decode = self.decode_known = self.refuse
+        super().__init__(kind, ())
+        self.decode = self.refuse
+
+    def with_keys_of(self, piece: bytes) -> None:
+        return None
 
     def refuse(self, piece: bytes) -> Any:
         raise ValueError
