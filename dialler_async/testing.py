@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from ._api import decoding
 from ._api.dates import format_date
 from ._http.clock import CLOCK
+from ._http.slices import finish
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
@@ -121,14 +122,9 @@ def _made(
     if unknown := attributes.keys() - keys:
         raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
     record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
-    # Decoded from JSON, so that the record is the same as one from a server's response.
-    slices = answer.decode(decoding.encode({"records": [record]}))
-    try:
-        while True:
-            next(slices)
-    except StopIteration as decoded:
-        made: R = decoded.value[0]
-        return made
+    # Decoded from JSON, so that the record is what the client would make of a server's response.
+    made: R = finish(answer.decode(decoding.encode({"records": [record]})))[0]
+    return made
 
 
 def _wire_value(value: Any) -> Any:

@@ -60,7 +60,7 @@ Findings = Iterator[SeededDefect]
 def seed_defects(drafts: list[Draft], generator: Generator) -> tuple[list[SeededDefect], Template | None]:
     """Seed defects of every kind in some drafts, in place, and return the defects and the template.
 
-    Less than two dozen campaigns are too few for all kinds. Then a quarter of them get the first kinds, and there is
+    Less than 29 campaigns are too few for all kinds. Then a quarter of them get the first kinds, and there is
     no template.
     """
     free = generator.random.sample(drafts, len(drafts))
@@ -109,6 +109,8 @@ def _contradictory_type(draft: Draft, generator: Generator) -> Findings:
 
 def _no_success_code(draft: Draft, generator: Generator) -> Findings:
     _drop(draft, "bDone")
+    # The code for incoming calls was one of those.
+    draft.record["bCloseContactsOnIncomingCallsMatchCallerID"] = False
     yield SeededDefect("no-success-code", draft.id)
 
 
@@ -154,8 +156,6 @@ def _duplicate_export_key(draft: Draft, generator: Generator) -> Findings:
 def _inverted_dates(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"dtFrom": generator.day(90), "dtTo": generator.day(60)}
     yield SeededDefect("inverted-dates", draft.id)
-    # Whichever side of now they are on, one of the other rules sees them, too.
-    yield SeededDefect("not-started", draft.id)
 
 
 def _expired(draft: Draft, generator: Generator) -> Findings:
@@ -171,6 +171,21 @@ def _expiring_soon(draft: Draft, generator: Generator) -> Findings:
 def _not_started(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"dtFrom": generator.day(30), "dtTo": generator.day(200)}
     yield SeededDefect("not-started", draft.id)
+
+
+def _caller_id_off(draft: Draft, generator: Generator) -> Findings:
+    draft.record["bCallerIDActive"] = False
+    yield SeededDefect("caller-id-off", draft.id, key="bCallerIDActive")
+
+
+def _closes_without_result_code(draft: Draft, generator: Generator) -> Findings:
+    draft.record |= {"bCloseContactsOnIncomingCallsMatchCallerID": True, "IncomingCallResultCodesID": None}
+    yield SeededDefect("closes-without-result-code", draft.id, key="IncomingCallResultCodesID")
+
+
+def _no_line_cap(draft: Draft, generator: Generator) -> Findings:
+    draft.record["nMaxParallelLines"] = None
+    yield SeededDefect("no-line-cap", draft.id, key="nMaxParallelLines")
 
 
 def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> Findings:
@@ -196,6 +211,12 @@ def _name_within_name(short: Draft, long: Draft, generator: Generator) -> Findin
     yield SeededDefect("name-within-name", short.id, other_ids=(long.id,))
 
 
+def _duplicate_user_data(one: Draft, other: Draft, generator: Generator) -> Findings:
+    for draft, partner in ((one, other), (other, one)):
+        draft.record["UserData"] = f"crm-{one.number}"
+        yield SeededDefect("duplicate-user-data", draft.id, key="UserData", other_ids=(partner.id,))
+
+
 _IN_ONE: tuple[Callable[[Draft, Generator], Findings], ...] = (
     _dangling_result_code,
     _missing_translation,
@@ -209,11 +230,15 @@ _IN_ONE: tuple[Callable[[Draft, Generator], Findings], ...] = (
     _missing_export_key,
     _expiring_soon,
     _not_started,
+    _caller_id_off,
+    _closes_without_result_code,
+    _no_line_cap,
 )
 _IN_TWO: tuple[Callable[[Draft, Draft, Generator], Findings], ...] = (
     _conflicting_export_key,
     _duplicate_name,
     _name_within_name,
+    _duplicate_user_data,
 )
 
 _OWN_KEYS = ("UserData", "dtFrom", "dtTo")

@@ -101,18 +101,20 @@ class Generator:
         record: dict[str, Any] = {
             "ID": id,
             "ContactPreviewTime": random.choice((None, 0, 5, 10, 30)),
-            "nMaxParallelLines": random.choice((None, None, 5, 20, 60)),
+            "nMaxParallelLines": random.choice((5, 10, 15, 20, 60)),
             "bCloseContactsOnIncomingCallsMatchCallerID": random.choice((True, False, None)),
             "dtFrom": None,
             "dtTo": None,
             "LanguagesID": random.choice((GERMAN, GERMAN, GERMAN, ENGLISH)),
-            "bCallerIDActive": random.choice((True, False)),
+            "bCallerIDActive": random.choice((True, None)),
             "Name": self._name(number),
             "ClientsID": self.clients_id,
             "AbortOnNoTelNumberResultCodesID": random.choice((aborted.id, aborted.id, None)),
             "IncomingCallResultCodesID": random.choice((done.id, done.id, None)),
             "UserData": random.choice((None, "", f"crm-{number}", f"SAP/{number}; Müller & Co")),
         }
+        if record["bCloseContactsOnIncomingCallsMatchCallerID"]:
+            record["IncomingCallResultCodesID"] = done.id
         if random.random() < 0.7:
             record["dtFrom"] = self.day(-random.randint(10, 700), random.choice((time.min, time(8))))
         if random.random() < 0.6:

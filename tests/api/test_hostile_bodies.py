@@ -412,12 +412,12 @@ async def test_a_write_whose_answer_cannot_be_read_has_an_unknown_outcome() -> N
     async with at_work(pool=PoolConfig(max_body=4000)) as (sandbox, dialler):
         for invalid in answers:
             sandbox.faults.next(attrs.evolve(invalid, carried_out=True))
-            with pytest.raises(OutcomeUnknownError, match="look before you repeat it"):
+            with pytest.raises(OutcomeUnknownError, match="Check before you retry"):
                 await dialler.campaigns.clone(NAME, f"Copy {len(sandbox.journal)}")
         assert len(sandbox.journal) == len(answers) == len(sandbox.campaigns) - 1
         for id, invalid in zip(list(sandbox.campaigns)[1:], [*answers[:4], *answers[7:]], strict=False):
             sandbox.faults.next(attrs.evolve(invalid, carried_out=True))
-            with pytest.raises(OutcomeUnknownError, match="look before you repeat it"):
+            with pytest.raises(OutcomeUnknownError, match="Check before you retry"):
                 await dialler.campaigns.delete(id)
 
 

@@ -461,10 +461,10 @@ def large(status: int = 200) -> CannedResponse:
 
 
 CANCELLED_WHILE: dict[str, tuple[Fault, str]] = {
-    "waiting for the headers": (StallBeforeHeaders(), "_exchange"),
-    "reading the body": (StallInBody(), "_exchange"),
+    "waiting for the headers": (StallBeforeHeaders(), "_send_once"),
+    "reading the body": (StallInBody(), "_send_once"),
     "decoding": (large(), "_decode"),
-    "waiting to repeat it": (Status(503, retry_after=30), "_repeat"),
+    "waiting for the next retry": (Status(503, retry_after=30), "_retry"),
 }
 
 

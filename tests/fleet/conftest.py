@@ -86,7 +86,7 @@ async def _findings_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
         async with DiallerClient.for_account(sandbox.server, id, account.token) as dialler:
             report = await audit(dialler, now=NOW)
         findings += [attrs.evolve(finding, account=_name_of(id)) for finding in report.findings]
-    return tuple(findings)
+    return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
 
 
 @pytest.fixture

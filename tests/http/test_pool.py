@@ -28,7 +28,9 @@ from dialler_async import (
     RetryPolicy,
 )
 from dialler_async._http.clock import CLOCK
-from dialler_async._http.pool import Pool, _limiter, _process
+from dialler_async._http.fork import PROCESS
+from dialler_async._http.pool import Pool
+from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
@@ -172,7 +174,7 @@ class TestRate:
 
         monkeypatch.setattr(loop, "time", lambda: now)
         monkeypatch.setattr(loop, "call_at", late)
-        limiter = _limiter(rate)
+        limiter = rate_limiter(rate)
         for _ in range(rate + 1):
             await limiter.acquire()
         assert 1 - 1 / rate <= now - 1000 <= 1 + 0.5 / rate
@@ -495,7 +497,7 @@ class TestPlace:
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             with monkeypatch.context() as child:
-                child.setattr(_process, "pid", os.getpid() + 1)
+                child.setattr(PROCESS, "pid", os.getpid() + 1)
                 error = await failure(dialler.campaigns.list())
         assert type(error) is ClientStateError
         assert "before a fork" in str(error)
@@ -608,7 +610,7 @@ class TestCollectedUnclosed:
         pool = dialler._shared.pool
         with monkeypatch.context() as child, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            child.setattr(_process, "pid", os.getpid() + 1)
+            child.setattr(PROCESS, "pid", os.getpid() + 1)
             pool.__del__()
         assert caught == []
         await dialler.aclose()
