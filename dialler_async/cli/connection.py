@@ -1,7 +1,6 @@
 """Which dialler a command talks to: its options, and the client made of them."""
 
 import os
-import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +12,11 @@ from cyclopts import Group, Parameter
 from dialler_async import DiallerClient, Timeouts
 from dialler_async._http.pool import PoolConfig
 from dialler_async._http.retry import RetryPolicy
+from dialler_async._text.token_files import read_token_file
 from dialler_async.client import Options
 from dialler_async.observer import Observer
 
-from .exits import UsageError, print_error
+from .exits import UsageError, print_warnings
 from .numbers import Positive, PositiveDecimal, positive, positive_decimal
 from .options import Flag
 
@@ -127,12 +127,8 @@ class Connection:
         return settled
 
     def _client(self, options: Options) -> DiallerClient:
-        with warnings.catch_warnings(record=True, action="always") as warned:
-            dialler = DiallerClient(self._base_url(), self._token(), **options)
-        # Without the place in our code that Python would add.
-        for warning in warned:
-            print_error(f"warning: {warning.message}")
-        return dialler
+        with print_warnings():
+            return DiallerClient(self._base_url(), self._token(), **options)
 
     def _base_url(self) -> str:
         base_url = self.base_url or os.environ.get("DIALLER_BASE_URL")
@@ -146,14 +142,7 @@ class Connection:
             if not token:
                 raise UsageError("no token: set DIALLER_TOKEN, or give --token-file (or try --sandbox)")
             return token
-        try:
-            token = self.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise UsageError(f"can't read the token file {self.token_file}: {reason}") from None
-        if not token:
-            raise UsageError(f"the token file {self.token_file} is empty")
-        return token
+        return read_token_file(self.token_file, f"the token file {self.token_file}")
 
 
 def _from_environment(name: str, convert: Callable[[str], _T]) -> _T | None:

@@ -21,7 +21,7 @@ import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError
 from dialler_async.cli import main
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
-from dialler_async.fleet.broker import RedisBroker
+from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.sandbox import Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them")
@@ -31,12 +31,13 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from dialler_async.fleet import read_fleet
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.worker import work
+from dialler_async.fleet.redis_broker import RedisBroker
+from dialler_async.fleet.worker import run_worker
 
 async def main():
-    broker = RedisBroker(sys.argv[2], places=1, idle=0.5)
-    await work(read_fleet(Path(sys.argv[1])), broker, stop=asyncio.Event(), on_ready=lambda: print("ready", flush=True))
+    broker = RedisBroker(sys.argv[2], slots=1, idle=0.5)
+    fleet, stop = read_fleet(Path(sys.argv[1])), asyncio.Event()
+    await run_worker(fleet, broker, stop=stop, on_ready=lambda: print("ready", flush=True))
 
 asyncio.run(main())
 """
@@ -238,7 +239,7 @@ class TestCommand:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
-            assert options["broker"].own_places == 0
+            assert options["broker"].own_slots == 0
             on_no_worker()
             raise ConfigurationError("and that is all")
 
