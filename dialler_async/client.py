@@ -2,23 +2,26 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Sequence
-from types import FrameType, TracebackType
-from typing import NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
+from types import TracebackType
+from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
 
 import aiohttp
 import attrs
 
+from ._http import environment
 from ._http.backpressure import Backpressure
 from ._http.base_url import check_base_url, cleartext_warning
 from ._http.cache import AccountCache
-from ._http.environment import network_options
-from ._http.pool import Pool, PoolConfig, RateLimiter
+from ._http.caller import find_caller
+from ._http.pool import Pool
+from ._http.pool_config import PoolConfig
+from ._http.rate_limit import RateLimiter
 from ._http.retry import RetryPolicy
+from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
-from ._http.transport import Timeouts, Transport
+from ._http.transport import Transport
 from .campaigns import Campaigns
 from .errors import ConfigurationError, require
 from .models import Campaign
@@ -116,7 +119,7 @@ class DiallerClient:
     Source: API reference, "Access".
     """
 
-    for_account = _ForAccount()
+    for_account: ClassVar[_ForAccount] = _ForAccount()
     """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
     `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
     another account on the same pool; it needs no closing, and lives as long as the client it came from."""
@@ -142,7 +145,7 @@ class DiallerClient:
         if isinstance(checked, ConfigurationError):
             raise checked
         if (warning := cleartext_warning(checked)) is not None:
-            warnings.warn(warning, stacklevel=_frames_of_ours() + 1)
+            warnings.warn(warning, stacklevel=find_caller().stacklevel)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
         self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(retry), observer))
@@ -154,9 +157,9 @@ class DiallerClient:
             base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
         )
         self._cache = AccountCache()
-        self.result_codes = ResultCodes(transport, self._cache, shared.pool.config.limit)
+        self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
-        self.campaigns = Campaigns(transport, self._cache)
+        self.campaigns: Campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
@@ -197,10 +200,15 @@ class DiallerClient:
             own_id.isdigit(),
             "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
         )
-        sibling = object.__new__(type(self))
-        sibling._owns_pool = False
-        sibling._set_up(f"{above}/{_clients_id(clients_id)}", held, self._shared)
-        return sibling
+        return self._sharing(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+
+    @classmethod
+    def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
+        """Return a client on the pool of another client, which alone closes it."""
+        client = object.__new__(cls)
+        client._owns_pool = False
+        client._set_up(base_url, token, shared)
+        return client
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
@@ -215,13 +223,10 @@ class DiallerClient:
         Raises:
             ConfigurationError: one of them is missing or can't work.
         """
-        for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
-            require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
-        all_options: Options = {
-            **network_options(os.environ, pool=PoolConfig(), retry=RetryPolicy(), timeouts=Timeouts()),
-            **options,
-        }
-        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **all_options)
+        require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
+        require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
+        all_options: Options = {**environment.network_options(os.environ), **options}
+        return cls(environment.base_url(os.environ), Token(environment.token(os.environ)), **all_options)
 
     @property
     def base_url(self) -> str:
@@ -274,13 +279,3 @@ def _clients_id(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
     return given
-
-
-def _frames_of_ours() -> int:
-    """How many frames it is, from the caller on, to the one outside this package in which a client is made."""
-    count = 0
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        frame = frame.f_back
-        count += 1
-    return count

@@ -1,19 +1,20 @@
-"""`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
+"""`dialler.result_codes`: the result codes of one campaign, and of many campaigns concurrently."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
+from functools import partial
 from typing import Final, NamedTuple
 
 from ._api import endpoints
 from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
-from ._http.cache import AccountCache
+from ._http.cache import AccountCache, require_max_age
 from ._http.transport import Transport
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
 
 _SURELY_HELD: Final = 2**31 - 1
-"""Up to this ID, every server can read it. It may answer a larger one as if the endpoint did not exist."""
+"""Every server can read IDs up to this one. It may answer a larger ID as if the endpoint did not exist."""
 
 
 class Lookup(NamedTuple):
@@ -37,9 +38,11 @@ class Lookup(NamedTuple):
 
 
 class ResultCodes:
-    """The result codes of an account's campaigns: `list` for those of one, `for_campaigns` for those of many at once.
+    """The result codes of an account's campaigns: `list` for one campaign, `for_campaigns` for many.
 
-    Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
+    The methods raise the same errors as those of `Campaigns`.
+
+    Source: API reference, "The seven calls" and "Result codes".
     """
 
     def __init__(self, transport: Transport, cache: AccountCache, limit: int) -> None:
@@ -75,6 +78,7 @@ class ResultCodes:
         campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
         *,
         languages: Iterable[Language | int] = Language,
+        max_age: float | None = None,
         concurrency: Concurrency | None = "auto",
         in_order: bool = False,
         on_progress: OnProgress | None = None,
@@ -92,6 +96,7 @@ class ResultCodes:
         Args:
             campaigns: Campaigns or their IDs. They are taken when they are needed, so an endless iterator is allowed.
             languages: As for `list`.
+            max_age: As for `Campaigns.list`.
             concurrency: How many lookups run at once. "auto" and None start with 2 and adapt to the measured latency,
                 up to the pool's limit. Lookups above the pool's limit wait for a connection.
             in_order: Yield outcomes in the order of `campaigns`, and for each campaign in the order of `languages`.
@@ -103,11 +108,12 @@ class ResultCodes:
             `Lookup`.
 
         Raises:
-            ConfigurationError: A language or `concurrency` is invalid.
+            ConfigurationError: A language, `max_age` or `concurrency` is invalid.
             AuthenticationError: The token, the ClientsID, or their combination is wrong.
             EndpointNotFoundError: The base URL is wrong, or the server is too old.
             TokenSourceError: The function that returns the token failed.
         """
+        require_max_age(max_age)
         wanted = [endpoints.checked_language(language) for language in languages]
         lookups: Iterable[Lookup] | AsyncIterable[Lookup]
         if isinstance(campaigns, Iterable):
@@ -115,7 +121,7 @@ class ResultCodes:
         else:
             lookups = _Lookups(campaigns, wanted)
         return fan_out(
-            self._look_up,
+            partial(self._look_up, max_age=max_age),
             lookups,
             concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
             in_order=in_order,
@@ -124,12 +130,12 @@ class ResultCodes:
             on_progress=on_progress,
         )
 
-    async def _look_up(self, lookup: Lookup) -> Records[ResultCode]:
+    async def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Records[ResultCode]:
         """Look up one campaign's codes; a 404 without a body counts as not found where the ID may be its cause."""
         request = endpoints.list_result_codes(*lookup)
         not_found: EndpointNotFoundError
         try:
-            return await self._transport.send(request)
+            return await self._cache.get(request, max_age, lambda: self._transport.send(request))
         except EndpointNotFoundError as error:
             if endpoints.checked_id(lookup[0]) <= _SURELY_HELD:
                 raise

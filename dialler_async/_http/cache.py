@@ -22,6 +22,11 @@ V = TypeVar("V")
 MAX_RECORDS: Final = 10_000
 
 
+def require_max_age(max_age: float | None) -> None:
+    """Raise ConfigurationError for a `max_age` that is negative or not a number."""
+    require(max_age is None or max_age >= 0, "max_age=… is a number of seconds, and not negative")
+
+
 class _Key(NamedTuple):
     """What identifies a read of one account.
 
@@ -110,7 +115,7 @@ class Cache(Generic[K, V]):
             ConfigurationError: `max_age` is negative.
             Exception: what `fetch` raises. It is not kept; each caller that waits for it gets a copy.
         """
-        require(max_age >= 0, "max_age=… is a number of seconds, and not negative")
+        require_max_age(max_age)
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._kept[key] = kept

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _FLEET = Path("fleet.toml")
 
-app = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
+app: App = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
 
 
 @app.command
@@ -61,9 +61,7 @@ async def audit(
         print_rules(rules)
         return Exit.DONE
     if sandbox and (broker is not None or manifest is not _FLEET):
-        raise UsageError(
-            "--sandbox has its own accounts, and workers have none of them: leave out the file and --broker"
-        )
+        raise UsageError("--sandbox has its own accounts, which no worker has: leave out the file and --broker")
     destination.check()
     settings, directory = rule_options.for_workers()
     _check_extra()

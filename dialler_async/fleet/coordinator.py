@@ -16,6 +16,7 @@ import attrs
 from dialler_async._api.endpoints import checked_languages
 from dialler_async._http.clock import CLOCK
 from dialler_async.audit import (
+    AccountIdentity,
     AuditPart,
     AuditReport,
     AuditSettings,
@@ -132,6 +133,10 @@ class _Run:
         self._schedule = Schedule(fleet.servers.values(), fleet.accounts.values())
         self._in_flight: dict[str, Job] = {}
         self._accounts = tuple(fleet.accounts)
+        self._identities = {
+            name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
+            for name, account in fleet.accounts.items()
+        }
         self._unfinished: dict[str, _AccountParts] = {}
         self._reports: dict[str, AuditReport] = {}
         self._failed = 0
@@ -210,14 +215,15 @@ class _Run:
 
     def _report(self, name: str, account: "_AccountParts") -> None:
         """Merge the parts of an account into its report."""
+        merged = partial(self._merge, identity=self._identities[name])
         try:
-            self._reports[name] = self._merge(account.parts, seconds=self._seconds())
+            self._reports[name] = merged(account.parts, seconds=self._seconds())
         except Exception as error:
             # Whoever can write to the broker decides what is in the parts.
             _log.warning("can't merge the results of an account: %s", type(error).__name__)
             account.has_failed = True
             parts = [not_audited("its results can't be merged")]
-            self._reports[name] = self._merge(parts, seconds=self._seconds())
+            self._reports[name] = merged(parts, seconds=self._seconds())
         self._failed += account.has_failed
 
     def _done(self) -> float:

@@ -91,6 +91,7 @@ class Server:
                 "“url” is like https://acd.example.com: without user, query, and the path from /rest on"
             )
         if (warning := cleartext_warning(url)) is not None:
+            # The caller of `Server`: between are this method and the `__init__` of attrs.
             warnings.warn(warning, stacklevel=3)
 
 

@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError, ResponseError
-from taskiq import AckableMessage
+from taskiq import AckableMessage, AsyncResultBackend
 from taskiq.message import BrokerMessage
 from taskiq_redis import RedisStreamBroker
 from yarl import URL
@@ -125,16 +125,16 @@ class RedisBroker(RedisStreamBroker):
         if not safe_url:
             # Neither the URL nor the error of redis-py is shown: both may hold a password.
             raise ConfigurationError("the broker's URL is not like redis://HOST:PORT/DATABASE")
-        self.safe_url: Final = safe_url
-        self.is_signed: Final = self._signer.has_key
+        self.safe_url: Final[str] = safe_url
+        self.is_signed: Final[bool] = self._signer.has_key
         # The types of redis-py unite what a command returns in all of its modes.
         self.redis: Final[Any] = Redis(connection_pool=self.connection_pool)
-        self.own_slots: Final = slots
-        self.stop = asyncio.Event()
+        self.own_slots: Final[int] = slots
+        self.stop: asyncio.Event = asyncio.Event()
         self._idle = idle
         self._block_ms = max(1, int(min(2.0, idle / 3) * 1000))
         self._buffer = ResultBuffer()
-        self.result_backend = self._buffer
+        self.result_backend: AsyncResultBackend[Any] = self._buffer
         self._finish_script = self.redis.register_script(_FINISH)
         self._heartbeat = Heartbeat(
             self.redis,

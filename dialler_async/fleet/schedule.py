@@ -53,7 +53,7 @@ class Schedule:
             queue = self._queues[account.server]
             queue.waiting.append(Job(account, concurrency=queue.concurrency))
         self._turns = deque(self._queues.values())
-        self.in_flight = 0
+        self.in_flight: int = 0
 
     def next(self, slots: int) -> Job | None:
         """Return the job to send now, or None if the workers have enough.
@@ -104,7 +104,7 @@ class _ServerQueue:
 
     def __init__(self, server: Server) -> None:
         self.waiting: deque[Job] = deque()
-        self.in_flight = 0
+        self.in_flight: int = 0
         calls = server.max_concurrency
         self.concurrency = None if calls is None else max(1, calls // _JOBS_PER_LIMIT)
         # All jobs together make no more calls at once than the server allows.
