@@ -76,6 +76,25 @@ async def _audited(campaigns: int) -> AuditReport:
         return await audit(dialler)
 
 
+@cache
+def large_report() -> AuditReport:
+    """Five audits of 2,000 campaigns as if they were one: 10,000 campaigns with some 850 findings."""
+    report = real_report(2000)
+    copies = [1_000_000 * copy for copy in range(5)]
+    return attrs.evolve(
+        report,
+        campaigns=5 * report.campaigns,
+        codes=5 * report.codes,
+        findings=tuple(
+            attrs.evolve(found, campaign_id=found.campaign_id and found.campaign_id + copy)
+            for copy in copies
+            for found in report.findings
+        ),
+        summaries=tuple(attrs.evolve(one, id=one.id and one.id + copy) for copy in copies for one in report.summaries),
+        records=(),
+    )
+
+
 def fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     """An account of each name with the same two campaigns; one in order, and one that was not audited."""
     terms: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
