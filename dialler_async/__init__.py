@@ -28,13 +28,13 @@ from .version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._api.decoding import InvalidRecord, PartialRecords
-    from ._bulk.concurrency import AutoConcurrency
+    from ._bulk.auto_concurrency import AutoConcurrency
     from ._bulk.fan_out import Concurrency, OnProgress, fan_out
     from ._bulk.outcome import Failure, Outcome, Success
     from ._http.pool import PoolConfig
     from ._http.retry import RetryPolicy
     from ._http.transport import Timeouts
-    from .campaigns import Campaigns
+    from .campaigns import Campaigns, CloneResult
     from .client import DiallerClient
     from .errors import (
         AmbiguousNameError,
@@ -71,6 +71,7 @@ __all__ = [
     "Campaign",
     "Campaigns",
     "ClientStateError",
+    "CloneResult",
     "Concurrency",
     "ConfigurationError",
     "ConflictError",
@@ -113,11 +114,12 @@ __all__ = [
 _MODULE_OF = {
     "AmbiguousNameError": "errors",
     "AuthenticationError": "errors",
-    "AutoConcurrency": "_bulk.concurrency",
+    "AutoConcurrency": "_bulk.auto_concurrency",
     "BadRequestError": "errors",
     "Campaign": "models",
     "Campaigns": "campaigns",
     "ClientStateError": "errors",
+    "CloneResult": "campaigns",
     "Concurrency": "_bulk.fan_out",
     "ConfigurationError": "errors",
     "ConflictError": "errors",

@@ -12,8 +12,9 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from ._http import environment
 from ._http.backpressure import Backpressure
-from ._http.environment import network_options
+from ._http.cache import AccountCache
 from ._http.pool import Pool, PoolConfig, RateLimiter
 from ._http.proxy import is_loopback
 from ._http.retry import RetryPolicy
@@ -21,6 +22,7 @@ from ._http.token import Token, TokenSource
 from ._http.transport import Timeouts, Transport
 from .campaigns import Campaigns
 from .errors import ConfigurationError, require
+from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
 
@@ -155,9 +157,10 @@ class DiallerClient:
         transport = Transport(
             base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
         )
-        self.result_codes = ResultCodes(transport, shared.pool.config.limit)
+        self._cache = AccountCache()
+        self.result_codes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
-        self.campaigns = Campaigns(transport, self.result_codes.forget)
+        self.campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
@@ -216,18 +219,26 @@ class DiallerClient:
         Raises:
             ConfigurationError: one of them is missing or can't work.
         """
-        for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
-            require(bool(os.environ.get(name)), f"the environment variable {name} is not set")
-        all_options: Options = {
-            **network_options(os.environ, pool=PoolConfig(), retry=RetryPolicy(), timeouts=Timeouts()),
-            **options,
-        }
-        return cls(os.environ["DIALLER_BASE_URL"], Token(os.environ["DIALLER_TOKEN"]), **all_options)
+        require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
+        require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
+        all_options: Options = {**environment.network_options(os.environ), **options}
+        return cls(environment.base_url(os.environ), Token(environment.token(os.environ)), **all_options)
 
     @property
     def base_url(self) -> str:
         """The base URL, without a trailing slash."""
         return self._base_url
+
+    def forget(self, campaign: Campaign | int | None = None) -> None:
+        """Remove responses that calls with `max_age` keep, after somebody else changed a campaign.
+
+        Writes through this client do so by themselves.
+
+        Args:
+            campaign: the campaign or its ID. Lists and searches are removed, too. None, or a `Campaign` without an ID,
+                removes everything.
+        """
+        self._cache.forget(campaign)
 
     async def aclose(self) -> None:
         """Closes the pool, unless another client's or a session brought along. Safe to call twice.

@@ -1,19 +1,20 @@
-"""`dialler.result_codes`: the codes of one campaign, and the fan-out over many."""
+"""`dialler.result_codes`: the result codes of one campaign, and of many campaigns concurrently."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
+from functools import partial
 from typing import Final, NamedTuple
 
 from ._api import endpoints
-from ._bulk.concurrency import AutoConcurrency
+from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
-from ._http.cache import Cache
+from ._http.cache import AccountCache, require_max_age
 from ._http.transport import Transport
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
 
 _SURELY_HELD: Final = 2**31 - 1
-"""Up to this ID, every server can read it. It may answer a larger one as if the endpoint did not exist."""
+"""Every server can read IDs up to this one. It may answer a larger ID as if the endpoint did not exist."""
 
 
 class Lookup(NamedTuple):
@@ -37,15 +38,17 @@ class Lookup(NamedTuple):
 
 
 class ResultCodes:
-    """The result codes of an account's campaigns: `list` for those of one, `for_campaigns` for those of many at once.
+    """The result codes of an account's campaigns: `list` for one campaign, `for_campaigns` for many.
 
-    Raises as `Campaigns` does. Source: API reference, "The seven calls" and "Result codes".
+    The methods raise the same errors as those of `Campaigns`.
+
+    Source: API reference, "The seven calls" and "Result codes".
     """
 
-    def __init__(self, transport: Transport, limit: int) -> None:
+    def __init__(self, transport: Transport, cache: AccountCache, limit: int) -> None:
         self._transport = transport
+        self._cache = cache
         self._limit = limit
-        self._kept: Cache[tuple[int, Language], Records[ResultCode]] = Cache()
 
     async def list(
         self,
@@ -54,39 +57,28 @@ class ResultCodes:
         language: Language | int = Language.ENGLISH,
         max_age: float | None = None,
     ) -> Records[ResultCode]:
-        """The result codes of one campaign, with their texts in one language.
+        """Return the result codes of one campaign, with their texts in one language.
 
         Args:
-            campaign: its ID, or a `Campaign` that has one.
+            campaign: the campaign or its ID.
             language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
-            max_age: seconds that the answer may be old. It is kept then, and those who ask for the same while a
-                request is in flight share it. Errors are not kept, and a write through this client removes what it
-                affects. None asks the server each time.
+            max_age: as for `Campaigns.list`.
+
         Returns:
             The codes. `.complete` is False where the server says that there are more than it sent.
+
         Raises:
-            NotFoundError: no such campaign.
+            NotFoundError: the campaign does not exist.
         """
         request = endpoints.list_result_codes(campaign, language)
-        if max_age is None:
-            return await self._transport.send(request)
-        key = (endpoints.checked_id(campaign), endpoints.checked_language(language))
-        return await self._kept.get(key, max_age, lambda: self._transport.send(request))
-
-    def forget(self, campaign: Campaign | int | None = None) -> None:
-        """Forgets codes that `list(max_age=…)` has kept, when they were changed by others than this client.
-
-        Args:
-            campaign: whose codes; None, or a `Campaign` without an ID, for all.
-        """
-        campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
-        self._kept.forget(lambda key: campaign_id in (None, key[0]))
+        return await self._cache.get(request, max_age, lambda: self._transport.send(request))
 
     def for_campaigns(
         self,
         campaigns: Iterable[Campaign | int] | AsyncIterable[Campaign | int],
         *,
         languages: Iterable[Language | int] = Language,
+        max_age: float | None = None,
         concurrency: Concurrency | None = "auto",
         in_order: bool = False,
         on_progress: OnProgress | None = None,
@@ -104,6 +96,7 @@ class ResultCodes:
         Args:
             campaigns: Campaigns or their IDs. They are taken when they are needed, so an endless iterator is allowed.
             languages: As for `list`.
+            max_age: As for `Campaigns.list`.
             concurrency: How many lookups run at once. "auto" and None start with 2 and adapt to the measured latency,
                 up to the pool's limit. Lookups above the pool's limit wait for a connection.
             in_order: Yield outcomes in the order of `campaigns`, and for each campaign in the order of `languages`.
@@ -115,11 +108,12 @@ class ResultCodes:
             `Lookup`.
 
         Raises:
-            ConfigurationError: A language or `concurrency` is invalid.
+            ConfigurationError: A language, `max_age` or `concurrency` is invalid.
             AuthenticationError: The token, the ClientsID, or their combination is wrong.
             EndpointNotFoundError: The base URL is wrong, or the server is too old.
             TokenSourceError: The function that returns the token failed.
         """
+        require_max_age(max_age)
         wanted = [endpoints.checked_language(language) for language in languages]
         lookups: Iterable[Lookup] | AsyncIterable[Lookup]
         if isinstance(campaigns, Iterable):
@@ -127,7 +121,7 @@ class ResultCodes:
         else:
             lookups = _Lookups(campaigns, wanted)
         return fan_out(
-            self._look_up,
+            partial(self._look_up, max_age=max_age),
             lookups,
             concurrency=AutoConcurrency(self._limit) if concurrency in ("auto", None) else concurrency,
             in_order=in_order,
@@ -136,12 +130,12 @@ class ResultCodes:
             on_progress=on_progress,
         )
 
-    async def _look_up(self, lookup: Lookup) -> Records[ResultCode]:
+    async def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Records[ResultCode]:
         """Look up one campaign's codes; a 404 without a body counts as not found where the ID may be its cause."""
         request = endpoints.list_result_codes(*lookup)
         not_found: EndpointNotFoundError
         try:
-            return await self._transport.send(request)
+            return await self._cache.get(request, max_age, lambda: self._transport.send(request))
         except EndpointNotFoundError as error:
             if endpoints.checked_id(lookup[0]) <= _SURELY_HELD:
                 raise

@@ -1,11 +1,15 @@
 """Dates of the API, in both directions. Source: API reference, "Dates": neither format nor zone is stated."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from ..errors import ConfigurationError
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+
+_FURTHEST_ZONE: Final = timedelta(hours=14)
+"""No time zone is further from UTC."""
 
 
 def parse_date(text: str) -> datetime:
@@ -33,3 +37,20 @@ def format_date(date: datetime) -> str:
     if offset is not None and offset.total_seconds() % 60:
         raise ConfigurationError(f"the zone of {date} is not a whole number of minutes from UTC; send another")
     return date.isoformat(timespec="milliseconds" if date.microsecond >= 1000 else "seconds")
+
+
+def time_between(earlier: datetime, later: datetime) -> timedelta:
+    """Return the time from one date to another, negative if the second is before the first.
+
+    A date without an offset may be in any zone. Between one without and one with an offset, the shortest possible time
+    is returned: zero if they may be the same.
+    """
+    apart = _in_utc(later) - _in_utc(earlier)
+    if (earlier.utcoffset() is None) == (later.utcoffset() is None):
+        return apart
+    zero = timedelta()
+    return max(apart - _FURTHEST_ZONE, zero) if apart > zero else min(apart + _FURTHEST_ZONE, zero)
+
+
+def _in_utc(date: datetime) -> datetime:
+    return date.replace(tzinfo=UTC) if date.utcoffset() is None else date

@@ -6,7 +6,7 @@ Source: API reference, "The seven calls". Mind the asymmetry there: a campaign i
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Generic, TypeVar, final
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import attrs
 
 from ..errors import ConfigurationError, SentRequest
 from ..models import Campaign, Language, Records, ResultCode
-from .dates import format_date
+from .dates import format_date, time_between
 from .decoding import (
     CAMPAIGN,
     CAMPAIGN_SLICES,
@@ -150,6 +150,9 @@ def clone_campaign(
         body["dtFrom"] = format_date(dt_from)
     if dt_to is not None:
         body["dtTo"] = format_date(dt_to)
+    if dt_from is not None and dt_to is not None and time_between(dt_from, dt_to) < timedelta():
+        dates = f"dt_to {dt_to.isoformat()} is before dt_from {dt_from.isoformat()}"
+        raise ConfigurationError(f"{dates}: the campaign would end before it begins")
     repeat = Repeat.SAFE if exist_ok else Repeat.NEVER
     about = f"clone of {source!r} as {destination!r}"
     return Request(_CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, repeat, body=body, look=_LOOK_FOR_CLONE, about=about)

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
-from .concurrency import WATCH, AutoConcurrency, Watch
+from .auto_concurrency import AutoConcurrency
+from .concurrency import WATCH, Watch
 from .outcome import Failure, Outcome, Success
 
 ItemT = TypeVar("ItemT")
@@ -94,6 +95,7 @@ class _FanOut(Generic[ItemT, ValueT]):
     ) -> None:
         self._function = function
         self._auto, self._limit = _auto_and_limit(concurrency)
+        self._max_pending = 2 * self._limit
         self._source = iter(items) if isinstance(items, Iterable) else _SharedIterator(items)
         self._total = len(items) if isinstance(items, Sized) else total
         self._in_order = in_order
@@ -121,6 +123,7 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     async def run(self) -> AsyncGenerator[Outcome[ItemT, ValueT], None]:
         """Yield the outcomes."""
+        self._clock = asyncio.get_running_loop().time
         self._spawn_workers()
         try:
             while True:
@@ -156,12 +159,12 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     def _spawn_workers(self) -> None:
         """Start as many workers as concurrency, `total` and the room for outcomes allow."""
-        if self._is_exhausted or self._stop_error is not None:
-            return
         level = self._limit if self._auto is None else self._auto.level
+        if self._active >= level or self._is_exhausted or self._stop_error is not None:
+            return
         # At least one worker, whatever `total` says: only `items` knows whether it is empty.
         wanted = max(1, level if self._total is None else min(level, self._total))
-        for _ in range(min(wanted - self._active, self._room)):
+        for _ in range(min(wanted - self._active, self._max_pending - self._pending)):
             self._active += 1
             self._is_spawning = True
             worker = asyncio.create_task(self._work())
@@ -173,16 +176,11 @@ class _FanOut(Generic[ItemT, ValueT]):
         self._ended.append(worker)
         self._changed.set()
 
-    @property
-    def _room(self) -> int:
-        """How many more items may be taken before the reader takes an outcome."""
-        return 2 * self._limit - self._pending
-
     async def _work(self) -> None:
         if self._is_spawning:
             # An eager task runs inside of `create_task`. It must not take an item before it is in `_workers`.
             await asyncio.sleep(0)
-        while self._room > 0 and self._stop_error is None:
+        while self._pending < self._max_pending and self._stop_error is None:
             self._pending += 1
             try:
                 source = self._source
@@ -225,7 +223,7 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     async def _call_timed(self, item: ItemT, auto: AutoConcurrency) -> ValueT:
         """Call the function and report its latency, or that the server refused the call."""
-        timer = Watch(auto, asyncio.get_running_loop().time)
+        timer = Watch(auto, self._clock)
         WATCH.set(timer)
         self._calls += 1
         try:

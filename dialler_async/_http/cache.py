@@ -1,108 +1,160 @@
-"""Answers that are kept for a while, and shared by those who ask for the same at the same time.
+"""A cache of responses. Callers that ask for the same at the same time share one request.
 
-Bounded by records, since it is those that take memory: `MAX_RECORDS` in all, an answer counting one more than it has
-records. The answer longest not asked for goes first, and one that is larger than the whole bound is not kept.
-A result code takes about 1.1 kB, so 10,000 of them are some 11 MB.
+The cache is bounded by records, since the records take the memory. It holds `MAX_RECORDS` in all, and each response
+counts as one more than it has records. The least recently used response is evicted first. A response that is larger
+than the whole bound is not kept. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache
+takes 11 to 32 MB.
 """
 
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Hashable, Sized
-from typing import Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
+from .._api.endpoints import Request
 from ..errors import DiallerError, require
+from ..models import Campaign
 from .clock import CLOCK
 
 K = TypeVar("K", bound=Hashable)
-V = TypeVar("V", bound=Sized)
+V = TypeVar("V")
 
 MAX_RECORDS: Final = 10_000
 
 
+def require_max_age(max_age: float | None) -> None:
+    """Raise ConfigurationError for a `max_age` that is negative or not a number."""
+    require(max_age is None or max_age >= 0, "max_age=… is a number of seconds, and not negative")
+
+
+class _Key(NamedTuple):
+    """What identifies a read of one account.
+
+    Attributes:
+        path: path of the request.
+        query: query of the request.
+        campaign_id: the campaign that the response is about; None for a list or a search.
+    """
+
+    path: str
+    query: str
+    campaign_id: int | None
+
+
+@final
+class AccountCache:
+    """The responses to the reads of one account. Its writes invalidate what they may change."""
+
+    def __init__(self) -> None:
+        self._responses: Cache[_Key, Any] = Cache()
+
+    def get(self, request: Request[Any], max_age: float | None, send: Callable[[], Awaitable[V]]) -> Awaitable[V]:
+        """Return the response to a request, from the cache or from the server; see `Cache.get`.
+
+        Args:
+            request: a read.
+            max_age: seconds that the response may be old; None bypasses the cache.
+            send: sends the request and returns the response.
+        """
+        if max_age is None:
+            return send()
+        return self._responses.get(_Key(request.path, request.query, request.expected_id), max_age, send)
+
+    def forget(self, campaign: Campaign | int | None = None) -> None:
+        """Remove what a change of one campaign affects: its own responses, and all lists and searches.
+
+        Args:
+            campaign: the campaign or its ID. None, or a `Campaign` without an ID, removes everything.
+        """
+        campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
+        self._responses.forget(lambda key: campaign_id is None or key.campaign_id in (None, campaign_id))
+
+    def forget_lists(self) -> None:
+        """Remove all lists and searches, which a new campaign affects."""
+        self._responses.forget(lambda key: key.campaign_id is None)
+
+
 @final
 class _Kept(Generic[V]):
-    def __init__(self, answer: V, asked_at: float) -> None:
-        self.answer = answer
-        self.asked_at = asked_at
-
-    @property
-    def size(self) -> int:
-        return len(self.answer) + 1
+    def __init__(self, value: V, requested_at: float) -> None:
+        self.value = value
+        self.requested_at = requested_at
+        self.size = 1 + (len(value) if isinstance(value, Sized) else 1)
 
 
 @final
 class _Flight(Generic[V]):
-    """A request on its way, and how many wait for it. Its task never raises: what it comes to is a value."""
+    """A request in flight, and how many callers wait for it. Its task returns an error instead of raising it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.task: asyncio.Task[_Kept[V] | Exception] | None = None
-        self.askers = 0
+        self.waiting = 0
 
 
 @final
 class Cache(Generic[K, V]):
-    """Answers by key."""
+    """Values by key."""
 
     def __init__(self) -> None:
-        # In the order in which they were last asked for.
+        # The least recently used first.
         self._kept: dict[K, _Kept[V]] = {}
         self._flights: dict[K, _Flight[V]] = {}
         self._records = 0
 
-    async def get(self, key: K, max_age: float, ask: Callable[[], Awaitable[V]]) -> V:
-        """The answer that is kept, or is on its way, or else the one that `ask` brings.
+    async def get(self, key: K, max_age: float, fetch: Callable[[], Awaitable[V]]) -> V:
+        """Return the value that is kept, or that is in flight, or else the one that `fetch` returns.
 
-        An asker that is cancelled leaves the others theirs; the last one that leaves cancels the request.
+        A caller that is cancelled leaves the request to the others. The last caller that leaves cancels the request.
 
         Args:
-            key: what is asked for.
-            max_age: seconds that an answer may be old, counted from the moment it was asked for.
-            ask: gets the answer; run in a task of its own, with the context of the first that asks.
+            key: what identifies the value.
+            max_age: seconds that a value may be old, counted from the moment it was requested.
+            fetch: returns the value; runs in a task of its own, with the context of the first caller.
         Raises:
             ConfigurationError: `max_age` is negative.
-            Exception: what `ask` raises. It is not kept; all that wait for it get one each.
+            Exception: what `fetch` raises. It is not kept; each caller that waits for it gets a copy.
         """
-        require(max_age >= 0, "max_age=… is a number of seconds, and not negative")
+        require_max_age(max_age)
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._kept[key] = kept
-            if CLOCK.monotonic() - kept.asked_at <= max_age:
-                return kept.answer
+            if CLOCK.monotonic() - kept.requested_at <= max_age:
+                return kept.value
         flight = self._flights.get(key)
-        # A client in the wrong loop has no use for a flight of the right one: asking tells it so.
+        # A caller in another event loop can't await this one's flight: its own request raises the error.
         if flight is None or flight.task is None or flight.loop is not asyncio.get_running_loop():
             flight = self._flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._fly(key, flight, ask))
-        outcome = await self._arrival(key, flight, flight.task)
+            flight.task = asyncio.create_task(self._fly(key, flight, fetch))
+        outcome = await self._landing(key, flight, flight.task)
         if isinstance(outcome, _Kept):
-            return outcome.answer
-        # Of its own for each: a traceback grows wherever an error is raised.
+            return outcome.value
+        # A copy for each caller: a traceback grows wherever an error is raised.
         raise copy.copy(outcome) if isinstance(outcome, DiallerError) else outcome
 
-    def forget(self, concerned: Callable[[K], bool]) -> None:
-        """Forgets answers, and what is on its way will not be kept nor given to those who ask from now on.
+    def forget(self, affected: Callable[[K], bool]) -> None:
+        """Remove values. A value in flight is not kept, and later callers get another.
 
         Args:
-            concerned: whether a key is.
+            affected: whether the value of a key is removed.
         """
-        for key in [key for key in self._kept if concerned(key)]:
+        for key in [key for key in self._kept if affected(key)]:
             self._records -= self._kept.pop(key).size
-        for key in [key for key in self._flights if concerned(key)]:
+        for key in [key for key in self._flights if affected(key)]:
             del self._flights[key]
 
-    async def _fly(self, key: K, flight: _Flight[V], ask: Callable[[], Awaitable[V]]) -> _Kept[V] | Exception:
+    async def _fly(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> _Kept[V] | Exception:
         if flight.task is None:
             # An eager task runs inside of create_task: wait until its flight holds it.
             await asyncio.sleep(0)
-        asked_at = CLOCK.monotonic()
+        requested_at = CLOCK.monotonic()
         outcome: _Kept[V] | Exception
         try:
-            outcome = _Kept(await ask(), asked_at)
+            outcome = _Kept(await fetch(), requested_at)
         except Exception as error:
             outcome = error
         finally:
-            # Not there any more, if it was forgotten or nobody waits for it.
+            # A flight is removed early when its key is forgotten, or when nobody waits for it.
             expected = self._flights.get(key) is flight
             if expected:
                 del self._flights[key]
@@ -110,21 +162,21 @@ class Cache(Generic[K, V]):
             self._keep(key, outcome)
         return outcome
 
-    async def _arrival(
+    async def _landing(
         self, key: K, flight: _Flight[V], task: asyncio.Task[_Kept[V] | Exception]
     ) -> _Kept[V] | Exception:
-        flight.askers += 1
+        flight.waiting += 1
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            if flight.askers == 1 and not task.done():
+            if flight.waiting == 1 and not task.done():
                 if self._flights.get(key) is flight:
                     del self._flights[key]
                 task.cancel()
                 await asyncio.wait([task])
             raise
         finally:
-            flight.askers -= 1
+            flight.waiting -= 1
         return task.result()
 
     def _keep(self, key: K, kept: _Kept[V]) -> None:
@@ -132,5 +184,4 @@ class Cache(Generic[K, V]):
         self._records += kept.size - (0 if older is None else older.size)
         self._kept[key] = kept
         while self._records > MAX_RECORDS:
-            # A dict's first key is the one put in first.
             self._records -= self._kept.pop(next(iter(self._kept))).size

@@ -1,19 +1,31 @@
-"""Client options by environment variables, for `DiallerClient.from_env` and the command line."""
+"""The environment variables that set client options, for `DiallerClient.from_env` and the command line.
+
+Each function takes the variables as a mapping. An empty variable counts as missing, except for DIALLER_PROXY.
+"""
 
 import re
 from collections.abc import Mapping
-from typing import TypedDict
-
-import attrs
+from typing import Final, TypedDict
 
 from ..errors import ConfigurationError
 from .pool import PoolConfig
 from .retry import RetryPolicy
 from .transport import Timeouts
 
+_DECIMAL: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+
+
+class PoolSettings(TypedDict, total=False):
+    """The attributes of `PoolConfig` that the environment can set."""
+
+    ca_file: str
+    client_cert: str
+    client_key: str
+    proxy: str | None
+
 
 class NetworkOptions(TypedDict, total=False):
-    """Those keyword arguments of `DiallerClient` that the environment can set."""
+    """The keyword arguments of `DiallerClient` that the environment can set."""
 
     pool: PoolConfig
     retry: RetryPolicy
@@ -21,51 +33,89 @@ class NetworkOptions(TypedDict, total=False):
     max_rate: float
 
 
-def network_options(
-    environ: Mapping[str, str],
-    *,
-    pool: PoolConfig,
-    retry: RetryPolicy,
-    timeouts: Timeouts,
-) -> NetworkOptions:
-    """Return the options that environment variables set, on top of others.
+def network_options(environ: Mapping[str, str]) -> NetworkOptions:
+    """Return the options that the environment sets, besides base URL and token.
 
-    Args:
-        environ: the variables `DIALLER_CA_FILE`, `DIALLER_CLIENT_CERT`, `DIALLER_CLIENT_KEY`, `DIALLER_PROXY` (empty
-            for no proxy), `DIALLER_MAX_RATE` (calls per second), `DIALLER_DEADLINE` (seconds of a call) and
-            `DIALLER_ATTEMPTS`. Any may be missing.
-        pool: what the variables of the connection change.
-        retry: what `DIALLER_ATTEMPTS` changes.
-        timeouts: what `DIALLER_DEADLINE` changes.
     Raises:
-        ConfigurationError: a variable can't work; the message names it.
+        ConfigurationError: a variable has an invalid value; the message names the variable.
     """
-    pool = attrs.evolve(
-        pool,
-        ca_file=environ.get("DIALLER_CA_FILE") or pool.ca_file,
-        client_cert=environ.get("DIALLER_CLIENT_CERT") or pool.client_cert,
-        client_key=environ.get("DIALLER_CLIENT_KEY") or pool.client_key,
-        proxy=environ.get("DIALLER_PROXY", pool.proxy) or None,
-    )
-    if (attempts := _number(environ, "DIALLER_ATTEMPTS", r"[1-9][0-9]*")) is not None:
-        retry = attrs.evolve(retry, attempts=int(attempts))
-    if (deadline := _number(environ, "DIALLER_DEADLINE", _DECIMAL)) is not None:
-        timeouts = attrs.evolve(timeouts, deadline=float(deadline))
-    options = NetworkOptions(pool=pool, retry=retry, timeouts=timeouts)
-    if (max_rate := _number(environ, "DIALLER_MAX_RATE", _DECIMAL)) is not None:
-        options["max_rate"] = float(max_rate)
+    options = NetworkOptions()
+    if settings := pool_settings(environ):
+        options["pool"] = PoolConfig(**settings)
+    if (number := attempts(environ)) is not None:
+        options["retry"] = RetryPolicy(attempts=number)
+    if (seconds := deadline(environ)) is not None:
+        options["timeouts"] = Timeouts(deadline=seconds)
+    if (rate := max_rate(environ)) is not None:
+        options["max_rate"] = rate
     return options
 
 
-_DECIMAL = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+def base_url(environ: Mapping[str, str]) -> str:
+    """Return DIALLER_BASE_URL, or "" if it is missing."""
+    return environ.get("DIALLER_BASE_URL", "")
 
 
-def _number(environ: Mapping[str, str], name: str, pattern: str) -> str | None:
+def token(environ: Mapping[str, str]) -> str:
+    """Return DIALLER_TOKEN, or "" if it is missing."""
+    return environ.get("DIALLER_TOKEN", "")
+
+
+def pool_settings(environ: Mapping[str, str]) -> PoolSettings:
+    """Return what DIALLER_CA_FILE, DIALLER_CLIENT_CERT, DIALLER_CLIENT_KEY and DIALLER_PROXY set.
+
+    An empty DIALLER_PROXY means no proxy.
+    """
+    settings = PoolSettings()
+    if file := environ.get("DIALLER_CA_FILE"):
+        settings["ca_file"] = file
+    if file := environ.get("DIALLER_CLIENT_CERT"):
+        settings["client_cert"] = file
+    if file := environ.get("DIALLER_CLIENT_KEY"):
+        settings["client_key"] = file
+    if "DIALLER_PROXY" in environ:
+        settings["proxy"] = environ["DIALLER_PROXY"] or None
+    return settings
+
+
+def attempts(environ: Mapping[str, str]) -> int | None:
+    """Return DIALLER_ATTEMPTS: how often a call is sent at most.
+
+    Raises:
+        ConfigurationError: not a positive whole number.
+    """
+    text = _matching(environ, "DIALLER_ATTEMPTS", r"[1-9][0-9]{0,8}", "give a whole number in digits, 1 or more")
+    return None if text is None else int(text)
+
+
+def deadline(environ: Mapping[str, str]) -> float | None:
+    """Return DIALLER_DEADLINE: seconds that a call may take.
+
+    Raises:
+        ConfigurationError: not a positive number.
+    """
+    return _decimal(environ, "DIALLER_DEADLINE")
+
+
+def max_rate(environ: Mapping[str, str]) -> float | None:
+    """Return DIALLER_MAX_RATE: calls per second.
+
+    Raises:
+        ConfigurationError: not a positive number.
+    """
+    return _decimal(environ, "DIALLER_MAX_RATE")
+
+
+def _decimal(environ: Mapping[str, str], name: str) -> float | None:
+    text = _matching(environ, name, _DECIMAL, "give a number above 0 in digits, such as 30 or 0.5")
+    return None if text is None else float(text)
+
+
+def _matching(environ: Mapping[str, str], name: str, pattern: str, accepted: str) -> str | None:
     value = environ.get(name)
     if not value:
         return None
-    # Not by `float` and `int`: they take "5_3", "nan" and "inf".
-    if len(value) > 20 or not re.fullmatch(pattern, value) or not float(value):
-        option = "--" + name.removeprefix("DIALLER_").lower().replace("_", "-")
-        raise ConfigurationError(f"{name} ({option}) is a positive number in digits, not {value!r}")
+    # Not by `float` and `int` alone, which accept "5_3", "nan" and "inf".
+    if not re.fullmatch(pattern, value) or not float(value):
+        raise ConfigurationError(f"{name}: {accepted}; {value[:20]!r} is not accepted")
     return value

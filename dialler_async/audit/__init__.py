@@ -7,7 +7,7 @@
     for finding in report.findings:
         print(finding.severity, finding.campaign_name, finding.message)
 
-A rule of one's own is a function from `CampaignFacts` to `Hit`s, made a rule by `rule(...)`, and passed with
+A rule of one's own is a function from `CampaignFacts` to `Violation`s, made a rule by `rule(...)`, and passed with
 `rules=[*RULES, my_rule]`. One that compares campaigns is a function from `AccountFacts`, made a rule by
 `account_rule(...)`. All rules are listed in `dialler_async.audit.rules`.
 
@@ -22,19 +22,18 @@ from .comparison import Change, Comparison
 from .findings import Finding, Severity
 from .merge import merge
 from .part import AuditPart, not_audited
-from .records import KeptRecord
 from .report import AuditReport
-from .rule import About, CampaignFacts, Hit, Rule, rule
+from .rule import CampaignFacts, Rule, RuleInfo, Violation, rule
 from .rules import RULES, AnyRule
 from .run import Survey, audit, audit_slice, survey
 from .settings import AuditSettings, available_rules, load_rules
+from .snapshots import RecordSnapshot
 from .summary import CampaignSummary, CodeType
 from .writers import WRITERS, report_as_json
 
 __all__ = [
     "RULES",
     "WRITERS",
-    "About",
     "AccountFacts",
     "AccountRule",
     "AnyRule",
@@ -48,11 +47,12 @@ __all__ = [
     "CodeType",
     "Comparison",
     "Finding",
-    "Hit",
-    "KeptRecord",
+    "RecordSnapshot",
     "Rule",
+    "RuleInfo",
     "Severity",
     "Survey",
+    "Violation",
     "account_rule",
     "audit",
     "audit_slice",

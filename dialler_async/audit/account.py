@@ -6,7 +6,7 @@ from datetime import datetime
 import attrs
 
 from .findings import Finding, Severity
-from .rule import About, Hit, Setting
+from .rule import RuleInfo, Setting, Violation
 from .summary import CampaignSummary
 
 
@@ -23,7 +23,7 @@ class AccountFacts:
     now: datetime
 
 
-AccountCheck = Callable[..., Iterable[tuple[CampaignSummary, Hit]]]
+AccountCheck = Callable[..., Iterable[tuple[CampaignSummary, Violation]]]
 
 
 @attrs.frozen
@@ -33,24 +33,24 @@ class AccountRule:
     The function is pure. Each of its hits is of one campaign.
 
     Attributes:
-        about: what people are told.
+        info: what people are told.
         check: called with `AccountFacts`, and the settings as keywords.
         settings: what users may set, with its default.
     """
 
-    about: About
+    info: RuleInfo
     check: AccountCheck
     settings: Mapping[str, Setting] = attrs.field(factory=dict)
 
-    def judge(self, account: AccountFacts) -> Iterator[tuple[CampaignSummary, Finding]]:
+    def apply(self, account: AccountFacts) -> Iterator[tuple[CampaignSummary, Finding]]:
         """What this rule finds, and in which campaigns."""
-        for campaign, hit in self.check(account, **self.settings):
-            yield campaign, self.about.finding(campaign, hit)
+        for campaign, violation in self.check(account, **self.settings):
+            yield campaign, self.info.finding(campaign, violation)
 
 
 def account_rule(
     id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
 ) -> Callable[[AccountCheck], AccountRule]:
-    """Make a rule of a function from `AccountFacts` to campaigns with `Hit`s; arguments as for `rule`."""
-    about = About(id=id, severity=severity, title=title, why=why, fix=fix)
-    return lambda check: AccountRule(about, check, settings or {})
+    """Make a rule of a function from `AccountFacts` to campaigns with `Violation`s; arguments as for `rule`."""
+    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix)
+    return lambda check: AccountRule(info, check, settings or {})

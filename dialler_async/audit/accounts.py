@@ -8,10 +8,10 @@ import attrs
 from dialler_async.models import Language
 
 from .findings import Finding
+from .options import AuditOptions
 from .report import AuditReport
 from .rules import INCOMPLETE_LIST, NOT_AUDITED, STOPPED_EARLY, AnyRule
 from .summary import CampaignSummary
-from .terms import Terms
 
 
 def merge_accounts(
@@ -40,7 +40,7 @@ def merge_accounts(
     Raises:
         ConfigurationError: no language is given.
     """
-    terms = Terms.of(rules, languages, now)
+    options = AuditOptions.of(rules, languages, now)
     findings: list[Finding] = []
     summaries: list[CampaignSummary] = []
     accounts: list[str] = []
@@ -56,14 +56,14 @@ def merge_accounts(
     return AuditReport(
         accounts=tuple(accounts),
         findings=tuple(findings),
-        rules=(INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, *(rule.about for rule in terms.rules)),
+        rules=(INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, *(rule.info for rule in options.rules)),
         campaigns=campaigns,
         codes=codes,
         lookups=lookups,
         requests=requests,
         seconds=seconds,
         started=started,
-        now=terms.now,
-        languages=terms.languages,
+        now=options.now,
+        languages=options.languages,
         summaries=tuple(summaries),
     )

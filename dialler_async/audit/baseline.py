@@ -11,9 +11,9 @@ from dialler_async.errors import ConfigurationError, require
 
 from .comparison import Change, Comparison
 from .findings import Finding
-from .records import KeptCode, KeptRecord
 from .report import AuditReport
-from .rules import ALWAYS, INCOMPLETE_LIST, unreadable_record
+from .rules import ALWAYS, INCOMPLETE_LIST, invalid_record
+from .snapshots import CodeSnapshot, RecordSnapshot
 from .summary import order
 
 SCHEMA = 1
@@ -92,7 +92,7 @@ def compare(report: AuditReport, baseline: Baseline) -> Comparison:
     require(whole, "only the report of one account's audit in a single run can be compared")
     then = {_identity(finding): finding for finding in baseline.findings}
     now = {_identity(finding) for finding in report.findings}
-    judged_by = {about.id for about in report.rules}
+    judged_by = {info.id for info in report.rules}
     unsure = _not_judged(report.findings)
     seen = {_key(record) for record in report.records}
     gone: list[Finding] = []
@@ -119,13 +119,13 @@ def _identity(finding: Finding) -> tuple[str, _Key | None, str]:
     return finding.rule, campaign, finding.subject
 
 
-def _key(record: KeptRecord | _Record) -> _Key:
+def _key(record: RecordSnapshot | _Record) -> _Key:
     return record.name if record.id is None else record.id
 
 
 def _not_judged(findings: Iterable[Finding]) -> set[_Key | None]:
     """The campaigns that could not be judged in full."""
-    always = {rule.about.id for rule in ALWAYS}
+    always = {rule.info.id for rule in ALWAYS}
     return {_identity(finding)[1] for finding in findings if finding.rule in always}
 
 
@@ -136,11 +136,11 @@ def _is_shortened(report: AuditReport) -> bool:
 def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
     languages = {f"Content/{int(language)}" for language in report.languages}
     languages &= {f"Content/{language}" for language in baseline.languages}
-    unread = {_identity(finding)[1] for finding in baseline.findings if finding.rule == unreadable_record.about.id}
+    unread = {_identity(finding)[1] for finding in baseline.findings if finding.rule == invalid_record.info.id}
     then = {_key(record): record for record in baseline.records}
     now = {_key(record): record for record in report.records}
     maybe_there = _not_judged(report.findings)
-    either: dict[_Key, KeptRecord | _Record] = {**then, **now}
+    either: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
     for record in sorted(either.values(), key=order):
         key = _key(record)
         if key not in now:
@@ -160,9 +160,9 @@ def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
 
 
 def _code_changes(
-    record: KeptRecord | _Record,
+    record: RecordSnapshot | _Record,
     then: Mapping[int, Mapping[str, Any]],
-    now: Mapping[int, KeptCode],
+    now: Mapping[int, CodeSnapshot],
     languages: set[str],
 ) -> Iterator[Change]:
     for id in {**then, **now}:
@@ -183,5 +183,5 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
             yield key, before.get(key), after.get(key)
 
 
-def _change(record: KeptRecord | _Record, what: str, before: Any, after: Any) -> Change:
+def _change(record: RecordSnapshot | _Record, what: str, before: Any, after: Any) -> Change:
     return Change(campaign_id=record.id, campaign_name=record.name, what=what, before=before, after=after)

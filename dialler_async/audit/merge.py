@@ -8,12 +8,12 @@ from dialler_async.models import Language
 
 from .account import AccountFacts, AccountRule
 from .findings import Finding
+from .options import AuditOptions
 from .part import AuditPart, Gap
 from .report import AuditReport
-from .rule import Hit
+from .rule import Violation
 from .rules import INCOMPLETE_LIST, NOT_AUDITED, STOPPED_EARLY, AnyRule
 from .summary import order
-from .terms import Terms
 
 
 def merge(
@@ -40,19 +40,21 @@ def merge(
     Raises:
         ConfigurationError: no language is given, or a part was judged by a rule that is not among these.
     """
-    return put_together(parts, Terms.of(rules, languages, now), started=started, seconds=seconds)
+    return put_together(parts, AuditOptions.of(rules, languages, now), started=started, seconds=seconds)
 
 
-def put_together(parts: Iterable[AuditPart], terms: Terms, *, started: datetime, seconds: float) -> AuditReport:
-    """The report of one account, by these terms; see `merge`."""
+def put_together(
+    parts: Iterable[AuditPart], options: AuditOptions, *, started: datetime, seconds: float
+) -> AuditReport:
+    """The report of one account, by these options; see `merge`."""
     parts = list(parts)
     summaries = tuple(sorted((summary for part in parts for summary in part.summaries), key=order))
-    account = AccountFacts(campaigns=summaries, now=terms.now)
+    account = AccountFacts(campaigns=summaries, now=options.now)
     findings = [finding for part in parts for finding in part.findings]
-    for rule in terms.rules:
+    for rule in options.rules:
         if isinstance(rule, AccountRule):
-            findings += [finding for _, finding in rule.judge(account)]
-    places = {rule.about.id: place for place, rule in enumerate(terms.rules)}
+            findings += [finding for _, finding in rule.apply(account)]
+    places = {rule.info.id: place for place, rule in enumerate(options.rules)}
     for finding in findings:
         if finding.rule not in places:
             raise ConfigurationError(f"a part was judged by “{finding.rule}”, which is not among the rules given")
@@ -63,15 +65,15 @@ def put_together(parts: Iterable[AuditPart], terms: Terms, *, started: datetime,
         told.append(NOT_AUDITED)
     return AuditReport(
         findings=(*(finding for part in parts for finding in part.account), *_gaps(gaps), *findings),
-        rules=(*told, *(rule.about for rule in terms.rules)),
+        rules=(*told, *(rule.info for rule in options.rules)),
         campaigns=sum(part.campaigns for part in parts),
         codes=sum(part.codes for part in parts),
         lookups=sum(part.lookups for part in parts),
         requests=sum(part.requests for part in parts),
         seconds=seconds,
         started=started,
-        now=terms.now,
-        languages=terms.languages,
+        now=options.now,
+        languages=options.languages,
         summaries=summaries,
     )
 
@@ -87,10 +89,10 @@ def _gaps(gaps: Iterable[Gap]) -> list[Finding]:
     for (rule, counted, error), number in sorted(together.items(), reverse=True):
         if rule == STOPPED_EARLY.id:
             message = f"{number:,} lookups of result codes were left, when the server refused one: {error}"
-            findings.append(STOPPED_EARLY.finding(None, Hit("", message)))
+            findings.append(STOPPED_EARLY.finding(None, Violation("", message)))
         elif counted:
             campaigns = "1 campaign was" if number == 1 else f"{number:,} campaigns were"
-            findings.append(NOT_AUDITED.finding(None, Hit("", f"{campaigns} not audited: {error}")))
+            findings.append(NOT_AUDITED.finding(None, Violation("", f"{campaigns} not audited: {error}")))
         else:
-            findings.append(NOT_AUDITED.finding(None, Hit("", f"could not be audited: {error}")))
+            findings.append(NOT_AUDITED.finding(None, Violation("", f"could not be audited: {error}")))
     return findings

@@ -31,7 +31,7 @@ class Gap:
 class AuditPart:
     """What part of an account's audit came to; `merge` makes a report of all parts.
 
-    A plain value that survives JSON. It holds no `KeptRecord`s: what travels stays small, and who puts together the
+    A plain value that survives JSON. It holds no `RecordSnapshot`s: what travels stays small, and who puts together the
     parts of thousands of accounts must not hold every record of them in memory.
 
     Attributes:

@@ -11,9 +11,9 @@ from dialler_async.models import Language
 
 from .comparison import Comparison
 from .findings import Finding, Severity
-from .records import KeptRecord
-from .rule import About
+from .rule import RuleInfo
 from .rules import NOT_AUDITED, STOPPED_EARLY
+from .snapshots import RecordSnapshot
 from .summary import CampaignSummary
 
 
@@ -41,7 +41,7 @@ class AuditReport:
     """
 
     findings: tuple[Finding, ...]
-    rules: tuple[About, ...]
+    rules: tuple[RuleInfo, ...]
     campaigns: int
     codes: int
     lookups: int
@@ -51,7 +51,7 @@ class AuditReport:
     now: datetime
     languages: tuple[Language, ...] = ()
     summaries: tuple[CampaignSummary, ...] = ()
-    records: tuple[KeptRecord, ...] = ()
+    records: tuple[RecordSnapshot, ...] = ()
     comparison: Comparison | None = None
     accounts: tuple[str, ...] = ()
 
@@ -66,10 +66,10 @@ class AuditReport:
         numbers = {name: {severity: found[name, severity] for severity in Severity} for name in self.accounts}
         return dict(sorted(numbers.items(), key=lambda item: [-number for number in item[1].values()]))
 
-    def by_rule(self) -> dict[About, int]:
+    def by_rule(self) -> dict[RuleInfo, int]:
         """How many findings each rule has, in the order of `rules`; rules that found nothing are left out."""
         found = Counter(finding.rule for finding in self.findings)
-        return {about: found[about.id] for about in self.rules if found[about.id]}
+        return {info: found[info.id] for info in self.rules if found[info.id]}
 
     def by_severity(self) -> dict[Severity, int]:
         """How many findings there are of each severity, worst first, also where there are none."""

@@ -76,7 +76,7 @@ def _identity(code: ResultCode) -> object:
 
 
 @attrs.frozen
-class Hit:
+class Violation:
     """What a rule says of one campaign.
 
     Attributes:
@@ -89,7 +89,7 @@ class Hit:
 
 
 @attrs.frozen(kw_only=True)
-class About:
+class RuleInfo:
     """What people are told of a rule.
 
     Attributes:
@@ -106,15 +106,15 @@ class About:
     why: str
     fix: str
 
-    def finding(self, campaign: "Named | None", hit: Hit) -> Finding:
-        """A hit of this rule as a finding; without a campaign, it is about the whole account."""
+    def finding(self, campaign: "Named | None", violation: Violation) -> Finding:
+        """A violation of this rule as a finding; without a campaign, it is about the whole account."""
         return Finding(
             rule=self.id,
             severity=self.severity,
             campaign_id=None if campaign is None else campaign.id,
             campaign_name=None if campaign is None else campaign.name,
-            subject=hit.subject,
-            message=hit.message,
+            subject=violation.subject,
+            message=violation.message,
         )
 
 
@@ -133,7 +133,7 @@ class Named(Protocol):
 Setting: TypeAlias = int | str | Sequence[str]
 """What the setting of a rule can be: a number (0 or more), a text, or a list of texts."""
 
-Check = Callable[..., Iterable[Hit]]
+Check = Callable[..., Iterable[Violation]]
 
 
 @attrs.frozen
@@ -143,25 +143,25 @@ class Rule:
     The function is pure: it reads nothing but the facts and its settings, not even a clock.
 
     Attributes:
-        about: what people are told.
+        info: what people are told.
         check: called with `CampaignFacts`, and the settings as keywords.
         settings: what users may set, with its default.
     """
 
-    about: About
+    info: RuleInfo
     check: Check
     settings: Mapping[str, Setting] = attrs.field(factory=dict)
 
-    def judge(self, facts: CampaignFacts) -> Iterator[Finding]:
+    def apply(self, facts: CampaignFacts) -> Iterator[Finding]:
         """What this rule finds in one campaign."""
-        for hit in self.check(facts, **self.settings):
-            yield self.about.finding(facts.campaign, hit)
+        for violation in self.check(facts, **self.settings):
+            yield self.info.finding(facts.campaign, violation)
 
 
 def rule(
     id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
 ) -> Callable[[Check], Rule]:
-    """Make a rule of a function from `CampaignFacts` to `Hit`s.
+    """Make a rule of a function from `CampaignFacts` to `Violation`s.
 
     Args:
         id: its name in reports and settings.
@@ -171,5 +171,5 @@ def rule(
         fix: what to do.
         settings: what users may set, with its default; the function gets them as keywords.
     """
-    about = About(id=id, severity=severity, title=title, why=why, fix=fix)
-    return lambda check: Rule(about, check, settings or {})
+    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix)
+    return lambda check: Rule(info, check, settings or {})

@@ -17,11 +17,11 @@ from dialler_async.client import DiallerClient
 from dialler_async.errors import AuthenticationError, EndpointNotFoundError, TokenSourceError, require
 from dialler_async.models import Campaign, Language
 
-from .judge import Answer, Judge
+from .options import AuditOptions
 from .part import AuditPart
 from .report import AuditReport
+from .rule_runner import LookupResult, RuleRunner
 from .rules import RULES, AnyRule
-from .terms import Terms
 
 
 async def audit(
@@ -59,21 +59,21 @@ async def audit(
     """
     clock = perf_counter()
     started = datetime.now(UTC).astimezone()
-    terms = Terms.of(rules, languages, now or started, template=template is not None)
-    judge = Judge(terms)
+    options = AuditOptions.of(rules, languages, now or started, template=template is not None)
+    runner = RuleRunner(options)
     campaigns = await dialler.campaigns.list_partial()
-    judge.campaign_list(campaigns)
+    runner.check_list(campaigns)
     pattern = None if template is None else _only(template, campaigns.records)
-    fetched: dict[Language, Answer] = {}
+    fetched: dict[Language, LookupResult] = {}
     if pattern is not None:
-        for language in terms.languages:
+        for language in options.languages:
             fetched[language] = await dialler.result_codes.list(pattern, language=language)
-        judge.template(pattern, fetched)
-    waiting = _by_id(campaigns.records, judge)
+        runner.set_template(pattern, fetched)
+    waiting = _by_id(campaigns.records, runner)
     if pattern is not None:
-        judge.campaigns(waiting.pop(cast(int, pattern.id)), fetched)
-    await _examine(dialler, waiting, judge, terms.languages, concurrency, on_progress)
-    return judge.report(seconds=perf_counter() - clock, started=started)
+        runner.check_campaigns(waiting.pop(cast(int, pattern.id)), fetched)
+    await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)
+    return runner.report(seconds=perf_counter() - clock, started=started)
 
 
 @attrs.frozen(kw_only=True)
@@ -118,16 +118,16 @@ async def survey(
         DiallerError: the list of campaigns could not be fetched. A lookup that fails is a finding, as in `audit`.
     """
     require(chunk >= 1, "chunk is a positive int")
-    terms = Terms.of(rules, languages, now)
-    judge = Judge(terms)
+    options = AuditOptions.of(rules, languages, now)
+    runner = RuleRunner(options)
     campaigns = await dialler.campaigns.list_partial()
-    judge.campaign_list(campaigns)
-    waiting = _by_id(campaigns.records, judge)
+    runner.check_list(campaigns)
+    waiting = _by_id(campaigns.records, runner)
     left = tuple(_slices(waiting.values(), chunk))
     if len(left) <= 1:
-        await _examine(dialler, waiting, judge, terms.languages, concurrency, on_progress)
+        await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)
         left = ()
-    return Survey(part=judge.part(), left=left)
+    return Survey(part=runner.part(), left=left)
 
 
 async def audit_slice(
@@ -155,24 +155,24 @@ async def audit_slice(
         ConfigurationError: no language is given, or `concurrency` can't work. A lookup that fails is a finding, as in
             `audit`; one that fails as all others would ends the work on this slice.
     """
-    terms = Terms.of(rules, languages, now)
-    judge = Judge(terms)
-    waiting = _by_id(campaigns, judge)
-    await _examine(dialler, waiting, judge, terms.languages, concurrency, on_progress)
-    return judge.part()
+    options = AuditOptions.of(rules, languages, now)
+    runner = RuleRunner(options)
+    waiting = _by_id(campaigns, runner)
+    await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)
+    return runner.part()
 
 
 async def _examine(
     dialler: DiallerClient,
     waiting: Mapping[int, Sequence[Campaign]],
-    judge: Judge,
+    runner: RuleRunner,
     languages: tuple[Language, ...],
     concurrency: Concurrency | None,
     on_progress: OnProgress | None,
 ) -> None:
     """Look up the campaigns, known by their IDs, and have each judged once all its answers are here."""
     waiting = dict(waiting)
-    arrived: dict[int, dict[Language, Answer]] = {}
+    arrived: dict[int, dict[Language, LookupResult]] = {}
     outcomes = dialler.result_codes.for_campaigns(
         list(waiting), languages=languages, concurrency=concurrency, on_progress=on_progress
     )
@@ -183,11 +183,11 @@ async def _examine(
                 answers = arrived.setdefault(campaign_id, {})
                 answers[outcome.item.language] = outcome.value if outcome.error is None else outcome.error
                 if len(answers) == len(languages):
-                    judge.campaigns(waiting.pop(campaign_id), arrived.pop(campaign_id))
+                    runner.check_campaigns(waiting.pop(campaign_id), arrived.pop(campaign_id))
         except (AuthenticationError, EndpointNotFoundError, TokenSourceError) as error:
-            judge.stopped(error, len(waiting) * len(languages) - sum(map(len, arrived.values())))
+            runner.record_stop(error, len(waiting) * len(languages) - sum(map(len, arrived.values())))
     for campaign_id, same_id in waiting.items():
-        judge.campaigns(same_id, arrived.get(campaign_id, {}))
+        runner.check_campaigns(same_id, arrived.get(campaign_id, {}))
 
 
 def _slices(groups: Iterable[Sequence[Campaign]], chunk: int) -> Iterator[tuple[Campaign, ...]]:
@@ -202,12 +202,12 @@ def _slices(groups: Iterable[Sequence[Campaign]], chunk: int) -> Iterator[tuple[
         yield tuple(slice)
 
 
-def _by_id(campaigns: Iterable[Campaign], judge: Judge) -> dict[int, list[Campaign]]:
+def _by_id(campaigns: Iterable[Campaign], runner: RuleRunner) -> dict[int, list[Campaign]]:
     """The campaigns to look up, by ID; those without one that could be asked for are judged at once."""
     by_id: dict[int, list[Campaign]] = {}
     for campaign in campaigns:
         if campaign.id is None or campaign.id < 1:
-            judge.without_id(campaign)
+            runner.check_without_id(campaign)
         else:
             by_id.setdefault(campaign.id, []).append(campaign)
     return by_id

@@ -36,7 +36,7 @@ from .rules import ALWAYS, INCOMPLETE_LIST, NOT_AUDITED, RULES, STOPPED_EARLY, A
 
 ENTRY_POINTS: Final = "dialler_async.audit_rules"
 _TOLD_BY_THE_RUN = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, NOT_AUDITED.id}
-_NEVER_IGNORED = {*_TOLD_BY_THE_RUN, *(rule.about.id for rule in ALWAYS)}
+_NEVER_IGNORED = {*_TOLD_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +85,8 @@ class AuditSettings:
         """
         by_id: dict[str, AnyRule] = {}
         for rule in rules:
-            require(rule.about.id not in by_id, f"two rules have the ID “{rule.about.id}”")
-            by_id[rule.about.id] = rule
+            require(rule.info.id not in by_id, f"two rules have the ID “{rule.info.id}”")
+            by_id[rule.info.id] = rule
         for id in (*self.select, *self.ignore, *self.by_rule):
             known = id in by_id or id in _TOLD_BY_THE_RUN
             require(known, f"there is no rule “{id}”; there are {', '.join(by_id)}")
@@ -97,7 +97,7 @@ class AuditSettings:
             for id, rule in by_id.items()
             if id not in self.ignore and (id in self.select or not self.select or id in _NEVER_IGNORED)
         ]
-        return tuple(_settled(rule, self.by_rule.get(rule.about.id, {})) for rule in chosen)
+        return tuple(_settled(rule, self.by_rule.get(rule.info.id, {})) for rule in chosen)
 
 
 def available_rules(references: Iterable[str] = (), directory: Path | None = None) -> tuple[AnyRule, ...]:
@@ -189,21 +189,21 @@ def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:
 
 def _settled(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
     settings = dict(rule.settings)
-    about = rule.about
+    info = rule.info
     for key, value in table.items():
         name = key.replace("-", "_")
-        where = f"the setting “{key}” of the rule “{about.id}”"
+        where = f"the setting “{key}” of the rule “{info.id}”"
         if key == "severity":
             allowed = [severity.value for severity in Severity]
             require(value in allowed, f"{where} is one of {', '.join(allowed)}, not {value!r}")
-            about = attrs.evolve(about, severity=Severity(value))
+            info = attrs.evolve(info, severity=Severity(value))
             continue
         has = ", ".join(["severity", *(other.replace("_", "-") for other in settings)])
-        require(name in settings, f"there is no setting “{key}” of the rule “{about.id}”; it has {has}")
+        require(name in settings, f"there is no setting “{key}” of the rule “{info.id}”; it has {has}")
         kind, fits = _kind(settings[name], value)
         require(fits, f"{where} is {kind}, not {value!r}")
         settings[name] = value
-    return attrs.evolve(rule, about=about, settings=settings)
+    return attrs.evolve(rule, info=info, settings=settings)
 
 
 def _kind(default: Setting, value: object) -> tuple[str, bool]:

@@ -12,13 +12,13 @@ from dialler_async.audit import audit as run_audit
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError
-from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
 from .numbers import Positive
 from .options import Flag
 from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination
+from .rules import ALL_RULES, RuleOptions, print_rules
 
 _USUAL_CONCURRENCY = PoolConfig().limit
 
@@ -34,7 +34,7 @@ async def audit(
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
     template: str | None = None,
     destination: Destination = ON_THE_TERMINAL,
-    judging: Judging = EVERYTHING,
+    rule_options: RuleOptions = ALL_RULES,
     connection: Connection = FROM_ENVIRONMENT,
 ) -> Exit:
     """Check every campaign of the account and all its result codes, and show what is wrong with them.
@@ -54,8 +54,8 @@ async def audit(
     template
         Exact name of a campaign that the others are compared with.
     """
-    rules = judging.chosen()
-    if judging.list_rules:
+    rules = rule_options.chosen()
+    if rule_options.list_rules:
         print_rules(rules)
         return Exit.DONE
     if fail_on_new and baseline is None:

@@ -1,26 +1,24 @@
-"""Which dialler a command talks to: its options, and the client made of them."""
+"""The connection options of every command, and the client that they make."""
 
 import os
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 import attrs
 from cyclopts import Group, Parameter
 
 from dialler_async import DiallerClient, Timeouts
+from dialler_async._http import environment
 from dialler_async._http.pool import PoolConfig
 from dialler_async._http.retry import RetryPolicy
 from dialler_async.client import Options
 from dialler_async.observer import Observer
 
 from .exits import UsageError, print_error
-from .numbers import Positive, PositiveDecimal, positive, positive_decimal
+from .numbers import Positive, PositiveDecimal
 from .options import Flag
-
-_T = TypeVar("_T")
 
 
 @Parameter(name="*", group=Group("Connection", sort_key=1))
@@ -72,16 +70,16 @@ class Connection:
         retry: RetryPolicy = RetryPolicy(),
         observer: Observer | None = None,
     ) -> AsyncIterator[DiallerClient]:
-        """A client for these options.
+        """Yield a client with these options.
 
         Args:
-            pool: connections.
-            retry: how the command retries, unless an option or the environment says how often.
-            observer: is told of every call.
+            pool: the pool's settings that no option and no environment variable sets.
+            retry: the command's retry policy. An option or the environment may set its number of attempts.
+            observer: observes every call.
 
         Raises:
-            UsageError: an option is missing, or contradicts another.
-            ConfigurationError: the base URL or the token can't work.
+            UsageError: an option is missing or contradicts another.
+            ConfigurationError: the base URL, the token or an environment variable is invalid.
         """
         if not self.sandbox:
             async with self._client(self._options(pool, retry, observer)) as dialler:
@@ -92,7 +90,7 @@ class Connection:
         if any(option is not None for option in (self.ca_file, self.client_cert, self.client_key, self.proxy)):
             raise UsageError("--sandbox is on this machine and without TLS: leave out certificates and --proxy")
         options = self._options(pool, retry, observer)
-        # Only here, as no other command needs a server.
+        # Imported here, since other commands need no server.
         from dialler_async.sandbox import Sandbox
 
         async with (
@@ -103,67 +101,58 @@ class Connection:
 
     def _options(self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None) -> Options:
         options = Options(pool=attrs.evolve(pool, **self._network()), retry=retry, observer=observer)
-        if (attempts := self.attempts or _from_environment("DIALLER_ATTEMPTS", positive)) is not None:
+        if (attempts := self.attempts or environment.attempts(os.environ)) is not None:
             options["retry"] = attrs.evolve(retry, attempts=attempts)
-        if (deadline := self.deadline or _from_environment("DIALLER_DEADLINE", positive_decimal)) is not None:
+        if (deadline := self.deadline or environment.deadline(os.environ)) is not None:
             options["timeouts"] = Timeouts(deadline=deadline)
-        if (max_rate := self.max_rate or _from_environment("DIALLER_MAX_RATE", positive_decimal)) is not None:
+        if (max_rate := self.max_rate or environment.max_rate(os.environ)) is not None:
             options["max_rate"] = max_rate
         return options
 
-    def _network(self) -> dict[str, Any]:
-        """Return what of `PoolConfig` the options and the environment settle."""
+    def _network(self) -> environment.PoolSettings:
+        """Return the attributes of `PoolConfig` that the options and the environment set."""
         if self.sandbox:
             return {"proxy": None}
-        files = {
-            "ca_file": self.ca_file or os.environ.get("DIALLER_CA_FILE"),
-            "client_cert": self.client_cert or os.environ.get("DIALLER_CLIENT_CERT"),
-            "client_key": self.client_key or os.environ.get("DIALLER_CLIENT_KEY"),
-        }
-        settled: dict[str, Any] = {name: str(file) for name, file in files.items() if file}
-        # No local variable holds it, as it may have a password in it.
-        if self.proxy or "DIALLER_PROXY" in os.environ:
-            settled["proxy"] = self.proxy or os.environ["DIALLER_PROXY"] or None
-        return settled
+        settings = environment.pool_settings(os.environ)
+        if self.ca_file is not None:
+            settings["ca_file"] = str(self.ca_file)
+        if self.client_cert is not None:
+            settings["client_cert"] = str(self.client_cert)
+        if self.client_key is not None:
+            settings["client_key"] = str(self.client_key)
+        if self.proxy:
+            settings["proxy"] = self.proxy
+        return settings
 
     def _client(self, options: Options) -> DiallerClient:
         with warnings.catch_warnings(record=True, action="always") as warned:
             dialler = DiallerClient(self._base_url(), self._token(), **options)
-        # Without the place in our code that Python would add.
+        # Python would add the place in this package that warned.
         for warning in warned:
             print_error(f"warning: {warning.message}")
         return dialler
 
     def _base_url(self) -> str:
-        base_url = self.base_url or os.environ.get("DIALLER_BASE_URL")
+        base_url = self.base_url or environment.base_url(os.environ)
         if not base_url:
             raise UsageError("no base URL: set DIALLER_BASE_URL, or give --base-url (or try --sandbox)")
         return base_url
 
     def _token(self) -> str:
         if self.token_file is None:
-            token = os.environ.get("DIALLER_TOKEN", "").strip()
+            token = environment.token(os.environ).strip()
             if not token:
                 raise UsageError("no token: set DIALLER_TOKEN, or give --token-file (or try --sandbox)")
             return token
         try:
             token = self.token_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"can't read the token file {self.token_file}: {reason}") from None
         if not token:
             raise UsageError(f"the token file {self.token_file} is empty")
         return token
 
 
-def _from_environment(name: str, convert: Callable[[str], _T]) -> _T | None:
-    """Return what an environment variable says, or None where it is missing or empty."""
-    text = os.environ.get(name)
-    try:
-        return convert(text) if text else None
-    except ValueError as error:
-        raise UsageError(f"Invalid value for {name}: {error}") from None
-
-
 FROM_ENVIRONMENT = Connection()
-"""No option given: settings come from the environment."""
+"""No options: the settings come from the environment."""

@@ -62,9 +62,9 @@ def _message(finding: Finding, new: set[Finding]) -> Text:
 def _by_rule(report: AuditReport, rule_width: int) -> Padding:
     """How often each rule found something, what that means, and what to do about it."""
     table = _grid(rule_width)
-    for about, number in report.by_rule().items():
-        table.add_row(_word(about.severity), text(about.id), text(f"{number:,}: {about.title}"))
-        table.add_row("", "", text(about.fix, "dim"))
+    for info, number in report.by_rule().items():
+        table.add_row(_word(info.severity), text(info.id), text(f"{number:,}: {info.title}"))
+        table.add_row("", "", text(info.fix, "dim"))
     return _indented(table)
 
 

@@ -17,13 +17,13 @@ from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from dialler_async.fleet.wire import KEY_VARIABLE
 
 from .exits import Exit, UsageError, print_error
-from .judging import EVERYTHING, Judging, print_rules
 from .languages import LANGUAGES, LanguageName
 from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination
+from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def audit(
     fail_on: Literal["error", "warning", "info", "never"] = "never",
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
     destination: Destination = ON_THE_TERMINAL,
-    judging: Judging = EVERYTHING,
+    rule_options: RuleOptions = ALL_RULES,
 ) -> Exit:
     """Check every campaign of every account, and show in one report what is wrong with them.
 
@@ -63,14 +63,14 @@ async def audit(
     language
         A language to fetch and compare result codes in. Repeat it for several.
     """
-    rules = judging.chosen()
-    if judging.list_rules:
+    rules = rule_options.chosen()
+    if rule_options.list_rules:
         print_rules(rules)
         return Exit.DONE
     if sandbox and (broker is not None or manifest is not _FLEET):
         raise UsageError("--sandbox brings its own accounts, and no worker has them: leave out the file and --broker")
     destination.check()
-    settings, directory = judging.for_workers()
+    settings, directory = rule_options.for_workers()
     _check_extra()
     # Only here, as no other command needs it.
     from dialler_async.fleet import audit_fleet
@@ -102,7 +102,7 @@ async def worker(
     *,
     broker: str | None = None,
     at_once: Positive = 4,
-    judging: Judging = EVERYTHING,
+    rule_options: RuleOptions = ALL_RULES,
 ) -> None:
     """Do the work of audits until Ctrl-C or SIGTERM: then finish what is in hand, and stop.
 
@@ -117,11 +117,11 @@ async def worker(
     at_once
         How many accounts, or chunks of accounts, are worked on at once.
     """
-    rules = judging.chosen()
-    if judging.list_rules:
+    rules = rule_options.chosen()
+    if rule_options.list_rules:
         print_rules(rules)
         return
-    settings, directory = judging.for_workers()
+    settings, directory = rule_options.for_workers()
     _check_extra()
     url = broker or os.environ.get("DIALLER_BROKER")
     if not url:

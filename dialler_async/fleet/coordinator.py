@@ -126,7 +126,7 @@ class _Run:
         self._merged_accounts = partial(
             merge_accounts, rules=rules, languages=orders.languages, now=orders.now, started=started
         )
-        self._rule_ids = {rule.about.id for rule in rules}
+        self._rule_ids = {rule.info.id for rule in rules}
         self._begun = perf_counter()
         self._id = uuid4().hex
         self._numbers = count(1)

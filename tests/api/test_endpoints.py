@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 import pytest
-from conftest import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
@@ -17,6 +17,8 @@ from dialler_async import Campaign, ConfigurationError, Language
 from dialler_async._api import decoding, endpoints
 from dialler_async._api.endpoints import Repeat, Request
 from dialler_async.errors import SentRequest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)

@@ -1,20 +1,27 @@
 """A report beside an earlier one."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import jsonschema
 import pytest
-from reports import NOW, fleet_report
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
 from dialler_async._api.decoding import InvalidRecord, PartialRecords
 from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
-from dialler_async.audit.judge import Judge
-from dialler_async.audit.terms import Terms
+from dialler_async.audit.options import AuditOptions
+from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.audit.writers import json_schema, write_json
 from dialler_async.errors import PayloadError
+
+if TYPE_CHECKING:
+    from tests.audit.conftest import Reports
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 DONE = ResultCode(id=1, content="Yes", export_key="YES", done=True)
 NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
@@ -22,18 +29,18 @@ NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
 
 def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
     """A report on campaigns with these records; `failing` could not be looked up, `invalid` not be read."""
-    judge = Judge(Terms.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
+    runner = RuleRunner(AuditOptions.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
     records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
     invalid = tuple(
         InvalidRecord({"Name": "?"}, PayloadError("is odd", path="records[0].x", record_id=id))
         for id in options.get("invalid", ())
     )
-    judge.campaign_list(PartialRecords(tuple(records), invalid, len(records) + len(invalid)))
+    runner.check_list(PartialRecords(tuple(records), invalid, len(records) + len(invalid)))
     for campaign in records:
         failed = campaign.id in options.get("failing", ())
         answer = ConnectError("refused") if failed else Records(codes, total=len(codes))
-        judge.campaigns([campaign], {Language.ENGLISH: answer})
-    return judge.report(seconds=1.0, started=NOW)
+        runner.check_campaigns([campaign], {Language.ENGLISH: answer})
+    return runner.report(seconds=1.0, started=NOW)
 
 
 def since(then: AuditReport, now: AuditReport) -> Comparison:
@@ -116,12 +123,12 @@ def test_a_record_that_has_become_readable_is_no_new_campaign() -> None:
 
 def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
     def in_languages(*languages: Language) -> AuditReport:
-        judge = Judge(Terms.of(RULES, languages, NOW))
+        runner = RuleRunner(AuditOptions.of(RULES, languages, NOW))
         texts = {
             language: Records([attrs.evolve(DONE, content=language.name)], total=1) for language in reversed(languages)
         }
-        judge.campaigns([Campaign(id=1, name="Spring")], texts)
-        return judge.report(seconds=1.0, started=NOW)
+        runner.check_campaigns([Campaign(id=1, name="Spring")], texts)
+        return runner.report(seconds=1.0, started=NOW)
 
     both, english = in_languages(*Language), in_languages(Language.ENGLISH)
     assert since(both, english).changes == since(english, both).changes == ()
@@ -159,8 +166,8 @@ def test_a_code_without_content_is_refused() -> None:
         Baseline.read(json.dumps(shown).encode())
 
 
-def test_several_accounts_are_not_compared() -> None:
-    fleet = fleet_report(("north", "south"))
+def test_several_accounts_are_not_compared(reports: Reports) -> None:
+    fleet = reports.fleet(("north", "south"))
     with pytest.raises(ConfigurationError, match="several accounts"):
         Baseline.read("".join(write_json(fleet)).encode())
     with pytest.raises(ConfigurationError, match="one account's"):

@@ -1,23 +1,31 @@
 """The HTML report as text: complete in one file, small, readable, and with nothing in it that a name could start."""
 
+from __future__ import annotations
+
 import base64
 import pickle
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from reports import HOSTILE, NOW, empty_report, fleet_report, hostile_report, large_report, real_report
 
 from dialler_async import Language
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import AuditReport, CampaignSummary, CodeType, Severity
 from dialler_async.audit.writers.html import write_html
+
+if TYPE_CHECKING:
+    from tests.audit.conftest import Reports
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 MEGABYTE = 1_000_000
 
@@ -61,27 +69,29 @@ def summary(id: int, dt_from: datetime | None, dt_to: datetime | None, **keys: C
     )
 
 
-def page_report(*summaries: CampaignSummary) -> AuditReport:
-    return attrs.evolve(empty_report(), summaries=summaries, campaigns=len(summaries))
+def page_report(reports: Reports, *summaries: CampaignSummary) -> AuditReport:
+    return attrs.evolve(reports.empty(), summaries=summaries, campaigns=len(summaries))
 
 
-def page_of(*summaries: CampaignSummary) -> Page:
-    return Page(page_report(*summaries))
+@pytest.fixture
+def page_of(reports: Reports) -> Callable[..., Page]:
+    """Return a function that writes a report with the given campaigns."""
+    return lambda *summaries: Page(page_report(reports, *summaries))
 
 
-def test_names_stay_text() -> None:
-    page = Page(hostile_report())
+def test_names_stay_text(reports: Reports) -> None:
+    page = Page(reports.hostile())
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
-    for name in HOSTILE:
+    for name in reports.names:
         # In the findings as a heading and in the message, in the matrix as a row, a column and a key.
         assert page.text.count(escape_unprintable(name)) >= 4
     page.source.encode()
 
 
-def test_what_the_policy_allows_is_the_style_and_the_script() -> None:
-    page = Page(real_report())
+def test_what_the_policy_allows_is_the_style_and_the_script(reports: Reports) -> None:
+    page = Page(reports.real())
     (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
     style, script = (
         base64.b64encode(sha256(page.inner[tag].encode()).digest()).decode() for tag in ("style", "script")
@@ -92,13 +102,13 @@ def test_what_the_policy_allows_is_the_style_and_the_script() -> None:
     )
 
 
-def test_names_of_accounts_stay_text() -> None:
-    report = fleet_report()
+def test_names_of_accounts_stay_text(reports: Reports) -> None:
+    report = reports.fleet()
     page = Page(report)
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
-    for name in HOSTILE:
+    for name in reports.names:
         # By account, as a heading of two campaigns, and in their rows of timeline and matrix.
         assert page.text.count(escape_unprintable(name)) >= 1 + 2 + 1 + 2
     suggested = [attributes["value"] for tag, attributes in page.tags if tag == "option" and attributes["value"]]
@@ -107,18 +117,18 @@ def test_names_of_accounts_stay_text() -> None:
     ]
 
 
-def test_without_accounts_nothing_tells_of_them() -> None:
-    page = Page(hostile_report())
+def test_without_accounts_nothing_tells_of_them(reports: Reports) -> None:
+    page = Page(reports.hostile())
     assert "accounts" not in page.source
     assert "datalist" not in {tag for tag, _ in page.tags}
 
 
-def test_the_same_campaign_of_two_accounts_is_two_campaigns() -> None:
+def test_the_same_campaign_of_two_accounts_is_two_campaigns(reports: Reports) -> None:
     one = summary(7, None, NOW, A=CodeType.DONE)
-    finding = attrs.evolve(fleet_report().findings[0], campaign_id=7, campaign_name=one.name, account="north")
+    finding = attrs.evolve(reports.fleet().findings[0], campaign_id=7, campaign_name=one.name, account="north")
     page = Page(
         attrs.evolve(
-            empty_report(),
+            reports.empty(),
             accounts=("north", "south"),
             campaigns=2,
             summaries=tuple(attrs.evolve(one, account=name) for name in ("north", "south")),
@@ -130,14 +140,14 @@ def test_the_same_campaign_of_two_accounts_is_two_campaigns() -> None:
     assert "<dt>without a finding</dt><dd>0</dd>" in page.source
 
 
-def test_report_of_thousands_of_accounts_is_cut() -> None:
+def test_report_of_thousands_of_accounts_is_cut(reports: Reports) -> None:
     accounts = tuple(f"account-{number}" for number in range(101))
     summaries = [
         attrs.evolve(summary(id, None, NOW + timedelta(minutes=id), **({} if id == 5001 else {"A": CodeType.DONE})))
         for id in range(5002)
     ]
     named = tuple(attrs.evolve(one, account="account-0") for one in summaries)
-    report = attrs.evolve(empty_report(), accounts=accounts, summaries=named, campaigns=len(named))
+    report = attrs.evolve(reports.empty(), accounts=accounts, summaries=named, campaigns=len(named))
     page = Page(report)
     text = " ".join(page.text.split())
     assert "These are the 5,000 that end last, of 5,002 campaigns." in text
@@ -152,9 +162,7 @@ def test_report_of_thousands_of_accounts_is_cut() -> None:
     assert len(re.findall(r"<li[^>]*><i>#\d+</i>", whole.source)) == 5002 + 200
 
 
-@pytest.mark.parametrize(
-    "report", [hostile_report(), fleet_report(), empty_report()], ids=["hostile", "fleet", "empty"]
-)
+@pytest.mark.parametrize("report", ["hostile", "fleet", "empty"], indirect=True)
 def test_nothing_is_loaded(report: AuditReport) -> None:
     page = Page(report)
     links = [
@@ -164,7 +172,7 @@ def test_nothing_is_loaded(report: AuditReport) -> None:
     assert not re.search(r"url\(|@import", page.inner["style"])
 
 
-@pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+@pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
 def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> None:
     tags = Page(report).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
@@ -176,8 +184,8 @@ def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> Non
     assert set(wanted) <= set(ids)
 
 
-def test_every_finding_is_there_without_a_script() -> None:
-    report = real_report()
+def test_every_finding_is_there_without_a_script(reports: Reports) -> None:
+    report = reports.real()
     page = Page(report)
     assert [tag for tag, _ in page.tags].count("p") > len(report.findings) > 0
     assert all(finding.message in page.text for finding in report.findings)
@@ -185,17 +193,17 @@ def test_every_finding_is_there_without_a_script() -> None:
     assert "hidden" in form
 
 
-def test_nothing_found() -> None:
-    assert Page(empty_report()).text.count("Nothing found.") == 2
+def test_nothing_found(reports: Reports) -> None:
+    assert Page(reports.empty()).text.count("Nothing found.") == 2
 
 
-def test_two_thousand_campaigns_stay_small() -> None:
-    report = real_report(2000)
+def test_two_thousand_campaigns_stay_small(reports: Reports) -> None:
+    report = reports.real(2000)
     assert len(report.summaries) == 2000
     assert len(pickle.dumps(report)) < 2 * MEGABYTE
     assert size(report) < 0.5 * MEGABYTE
     # If every campaign had eight findings.
-    found = real_report().findings[0]
+    found = reports.real().findings[0]
     findings = tuple(attrs.evolve(found, campaign_id=one.id, campaign_name=one.name) for one in report.summaries * 8)
     assert (
         size(attrs.evolve(report, findings=tuple(sorted(findings, key=lambda one: one.campaign_id or 0))))
@@ -203,33 +211,33 @@ def test_two_thousand_campaigns_stay_small() -> None:
     )
 
 
-def test_ten_thousand_campaigns_with_900_findings_take_less_than_one_and_a_half_megabytes() -> None:
-    assert size(large_report()) < 1.5 * MEGABYTE
+def test_ten_thousand_campaigns_with_900_findings_take_less_than_one_and_a_half_megabytes(reports: Reports) -> None:
+    assert size(reports.large()) < 1.5 * MEGABYTE
 
 
 class TestFindings:
-    def of_rules(self, *rules: str) -> AuditReport:
+    def of_rules(self, reports: Reports, *rules: str) -> AuditReport:
         """A campaign of its own for each finding."""
-        finding = real_report().findings[0]
+        finding = reports.real().findings[0]
         found = [
             attrs.evolve(finding, campaign_id=id, campaign_name=f"C{id}", rule=rule, severity=SEVERITIES[rule])
             for id, rule in enumerate(rules)
         ]
-        return attrs.evolve(real_report(), findings=tuple(found), summaries=())
+        return attrs.evolve(reports.real(), findings=tuple(found), summaries=())
 
-    def test_are_ordered_by_severity(self) -> None:
-        source = Page(self.of_rules("expired", "no-abort-code", "inverted-dates")).source
+    def test_are_ordered_by_severity(self, reports: Reports) -> None:
+        source = Page(self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")).source
         assert re.findall(r"<bdi>(C\d)</bdi>", source) == ["C2", "C1", "C0"]
 
-    def test_of_one_campaign_stay_together(self) -> None:
-        report = self.of_rules("expired", "no-abort-code", "inverted-dates")
+    def test_of_one_campaign_stay_together(self, reports: Reports) -> None:
+        report = self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")
         first, *others = report.findings
         same = attrs.evolve(others[-1], campaign_id=first.campaign_id, campaign_name=first.campaign_name)
         source = Page(attrs.evolve(report, findings=(first, others[0], same))).source
         assert re.findall(r"<bdi>(C\d)</bdi>", source) == ["C0", "C1"]
 
-    def test_of_one_kind_fold_if_there_are_more_than_a_hundred(self) -> None:
-        few, many = (Page(self.of_rules(*["expired"] * number, "inverted-dates")) for number in (100, 101))
+    def test_of_one_kind_fold_if_there_are_more_than_a_hundred(self, reports: Reports) -> None:
+        few, many = (Page(self.of_rules(reports, *["expired"] * number, "inverted-dates")) for number in (100, 101))
         assert [tag for tag, _ in few.tags].count("article") == 101
         assert [tag for tag, _ in many.tags].count("article") == 1
         assert "expired 101 findings: A campaign that is over" in " ".join(many.text.split())
@@ -237,17 +245,17 @@ class TestFindings:
         assert many.source.count("data-severity=info") == 101
         assert many.source.index("<article") < many.source.index('<details class="kind"')
 
-    def test_link_to_the_dates_and_keys_of_their_campaign_and_back(self) -> None:
+    def test_link_to_the_dates_and_keys_of_their_campaign_and_back(self, reports: Reports) -> None:
         one = summary(7, None, NOW, A=CodeType.DONE)
-        finding = attrs.evolve(real_report().findings[0], campaign_id=7, campaign_name=one.name)
-        page = Page(attrs.evolve(empty_report(), campaigns=1, summaries=(one,), findings=(finding,)))
+        finding = attrs.evolve(reports.real().findings[0], campaign_id=7, campaign_name=one.name)
+        page = Page(attrs.evolve(reports.empty(), campaigns=1, summaries=(one,), findings=(finding,)))
         links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"]]
         assert [link for link in links if re.fullmatch(r"#\w\d+", link)] == ["#c0", "#k0", "#f0", "#f0"]
 
-    def test_show_a_subject_that_the_message_lacks(self) -> None:
-        finding = attrs.evolve(real_report().findings[0], subject="dtTo", message="is over")
+    def test_show_a_subject_that_the_message_lacks(self, reports: Reports) -> None:
+        finding = attrs.evolve(reports.real().findings[0], subject="dtTo", message="is over")
         texts = [
-            Page(attrs.evolve(empty_report(), findings=(attrs.evolve(finding, message=message),))).text
+            Page(attrs.evolve(reports.empty(), findings=(attrs.evolve(finding, message=message),))).text
             for message in ("is over", "dtTo is over")
         ]
         assert [" ".join(text.split()).count("dtTo") for text in texts] == [1, 1]
@@ -256,22 +264,24 @@ class TestFindings:
 SEVERITIES = {"expired": Severity.INFO, "no-abort-code": Severity.WARNING, "inverted-dates": Severity.ERROR}
 
 
-def test_moments_have_three_decimals_at_most() -> None:
-    page = Page(attrs.evolve(empty_report(), now=NOW.replace(microsecond=123_456)))
+def test_moments_have_three_decimals_at_most(reports: Reports) -> None:
+    page = Page(attrs.evolve(reports.empty(), now=NOW.replace(microsecond=123_456)))
     (moment,) = [attributes["datetime"] for tag, attributes in page.tags if tag == "time"]
     assert moment == "2026-03-02T12:00:00.123+00:00"
 
 
-def test_numbers_agree_with_their_nouns() -> None:
-    finding = attrs.evolve(real_report().findings[0], campaign_id=1, campaign_name="Campaign 1")
-    one = attrs.evolve(page_report(summary(1, None, NOW, A=CodeType.DONE)), requests=1, codes=1, findings=(finding,))
+def test_numbers_agree_with_their_nouns(reports: Reports) -> None:
+    finding = attrs.evolve(reports.real().findings[0], campaign_id=1, campaign_name="Campaign 1")
+    one = attrs.evolve(
+        page_report(reports, summary(1, None, NOW, A=CodeType.DONE)), requests=1, codes=1, findings=(finding,)
+    )
     text = " ".join(Page(one).text.split())
     for wrong in ("1 campaigns", "1 findings", "1 requests", "1 result codes", "All 1 export keys"):
         assert wrong not in text
 
 
-def test_languages_without_codes_have_no_share() -> None:
-    page = Page(attrs.evolve(empty_report(), languages=(Language.ENGLISH,)))
+def test_languages_without_codes_have_no_share(reports: Reports) -> None:
+    page = Page(attrs.evolve(reports.empty(), languages=(Language.ENGLISH,)))
     assert "100 %" not in page.text
     assert "no codes" in page.text
 
@@ -283,9 +293,9 @@ VNU = Path(__file__).parents[2] / ".ci" / "node_modules" / "vnu-jar" / "build" /
     not VNU.exists() or shutil.which("java") is None,
     reason="needs the W3C's checker: npm install --prefix .ci, and apt-get install default-jre-headless",
 )
-def test_pages_are_valid_html(tmp_path: Path) -> None:
-    reports = {"hostile": hostile_report(), "fleet": fleet_report(), "empty": empty_report(), "real": real_report()}
-    for name, report in reports.items():
+def test_pages_are_valid_html(tmp_path: Path, reports: Reports) -> None:
+    pages = {"hostile": reports.hostile(), "fleet": reports.fleet(), "empty": reports.empty(), "real": reports.real()}
+    for name, report in pages.items():
         (tmp_path / f"{name}.html").write_text("".join(write_html(report)), encoding="utf-8")
     command = ["java", "-jar", str(VNU), "--Werror", *map(str, sorted(tmp_path.iterdir()))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -297,7 +307,7 @@ def size(report: AuditReport) -> int:
 
 
 class TestTimeline:
-    def test_tells_where_campaigns_stand(self) -> None:
+    def test_tells_where_campaigns_stand(self, page_of: Callable[..., Page]) -> None:
         day = timedelta(days=1)
         page = page_of(
             summary(1, NOW - day, NOW + day),
@@ -311,7 +321,7 @@ class TestTimeline:
         rows = [(id, states[state]) for state, id in re.findall(r'<li class="(\w) [^>]*><i>#(\d)</i>', page.source)]
         assert rows == [("2", "over"), ("1", "running"), ("4", "inverted"), ("3", "not begun")]
 
-    def test_an_inverted_period_is_drawn_from_its_end_to_its_beginning(self) -> None:
+    def test_an_inverted_period_is_drawn_from_its_end_to_its_beginning(self, page_of: Callable[..., Page]) -> None:
         day = timedelta(days=1)
         sound, inverted = (
             re.search(r'<li class="\w (b\d+) (e\d+)">', page_of(one).source)
@@ -321,13 +331,13 @@ class TestTimeline:
         assert inverted is not None
         assert sound.groups() == inverted.groups()
 
-    def test_sorts_by_the_end(self) -> None:
+    def test_sorts_by_the_end(self, page_of: Callable[..., Page]) -> None:
         days = [timedelta(days=days) for days in (3, 1, 2)]
         page = page_of(summary(9, NOW, None), *(summary(id, None, NOW + day) for id, day in enumerate(days)))
         timeline = page.source[page.source.index('class="rows periods"') :]
         assert re.findall(r"<i>#(\d)</i>", timeline)[:4] == ["1", "2", "0", "9"]
 
-    def test_naive_and_aware_dates_and_those_at_the_end_of_time(self) -> None:
+    def test_naive_and_aware_dates_and_those_at_the_end_of_time(self, page_of: Callable[..., Page]) -> None:
         page = page_of(
             summary(1, datetime(2026, 1, 1), datetime(9999, 12, 31, 23, 59)),  # noqa: DTZ001  # as the server sends it
             summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001
@@ -336,12 +346,12 @@ class TestTimeline:
         assert "3 running" in page.text
         assert "drawn at the edge" in page.text
 
-    def test_no_dates(self) -> None:
+    def test_no_dates(self, page_of: Callable[..., Page]) -> None:
         assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
 
 
 class TestMatrix:
-    def test_says_who_lacks_what(self) -> None:
+    def test_says_who_lacks_what(self, page_of: Callable[..., Page]) -> None:
         page = page_of(
             summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
             summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
@@ -352,28 +362,28 @@ class TestMatrix:
         assert "1 campaign of 3 lacks one" in " ".join(page.text.split())
         assert "aborted 1, done 1" in page.text
 
-    def test_a_campaign_whose_codes_did_not_come_lacks_nothing(self) -> None:
+    def test_a_campaign_whose_codes_did_not_come_lacks_nothing(self, page_of: Callable[..., Page]) -> None:
         unknown = attrs.evolve(summary(2, None, None), texts=())
         page = page_of(summary(1, None, None, A=CodeType.DONE), unknown)
         assert "lacks A" not in page.text
         assert "0 campaigns of 1" in " ".join(page.text.split())
 
-    def test_rare_keys_are_in_the_table_only(self) -> None:
+    def test_rare_keys_are_in_the_table_only(self, page_of: Callable[..., Page]) -> None:
         keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
         page = page_of(summary(1, None, None, **keys))
         assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
         assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
 
-    def test_no_keys(self) -> None:
+    def test_no_keys(self, page_of: Callable[..., Page]) -> None:
         assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
 
 
-def test_the_languages() -> None:
+def test_the_languages(reports: Reports) -> None:
     both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
     campaigns = [
         attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))
     ]
-    report = attrs.evolve(empty_report(), languages=tuple(Language), summaries=tuple(campaigns))
+    report = attrs.evolve(reports.empty(), languages=tuple(Language), summaries=tuple(campaigns))
     rows = re.findall(r'<th scope="row">(English|German)</th>(.*?)</tr>', Page(report).source)
     assert {name: re.sub(r"<[^>]*>", " ", row).split() for name, row in rows} == {
         "English": ["8", "of", "8", "100", "%", "2", "0", "0"],
@@ -382,8 +392,8 @@ def test_the_languages() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_texts_stand_out_from_their_ground(theme: str) -> None:
-    css = Page(empty_report()).inner["style"]
+def test_texts_stand_out_from_their_ground(theme: str, reports: Reports) -> None:
+    css = Page(reports.empty()).inner["style"]
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[["light", "dark", "print"].index(theme)]))
     for text in ("ink", "soft", "error", "warning", "info", "link"):

@@ -1,15 +1,16 @@
 """The HTML report in a real browser, where there is one."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from reports import HOSTILE, empty_report, fleet_report, hostile_report, large_report, real_report
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -18,6 +19,9 @@ from selenium.webdriver.support.select import Select
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import RULES, AuditReport
 from dialler_async.audit.writers.html import write_html
+
+if TYPE_CHECKING:
+    from tests.audit.conftest import Reports
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -35,7 +39,7 @@ OPTIONS = (
 )
 
 
-RULES_BY_ID = {rule.about.id: rule.about for rule in RULES}
+RULES_BY_ID = {rule.info.id: rule.info for rule in RULES}
 
 # What a page says itself, and what the browser asks its own pages for while it starts.
 OWN = ("data:", "chrome:")
@@ -84,25 +88,25 @@ def evaluated(page: Chrome, script: str) -> Any:
     return page.execute_script(f"return {script}")
 
 
-@pytest.mark.parametrize("report", [hostile_report, fleet_report])
-def test_opens_in_silence_and_asks_nobody(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
-    page = opened(report())
+@pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
+def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+    page = opened(report)
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     requests = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
     assert [url for url in requests if not url.startswith(OWN)] == [page.current_url]
     assert page.get_log("browser") == []
 
 
-def test_names_are_text(opened: Callable[..., Chrome]) -> None:
-    page = opened(hostile_report())
+def test_names_are_text(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.hostile())
     headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
-    assert sorted(headings) == sorted(" ".join(escape_unprintable(name).split()) for name in HOSTILE)
+    assert sorted(headings) == sorted(" ".join(escape_unprintable(name).split()) for name in reports.names)
     assert evaluated(page, "document.scripts.length") == 1
     assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
 
 
-def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome]) -> None:
-    page = opened(hostile_report())
+def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.hostile())
     page.execute_script(
         "const evil = document.createElement('script'); evil.textContent = 'hit = 1'; document.body.append(evil);"
     )
@@ -117,8 +121,8 @@ def choose(page: Chrome, text: str) -> None:
     field.send_keys(text, Keys.TAB)
 
 
-def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
     page = opened(report)
     findings = "#list li"
     told = page.find_element(By.ID, "count")
@@ -151,9 +155,9 @@ def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome]) ->
     assert (shown(page, findings), shown(page, "#none")) == (0, 1)
 
 
-def test_filters_by_account(opened: Callable[..., Chrome]) -> None:
+def test_filters_by_account(opened: Callable[..., Chrome], reports: Reports) -> None:
     names = ("north", "north-2", "far north", "Müller  & “Söhne”")
-    report = fleet_report(names)
+    report = reports.fleet(names)
     page = opened(report)
     suggested = evaluated(page, "[...document.getElementById('text').list.options].map((one) => one.value)")
     assert len(suggested) == len(report.accounts)
@@ -168,8 +172,10 @@ def test_filters_by_account(opened: Callable[..., Chrome]) -> None:
 @pytest.mark.parametrize(
     "query", ["AbortOnNoTelNumberResultCodesID", "no such result code", "dangling-result-code", "#578"]
 )
-def test_search_covers_messages_subjects_rules_and_ids(query: str, opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_search_covers_messages_subjects_rules_and_ids(
+    query: str, opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    report = reports.real()
     page = opened(report)
     choose(page, query.upper())
     expected = [
@@ -183,14 +189,14 @@ def test_search_covers_messages_subjects_rules_and_ids(query: str, opened: Calla
     assert shown(page, ".periods > li") == len({finding.campaign_id for finding in expected} & dated)
 
 
-def test_numbers_of_a_filter_agree_with_their_nouns(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_numbers_of_a_filter_agree_with_their_nouns(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")
     assert page.find_element(By.ID, "count").text == "1 of 24 findings, in 1 campaign"
 
 
-def test_filters_are_in_the_address(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_filters_are_in_the_address(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     everything = shown(page, "#list li")
     choose(page, "campaign 6")
     page.find_element(By.CSS_SELECTOR, "input[value=info]").click()
@@ -210,15 +216,17 @@ def test_filters_are_in_the_address(opened: Callable[..., Chrome]) -> None:
     assert page.current_url.endswith("report.html?keys=all")
 
 
-def test_an_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_an_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     page.get(f"{page.current_url}?rule=no-such-rule&other=1")
-    assert shown(page, "#list li") == len(real_report().findings)
+    assert shown(page, "#list li") == len(reports.real().findings)
     assert page.get_log("browser") == []
 
 
-def test_a_rule_link_resets_the_filters_that_would_hide_its_findings(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_a_rule_link_resets_the_filters_that_would_hide_its_findings(
+    opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    page = opened(reports.real())
     choose(page, "no such campaign")
     page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
     page.find_element(By.LINK_TEXT, "inverted-dates").click()
@@ -227,8 +235,10 @@ def test_a_rule_link_resets_the_filters_that_would_hide_its_findings(opened: Cal
     assert page.current_url.endswith("?rule=inverted-dates#findings")
 
 
-def test_links_between_the_places_of_a_campaign_show_what_a_filter_hides(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_links_between_the_places_of_a_campaign_show_what_a_filter_hides(
+    opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    page = opened(reports.real())
     row = page.find_element(By.CSS_SELECTOR, ".periods a")
     target = str(row.get_attribute("href")).partition("#")[2]
     page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
@@ -242,11 +252,11 @@ def test_links_between_the_places_of_a_campaign_show_what_a_filter_hides(opened:
     assert shown(page, f"#{target}") == 1
 
 
-def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[..., Chrome]) -> None:
-    one = next(finding for finding in real_report().findings if finding.rule == "expired")
-    summaries = real_report().summaries
+def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[..., Chrome], reports: Reports) -> None:
+    one = next(finding for finding in reports.real().findings if finding.rule == "expired")
+    summaries = reports.real().summaries
     findings = tuple(attrs.evolve(one, campaign_id=it.id, campaign_name=it.name) for it in summaries)
-    page = opened(attrs.evolve(real_report(), findings=findings))
+    page = opened(attrs.evolve(reports.real(), findings=findings))
     assert shown(page, "#list details") == 1
     assert evaluated(page, "document.querySelector('#list li').checkVisibility()") is False
     choose(page, f"#{summaries[0].id}")
@@ -260,8 +270,8 @@ def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[...,
     assert evaluated(page, "document.querySelector('#list details').open") is True
 
 
-def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     cut, whole = (
         page.execute_script(
             "const name = [...document.querySelectorAll('.periods b')].find("
@@ -275,33 +285,33 @@ def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome]) -> None
     assert whole[0] == ""
 
 
-def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
     page = opened(report)
     page.find_element(By.LINK_TEXT, "inverted-dates").click()
     assert shown(page, "#list li") == sum(finding.rule == "inverted-dates" for finding in report.findings)
     assert page.current_url.endswith("#findings")
 
 
-def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     lacking = shown(page, ".matrix .lacking")
     assert shown(page, ".matrix .rows > li") == lacking > 0
     page.find_element(By.ID, "differ").click()
     assert shown(page, ".matrix .rows > li") == 120
 
 
-def test_ten_thousand_campaigns_are_there_within_a_second(opened: Callable[..., Chrome]) -> None:
+def test_ten_thousand_campaigns_are_there_within_a_second(opened: Callable[..., Chrome], reports: Reports) -> None:
     # The best of three, since other tests run at the same time.
     loaded = [
-        evaluated(opened(large_report()), "performance.getEntriesByType('navigation')[0].loadEventEnd")
+        evaluated(opened(reports.large()), "performance.getEntriesByType('navigation')[0].loadEventEnd")
         for _ in range(3)
     ]
     assert min(loaded) < 1000
 
 
-def test_ten_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome]) -> None:
-    page = opened(large_report())
+def test_ten_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.large())
     milliseconds = page.execute_script("""
         const field = document.getElementById("text");
         const begin = performance.now();
@@ -321,11 +331,8 @@ AXE = NODE_MODULES / "axe-core" / "axe.min.js"
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --prefix .ci")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("report", [hostile_report, real_report, fleet_report, empty_report])
-def test_axe_finds_nothing(
-    report: Callable[[], AuditReport], width: int, scheme: str, opened: Callable[..., Chrome]
-) -> None:
-    page = opened(report(), width=width, scheme=scheme)
+def test_axe_finds_nothing(report: AuditReport, width: int, scheme: str, opened: Callable[..., Chrome]) -> None:
+    page = opened(report, width=width, scheme=scheme)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.execute_script(AXE.read_text(encoding="utf-8"))
     found = page.execute_async_script("axe.run().then(arguments[0])")
@@ -333,24 +340,24 @@ def test_axe_finds_nothing(
     assert len(found["passes"]) > 20
 
 
-@pytest.mark.parametrize("report", [hostile_report, real_report, fleet_report])
-def test_a_phone_scrolls_in_one_direction(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
-    page = opened(report(), width=360)
+@pytest.mark.parametrize("report", ["hostile", "real", "fleet"], indirect=True)
+def test_a_phone_scrolls_in_one_direction(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+    page = opened(report, width=360)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert evaluated(page, "document.documentElement.scrollWidth") == 360
 
 
-def test_dark_where_it_is_dark(opened: Callable[..., Chrome]) -> None:
+def test_dark_where_it_is_dark(opened: Callable[..., Chrome], reports: Reports) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
-        page = opened(hostile_report(), scheme=scheme)
+        page = opened(reports.hostile(), scheme=scheme)
         colour = evaluated(page, "getComputedStyle(document.body).backgroundColor")
         grounds.add(sum(map(int, re.findall(r"\d+", colour))) > 3 * 128)
     assert grounds == {True, False}
 
 
-def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
     page = opened(report, media="print")
     assert shown(page, "#list li") == len(report.findings)
     assert shown(page, ".periods > li") == 60
@@ -358,8 +365,8 @@ def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome]) -
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
-def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert page.switch_to.active_element.text == "Skip to the findings"
     assert evaluated(page, "getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -371,11 +378,11 @@ def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome]) -> None:
     assert {"text", "rule", "button", "region", "summary", "differ"} <= reached
 
 
-@pytest.mark.parametrize(("report", "field"), [(real_report, "searchbox"), (fleet_report, "combobox")])
+@pytest.mark.parametrize(("report", "field"), [("real", "searchbox"), ("fleet", "combobox")], indirect=["report"])
 def test_everything_has_a_name_for_screen_readers(
-    report: Callable[[], AuditReport], field: str, opened: Callable[..., Chrome]
+    report: AuditReport, field: str, opened: Callable[..., Chrome]
 ) -> None:
-    page = opened(report())
+    page = opened(report)
     tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named: dict[str, list[str]] = {}
     for node in tree:

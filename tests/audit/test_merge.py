@@ -17,8 +17,8 @@ from dialler_async.audit import (
     CampaignSummary,
     CodeType,
     Finding,
-    Hit,
     Severity,
+    Violation,
     audit,
     audit_slice,
     merge,
@@ -31,7 +31,7 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, Status
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-TERMS: dict[str, Any] = {"rules": RULES, "languages": tuple(Language), "now": NOW}
+OPTIONS: dict[str, Any] = {"rules": RULES, "languages": tuple(Language), "now": NOW}
 RUN: dict[str, Any] = {"started": NOW, "seconds": 1.5}
 
 
@@ -66,11 +66,11 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
 async def in_parts(sandbox: Sandbox, chunk: int, seed: int = 0) -> list[AuditPart]:
     """All parts, each by a client of its own and by way of JSON; those of the slices in any order."""
     async with client(sandbox) as dialler:
-        begun = await survey(dialler, **TERMS, chunk=chunk)
+        begun = await survey(dialler, **OPTIONS, chunk=chunk)
     parts = []
     for campaigns in begun.left:
         async with client(sandbox) as dialler:
-            parts.append(await audit_slice(dialler, campaigns, **TERMS))
+            parts.append(await audit_slice(dialler, campaigns, **OPTIONS))
     Random(seed).shuffle(parts)
     return [AuditPart.from_json(part.to_json()) for part in (begun.part, *parts)]
 
@@ -83,8 +83,8 @@ def comparable(report: AuditReport) -> AuditReport:
 @pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
 async def test_parts_say_what_a_single_run_says(sandbox: Sandbox, chunk: int) -> None:
     async with client(sandbox) as dialler:
-        whole = await audit(dialler, **TERMS)
-    merged = merge(await in_parts(sandbox, chunk), **TERMS, **RUN)
+        whole = await audit(dialler, **OPTIONS)
+    merged = merge(await in_parts(sandbox, chunk), **OPTIONS, **RUN)
     assert merged == comparable(whole)
     assert merged.records == ()
     told = {finding.rule for finding in merged.findings}
@@ -97,7 +97,7 @@ async def test_names_are_compared_across_slices() -> None:
             sandbox.load({"ID": id, "Name": name})
         parts = await in_parts(sandbox, 1)
         assert [len(part.summaries) for part in parts] == [0, 1, 1, 1, 1]
-        merged = merge(parts, **TERMS, **RUN)
+        merged = merge(parts, **OPTIONS, **RUN)
     assert {it.campaign_name for it in merged.findings if it.rule == "duplicate-name"} == {"Summer", "SUMMER"}
 
 
@@ -105,14 +105,14 @@ class TestSurvey:
     async def test_a_small_account_is_done_at_once(self) -> None:
         seen: list[tuple[int, int, int | None]] = []
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
-            begun = await survey(dialler, **TERMS, chunk=10, on_progress=lambda *numbers: seen.append(numbers))
+            begun = await survey(dialler, **OPTIONS, chunk=10, on_progress=lambda *numbers: seen.append(numbers))
             assert begun.left == ()
             assert begun.part.requests == len(sandbox.journal) == 21
         assert seen[-1] == (20, 0, 20)
 
     async def test_of_a_large_one_only_the_list_is_fetched(self) -> None:
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
-            begun = await survey(dialler, **TERMS, chunk=4)
+            begun = await survey(dialler, **OPTIONS, chunk=4)
             assert [len(slice) for slice in begun.left] == [4, 4, 2]
             assert {campaign.id for slice in begun.left for campaign in slice} == set(sandbox.campaigns)
             assert (begun.part.campaigns, begun.part.lookups, begun.part.requests) == (10, 0, 1)
@@ -123,7 +123,7 @@ class TestSurvey:
             first, *others = sorted(sandbox.campaigns)
             for id in others[-3:]:
                 sandbox.change(id, ID=first)
-            begun = await survey(dialler, **TERMS, chunk=3)
+            begun = await survey(dialler, **OPTIONS, chunk=3)
         slices = [{campaign.id for campaign in slice} for slice in begun.left]
         assert slices.count({first}) == 1
         assert sum(map(len, slices)) == 6
@@ -134,35 +134,35 @@ class TestSurvey:
             for id, name in enumerate("ABCDE", 1):
                 sandbox.load({"ID": id, "Name": name})
             sandbox.change(3, ID=2)
-            begun = await survey(dialler, **TERMS, chunk=2)
+            begun = await survey(dialler, **OPTIONS, chunk=2)
         assert [[campaign.name for campaign in slice] for slice in begun.left] == [["A"], ["B", "C"], ["D", "E"]]
 
     async def test_a_list_that_does_not_come_is_an_error(self) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
             sandbox.faults.next(Status(500))
             with pytest.raises(ServerError):
-                await survey(dialler, **TERMS, chunk=3)
+                await survey(dialler, **OPTIONS, chunk=3)
 
     @pytest.mark.parametrize("wrong", [{"chunk": 0}, {"languages": []}])
     async def test_what_can_not_work_is_refused_before_anything_is_sent(self, wrong: dict[str, Any]) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
             with pytest.raises(ConfigurationError):
-                await survey(dialler, **{**TERMS, "chunk": 3, **wrong})
+                await survey(dialler, **{**OPTIONS, "chunk": 3, **wrong})
             assert sandbox.journal == []
 
 
 async def test_a_refusal_in_several_slices_is_told_once() -> None:
     async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
-        begun = await survey(dialler, **TERMS, chunk=4)
-        parts = [begun.part, await audit_slice(dialler, begun.left[0], **TERMS)]
+        begun = await survey(dialler, **OPTIONS, chunk=4)
+        parts = [begun.part, await audit_slice(dialler, begun.left[0], **OPTIONS)]
 
         def revoke(done: int, failed: int, total: int | None) -> None:
             if done == 2:
                 sandbox.revoke()
 
-        parts.append(await audit_slice(dialler, begun.left[1], **TERMS, concurrency=1, on_progress=revoke))
-        parts.append(await audit_slice(dialler, begun.left[2], **TERMS))
-    merged = merge(parts, **TERMS, **RUN)
+        parts.append(await audit_slice(dialler, begun.left[1], **OPTIONS, concurrency=1, on_progress=revoke))
+        parts.append(await audit_slice(dialler, begun.left[2], **OPTIONS))
+    merged = merge(parts, **OPTIONS, **RUN)
     (why,) = [finding for finding in merged.findings if finding.rule == "stopped-early"]
     assert why.message.startswith("14 lookups of result codes were left, when the server refused one: GET ")
     assert "401" in why.message
@@ -175,10 +175,10 @@ async def test_a_refusal_in_several_slices_is_told_once() -> None:
 class TestWhatWasNotAudited:
     async def test_a_lost_slice_is_told_and_costs_only_itself(self) -> None:
         async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
-            begun = await survey(dialler, **TERMS, chunk=4)
-            kept = await audit_slice(dialler, begun.left[0], **TERMS)
+            begun = await survey(dialler, **OPTIONS, chunk=4)
+            kept = await audit_slice(dialler, begun.left[0], **OPTIONS)
         lost = [not_audited("503 Busy", len(slice)) for slice in begun.left[1:]]
-        merged = merge([begun.part, kept, *lost], **TERMS, **RUN)
+        merged = merge([begun.part, kept, *lost], **OPTIONS, **RUN)
         first = merged.findings[0]
         assert first == Finding(
             rule="not-audited",
@@ -192,7 +192,7 @@ class TestWhatWasNotAudited:
         assert merged.campaigns == 12
         assert merged.unfinished
         assert not merged.stopped
-        assert [about.id for about in merged.rules[:3]] == ["incomplete-list", "stopped-early", "not-audited"]
+        assert [info.id for info in merged.rules[:3]] == ["incomplete-list", "stopped-early", "not-audited"]
 
     @pytest.mark.parametrize(
         ("campaigns", "message"),
@@ -204,12 +204,12 @@ class TestWhatWasNotAudited:
         ],
     )
     def test_how_much_it_concerns(self, campaigns: int | None, message: str) -> None:
-        merged = merge([AuditPart.from_json(not_audited("why", campaigns).to_json())], **TERMS, **RUN)
+        merged = merge([AuditPart.from_json(not_audited("why", campaigns).to_json())], **OPTIONS, **RUN)
         assert [finding.message for finding in merged.findings] == [message]
 
     def test_different_reasons_are_told_apart_whichever_came_first(self) -> None:
         parts = [not_audited("b", 1), not_audited("a", 2), not_audited("b"), not_audited("a", 3)]
-        reports = [merge(given, **TERMS, **RUN) for given in (parts, parts[::-1])]
+        reports = [merge(given, **OPTIONS, **RUN) for given in (parts, parts[::-1])]
         assert reports[0] == reports[1]
         assert {finding.message for finding in reports[0].findings} == {
             "5 campaigns were not audited: a",
@@ -249,23 +249,23 @@ class TestJson:
 
 
 @rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
-def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
-    yield Hit("Name", "is there")
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation("Name", "is there")
 
 
 async def test_parts_that_were_judged_by_other_rules_are_refused() -> None:
     async with Sandbox(campaigns=1, seed=1) as sandbox, client(sandbox) as dialler:
-        begun = await survey(dialler, **{**TERMS, "rules": [own_rule]}, chunk=5)
+        begun = await survey(dialler, **{**OPTIONS, "rules": [own_rule]}, chunk=5)
     with pytest.raises(ConfigurationError, match="“own-rule”"):
-        merge([begun.part], **TERMS, **RUN)
+        merge([begun.part], **OPTIONS, **RUN)
 
 
 async def test_dates_are_compared_with_the_same_moment_in_every_part() -> None:
-    terms = {**TERMS, "now": datetime(2026, 3, 2, 12)}  # noqa: DTZ001  # local time, as a user may give it
+    options = {**OPTIONS, "now": datetime(2026, 3, 2, 12)}  # noqa: DTZ001  # local time, as a user may give it
     async with Sandbox(campaigns=2, seed=1) as sandbox, client(sandbox) as dialler:
-        begun = await survey(dialler, **terms, chunk=5)
-        whole = await audit(dialler, **terms)
-    merged = merge([begun.part], **terms, **RUN)
+        begun = await survey(dialler, **options, chunk=5)
+        whole = await audit(dialler, **options)
+    merged = merge([begun.part], **options, **RUN)
     assert merged == comparable(whole)
     assert merged.now.utcoffset() is not None
 
@@ -277,11 +277,11 @@ class TestAccounts:
         reports = {}
         for name, seed in (("north", 2), ("east", 1)):
             async with Sandbox(campaigns=20, seed=seed) as sandbox:
-                reports[name] = merge(await in_parts(sandbox, 8), **TERMS, **RUN)
-        return {**reports, "west": merge([not_audited("401 Unauthorized")], **TERMS, **RUN)}
+                reports[name] = merge(await in_parts(sandbox, 8), **OPTIONS, **RUN)
+        return {**reports, "west": merge([not_audited("401 Unauthorized")], **OPTIONS, **RUN)}
 
     def test_each_finding_names_its_account(self, reports: dict[str, AuditReport]) -> None:
-        fleet = merge_accounts(reports, **TERMS, started=NOW, seconds=9.0)
+        fleet = merge_accounts(reports, **OPTIONS, started=NOW, seconds=9.0)
         assert fleet.accounts == ("north", "east", "west")
         assert (fleet.now, fleet.seconds, fleet.languages) == (NOW, 9.0, tuple(Language))
         for name, report in reports.items():
@@ -295,18 +295,18 @@ class TestAccounts:
             assert getattr(fleet, counted) == sum(getattr(report, counted) for report in reports.values())
 
     def test_groups_and_counts(self, reports: dict[str, AuditReport]) -> None:
-        fleet = merge_accounts(reports, **TERMS, **RUN)
-        assert merge_accounts(iter(reports.items()), **TERMS, **RUN) == fleet
+        fleet = merge_accounts(reports, **OPTIONS, **RUN)
+        assert merge_accounts(iter(reports.items()), **OPTIONS, **RUN) == fleet
         groups = list(fleet.by_campaign())
         assert len(groups) == sum(len(list(report.by_campaign())) for report in reports.values())
         assert all(len({(it.account, it.campaign_id) for it in group}) == 1 for group in groups)
         assert fleet.by_account() == {name: report.by_severity() for name, report in reports.items()}
         assert fleet.unfinished
-        assert {finding.rule for finding in fleet.findings} <= {about.id for about in fleet.rules}
+        assert {finding.rule for finding in fleet.findings} <= {info.id for info in fleet.rules}
 
     def test_accounts_are_not_compared_with_each_other(self, reports: dict[str, AuditReport]) -> None:
-        twice = merge_accounts({"a": reports["north"], "b": reports["north"]}, **TERMS, **RUN)
+        twice = merge_accounts({"a": reports["north"], "b": reports["north"]}, **OPTIONS, **RUN)
         assert len(twice.findings) == 2 * len(reports["north"].findings)
 
     def test_none_at_all(self) -> None:
-        assert merge_accounts({}, **TERMS, **RUN).findings == ()
+        assert merge_accounts({}, **OPTIONS, **RUN).findings == ()

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from itertools import permutations
 
 from dialler_async._api.decoding import PartialRecords
-from dialler_async.audit import RULES, CampaignFacts, Hit, Severity, report_as_json, rule
-from dialler_async.audit.judge import Answer, Judge
+from dialler_async.audit import RULES, CampaignFacts, Severity, Violation, report_as_json, rule
+from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.report import AuditReport
-from dialler_async.audit.terms import Terms
+from dialler_async.audit.rule_runner import LookupResult, RuleRunner
 from dialler_async.errors import ConnectError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
@@ -20,8 +20,8 @@ BOTH = (Language.ENGLISH, Language.GERMAN)
 
 
 @rule("own-rule", Severity.INFO, title="Every campaign", why="A test.", fix="None.")
-def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
-    yield Hit("Name", f"is called {facts.campaign.name}")
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation("Name", f"is called {facts.campaign.name}")
 
 
 def codes(*ids: int) -> Records[ResultCode]:
@@ -32,8 +32,8 @@ def listed(*campaigns: Campaign, count: int | None = None) -> PartialRecords[Cam
     return PartialRecords(campaigns, (), len(campaigns) if count is None else count)
 
 
-def report(judge: Judge) -> AuditReport:
-    return judge.report(seconds=1.23456, started=NOW)
+def report(runner: RuleRunner) -> AuditReport:
+    return runner.report(seconds=1.23456, started=NOW)
 
 
 def campaign(id: int | None, name: str) -> Campaign:
@@ -44,13 +44,13 @@ def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
     given = [campaign(10, "Ten"), campaign(9, "Nine"), campaign(None, "B"), campaign(None, "A")]
     reports = set()
     for arrival in permutations(given):
-        judge = Judge(Terms.of([own_rule], BOTH, NOW))
+        runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
         for one in arrival:
             if one.id is None:
-                judge.without_id(one)
+                runner.check_without_id(one)
             else:
-                judge.campaigns([one], dict.fromkeys(BOTH, codes(1)))
-        reports.add(report(judge).findings)
+                runner.check_campaigns([one], dict.fromkeys(BOTH, codes(1)))
+        reports.add(report(runner).findings)
     (findings,) = reports
     assert [(finding.campaign_name, finding.rule) for finding in findings] == [
         ("Nine", "own-rule"),
@@ -63,34 +63,36 @@ def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
 
 
 def test_rules_report_in_the_order_they_are_given() -> None:
-    judge = Judge(Terms.of(RULES, BOTH, NOW))
+    runner = RuleRunner(AuditOptions.of(RULES, BOTH, NOW))
     bad = ResultCode(id=1, export_key="X", short_text="X")
     over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
-    judge.campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], total=2)))
-    seen = list(dict.fromkeys(finding.rule for finding in report(judge).findings))
-    assert seen == [rule.about.id for rule in RULES if rule.about.id in seen]
+    runner.check_campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], total=2)))
+    seen = list(dict.fromkeys(finding.rule for finding in report(runner).findings))
+    assert seen == [rule.info.id for rule in RULES if rule.info.id in seen]
     assert len(seen) == 8
 
 
 def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None:
-    judge = Judge(Terms.of([], BOTH, NOW))
-    judge.campaigns([campaign(1, "A")], {Language.ENGLISH: ConnectError("refused"), Language.GERMAN: codes()})
-    judge.campaigns([campaign(2, "B")], {Language.ENGLISH: codes()})
-    assert [(finding.campaign_id, finding.message) for finding in report(judge).findings] == [
+    runner = RuleRunner(AuditOptions.of([], BOTH, NOW))
+    runner.check_campaigns([campaign(1, "A")], {Language.ENGLISH: ConnectError("refused"), Language.GERMAN: codes()})
+    runner.check_campaigns([campaign(2, "B")], {Language.ENGLISH: codes()})
+    assert [(finding.campaign_id, finding.message) for finding in report(runner).findings] == [
         (1, "no result codes in English: refused"),
         (2, "no result codes in German: the run stopped before they were asked for"),
     ]
 
 
 def test_a_rule_that_is_always_there_is_not_there_twice() -> None:
-    assert [about.id for about in report(Judge(Terms.of(RULES, BOTH, NOW))).rules].count("unreachable-codes") == 1
+    assert [info.id for info in report(RuleRunner(AuditOptions.of(RULES, BOTH, NOW))).rules].count(
+        "unreachable-codes"
+    ) == 1
 
 
 def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
-    judge = Judge(Terms.of([own_rule], BOTH, NOW))
-    judge.campaign_list(listed(campaign(1, "A"), count=3))
-    judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
-    first, _ = report(judge).findings
+    runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
+    runner.check_list(listed(campaign(1, "A"), count=3))
+    runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
+    first, _ = report(runner).findings
     assert (first.rule, first.severity, first.campaign_id, first.campaign_name, first.message) == (
         "incomplete-list",
         Severity.ERROR,
@@ -101,30 +103,30 @@ def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
 
 
 def test_counts_a_code_once_in_however_many_languages() -> None:
-    judge = Judge(Terms.of([], BOTH, NOW))
-    judge.campaign_list(listed(campaign(1, "A"), campaign(2, "B")))
-    judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
-    judge.campaigns([campaign(2, "B")], {Language.ENGLISH: codes(3), Language.GERMAN: codes(3, 4)})
-    whole = report(judge)
+    runner = RuleRunner(AuditOptions.of([], BOTH, NOW))
+    runner.check_list(listed(campaign(1, "A"), campaign(2, "B")))
+    runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
+    runner.check_campaigns([campaign(2, "B")], {Language.ENGLISH: codes(3), Language.GERMAN: codes(3, 4)})
+    whole = report(runner)
     assert (whole.campaigns, whole.codes, whole.lookups, whole.requests) == (2, 4, 4, 5)
     assert whole.findings == ()
     assert not whole.at_least(Severity.INFO)
 
 
 def test_two_campaigns_of_one_id_are_both_judged() -> None:
-    judge = Judge(Terms.of([own_rule], BOTH, NOW))
-    answers: dict[Language, Answer] = dict.fromkeys(BOTH, codes(1))
-    judge.campaigns([campaign(1, "B"), campaign(1, "A")], answers)
-    assert [finding.campaign_name for finding in report(judge).findings] == ["A", "B"]
-    assert report(judge).lookups == 2
+    runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
+    answers: dict[Language, LookupResult] = dict.fromkeys(BOTH, codes(1))
+    runner.check_campaigns([campaign(1, "B"), campaign(1, "A")], answers)
+    assert [finding.campaign_name for finding in report(runner).findings] == ["A", "B"]
+    assert report(runner).lookups == 2
 
 
 def sample() -> AuditReport:
-    judge = Judge(Terms.of([own_rule], BOTH, NOW))
-    judge.campaign_list(listed(campaign(1, "A"), campaign(2, "B")))
-    judge.campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
-    judge.campaigns([campaign(2, "B\x1b[31m")], dict.fromkeys(BOTH, ConnectError("refused")))
-    return report(judge)
+    runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
+    runner.check_list(listed(campaign(1, "A"), campaign(2, "B")))
+    runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
+    runner.check_campaigns([campaign(2, "B\x1b[31m")], dict.fromkeys(BOTH, ConnectError("refused")))
+    return report(runner)
 
 
 def test_groups_and_counts_for_whoever_shows_it() -> None:
@@ -133,7 +135,7 @@ def test_groups_and_counts_for_whoever_shows_it() -> None:
         ["own-rule"],
         ["unreachable-codes", "own-rule"],
     ]
-    assert {about.id: count for about, count in whole.by_rule().items()} == {"unreachable-codes": 1, "own-rule": 2}
+    assert {info.id: count for info, count in whole.by_rule().items()} == {"unreachable-codes": 1, "own-rule": 2}
     assert whole.by_severity() == {Severity.ERROR: 1, Severity.WARNING: 0, Severity.INFO: 2}
 
 

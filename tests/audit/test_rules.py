@@ -15,7 +15,7 @@ from dialler_async.errors import ConnectError, PayloadError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=ZoneInfo("Europe/Berlin"))
-BY_ID = {rule.about.id: rule for rule in RULES if isinstance(rule, Rule)}
+BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, Rule)}
 
 
 def code(id: int | None = 1, **given: Any) -> ResultCode:
@@ -46,11 +46,11 @@ def facts(
 
 
 def found(rule: str, given: CampaignFacts) -> list[tuple[str, str]]:
-    return [(finding.subject, finding.message) for finding in BY_ID[rule].judge(given)]
+    return [(finding.subject, finding.message) for finding in BY_ID[rule].apply(given)]
 
 
 def test_a_finding_says_whose_it_is_and_how_bad() -> None:
-    (finding,) = BY_ID["dangling-result-code"].judge(facts(wire={"IncomingCallResultCodesID": 9}))
+    (finding,) = BY_ID["dangling-result-code"].apply(facts(wire={"IncomingCallResultCodesID": 9}))
     assert finding == Finding(
         rule="dangling-result-code",
         severity=Severity.ERROR,
@@ -62,7 +62,7 @@ def test_a_finding_says_whose_it_is_and_how_bad() -> None:
 
 
 def test_the_ids_and_severities_are_public() -> None:
-    assert {rule.about.id: rule.about.severity.value for rule in RULES} == {
+    assert {rule.info.id: rule.info.severity.value for rule in RULES} == {
         "invalid-record": "error",
         "unreachable-codes": "error",
         "dangling-result-code": "error",
@@ -84,11 +84,11 @@ def test_the_ids_and_severities_are_public() -> None:
     }
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.about.id)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.info.id)
 def test_people_are_told_what_why_and_what_to_do(rule: AnyRule) -> None:
-    assert rule.about.title
-    assert rule.about.why.endswith(".")
-    assert rule.about.fix.endswith(".")
+    assert rule.info.title
+    assert rule.info.why.endswith(".")
+    assert rule.info.fix.endswith(".")
 
 
 def test_a_faultless_campaign_has_no_findings() -> None:
@@ -98,7 +98,7 @@ def test_a_faultless_campaign_has_no_findings() -> None:
         dt_from=datetime(2026, 1, 1),  # noqa: DTZ001  # the server's dates have no zone
         dt_to=datetime(2027, 1, 1),  # noqa: DTZ001  # the same
     )
-    assert [finding for rule in BY_ID.values() for finding in rule.judge(sound)] == []
+    assert [finding for rule in BY_ID.values() for finding in rule.apply(sound)] == []
 
 
 def test_codes_without_id_are_brought_together_by_their_translation_key() -> None:

@@ -18,7 +18,7 @@ from dialler_async import (
     ResultCodes,
     RetryPolicy,
 )
-from dialler_async.audit import AuditReport, CampaignFacts, Hit, Severity, audit, rule
+from dialler_async.audit import AuditReport, CampaignFacts, Severity, Violation, audit, rule
 from dialler_async.sandbox import Sandbox
 
 
@@ -86,9 +86,9 @@ async def test_no_language_is_refused_before_anything_is_sent(sandbox: Sandbox) 
 
 
 @rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
-def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
     if facts.campaign.name == "Empty":
-        yield Hit("Name", "is called Empty")
+        yield Violation("Name", "is called Empty")
 
 
 async def test_rules_of_ones_own() -> None:
@@ -216,7 +216,7 @@ async def test_never_more_connections_than_the_pool_allows(sandbox: Sandbox) -> 
 
 async def test_a_rule_that_raises_is_not_swallowed(sandbox: Sandbox) -> None:
     @rule("broken", Severity.INFO, title="Broken", why="A test.", fix="None.")
-    def broken(facts: CampaignFacts) -> Iterator[Hit]:
+    def broken(facts: CampaignFacts) -> Iterator[Violation]:
         raise LookupError(facts.campaign.name)
         yield
 

@@ -68,7 +68,7 @@ def check(report: AuditReport, sandbox: Sandbox) -> None:
     assert strangers | copies | invalid(sandbox) == set(sandbox.campaigns)
     assert len(rest) == len(set(rest)), "each is told once"
     assert set(rest) == seeded_defects(sandbox)
-    assert {rule for rule, _, _ in rest} == {rule.about.id for rule in RULES} - {"unreachable-codes"}
+    assert {rule for rule, _, _ in rest} == {rule.info.id for rule in RULES} - {"unreachable-codes"}
     assert report.campaigns == len(sandbox.campaigns)
 
 

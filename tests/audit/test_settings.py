@@ -12,9 +12,9 @@ from dialler_async.audit import (
     RULES,
     AuditSettings,
     CampaignFacts,
-    Hit,
     Rule,
     Severity,
+    Violation,
     available_rules,
     load_rules,
     rule,
@@ -25,15 +25,15 @@ ALWAYS = ["invalid-record", "unreachable-codes"]
 
 
 @rule("own-rule", Severity.INFO, title="Own", why="A test.", fix="None.")
-def own_rule(facts: CampaignFacts) -> Iterator[Hit]:
-    yield Hit("Name", "is there")
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation("Name", "is there")
 
 
 NO_RULE = "a text"
 
 
 def ids(chosen: tuple[Any, ...]) -> list[str]:
-    return [rule.about.id for rule in chosen]
+    return [rule.info.id for rule in chosen]
 
 
 def test_all_rules_by_default() -> None:
@@ -69,12 +69,12 @@ def test_two_rules_of_one_id_are_refused() -> None:
 
 def test_a_severity_and_a_setting_of_a_rule() -> None:
     table = {"expiring-soon": {"days": 30, "severity": "error"}, "differs-from-template": {"ignore-keys": ["X"]}}
-    chosen = {rule.about.id: rule for rule in AuditSettings.of(table).choose(RULES)}
+    chosen = {rule.info.id: rule for rule in AuditSettings.of(table).choose(RULES)}
     assert chosen["expiring-soon"].settings == {"days": 30}
-    assert chosen["expiring-soon"].about.severity is Severity.ERROR
+    assert chosen["expiring-soon"].info.severity is Severity.ERROR
     assert chosen["differs-from-template"].settings == {"ignore_keys": ["X"]}
     # The rules themselves are as they were.
-    assert {rule.about.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
+    assert {rule.info.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ SEVERAL = [own_rule]
 
 def test_a_module_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "rules_beside.py").write_text(
-        "from dialler_async.audit import Hit, Severity, rule\n"
+        "from dialler_async.audit import Violation, Severity, rule\n"
         "@rule('beside', Severity.INFO, title='t', why='w', fix='f')\n"
-        "def beside(facts):\n    yield Hit('', 'x')\n"
+        "def beside(facts):\n    yield Violation('', 'x')\n"
     )
     (beside,) = load_rules(["rules_beside:beside"], tmp_path)
     assert isinstance(beside, Rule)
-    assert beside.about.id == "beside"
+    assert beside.info.id == "beside"
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,18 @@
 """The README's recipes for workers, under a real taskiq receiver and a real `TaskGroup`, on bad days."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
 from taskiq import BrokerMessage, InMemoryBroker
-from transport_fixtures import until
 
 from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotFoundError
 from dialler_async.sandbox import Sandbox
@@ -19,6 +20,9 @@ from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
 from dialler_async.sandbox.reply import Reply
 from dialler_async.testing import instant_waits
+
+if TYPE_CHECKING:
+    from tests.conftest import Until
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -72,11 +76,19 @@ async def worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     await broker.shutdown()
 
 
-async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
-    """What a task comes to, once no delivery of it is under way any more."""
-    sent = await getattr(worker, task).kiq(*arguments)
-    await until(lambda: not worker.broker._running_tasks)
-    return await sent.get_result()
+ResultOf = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def result_of(until: Until) -> ResultOf:
+    """Return a function that sends a task, and gives its result when no delivery of it runs any more."""
+
+    async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
+        sent = await getattr(worker, task).kiq(*arguments)
+        await until(lambda: not worker.broker._running_tasks)
+        return await sent.get_result()
+
+    return result_of
 
 
 @pytest.mark.parametrize(
@@ -92,7 +104,7 @@ async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
     ids=["a good day", "an answer lost", "two lost", "a proxy's day", "nobody knows"],
 )
 async def test_a_task_delivered_twice_is_carried_out_once(
-    worker: Recipe, sandbox: Sandbox, faults: list[Fault]
+    worker: Recipe, sandbox: Sandbox, faults: list[Fault], result_of: ResultOf
 ) -> None:
     with instant_waits():
         sandbox.faults.next(*faults, match="clone")
@@ -110,13 +122,17 @@ async def test_a_task_delivered_twice_is_carried_out_once(
     assert carried_out(sandbox, "delete") == 1
 
 
-async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(worker: Recipe, sandbox: Sandbox) -> None:
+async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(
+    worker: Recipe, sandbox: Sandbox, result_of: ResultOf
+) -> None:
     begun = await result_of(worker, "begin", "No such template", "Monday")
     assert isinstance(begun.error, NotFoundError)
     assert len(sandbox.journal) == 2
 
 
-async def test_the_client_lives_as_long_as_the_worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_client_lives_as_long_as_the_worker(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, result_of: ResultOf
+) -> None:
     worker = Recipe("taskiq", monkeypatch)
     await worker.broker.startup()
     dialler: DiallerClient = worker.broker.state.dialler
@@ -138,19 +154,20 @@ async def test_a_group_of_writers_on_one_client(sandbox: Sandbox, monkeypatch: p
 @frozen
 class RefusedOnceOneIsThere(Fault):
     sandbox: Sandbox
+    until: Until
 
     async def play(self, exchange: Exchange) -> Reply:
-        await until(lambda: len(self.sandbox.campaigns) == 2)
+        await self.until(lambda: len(self.sandbox.campaigns) == 2)
         return await Status(400).play(exchange)
 
 
 async def test_a_cancelled_write_may_have_been_carried_out_and_may_be_called_again(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     """What the README says of a group of which one fails."""
     group = Recipe("TaskGroup", monkeypatch)
     done_and_silent, silent = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
-    sandbox.faults.next(done_and_silent, silent, RefusedOnceOneIsThere(sandbox), match="clone")
+    sandbox.faults.next(done_and_silent, silent, RefusedOnceOneIsThere(sandbox, until), match="clone")
     async with DiallerClient.from_env() as group.dialler:
         with pytest.raises(ExceptionGroup) as raised:
             await group.begin_all("Template", ["North", "South", "West"])

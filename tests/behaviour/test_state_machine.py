@@ -175,6 +175,8 @@ class Calls(RuleBasedStateMachine):
             expected = self.model.get_by_name(destination)
             # There is one of this name to MySQL, but none to the letter.
             expected = ConflictError if expected is NotFoundError else expected
+            if isinstance(expected, int) and user_data not in (None, self.model.user_data[expected] or ""):
+                expected = ConflictError
         assert expected == (campaign.id if isinstance(campaign, Campaign) else campaign)
         if isinstance(campaign, Campaign):
             assert campaign.name == destination

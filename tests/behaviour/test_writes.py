@@ -1,13 +1,14 @@
-"""Writes on a bad day: each is carried out exactly once, or the caller is told that nobody knows."""
+"""Writes under faults: each is carried out once, or its outcome is reported as unknown."""
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from transport_fixtures import COPY, ID, NAME, RECORDS, Clock, arrived, clock, dialler, server
 
 from dialler_async import (
     AmbiguousNameError,
@@ -25,7 +26,13 @@ from dialler_async import (
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Reset, Status
 
-__all__ = ["clock", "dialler", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID": 537, "Name": "spring 26 (old)"})
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -39,15 +46,13 @@ def calls(server: Sandbox) -> list[str | None]:
 
 
 def records(*ids_and_names: tuple[int, str]) -> Fault:
-    """The campaigns that the server shows, whatever there is; the request is carried out."""
+    """Answer with these campaigns, whatever the account holds; the request is carried out."""
     shown = [{"ID": id, "Name": name} for id, name in ids_and_names]
     return Answer(200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True)
 
 
 class TestDeleteByExactName:
-    async def test_it_deletes_that_one_by_its_id_and_no_similar_one(
-        self, server: Sandbox, dialler: DiallerClient
-    ) -> None:
+    async def test_delete_by_name_deletes_only_the_exact_match(self, server: Sandbox, dialler: DiallerClient) -> None:
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
         assert calls(server) == ["find", "get", "delete"]
@@ -67,9 +72,7 @@ class TestDeleteByExactName:
         ],
     )
     @pytest.mark.parametrize("no_match", ["empty", "404"])
-    async def test_a_name_that_is_not_exactly_the_one_deletes_nothing(
-        self, clock: Clock, name: str, no_match: Any
-    ) -> None:
+    async def test_similar_name_deletes_nothing(self, clock: Clock, name: str, no_match: Any) -> None:
         async with (
             Sandbox(RECORDS, find_without_match=no_match) as server,
             DiallerClient(server.base_url, server.token) as dialler,
@@ -78,7 +81,7 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 3
             assert calls(server) == ["find"]
 
-    async def test_several_of_exactly_this_name_are_all_left_alone(self, clock: Clock) -> None:
+    async def test_several_exact_matches_are_left_alone(self, clock: Clock) -> None:
         twice = [*RECORDS, {"ID": 600, "Name": NAME}]
         async with Sandbox(twice) as server, DiallerClient(server.base_url, server.token) as dialler:
             error = await failure(dialler.campaigns.delete_by_name(NAME))
@@ -87,7 +90,7 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 4
             assert calls(server) == ["find"]
 
-    async def test_a_campaign_that_the_server_sends_without_an_id_is_left_alone(self, clock: Clock) -> None:
+    async def test_campaign_sent_without_id_is_left_alone(self, clock: Clock) -> None:
         async with (
             Sandbox([{"Name": NAME}, *RECORDS[1:]]) as server,
             DiallerClient(server.base_url, server.token) as dialler,
@@ -99,16 +102,16 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 3
             assert calls(server) == ["find"]
 
-    async def test_one_that_is_renamed_after_the_first_look_is_left_alone(
-        self, server: Sandbox, dialler: DiallerClient
-    ) -> None:
+    async def test_campaign_renamed_after_find_is_left_alone(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.next(Meanwhile(lambda: server.change(ID, Name="Summer 26")), match="get")
         error = await failure(dialler.campaigns.delete_by_name(NAME))
         assert type(error) is NotFoundError
         assert "nothing was deleted" in str(error)
         assert len(server.campaigns) == 3
 
-    async def test_so_is_one_that_another_takes_the_name_of(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_campaign_whose_name_another_takes_is_left_alone(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
         def swap() -> None:
             server.change(ID, Name="Autumn")
             server.change(536, Name=NAME)
@@ -117,7 +120,7 @@ class TestDeleteByExactName:
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is NotFoundError
         assert len(server.campaigns) == 3
 
-    async def test_a_rename_after_the_last_look_can_not_be_seen_but_hits_no_other_campaign(
+    async def test_rename_after_get_does_not_delete_another_campaign(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         def swap() -> None:
@@ -129,14 +132,14 @@ class TestDeleteByExactName:
         assert set(server.campaigns) == {536, 537}
 
     @pytest.mark.parametrize("before", ["get", "delete"])
-    async def test_one_that_somebody_else_deletes_meanwhile_is_told_as_not_found(
+    async def test_campaign_deleted_meanwhile_is_not_found(
         self, server: Sandbox, dialler: DiallerClient, before: str
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.remove(ID)), match=before)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is NotFoundError
         assert set(server.campaigns) == {536, 537}
 
-    async def test_a_server_that_shows_another_campaign_at_the_second_look_is_not_believed(
+    async def test_get_response_with_another_campaign_deletes_nothing(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.next(records((536, NAME)), match="get")
@@ -144,23 +147,21 @@ class TestDeleteByExactName:
         assert len(server.campaigns) == 3
 
     @pytest.mark.parametrize("look", ["find", "get"])
-    async def test_a_look_that_fails_deletes_nothing(self, server: Sandbox, dialler: DiallerClient, look: str) -> None:
+    async def test_failed_lookup_deletes_nothing(self, server: Sandbox, dialler: DiallerClient, look: str) -> None:
         server.faults.chance(1, [Status(500)], match=look)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is ServerError
-        assert arrived(server, "delete") == []
+        assert server.arrived("delete") == []
 
     @pytest.mark.parametrize(
         "fault", [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(502)], ids=repr
     )
-    async def test_its_delete_is_repeated_as_one_by_id_is(
-        self, server: Sandbox, dialler: DiallerClient, fault: Fault
-    ) -> None:
+    async def test_delete_step_is_retried(self, server: Sandbox, dialler: DiallerClient, fault: Fault) -> None:
         server.faults.next(fault, match="delete")
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
-        assert sum(arrived(server, "delete")) == 1
+        assert sum(server.arrived("delete")) == 1
 
-    async def test_its_delete_has_an_unknown_outcome_when_it_stays_lost(
+    async def test_delete_step_has_unknown_outcome_when_all_responses_are_lost(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.chance(1, [Reset()], match="delete")
@@ -168,20 +169,18 @@ class TestDeleteByExactName:
         assert len(server.campaigns) == 3
 
 
-class TestDeleteByTheServersIdeaOfAName:
-    async def test_it_is_one_request_and_hits_what_the_server_takes_it_to_mean(
+class TestDeleteByNameWithExactFalse:
+    async def test_exact_false_is_one_request_and_deletes_what_the_server_matches(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         await dialler.campaigns.delete_by_name("pring", exact=False)
         assert calls(server) == ["delete_by_name"]
         assert set(server.campaigns) == {536, 537}
 
-    async def test_none_that_matches_is_told_as_not_found(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_exact_false_without_match_is_not_found(self, server: Sandbox, dialler: DiallerClient) -> None:
         assert type(await failure(dialler.campaigns.delete_by_name("Winter", exact=False))) is NotFoundError
 
-    async def test_its_unknown_outcome_can_be_looked_up_as_the_error_says(
-        self, server: Sandbox, dialler: DiallerClient
-    ) -> None:
+    async def test_recovery_hint_of_unknown_outcome_works(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.next(Reset(carried_out=True))
         error = await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))
         assert "`campaigns.find(name)`" in str(error)
@@ -189,16 +188,12 @@ class TestDeleteByTheServersIdeaOfAName:
 
 
 class TestDelete:
-    async def test_of_many_at_once_exactly_one_is_told_that_it_deleted(
-        self, server: Sandbox, dialler: DiallerClient
-    ) -> None:
-        told = await asyncio.gather(*(dialler.campaigns.delete(ID) for _ in range(10)), return_exceptions=True)
-        assert sorted(map(type, told), key=str) == sorted([type(None), *[NotFoundError] * 9], key=str)
+    async def test_one_of_many_concurrent_deletes_succeeds(self, server: Sandbox, dialler: DiallerClient) -> None:
+        results = await asyncio.gather(*(dialler.campaigns.delete(ID) for _ in range(10)), return_exceptions=True)
+        assert sorted(map(type, results), key=str) == sorted([type(None), *[NotFoundError] * 9], key=str)
         assert set(server.campaigns) == {536, 537}
 
-    async def test_missing_ok_takes_an_absence_for_done_and_nothing_else(
-        self, server: Sandbox, dialler: DiallerClient
-    ) -> None:
+    async def test_missing_ok_accepts_absence_and_no_other_error(self, server: Sandbox, dialler: DiallerClient) -> None:
         await dialler.campaigns.delete(999, missing_ok=True)
         server.faults.next(Status(401))
         assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is AuthenticationError
@@ -206,7 +201,7 @@ class TestDelete:
         assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is OutcomeUnknownError
 
     @pytest.mark.parametrize("carried_out", [False, True])
-    async def test_its_unknown_outcome_can_be_looked_up_as_the_error_says(
+    async def test_recovery_hint_of_unknown_outcome_works(
         self, server: Sandbox, clock: Clock, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
@@ -220,8 +215,8 @@ class TestDelete:
 
 
 class TestClone:
-    async def test_what_was_asked_for_arrives(self, server: Sandbox, dialler: DiallerClient) -> None:
-        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  # a naive one is sent as it is
+    async def test_clone_request_arrives_as_given(self, server: Sandbox, dialler: DiallerClient) -> None:
+        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  a naive date is sent as it is
         to = datetime(2026, 3, 31, 20, 0, 0, 5000, tzinfo=UTC)
         clone = await dialler.campaigns.clone(NAME, COPY, user_data="crm-7", dt_from=from_, dt_to=to)
         assert msgspec.json.decode(server.journal[0].body) == {
@@ -235,36 +230,38 @@ class TestClone:
         assert clone.user_data == "crm-7"
 
     @pytest.mark.parametrize("exist_ok", [False, True])
-    async def test_an_absent_source_is_not_found(self, server: Sandbox, dialler: DiallerClient, exist_ok: bool) -> None:
+    async def test_absent_source_is_not_found(self, server: Sandbox, dialler: DiallerClient, exist_ok: bool) -> None:
         error = await failure(dialler.campaigns.clone("Winter", COPY, exist_ok=exist_ok))
         assert type(error) is NotFoundError
 
-    async def test_a_destination_that_somebody_makes_meanwhile_is_a_conflict(
-        self, server: Sandbox, dialler: DiallerClient
-    ) -> None:
+    async def test_destination_created_meanwhile_is_a_conflict(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
         assert type(await failure(dialler.campaigns.clone(NAME, COPY))) is ConflictError
 
-    async def test_with_exist_ok_it_is_the_answer(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_destination_created_meanwhile_is_returned_with_exist_ok(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
         server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
         assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).id == 900
 
-    async def test_many_at_once_with_exist_ok_make_one_and_all_get_it(
+    async def test_concurrent_clones_with_exist_ok_create_one_campaign_and_all_return_it(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         clones = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY, exist_ok=True) for _ in range(10)))
-        assert sum(arrived(server, "clone")) == 1
+        assert sum(server.arrived("clone")) == 1
         assert {clone.id for clone in clones} == {max(server.campaigns)}
 
-    async def test_many_at_once_without_it_make_one_and_one_gets_it(
+    async def test_concurrent_clones_without_exist_ok_create_one_campaign_and_one_returns_it(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
-        told = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY) for _ in range(10)), return_exceptions=True)
-        assert [type(one) for one in told].count(Campaign) == 1
-        assert [type(one) for one in told].count(ConflictError) == 9
+        results = await asyncio.gather(
+            *(dialler.campaigns.clone(NAME, COPY) for _ in range(10)), return_exceptions=True
+        )
+        assert [type(one) for one in results].count(Campaign) == 1
+        assert [type(one) for one in results].count(ConflictError) == 9
 
     @pytest.mark.parametrize("existing", ["MONDAY", "monday", "Monday "])
-    async def test_a_conflict_with_a_name_that_is_only_similar_is_no_answer(
+    async def test_conflict_with_a_similar_name_is_raised(
         self, server: Sandbox, dialler: DiallerClient, existing: str
     ) -> None:
         server.load({"ID": 900, "Name": existing})
@@ -273,13 +270,13 @@ class TestClone:
         assert type(error) is ConflictError
         assert error.attempts == 1
 
-    async def test_a_conflict_whose_look_fails_says_how_it_failed(
+    async def test_error_of_the_lookup_after_a_conflict_is_raised(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.next(Status(409), Status(401))
         assert type(await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))) is AuthenticationError
 
-    async def test_a_lost_one_whose_repeat_conflicts_is_unknown_when_it_can_not_be_seen(
+    async def test_retry_that_conflicts_has_unknown_outcome_when_nothing_is_found(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
@@ -291,7 +288,7 @@ class TestClone:
         assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
 
     @pytest.mark.parametrize("then", [Status(401), Status(500), Reset(), Answer(404), Answer(200, b"<html>")], ids=repr)
-    async def test_nor_is_it_known_when_looking_for_it_fails(
+    async def test_retry_that_conflicts_has_unknown_outcome_when_the_lookup_fails(
         self, server: Sandbox, dialler: DiallerClient, then: Fault
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
@@ -301,9 +298,9 @@ class TestClone:
         assert "POST /dialler/campaigns/clone" in str(error)
         assert "looking for it failed" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
-        assert sum(arrived(server, "clone")) == 1
+        assert sum(server.arrived("clone")) == 1
 
-    async def test_nor_is_one_of_several_of_exactly_this_name_taken_for_it(
+    async def test_retry_that_conflicts_is_ambiguous_with_several_exact_matches(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
@@ -313,7 +310,7 @@ class TestClone:
         assert [campaign.id for campaign in error.matches] == [900, 901]
 
     @pytest.mark.parametrize("carried_out", [False, True])
-    async def test_its_unknown_outcome_can_be_looked_up_as_the_error_says(
+    async def test_recovery_hint_of_unknown_outcome_works(
         self, server: Sandbox, dialler: DiallerClient, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
@@ -325,23 +322,25 @@ class TestClone:
             assert type(await failure(dialler.campaigns.get_by_name(COPY))) is NotFoundError
 
 
-class TestCloneThatAnswersWithItsSource:
-    """As the documentation's own example does: its ID must not pass for the new one's."""
+class TestCloneResponseWithTheSource:
+    """The documentation's own example shows the source; its ID must not be returned as the new campaign's."""
 
     @pytest.mark.parametrize("exist_ok", [False, True])
-    async def test_the_new_one_is_looked_for(self, server: Sandbox, dialler: DiallerClient, exist_ok: bool) -> None:
+    async def test_response_with_the_source_is_followed_by_a_lookup(
+        self, server: Sandbox, dialler: DiallerClient, exist_ok: bool
+    ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
         clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=exist_ok)
         assert clone.name == COPY
         assert clone.id == max(server.campaigns) != ID
-        assert arrived(server, "clone") == [True]
+        assert server.arrived("clone") == [True]
 
     @pytest.mark.parametrize(
         "then",
         [records(), records((900, COPY), (901, COPY)), Status(401), Status(500), Reset(), Answer(200, b"<html>")],
         ids=repr,
     )
-    async def test_a_look_that_does_not_find_it_never_says_that_cloning_failed(
+    async def test_failed_lookup_error_says_that_the_server_cloned(
         self, server: Sandbox, dialler: DiallerClient, then: Fault
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
@@ -350,13 +349,13 @@ class TestCloneThatAnswersWithItsSource:
         assert isinstance(error, PayloadError)
         assert "the server cloned" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
-        assert arrived(server, "clone") == [True]
+        assert server.arrived("clone") == [True]
 
-    async def test_nor_does_a_server_that_is_down_by_then(
+    async def test_lookup_on_a_server_that_is_down_says_that_the_server_cloned(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
         server.faults.chance(1, [HangUp()], match="find")
         error = await failure(dialler.campaigns.clone(NAME, COPY))
         assert isinstance(error, PayloadError)
-        assert len(arrived(server, "find")) == 4
+        assert len(server.arrived("find")) == 4

@@ -1,25 +1,19 @@
 """`dialler audit`: which rules it judges by, what it compares with, and how it exits."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from test_commands import Run, no_settings, run, sandbox
 
 from dialler_async.audit import RULES
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
 
-__all__ = ["no_settings", "run", "sandbox"]
-
-OWN = """
-from dialler_async.audit import Hit, Severity, rule
-
-@rule("twin", Severity.ERROR, title="A twin", why="A test.", fix="None.", settings={"name": "Twin"})
-def twin(facts, *, name):
-    if facts.campaign.name == name:
-        yield Hit("Name", "is a twin")
-"""
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +42,8 @@ class TestRules:
         assert ran.err.startswith("dialler: there is no rule “duplicate-names”; there are invalid-record, ")
         assert sandbox.journal == []
 
-    def test_a_rule_of_ones_own(self, run: Run, sandbox: Sandbox, here: Path) -> None:
-        (here / "twins_here.py").write_text(OWN)
+    def test_a_rule_of_ones_own(self, run: Run, sandbox: Sandbox, here: Path, own_rule: str) -> None:
+        (here / "twins_here.py").write_text(own_rule)
         ran = run("audit", "--json", "--rules", "twins_here:twin", "--select", "twin", "--fail-on", "error")
         assert (ran.exit, judged(ran.out)) == (1, [(3, "twin"), (4, "twin")])
 
@@ -57,14 +51,16 @@ class TestRules:
         ran = run("audit", "--list-rules")
         assert (ran.exit, ran.err) == (0, "")
         assert max(map(len, ran.out.splitlines())) <= 80
-        assert all(rule.about.id in ran.out for rule in RULES)
+        assert all(rule.info.id in ran.out for rule in RULES)
 
 
 class TestSettings:
     @pytest.mark.parametrize(("name", "table"), [("dialler.toml", "audit"), ("pyproject.toml", "tool.dialler.audit")])
-    def test_from_the_nearest_file_upwards(self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_from_the_nearest_file_upwards(
+        self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path, own_rule: str
+    ) -> None:
         module = f"twins_of_{table.replace('.', '_')}"
-        (here.parent / f"{module}.py").write_text(OWN)
+        (here.parent / f"{module}.py").write_text(own_rule)
         (here.parent / name).write_text(
             f'[{table}]\nselect = ["twin"]\nrules = ["{module}:twin"]\n[{table}.twin]\nname = "Spring"\n'
         )

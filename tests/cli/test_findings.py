@@ -20,7 +20,7 @@ LONG = "Winterkampagne Nord für Bestandskunden mit langer Laufzeit 2026x"
 def report(*findings: Finding) -> AuditReport:
     return AuditReport(
         findings=findings,
-        rules=(INCOMPLETE_LIST, *(rule.about for rule in RULES)),
+        rules=(INCOMPLETE_LIST, *(rule.info for rule in RULES)),
         campaigns=1,
         codes=6401,
         lookups=2,

@@ -1,13 +1,15 @@
-"""`dialler.campaigns`: what each method sends, to the letter, and what it makes of each answer."""
+"""`dialler.campaigns`: what each method sends, and what it returns or raises for each response."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from conftest import EXAMPLES, PlayedServer
 
 from dialler_async import (
     AmbiguousNameError,
@@ -27,6 +29,11 @@ from dialler_async import (
 )
 from dialler_async._http.clock import CLOCK
 
+if TYPE_CHECKING:
+    from tests.conftest import PlayedServer
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
 BASE = "https://acd.example.com/rest/v1.0/1"
 LIST = f"{BASE}/dialler/campaigns"
 BY_NAME = f"{LIST}/campaign?name="
@@ -36,7 +43,9 @@ NO_ENDPOINT = {"status": 404, "body": b""}
 CONFLICT = {"status": 409, "body": b'{"status": 409, "error": "Destination exists"}'}
 DELETED = {"body": (EXAMPLES / "delete.json").read_bytes()}
 LOST = {"exception": aiohttp.ServerDisconnectedError()}
-MONDAY = {"ID": 536, "Name": "Monday"}
+MONDAY: dict[str, Any] = {"ID": 536, "Name": "Monday"}
+NAIVE = datetime(2026, 7, 1)  # noqa: DTZ001  a naive date is sent as it is
+AWARE = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def by_id(id: int) -> str:
@@ -49,7 +58,7 @@ def answer(*records: object, **rest: object) -> dict[str, bytes]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits before repeats, which take no time here."""
+    """Delays before retries, which take no time here."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -70,9 +79,11 @@ def arrived(played: PlayedServer) -> list[tuple[str, str]]:
 
 
 class TestHeaders:
-    """What every request carries."""
+    """Headers of every request."""
 
-    async def test_a_request_without_a_body(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_request_without_body_carries_token_and_accept(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(LIST, **answer())
         await dialler.campaigns.list()
         [sent] = played.sent
@@ -81,7 +92,7 @@ class TestHeaders:
         assert sent.body is None
         assert sent.follows_redirects is False
 
-    async def test_a_request_with_a_body(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_request_with_body_carries_content_type(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.post(CLONE, **answer(MONDAY))
         await dialler.campaigns.clone("Template", "Monday")
         [sent] = played.sent
@@ -116,7 +127,7 @@ CALLS: list[tuple[str, str, Callable[[DiallerClient], Awaitable[Any]]]] = [
         ({"status": 404, "body": b"<html>no such page</html>"}, EndpointNotFoundError),
     ],
 )
-async def test_what_the_server_refuses_comes_out_of_every_call_after_one_request(
+async def test_refusal_is_raised_by_every_call_after_one_request(
     method: str,
     url: str,
     call: Callable[[DiallerClient], Awaitable[Any]],
@@ -132,25 +143,25 @@ async def test_what_the_server_refuses_comes_out_of_every_call_after_one_request
 
 
 class TestList:
-    """All campaigns, whole."""
+    """`list`."""
 
-    async def test_the_published_answer(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_published_list_response_is_decoded(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(LIST, body=(EXAMPLES / "campaigns_list.json").read_bytes())
         campaigns = await dialler.campaigns.list()
         assert [campaign.name for campaign in campaigns] == ["Campaign 1000"]
         assert (campaigns.total, campaigns.order_by, campaigns.ascending) == (1, "Name", True)
         assert arrived(played) == [("GET", LIST)]
 
-    async def test_an_empty_account(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_empty_account_has_no_campaigns(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(LIST, **answer())
         assert await dialler.campaigns.list() == []
 
-    async def test_a_404_is_no_empty_account(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_list_raises_not_found_on_404(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(LIST, **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.list()
 
-    async def test_an_error_says_which_call_it_belongs_to(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_error_names_its_call(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(LIST, body=b"[]")
         with pytest.raises(PayloadError) as caught:
             await dialler.campaigns.list()
@@ -159,22 +170,22 @@ class TestList:
 
 
 class TestIterate:
-    """The same, one after the other."""
+    """`iterate`."""
 
-    async def test_it_is_the_list(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_iterate_yields_the_campaigns_of_list(self, dialler: DiallerClient, played: PlayedServer) -> None:
         records = [{"Name": str(number), "ID": number, "filler": "x" * 30_000} for number in range(1, 5)]
         played.get(LIST, **answer(*records))
         assert [campaign.wire async for campaign in dialler.campaigns.iterate()] == records
         assert arrived(played) == [("GET", LIST)]
 
-    async def test_nothing_is_sent_before_the_first_is_asked_for(
+    async def test_iterate_sends_nothing_before_the_first_campaign_is_taken(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         campaigns = dialler.campaigns.iterate()
         await campaigns.aclose()
         assert arrived(played) == []
 
-    async def test_a_wrong_record_is_told_after_the_good_ones_before_its_slice(
+    async def test_invalid_record_is_raised_after_the_slices_before_it(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(LIST, **answer({"Name": "good", "filler": "x" * 100_000}, {"Name": None, "ID": 7}))
@@ -187,30 +198,30 @@ class TestIterate:
 
 
 class TestGet:
-    """One campaign by its ID."""
+    """`get`."""
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
-    async def test_it_is_asked_for_without_the_campaign_segment(
+    async def test_get_has_no_campaign_segment_in_its_path(
         self, campaign: Campaign | int, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{LIST}/535", **answer({"ID": 535, "Name": "Summer"}))
         assert (await dialler.campaigns.get(campaign)).name == "Summer"
         assert arrived(played) == [("GET", f"{LIST}/535")]
 
-    async def test_the_published_answer_has_no_id_to_compare(
+    async def test_published_get_response_without_id_is_accepted(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{LIST}/535", body=(EXAMPLES / "campaign_get.json").read_bytes())
         assert (await dialler.campaigns.get(535)).name == "Campaign 1000"
 
-    async def test_an_absent_one(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_absent_campaign_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(f"{LIST}/535", **NOT_FOUND)
         with pytest.raises(NotFoundError) as caught:
             await dialler.campaigns.get(535)
         assert caught.value.message == "Dialler campaign not found"
         assert str(caught.value.request) == "GET /dialler/campaigns/{DiallerCampaignsID}"
 
-    async def test_another_campaign_than_the_one_asked_for_is_refused(
+    async def test_response_with_another_campaign_is_refused(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{LIST}/535", **answer({"ID": 536, "Name": "Summer"}))
@@ -220,14 +231,14 @@ class TestGet:
         assert str(caught.value.request) == "GET /dialler/campaigns/{DiallerCampaignsID}"
 
     @pytest.mark.parametrize("records", [[], [{"Name": "a"}, {"Name": "b"}]])
-    async def test_none_or_several_are_not_one(
+    async def test_response_with_no_or_several_campaigns_is_refused(
         self, records: list[object], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{LIST}/535", **answer(*records))
         with pytest.raises(PayloadError, match="where one is documented"):
             await dialler.campaigns.get(535)
 
-    async def test_a_campaign_without_an_id_is_refused_before_anything_is_sent(
+    async def test_campaign_without_id_is_refused_before_anything_is_sent(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         with pytest.raises(ConfigurationError, match="has no ID"):
@@ -236,15 +247,15 @@ class TestGet:
 
 
 class TestFind:
-    """A partial match, as the server has it."""
+    """`find`."""
 
-    async def test_the_name_goes_into_the_query(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_find_sends_the_name_percent_encoded(self, dialler: DiallerClient, played: PlayedServer) -> None:
         url = f"{BY_NAME}a%2Fb%3Fc%23%25%26%2B_%20%C3%BC"
         played.get(url, **answer({"Name": "xa/b?c#%&+_ üx", "ID": 1}))
         assert [campaign.id for campaign in await dialler.campaigns.find("a/b?c#%&+_ ü")] == [1]
         assert arrived(played) == [("GET", url)]
 
-    async def test_several_may_match(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_find_returns_several_matches(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(f"{BY_NAME}Sum", **answer({"Name": "Summer"}, {"Name": "summary"}))
         found = await dialler.campaigns.find("Sum")
         assert ([campaign.name for campaign in found], found.total) == (["Summer", "summary"], 2)
@@ -252,25 +263,23 @@ class TestFind:
     @pytest.mark.parametrize(
         "reply", [answer(), NOT_FOUND, {"body": (EXAMPLES / "error_404.json").read_bytes()}], ids=["200", "404", "both"]
     )
-    async def test_no_match_is_empty_however_the_server_says_it(
+    async def test_find_without_match_is_empty_on_200_and_404(
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Sum", **reply)
         found = await dialler.campaigns.find("Sum")
         assert (list(found), found.total) == ([], 0)
 
-    async def test_a_missing_endpoint_is_not_an_empty_answer(
-        self, dialler: DiallerClient, played: PlayedServer
-    ) -> None:
+    async def test_find_raises_on_missing_endpoint(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(f"{BY_NAME}Sum", **NO_ENDPOINT)
         with pytest.raises(EndpointNotFoundError):
             await dialler.campaigns.find("Sum")
 
 
 class TestGetByName:
-    """To the letter."""
+    """`get_by_name`."""
 
-    async def test_the_one_with_exactly_this_name_among_similar_ones(
+    async def test_get_by_name_picks_the_exact_name_among_similar_ones(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         names = ["Summer 26 b", "summer 26", "Summer 26", "Summer 26 ", " Summer 26"]
@@ -283,7 +292,7 @@ class TestGetByName:
         ("reply", "similar"),
         [(answer({"Name": "summer"}, {"Name": "Summer "}), 2), (answer(), 0), (NOT_FOUND, 0)],
     )
-    async def test_none(
+    async def test_get_by_name_without_exact_match_is_not_found(
         self, reply: dict[str, Any], similar: int, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Summer", **reply)
@@ -292,7 +301,9 @@ class TestGetByName:
         assert (caught.value.status, str(caught.value.request)) == (404, "GET /dialler/campaigns/campaign")
         assert caught.value.__context__ is None
 
-    async def test_several(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_get_by_name_with_several_exact_matches_is_ambiguous(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(f"{BY_NAME}Summer", **answer({"Name": "Summer", "ID": 1}, {"Name": "Summer", "ID": 2}))
         with pytest.raises(AmbiguousNameError, match="2 campaigns have exactly this name") as caught:
             await dialler.campaigns.get_by_name("Summer")
@@ -300,9 +311,9 @@ class TestGetByName:
 
 
 class TestClone:
-    """The only way that campaigns come to be."""
+    """`clone` and `get_or_clone`."""
 
-    async def test_the_published_request(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_clone_sends_the_published_request(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.post(CLONE, **answer({"ID": 536, "Name": "My New Campaign", "UserData": "UserData Field Contents"}))
         made = await dialler.campaigns.clone("Campaign 1000", "My New Campaign", user_data="UserData Field Contents")
         assert (made.id, made.name, made.user_data) == (536, "My New Campaign", "UserData Field Contents")
@@ -310,13 +321,15 @@ class TestClone:
         assert (sent.method, sent.url) == ("POST", CLONE)
         assert sent.body == json.loads((EXAMPLES / "clone_request.json").read_bytes())
 
-    async def test_dates_are_sent_with_their_offset(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_clone_sends_aware_dates_with_their_offset(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.post(CLONE, **answer(MONDAY))
         await dialler.campaigns.clone(
             "Template",
             "Monday",
             dt_from=datetime(2026, 7, 1, tzinfo=UTC),
-            dt_to=datetime(2026, 8, 1),  # noqa: DTZ001  naive it is
+            dt_to=datetime(2026, 8, 1),  # noqa: DTZ001  a naive date is sent as it is
         )
         [sent] = played.sent
         assert sent.body == {
@@ -326,20 +339,22 @@ class TestClone:
             "dtTo": "2026-08-01T00:00:00",
         }
 
-    async def test_an_absent_source(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_clone_of_absent_source_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         for exist_ok in (False, True):
             played.post(CLONE, **NOT_FOUND)
             with pytest.raises(NotFoundError, match="Dialler campaign not found"):
                 await dialler.campaigns.clone("Template", "Monday", exist_ok=exist_ok)
 
-    async def test_an_existing_destination(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_clone_to_existing_destination_is_a_conflict(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.post(CLONE, **CONFLICT)
         with pytest.raises(ConflictError) as caught:
             await dialler.campaigns.clone("Template", "Monday")
         assert caught.value.message == "Destination exists"
         assert arrived(played) == [("POST", CLONE)]
 
-    async def test_exist_ok_answers_with_the_one_of_exactly_this_name(
+    async def test_exist_ok_returns_the_existing_campaign_of_exactly_this_name(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
@@ -348,15 +363,13 @@ class TestClone:
         assert (made.id, made.name) == (536, "Monday")
         assert arrived(played) == [("POST", CLONE), ("GET", f"{BY_NAME}Monday")]
 
-    async def test_exist_ok_makes_a_new_one_when_there_is_none(
-        self, dialler: DiallerClient, played: PlayedServer
-    ) -> None:
+    async def test_exist_ok_clones_when_no_campaign_exists(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.post(CLONE, **answer(MONDAY))
         assert (await dialler.campaigns.clone("Template", "Monday", exist_ok=True)).id == 536
         assert arrived(played) == [("POST", CLONE)]
 
     @pytest.mark.parametrize("found", [answer(), NOT_FOUND, answer({"ID": 1, "Name": "monday"})])
-    async def test_a_conflict_for_another_reason_is_no_existing_campaign(
+    async def test_conflict_without_existing_campaign_is_raised(
         self, found: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
@@ -365,7 +378,7 @@ class TestClone:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.message == "Destination exists"
 
-    async def test_exist_ok_with_several_of_exactly_this_name(
+    async def test_exist_ok_with_several_exact_matches_is_ambiguous(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
@@ -373,7 +386,121 @@ class TestClone:
         with pytest.raises(AmbiguousNameError):
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
 
-    async def test_a_repeat_that_conflicts_answers_with_what_the_lost_attempt_made(
+    async def test_get_or_clone_returns_a_new_campaign_as_created(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **answer(MONDAY))
+        campaign, created = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (campaign.id, created) == (536, True)
+        assert arrived(played) == [("POST", CLONE)]
+
+    async def test_get_or_clone_returns_an_existing_campaign_as_not_created(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        result = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (result.campaign.id, result.created) == (536, False)
+
+    async def test_get_or_clone_does_not_know_who_created_it_after_a_lost_response(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **LOST)
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        result = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (result.campaign.id, result.created) == (536, None)
+
+    @pytest.mark.parametrize(
+        ("wanted", "existing", "different"),
+        [
+            ({"user_data": "crm-7"}, {"UserData": "crm-8"}, "user_data"),
+            ({"user_data": "crm-7"}, {"UserData": None}, "user_data"),
+            ({"user_data": ""}, {"UserData": "crm-8"}, "user_data"),
+            ({"dt_from": NAIVE}, {"dtFrom": "2026-07-01T00:00:01"}, "dt_from"),
+            ({"dt_from": NAIVE}, {"dtFrom": None}, "dt_from"),
+            ({"dt_to": AWARE}, {"dtTo": "2026-07-01T00:00:00+02:00"}, "dt_to"),
+            ({"dt_to": AWARE}, {"dtTo": "2026-07-01T14:00:01"}, "dt_to"),
+            ({"dt_to": NAIVE}, {"dtTo": "2026-06-30T09:59:59Z"}, "dt_to"),
+            (
+                {"user_data": "a", "dt_from": NAIVE, "dt_to": NAIVE},
+                {"UserData": "b", "dtFrom": None, "dtTo": "2026-07-01T00:00:00"},
+                "user_data, dt_from",
+            ),
+        ],
+    )
+    async def test_existing_campaign_with_other_data_is_a_conflict_unless_differences_are_ignored(
+        self,
+        wanted: dict[str, Any],
+        existing: dict[str, Any],
+        different: str,
+        dialler: DiallerClient,
+        played: PlayedServer,
+    ) -> None:
+        played.post(CLONE, repeat=True, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", repeat=True, **answer(MONDAY | existing))
+        for call in (
+            dialler.campaigns.get_or_clone("Template", "Monday", **wanted),
+            dialler.campaigns.clone("Template", "Monday", exist_ok=True, **wanted),
+        ):
+            with pytest.raises(ConflictError, match=f"differs from what was asked for in {different}$") as caught:
+                await call
+            assert (caught.value.status, caught.value.message) == (409, "Destination exists")
+            assert (str(caught.value.request), caught.value.attempts) == ("POST /dialler/campaigns/clone", 1)
+            assert caught.value.about == "clone of 'Template' as 'Monday'"
+            assert "crm" not in str(caught.value)
+            assert caught.value.__context__ is None
+        result = await dialler.campaigns.get_or_clone("Template", "Monday", ignore_differences=True, **wanted)
+        assert (result.campaign.id, result.created) == (536, False)
+
+    @pytest.mark.parametrize(
+        ("wanted", "existing"),
+        [
+            ({}, {"UserData": "crm-8", "dtFrom": "2026-07-01T00:00:00"}),
+            ({"user_data": "crm-7", "dt_from": NAIVE, "dt_to": AWARE}, {}),
+            ({"user_data": "crm-7"}, {"UserData": "crm-7"}),
+            ({"user_data": ""}, {"UserData": None}),
+            ({"dt_from": NAIVE}, {"dtFrom": "2026-07-01T00:00:00.999"}),
+            ({"dt_from": AWARE}, {"dtFrom": "2026-07-01T02:00:00+02:00"}),
+            ({"dt_to": AWARE}, {"dtTo": "2026-07-01T14:00:00"}),
+            ({"dt_to": NAIVE}, {"dtTo": "2026-06-30T10:00:00Z"}),
+            ({"dt_to": datetime.max.replace(tzinfo=UTC)}, {"dtTo": "9999-12-31T23:59:59Z"}),
+        ],
+    )
+    async def test_existing_campaign_that_may_have_the_same_data_is_returned(
+        self, wanted: dict[str, Any], existing: dict[str, Any], dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **answer(MONDAY | existing))
+        result = await dialler.campaigns.get_or_clone("Template", "Monday", **wanted)
+        assert (result.campaign.id, result.created) == (536, False)
+
+    @pytest.mark.parametrize(
+        ("dt_from", "dt_to"),
+        [
+            (NAIVE, NAIVE - timedelta(milliseconds=1)),
+            (AWARE, AWARE - timedelta(seconds=1)),
+            (AWARE, datetime(2026, 7, 1, 1, tzinfo=timezone(timedelta(hours=2)))),
+            (AWARE, NAIVE - timedelta(hours=14, seconds=1)),
+        ],
+    )
+    @pytest.mark.parametrize("exist_ok", [False, True])
+    async def test_dt_to_before_dt_from_is_refused_before_anything_is_sent(
+        self, dt_from: datetime, dt_to: datetime, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: the campaign would end before"):
+            await dialler.campaigns.clone("Template", "Monday", dt_from=dt_from, dt_to=dt_to, exist_ok=exist_ok)
+        assert arrived(played) == []
+
+    @pytest.mark.parametrize("dt_to", [NAIVE, AWARE, AWARE - timedelta(hours=14)])
+    async def test_dt_to_that_may_not_be_before_dt_from_is_sent(
+        self, dt_to: datetime, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, **answer(MONDAY))
+        await dialler.campaigns.clone("Template", "Monday", dt_from=NAIVE, dt_to=dt_to)
+        assert arrived(played) == [("POST", CLONE)]
+
+    async def test_retry_that_conflicts_returns_what_the_lost_attempt_cloned(
         self, dialler: DiallerClient, played: PlayedServer, waits: list[float]
     ) -> None:
         played.post(CLONE, **LOST)
@@ -383,7 +510,7 @@ class TestClone:
         assert [method for method, _ in arrived(played)] == ["POST", "POST", "GET"]
         assert len(waits) == 1
 
-    async def test_a_repeat_that_conflicts_with_nothing_to_be_seen_is_of_unknown_outcome(
+    async def test_retry_that_conflicts_has_unknown_outcome_when_nothing_is_found(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **LOST)
@@ -394,7 +521,7 @@ class TestClone:
         assert caught.value.attempts == 2
         assert str(caught.value.request) == "POST /dialler/campaigns/clone"
 
-    async def test_a_look_that_fails_after_a_conflict_is_told_as_it_is(
+    async def test_error_of_the_lookup_after_a_conflict_is_raised(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
@@ -402,7 +529,7 @@ class TestClone:
         with pytest.raises(EndpointNotFoundError):
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
 
-    async def test_a_look_that_fails_after_an_attempt_was_lost_leaves_the_outcome_unknown(
+    async def test_outcome_is_unknown_when_the_lookup_after_a_lost_attempt_fails(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **LOST)
@@ -412,7 +539,7 @@ class TestClone:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.attempts == 2
 
-    async def test_without_exist_ok_a_lost_answer_is_never_repeated(
+    async def test_clone_without_exist_ok_is_not_retried_after_a_lost_response(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **LOST)
@@ -421,7 +548,7 @@ class TestClone:
         assert arrived(played) == [("POST", CLONE)]
 
     @pytest.mark.parametrize("exist_ok", [False, True])
-    async def test_an_answer_that_shows_the_source_as_published_is_looked_behind(
+    async def test_clone_response_with_the_source_is_followed_by_a_lookup(
         self, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **answer({"ID": 535, "Name": "Template"}))
@@ -430,7 +557,7 @@ class TestClone:
         assert (made.id, made.name) == (536, "Monday")
 
     @pytest.mark.parametrize(
-        ("look", "problem"),
+        ("lookup", "problem"),
         [
             (answer(), "no campaign has exactly this name"),
             (answer(MONDAY, MONDAY), "2 campaigns have exactly this name"),
@@ -441,11 +568,11 @@ class TestClone:
             ({"exception": aiohttp.ConnectionTimeoutError(), "repeat": True}, "nothing was sent"),
         ],
     )
-    async def test_when_that_look_tells_nothing_the_error_still_says_that_it_was_cloned(
-        self, look: dict[str, Any], problem: str, dialler: DiallerClient, played: PlayedServer
+    async def test_error_says_that_the_server_cloned_when_that_lookup_fails(
+        self, lookup: dict[str, Any], problem: str, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **answer({"ID": 535, "Name": "Template"}))
-        played.get(f"{BY_NAME}Monday", **look)
+        played.get(f"{BY_NAME}Monday", **lookup)
         with pytest.raises(PayloadError, match="the server cloned, but answered with a campaign of another name") as it:
             await dialler.campaigns.clone("Template", "Monday")
         assert problem in str(it.value)
@@ -457,7 +584,7 @@ class TestClone:
     @pytest.mark.parametrize(
         ("source", "destination"), [("", "b"), ("a", ""), ("a\n", "b"), ("a", "x" * 65), (None, "b"), ("a", 5)]
     )
-    async def test_names_that_can_not_be_are_refused_before_anything_is_sent(
+    async def test_invalid_names_are_refused_before_anything_is_sent(
         self, source: Any, destination: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         with pytest.raises(ConfigurationError):
@@ -466,55 +593,55 @@ class TestClone:
 
 
 class TestDelete:
-    """By ID, with no way back."""
+    """`delete`."""
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
-    async def test_it_is_sent_with_the_campaign_segment(
+    async def test_delete_has_the_campaign_segment_in_its_path(
         self, campaign: Campaign | int, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(by_id(535), **DELETED)
         await dialler.campaigns.delete(campaign)
         assert arrived(played) == [("DELETE", by_id(535))]
 
-    async def test_an_absent_one_is_an_error(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_of_absent_campaign_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(by_id(535), **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.delete(535)
 
-    async def test_an_absent_one_is_fine_when_it_may_be_missing(
+    async def test_delete_of_absent_campaign_returns_with_missing_ok(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(by_id(535), **NOT_FOUND)
         await dialler.campaigns.delete(535, missing_ok=True)
         assert arrived(played) == [("DELETE", by_id(535))]
 
-    async def test_missing_ok_never_takes_a_wrong_base_url_for_done(
+    async def test_missing_ok_still_raises_on_missing_endpoint(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(by_id(535), **NO_ENDPOINT)
         with pytest.raises(EndpointNotFoundError):
             await dialler.campaigns.delete(535, missing_ok=True)
 
-    async def test_a_404_to_a_repeat_means_done(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_returns_when_a_retry_gets_404(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(by_id(535), **LOST)
         played.delete(by_id(535), **NOT_FOUND)
         await dialler.campaigns.delete(535)
         assert arrived(played) == [("DELETE", by_id(535))] * 2
 
-    async def test_a_404_after_it_was_turned_away_is_a_404(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_raises_on_404_after_a_503(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(by_id(535), status=503)
         played.delete(by_id(535), **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.delete(535)
 
-    async def test_a_500_is_told_as_it_is(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_raises_on_500_without_a_retry(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(by_id(535), status=500)
         with pytest.raises(ServerError):
             await dialler.campaigns.delete(535)
         assert arrived(played) == [("DELETE", by_id(535))]
 
     @pytest.mark.parametrize("reply", [{"body": b"{}"}, {"body": b""}, {"status": 204}, {"body": b"<html>"}])
-    async def test_an_answer_that_does_not_say_done_is_of_unknown_outcome(
+    async def test_delete_response_without_status_200_has_unknown_outcome(
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(by_id(535), **reply)
@@ -524,7 +651,7 @@ class TestDelete:
         assert arrived(played) == [("DELETE", by_id(535))]
 
     @pytest.mark.parametrize("campaign", [0, True, "535", None, Campaign(name="any")])
-    async def test_what_can_be_no_campaign_is_refused_before_anything_is_sent(
+    async def test_delete_refuses_invalid_campaign_before_anything_is_sent(
         self, campaign: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         with pytest.raises(ConfigurationError):
@@ -536,9 +663,11 @@ LOOK = [("GET", f"{BY_NAME}Monday"), ("GET", f"{LIST}/536")]
 
 
 class TestDeleteByName:
-    """Looks first, and deletes only what has exactly this name."""
+    """`delete_by_name`."""
 
-    async def test_it_looks_twice_and_deletes_by_id(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_by_name_finds_and_reads_the_campaign_and_deletes_by_id(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(f"{BY_NAME}Monday", **answer({"ID": 535, "Name": "monday"}, MONDAY, {"ID": 537, "Name": "Monday b"}))
         played.get(f"{LIST}/536", **answer(MONDAY))
         played.delete(by_id(536), **DELETED)
@@ -556,7 +685,7 @@ class TestDeleteByName:
         ],
         ids=["none", "404", "similar", "several", "without ID"],
     )
-    async def test_it_stops_at_the_first_look_unless_exactly_one_has_exactly_this_name(
+    async def test_delete_by_name_stops_after_find_without_a_single_exact_match(
         self, found: dict[str, Any], error: type[Exception], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Monday", **found)
@@ -565,7 +694,7 @@ class TestDeleteByName:
         assert arrived(played) == LOOK[:1]
 
     @pytest.mark.parametrize(
-        ("again", "error", "told"),
+        ("again", "error", "reason"),
         [
             (answer({"ID": 536, "Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
             (answer({"ID": 536, "Name": "monday"}), NotFoundError, "has another now; nothing was deleted"),
@@ -575,21 +704,21 @@ class TestDeleteByName:
         ],
         ids=["renamed", "case", "renamed, without ID", "deleted", "another"],
     )
-    async def test_it_stops_at_the_second_look_when_the_campaign_is_not_the_same_any_more(
+    async def test_delete_by_name_stops_after_get_when_the_campaign_changed(
         self,
         again: dict[str, Any],
         error: type[Exception],
-        told: str,
+        reason: str,
         dialler: DiallerClient,
         played: PlayedServer,
     ) -> None:
         played.get(f"{BY_NAME}Monday", **answer(MONDAY))
         played.get(f"{LIST}/536", **again)
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=reason):
             await dialler.campaigns.delete_by_name("Monday")
         assert arrived(played) == LOOK
 
-    async def test_it_goes_on_when_the_second_look_shows_no_id_as_published(
+    async def test_delete_by_name_accepts_a_get_response_without_id(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Monday", **answer(MONDAY))
@@ -598,33 +727,37 @@ class TestDeleteByName:
         await dialler.campaigns.delete_by_name("Monday")
         assert arrived(played)[-1] == ("DELETE", by_id(536))
 
-    async def test_one_that_is_gone_by_then_is_told_as_gone(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_by_name_raises_when_the_campaign_is_gone_at_last(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(f"{BY_NAME}Monday", **answer(MONDAY))
         played.get(f"{LIST}/536", **answer(MONDAY))
         played.delete(by_id(536), **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.delete_by_name("Monday")
 
-    async def test_a_look_that_fails_deletes_nothing(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_by_name_deletes_nothing_when_get_fails(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(f"{BY_NAME}Monday", **answer(MONDAY))
         played.get(f"{LIST}/536", exception=aiohttp.ConnectionTimeoutError(), repeat=True)
         with pytest.raises(ConnectError):
             await dialler.campaigns.delete_by_name("Monday")
         assert "DELETE" not in [method for method, _ in arrived(played)]
 
-    async def test_exact_false_sends_the_apis_own(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_exact_false_sends_delete_by_name(self, dialler: DiallerClient, played: PlayedServer) -> None:
         url = f"{BY_NAME}a%2Fb%20%26%20c"
         played.delete(url, **DELETED)
         await dialler.campaigns.delete_by_name("a/b & c", exact=False)
         assert arrived(played) == [("DELETE", url)]
 
-    async def test_exact_false_with_no_match(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_exact_false_without_match_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(f"{BY_NAME}Monday", **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.delete_by_name("Monday", exact=False)
 
     @pytest.mark.parametrize("reply", [LOST, {"status": 500}, {"status": 502}, {"status": 504}, {"body": b"{}"}])
-    async def test_exact_false_is_never_sent_again_when_it_may_have_been_carried_out(
+    async def test_exact_false_is_not_retried_when_it_may_have_been_carried_out(
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(f"{BY_NAME}Monday", **reply)
@@ -634,7 +767,7 @@ class TestDeleteByName:
 
     @pytest.mark.parametrize("exact", [True, False])
     @pytest.mark.parametrize("name", ["", "a\tb", None, 535])
-    async def test_a_name_that_can_not_be_is_refused_before_anything_is_sent(
+    async def test_delete_by_name_refuses_invalid_name_before_anything_is_sent(
         self, name: Any, exact: bool, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         with pytest.raises(ConfigurationError):
@@ -642,7 +775,7 @@ class TestDeleteByName:
         assert arrived(played) == []
 
 
-async def test_a_read_is_repeated_until_it_works(
+async def test_read_is_retried_until_it_succeeds(
     dialler: DiallerClient, played: PlayedServer, waits: list[float]
 ) -> None:
     played.get(LIST, **LOST)
@@ -654,9 +787,7 @@ async def test_a_read_is_repeated_until_it_works(
     assert waits[1] == 5.0
 
 
-async def test_a_read_that_never_works_says_how_often_it_was_tried(
-    dialler: DiallerClient, played: PlayedServer
-) -> None:
+async def test_read_that_never_succeeds_reports_its_attempts(dialler: DiallerClient, played: PlayedServer) -> None:
     played.get(LIST, exception=aiohttp.ServerDisconnectedError(), repeat=True)
     with pytest.raises(NoReplyError, match="tried 4 times") as caught:
         await dialler.campaigns.list()

@@ -5,10 +5,10 @@ import pickle
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from conftest import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +49,8 @@ from dialler_async.errors import (
 )
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 E = TypeVar("E", bound=DiallerError)
 

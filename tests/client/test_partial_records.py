@@ -1,4 +1,4 @@
-"""`campaigns.list_partial`: a record that is not as documented costs only itself."""
+"""`campaigns.list_partial`: records that are not as documented are set aside."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from dialler_async.sandbox.faults import Answer
 RECORDS: list[Any] = [{"ID": 1, "Name": "One"}, {"ID": 2, "Name": "Two", "nMaxParallelLines": "many"}, {"ID": 3}]
 
 
-async def test_the_readable_ones_come_and_the_others_say_why() -> None:
+async def test_valid_records_are_returned_and_invalid_ones_have_an_error() -> None:
     async with Sandbox(campaigns=RECORDS) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         listed = await dialler.campaigns.list_partial()
         with pytest.raises(PayloadError):
@@ -25,7 +25,7 @@ async def test_the_readable_ones_come_and_the_others_say_why() -> None:
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-8"])
-async def test_another_charset_is_no_unreadable_record(sandbox: Sandbox, charset: str) -> None:
+async def test_another_charset_does_not_make_records_invalid(sandbox: Sandbox, charset: str) -> None:
     body = '{"records": [5, {"ID": 1, "Name": "Rückruf"}], "count": 3, "status": 200}'.encode(charset)
     sandbox.faults.next(Answer(200, body, {"Content-Type": f"application/json; charset={charset}"}))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
@@ -35,14 +35,14 @@ async def test_another_charset_is_no_unreadable_record(sandbox: Sandbox, charset
     assert listed.total == 3
 
 
-async def test_what_is_no_list_is_an_error_of_the_whole(sandbox: Sandbox) -> None:
+async def test_response_without_records_raises(sandbox: Sandbox) -> None:
     sandbox.faults.next(Answer(200, b'{"status": 200}'))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         with pytest.raises(PayloadError, match="no list of records"):
             await dialler.campaigns.list_partial()
 
 
-async def test_an_error_does_not_repeat_the_token() -> None:
+async def test_error_of_an_invalid_record_does_not_contain_the_token() -> None:
     async with Sandbox(campaigns=[{"ID": 1, "Name": "One"}]) as sandbox:
         sandbox.change(1, dtFrom=sandbox.token)
         async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:

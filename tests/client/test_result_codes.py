@@ -1,4 +1,6 @@
-"""`dialler.result_codes`: one campaign's codes, and the fan-out over many."""
+"""`dialler.result_codes`: the result codes of one campaign, and of many concurrently."""
+
+from __future__ import annotations
 
 import asyncio
 import itertools
@@ -7,10 +9,10 @@ import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import EXAMPLES, PlayedServer
 
 from dialler_async import (
     AuthenticationError,
@@ -29,6 +31,11 @@ from dialler_async import (
     Success,
     TokenSourceError,
 )
+
+if TYPE_CHECKING:
+    from tests.conftest import PlayedServer
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 NOT_FOUND = {"status": 404, "body": (EXAMPLES / "error_404.json").read_bytes()}
@@ -58,9 +65,9 @@ def others() -> set[asyncio.Task[Any]]:
 
 
 class TestList:
-    """The codes of one campaign, in one language."""
+    """`list`."""
 
-    async def test_the_published_answer_is_a_shortened_one(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_published_response_is_shortened(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
         found = await dialler.result_codes.list(535, language=Language.GERMAN)
         assert [code.export_key for code in found] == ["ABG", "Aufleger"]
@@ -68,7 +75,7 @@ class TestList:
         assert arrived(played) == [("GET", url(535, 2))]
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
-    async def test_a_campaign_or_its_id_and_english_unless_told_otherwise(
+    async def test_list_takes_a_campaign_or_id_and_defaults_to_english(
         self, campaign: Campaign | int, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(url(535, 1), **codes(1, 2))
@@ -77,17 +84,19 @@ class TestList:
         assert found.complete
         assert arrived(played) == [("GET", url(535, 1))]
 
-    async def test_another_language_of_the_installation(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_list_takes_an_unpublished_language(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(url(535, 7), **codes())
         assert await dialler.result_codes.list(535, language=7) == []
 
-    async def test_a_count_below_what_was_sent_is_refused(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_count_below_the_number_of_records_is_refused(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(url(535, 1), **codes(1, 2, count=1))
         with pytest.raises(PayloadError) as caught:
             await dialler.result_codes.list(535)
         assert str(caught.value.request) == "GET /dialler/campaigns/campaign/{DiallerCampaignsID}/resultCodes"
 
-    async def test_an_absent_campaign(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_list_for_absent_campaign_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(url(535, 1), **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.result_codes.list(535)
@@ -95,7 +104,7 @@ class TestList:
     @pytest.mark.parametrize(
         ("campaign", "language"), [(0, 1), (True, 1), (Campaign(name="any"), 1), ("535", 1), (535, 0), (535, "de")]
     )
-    async def test_what_can_not_be_is_refused_before_anything_is_sent(
+    async def test_list_refuses_invalid_arguments_before_anything_is_sent(
         self, campaign: Any, language: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         with pytest.raises(ConfigurationError):
@@ -104,9 +113,9 @@ class TestList:
 
 
 class TestKept:
-    """With `max_age`, an answer is kept; what this client writes is forgotten."""
+    """`list` with `max_age`."""
 
-    async def test_without_max_age_the_server_is_asked_each_time(
+    async def test_list_without_max_age_always_sends_a_request(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(url(535, 1), **codes(1), repeat=True)
@@ -114,7 +123,7 @@ class TestKept:
             await dialler.result_codes.list(535)
         assert len(played.sent) == 3
 
-    async def test_a_campaign_and_its_id_share_an_answer_and_languages_do_not(
+    async def test_campaign_and_its_id_share_a_response_and_languages_do_not(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(url(535, 1), **codes(1), repeat=True)
@@ -129,21 +138,19 @@ class TestKept:
         ("forgotten", "asked_again"),
         [(535, [535]), (Campaign(name="any", id=536), [536]), (None, [535, 536]), (Campaign(name="any"), [535, 536])],
     )
-    async def test_forget_goes_by_campaign_or_for_all(
+    async def test_forget_removes_responses_of_one_campaign_or_all(
         self, forgotten: Any, asked_again: list[int], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         for campaign in (535, 536):
             played.get(url(campaign, 1), **codes(1), repeat=True)
             await dialler.result_codes.list(campaign, max_age=600)
         played.sent.clear()
-        dialler.result_codes.forget(forgotten)
+        dialler.forget(forgotten)
         for campaign in (535, 536):
             await dialler.result_codes.list(campaign, max_age=600)
         assert arrived(played) == [("GET", url(campaign, 1)) for campaign in asked_again]
 
-    async def test_an_id_that_can_not_be_is_refused_here_too(
-        self, dialler: DiallerClient, played: PlayedServer
-    ) -> None:
+    async def test_list_with_max_age_refuses_an_invalid_id(self, dialler: DiallerClient, played: PlayedServer) -> None:
         with pytest.raises(ConfigurationError):
             await dialler.result_codes.list(0, max_age=600)
         assert arrived(played) == []
@@ -151,9 +158,9 @@ class TestKept:
 
 @pytest.mark.parametrize("concurrency", ["auto", None, 1, 5])
 class TestForCampaigns:
-    """Many campaigns, several languages, one outcome each."""
+    """`for_campaigns`."""
 
-    async def test_every_campaign_in_every_language_has_an_outcome(
+    async def test_each_campaign_and_language_has_an_outcome(
         self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         campaigns = [535, Campaign(name="Summer", id=536)]
@@ -163,7 +170,7 @@ class TestForCampaigns:
         outcomes = [
             outcome
             async for outcome in dialler.result_codes.for_campaigns(
-                campaigns, concurrency=concurrency, on_progress=lambda *told: progress.append(told)
+                campaigns, concurrency=concurrency, on_progress=lambda *numbers: progress.append(numbers)
             )
         ]
         assert sorted(outcomes, key=lambda outcome: (outcome.item.campaign_id or 0, outcome.item.language)) == [
@@ -179,7 +186,7 @@ class TestForCampaigns:
         ]
         assert progress == [(1, 0, 4), (2, 0, 4), (3, 0, 4), (4, 0, 4)]
 
-    async def test_one_failure_never_stops_the_rest(
+    async def test_failed_lookup_does_not_stop_the_others(
         self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(url(1, 1), **codes(1))
@@ -196,7 +203,7 @@ class TestForCampaigns:
                 given,
                 languages=[Language.ENGLISH],
                 concurrency=concurrency,
-                on_progress=lambda *told: progress.append(told),
+                on_progress=lambda *numbers: progress.append(numbers),
             )
         }
         errors = [type(outcomes[index].error) for index in range(7)]
@@ -215,13 +222,13 @@ class TestForCampaigns:
         assert progress[-1] == (7, 5, 7)
 
     @pytest.mark.parametrize(("refusal", "error"), [(401, AuthenticationError), (404, EndpointNotFoundError)])
-    async def test_what_no_other_lookup_would_escape_ends_it_and_is_said_once(
+    async def test_error_that_hits_every_lookup_aborts_the_run(
         self, concurrency: Any, refusal: int, error: type[Exception], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(url(1, 1), **codes(1))
         played.get(re.compile(".*/resultCodes.*"), status=refusal, repeat=True)
         seen = []
-        # Endlessly many: it is over because of the error.
+        # The campaigns are endless, so only the error can end the run.
         outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1], concurrency=concurrency)
 
         async def read() -> None:
@@ -234,7 +241,7 @@ class TestForCampaigns:
         assert len(arrived(played)) <= 1 + 2 * (concurrency if isinstance(concurrency, int) else 2)
         assert others() == set()
 
-    async def test_in_the_order_of_the_campaigns_and_languages(
+    async def test_in_order_yields_by_campaign_and_language(
         self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         async def slow(requested: Any, **_: Any) -> None:
@@ -248,7 +255,7 @@ class TestForCampaigns:
         assert seen == list(itertools.product(range(1, 21), Language))
 
     @pytest.mark.parametrize("form", ["records", "generator", "async generator"])
-    async def test_campaigns_come_in_any_form_and_have_a_total_where_they_have_a_length(
+    async def test_any_iterable_of_campaigns_is_accepted_and_gives_a_total_if_sized(
         self, concurrency: Any, form: str, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         campaigns = [Campaign(name=str(id), id=id) for id in (1, 2, 3)]
@@ -268,14 +275,14 @@ class TestForCampaigns:
         outcomes = [
             outcome
             async for outcome in dialler.result_codes.for_campaigns(
-                given, languages=iter([7]), concurrency=concurrency, on_progress=lambda *told: totals.add(told[2])
+                given, languages=iter([7]), concurrency=concurrency, on_progress=lambda *numbers: totals.add(numbers[2])
             )
         ]
         assert sorted(outcome.item.campaign_id or 0 for outcome in outcomes) == [1, 2, 3]
         assert all(outcome.item.language == 7 and outcome.error is None for outcome in outcomes)
         assert totals == {3 if form == "records" else None}
 
-    async def test_no_campaigns_and_no_languages_have_no_outcomes(
+    async def test_no_campaigns_or_no_languages_have_no_outcomes(
         self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         of_none = dialler.result_codes.for_campaigns([], concurrency=concurrency)
@@ -285,7 +292,7 @@ class TestForCampaigns:
         assert arrived(played) == []
 
     @pytest.mark.parametrize("languages", [[0], ["de"], [1, None], [True]])
-    async def test_a_language_that_can_not_be_is_refused_before_anything_is_sent(
+    async def test_invalid_language_is_refused_before_anything_is_sent(
         self, concurrency: Any, languages: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         with pytest.raises(ConfigurationError, match="LanguagesID"):
@@ -293,7 +300,7 @@ class TestForCampaigns:
         assert arrived(played) == []
 
     @pytest.mark.parametrize("asynchronous", [False, True])
-    async def test_leaving_early_leaves_nothing_behind(
+    async def test_leaving_the_loop_early_cancels_running_lookups(
         self,
         concurrency: Any,
         asynchronous: bool,
@@ -320,12 +327,12 @@ class TestForCampaigns:
             yield from itertools.count(1)
 
         class OneByOne:
-            """An async iterator, not a generator: nothing of it needs cleaning up."""
+            """An async iterator. Unlike a generator, it needs no clean-up."""
 
             def __init__(self) -> None:
                 self.ids = itertools.count(1)
 
-            def __aiter__(self) -> "OneByOne":
+            def __aiter__(self) -> OneByOne:
                 return self
 
             async def __anext__(self) -> int:
@@ -354,7 +361,7 @@ class TestForCampaigns:
 
 
 @pytest.mark.parametrize("language", [1, 7])
-async def test_a_bad_item_is_its_own_outcome_and_the_others_are_looked_up(
+async def test_invalid_item_is_a_failure_and_the_others_are_looked_up(
     language: int, dialler: DiallerClient, played: PlayedServer
 ) -> None:
     bad: list[Any] = [
@@ -378,7 +385,7 @@ async def test_a_bad_item_is_its_own_outcome_and_the_others_are_looked_up(
 
 
 @pytest.mark.parametrize("id", [2**31, 2**63 - 1])
-async def test_an_id_that_a_server_can_not_read_is_not_found_and_the_others_are_looked_up(
+async def test_id_beyond_32_bits_is_not_found_and_the_others_are_looked_up(
     id: int, dialler: DiallerClient, played: PlayedServer
 ) -> None:
     played.get(url(1, 1), **codes(1))
@@ -393,7 +400,7 @@ async def test_an_id_that_a_server_can_not_read_is_not_found_and_the_others_are_
     assert (outcomes[1].error.status, outcomes[1].error.attempts) == (404, 1)
 
 
-async def test_the_largest_id_that_every_server_reads_still_aborts_on_a_missing_endpoint(
+async def test_largest_32_bit_id_still_aborts_on_a_missing_endpoint(
     dialler: DiallerClient, played: PlayedServer
 ) -> None:
     played.get(url(2**31 - 1, 1), status=404, body=b"")
@@ -406,7 +413,7 @@ def raise_an_error() -> str:
 
 
 @pytest.mark.parametrize("source", [raise_an_error, lambda: "no token", lambda: None], ids=["raises", "bad", "None"])
-async def test_a_token_function_that_fails_aborts_the_run(source: Any, played: PlayedServer) -> None:
+async def test_failing_token_function_aborts_the_run(source: Any, played: PlayedServer) -> None:
     asked = 0
 
     def counted() -> Any:
@@ -423,7 +430,7 @@ async def test_a_token_function_that_fails_aborts_the_run(source: Any, played: P
     assert others() == set()
 
 
-async def test_a_token_function_that_fails_once_does_not_spoil_the_next_run(played: PlayedServer) -> None:
+async def test_next_run_succeeds_after_a_token_function_failed_once(played: PlayedServer) -> None:
     answers = iter([LookupError("sealed")])
 
     def source() -> str:
@@ -440,7 +447,7 @@ async def test_a_token_function_that_fails_once_does_not_spoil_the_next_run(play
     assert again == [None] * 3
 
 
-async def test_it_never_looks_up_more_at_once_than_told(dialler: DiallerClient, played: PlayedServer) -> None:
+async def test_lookups_in_flight_stay_within_concurrency(dialler: DiallerClient, played: PlayedServer) -> None:
     running = peak = 0
 
     async def slow(_: Any, **__: Any) -> None:
@@ -458,7 +465,7 @@ async def test_it_never_looks_up_more_at_once_than_told(dialler: DiallerClient, 
     assert peak == 3
 
 
-def test_a_lookup_has_its_campaign_id_and_language() -> None:
+def test_lookup_has_its_campaign_id_and_language() -> None:
     assert Lookup(535, Language.GERMAN).campaign_id == 535
     assert Lookup(Campaign(name="Summer", id=536), Language.GERMAN).campaign_id == 536
     assert Lookup(Campaign(name="without ID"), Language.GERMAN).campaign_id is None

@@ -9,8 +9,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from fastapi import BackgroundTasks, FastAPI, Request
-from held import Held, soon
-from serving import Served, by_aiohttp, by_uvicorn
 
 from dialler_async import ClientStateError, DiallerClient, PoolConfig, RetryPolicy
 from dialler_async.contrib import aiohttp_web
@@ -24,7 +22,8 @@ LIMIT = 8
 
 
 Make = Callable[[], DiallerClient]
-Serve = Callable[[Make], AbstractAsyncContextManager[Served]]
+Serve = Callable[[Make], AbstractAsyncContextManager[Any]]
+ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 def fastapi_app(make: Make) -> FastAPI:
@@ -50,7 +49,7 @@ def fastapi_app(make: Make) -> FastAPI:
     return app
 
 
-def fastapi_below_a_middleware(make: Make) -> AbstractAsyncContextManager[Served]:
+def fastapi_below_a_middleware(make: Make) -> FastAPI:
     """Starlette's function middlewares run the app in another task, behind a `receive` of their own."""
     app = fastapi_app(make)
 
@@ -58,7 +57,7 @@ def fastapi_below_a_middleware(make: Make) -> AbstractAsyncContextManager[Served
     async def nothing(request: Request, call_next: Any) -> Any:
         return await call_next(request)
 
-    return by_uvicorn(app)
+    return app
 
 
 def aiohttp_app(make: Make) -> web.Application:
@@ -79,16 +78,20 @@ def aiohttp_app(make: Make) -> web.Application:
     return app
 
 
-SERVE: dict[str, Serve] = {
-    "fastapi": lambda make: by_uvicorn(fastapi_app(make)),
-    "fastapi below a middleware": fastapi_below_a_middleware,
-    "aiohttp": lambda make: by_aiohttp(aiohttp_app(make)),
-}
+@pytest.fixture
+def servers(serve_by_uvicorn: Any, serve_by_aiohttp: Any) -> dict[str, Serve]:
+    """Return each framework's way to serve an app."""
+    return {
+        "fastapi": lambda make: serve_by_uvicorn(fastapi_app(make)),
+        "fastapi below a middleware": lambda make: serve_by_uvicorn(fastapi_below_a_middleware(make)),
+        "aiohttp": lambda make: serve_by_aiohttp(aiohttp_app(make)),
+    }
 
 
-@pytest.fixture(params=SERVE.values(), ids=SERVE)
-def serve(request: pytest.FixtureRequest) -> Serve:
-    return request.param
+@pytest.fixture(params=["fastapi", "fastapi below a middleware", "aiohttp"])
+def serve(request: pytest.FixtureRequest, servers: dict[str, Serve]) -> Serve:
+    """Return each framework's way to serve an app, in turn."""
+    return servers[request.param]
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ async def test_200_requests_at_once_share_one_pool(
 ) -> None:
     ids = [id for id in sandbox.campaigns for _ in range(40)]
 
-    async def name(app: Served, id: int) -> str:
+    async def name(app: Any, id: int) -> str:
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
             return await response.json()
@@ -127,9 +130,9 @@ async def test_200_requests_at_once_share_one_pool(
 
 
 async def test_the_client_closes_with_the_app_after_the_last_request(
-    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     made: list[DiallerClient] = []
 
@@ -139,9 +142,9 @@ async def test_the_client_closes_with_the_app_after_the_last_request(
 
     async with serve(remembered) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         stopped = app.stop()
-        held.let_go.set()
+        held.release.set()
         response = await asking
         assert response.status == 200
         assert await response.json() == sandbox.campaigns[id]["Name"]
@@ -157,14 +160,15 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
     browser: aiohttp.ClientSession,
     id: int,
     caplog: pytest.LogCaptureFixture,
+    hold: Callable[..., Any],
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         asking.cancel()
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         assert not sandbox.journal[0].carried_out
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
@@ -172,20 +176,20 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
 
 
 async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
-    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
         asking = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         # Another request and its answer: by then the app knows that the first one's client is gone.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
-        held.let_go.set()
+        held.release.set()
         await app.stop()
     assert sandbox.journal[0].carried_out
     assert id not in sandbox.campaigns
@@ -215,9 +219,15 @@ async def test_errors_become_answers(
 @pytest.mark.parametrize("body", [b"", b"a body"])
 @pytest.mark.parametrize("serving", ["fastapi", "fastapi below a middleware"])
 async def test_a_handler_can_read_the_body_of_a_get(
-    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serving: str, body: bytes
+    make: Make,
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    id: int,
+    serving: str,
+    body: bytes,
+    servers: dict[str, Serve],
 ) -> None:
-    async with SERVE[serving](make) as app, browser.get(f"{app.url}/echo/{id}", data=body) as response:
+    async with servers[serving](make) as app, browser.get(f"{app.url}/echo/{id}", data=body) as response:
         assert await asyncio.wait_for(response.json(), 10) == body.decode() + sandbox.campaigns[id]["Name"]
 
 
@@ -240,19 +250,26 @@ async def test_only_a_hang_up_is_taken_for_one(make: Make, sandbox: Sandbox, id:
 
 
 async def test_a_background_task_outlives_its_request(
-    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    make: Make,
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    id: int,
+    hold: Callable[..., Any],
+    serve_by_uvicorn: ServeByUvicorn,
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
-    async with by_uvicorn(fastapi_app(make)) as app:
+    async with serve_by_uvicorn(fastapi_app(make)) as app:
         async with browser.get(f"{app.url}/later/{id}") as response:
             assert response.status == 200
-        await soon(held.arrived)
-        held.let_go.set()
+        await held.arrived.wait()
+        held.release.set()
     assert sandbox.journal[0].carried_out
 
 
-async def test_an_app_without_the_lifespan_says_so(browser: aiohttp.ClientSession) -> None:
+async def test_an_app_without_the_lifespan_says_so(
+    browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
+) -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -266,15 +283,17 @@ async def test_an_app_without_the_lifespan_says_so(browser: aiohttp.ClientSessio
         told = str(error)
         return contrib_fastapi.JSONResponse({}, 500)
 
-    async with by_uvicorn(app) as served, browser.get(served.url) as response:
+    async with serve_by_uvicorn(app) as served, browser.get(served.url) as response:
         assert response.status == 500
     assert told.startswith("this app has no dialler client: FastAPI(lifespan=")
 
 
-async def test_the_app_can_start_again_with_a_new_client(make: Make, browser: aiohttp.ClientSession, id: int) -> None:
+async def test_the_app_can_start_again_with_a_new_client(
+    make: Make, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
+) -> None:
     app = fastapi_app(make)
     for _ in range(2):
-        async with by_uvicorn(app) as served, browser.get(f"{served.url}/campaigns/{id}") as response:
+        async with serve_by_uvicorn(app) as served, browser.get(f"{served.url}/campaigns/{id}") as response:
             assert response.status == 200
 
 
@@ -284,14 +303,16 @@ async def test_a_server_that_waits_no_longer_cancels_the_call_upstream(
     browser: aiohttp.ClientSession,
     id: int,
     caplog: pytest.LogCaptureFixture,
+    hold: Callable[..., Any],
+    serve_by_uvicorn: ServeByUvicorn,
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
-    async with by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
+    async with serve_by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         app.stop()
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         with pytest.raises(aiohttp.ClientError):
             (await asking).raise_for_status()
     # As if there were no client hanging up in it: uvicorn gets its own cancellation back, and tells of it.

@@ -1,11 +1,13 @@
-"""`result_codes.list(max_age=…)`: who shares what with whom, for how long, and what is forgotten when."""
+"""Calls with `max_age`: which responses they share, for how long, and what removes them."""
+
+from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from held import Held, soon
 
 from dialler_async import (
     Campaign,
@@ -15,6 +17,7 @@ from dialler_async import (
     DiallerClient,
     Language,
     NotFoundError,
+    OutcomeUnknownError,
     Records,
     ResultCode,
     RetryPolicy,
@@ -24,11 +27,14 @@ from dialler_async._http import cache
 from dialler_async._http.cache import Cache
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Reset, Status
+from dialler_async.sandbox.faults import Answer, Reset, Status
+
+if TYPE_CHECKING:
+    from tests.conftest import HeldRequest
 
 
 class Clock:
-    """The monotonic clock, which only a test moves."""
+    """A monotonic clock that only the test advances."""
 
     now = 1000.0
 
@@ -55,21 +61,21 @@ def id(sandbox: Sandbox) -> int:
 
 
 @pytest.fixture
-def held(sandbox: Sandbox) -> Held:
-    """The first request for codes waits."""
-    held = Held(carried_out=True)
+def held(sandbox: Sandbox, hold: type[HeldRequest]) -> HeldRequest:
+    """A fault that holds the first request for result codes."""
+    held = hold(carried_out=True)
     sandbox.faults.next(held, match="result_codes")
     return held
 
 
-async def test_200_that_ask_at_once_share_one_request(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
-    answers = await asyncio.gather(*(dialler.result_codes.list(id, max_age=60) for _ in range(200)))
-    assert [code.wire for code in answers[0]] == sandbox.result_codes(id)
-    assert all(answer is answers[0] for answer in answers)
+async def test_200_callers_at_once_share_one_request(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    responses = await asyncio.gather(*(dialler.result_codes.list(id, max_age=60) for _ in range(200)))
+    assert [code.wire for code in responses[0]] == sandbox.result_codes(id)
+    assert all(response is responses[0] for response in responses)
     assert len(sandbox.journal) == 1
 
 
-async def test_an_answer_is_kept_for_as_long_as_each_asker_says(
+async def test_response_is_reused_within_each_callers_max_age(
     dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int
 ) -> None:
     first = await dialler.result_codes.list(id, max_age=60)
@@ -82,20 +88,20 @@ async def test_an_answer_is_kept_for_as_long_as_each_asker_says(
     assert len(sandbox.journal) == 3
 
 
-async def test_an_answer_is_as_old_as_its_question(
-    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: Held
+async def test_age_counts_from_the_moment_of_the_request(
+    dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: HeldRequest
 ) -> None:
     asking = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
-    await soon(held.arrived)
+    await held.arrived.wait()
     clock.now += 9
-    held.let_go.set()
+    held.release.set()
     await asking
     clock.now += 2
     await dialler.result_codes.list(id, max_age=10)
     assert len(sandbox.journal) == 2
 
 
-async def test_without_max_age_every_call_asks_and_nothing_is_kept(
+async def test_calls_without_max_age_send_requests_and_keep_nothing(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
     await asyncio.gather(*(dialler.result_codes.list(id) for _ in range(3)))
@@ -106,7 +112,7 @@ async def test_without_max_age_every_call_asks_and_nothing_is_kept(
     assert len(sandbox.journal) == 5
 
 
-async def test_what_is_asked_for_is_campaign_and_language(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+async def test_responses_are_kept_by_campaign_and_language(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
     english = await dialler.result_codes.list(id, max_age=60)
     assert await dialler.result_codes.list(await dialler.campaigns.get(id), language=1, max_age=60) is english
     german = await dialler.result_codes.list(id, language=Language.GERMAN, max_age=60)
@@ -116,56 +122,62 @@ async def test_what_is_asked_for_is_campaign_and_language(dialler: DiallerClient
     assert [received.call for received in sandbox.journal] == ["result_codes", "get", "result_codes", "result_codes"]
 
 
-async def test_errors_go_to_all_who_wait_and_are_not_kept(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+async def test_error_is_raised_by_all_waiting_callers_and_not_kept(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
     sandbox.faults.next(Status(500))
-    told = await asyncio.gather(*(dialler.result_codes.list(id, max_age=60) for _ in range(3)), return_exceptions=True)
-    assert [type(error) for error in told] == [ServerError] * 3
-    assert told[0] == told[1]
-    assert told[0] is not told[1]
+    errors = await asyncio.gather(
+        *(dialler.result_codes.list(id, max_age=60) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(error) for error in errors] == [ServerError] * 3
+    assert errors[0] == errors[1]
+    assert errors[0] is not errors[1]
     assert await dialler.result_codes.list(id, max_age=60)
     assert len(sandbox.journal) == 2
 
 
-async def test_an_asker_that_is_cancelled_leaves_the_others_theirs(
-    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+async def test_cancelled_caller_leaves_the_request_to_the_others(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest
 ) -> None:
-    askers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
-    await soon(held.arrived)
-    askers[0].cancel()
+    callers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
+    await held.arrived.wait()
+    callers[0].cancel()
     with pytest.raises(asyncio.CancelledError):
-        await askers[0]
-    held.let_go.set()
-    assert await askers[1] is await askers[2]
+        await callers[0]
+    held.release.set()
+    assert await callers[1] is await callers[2]
     assert len(sandbox.journal) == 1
 
 
-async def test_the_last_one_that_leaves_cancels_the_request(
-    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+async def test_last_cancelled_caller_cancels_the_request(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest
 ) -> None:
     before = asyncio.all_tasks()
-    askers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
-    await soon(held.arrived)
-    for asker in askers:
-        asker.cancel()
-    # Asks when the others are about to go: it gets a request of its own.
+    callers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
+    await held.arrived.wait()
+    for caller in callers:
+        caller.cancel()
+    # It calls while the others are being cancelled, so it gets a request of its own.
     latecomer = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await asyncio.wait(askers)
-    assert all(asker.cancelled() for asker in askers)
+    await asyncio.wait(callers)
+    assert all(caller.cancelled() for caller in callers)
     assert await latecomer
-    await soon(held.hung_up)
+    await held.hung_up.wait()
     assert len(sandbox.journal) == 2
-    # The sandbox's tasks come and go; none of the client's is left.
+    # Tasks of the sandbox may run; none of the client may.
     left = [task for task in asyncio.all_tasks() - before if "dialler_async/_http/cache" in repr(task)]
     assert not left
 
 
-async def test_a_request_cancelled_from_outside_is_not_stuck(dialler: DiallerClient, id: int, held: Held) -> None:
-    asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await soon(held.arrived)
+async def test_next_caller_sends_a_request_after_the_shared_one_was_cancelled(
+    dialler: DiallerClient, id: int, held: HeldRequest
+) -> None:
+    caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await held.arrived.wait()
     request = next(task for task in asyncio.all_tasks() if "Cache._fly" in repr(task))
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asker
+        await caller
     assert await dialler.result_codes.list(id, max_age=60)
 
 
@@ -177,7 +189,7 @@ WRITES: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-async def test_a_delete_forgets_what_it_touches(
+async def test_delete_removes_kept_result_codes_of_the_campaign(
     dialler: DiallerClient, id: int, write: Callable[[DiallerClient, Campaign], Awaitable[Any]]
 ) -> None:
     campaign = await dialler.campaigns.get(id)
@@ -189,14 +201,14 @@ async def test_a_delete_forgets_what_it_touches(
             await dialler.result_codes.list(id, language=language, max_age=60)
 
 
-async def test_a_delete_forgets_nothing_else(dialler: DiallerClient, sandbox: Sandbox) -> None:
+async def test_delete_keeps_result_codes_of_other_campaigns(dialler: DiallerClient, sandbox: Sandbox) -> None:
     one, other = list(sandbox.campaigns)[:2]
     kept = await dialler.result_codes.list(other, max_age=60)
     await dialler.campaigns.delete(one)
     assert await dialler.result_codes.list(other, max_age=60) is kept
 
 
-async def test_a_delete_that_may_have_been_carried_out_forgets_too(
+async def test_delete_with_unknown_outcome_removes_kept_responses(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
     await dialler.result_codes.list(id, max_age=60)
@@ -207,39 +219,41 @@ async def test_a_delete_that_may_have_been_carried_out_forgets_too(
         await dialler.result_codes.list(id, max_age=60)
 
 
-async def test_what_was_asked_before_a_delete_and_answered_after_it_is_not_kept(
-    dialler: DiallerClient, id: int, held: Held
+async def test_response_requested_before_a_delete_is_not_kept_after_it(
+    dialler: DiallerClient, id: int, held: HeldRequest
 ) -> None:
-    asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await soon(held.arrived)
+    caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await held.arrived.wait()
     await dialler.campaigns.delete(id)
     with pytest.raises(NotFoundError):
         await dialler.result_codes.list(id, max_age=60)
-    held.let_go.set()
-    assert await asker
+    held.release.set()
+    assert await caller
     with pytest.raises(NotFoundError):
         await dialler.result_codes.list(id, max_age=60)
 
 
-async def test_one_that_leaves_after_its_question_was_forgotten_cancels_its_own_request_only(
-    dialler: DiallerClient, sandbox: Sandbox, id: int, held: Held
+async def test_cancelled_caller_of_a_forgotten_request_cancels_only_that_request(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest, hold: type[HeldRequest]
 ) -> None:
-    asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-    await soon(held.arrived)
-    dialler.result_codes.forget(id)
-    held_again = Held()
+    caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    await held.arrived.wait()
+    dialler.forget(id)
+    held_again = hold()
     sandbox.faults.next(held_again)
     others = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(2)]
-    await soon(held_again.arrived)
-    asker.cancel()
-    await soon(held.hung_up)
-    held_again.let_go.set()
+    await held_again.arrived.wait()
+    caller.cancel()
+    await held.hung_up.wait()
+    held_again.release.set()
     assert await others[0] is await others[1]
     assert len(sandbox.journal) == 2
 
 
-async def test_a_clone_forgets_the_codes_of_the_new_campaign(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
-    # An ID that is used again: the server's business, if it does that.
+async def test_clone_removes_kept_result_codes_of_a_reused_id(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
+    # A server may use an ID again.
     name = sandbox.campaigns[id]["Name"]
     new = max(sandbox.campaigns) + 1
     sandbox.load({"ID": new, "Name": "Gone soon"}, codes={1: []})
@@ -250,7 +264,7 @@ async def test_a_clone_forgets_the_codes_of_the_new_campaign(dialler: DiallerCli
     assert len(await dialler.result_codes.list(new, max_age=60)) == len(sandbox.result_codes(id))
 
 
-async def test_a_clone_that_is_refused_forgets_nothing(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+async def test_refused_clone_keeps_result_codes(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
     kept = await dialler.result_codes.list(id, max_age=60)
     name = sandbox.campaigns[id]["Name"]
     with pytest.raises(ConflictError):
@@ -258,7 +272,7 @@ async def test_a_clone_that_is_refused_forgets_nothing(dialler: DiallerClient, s
     assert await dialler.result_codes.list(id, max_age=60) is kept
 
 
-async def test_forget_is_for_what_others_changed(dialler: DiallerClient, sandbox: Sandbox) -> None:
+async def test_forget_removes_responses_that_others_changed(dialler: DiallerClient, sandbox: Sandbox) -> None:
     one, other = list(sandbox.campaigns)[:2]
 
     async def asked() -> list[bool]:
@@ -268,28 +282,154 @@ async def test_forget_is_for_what_others_changed(dialler: DiallerClient, sandbox
         return [str(id) in received.target for id in (one, other) for received in sandbox.journal]
 
     await asked()
-    dialler.result_codes.forget(one)
+    dialler.forget(one)
     assert await asked() == [True, False]
-    dialler.result_codes.forget(await dialler.campaigns.get(other))
+    dialler.forget(await dialler.campaigns.get(other))
     assert await asked() == [False, True]
-    dialler.result_codes.forget()
+    dialler.forget()
     assert await asked() == [True, False, False, True]
     assert await asked() == []
 
 
+READS: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
+    "list": lambda dialler, campaign: dialler.campaigns.list(max_age=60),
+    "find": lambda dialler, campaign: dialler.campaigns.find(campaign.name, max_age=60),
+    "get": lambda dialler, campaign: dialler.campaigns.get(campaign, max_age=60),
+    "result_codes": lambda dialler, campaign: dialler.result_codes.list(campaign, max_age=60),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+class TestEveryRead:
+    async def test_reads_at_the_same_time_share_a_request_and_later_ones_its_response(
+        self, dialler: DiallerClient, sandbox: Sandbox, id: int, read: Callable[..., Awaitable[Any]]
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        sandbox.journal.clear()
+        responses = await asyncio.gather(*(read(dialler, campaign) for _ in range(20)))
+        responses.append(await read(dialler, campaign))
+        assert all(response is responses[0] for response in responses)
+        assert len(sandbox.journal) == 1
+
+    async def test_response_is_requested_again_after_max_age(
+        self, dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, read: Callable[..., Awaitable[Any]]
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        sandbox.journal.clear()
+        await read(dialler, campaign)
+        clock.now += 61
+        await read(dialler, campaign)
+        assert len(sandbox.journal) == 2
+
+    @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+    async def test_delete_removes_responses_about_the_campaign_and_all_lists(
+        self,
+        dialler: DiallerClient,
+        sandbox: Sandbox,
+        id: int,
+        read: Callable[..., Awaitable[Any]],
+        write: Callable[..., Awaitable[Any]],
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        before = await read(dialler, campaign)
+        await write(dialler, campaign)
+        with contextlib.suppress(NotFoundError):
+            after = await read(dialler, campaign)
+            assert len(after) == len(before) - 1
+
+    async def test_forget_removes_responses_about_the_campaign(
+        self, dialler: DiallerClient, sandbox: Sandbox, id: int, read: Callable[..., Awaitable[Any]]
+    ) -> None:
+        campaign = await dialler.campaigns.get(id)
+        before = await read(dialler, campaign)
+        dialler.forget(campaign)
+        assert await read(dialler, campaign) is not before
+
+
+@pytest.mark.parametrize("outcome", ["cloned", "exists", "unknown"])
+@pytest.mark.parametrize("read", ["list", "find"])
+async def test_clone_removes_lists_whatever_its_outcome(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, read: str, outcome: str
+) -> None:
+    campaign = await dialler.campaigns.get(id)
+    before = await READS[read](dialler, campaign)
+    copy = f"{campaign.name} b"
+    if outcome == "exists":
+        sandbox.load({"ID": 900, "Name": copy})
+    if outcome == "unknown":
+        sandbox.faults.next(Reset(carried_out=True))
+    with contextlib.suppress(ConflictError, OutcomeUnknownError):
+        await dialler.campaigns.clone(campaign.name, copy)
+    assert len(await READS[read](dialler, campaign)) == len(before) + 1
+
+
+@pytest.mark.parametrize("read", ["get", "result_codes"])
+async def test_clone_keeps_responses_about_other_campaigns(
+    dialler: DiallerClient, sandbox: Sandbox, id: int, read: str
+) -> None:
+    campaign = await dialler.campaigns.get(id)
+    before = await READS[read](dialler, campaign)
+    await dialler.campaigns.clone(campaign.name, "New")
+    assert await READS[read](dialler, campaign) is before
+
+
+async def test_for_campaigns_shares_responses_with_list(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    campaigns = await dialler.campaigns.list()
+    kept = await dialler.result_codes.list(campaigns[0], max_age=60)
+    sandbox.journal.clear()
+    for _ in range(2):
+        outcomes = [
+            outcome
+            async for outcome in dialler.result_codes.for_campaigns(campaigns, languages=[1], max_age=60, in_order=True)
+        ]
+        assert [outcome.item.campaign for outcome in outcomes] == campaigns
+        assert outcomes[0].value is kept
+        assert all(outcome.error is None for outcome in outcomes)
+    assert len(sandbox.journal) == len(campaigns) - 1
+
+
+async def test_for_campaigns_without_max_age_ignores_kept_responses(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
+    kept = await dialler.result_codes.list(id, max_age=60)
+    [outcome] = [outcome async for outcome in dialler.result_codes.for_campaigns([id], languages=[1])]
+    assert outcome.value is not kept
+    assert len(sandbox.journal) == 2
+
+
+async def test_for_campaigns_refuses_a_negative_max_age(dialler: DiallerClient, id: int) -> None:
+    with pytest.raises(ConfigurationError, match="max_age"):
+        dialler.result_codes.for_campaigns([id], max_age=-1)
+
+
+async def test_search_without_a_match_is_kept(dialler: DiallerClient, sandbox: Sandbox) -> None:
+    sandbox.faults.next(Answer(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
+    assert [await dialler.campaigns.find("nowhere", max_age=60) for _ in range(2)] == [[], []]
+    assert len(sandbox.journal) == 1
+
+
+async def test_lookups_before_a_write_ignore_kept_responses(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+    campaign = await dialler.campaigns.get(id, max_age=60)
+    await dialler.campaigns.find(campaign.name, max_age=60)
+    sandbox.change(id, Name="Renamed")
+    with pytest.raises(NotFoundError):
+        await dialler.campaigns.delete_by_name(campaign.name)
+    assert id in sandbox.campaigns
+
+
 @pytest.mark.parametrize("max_age", [-1, float("nan")])
-async def test_an_age_that_can_not_be_is_refused(dialler: DiallerClient, id: int, max_age: float) -> None:
+async def test_invalid_max_age_is_refused(dialler: DiallerClient, id: int, max_age: float) -> None:
     with pytest.raises(ConfigurationError, match="max_age"):
         await dialler.result_codes.list(id, max_age=max_age)
 
 
-async def test_an_id_that_can_not_be_is_refused(dialler: DiallerClient, sandbox: Sandbox) -> None:
+async def test_invalid_id_is_refused_with_max_age(dialler: DiallerClient, sandbox: Sandbox) -> None:
     with pytest.raises(ConfigurationError):
         await dialler.result_codes.list(0, max_age=60)
     assert not sandbox.journal
 
 
-async def test_a_max_age_of_0_shares_what_is_on_its_way_only(
+async def test_max_age_0_shares_requests_in_flight_only(
     dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int
 ) -> None:
     await asyncio.gather(*(dialler.result_codes.list(id, max_age=0) for _ in range(3)))
@@ -302,7 +442,7 @@ def records(how_many: int) -> Records[ResultCode]:
     return Records(items=[ResultCode()] * how_many, total=how_many)
 
 
-async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
     kept: Cache[str, Records[ResultCode]] = Cache()
     asked: list[str] = []
@@ -318,7 +458,7 @@ async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkey
         await get(key)
     await get("a")
     assert asked == ["a", "b", "c", "d"]
-    # Room for four of them: "b" has not been asked for the longest.
+    # There is room for four responses, and "b" is the least recently used.
     await get("e")
     asked.clear()
     for key in "acde":
@@ -326,7 +466,7 @@ async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkey
     assert asked == []
     await get("b")
     assert asked == ["b"]
-    # One beyond the bound pushes out all others, and is not kept itself.
+    # A response beyond the bound evicts all others, and is not kept itself.
     await get("huge", 20)
     asked.clear()
     await get("huge", 20)
@@ -334,7 +474,7 @@ async def test_memory_is_bounded_and_the_longest_not_asked_for_goes_first(monkey
     assert asked == ["huge", "c"]
 
 
-async def test_an_answer_takes_the_room_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
     kept: Cache[str, Records[ResultCode]] = Cache()
     asked = 0
@@ -354,7 +494,7 @@ async def test_an_answer_takes_the_room_of_the_one_before(monkeypatch: pytest.Mo
     assert asked == 21
 
 
-async def test_an_error_that_is_not_ours_comes_through(id: int) -> None:
+async def test_error_of_another_library_is_raised_unchanged(id: int) -> None:
     kept: Cache[int, Records[ResultCode]] = Cache()
 
     async def ask() -> Records[ResultCode]:
@@ -364,22 +504,22 @@ async def test_an_error_that_is_not_ours_comes_through(id: int) -> None:
         await kept.get(id, 60, ask)
 
 
-def test_a_second_loop_is_told_so_while_a_request_is_on_its_way_in_the_first() -> None:
+def test_call_from_another_loop_raises_while_a_request_is_in_flight(hold: type[HeldRequest]) -> None:
     async def first() -> None:
-        held = Held()
+        held = hold()
         async with Sandbox(campaigns=1) as sandbox:
             [id] = sandbox.campaigns
             sandbox.faults.next(held)
             async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
-                asker = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
-                await soon(held.arrived)
+                caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+                await held.arrived.wait()
 
                 def second() -> None:
                     with pytest.raises(ClientStateError, match="another event loop"):
                         asyncio.run(asyncio.wait_for(dialler.result_codes.list(id, max_age=60), 10))
 
                 await asyncio.to_thread(second)
-                held.let_go.set()
-                assert await asker
+                held.release.set()
+                assert await caller
 
     asyncio.run(first())

@@ -21,7 +21,7 @@ Each is pure. Their IDs are public: settings and reports of other people hold th
 | `missing-export-key` | warning | a code without export key |
 | `conflicting-export-key` | warning | an export key that means another type than in most campaigns |
 | `differs-from-template` | warning | against a template: missing, extra, changed codes by export key, and settings |
-| `name-within-name` | info | a name that stands within another: a delete by name could hit the wrong one |
+| `name-within-name` | info | a name that stands within another: a delete by name could violation the wrong one |
 | `expired` | info | `dtTo` before now |
 | `expiring-soon` | info | `dtTo` within the next days |
 | `not-started` | info | `dtFrom` after now |
@@ -49,8 +49,8 @@ from .fetching import (
     NOT_AUDITED,
     STOPPED_EARLY,
     invalid_key,
+    invalid_record,
     unreachable_codes,
-    unreadable_record,
 )
 from .names import duplicate_name, name_within_name
 from .template import differs_from_template
@@ -60,7 +60,7 @@ AnyRule: TypeAlias = Rule | AccountRule
 
 # In the order in which a campaign's findings are reported: worst first.
 RULES: tuple[AnyRule, ...] = (
-    unreadable_record,
+    invalid_record,
     unreachable_codes,
     dangling_result_code,
     contradictory_type,
@@ -80,7 +80,7 @@ RULES: tuple[AnyRule, ...] = (
     not_started,
 )
 
-ALWAYS = (unreadable_record, unreachable_codes)
+ALWAYS = (invalid_record, unreachable_codes)
 """Whatever is asked for: a report must not look clean because a lookup failed."""
 
 __all__ = [
@@ -92,6 +92,6 @@ __all__ = [
     "AnyRule",
     "differs_from_template",
     "invalid_key",
+    "invalid_record",
     "language_name",
-    "unreadable_record",
 ]

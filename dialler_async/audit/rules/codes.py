@@ -10,7 +10,7 @@ from typing import Literal
 from dialler_async.models import ResultCode
 
 from ..findings import Severity
-from ..rule import CampaignFacts, Hit, rule
+from ..rule import CampaignFacts, Violation, rule
 from ..summary import has_text
 from .words import label, language_name, listed, subject
 
@@ -22,7 +22,7 @@ from .words import label, language_name, listed, subject
     why="When the case comes up, the dialler has no result to give the contact.",
     fix="Choose one of the campaign's own result codes in that setting. After a clone, check all of them.",
 )
-def dangling_result_code(facts: CampaignFacts) -> Iterator[Hit]:
+def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
     """A `…ResultCodesID` that is not among the campaign's codes: every such key, also unknown ones."""
     if not facts.codes_are_whole:
         return
@@ -31,7 +31,7 @@ def dangling_result_code(facts: CampaignFacts) -> Iterator[Hit]:
             continue
         # The value of an unknown key can be anything, also what is no ID or can't be looked up at all.
         if type(value) is not int or value not in facts.by_code:
-            yield Hit(key, f"{key} is {reprlib.repr(value)}, but the campaign has no such result code")
+            yield Violation(key, f"{key} is {reprlib.repr(value)}, but the campaign has no such result code")
 
 
 @rule(
@@ -41,12 +41,12 @@ def dangling_result_code(facts: CampaignFacts) -> Iterator[Hit]:
     why="Done, aborted, delay and appointment exclude each other: nobody can say what happens to the contact.",
     fix="Give the code one type in the portal.",
 )
-def contradictory_type(facts: CampaignFacts) -> Iterator[Hit]:
+def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
     """Not exactly one of the four flags."""
     for records in facts.by_code.values():
         for code in records.values():
             if (code.done is True) + (code.aborted is True) + (code.delay is True) + (code.appointment is True) != 1:
-                yield Hit(subject(code), f"{label(code)} is {_types(code)}")
+                yield Violation(subject(code), f"{label(code)} is {_types(code)}")
                 break
 
 
@@ -57,7 +57,7 @@ def contradictory_type(facts: CampaignFacts) -> Iterator[Hit]:
     why="Agents who work in that language see an empty line or a technical key, and choose wrongly.",
     fix="Enter the missing text in the portal.",
 )
-def missing_translation(facts: CampaignFacts) -> Iterator[Hit]:
+def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
     """No text, only the translation key for a text, or no such code, in one of the languages."""
     # A code that is missing from a shortened list may well exist.
     comparable = facts.codes_are_whole
@@ -74,7 +74,7 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Hit]:
                 lacks.append(f"shows only its translation key in {language_name(language)}")
         if lacks:
             code = next(iter(records.values()))
-            yield Hit(subject(code), f"{label(code)} {listed(lacks)}")
+            yield Violation(subject(code), f"{label(code)} {listed(lacks)}")
 
 
 @rule(
@@ -84,7 +84,7 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Hit]:
     why="No contact of it can ever be finished with success.",
     fix="Add a result code of the type done, or copy one from another campaign.",
 )
-def no_success_code(facts: CampaignFacts) -> Iterator[Hit]:
+def no_success_code(facts: CampaignFacts) -> Iterator[Violation]:
     """None of the campaign's codes is done."""
     yield from _none_is("done", facts)
 
@@ -96,7 +96,7 @@ def no_success_code(facts: CampaignFacts) -> Iterator[Hit]:
     why="Contacts that want nothing can't be closed, so they are called again.",
     fix="Add a result code of the type aborted, or copy one from another campaign.",
 )
-def no_abort_code(facts: CampaignFacts) -> Iterator[Hit]:
+def no_abort_code(facts: CampaignFacts) -> Iterator[Violation]:
     """None of the campaign's codes is aborted."""
     yield from _none_is("aborted", facts)
 
@@ -108,20 +108,20 @@ def no_abort_code(facts: CampaignFacts) -> Iterator[Hit]:
     why="Nobody can say when the contact is called again: at once, or never.",
     fix="Enter the minutes until the next try.",
 )
-def delay_without_offset(facts: CampaignFacts) -> Iterator[Hit]:
+def delay_without_offset(facts: CampaignFacts) -> Iterator[Violation]:
     """A delay code with no or non-positive `TimeOffset`."""
     for records in facts.by_code.values():
         for code in records.values():
             if code.delay and (code.time_offset is None or code.time_offset <= 0):
                 offset = "no time" if code.time_offset is None else f"a time of {code.time_offset} minutes"
-                yield Hit(subject(code), f"{label(code)} is a delay with {offset} until the next try")
+                yield Violation(subject(code), f"{label(code)} is a delay with {offset} until the next try")
                 break
 
 
-def _none_is(type: Literal["done", "aborted"], facts: CampaignFacts) -> Iterator[Hit]:
+def _none_is(type: Literal["done", "aborted"], facts: CampaignFacts) -> Iterator[Violation]:
     codes = (code for records in facts.codes.values() for code in records)
     if facts.codes_are_whole and not any(getattr(code, type) for code in codes):
-        yield Hit("", f"none of its {len(facts.by_code)} result codes is {type}")
+        yield Violation("", f"none of its {len(facts.by_code)} result codes is {type}")
 
 
 def _types(code: ResultCode) -> str:

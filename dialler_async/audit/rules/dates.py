@@ -7,7 +7,7 @@ Source: API reference, "Dates".
 from collections.abc import Iterator
 
 from ..findings import Severity
-from ..rule import CampaignFacts, Hit, rule
+from ..rule import CampaignFacts, Violation, rule
 from .words import shown
 
 _A_DAY = 24 * 60 * 60
@@ -20,11 +20,11 @@ _A_DAY = 24 * 60 * 60
     why="It is valid at no time, so it dials nobody.",
     fix="Correct the campaign's first or last day.",
 )
-def inverted_dates(facts: CampaignFacts) -> Iterator[Hit]:
+def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
     """`dtFrom` after `dtTo`."""
     begins, ends = facts.campaign.dt_from, facts.campaign.dt_to
     if begins is not None and ends is not None and facts.moment(begins) > facts.moment(ends):
-        yield Hit("dtFrom", f"begins {shown(begins)}, after it ends {shown(ends)}")
+        yield Violation("dtFrom", f"begins {shown(begins)}, after it ends {shown(ends)}")
 
 
 @rule(
@@ -34,11 +34,11 @@ def inverted_dates(facts: CampaignFacts) -> Iterator[Hit]:
     why="It dials nobody any more, and every list and report still carries it.",
     fix="Delete it if its data is no longer needed, or give it a new last day.",
 )
-def expired(facts: CampaignFacts) -> Iterator[Hit]:
+def expired(facts: CampaignFacts) -> Iterator[Violation]:
     """`dtTo` before now."""
     ends = facts.campaign.dt_to
     if ends is not None and facts.moment(ends) < facts.now:
-        yield Hit("dtTo", f"ended {shown(ends)}")
+        yield Violation("dtTo", f"ended {shown(ends)}")
 
 
 @rule(
@@ -49,11 +49,11 @@ def expired(facts: CampaignFacts) -> Iterator[Hit]:
     fix="Give it a new last day, or see to it that its work is done by then.",
     settings={"days": 7},
 )
-def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Hit]:
+def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     """`dtTo` within the next `days` days."""
     ends = facts.campaign.dt_to
     if ends is not None and 0 <= (facts.moment(ends) - facts.now).total_seconds() <= days * _A_DAY:
-        yield Hit("dtTo", f"ends {shown(ends)}")
+        yield Violation("dtTo", f"ends {shown(ends)}")
 
 
 @rule(
@@ -63,8 +63,8 @@ def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Hit]:
     why="It dials nobody yet.",
     fix="Nothing, if that is meant. Otherwise give it an earlier first day.",
 )
-def not_started(facts: CampaignFacts) -> Iterator[Hit]:
+def not_started(facts: CampaignFacts) -> Iterator[Violation]:
     """`dtFrom` after now."""
     begins = facts.campaign.dt_from
     if begins is not None and facts.moment(begins) > facts.now:
-        yield Hit("dtFrom", f"begins {shown(begins)}")
+        yield Violation("dtFrom", f"begins {shown(begins)}")

@@ -9,7 +9,7 @@ from dialler_async.models import ResultCode
 
 from ..account import AccountFacts, account_rule
 from ..findings import Severity
-from ..rule import CampaignFacts, Hit, rule
+from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary, CodeType
 from .words import called, listed, some, subject
 
@@ -21,7 +21,7 @@ from .words import called, listed, some, subject
     why="Back ends match on the export key, so they can't tell these results apart.",
     fix="Give each code of the campaign an export key of its own.",
 )
-def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
+def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     """The same export key on several codes of a campaign."""
     owners: dict[str, list[ResultCode]] = {}
     for records in facts.by_code.values():
@@ -30,7 +30,7 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
                 owners.setdefault(key, []).append(next(iter(records.values())))
     for key, codes in owners.items():
         if len(codes) > 1:
-            yield Hit(key, f"codes {listed([subject(code) for code in codes])} share the export key “{key}”")
+            yield Violation(key, f"codes {listed([subject(code) for code in codes])} share the export key “{key}”")
 
 
 @rule(
@@ -40,12 +40,12 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Hit]:
     why="Back ends match on the export key, so they can't tell what this result is.",
     fix="Give the code an export key.",
 )
-def missing_export_key(facts: CampaignFacts) -> Iterator[Hit]:
+def missing_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     """No export key, or a blank one."""
     for records in facts.by_code.values():
         code = next(iter(records.values()))
         if not code.export_key or not code.export_key.strip():
-            yield Hit(subject(code), f"code {subject(code)}{_text(code.content)} has no export key")
+            yield Violation(subject(code), f"code {subject(code)}{_text(code.content)} has no export key")
 
 
 @account_rule(
@@ -55,7 +55,7 @@ def missing_export_key(facts: CampaignFacts) -> Iterator[Hit]:
     why="Back ends that know the key from one campaign take the other's results for the contrary.",
     fix="Agree on one meaning, and give the code of the other campaigns another export key.",
 )
-def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Hit]]:
+def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """The same export key on codes of different types, in different campaigns: those that deviate from most."""
     owners: dict[str, dict[CodeType, list[CampaignSummary]]] = {}
     for campaign in account.campaigns:
@@ -70,8 +70,8 @@ def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSumm
 
 def _deviations(
     key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]]
-) -> Iterator[tuple[CampaignSummary, Hit]]:
-    """A hit for each campaign that does not take the key as most do; if there are no most, for all."""
+) -> Iterator[tuple[CampaignSummary, Violation]]:
+    """A violation for each campaign that does not take the key as most do; if there are no most, for all."""
     used = {type: f"{type} in {some(map(called, campaigns))}" for type, campaigns in by_type.items()}
     numbers = sorted(map(len, by_type.values()))
     usual = numbers[-1] if numbers[-1] > numbers[-2] else None
@@ -80,7 +80,7 @@ def _deviations(
             continue
         others = listed([use for other, use in used.items() if other is not type])
         for campaign in campaigns:
-            yield campaign, Hit(key, f"the export key “{key}” is {type} here, but {others}")
+            yield campaign, Violation(key, f"the export key “{key}” is {type} here, but {others}")
 
 
 def _text(content: str | None) -> str:

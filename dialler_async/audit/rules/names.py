@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..account import AccountFacts, account_rule
 from ..findings import Severity
-from ..rule import Hit
+from ..rule import Violation
 from ..summary import CampaignSummary
 from .words import called, some
 
@@ -21,7 +21,7 @@ from .words import called, some
     why="People and programs that go by the name take one for the other, also when they delete.",
     fix="Rename all but one of them.",
 )
-def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Hit]]:
+def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Names equal but for case and spaces."""
     by_name: dict[str, list[CampaignSummary]] = {}
     for campaign in account.campaigns:
@@ -32,7 +32,7 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Hit
             others = [other for other in same[:4] if other is not campaign][:3]
             rest = len(same) - 1 - len(others)
             told = some([*map(called, others), *([f"{rest:,} more"] if rest else [])], 4)
-            yield campaign, Hit("Name", f"has the same name as {told}, but for case and spaces")
+            yield campaign, Violation("Name", f"has the same name as {told}, but for case and spaces")
 
 
 @account_rule(
@@ -42,7 +42,7 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Hit
     why="A search for it finds the others too, and the API's own delete by name may delete one of those.",
     fix="Delete such campaigns by ID only, or rename one of them.",
 )
-def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Hit]]:
+def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Names that a partial match without case would confuse; those that are the same have a rule of their own."""
     campaigns = account.campaigns
     names = [campaign.name.casefold() for campaign in campaigns]
@@ -52,7 +52,7 @@ def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, H
             within.setdefault(short, []).append(campaigns[long])
     for short, longer in within.items():
         told = some(map(called, longer))
-        yield campaigns[short], Hit("Name", f"its name stands within that of {told}")
+        yield campaigns[short], Violation("Name", f"its name stands within that of {told}")
 
 
 _GRAM = 3

@@ -10,7 +10,7 @@ from operator import attrgetter
 from dialler_async.models import Language, ResultCode, wire_keys
 
 from ..findings import Severity
-from ..rule import CampaignFacts, Hit, rule
+from ..rule import CampaignFacts, Violation, rule
 from .words import language_name, listed
 
 # What a clone has of its own.
@@ -27,7 +27,7 @@ _values = attrgetter(*_COMPARED)
     fix="Make it as the template is, or clone it anew.",
     settings={"ignore_keys": ()},
 )
-def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -> Iterator[Hit]:
+def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -> Iterator[Violation]:
     """Missing, extra or changed codes by export key, and changed settings, against the template if there is one."""
     template = facts.template
     if template is None or facts.campaign.id == template.campaign.id:
@@ -43,7 +43,7 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
             ours, theirs = _led_to(facts, ours), _led_to(template, theirs)
             if ours == theirs or not comparable:
                 continue
-        yield Hit(key, f"{key} is {_shown(ours)}, in the template {_shown(theirs)}")
+        yield Violation(key, f"{key} is {_shown(ours)}, in the template {_shown(theirs)}")
     if comparable:
         yield from _codes(facts.by_export_key, template.by_export_key)
 
@@ -51,15 +51,15 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
 _ByKey = Mapping[str, Mapping[Language, ResultCode]]
 
 
-def _codes(here: _ByKey, there: _ByKey) -> Iterator[Hit]:
+def _codes(here: _ByKey, there: _ByKey) -> Iterator[Violation]:
     for key, theirs in there.items():
         if key not in here:
-            yield Hit(key, f"has no code with the template's export key “{key}”")
+            yield Violation(key, f"has no code with the template's export key “{key}”")
         elif changed := _changed(here[key], theirs):
-            yield Hit(key, f"the code with the export key “{key}” differs: {listed(changed)}")
+            yield Violation(key, f"the code with the export key “{key}” differs: {listed(changed)}")
     for key in here:
         if key not in there:
-            yield Hit(key, f"the template has no code with the export key “{key}”")
+            yield Violation(key, f"the template has no code with the export key “{key}”")
 
 
 def _changed(ours: Mapping[Language, ResultCode], theirs: Mapping[Language, ResultCode]) -> list[str]:

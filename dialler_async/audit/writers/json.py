@@ -14,8 +14,8 @@ import attrs
 from ..baseline import SCHEMA
 from ..comparison import Comparison
 from ..findings import Finding
-from ..records import KeptCode, KeptRecord
 from ..report import AuditReport
+from ..snapshots import CodeSnapshot, RecordSnapshot
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
@@ -23,11 +23,11 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
 
     Keys: `schema` (1), `started` and `now` (ISO 8601 with offset), `seconds`, `campaigns`, `codes`, `lookups`,
     `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`), `rules`
-    (those that were judged by, with the attributes of `About`), `zone_note` (how dates without a zone were compared),
+    (the rules applied, with the attributes of `RuleInfo`), `zone_note` (how dates without a zone were compared),
     `records` and `code_contents` (what the next report is compared with), `comparison` (with an earlier one, or null).
     Only in a report of several accounts: `accounts` (their names), and the `account` of each finding.
     """
-    numbers: dict[KeptCode, int] = {}
+    numbers: dict[CodeSnapshot, int] = {}
     return {
         "schema": SCHEMA,
         "started": report.started.isoformat(),
@@ -39,7 +39,7 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
         "requests": report.requests,
         "languages": [int(language) for language in report.languages],
         "findings": list(_objects(report.findings, report)),
-        "rules": [attrs.asdict(about) for about in report.rules],
+        "rules": [attrs.asdict(info) for info in report.rules],
         "zone_note": report.zone_note,
         "comparison": None if report.comparison is None else _comparison(report.comparison, report),
         # Campaigns share most of their codes, so what is in these stands once.
@@ -58,7 +58,7 @@ def _objects(findings: Iterable[Finding], report: AuditReport) -> Iterator[dict[
         yield {name: getattr(finding, name) for name in names}
 
 
-def _record(record: KeptRecord, numbers: dict[KeptCode, int]) -> dict[str, Any]:
+def _record(record: RecordSnapshot, numbers: dict[CodeSnapshot, int]) -> dict[str, Any]:
     codes = None
     if record.codes is not None:
         codes = {str(id): numbers.setdefault(content, len(numbers)) for id, content in record.codes.items()}

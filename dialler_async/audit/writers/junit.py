@@ -13,7 +13,7 @@ from dialler_async._text.escaping import escape_unprintable
 
 from ..findings import Finding, Severity
 from ..report import AuditReport
-from ..rule import About
+from ..rule import RuleInfo
 from .columns import where
 
 
@@ -29,9 +29,9 @@ def write_junit(report: AuditReport) -> Iterator[str]:
 
 def _by_rule(report: AuditReport) -> Iterator[Element]:
     findings = _grouped(report, lambda finding: finding.rule)
-    for about in report.rules:
-        passed = {"classname": escape_unprintable(about.id), "name": f"no finding in {report.campaigns}"}
-        yield _suite(about.id, findings.get(about.id, []), passed, report)
+    for info in report.rules:
+        passed = {"classname": escape_unprintable(info.id), "name": f"no finding in {report.campaigns}"}
+        yield _suite(info.id, findings.get(info.id, []), passed, report)
 
 
 def _by_account(report: AuditReport) -> Iterator[Element]:
@@ -50,7 +50,7 @@ def _grouped(report: AuditReport, key: Callable[[Finding], str | None]) -> dict[
 
 
 def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: AuditReport) -> Element:
-    abouts = {about.id: about for about in report.rules}
+    infos = {info.id: info for info in report.rules}
     told_only = sum(finding.severity is Severity.INFO for finding in findings)
     suite = Element(
         "testsuite",
@@ -67,13 +67,13 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
     SubElement(properties, "property", {"name": "now", "value": report.now.isoformat()})
     SubElement(properties, "property", {"name": "zone_note", "value": report.zone_note})
     for finding in findings:
-        _case(suite, abouts[finding.rule], finding)
+        _case(suite, infos[finding.rule], finding)
     if not findings:
         SubElement(suite, "testcase", passed)
     return suite
 
 
-def _case(suite: Element, about: About, finding: Finding) -> None:
+def _case(suite: Element, info: RuleInfo, finding: Finding) -> None:
     name = f"{where(finding)}: {finding.subject}" if finding.subject else where(finding)
     case = SubElement(
         suite, "testcase", {"classname": escape_unprintable(finding.rule), "name": escape_unprintable(name)}
@@ -83,7 +83,7 @@ def _case(suite: Element, about: About, finding: Finding) -> None:
         SubElement(case, "skipped", {"type": finding.severity.value, "message": message})
         return
     failure = SubElement(case, "failure", {"type": finding.severity.value, "message": message})
-    failure.text = escape_unprintable(f"{about.title}. {about.why} {about.fix}")
+    failure.text = escape_unprintable(f"{info.title}. {info.why} {info.fix}")
 
 
 def _sums(suites: list[Element]) -> dict[str, str]:

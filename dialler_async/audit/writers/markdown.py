@@ -30,8 +30,8 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     yield ", ".join(f"**{number:,}** {severity}" for severity, number in report.by_severity().items()) + ".\n\n"
     yield "## By rule\n\n"
     yield _row("Severity", "Rule", "Findings", "What to do") + _row("---", "---", "---:", "---")
-    for about, number in report.by_rule().items():
-        yield _row(about.severity, escaped(about.id), f"{number:,}", escaped(f"{about.title}. {about.fix}"))
+    for info, number in report.by_rule().items():
+        yield _row(info.severity, escaped(info.id), f"{number:,}", escaped(f"{info.title}. {info.fix}"))
     if report.accounts:
         yield from _by_account(report)
     yield "\n## Findings\n\n"

@@ -17,7 +17,7 @@ from dialler_async.version import __version__
 
 from ..findings import Finding, Severity
 from ..report import AuditReport
-from ..rule import About
+from ..rule import RuleInfo
 from .columns import Column, columns
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -31,7 +31,7 @@ def write_sarif(report: AuditReport) -> Iterator[str]:
 
 def sarif_log(report: AuditReport) -> dict[str, Any]:
     """The log as dicts, lists and plain values."""
-    index = {about.id: number for number, about in enumerate(report.rules)}
+    index = {info.id: number for number, info in enumerate(report.rules)}
     begin = report.started.astimezone(UTC)
     shown = columns(report)
     run = {
@@ -39,7 +39,7 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
             "driver": {
                 "name": "dialler_async",
                 "semanticVersion": __version__,
-                "rules": [_rule(about) for about in report.rules],
+                "rules": [_rule(info) for info in report.rules],
             }
         },
         "invocations": [
@@ -56,13 +56,13 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
 
-def _rule(about: About) -> dict[str, Any]:
+def _rule(info: RuleInfo) -> dict[str, Any]:
     return {
-        "id": about.id,
-        "shortDescription": {"text": about.title},
-        "fullDescription": {"text": about.why},
-        "help": {"text": about.fix},
-        "defaultConfiguration": {"level": _LEVELS[about.severity]},
+        "id": info.id,
+        "shortDescription": {"text": info.title},
+        "fullDescription": {"text": info.why},
+        "help": {"text": info.fix},
+        "defaultConfiguration": {"level": _LEVELS[info.severity]},
     }
 
 

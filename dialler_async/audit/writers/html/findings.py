@@ -8,7 +8,7 @@ import attrs
 
 from ...findings import Finding, Severity
 from ...report import AuditReport
-from ...rule import About
+from ...rule import RuleInfo
 
 # Nobody reads more lines that say the same.
 _FOLDED_ABOVE = 100
@@ -41,7 +41,7 @@ class Block:
         entries: the findings, worst first.
     """
 
-    rule: About | None
+    rule: RuleInfo | None
     entries: tuple[Entry, ...]
 
 

@@ -14,12 +14,12 @@ _KEPT = ("export_key", "done", "aborted", "delay", "appointment", "agent_bound",
 _KEYS = tuple(wire_keys(ResultCode)[name] for name in _KEPT)
 _values: Callable[[ResultCode], tuple[Any, ...]] = attrgetter(*_KEPT)
 
-KeptCode = tuple[tuple[str, Any], ...]
+CodeSnapshot = tuple[tuple[str, Any], ...]
 """A code as keys and values, those that are null left out; its texts are under `Content/1`, `Content/2` …"""
 
 
 @attrs.frozen(kw_only=True)
-class KeptRecord:
+class RecordSnapshot:
     """The record of one campaign, and its codes, as they were. A plain value: it pickles and compares.
 
     Attributes:
@@ -32,19 +32,19 @@ class KeptRecord:
     id: int | None
     name: str
     settings: Mapping[str, Any]
-    codes: Mapping[int, KeptCode] | None
+    codes: Mapping[int, CodeSnapshot] | None
 
 
-class Keeper:
+class SnapshotBuilder:
     """Makes kept records. Campaigns are given copies of the same codes, which are kept once for all."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], KeptCode] = {}
+        self._known: dict[tuple[Any, ...], CodeSnapshot] = {}
 
-    def keep(self, facts: CampaignFacts) -> KeptRecord:
+    def build(self, facts: CampaignFacts) -> RecordSnapshot:
         """What is kept of one campaign."""
         wire = facts.campaign.wire
-        return KeptRecord(
+        return RecordSnapshot(
             id=facts.campaign.id,
             name=facts.campaign.name,
             settings={key: value for key, value in wire.items() if value is not None and key not in ("ID", "Name")},
@@ -53,7 +53,7 @@ class Keeper:
             else None,
         )
 
-    def _code(self, records: Mapping[Any, ResultCode]) -> KeptCode:
+    def _code(self, records: Mapping[Any, ResultCode]) -> CodeSnapshot:
         # What it is known by is quicker made than what is kept.
         values = _values(next(iter(records.values())))
         known_by = (values, *records, *[code.content for code in records.values()])

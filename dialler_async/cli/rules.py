@@ -24,7 +24,7 @@ _FILES = {"dialler.toml": ("audit",), "pyproject.toml": ("tool", "dialler", "aud
 
 @Parameter(name="*", group=Group("Rules", sort_key=0))
 @attrs.frozen(kw_only=True)
-class Judging:
+class RuleOptions:
     """The options about rules.
 
     Parameters
@@ -80,7 +80,7 @@ class Judging:
         return attrs.evolve(settled, ignore=(*settled.ignore, *self.ignore)), path and path.parent
 
 
-EVERYTHING = Judging()
+ALL_RULES = RuleOptions()
 """No option given: settings come from a file, if there is one."""
 
 
@@ -88,9 +88,9 @@ def print_rules(rules: tuple[AnyRule, ...]) -> None:
     """Print what each rule finds, why, and what to do."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for rule in rules:
-        about = rule.about
-        table.add_row(text(about.id, "bold"), text(about.severity.value), text(about.title))
-        table.add_row("", "", text(f"{about.why} {about.fix}", "dim"))
+        info = rule.info
+        table.add_row(text(info.id, "bold"), text(info.severity.value), text(info.title))
+        table.add_row("", "", text(f"{info.why} {info.fix}", "dim"))
     Console().print(table)
 
 

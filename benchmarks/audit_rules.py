@@ -1,4 +1,4 @@
-"""How long it takes to judge a large account by all rules: `python -m benchmarks.audit_judging`.
+"""How long it takes to judge a large account by all rules: `python -m benchmarks.audit_rules`.
 
 5,000 campaigns with 20 result codes each in two languages, structured beforehand; names and codes are those of the
 sandbox, with its defects among them. Nothing is fetched: measured is what the audit itself costs, in time of the
@@ -18,16 +18,16 @@ from dialler_async import Campaign, Language, Records, ResultCode
 from dialler_async._api import decoding
 from dialler_async._api.decoding import PartialRecords
 from dialler_async.audit import RULES
-from dialler_async.audit.judge import Judge
+from dialler_async.audit.options import AuditOptions
+from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.audit.rules.names import _pairs
-from dialler_async.audit.terms import Terms
 from dialler_async.sandbox import Sandbox
 
 Codes = dict[int, dict[Language, Records[ResultCode]]]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def decoded(answer: decoding.Answer[Any], records: list[dict[str, Any]]) -> Any:
+def decoded(answer: decoding.LookupResult[Any], records: list[dict[str, Any]]) -> Any:
     """Records as the client structures them."""
     body = json.dumps({"records": records, "count": len(records), "status": 200}).encode()
     values: list[Any] = []
@@ -57,13 +57,13 @@ def account(campaigns: int, codes_each: int) -> tuple[PartialRecords[Campaign], 
 
 def judged(listed: PartialRecords[Campaign], codes: Codes, template: bool) -> int:
     """All of it, as a run does it; how many findings there are."""
-    judge = Judge(Terms.of(RULES, Language, NOW, template=template))
-    judge.campaign_list(listed)
+    runner = RuleRunner(AuditOptions.of(RULES, Language, NOW, template=template))
+    runner.check_list(listed)
     if template:
-        judge.template(listed.records[0], codes[listed.records[0].id or 0])
+        runner.set_template(listed.records[0], codes[listed.records[0].id or 0])
     for campaign in listed.records:
-        judge.campaigns([campaign], codes[campaign.id or 0])
-    return len(judge.report(seconds=0.0, started=NOW).findings)
+        runner.check_campaigns([campaign], codes[campaign.id or 0])
+    return len(runner.report(seconds=0.0, started=NOW).findings)
 
 
 def main() -> None:

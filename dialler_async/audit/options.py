@@ -12,7 +12,7 @@ from .rules import ALWAYS, AnyRule, differs_from_template
 
 
 @attrs.frozen(kw_only=True)
-class Terms:
+class AuditOptions:
     """What is judged by.
 
     Attributes:
@@ -28,7 +28,7 @@ class Terms:
     @classmethod
     def of(
         cls, rules: Iterable[AnyRule], languages: Iterable[Language], now: datetime, *, template: bool = False
-    ) -> "Terms":
+    ) -> "AuditOptions":
         """The terms as people give them.
 
         Args:
@@ -41,10 +41,10 @@ class Terms:
         """
         asked = tuple(dict.fromkeys(Language(language) for language in languages))
         require(len(asked) > 0, "an audit needs at least one language")
-        given = {rule.about.id: rule for rule in rules}
+        given = {rule.info.id: rule for rule in rules}
         if not template:
-            given.pop(differs_from_template.about.id, None)
-        always = {rule.about.id: given.get(rule.about.id, rule) for rule in ALWAYS}
+            given.pop(differs_from_template.info.id, None)
+        always = {rule.info.id: given.get(rule.info.id, rule) for rule in ALWAYS}
         return cls(
             rules=tuple({**always, **given}.values()),
             languages=asked,

@@ -1,0 +1,145 @@
+"""Reports for the tests of what writes them: with hostile names, of a real audit, of a fleet, and without a finding."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import attrs
+import pytest
+
+from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
+from dialler_async._api.decoding import PartialRecords
+from dialler_async.audit import (
+    RULES,
+    AuditReport,
+    CampaignFacts,
+    Severity,
+    Violation,
+    audit,
+    merge,
+    merge_accounts,
+    not_audited,
+    rule,
+)
+from dialler_async.audit.options import AuditOptions
+from dialler_async.audit.rule_runner import RuleRunner
+from dialler_async.sandbox import Sandbox
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>",
+    '" onmouseover="alert(1)" x=\'',
+    '=HYPERLINK("http://evil.example")',
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1+1",
+    "  =1+1",
+    "＝1+1",  # noqa: RUF001  # a full-width sign is meant
+    "a | b `c` **d** [e](http://evil.example) # @octocat",
+    "{{ 7*7 }} {% raw %} ]]> <!-- & &amp;",
+    "line\nbreak\x00nul\x1b[31mred\ud800\u202eevil\ufffe",
+)
+
+
+@rule("own-rule", Severity.WARNING, title="A <b>title</b>", why="A why.", fix="A fix.")
+def told(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation(facts.campaign.name, f"is called {facts.campaign.name}")
+
+
+def _hostile_report() -> AuditReport:
+    """Return a report with a campaign, a warning and an export key for each hostile name."""
+    runner = RuleRunner(AuditOptions.of([*RULES, told], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
+    campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
+    runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
+    for campaign in campaigns:
+        code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
+    return runner.report(seconds=1.5, started=NOW)
+
+
+@cache
+def _real_report(campaigns: int = 120) -> AuditReport:
+    """Return the report of a sandbox; it is the same for the same number of campaigns, except for its times."""
+    return asyncio.run(_audited(campaigns))
+
+
+async def _audited(campaigns: int) -> AuditReport:
+    async with (
+        Sandbox(campaigns=campaigns, seed=1) as sandbox,
+        DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+    ):
+        return await audit(dialler)
+
+
+@cache
+def _large_report() -> AuditReport:
+    """Return five audits of 2,000 campaigns as if they were one: 10,000 campaigns with some 850 findings."""
+    report = _real_report(2000)
+    copies = [1_000_000 * copy for copy in range(5)]
+    return attrs.evolve(
+        report,
+        campaigns=5 * report.campaigns,
+        codes=5 * report.codes,
+        findings=tuple(
+            attrs.evolve(found, campaign_id=found.campaign_id and found.campaign_id + copy)
+            for copy in copies
+            for found in report.findings
+        ),
+        summaries=tuple(attrs.evolve(one, id=one.id and one.id + copy) for copy in copies for one in report.summaries),
+        records=(),
+    )
+
+
+def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
+    """Return a report with an account for each name, one account without a finding, and one that was not audited."""
+    options: dict[str, Any] = {"rules": [*RULES, told], "languages": list(Language), "now": NOW}
+    runner = RuleRunner(AuditOptions.of(**options))
+    campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
+    runner.check_list(PartialRecords(campaigns, (), 2))
+    for campaign in campaigns:
+        code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
+    report = runner.report(seconds=1.5, started=NOW)
+    accounts = {
+        **dict.fromkeys(names, report),
+        "lost": merge([not_audited("401 Unauthorized")], **options, seconds=0.5, started=NOW),
+        "sound": attrs.evolve(report, findings=()),
+    }
+    return merge_accounts(accounts, **options, seconds=9.0, started=NOW)
+
+
+def _empty_report() -> AuditReport:
+    """Return a report without a finding."""
+    runner = RuleRunner(AuditOptions.of(RULES, (Language.ENGLISH,), NOW, template=True))
+    runner.check_list(PartialRecords((), (), 0))
+    return runner.report(seconds=0.0, started=NOW)
+
+
+class Reports:
+    """The reports by name."""
+
+    names = HOSTILE
+    hostile = staticmethod(_hostile_report)
+    real = staticmethod(_real_report)
+    fleet = staticmethod(_fleet_report)
+    large = staticmethod(_large_report)
+    empty = staticmethod(_empty_report)
+
+
+@pytest.fixture(scope="session")
+def reports() -> Reports:
+    """Return functions that make reports; `reports.names` are the hostile names in them."""
+    return Reports()
+
+
+@pytest.fixture(params=["hostile", "real", "fleet", "empty"])
+def report(request: pytest.FixtureRequest, reports: Reports) -> AuditReport:
+    """Return each report in turn."""
+    make: Callable[[], AuditReport] = getattr(reports, request.param)
+    return make()
