@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
+from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
 
 import aiohttp
 import attrs
@@ -120,7 +120,7 @@ class DiallerClient:
     Source: API reference, "Access".
     """
 
-    for_account = _ForAccount()
+    for_account: ClassVar[_ForAccount] = _ForAccount()
     """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
     `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
     another account on the same pool; it needs no closing, and lives as long as the client it came from."""
@@ -161,9 +161,9 @@ class DiallerClient:
             base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
         )
         self._cache = AccountCache()
-        self.result_codes = ResultCodes(transport, self._cache, shared.pool.config.limit)
+        self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
-        self.campaigns = Campaigns(transport, self._cache)
+        self.campaigns: Campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod

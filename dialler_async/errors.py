@@ -258,7 +258,7 @@ class AmbiguousNameError(DiallerError, LookupError):
 
     def __init__(self, message: str = "", *, matches: "Sequence[Campaign]" = ()) -> None:
         super().__init__(message)
-        self.matches = tuple(matches)
+        self.matches: tuple[Campaign, ...] = tuple(matches)
 
 
 def is_number(value: object) -> bool:

@@ -33,8 +33,8 @@ from dialler_async._http.pool import Pool
 from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
+from dialler_async.sandbox.response import Response
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, Until
@@ -52,7 +52,7 @@ class Held(Fault):
 
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         await self.release.wait()
         return await exchange.carry_out()
 
@@ -455,7 +455,7 @@ async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) ->
 
 async def test_cookies_of_the_server_are_not_kept(server: Sandbox) -> None:
     body = b'{"records":[],"count":0,"status":200}'
-    server.faults.next(Answer(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
+    server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
     # By a name: of an address, aiohttp would keep none anyway.
     async with DiallerClient(server.base_url.replace("127.0.0.1", "localhost"), server.token) as dialler:
         await dialler.campaigns.list()
