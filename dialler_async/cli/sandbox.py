@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from dialler_async._text.files import whole_file
+from dialler_async.fleet.manifest import write_fleet
 
 from .exits import UsageError
 from .numbers import NotNegative, Port, Positive, PositiveDecimal
@@ -18,7 +19,7 @@ from .output import print_line
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
-    from dialler_async.sandbox import Sandbox, SandboxAccount
+    from dialler_async.sandbox import Sandbox
 
 
 async def sandbox(
@@ -95,7 +96,7 @@ async def sandbox(
 
     def replace_token() -> None:
         server.revoke()
-        _write_token(server, token_files)
+        _write_token(server.token, token_files)
         print_line(f"DIALLER_TOKEN={server.token}")
 
     server.enable_control(replace_token)
@@ -105,12 +106,13 @@ async def sandbox(
                 await stack.enter_async_context(server)
             except OSError as error:
                 raise UsageError(f"can't listen on port {port}: {error.strerror or error}") from None
-            _write_token(server, token_files)
+            _write_token(server.token, token_files)
             _print_settings(server.base_url, server.token)
             if accounts > 1:
                 directory = Path(stack.enter_context(TemporaryDirectory(prefix="dialler-sandbox-")))
-                manifest = _written_fleet(directory, server.server, server.accounts)
-                token_files.append(directory / _token_file_of(server))
+                tokens = {id: account.token for id, account in server.accounts.items()}
+                manifest = write_fleet(directory, server.server, tokens)
+                token_files.append(directory / f"{server.clients_id}.token")
                 print_line(f"dialler fleet audit {shlex.quote(str(manifest))}")
             await _wait(stop, rotate_token, replace_token)
 
@@ -135,11 +137,11 @@ async def _wait(stop: asyncio.Event, seconds: float | None, replace_token: Calla
             replace_token()
 
 
-def _write_token(account: "SandboxAccount", paths: list[Path]) -> None:
+def _write_token(token: str, paths: list[Path]) -> None:
     for path in paths:
         try:
             with whole_file(path) as file:
-                file.write(account.token.encode())
+                file.write(token.encode())
         except OSError as error:
             raise UsageError(f"can't write the token to {path}: {error.strerror}") from None
 
@@ -148,22 +150,3 @@ def _print_settings(base_url: str, token: str) -> None:
     print_line(f"DIALLER_BASE_URL={base_url}")
     print_line(f"DIALLER_TOKEN={token}")
     print_line(f"curl -H 'Authorization: Bearer {token}' {base_url}/dialler/campaigns")
-
-
-def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, SandboxAccount]") -> Path:
-    """Write a fleet.toml with its token files, and return its path."""
-    tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
-    for id, account in accounts.items():
-        file_name = _token_file_of(account)
-        _write_token(account, [directory / file_name])
-        tables.append(
-            f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{file_name}"\n'
-        )
-    manifest = directory / "fleet.toml"
-    with whole_file(manifest) as file:
-        file.write("\n".join(tables).encode())
-    return manifest
-
-
-def _token_file_of(account: "SandboxAccount") -> str:
-    return f"{account.clients_id}.token"
