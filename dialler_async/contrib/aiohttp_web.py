@@ -14,11 +14,10 @@ calls that it waits for; around a write put `asyncio.shield`. See `dialler_async
 answered to which error.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from ..client import DiallerClient
 from ..errors import DiallerError
@@ -46,7 +45,9 @@ def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.A
 
 
 @web.middleware
-async def dialler_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def dialler_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """A middleware that turns this library's errors into answers, in whatever handler they are raised."""
     try:
         return await handler(request)

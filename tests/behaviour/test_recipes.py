@@ -103,7 +103,7 @@ def result_of(until: Until) -> ResultOf:
     ],
     ids=["a good day", "an answer lost", "two lost", "a proxy's day", "nobody knows"],
 )
-async def test_a_task_delivered_twice_is_carried_out_once(
+async def test_task_delivered_twice_runs_its_write_once(
     worker: Recipe, sandbox: Sandbox, faults: list[Fault], result_of: ResultOf
 ) -> None:
     with instant_waits():
@@ -122,7 +122,7 @@ async def test_a_task_delivered_twice_is_carried_out_once(
     assert carried_out(sandbox, "delete") == 1
 
 
-async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(
+async def test_permanent_error_is_the_result_without_a_retry(
     worker: Recipe, sandbox: Sandbox, result_of: ResultOf
 ) -> None:
     begun = await result_of(worker, "begin", "No such template", "Monday")
@@ -130,7 +130,7 @@ async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(
     assert len(sandbox.journal) == 2
 
 
-async def test_the_client_lives_as_long_as_the_worker(
+async def test_client_lives_as_long_as_the_worker(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, result_of: ResultOf
 ) -> None:
     worker = Recipe("taskiq", monkeypatch)
@@ -144,7 +144,7 @@ async def test_the_client_lives_as_long_as_the_worker(
         await dialler.campaigns.list()
 
 
-async def test_a_group_of_writers_on_one_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_task_group_writes_on_one_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     group = Recipe("TaskGroup", monkeypatch)
     async with DiallerClient.from_env() as group.dialler:
         ids = await group.begin_all("Template", ["North", "South", "West"])
@@ -161,7 +161,7 @@ class RefusedOnceOneIsThere(Fault):
         return await Status(400).play(exchange)
 
 
-async def test_a_cancelled_write_may_have_been_carried_out_and_may_be_called_again(
+async def test_cancelled_write_can_be_called_again_with_exist_ok(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     """What the README says of a group of which one fails."""

@@ -439,7 +439,7 @@ def surroundings_kept() -> Iterator[None]:
             setattr(CLOCK, name, value)
 
 
-def test_on_a_bad_day_nothing_is_done_twice_and_nothing_told_that_is_not_so() -> None:
+def test_sequences_of_calls_under_faults_run_each_write_once_and_report_the_truth() -> None:
     with surroundings_kept():
         run_state_machine_as_test(
             BadDays,
