@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import jsonschema
+import msgspec
 import pytest
 import requests
 import requests_cache
@@ -23,7 +25,8 @@ from markdown_it import MarkdownIt
 
 from dialler_async._text.csv_cells import as_text, csv_line
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import WRITERS, AuditReport, Finding, Severity
+from dialler_async.audit import WRITERS, AuditReport, Finding, Severity, State, Violation
+from dialler_async.audit.rules import RULE_FAILED
 from dialler_async.audit.writers import json_schema
 
 if TYPE_CHECKING:
@@ -53,7 +56,35 @@ def test_every_format_tells_the_account_of_every_finding(format: str, reports: R
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "sarif"])
 def test_without_accounts_there_is_no_key_or_column_for_them(format: str, reports: Reports) -> None:
-    assert not re.search(r'"accounts?":|^account,|accounts/', written(reports.hostile(), format))
+    assert not re.search(r'"accounts"|^account,|accounts/', written(reports.hostile(), format))
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_names_server_account_tool_and_scope(format: str, reports: Reports) -> None:
+    report = attrs.evolve(reports.hostile(), scope="running")
+    text = written(report, format).replace("\\", "")
+    assert reports.identity.server in text
+    assert re.search(r'account 1 on|"clients_id": 1|,1,only part|name="clients_id" value="1"', text)
+    assert report.tool in text
+    assert "running" in text
+    assert "14 of 14 campaigns" in text or '"scope": "running"' in text
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_names_the_servers_of_a_fleet(format: str, reports: Reports) -> None:
+    assert reports.identity.server in written(reports.fleet(), format).replace("\\", "")
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_has_new_unchanged_gone_and_accepted_findings(format: str, reports: Reports) -> None:
+    report = reports.compared()
+    text = written(report, format).replace("\\", "")
+    assert "new" in text
+    assert "unchanged" in text
+    assert {"sarif": "absent", "junit": 'name="state" value="gone"'}.get(format, "gone") in text
+    assert "Mia" in text
+    assert "2026-03-02" in text
+    assert "known:" in text
 
 
 class TestJson:
@@ -64,7 +95,7 @@ class TestJson:
             json.loads(written(report, "json"))
         )
 
-    @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
+    @pytest.mark.parametrize("report", ["hostile", "fleet", "compared"], indirect=True)
     def test_every_key_is_described(self, report: AuditReport) -> None:
         def described(schema: dict[str, Any]) -> None:
             for part in (schema, *schema.get("$defs", {}).values()):
@@ -91,7 +122,9 @@ class TestJson:
 
     def test_lines_are_the_findings(self, report: AuditReport) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
-        assert [Finding(**line) for line in lines] == list(report.findings)
+        facts = ("server", "clients_id", "scope", "tool")
+        own = [{key: value for key, value in line.items() if key not in facts} for line in lines]
+        assert [msgspec.convert(line, Finding) for line in own] == list(report.everything())
         assert all(("account" in line) is bool(report.accounts) for line in lines)
 
     def test_names_the_accounts(self, reports: Reports) -> None:
@@ -104,8 +137,11 @@ class TestCsv:
 
     def test_a_line_for_each_finding(self, report: AuditReport) -> None:
         rows = self.rows(report)
-        assert [row["rule"] for row in rows] == [finding.rule for finding in report.findings]
-        assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in report.findings]
+        findings = list(report.everything())
+        assert [row["rule"] for row in rows] == [finding.rule for finding in findings]
+        assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in findings]
+        assert [row["state"] for row in rows] == [finding.state or "" for finding in findings]
+        assert [bool(row["accepted"]) for row in rows] == [finding.acceptance is not None for finding in findings]
 
     def test_the_account_comes_first(self, reports: Reports) -> None:
         report = reports.fleet()
@@ -207,17 +243,37 @@ class TestMarkdown:
 class TestJunit:
     def test_counts_and_cases(self, report: AuditReport) -> None:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
-        told = report.by_severity()
-        assert xml.failures == told[Severity.ERROR] + told[Severity.WARNING]
-        assert xml.skipped == told[Severity.INFO]
+        counts, accepted = report.by_severity(), len(report.accepted)
+        assert xml.failures == counts[Severity.ERROR] + counts[Severity.WARNING]
+        assert xml.skipped == counts[Severity.INFO] + accepted
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
         names = report.accounts or [info.id for info in report.rules]
         assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
-        assert sorted(result.message for result in results) == sorted(
-            escape_unprintable(f.message) for f in report.findings
-        )
+        messages = sorted(result.message.partition(": known")[0] for result in results)
+        assert messages == sorted([*(escape_unprintable(f.message) for f in report.findings), *["accepted"] * accepted])
         assert {type(result) for result in results} <= {Failure, Skipped}
+
+    def test_with_fails_on_new_only_new_findings_fail(self, reports: Reports) -> None:
+        report = attrs.evolve(reports.compared(), fails_on_new=True)
+        xml = JUnitXml.fromstring(written(report, "junit").encode())
+        assert xml.failures == sum(finding.state is State.NEW for finding in report.findings) == 3
+        assert xml.skipped == len(report.findings) - 3 + 1
+
+    def test_a_gone_finding_has_passed(self, reports: Reports) -> None:
+        suites = JUnitXml.fromstring(written(reports.compared(), "junit").encode())
+        (suite,) = [suite for suite in suites if suite.name == "incomplete-list"]
+        assert [(case.name.rpartition(": ")[2], case.is_passed) for case in suite] == [
+            ("the whole account", False),
+            ("gone", True),
+        ]
+
+    def test_a_rule_that_failed_is_an_error(self, reports: Reports) -> None:
+        report = reports.hostile()
+        failed = RULE_FAILED.finding(None, Violation("own-rule", "the rule “own-rule” failed"))
+        report = attrs.evolve(report, findings=(failed,), rules=(RULE_FAILED, *report.rules))
+        xml = JUnitXml.fromstring(written(report, "junit").encode())
+        assert (xml.errors, xml.failures) == (1, 0)
 
     def test_a_rule_that_found_nothing_has_passed(self, reports: Reports) -> None:
         for suite in JUnitXml.fromstring(written(reports.empty(), "junit").encode()):
@@ -264,7 +320,8 @@ class TestSarif:
     def test_results_point_to_their_rules(self, report: AuditReport) -> None:
         (run,) = json.loads(written(report, "sarif"))["runs"]
         rules = run["tool"]["driver"]["rules"]
-        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.findings]
+        findings = [finding for finding in report.everything() if finding.state is not State.UNJUDGED]
+        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in findings]
         assert {result["level"] for result in run["results"]} <= {"error", "warning", "note"}
 
     def test_fingerprints_tell_findings_apart_and_stay(self, reports: Reports) -> None:
@@ -281,9 +338,19 @@ class TestSarif:
         prints = [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
         assert len(set(prints)) == len(prints)
         places = [result["locations"][0]["logicalLocations"][0] for result in run["results"]]
-        assert (places[-1]["fullyQualifiedName"], places[-1]["name"]) == ("accounts/lost", "lost")
-        assert places[0]["fullyQualifiedName"] == "accounts/%3Cscript%3Ealert%281%29%3C%2Fscript%3E/campaigns/1"
+        named = {(place["fullyQualifiedName"], place["name"]) for place in places}
+        assert {("accounts/lost", "lost")} <= named
+        assert ("accounts/%3Cscript%3Ealert%281%29%3C%2Fscript%3E/campaigns/1", "Same") in named
         assert run["invocations"][0]["executionSuccessful"] is False
+
+    def test_results_have_a_baseline_state_and_accepted_ones_a_suppression(self, reports: Reports) -> None:
+        (run,) = json.loads(written(reports.compared(), "sarif"))["runs"]
+        states = Counter(result["baselineState"] for result in run["results"])
+        assert states == {"new": 3, "unchanged": 29, "absent": 1}
+        ((suppression,),) = [result["suppressions"] for result in run["results"] if "suppressions" in result]
+        assert (suppression["kind"], suppression["status"]) == ("external", "accepted")
+        assert suppression["justification"] == f"known: {reports.names[1]}"
+        assert suppression["properties"] == {"owner": "Mia", "until": "2026-03-02"}
 
     def test_names_make_no_links(self, reports: Reports) -> None:
         (run,) = json.loads(written(reports.hostile(), "sarif"))["runs"]

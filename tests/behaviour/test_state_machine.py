@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -219,6 +220,7 @@ class Calls(RuleBasedStateMachine):
             assert {id: record["Name"] for id, record in self.sandbox.campaigns.items()} == self.model.names
 
 
+@pytest.mark.slow
 def test_sequences_of_calls_agree_with_a_model_in_memory() -> None:
     run_state_machine_as_test(
         Calls,

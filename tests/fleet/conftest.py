@@ -19,12 +19,12 @@ import pytest
 from dialler_async import DiallerClient
 from dialler_async.audit import AuditReport, Finding, audit
 from dialler_async.fleet import Account, Fleet, Server
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.worker import work
+from dialler_async.fleet.redis_broker import RedisBroker
+from dialler_async.fleet.worker import run_worker
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
@@ -86,7 +86,7 @@ async def _findings_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
         async with DiallerClient.for_account(sandbox.server, id, account.token) as dialler:
             report = await audit(dialler, now=NOW)
         findings += [attrs.evolve(finding, account=_name_of(id)) for finding in report.findings]
-    return tuple(findings)
+    return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ class RequestGauge(Fault):
     def __init__(self) -> None:
         self.now = self.most = 0
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -165,8 +165,8 @@ def workers(redis: RunningRedis) -> Workers:
         # The timeout makes a test fail that would wait for ever.
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             for event in ready:
-                broker = RedisBroker(redis.url, **{"places": 2, **options})
-                group.create_task(work(fleet, broker, stop=stop, on_ready=event.set, **own))
+                broker = RedisBroker(redis.url, **{"slots": 2, **options})
+                group.create_task(run_worker(fleet, broker, stop=stop, on_ready=event.set, **own))
             try:
                 for event in ready:
                     await asyncio.wait_for(event.wait(), 10)

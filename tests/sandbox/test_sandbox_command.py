@@ -13,6 +13,8 @@ from dialler_async import DiallerClient
 from dialler_async.cli import main
 from dialler_async.fleet import read_fleet
 
+pytestmark = pytest.mark.slow
+
 
 def test_many_accounts_come_with_the_command_that_audits_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
