@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them"),
+]
 
 # Half a second until it is taken for dead, so that nobody waits for the usual thirty.
 WORKER = """
