@@ -9,15 +9,14 @@ from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final,
 
 import aiohttp
 import attrs
-from yarl import URL
 
 from ._http import environment
 from ._http.backpressure import Backpressure
+from ._http.base_url import check_base_url, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.pool import Pool
 from ._http.pool_config import PoolConfig
-from ._http.proxy import is_loopback
 from ._http.rate_limit import RateLimiter
 from ._http.retry import RetryPolicy
 from ._http.timeouts import Timeouts
@@ -140,16 +139,13 @@ class DiallerClient:
     ) -> None:
         # No local variable holds a secret from here on: whoever records a traceback would record it.
         held = Token(token)
-        checked = _base_url(base_url)
+        checked = check_base_url(base_url)
         del token, base_url
         held.check()
         if isinstance(checked, ConfigurationError):
             raise checked
-        if checked.scheme == "http" and not is_loopback(checked.host or ""):
-            warnings.warn(
-                f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
-                stacklevel=find_caller().stacklevel,
-            )
+        if (warning := cleartext_warning(checked)) is not None:
+            warnings.warn(warning, stacklevel=find_caller().stacklevel)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
         self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(retry), observer))
@@ -179,7 +175,7 @@ class DiallerClient:
             ConfigurationError: an argument that can't work.
         """
         held = Token(token)
-        checked = _base_url(server)
+        checked = check_base_url(server)
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
@@ -282,30 +278,6 @@ class DiallerClient:
         raise TypeError(
             "a DiallerClient holds a token and open connections, and can't be pickled or copied: make another"
         )
-
-
-def _base_url(given: object) -> URL | ConfigurationError:
-    """The base URL without a trailing slash, or what is wrong with it, told without what may be secret in it."""
-    if not isinstance(given, str):
-        return ConfigurationError(f"the base URL is a str, not {type(given).__name__}")
-    try:
-        url = URL(given)
-        port = url.port
-        # What can't be looked up would fail in every call, and with no error of ours.
-        (url.host or "").encode("idna")
-    except ValueError:
-        url, port = URL(), None
-    # yarl drops line breaks and takes spaces, even in a host.
-    unlikely = not given.isprintable() or " " in given
-    if url.scheme not in ("http", "https") or not url.host or port is None or unlikely:
-        return ConfigurationError("the base URL is not like http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID")
-    if url.raw_user is not None or url.raw_password is not None:
-        return ConfigurationError(
-            "the base URL holds user info, a secret in a URL; the API takes only its bearer token"
-        )
-    if url.raw_query_string or url.raw_fragment or "?" in given or "#" in given:
-        return ConfigurationError("the base URL holds a query or a fragment, which no call could be appended to")
-    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
 
 
 def _clients_id(given: object) -> int:
