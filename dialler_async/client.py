@@ -23,7 +23,7 @@ from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
 from ._http.transport import Transport
 from .campaigns import Campaigns
-from .errors import ConfigurationError, require
+from .errors import ConfigurationError, is_number, require
 from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
@@ -244,17 +244,22 @@ class DiallerClient:
         """
         self._cache.forget(campaign)
 
-    async def aclose(self) -> None:
-        """Closes the pool, unless another client's or a session brought along. Safe to call twice.
+    async def aclose(self, timeout: float | None = None) -> None:
+        """Close the connections, unless they belong to another client or to a session of yours. Safe to call twice.
 
-        Calls whose request is on its way finish, within their own time; calls that still wait for their turn, and
-        new ones, raise ClientStateError.
+        Calls in flight may finish. Calls that wait for their turn, and new calls, raise ClientStateError.
 
+        Args:
+            timeout: seconds that calls in flight may take. Then they are cancelled: a read raises ClientStateError, a
+                write OutcomeUnknownError. None waits until they finish, which each does by its own deadline.
         Raises:
-            ClientStateError: it was used in another event loop: close it there.
+            ClientStateError: the client was used in another event loop: close it there.
+            ConfigurationError: the timeout is not a number, or negative.
         """
+        valid = timeout is None or (is_number(timeout) and timeout >= 0)
+        require(valid, "aclose(timeout=…) is a number of seconds, and not negative")
         if self._owns_pool:
-            await self._shared.pool.aclose()
+            await self._shared.pool.aclose(timeout)
 
     async def __aenter__(self) -> Self:
         self._shared.pool.check()

@@ -5,6 +5,7 @@ request's headers, with the token, in attributes and in the local variables of t
 returned here, not raised.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, final
 
 import aiohttp
@@ -51,9 +52,16 @@ class Exchange:
         self._timeouts_of_attempt = timeouts.of_attempt()
 
     async def attempt(
-        self, request: Request[Any], session: aiohttp.ClientSession, guard: ResendGuard
+        self, request: Request[Any], headers: Mapping[str, str], session: aiohttp.ClientSession, guard: ResendGuard
     ) -> Response | NoReplyError | PayloadError:
-        """Send a request once; return its response or its error."""
+        """Send a request once; return its response or its error.
+
+        Args:
+            request: the request.
+            headers: the headers besides the token's.
+            session: the session to send it with.
+            guard: the guard of this attempt.
+        """
         try:
             # One expression without local variables, which tools that record tracebacks show: the headers hold the
             # token, and a response shows its request's headers.
@@ -70,7 +78,11 @@ class Exchange:
                         encoded=True,
                     ),
                     data=None if request.body is None else decoding.encode(request.body),
-                    headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
+                    headers={
+                        **(_HEADERS if request.body is None else _HEADERS_WITH_BODY),
+                        **headers,
+                        **self._token.headers,
+                    },
                     allow_redirects=False,
                     raise_for_status=False,
                     proxy=self._proxy,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from .._api.endpoints import Idempotency, Request
+from .._api.error_responses import error_from_response
 from ..errors import (
     AuthenticationError,
     ClientStateError,
@@ -20,7 +21,6 @@ from ..errors import (
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
-    error_from_response,
 )
 from ..observer import Observer
 from . import retry
@@ -28,10 +28,10 @@ from .backpressure import Backpressure
 from .call_trace import QUEUED, CallTrace, Phase
 from .circuit import Permit
 from .clock import CLOCK
-from .deadlines import Deadlines
+from .deadlines import Deadline, Deadlines
 from .exchange import Exchange
 from .pool import Pool
-from .response import Response, decode_response
+from .response import Response, decode_response, response_info
 from .timeouts import Timeouts
 from .token import Token
 from .transport_errors import strip_traceback
@@ -43,6 +43,7 @@ class _Call:
     """The state of one call."""
 
     __slots__ = (
+        "deadline",
         "gave_up_after",
         "outcome_unknown",
         "probing",
@@ -56,6 +57,7 @@ class _Call:
     def __init__(self, request: Request[Any], trace: CallTrace) -> None:
         self.request = request
         self.trace = trace
+        self.deadline: Deadline
         self.token_version = 0
         """Version of the token that the latest attempt sent."""
         self.token_renewed = False
@@ -94,6 +96,7 @@ class Transport:
         self._timeouts = timeouts
         self._exchange = Exchange(base_url, token, pool, timeouts)
         self._deadlines = Deadlines(timeouts.deadline)
+        pool.deadlines.add(self._deadlines)
         self._backpressure = backpressure
         self._observer = observer
 
@@ -119,7 +122,7 @@ class Transport:
 
     async def _run(self, call: _Call) -> Any:
         """Run a call within its deadline."""
-        deadline = self._deadlines.start(self._pool.check())
+        deadline = call.deadline = self._deadlines.start(self._pool.check())
         try:
             if not self._token.version:
                 call.trace.waits(Phase.AUTHENTICATING)
@@ -129,23 +132,27 @@ class Transport:
             if isinstance(outcome, DiallerError):
                 outcome = await self._retry(call, outcome, deadline.when)
         except asyncio.CancelledError:
-            if not deadline.was_it():
+            if not deadline.caused_cancellation():
                 raise
             # Made here, but raised below, where the cancellation is no longer its context.
-            outcome = self._deadline_error(call)
+            in_flight = call.trace.phase in (Phase.SENT, Phase.DECODING)
+            call.outcome_unknown |= in_flight and call.request.is_write
+            outcome = self._final_error(call, self._cause_of_cancellation(call))
         finally:
             self._deadlines.stop(deadline)
         if isinstance(outcome, DiallerError):
             raise outcome
         return outcome
 
-    def _deadline_error(self, call: _Call) -> DiallerError:
+    def _cause_of_cancellation(self, call: _Call) -> DiallerError:
+        """Return the error of a call that its deadline has cancelled."""
         phase = call.trace.phase
         if phase is Phase.QUEUED and CLOCK.monotonic() < self._backpressure.paused_until:
             phase = Phase.PAUSED
-        call.outcome_unknown |= phase in (Phase.SENT, Phase.DECODING) and call.request.is_write
-        text = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
-        return self._final_error(call, DeadlineError(text))
+        if call.deadline.is_closing:
+            return ClientStateError(f"{call.request.sent}: the client was closed while {phase.value}")
+        ran_out = f"the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
+        return DeadlineError(f"{call.request.sent}: {ran_out}")
 
     async def _retry(self, call: _Call, error: DiallerError, deadline: float) -> Any:
         """Retry a call whose first attempt failed; return its value, or the error that the caller gets."""
@@ -253,34 +260,45 @@ class Transport:
         call.token_version = self._token.version
         try:
             guard = call.trace.attempt_started()
-            response = await self._exchange.attempt(call.request, session, guard)
+            response = await self._exchange.attempt(call.request, call.trace.attempt_headers(), session, guard)
         except BaseException as error:
             # A cancellation, or a defect. It is raised without aiohttp's frames, which hold the token.
-            call.trace.attempt_ended(error)
-            raise strip_traceback(error) from None
+            strip_traceback(error)
+            is_ours = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
+            call.trace.attempt_ended(self._cause_of_cancellation(call) if is_ours else error)
+            raise error from None
         finally:
             self._pool.leave()
+        if isinstance(response, Response) and call.trace.shows_responses:
+            call.trace.response_received(response_info(response, self._token))
         call.trace.attempt_ended(response)
         if not isinstance(response, Response):
             return response
+        outcome: Any
         if response.status == 200:
-            return await decode_response(call.request, response, self._token)
-        return error_from_response(
-            response.status,
-            {name: self._token.redacted_text(value) for name, value in response.headers.items()},
-            self._token.redacted(response.body),
-            request=call.request.sent,
-            path=call.request.path,
-            now=CLOCK.now(),
-        )
+            outcome = await decode_response(call.request, response, self._token)
+        else:
+            outcome = error_from_response(
+                response.status,
+                {name: self._token.redacted_text(value) for name, value in response.headers.items()},
+                self._token.redacted(response.body),
+                request=call.request.sent,
+                path=call.request.path,
+                now=CLOCK.now(),
+            )
+        if isinstance(outcome, RequestError):
+            outcome.response = response_info(response, self._token)
+        return outcome
 
     def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:
         """Return the error that the caller gets."""
         request = call.request
         if call.outcome_unknown and not retry.resolves_outcome(request, error):
+            response = error.response if isinstance(error, RequestError) else None
             error = OutcomeUnknownError(
                 f"{error}. The write may have run all the same. Check before you retry: {request.recovery_hint}"
             )
+            error.response = response
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts
