@@ -276,7 +276,7 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
 }
 
 
-def from_reply(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: Body, *, request: SentRequest, path: str, now: datetime
 ) -> StatusError:
     """The error that a reply other than 200 stands for.

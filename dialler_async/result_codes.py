@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ._api import endpoints
-from ._bulk.concurrency import AutoConcurrency
+from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
 from ._http.cache import AccountCache, require_max_age

@@ -1,4 +1,4 @@
-"""The audit: every campaign of an account, checked against rules.
+"""Audit an account: check every campaign and its result codes against rules.
 
     from dialler_async.audit import audit
 
@@ -7,25 +7,30 @@
     for finding in report.findings:
         print(finding.severity, finding.campaign_name, finding.message)
 
-A rule of one's own is a function from `CampaignFacts` to `Violation`s, made a rule by `rule(...)`, and passed with
-`rules=[*RULES, my_rule]`. One that compares campaigns is a function from `AccountFacts`, made a rule by
-`account_rule(...)`. All rules are listed in `dialler_async.audit.rules`.
+`rule(...)` makes a rule of a function from `CampaignFacts` to `Violation`s; pass it with `rules=[*RULES, my_rule]`.
+`account_rule(...)` makes a rule that compares campaigns, of a function from `AccountFacts`. `dialler_async.audit.rules`
+lists all rules.
 
-An account can also be audited in parts, by several processes: `survey` and `audit_slice` make the parts, `merge` puts
-them together, and `merge_accounts` the reports of many accounts.
+`accept` sets accepted findings apart, and `compare` compares a report with an earlier one.
+
+Several processes can audit an account in parts: `survey` and `audit_slice` make the parts, `merge` makes a report of
+them, and `merge_accounts` makes one report of many accounts.
 """
 
+from .acceptance import AcceptanceEntry, accept
 from .account import AccountFacts, AccountRule, account_rule
 from .accounts import merge_accounts
 from .baseline import Baseline, compare
 from .comparison import Change, Comparison
-from .findings import Finding, Severity
+from .findings import Acceptance, Finding, Severity, State
+from .identity import AccountIdentity
 from .merge import merge
 from .part import AuditPart, not_audited
-from .report import AuditReport
+from .report import AuditReport, FindingGroup, SortKey
 from .rule import CampaignFacts, Rule, RuleInfo, Violation, rule
 from .rules import RULES, AnyRule
 from .run import Survey, audit, audit_slice, survey
+from .selection import Selection
 from .settings import AuditSettings, available_rules, load_rules
 from .snapshots import RecordSnapshot
 from .summary import CampaignSummary, CodeType
@@ -34,7 +39,10 @@ from .writers import WRITERS, report_as_json
 __all__ = [
     "RULES",
     "WRITERS",
+    "Acceptance",
+    "AcceptanceEntry",
     "AccountFacts",
+    "AccountIdentity",
     "AccountRule",
     "AnyRule",
     "AuditPart",
@@ -47,12 +55,17 @@ __all__ = [
     "CodeType",
     "Comparison",
     "Finding",
+    "FindingGroup",
     "RecordSnapshot",
     "Rule",
     "RuleInfo",
+    "Selection",
     "Severity",
+    "SortKey",
+    "State",
     "Survey",
     "Violation",
+    "accept",
     "account_rule",
     "audit",
     "audit_slice",

@@ -1,4 +1,4 @@
-"""What rules about the whole account are given to judge, and what such a rule is."""
+"""A rule about the whole account, and the facts that it gets."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -12,11 +12,11 @@ from .summary import CampaignSummary
 
 @attrs.frozen(kw_only=True)
 class AccountFacts:
-    """All that is known of an account when each of its campaigns has been judged: every campaign in brief.
+    """All facts about an account, for the rules: a summary of every campaign.
 
     Attributes:
         campaigns: ordered by ID, then name; those without an ID last.
-        now: the moment of judgement, always with a zone.
+        now: the time that dates are compared with, always with a zone.
     """
 
     campaigns: tuple[CampaignSummary, ...]
@@ -28,14 +28,14 @@ AccountCheck = Callable[..., Iterable[tuple[CampaignSummary, Violation]]]
 
 @attrs.frozen
 class AccountRule:
-    """A rule that compares campaigns: what people are told of it, and the function that judges all of them at once.
+    """A rule that compares campaigns: its description, and the function that checks all of them at once.
 
-    The function is pure. Each of its hits is of one campaign.
+    The function is pure. Each of its violations is of one campaign.
 
     Attributes:
-        info: what people are told.
+        info: the description.
         check: called with `AccountFacts`, and the settings as keywords.
-        settings: what users may set, with its default.
+        settings: the settings that users may change, with their defaults.
     """
 
     info: RuleInfo
@@ -43,7 +43,7 @@ class AccountRule:
     settings: Mapping[str, Setting] = attrs.field(factory=dict)
 
     def apply(self, account: AccountFacts) -> Iterator[tuple[CampaignSummary, Finding]]:
-        """What this rule finds, and in which campaigns."""
+        """Yield the findings of this rule, each with its campaign."""
         for campaign, violation in self.check(account, **self.settings):
             yield campaign, self.info.finding(campaign, violation)
 
@@ -51,6 +51,9 @@ class AccountRule:
 def account_rule(
     id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
 ) -> Callable[[AccountCheck], AccountRule]:
-    """Make a rule of a function from `AccountFacts` to campaigns with `Violation`s; arguments as for `rule`."""
-    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix)
+    """Return a decorator that makes a rule of a function from `AccountFacts` to campaigns with `Violation`s.
+
+    The arguments are those of `rule`.
+    """
+    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix, account_wide=True)
     return lambda check: AccountRule(info, check, settings or {})

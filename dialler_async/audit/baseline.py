@@ -1,28 +1,30 @@
-"""An earlier report to compare with: read from its JSON, and compared. Pure."""
+"""Compare a report with an earlier one, read from its JSON. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import datetime
 from json import loads
 from typing import Any, TypeVar
 
+import attrs
 import msgspec
 
 from dialler_async.errors import ConfigurationError, require
 
 from .comparison import Change, Comparison
-from .findings import Finding
+from .findings import Finding, State
+from .identity import AccountIdentity
 from .report import AuditReport
-from .rules import ALWAYS, INCOMPLETE_LIST, invalid_record
+from .rules import ALWAYS, INCOMPLETE_LIST, RUN_RULES, invalid_record
 from .snapshots import CodeSnapshot, RecordSnapshot
 from .summary import order
 
 SCHEMA = 1
-"""Of the JSON. Raised when a key changes its meaning or goes away, not when one is added."""
+"""The schema of the JSON. Raised when a key changes its meaning or goes away, not when one is added."""
 
 _T = TypeVar("_T")
 
 _Key = int | str
-"""What a campaign is known by across reports: its ID; without one, its name."""
+"""What identifies a campaign across reports: its ID; without one, its name."""
 
 
 class _Schema(msgspec.Struct):
@@ -41,7 +43,7 @@ class _Rule(msgspec.Struct):
 
 
 class Baseline(msgspec.Struct):
-    """What is needed of an earlier report; keys as in its JSON."""
+    """The part of an earlier report that a comparison needs; keys as in its JSON."""
 
     started: datetime
     languages: list[int]
@@ -50,13 +52,17 @@ class Baseline(msgspec.Struct):
     records: list[_Record]
     code_contents: list[dict[str, Any]]
     accounts: list[str] = []
+    accepted: list[Finding] = []
+    server: str | None = None
+    clients_id: int | None = None
+    scope: str | None = None
 
     @classmethod
     def read(cls, json: bytes) -> "Baseline":
-        """An earlier report, as `dialler audit --format json` wrote it.
+        """Return an earlier report that `dialler audit --format json` wrote.
 
         Raises:
-            ConfigurationError: it is none, one of another schema, or one of several accounts.
+            ConfigurationError: It is no such report, has another schema, or is about several accounts.
         """
         try:
             schema = _decoded(json, _Schema).schema
@@ -66,52 +72,69 @@ class Baseline(msgspec.Struct):
             raise
         except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"it is no report of an audit: {error}") from None
-        # Nothing in it tells the campaigns of one account from those of another.
+        # Campaigns of different accounts can have the same ID.
         require(not baseline.accounts, "it is of several accounts, and only one account can be compared with")
         most = len(baseline.code_contents)
         codes = (code for record in baseline.records for code in (record.codes or {}).values())
         require(all(0 <= code < most for code in codes), "it is no report of an audit: a code has no content")
         return baseline
 
+    def require_account(self, identity: AccountIdentity | None) -> None:
+        """Check that this report is about the same account.
+
+        Raises:
+            ConfigurationError: It is about another account, or does not say which.
+        """
+        own = None if self.server is None else AccountIdentity(self.server, self.clients_id)
+        require(own == identity, f"it is of {own or 'an unknown account'}, and this audit is of {identity}")
+
 
 def _decoded(data: bytes, type: type[_T]) -> _T:
     try:
         return msgspec.json.decode(data, type=type)
     except msgspec.DecodeError:
-        # It reads no lone surrogate, which the name of a campaign can hold.
+        # msgspec reads no lone surrogate, which the name of a campaign can hold.
         return msgspec.convert(loads(data), type, str_keys=True)
 
 
-def compare(report: AuditReport, baseline: Baseline) -> Comparison:
-    """What has changed from the baseline to the report.
+def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = False) -> AuditReport:
+    """Return the report with its comparison, and with the state of each finding.
+
+    Args:
+        report: the report of one account's audit in a single run.
+        baseline: an earlier report.
+        other_account: whether the baseline may be of another account.
 
     Raises:
-        ConfigurationError: the report is of several accounts, or put together of parts, which keep no records.
+        ConfigurationError: The report is of several accounts, or merged from parts, which keep no records. Or the
+            baseline is of another account, or of another part of the account.
     """
     whole = not report.accounts and len(report.records) == len(report.summaries)
     require(whole, "only the report of one account's audit in a single run can be compared")
-    then = {_identity(finding): finding for finding in baseline.findings}
-    now = {_identity(finding) for finding in report.findings}
-    judged_by = {info.id for info in report.rules}
-    unsure = _not_judged(report.findings)
-    seen = {_key(record) for record in report.records}
+    if not other_account:
+        baseline.require_account(report.identity)
+    same_scope = baseline.scope in (None, report.scope)
+    require(same_scope, f"the baseline is of part of the account ({baseline.scope}), so audit the same part")
+    active = {_identity(finding) for finding in baseline.findings}
+    then = {_identity(finding): finding for finding in (*baseline.accepted, *baseline.findings)}
+    findings = tuple(_with_state(finding, active) for finding in report.findings)
+    accepted = tuple(_with_state(finding, then) for finding in report.accepted)
+    now = {_identity(finding) for finding in (*findings, *accepted)}
+    is_judged = _judged_by(report)
     gone: list[Finding] = []
     unjudged: list[Finding] = []
     for identity, finding in then.items():
         if identity not in now:
-            campaign = identity[1]
-            sure = finding.rule in judged_by and campaign not in unsure
-            # A campaign that is not in a shortened list may still be there.
-            sure &= campaign is None or campaign in seen or not _is_shortened(report)
-            (gone if sure else unjudged).append(finding)
-    return Comparison(
+            (gone if is_judged(finding) else unjudged).append(finding)
+    comparison = Comparison(
         since=baseline.started,
-        new=tuple(finding for finding in report.findings if _identity(finding) not in then),
-        gone=tuple(gone),
-        unchanged=len(now & then.keys()),
-        unjudged=tuple(unjudged),
+        new=tuple(finding for finding in findings if finding.state is State.NEW),
+        gone=tuple(attrs.evolve(finding, state=State.GONE) for finding in gone),
+        unchanged=sum(finding.state is State.UNCHANGED for finding in findings),
+        unjudged=tuple(attrs.evolve(finding, state=State.UNJUDGED) for finding in unjudged),
         changes=tuple(_changes(report, baseline)),
     )
+    return attrs.evolve(report, findings=findings, accepted=accepted, comparison=comparison)
 
 
 def _identity(finding: Finding) -> tuple[str, _Key | None, str]:
@@ -119,35 +142,60 @@ def _identity(finding: Finding) -> tuple[str, _Key | None, str]:
     return finding.rule, campaign, finding.subject
 
 
+def _with_state(finding: Finding, then: Container[object]) -> Finding:
+    return attrs.evolve(finding, state=State.UNCHANGED if _identity(finding) in then else State.NEW)
+
+
+def _judged_by(report: AuditReport) -> Callable[[Finding], bool]:
+    """Return a function that says whether the report would have a finding of the baseline if it were still there."""
+    applied = {info.id: info for info in (*RUN_RULES, *report.rules)}
+    unsure = _not_judged(report)
+    seen = {_key(record) for record in report.records}
+    # A campaign that is not in a shortened list, or was not chosen, may still be there.
+    absent_is_gone = not _is_part(report)
+
+    def is_judged(finding: Finding) -> bool:
+        campaign = _identity(finding)[1]
+        info = applied.get(finding.rule)
+        if info is None or campaign in unsure or (info.account_wide and report.scope is not None):
+            return False
+        return campaign is None or campaign in seen or absent_is_gone
+
+    return is_judged
+
+
 def _key(record: RecordSnapshot | _Record) -> _Key:
     return record.name if record.id is None else record.id
 
 
-def _not_judged(findings: Iterable[Finding]) -> set[_Key | None]:
-    """The campaigns that could not be judged in full."""
+def _not_judged(report: AuditReport) -> set[_Key | None]:
+    """Return the campaigns that could not be checked in full."""
     always = {rule.info.id for rule in ALWAYS}
-    return {_identity(finding)[1] for finding in findings if finding.rule in always}
+    return {_identity(finding)[1] for finding in (*report.findings, *report.accepted) if finding.rule in always}
 
 
-def _is_shortened(report: AuditReport) -> bool:
-    return any(finding.rule == INCOMPLETE_LIST.id for finding in report.findings)
+def _is_part(report: AuditReport) -> bool:
+    return report.scope is not None or any(
+        finding.rule == INCOMPLETE_LIST.id for finding in (*report.findings, *report.accepted)
+    )
 
 
 def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
     languages = {f"Content/{int(language)}" for language in report.languages}
     languages &= {f"Content/{language}" for language in baseline.languages}
-    unread = {_identity(finding)[1] for finding in baseline.findings if finding.rule == invalid_record.info.id}
+    earlier = (*baseline.findings, *baseline.accepted)
+    unread = {_identity(finding)[1] for finding in earlier if finding.rule == invalid_record.info.id}
     then = {_key(record): record for record in baseline.records}
     now = {_key(record): record for record in report.records}
-    maybe_there = _not_judged(report.findings)
+    maybe_there = _not_judged(report)
     either: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
     for record in sorted(either.values(), key=order):
         key = _key(record)
         if key not in now:
-            if key not in maybe_there and not _is_shortened(report):
+            if key not in maybe_there and not _is_part(report):
                 yield _change(record, "campaign", record.name, None)
         elif key not in then:
-            if key not in unread:
+            if key not in unread and baseline.scope is None:
                 yield _change(record, "campaign", None, record.name)
         else:
             was, is_ = then[key], now[key]

@@ -1,4 +1,4 @@
-"""What has changed since an earlier report."""
+"""What has changed since a baseline."""
 
 from datetime import datetime
 from typing import Any
@@ -10,14 +10,14 @@ from .findings import Finding
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """A value that is another than in the earlier report.
+    """A value that differs from the baseline.
 
     Attributes:
         campaign_id: `ID` of the campaign; None if it has none.
-        campaign_name: its `Name` now, or last.
-        what: a key of its record; `code 2490 (ABG) TimeOffset` for one of a code's; `code 2490 (ABG)` for a code, and
-            `campaign` for a campaign, that came or went.
-        before: the value then; None if there was none.
+        campaign_name: its `Name` now; for a campaign that is gone, its last one.
+        what: a key of its record; `code 2490 (ABG) TimeOffset` for a key of a code; `code 2490 (ABG)` for a code, or
+            `campaign` for a campaign, that was added or removed.
+        before: the value in the baseline; None if there was none.
         after: the value now; None if there is none.
     """
 
@@ -30,15 +30,17 @@ class Change:
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """A report beside an earlier one. A finding is the same if rule, campaign and subject are; its message may differ.
+    """The differences of a report from its baseline.
+
+    A finding is the same in both if its rule, campaign and subject are; its message may differ.
 
     Attributes:
-        since: when the earlier run began.
-        new: findings of now that were not there.
-        gone: findings of then that are there no more.
+        since: when the run of the baseline began.
+        new: findings that fail now and did not fail then: they were not there, or they were accepted.
+        gone: findings of the baseline that are no longer there.
         unchanged: how many findings are in both.
-        unjudged: findings of then that nobody can say of whether they are gone: their rule was not judged by this
-            time, or their campaign could not be.
+        unjudged: findings of the baseline that this run could not check again: their rule was not applied, or their
+            campaign was not audited.
         changes: records that changed, key by key, in the order of the campaigns.
     """
 

@@ -1,5 +1,6 @@
-"""What an audit finds: `Finding`, and how bad it is: `Severity`."""
+"""The result of a rule: `Finding`, its `Severity`, its `State` beside a baseline, and its `Acceptance`."""
 
+from datetime import date
 from enum import StrEnum
 
 import attrs
@@ -12,29 +13,61 @@ class Severity(StrEnum):
     WARNING = "warning"
     INFO = "info"
 
+    @property
+    def rank(self) -> int:
+        """Return 0 for the worst severity, and more for milder ones."""
+        return _FROM_WORST.index(self)
+
     def at_least(self, other: "Severity") -> bool:
-        """Whether this is as bad as `other`, or worse."""
-        return _FROM_WORST.index(self) <= _FROM_WORST.index(other)
+        """Return whether this severity is as bad as `other`, or worse."""
+        return self.rank <= other.rank
 
 
 _FROM_WORST = tuple(Severity)
 
 
+class State(StrEnum):
+    """Whether a finding was in the baseline, and still is there."""
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    GONE = "gone"
+    UNJUDGED = "unjudged"
+    """It was in the baseline, and this audit could not check it again."""
+
+
+@attrs.frozen(kw_only=True)
+class Acceptance:
+    """Why a finding does not fail.
+
+    Attributes:
+        reason: the reason, in the words of a user.
+        owner: who answers for it.
+        until: the last day on which it holds; None if it has no end.
+    """
+
+    reason: str
+    owner: str | None = None
+    until: date | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Finding:
-    """One thing that a rule found. A plain value: it pickles, compares and hashes.
+    """One violation of a rule. A plain value: it pickles, compares and hashes.
 
-    The texts hold what the server sent, as it sent it: whoever shows them escapes them.
+    The texts hold what the server sent, unescaped. Whoever shows them escapes them.
 
     Attributes:
         rule: ID of the rule, such as `dangling-result-code`.
         severity: how bad it is.
         campaign_id: `ID` of the campaign; None if the server sent none, or if the finding is about the whole account.
         campaign_name: `Name` of the campaign; None if the finding is about the whole account.
-        subject: what exactly it is about: a key of the campaign's record, the ID of a result code, an export key, a
-            language. Empty if it is about the campaign as a whole.
-        message: one sentence that can be read on its own.
+        subject: the part of the campaign that the finding is about: a key of its record, the ID of a result code, an
+            export key, a language. Empty if the finding is about the campaign as a whole.
+        message: one sentence that can be read alone.
         account: name of the account, in reports of several accounts.
+        state: the state beside the baseline; None if the report was not compared with one.
+        acceptance: why the finding is accepted; None if it is not.
     """
 
     rule: str
@@ -44,3 +77,5 @@ class Finding:
     subject: str
     message: str
     account: str | None = None
+    state: State | None = None
+    acceptance: Acceptance | None = None

@@ -1,4 +1,4 @@
-"""Parts of an account's audit, put together: one report, as if one run had made it. Pure."""
+"""Merge the parts of an account's audit into one report, as if a single run had made it. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,11 +8,12 @@ from dialler_async.models import Language
 
 from .account import AccountFacts, AccountRule
 from .findings import Finding
+from .identity import AccountIdentity
 from .options import AuditOptions
-from .part import AuditPart, Gap
-from .report import AuditReport
-from .rule import Violation
-from .rules import INCOMPLETE_LIST, NOT_AUDITED, STOPPED_EARLY, AnyRule
+from .part import AuditPart, Gap, rule_failure
+from .report import AuditReport, in_order
+from .rule import RuleInfo, Violation
+from .rules import INCOMPLETE_LIST, RULE_FAILED, RUN_RULES, STOPPED_EARLY, AnyRule
 from .summary import order
 
 
@@ -24,48 +25,58 @@ def merge(
     now: datetime,
     started: datetime,
     seconds: float,
+    identity: AccountIdentity | None = None,
 ) -> AuditReport:
-    """The report of one account. Its campaigns are compared with each other, across all parts.
+    """Return the report of one account. Rules about the whole account compare the campaigns of all parts.
 
-    It is what `audit()` makes of the account in a single run, but for `records`, which parts do not hold: it has none.
+    It equals the report of `audit()`, except for `records`: parts do not hold them.
 
     Args:
         parts: all parts of the account: that of its `survey` first, the others in any order.
-        rules: as they were for each of the parts.
-        languages: likewise.
-        now: likewise.
+        rules: the same as for each of the parts.
+        languages: the same as for each of the parts.
+        now: the same as for each of the parts.
         started: when the audit of the account began, with zone.
         seconds: how long it took.
+        identity: the account.
 
     Raises:
-        ConfigurationError: no language is given, or a part was judged by a rule that is not among these.
+        ConfigurationError: No language is given, or a part has a finding of a rule that is not among these.
     """
-    return put_together(parts, AuditOptions.of(rules, languages, now), started=started, seconds=seconds)
+    options = AuditOptions.of(rules, languages, now)
+    return build_report(parts, options, started=started, seconds=seconds, identity=identity)
 
 
-def put_together(
-    parts: Iterable[AuditPart], options: AuditOptions, *, started: datetime, seconds: float
+def build_report(
+    parts: Iterable[AuditPart],
+    options: AuditOptions,
+    *,
+    started: datetime,
+    seconds: float,
+    identity: AccountIdentity | None = None,
 ) -> AuditReport:
-    """The report of one account, by these options; see `merge`."""
+    """Return the report of one account, with these options; see `merge`."""
     parts = list(parts)
     summaries = tuple(sorted((summary for part in parts for summary in part.summaries), key=order))
-    account = AccountFacts(campaigns=summaries, now=options.now)
     findings = [finding for part in parts for finding in part.findings]
+    known = {rule.info.id for rule in options.rules}
+    for finding in findings:
+        if finding.rule not in known:
+            raise ConfigurationError(f"a part has a finding of “{finding.rule}”, which is not among the rules given")
+    gaps = [gap for part in parts for gap in part.gaps]
+    account = AccountFacts(campaigns=summaries, now=options.now)
     for rule in options.rules:
         if isinstance(rule, AccountRule):
-            findings += [finding for _, finding in rule.apply(account)]
-    places = {rule.info.id: place for place, rule in enumerate(options.rules)}
-    for finding in findings:
-        if finding.rule not in places:
-            raise ConfigurationError(f"a part was judged by “{finding.rule}”, which is not among the rules given")
-    findings.sort(key=lambda it: (it.campaign_id is None, it.campaign_id or 0, it.campaign_name, places[it.rule]))
-    gaps = [gap for part in parts for gap in part.gaps]
-    told = [INCOMPLETE_LIST, STOPPED_EARLY]
-    if any(gap.rule == NOT_AUDITED.id for gap in gaps):
-        told.append(NOT_AUDITED)
+            try:
+                findings += [finding for _, finding in list(rule.apply(account))]
+            except Exception as error:
+                gaps.append(rule_failure(rule, error))
+    findings += [finding for part in parts for finding in part.account]
+    findings += _gaps(gaps)
+    rules = (*reported_by_the_run(findings), *(rule.info for rule in options.rules))
     return AuditReport(
-        findings=(*(finding for part in parts for finding in part.account), *_gaps(gaps), *findings),
-        rules=(*told, *(rule.info for rule in options.rules)),
+        findings=in_order(findings, rules),
+        rules=rules,
         campaigns=sum(part.campaigns for part in parts),
         codes=sum(part.codes for part in parts),
         lookups=sum(part.lookups for part in parts),
@@ -75,24 +86,40 @@ def put_together(
         now=options.now,
         languages=options.languages,
         summaries=summaries,
+        identity=identity,
     )
 
 
+def reported_by_the_run(findings: Iterable[Finding]) -> list[RuleInfo]:
+    """Return the rules of the run itself: the two that always count as applied, and others that have a finding."""
+    found = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, *(finding.rule for finding in findings)}
+    return [info for info in RUN_RULES if info.id in found]
+
+
 def _gaps(gaps: Iterable[Gap]) -> list[Finding]:
-    """What the parts did not get to look at; what has the same reason is told once."""
-    together: dict[tuple[str, bool, str], int] = {}
+    """Return the findings about what the parts did not check; gaps with the same reason are one finding."""
+    numbers: dict[tuple[str, str, bool], int] = {}
+    errors: dict[tuple[str, str, bool], str] = {}
     for gap in gaps:
-        why = (gap.rule, gap.number is not None, gap.error)
-        together[why] = together.get(why, 0) + (gap.number or 0)
+        # A rule that fails is one finding, however many different errors it raises.
+        reason = (gap.rule, gap.subject or gap.error, gap.number is not None)
+        numbers[reason] = numbers.get(reason, 0) + (gap.number or 0)
+        errors[reason] = min(errors.get(reason, gap.error), gap.error)
     findings = []
     # Sorted, since parts come in any order.
-    for (rule, counted, error), number in sorted(together.items(), reverse=True):
-        if rule == STOPPED_EARLY.id:
-            message = f"{number:,} lookups of result codes were left, when the server refused one: {error}"
-            findings.append(STOPPED_EARLY.finding(None, Violation("", message)))
-        elif counted:
-            campaigns = "1 campaign was" if number == 1 else f"{number:,} campaigns were"
-            findings.append(NOT_AUDITED.finding(None, Violation("", f"{campaigns} not audited: {error}")))
-        else:
-            findings.append(NOT_AUDITED.finding(None, Violation("", f"could not be audited: {error}")))
+    for (rule, subject, counted), number in sorted(numbers.items()):
+        error = errors[rule, subject, counted]
+        campaigns = "1 campaign" if number == 1 else f"{number:,} campaigns"
+        match rule:
+            case RULE_FAILED.id:
+                where = f" on {campaigns}" if counted else ""
+                violation = Violation(subject, f"the rule “{subject}” failed{where}: {error}")
+            case STOPPED_EARLY.id:
+                message = f"{number:,} lookups of result codes were left, when the server refused one: {error}"
+                violation = Violation("", message)
+            case _ if counted:
+                violation = Violation("", f"{campaigns} {'was' if number == 1 else 'were'} not audited: {error}")
+            case _:
+                violation = Violation("", f"could not be audited: {error}")
+        findings.append(next(info for info in RUN_RULES if info.id == rule).finding(None, violation))
     return findings

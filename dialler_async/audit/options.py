@@ -1,4 +1,4 @@
-"""What an audit judges by: the same for all its parts, wherever they are made."""
+"""The options of an audit: the same for all its parts, in every process."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,12 +13,12 @@ from .rules import ALWAYS, AnyRule, differs_from_template
 
 @attrs.frozen(kw_only=True)
 class AuditOptions:
-    """What is judged by.
+    """The checked options of an audit.
 
     Attributes:
-        rules: what to judge by, in the order in which a campaign's findings are reported.
+        rules: the rules to apply, in the order in which a campaign's findings are reported.
         languages: the languages in which result codes are fetched and compared, each once.
-        now: what dates are compared with, with a zone.
+        now: the time that dates are compared with, with a zone.
     """
 
     rules: tuple[AnyRule, ...]
@@ -29,15 +29,15 @@ class AuditOptions:
     def of(
         cls, rules: Iterable[AnyRule], languages: Iterable[Language], now: datetime, *, template: bool = False
     ) -> "AuditOptions":
-        """The terms as people give them.
+        """Return the options that a caller gave, checked.
 
         Args:
-            rules: those that are always there need not be among them.
+            rules: rules to apply. Those that are always applied need not be among them.
             languages: any, also several times.
             now: a naive one is local time.
-            template: whether the campaigns are compared with one of them.
+            template: whether campaigns are compared with a template.
         Raises:
-            ConfigurationError: no language is given.
+            ConfigurationError: No language is given.
         """
         asked = tuple(dict.fromkeys(Language(language) for language in languages))
         require(len(asked) > 0, "an audit needs at least one language")

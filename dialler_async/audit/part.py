@@ -1,46 +1,50 @@
-"""Part of an audit: what one process found out, ready to be put together with what others did."""
+"""The result of one process that audited a part of an account; `merge` makes a report of all parts."""
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import attrs
 import msgspec
 
 from .findings import Finding
-from .rules import NOT_AUDITED
+from .rules import NOT_AUDITED, RULE_FAILED, AnyRule
 from .summary import CampaignSummary, CodeType
 
 
 @attrs.frozen(kw_only=True)
 class Gap:
-    """Something that could not be looked at. The same of several parts is told once, with its numbers added up.
+    """Something that could not be checked. Equal gaps of several parts become one finding with the sum of numbers.
 
     Attributes:
-        rule: ID of the rule that tells it: `stopped-early`, `not-audited`.
+        rule: ID of the rule that reports it: `stopped-early`, `not-audited`, `rule-failed`.
         error: why, in words.
-        number: how many lookups or campaigns it concerns; None if nobody knows.
+        number: how many lookups or campaigns it concerns; None if it is unknown.
+        subject: ID of the rule that failed; else empty.
     """
 
     rule: str
     error: str
     number: int | None
+    subject: str = ""
 
 
 @attrs.frozen(kw_only=True)
 class AuditPart:
-    """What part of an account's audit came to; `merge` makes a report of all parts.
+    """The result of auditing a part of an account; `merge` makes a report of all parts.
 
-    A plain value that survives JSON. It holds no `RecordSnapshot`s: what travels stays small, and who puts together the
-    parts of thousands of accounts must not hold every record of them in memory.
+    A plain value that survives JSON. It holds no `RecordSnapshot`s, so that messages stay small, and merging the parts
+    of thousands of accounts does not need every record in memory.
 
     Attributes:
         account: findings about the whole account.
-        gaps: what could not be looked at.
-        findings: those about campaigns, in the order in which they came up.
-        summaries: the campaigns that were judged, in brief.
-        campaigns: how many campaigns the server sent; 0 in all parts but the one that listed them.
-        codes: how many result codes were judged.
+        gaps: what could not be checked.
+        findings: findings about campaigns, in the order in which they were found.
+        summaries: a summary of each campaign that was checked.
+        campaigns: how many campaigns the server sent; 0 in all parts except the one that listed them.
+        codes: how many result codes were checked.
         lookups: how many lists of result codes were asked for.
         requests: how many calls it took.
     """
@@ -55,16 +59,16 @@ class AuditPart:
     requests: int = 0
 
     def to_json(self) -> bytes:
-        """The part as JSON, all in ASCII; `from_json` reads it."""
+        """Return the part as JSON in ASCII; `from_json` reads it."""
         # Not msgspec's own: it writes no lone surrogate, and texts of rules and errors can hold one.
         return json.dumps(msgspec.to_builtins(self), separators=(",", ":")).encode("ascii")
 
     @classmethod
     def from_json(cls, data: bytes) -> "AuditPart":
-        """The part that `to_json` wrote.
+        """Return the part that `to_json` wrote.
 
         Raises:
-            ValueError: it is none.
+            ValueError: The data is not a part.
         """
         try:
             part = _decode(data)
@@ -75,7 +79,7 @@ class AuditPart:
 
 
 def _sharing(summaries: Iterable[CampaignSummary]) -> Iterator[CampaignSummary]:
-    """The same summaries. Most of each are export keys, which campaigns and accounts share: they are kept once."""
+    """Yield the same summaries with shared export keys: most of a summary is keys that all campaigns have."""
     known: dict[tuple[str, CodeType], tuple[str, CodeType]] = {}
     for summary in summaries:
         for key, type in summary.export_keys:
@@ -88,10 +92,26 @@ _convert: Callable[[object, type[AuditPart]], AuditPart] = msgspec.convert
 
 
 def not_audited(error: str, campaigns: int | None = None) -> AuditPart:
-    """The part that stands for what could not be audited at all: its one finding is `not-audited`.
+    """Return the part for campaigns that could not be audited at all: its one finding is `not-audited`.
 
     Args:
         error: why, in words, without any secret.
-        campaigns: how many campaigns it concerns; None or 0 if nobody knows, as when there is not even a list of them.
+        campaigns: how many campaigns it concerns; None or 0 if it is unknown, because they could not be listed.
     """
     return AuditPart(gaps=(Gap(rule=NOT_AUDITED.id, error=error, number=campaigns or None),))
+
+
+def rule_failure(rule: AnyRule, error: Exception, campaigns: int | None = None) -> Gap:
+    """Return the gap that a rule leaves which raised an error.
+
+    It names the place of the error, but not its text, which may hold anything.
+    """
+    ours = str(Path(__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    code = getattr(rule.check, "__code__", None)
+    if frames:
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    else:
+        # It returned what is no violation.
+        where = "unknown place" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    return Gap(rule=RULE_FAILED.id, error=f"{type(error).__name__} at {where}", number=campaigns, subject=rule.info.id)

@@ -1,43 +1,80 @@
-"""What an audit comes to, of one account or of several: `AuditReport`."""
+"""The result of an audit of one account, or of several: `AuditReport`."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import groupby
+from enum import StrEnum
 
 import attrs
 
 from dialler_async.models import Language
+from dialler_async.version import __version__
 
 from .comparison import Comparison
-from .findings import Finding, Severity
+from .findings import Finding, Severity, State
+from .identity import AccountIdentity
 from .rule import RuleInfo
-from .rules import NOT_AUDITED, STOPPED_EARLY
+from .rules import NOT_AUDITED, RULE_FAILED, STOPPED_EARLY
 from .snapshots import RecordSnapshot
 from .summary import CampaignSummary
+
+FOLD_ABOVE = 20
+"""Findings of one rule above which they are folded into one group."""
+
+
+class SortKey(StrEnum):
+    """What findings are sorted by first; ties keep the usual order."""
+
+    SEVERITY = "severity"
+    CAMPAIGN = "campaign"
+    RULE = "rule"
+
+
+@attrs.frozen
+class FindingGroup:
+    """Findings that are shown together: those of one campaign, or the many findings of one rule.
+
+    Attributes:
+        findings: at least one, in the order of the report.
+        rule: the rule whose many findings are folded; None for a campaign or the whole account.
+    """
+
+    findings: tuple[Finding, ...]
+    rule: RuleInfo | None = None
+
+    @property
+    def campaigns(self) -> int:
+        """How many campaigns the findings are about."""
+        return len({_campaign(finding) for finding in self.findings if finding.campaign_name is not None})
 
 
 @attrs.frozen(kw_only=True)
 class AuditReport:
-    """The findings of one run, and how much was looked at. A plain value: it pickles and compares.
+    """The findings of one run, and how much it checked. A plain value: it pickles and compares.
 
     Attributes:
-        findings: ordered by account if there are several, by campaign (ID, then name; those without an ID last), then
-            as in `rules`. What is about a whole account comes before its campaigns.
-        rules: what was judged by, in order.
+        findings: ordered by severity, then by account if there are several, then by campaign (ID, then name; those
+            without an ID last), then as in `rules`. Findings about a whole account come before its campaigns.
+        rules: the rules that were applied, in order.
         campaigns: how many campaigns the server sent.
-        codes: how many result codes they have; a code counts once, in however many languages it came.
+        codes: how many result codes they have; a code counts once for all languages.
         lookups: how many lists of result codes were asked for: campaigns times languages.
         requests: how many calls it took: the list of campaigns and the lookups.
         seconds: how long it took.
         started: when it began, with zone.
-        now: the moment that dates were compared with, with zone.
+        now: the time that dates were compared with, with zone.
         languages: the languages in which result codes were asked for.
-        summaries: every campaign in brief, ordered by account, ID, then name; those without an ID last.
-        records: what is kept of every campaign for the next report to compare with, in the same order; none in a report
-            of parts or of several accounts.
-        comparison: what has changed since an earlier report, if it was compared with one.
+        summaries: a summary of every audited campaign, ordered by account, ID, then name; those without an ID last.
+        records: a snapshot of every audited campaign for the next report, in the same order; none in a report of parts
+            or of several accounts.
+        comparison: what has changed since the baseline, if the report was compared with one.
         accounts: the names of the accounts, in order, in a report of several; else empty.
+        identity: the audited account; None in a report of several, or if it is unknown.
+        identities: the identity of each account by its name, in a report of several.
+        tool: name and version of the program that made the report.
+        scope: which campaigns were chosen, in words, such as `running, name “VIP*”`; None for the whole account.
+        accepted: findings that a user has accepted. They are in no other attribute, and don't fail.
+        fails_on_new: whether only findings that are not in the baseline fail.
     """
 
     findings: tuple[Finding, ...]
@@ -54,43 +91,131 @@ class AuditReport:
     records: tuple[RecordSnapshot, ...] = ()
     comparison: Comparison | None = None
     accounts: tuple[str, ...] = ()
+    identity: AccountIdentity | None = None
+    identities: Mapping[str, AccountIdentity] = attrs.field(factory=dict)
+    tool: str = f"dialler_async {__version__}"
+    scope: str | None = None
+    accepted: tuple[Finding, ...] = ()
+    fails_on_new: bool = False
+
+    def everything(self) -> Iterator[Finding]:
+        """Yield the findings, the accepted ones, and those of the baseline that are gone or were not judged."""
+        yield from self.findings
+        yield from self.accepted
+        if self.comparison:
+            yield from (*self.comparison.gone, *self.comparison.unjudged)
 
     def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
-        """The findings, a tuple for each campaign that has any."""
-        for _, group in groupby(self.findings, key=lambda it: (it.account, it.campaign_id, it.campaign_name)):
-            yield tuple(group)
+        """Yield the findings of each campaign that has any; the campaign with the worst finding comes first."""
+        return (group.findings for group in self.groups(fold_above=len(self.findings)))
+
+    def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
+        """Return the findings in groups, one for each campaign, in the order of their first findings.
+
+        Args:
+            fold_above: a rule with more findings than this gets a group of its own.
+        """
+        folded = {info.id: info for info, number in self.by_rule().items() if number > fold_above}
+        groups: dict[object, list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault(finding.rule if finding.rule in folded else _campaign(finding), []).append(finding)
+        return [
+            FindingGroup(tuple(findings), folded.get(key) if isinstance(key, str) else None)
+            for key, findings in groups.items()
+        ]
+
+    def sorted_by(self, key: SortKey) -> "AuditReport":
+        """Return the same report with its findings in another order."""
+        if key is SortKey.RULE:
+            places = {info.id: place for place, info in enumerate(self.rules)}
+            return attrs.evolve(self, findings=tuple(sorted(self.findings, key=lambda it: places[it.rule])))
+        accounts = {name: place for place, name in enumerate(self.accounts)}
+
+        def place(finding: Finding) -> tuple[object, ...]:
+            rank = finding.severity.rank if key is SortKey.SEVERITY else 0
+            return (rank, accounts.get(finding.account or "", -1), *_campaign_order(finding))
+
+        return attrs.evolve(self, findings=tuple(sorted(self.findings, key=place)))
 
     def by_account(self) -> dict[str, dict[Severity, int]]:
-        """How many findings each account has of each severity, also where there are none: the worst account first."""
+        """Return how many findings each account has of each severity, zeros too: the worst account first."""
         found = Counter((finding.account, finding.severity) for finding in self.findings)
         numbers = {name: {severity: found[name, severity] for severity in Severity} for name in self.accounts}
         return dict(sorted(numbers.items(), key=lambda item: [-number for number in item[1].values()]))
 
     def by_rule(self) -> dict[RuleInfo, int]:
-        """How many findings each rule has, in the order of `rules`; rules that found nothing are left out."""
+        """Return how many findings each rule has, worst rules first; rules without findings are left out."""
         found = Counter(finding.rule for finding in self.findings)
-        return {info: found[info.id] for info in self.rules if found[info.id]}
+        return {info: found[info.id] for info in sorted(self.rules, key=lambda it: it.severity.rank) if found[info.id]}
 
     def by_severity(self) -> dict[Severity, int]:
-        """How many findings there are of each severity, worst first, also where there are none."""
+        """Return how many findings there are of each severity, worst first, zeros too."""
         found = Counter(finding.severity for finding in self.findings)
         return {severity: found[severity] for severity in Severity}
 
+    def identity_of(self, finding: Finding) -> AccountIdentity | None:
+        """Return the account that a finding is about, if it is known."""
+        return self.identity if finding.account is None else self.identities.get(finding.account)
+
+    def has(self, *rules: RuleInfo) -> bool:
+        """Return whether any of these rules has a finding."""
+        return not {info.id for info in rules}.isdisjoint(finding.rule for finding in self.findings)
+
+    @property
+    def whose(self) -> str:
+        """The audited account or accounts, in words."""
+        if self.accounts:
+            return f"{len(self.accounts):,} account{'' if len(self.accounts) == 1 else 's'}"
+        return "an unknown account" if self.identity is None else str(self.identity)
+
+    @property
+    def scope_note(self) -> str | None:
+        """Which part of the account was audited, in words; None for the whole account."""
+        if self.scope is None:
+            return None
+        return f"only part of the account: {len(self.summaries):,} of {self.campaigns:,} campaigns ({self.scope})"
+
     @property
     def stopped(self) -> bool:
-        """Whether the run ended early, as no further lookup could have worked."""
-        return any(finding.rule == STOPPED_EARLY.id for finding in self.findings)
+        """Whether the run ended early, because every further lookup would have failed."""
+        return self.has(STOPPED_EARLY)
 
     @property
     def unfinished(self) -> bool:
         """Whether the run ended early, or an account or some of its campaigns could not be audited at all."""
-        return any(finding.rule in (STOPPED_EARLY.id, NOT_AUDITED.id) for finding in self.findings)
+        return self.has(STOPPED_EARLY, NOT_AUDITED)
+
+    @property
+    def rule_failed(self) -> bool:
+        """Whether a rule raised an error, so that it did not check everything."""
+        return self.has(RULE_FAILED)
 
     @property
     def zone_note(self) -> str:
-        """How dates without a zone were compared: in that of `now`. Which one is meant, is documented nowhere."""
+        """How dates without a zone were compared: in the zone of `now`. No page of the reference states the zone."""
         return "dates without a zone are taken for local time"
 
     def at_least(self, severity: Severity) -> bool:
-        """Whether any finding is as bad as that, or worse."""
+        """Return whether any finding is as bad as that, or worse."""
         return any(finding.severity.at_least(severity) for finding in self.findings)
+
+    def fails(self, finding: Finding) -> bool:
+        """Return whether a finding may fail a build: all but accepted ones, and only new ones with `fails_on_new`."""
+        if finding.acceptance is not None or finding.state in (State.GONE, State.UNJUDGED):
+            return False
+        return finding.state is State.NEW or not self.fails_on_new
+
+
+def in_order(findings: Iterable[Finding], rules: Iterable[RuleInfo]) -> tuple[Finding, ...]:
+    """Return the findings of one account in the order of a report."""
+    places = {info.id: place for place, info in enumerate(rules)}
+    return tuple(sorted(findings, key=lambda it: (it.severity.rank, *_campaign_order(it), places.get(it.rule, -1))))
+
+
+def _campaign(finding: Finding) -> tuple[str | None, int | None, str | None]:
+    return finding.account, finding.campaign_id, finding.campaign_name
+
+
+def _campaign_order(finding: Finding) -> tuple[bool, bool, int, str]:
+    is_campaign = finding.campaign_name is not None
+    return is_campaign, finding.campaign_id is None, finding.campaign_id or 0, finding.campaign_name or ""

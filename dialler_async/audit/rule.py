@@ -1,4 +1,4 @@
-"""What a rule is, and what it is given to judge."""
+"""A rule about one campaign, and the facts that it gets."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,14 +14,14 @@ from .findings import Finding, Severity
 
 @attrs.frozen(kw_only=True)
 class CampaignFacts:
-    """All that is known of one campaign when the rules judge it.
+    """All facts about one campaign, for the rules.
 
     Attributes:
         campaign: its record.
         codes: its result codes by language. A language that could not be fetched is not in it.
-        failures: why a language could not be fetched. Empty when all came.
-        now: the moment of judgement, always with a zone.
-        template: the campaign that this one is to be compared with, if any.
+        failures: why a language could not be fetched. Empty when all were fetched.
+        now: the time that dates are compared with, always with a zone.
+        template: the campaign that this one is compared with, if any.
     """
 
     campaign: Campaign
@@ -32,9 +32,9 @@ class CampaignFacts:
 
     @cached_property
     def codes_are_whole(self) -> bool:
-        """Whether every code of the campaign is here, in every language, and can be told by its ID.
+        """Whether every code of the campaign was fetched in every language, with its ID.
 
-        Only then does "it is not among them" mean that the campaign does not have it.
+        Only then does a missing code mean that the campaign does not have it.
         """
         return (
             bool(self.codes)
@@ -45,7 +45,7 @@ class CampaignFacts:
 
     @cached_property
     def by_code(self) -> Mapping[object, Mapping[Language, ResultCode]]:
-        """The codes of all languages, brought together: what tells a code apart -> language -> its record there."""
+        """The codes of all languages, grouped: identity of a code -> language -> its record there."""
         together: dict[object, dict[Language, ResultCode]] = {}
         for language, records in self.codes.items():
             for code in records:
@@ -54,7 +54,7 @@ class CampaignFacts:
 
     @cached_property
     def by_export_key(self) -> Mapping[str, Mapping[Language, ResultCode]]:
-        """The codes that have an export key: the key -> language -> its record there. Of several, the first."""
+        """The codes that have an export key: key -> language -> record. If several codes share one, the first."""
         by_key: dict[str, Mapping[Language, ResultCode]] = {}
         for records in self.by_code.values():
             key = next((code.export_key for code in records.values() if code.export_key), "")
@@ -63,21 +63,29 @@ class CampaignFacts:
         return by_key
 
     def moment(self, date: datetime) -> datetime:
-        """A date of the campaign in a form that compares with any other.
+        """Return a date of the campaign with a zone; see `with_zone`."""
+        return with_zone(date, self.now)
 
-        A naive one is taken as local wall time, in the zone of `now`. No page of the reference states the zone.
-        """
-        return date if date.utcoffset() is not None else date.replace(tzinfo=self.now.tzinfo)
+    @cached_property
+    def dates_are_inverted(self) -> bool:
+        """Whether the campaign ends before it begins."""
+        begins, ends = self.campaign.dt_from, self.campaign.dt_to
+        return begins is not None and ends is not None and self.moment(begins) > self.moment(ends)
+
+
+def with_zone(date: datetime, now: datetime) -> datetime:
+    """Return a date with a zone. A naive date gets that of `now`: no page of the reference states the zone."""
+    return date if date.utcoffset() is not None else date.replace(tzinfo=now.tzinfo)
 
 
 def _identity(code: ResultCode) -> object:
-    """The ID; without one, the translation key, which is the same in every language; without both, the record."""
+    """Return the ID; without one, the translation key, the same in every language; without both, the record."""
     return code.id if code.id is not None else code.short_text or code
 
 
 @attrs.frozen
 class Violation:
-    """What a rule says of one campaign.
+    """What a rule reports about one campaign.
 
     Attributes:
         subject: see `Finding.subject`.
@@ -90,14 +98,16 @@ class Violation:
 
 @attrs.frozen(kw_only=True)
 class RuleInfo:
-    """What people are told of a rule.
+    """The description of a rule, for people.
 
     Attributes:
         id: its name in reports and settings.
         severity: how bad its findings are.
         title: what it finds, in a few words.
-        why: what goes wrong if nobody mends it.
+        why: what goes wrong if nobody corrects it.
         fix: what to do.
+        account_wide: whether it compares campaigns with each other. An audit of a few campaigns can't show that such
+            a finding is gone.
     """
 
     id: str
@@ -105,9 +115,10 @@ class RuleInfo:
     title: str
     why: str
     fix: str
+    account_wide: bool = False
 
     def finding(self, campaign: "Named | None", violation: Violation) -> Finding:
-        """A violation of this rule as a finding; without a campaign, it is about the whole account."""
+        """Return a violation of this rule as a finding; without a campaign, it is about the whole account."""
         return Finding(
             rule=self.id,
             severity=self.severity,
@@ -119,7 +130,7 @@ class RuleInfo:
 
 
 class Named(Protocol):
-    """A campaign, whole or in brief."""
+    """A campaign, as a record or as a summary."""
 
     @property
     def id(self) -> int | None:
@@ -131,21 +142,21 @@ class Named(Protocol):
 
 
 Setting: TypeAlias = int | str | Sequence[str]
-"""What the setting of a rule can be: a number (0 or more), a text, or a list of texts."""
+"""The value of a rule's setting: a number (0 or more), a text, or a list of texts."""
 
 Check = Callable[..., Iterable[Violation]]
 
 
 @attrs.frozen
 class Rule:
-    """A rule: what people are told of it, and the function that judges one campaign.
+    """A rule: its description, and the function that checks one campaign.
 
-    The function is pure: it reads nothing but the facts and its settings, not even a clock.
+    The function is pure: it reads only the facts and its settings, not even a clock.
 
     Attributes:
-        info: what people are told.
+        info: the description.
         check: called with `CampaignFacts`, and the settings as keywords.
-        settings: what users may set, with its default.
+        settings: the settings that users may change, with their defaults.
     """
 
     info: RuleInfo
@@ -153,7 +164,7 @@ class Rule:
     settings: Mapping[str, Setting] = attrs.field(factory=dict)
 
     def apply(self, facts: CampaignFacts) -> Iterator[Finding]:
-        """What this rule finds in one campaign."""
+        """Yield the findings of this rule in one campaign."""
         for violation in self.check(facts, **self.settings):
             yield self.info.finding(facts.campaign, violation)
 
@@ -161,15 +172,15 @@ class Rule:
 def rule(
     id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
 ) -> Callable[[Check], Rule]:
-    """Make a rule of a function from `CampaignFacts` to `Violation`s.
+    """Return a decorator that makes a rule of a function from `CampaignFacts` to `Violation`s.
 
     Args:
         id: its name in reports and settings.
         severity: how bad its findings are.
         title: what it finds, in a few words.
-        why: what goes wrong if nobody mends it.
+        why: what goes wrong if nobody corrects it.
         fix: what to do.
-        settings: what users may set, with its default; the function gets them as keywords.
+        settings: the settings that users may change, with their defaults; the function gets them as keywords.
     """
     info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix)
     return lambda check: Rule(info, check, settings or {})

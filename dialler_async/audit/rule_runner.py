@@ -1,41 +1,50 @@
-"""The judge: applies the rules to one campaign after the other, and collects what they find. Pure."""
+"""Apply the rules to one campaign after the other, and collect their findings. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
 
-from dialler_async._api.decoding import PartialRecords
+from dialler_async._api.decoding import InvalidRecord, PartialRecords
 from dialler_async.errors import DiallerError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 from .findings import Finding
-from .merge import put_together
+from .identity import AccountIdentity
+from .merge import build_report
 from .options import AuditOptions
-from .part import AuditPart, Gap
+from .part import AuditPart, Gap, rule_failure
 from .report import AuditReport
 from .rule import CampaignFacts, Rule, Violation
-from .rules import INCOMPLETE_LIST, STOPPED_EARLY, invalid_key, invalid_record
+from .rules import INCOMPLETE_LIST, NO_CAMPAIGNS, STOPPED_EARLY, AnyRule, invalid_key, invalid_record
+from .selection import Selection, name_matches
 from .snapshots import RecordSnapshot, SnapshotBuilder
 from .summary import CampaignSummary, order, summarise
 
-# What a lookup came to: the codes, or why there are none.
 LookupResult = Records[ResultCode] | Exception
+"""The result codes of one campaign in one language, or why there are none."""
+
+
+def _campaign_of(invalid: InvalidRecord) -> Campaign:
+    name = invalid.record.get("Name")
+    return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
 
 
 class RuleRunner:
     """Collects the findings of one run.
 
-    Of the campaigns it keeps these, a summary, and what tells the next run what has changed; the codes themselves go.
+    Of the campaigns it keeps a summary and a snapshot for the next report; the result codes are dropped.
     """
 
-    def __init__(self, options: AuditOptions) -> None:
+    def __init__(self, options: AuditOptions, selection: Selection | None = None) -> None:
         self._options = options
+        self._selection = None if selection == Selection() else selection
         self._rules = tuple(rule for rule in options.rules if isinstance(rule, Rule))
-        self._unreadable = next(rule.info for rule in options.rules if rule.info.id == invalid_record.info.id)
-        self._template: CampaignFacts | None = None
+        self._invalid = next(rule.info for rule in options.rules if rule.info.id == invalid_record.info.id)
+        self._templates: list[tuple[str, CampaignFacts]] = []
         self._account: list[Finding] = []
         self._gaps: list[Gap] = []
+        self._failures: dict[str, tuple[AnyRule, Exception, int]] = {}
         self._findings: list[Finding] = []
         self._summaries: list[CampaignSummary] = []
         self._snapshots = SnapshotBuilder()
@@ -45,69 +54,87 @@ class RuleRunner:
         self._lookups = 0
         self._lists = 0
 
-    def check_list(self, campaigns: PartialRecords[Campaign]) -> None:
-        """RuleRunner the list of campaigns as a whole, and those in it that are not readable."""
+    def check_list(self, campaigns: PartialRecords[Campaign]) -> Sequence[Campaign]:
+        """Check the list of campaigns as a whole, and its invalid records. Return the campaigns to look up.
+
+        Raises:
+            ConfigurationError: The selection names a campaign that does not exist.
+        """
         self._lists += 1
         self._campaigns = len(campaigns.records) + len(campaigns.invalid)
         if campaigns.total != self._campaigns:
             missing = f"the server counts {campaigns.total} campaigns, but sent {self._campaigns}"
             self._account.append(INCOMPLETE_LIST.finding(None, Violation("", missing)))
-        for invalid in campaigns.invalid:
-            name = invalid.record.get("Name")
-            campaign = Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
-            violation = Violation(invalid_key(invalid.error), str(invalid.error))
-            self._findings.append(self._unreadable.finding(campaign, violation))
+        chosen: Sequence[Campaign] = campaigns.records
+        invalid = [(_campaign_of(one), one.error) for one in campaigns.invalid]
+        if (selection := self._selection) is not None:
+            selection.require_found([*chosen, *(campaign for campaign, _ in invalid)])
+            chosen = selection.choose(chosen, self._options.now)
+            # The dates of an invalid record can't be trusted.
+            invalid = [(campaign, error) for campaign, error in invalid if selection.names_campaign(campaign)]
+        for campaign, error in invalid:
+            self._findings.append(self._invalid.finding(campaign, Violation(invalid_key(error), str(error))))
+        if not chosen and not invalid:
+            some = f"none of the account's {self._campaigns:,} campaigns is chosen" if self._campaigns else ""
+            self._account.append(NO_CAMPAIGNS.finding(None, Violation("", some or "the account has no campaigns")))
+        return chosen
 
-    def set_template(self, campaign: Campaign, answers: Mapping[Language, LookupResult]) -> None:
-        """What the other campaigns are compared with. To be given before them, and judged like them."""
-        self._template = self._facts(campaign, answers)
+    def add_template(self, pattern: str, campaign: Campaign, results: Mapping[Language, LookupResult]) -> None:
+        """Compare the campaigns whose names match a pattern with this one. Call it before they are checked."""
+        self._templates.append((pattern, self._facts(campaign, results)))
 
     def check_without_id(self, campaign: Campaign) -> None:
-        """RuleRunner a campaign that can't be looked up."""
-        self._check(
-            CampaignFacts(campaign=campaign, codes={}, failures={}, now=self._options.now, template=self._template),
-        )
+        """Check a campaign that can't be looked up."""
+        self._check(CampaignFacts(campaign=campaign, codes={}, failures={}, now=self._options.now))
 
-    def check_campaigns(self, same_id: Iterable[Campaign], answers: Mapping[Language, LookupResult]) -> None:
-        """RuleRunner the campaigns of one ID, normally a single one, by what its lookups came to.
+    def check_campaigns(self, same_id: Iterable[Campaign], results: Mapping[Language, LookupResult]) -> None:
+        """Check the campaigns of one ID, normally a single one, with the results of their lookups.
 
-        A language that has no answer was never asked for, and is reported like one that failed.
+        A language without a result was never asked for, and is reported like one that failed.
         """
-        self._lookups += len(answers)
+        self._lookups += len(results)
         for campaign in same_id:
-            self._check(self._facts(campaign, answers))
+            self._check(self._facts(campaign, results))
 
     def record_stop(self, error: Exception, left: int) -> None:
-        """The run ended early by this error, with so many lookups left that were not answered."""
+        """Record that the run ended early by this error, with so many lookups left."""
         self._gaps.append(Gap(rule=STOPPED_EARLY.id, error=str(error), number=left))
 
-    def _facts(self, campaign: Campaign, answers: Mapping[Language, LookupResult]) -> CampaignFacts:
+    def _facts(self, campaign: Campaign, results: Mapping[Language, LookupResult]) -> CampaignFacts:
         codes: dict[Language, Records[ResultCode]] = {}
         failures: dict[Language, Exception] = {}
         for language in self._options.languages:
-            answer = answers.get(language)
-            if answer is None:
+            result = results.get(language)
+            if result is None:
                 failures[language] = DiallerError("the run stopped before they were asked for")
-            elif isinstance(answer, Exception):
-                failures[language] = answer
+            elif isinstance(result, Exception):
+                failures[language] = result
             else:
-                codes[language] = answer
-        return CampaignFacts(
-            campaign=campaign, codes=codes, failures=failures, now=self._options.now, template=self._template
-        )
+                codes[language] = result
+        return CampaignFacts(campaign=campaign, codes=codes, failures=failures, now=self._options.now)
 
     def _check(self, facts: CampaignFacts) -> None:
+        for pattern, template in self._templates:
+            if name_matches(facts.campaign.name, pattern):
+                facts = attrs.evolve(facts, template=template)
+                break
         self._codes += len(facts.by_code)
         self._summaries.append(summarise(facts))
         self._records.append(self._snapshots.build(facts))
         for rule in self._rules:
-            self._findings += rule.apply(facts)
+            try:
+                self._findings += list(rule.apply(facts))
+            except Exception as error:
+                # The rule is the user's: the others go on, and the first error of each rule is reported.
+                _, first, failed = self._failures.get(rule.info.id, (rule, error, 0))
+                self._failures[rule.info.id] = rule, first, failed + 1
 
     def part(self) -> AuditPart:
-        """What was found out so far, but for the records, which don't travel."""
+        """Return the findings so far, without the snapshots."""
+        failures = (rule_failure(rule, error, failed) for rule, error, failed in self._failures.values())
         return AuditPart(
             account=tuple(self._account),
-            gaps=tuple(self._gaps),
+            gaps=(*self._gaps, *failures),
             findings=tuple(self._findings),
             summaries=tuple(self._summaries),
             campaigns=self._campaigns,
@@ -116,10 +143,11 @@ class RuleRunner:
             requests=self._lists + self._lookups,
         )
 
-    def report(self, *, seconds: float, started: datetime) -> AuditReport:
-        """Compare the campaigns with each other, and say what it all comes to.
+    def report(self, *, seconds: float, started: datetime, identity: AccountIdentity | None = None) -> AuditReport:
+        """Compare the campaigns with each other, and return the report.
 
-        The order does not depend on which answer came first.
+        Its order does not depend on the order in which responses came.
         """
-        report = put_together([self.part()], self._options, seconds=seconds, started=started)
-        return attrs.evolve(report, records=tuple(sorted(self._records, key=order)))
+        report = build_report([self.part()], self._options, seconds=seconds, started=started, identity=identity)
+        scope = None if self._selection is None else str(self._selection)
+        return attrs.evolve(report, records=tuple(sorted(self._records, key=order)), scope=scope)

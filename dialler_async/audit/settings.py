@@ -1,15 +1,29 @@
-"""Which rules an audit judges by, and how: settings of the user, and rules of the user's own.
+"""The settings of an audit: which rules it applies, which findings are accepted, and the user's own rules.
 
 In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
 
     [audit]
-    select = ["expired", "expiring-soon"]       # only these; all, if left out
+    select = ["expired", "expiring-soon"]       # only these rules; all by default
     ignore = ["name-within-name"]
-    rules = ["my_rules:vip_has_user_data"]      # besides; `module:name` of a rule, or of several
+    rules = ["my_rules:vip_has_user_data"]      # more rules: `module:name` of a rule, or of several
+    template = "Master"                         # the campaign that the others are compared with
+    fail-on = "error"
 
     [audit.expiring-soon]                       # each rule by its ID
-    severity = "warning"
+    severity = "error"
     days = 14                                   # a setting of this rule
+
+    [[audit.template]]                          # in place of the one template: several by name patterns
+    match = "Winback*"
+    campaign = "Winback Master"
+
+    [[audit.accept]]
+    rule = "expired"
+    campaign = 535                              # or a pattern of its name; left out for the whole account
+    subject = "dtTo"                            # left out for any
+    reason = "kept for its statistics"
+    owner = "Mia"
+    until = 2026-12-31
 
 Installed packages add rules by the entry-point group `dialler_async.audit_rules`.
 """
@@ -22,74 +36,91 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 
 from dialler_async._text.trusted_files import require_trusted
 from dialler_async.errors import ConfigurationError, require
 
+from .acceptance import AcceptanceEntry
 from .account import AccountRule
 from .findings import Severity
 from .rule import Rule, Setting
-from .rules import ALWAYS, INCOMPLETE_LIST, NOT_AUDITED, RULES, STOPPED_EARLY, AnyRule
+from .rules import ALWAYS, RULES, RUN_RULES, AnyRule
+from .suggestions import require_known
 
 ENTRY_POINTS: Final = "dialler_async.audit_rules"
-_TOLD_BY_THE_RUN = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, NOT_AUDITED.id}
-_NEVER_IGNORED = {*_TOLD_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
+_BY_THE_RUN: Final = {info.id for info in RUN_RULES}
+_NEVER_IGNORED: Final = {*_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
+_LISTS: Final = ("select", "ignore", "rules")
+KEYS: Final = (*_LISTS, "template", "fail-on", "accept")
+"""The keys of the table, besides a table for each rule."""
 
 
 @attrs.frozen(kw_only=True)
 class AuditSettings:
-    """What a user has settled.
+    """The settings of a user.
 
     Attributes:
-        select: IDs of the only rules to judge by; all, if empty.
-        ignore: IDs of rules not to judge by.
-        rules: rules of the user's own, as `module:name`.
-        by_rule: the settings of single rules, by their IDs; `severity` is one that every rule has.
+        select: IDs of the only rules to apply; all, if empty.
+        ignore: IDs of rules not to apply.
+        rules: the user's own rules, as `module:name`.
+        by_rule: the settings of single rules, by their IDs; every rule has `severity`.
+        template: exact names of templates by patterns of the names that are compared with them.
+        fail_on: the severity from which on findings fail; None if the file does not say.
+        accept: which findings are accepted.
     """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     by_rule: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    template: Mapping[str, str] = attrs.field(factory=dict)
+    fail_on: Severity | Literal["never"] | None = None
+    accept: tuple[AcceptanceEntry, ...] = ()
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> "AuditSettings":
-        """Settings as they stand in a file.
+        """Return the settings of a table in a file.
 
         Raises:
-            ConfigurationError: a key that there is not, or a value of the wrong kind.
+            ConfigurationError: A key is unknown, or a value has the wrong type.
         """
-        lists: dict[str, tuple[str, ...]] = {}
-        by_rule: dict[str, Mapping[str, Any]] = {}
+        settings: dict[str, Any] = {"by_rule": {}}
         for key, value in table.items():
-            if key in ("select", "ignore", "rules"):
+            if key in _LISTS:
                 require(_is_texts(value), f"“{key}” is a list of texts, not {value!r}")
-                lists[key] = tuple(value)
+                settings[key] = tuple(value)
+            elif key == "template":
+                settings[key] = _templates(value)
+            elif key == "fail-on":
+                allowed = [*(severity.value for severity in Severity), "never"]
+                require(value in allowed, f"“{key}” is one of {', '.join(allowed)}, not {value!r}")
+                settings["fail_on"] = value if value == "never" else Severity(value)
+            elif key == "accept":
+                require(isinstance(value, list), f"“{key}” is a list of tables ([[audit.accept]]), not {value!r}")
+                settings[key] = tuple(map(AcceptanceEntry.of, value))
             else:
-                require(
-                    isinstance(value, Mapping),
-                    f"there is no setting “{key}”: there are select, ignore, rules, and a table for each rule",
-                )
-                by_rule[key] = value
-        return cls(**lists, by_rule=by_rule)
+                if not isinstance(value, Mapping):
+                    require_known(key, KEYS, "setting", listing="there are a table for each rule, and")
+                settings["by_rule"][key] = value
+        return cls(**settings)
 
     def choose(self, rules: Iterable[AnyRule]) -> tuple[AnyRule, ...]:
-        """The rules that are to be judged by, out of these, as they are settled.
+        """Return the rules to apply, out of these, with their settings.
 
         Raises:
-            ConfigurationError: two rules have the same ID, there is no rule of an ID that the settings name, or a
-                rule has no such setting.
+            ConfigurationError: Two rules have the same ID, the settings name an unknown rule, or a rule has no such
+                setting.
         """
         by_id: dict[str, AnyRule] = {}
         for rule in rules:
             require(rule.info.id not in by_id, f"two rules have the ID “{rule.info.id}”")
             by_id[rule.info.id] = rule
-        for id in (*self.select, *self.ignore, *self.by_rule):
-            known = id in by_id or id in _TOLD_BY_THE_RUN
-            require(known, f"there is no rule “{id}”; there are {', '.join(by_id)}")
+        for id in (*self.select, *self.ignore, *self.by_rule, *(entry.rule for entry in self.accept)):
+            if id not in _BY_THE_RUN:
+                require_known(id, [*by_id, *(KEYS if id in self.by_rule else ())], "rule")
         for id in self.ignore:
             require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored: a report would look clean where it is not")
         chosen = [
@@ -97,14 +128,29 @@ class AuditSettings:
             for id, rule in by_id.items()
             if id not in self.ignore and (id in self.select or not self.select or id in _NEVER_IGNORED)
         ]
-        return tuple(_settled(rule, self.by_rule.get(rule.info.id, {})) for rule in chosen)
+        return tuple(_with_settings(rule, self.by_rule.get(rule.info.id, {})) for rule in chosen)
+
+
+def _templates(value: object) -> dict[str, str]:
+    if isinstance(value, str):
+        return {"*": value}
+    require(isinstance(value, list), f"“template” is a name, or a list of tables ([[audit.template]]), not {value!r}")
+    templates: dict[str, str] = {}
+    for table in value if isinstance(value, list) else ():
+        require(isinstance(table, Mapping), f"an entry of “template” is a table ([[audit.template]]), not {table!r}")
+        for key in table:
+            require_known(key, ("match", "campaign"), "key of [[audit.template]]")
+        for key in ("match", "campaign"):
+            require(isinstance(table.get(key), str), f"an entry of [[audit.template]] needs a “{key}”, a text")
+        templates.setdefault(table["match"], table["campaign"])
+    return templates
 
 
 def available_rules(references: Iterable[str] = (), directory: Path | None = None) -> tuple[AnyRule, ...]:
-    """The rules of this library, those of installed packages, and further ones; arguments as for `load_rules`.
+    """Return the rules of this library, of installed packages, and of the user; arguments as for `load_rules`.
 
     Raises:
-        ConfigurationError: one can't be loaded, or is no rule.
+        ConfigurationError: A reference can't be loaded, or is no rule.
     """
     rules = list(RULES)
     for entry in entry_points(group=ENTRY_POINTS):
@@ -113,14 +159,14 @@ def available_rules(references: Iterable[str] = (), directory: Path | None = Non
 
 
 def load_rules(references: Iterable[str], directory: Path | None = None) -> tuple[AnyRule, ...]:
-    """Rules of the user's own.
+    """Return the user's own rules.
 
     Args:
         references: `module:name` of a rule, or of several in a list or tuple.
-        directory: where modules are looked for first. Those found there count only if nobody but the user and root
-            can write them.
+        directory: where modules are looked for first. Modules found there are used only if nobody but the user and
+            root can write them.
     Raises:
-        ConfigurationError: one can't be loaded, is no rule, or may have been written by another user.
+        ConfigurationError: A reference can't be loaded, is no rule, or another user may have written it.
     """
     rules: list[AnyRule] = []
     for reference in references:
@@ -142,7 +188,7 @@ def _imported(reference: str, directory: Path | None) -> object:
 
 
 def _imported_from(directory: Path, module: str) -> object:
-    """Import a module from a directory, with whatever it imports from there; all of it must be trusted."""
+    """Import a module from a directory, with the modules that it imports from there; all must be trusted."""
     before = list(sys.path)
     finder = _TrustedOnly(directory)
     sys.path.insert(0, str(directory))
@@ -169,7 +215,7 @@ class _TrustedOnly(MetaPathFinder):
             file = Path(spec.origin)
             if file.absolute().is_relative_to(self._directory) or file.resolve().is_relative_to(self._directory):
                 require_trusted(file)
-                # Bytecode is run in place of the source if it has the time and size of the source in it.
+                # Python runs bytecode in place of the source if it holds the time and size of the source.
                 if spec.cached is not None and Path(spec.cached).exists():
                     require_trusted(Path(spec.cached))
         return None
@@ -179,7 +225,7 @@ def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:
     try:
         found = load()
     except Exception as error:
-        # Whatever it is: the module is the user's.
+        # The module is the user's, and may raise anything.
         raise ConfigurationError(f"can't load rules from “{reference}”: {type(error).__name__}: {error}") from error
     several = found if isinstance(found, list | tuple) else (found,)
     for rule in several:
@@ -187,7 +233,7 @@ def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:
     return several
 
 
-def _settled(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
+def _with_settings(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
     settings = dict(rule.settings)
     info = rule.info
     for key, value in table.items():
@@ -198,8 +244,8 @@ def _settled(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
             require(value in allowed, f"{where} is one of {', '.join(allowed)}, not {value!r}")
             info = attrs.evolve(info, severity=Severity(value))
             continue
-        has = ", ".join(["severity", *(other.replace("_", "-") for other in settings)])
-        require(name in settings, f"there is no setting “{key}” of the rule “{info.id}”; it has {has}")
+        known = ["severity", *(other.replace("_", "-") for other in settings)]
+        require_known(name.replace("_", "-"), known, "setting", f" of the rule “{info.id}”", "it has")
         kind, fits = _kind(settings[name], value)
         require(fits, f"{where} is {kind}, not {value!r}")
         settings[name] = value

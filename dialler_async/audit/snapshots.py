@@ -1,4 +1,4 @@
-"""What a report keeps of each record, so that the next report can tell what has changed since."""
+"""Snapshots of records, which a report keeps so that the next report can show what has changed."""
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
@@ -15,18 +15,18 @@ _KEYS = tuple(wire_keys(ResultCode)[name] for name in _KEPT)
 _values: Callable[[ResultCode], tuple[Any, ...]] = attrgetter(*_KEPT)
 
 CodeSnapshot = tuple[tuple[str, Any], ...]
-"""A code as keys and values, those that are null left out; its texts are under `Content/1`, `Content/2` …"""
+"""A code as keys and values without nulls; its texts are under `Content/1`, `Content/2` …"""
 
 
 @attrs.frozen(kw_only=True)
 class RecordSnapshot:
-    """The record of one campaign, and its codes, as they were. A plain value: it pickles and compares.
+    """The record of one campaign and its codes at the time of the audit. A plain value: it pickles and compares.
 
     Attributes:
         id: `ID` of the campaign; None if the server sent none.
         name: its `Name`.
-        settings: the rest of the record, unknown keys too, but for what is null.
-        codes: its result codes by ID; None if they were not all there.
+        settings: the rest of the record with unknown keys, without nulls.
+        codes: its result codes by ID; None if not all could be fetched.
     """
 
     id: int | None
@@ -36,13 +36,13 @@ class RecordSnapshot:
 
 
 class SnapshotBuilder:
-    """Makes kept records. Campaigns are given copies of the same codes, which are kept once for all."""
+    """Makes snapshots. Campaigns have copies of the same codes, so equal codes are kept once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], CodeSnapshot] = {}
 
     def build(self, facts: CampaignFacts) -> RecordSnapshot:
-        """What is kept of one campaign."""
+        """Return the snapshot of one campaign."""
         wire = facts.campaign.wire
         return RecordSnapshot(
             id=facts.campaign.id,
@@ -54,7 +54,7 @@ class SnapshotBuilder:
         )
 
     def _code(self, records: Mapping[Any, ResultCode]) -> CodeSnapshot:
-        # What it is known by is quicker made than what is kept.
+        # This key is quicker to build than the snapshot.
         values = _values(next(iter(records.values())))
         known_by = (values, *records, *[code.content for code in records.values()])
         kept = self._known.get(known_by)

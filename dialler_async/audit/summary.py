@@ -1,4 +1,4 @@
-"""What a report keeps of each campaign, for overviews: a few words of it, never its record."""
+"""Summaries of campaigns, which a report keeps for overviews in place of whole records."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ _TRANSLATION_KEY = re.compile(r"DiallerCampaignsResultCodes\.\d+")
 
 
 class CodeType(StrEnum):
-    """The type of a result code, as its flags say it."""
+    """The type of a result code by its flags."""
 
     DONE = "done"
     ABORTED = "aborted"
@@ -34,12 +34,14 @@ class CampaignSummary:
     Attributes:
         id: `ID` of the campaign; None if the server sent none.
         name: its `Name`.
-        dt_from: `dtFrom`, as it came: naive where the server named no zone.
-        dt_to: `dtTo`, likewise.
-        codes: how many result codes it has; a code counts once, in however many languages it came.
+        dt_from: `dtFrom`; naive where the server named no zone.
+        dt_to: `dtTo`; naive where the server named no zone.
+        codes: how many result codes it has; a code counts once for all languages.
         export_keys: the export keys of its codes, each with the type of its code, in the server's order.
         texts: how many of the codes have a text, by language. A language that could not be fetched is not in it.
         account: name of the account, in reports of several accounts.
+        caller_id_active: `bCallerIDActive`; None if the server did not say.
+        user_data: `UserData`; None if the server sent none.
     """
 
     id: int | None
@@ -50,10 +52,12 @@ class CampaignSummary:
     export_keys: tuple[tuple[str, CodeType], ...]
     texts: tuple[tuple[Language, int], ...]
     account: str | None = None
+    caller_id_active: bool | None = None
+    user_data: str | None = None
 
 
 def summarise(facts: CampaignFacts) -> CampaignSummary:
-    """A campaign in brief. Pure."""
+    """Return the summary of a campaign."""
     campaign = facts.campaign
     return CampaignSummary(
         id=campaign.id,
@@ -63,11 +67,13 @@ def summarise(facts: CampaignFacts) -> CampaignSummary:
         codes=len(facts.by_code),
         export_keys=_export_keys(facts),
         texts=tuple((language, sum(map(has_text, records))) for language, records in facts.codes.items()),
+        caller_id_active=campaign.caller_id_active,
+        user_data=campaign.user_data,
     )
 
 
 def order(campaign: Named) -> tuple[bool, int, str]:
-    """What campaigns are sorted by: ID, then name; those without an ID last."""
+    """Return the sort key of a campaign: ID, then name; those without an ID last."""
     return campaign.id is None, campaign.id or 0, campaign.name
 
 
@@ -94,6 +100,6 @@ _flags = attrgetter(*(type.value for type in _FLAGGED))
 
 
 def has_text(code: ResultCode) -> bool:
-    """Whether agents see words, and not an empty line or a technical key."""
+    """Return whether agents see words, and not an empty line or a technical key."""
     content = code.content
     return bool(content and content.strip() and content != code.short_text and not _TRANSLATION_KEY.fullmatch(content))

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import attrs
 from cyclopts import Parameter
 
 from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
@@ -72,7 +71,7 @@ async def audit(
                 on_progress=on_progress,
             )
     if before is not None:
-        report = attrs.evolve(report, comparison=compare(report, before))
+        report = compare(report, before)
     destination.put(report)
     if report.stopped:
         return Exit.REFUSED

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .delete import delete
-from .exits import UsageError, print_error
+from .exits import print_error
 from .listing import EVERYTHING, Listing
 from .numbers import Id
 from .options import Flag
@@ -79,8 +79,6 @@ async def clone(
         to: When it ceases to be valid.
         exist_ok: If a campaign with the new name exists, change nothing and exit with 0.
     """
-    if from_ is not None and to is not None and _is_after(from_, to):
-        raise UsageError(f"the campaign would end before it begins: --from {from_} is after --to {to}")
     writes = WriteWatcher()
     look = f"dialler campaigns find -- {shlex.quote(destination)}"
     async with connection.open(observer=writes) as dialler:
@@ -91,8 +89,3 @@ async def clone(
     # The name as given: the documented reply to a clone has the source's name.
     done = "there is" if exist_ok else "cloned:"
     print_line(f"{done} campaign {'without ID' if campaign.id is None else campaign.id} {quoted(destination)}")
-
-
-def _is_after(begin: datetime, end: datetime) -> bool:
-    """Return whether one date is after another; False if only one of them has a zone, as nothing compares them."""
-    return (begin.utcoffset() is None) == (end.utcoffset() is None) and begin > end

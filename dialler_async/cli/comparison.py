@@ -1,5 +1,6 @@
-"""What has changed since an earlier report, as people read it."""
+"""What has changed since a baseline, for people."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
 
@@ -13,10 +14,10 @@ from .output import Console, text
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print what is gone and what changed, and how many findings are new; those stand among the others."""
-    since = moment(comparison.since)
-    _print_findings(f"Gone since {since}", comparison.gone, console)
-    _print_findings(f"Found on {since}, not judged this time", comparison.unjudged, console)
+    """Print what is gone, what changed, and how many findings are new; the new ones stand among the others."""
+    since = minute(comparison.since)
+    print_findings(f"Gone since {since}", comparison.gone, console)
+    print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console)
     if comparison.changes:
         console.print(Text(f"Changed since {since}", style="bold"))
         for (id, name), changes in groupby(comparison.changes, key=lambda it: (it.campaign_id, it.campaign_name)):
@@ -28,12 +29,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print()
 
 
-def moment(date: datetime) -> str:
-    """A date to the minute, with its offset."""
-    return date.isoformat(sep=" ", timespec="minutes")
-
-
-def _print_findings(title: str, findings: tuple[Finding, ...], console: Console) -> None:
+def print_findings(
+    title: str, findings: Sequence[Finding], console: Console, *, note: Callable[[Finding], str] = lambda _: ""
+) -> None:
+    """Print findings that stand apart from the others, with a note on each."""
     if not findings:
         return
     console.print(Text(title, style="bold"))
@@ -42,9 +41,16 @@ def _print_findings(title: str, findings: tuple[Finding, ...], console: Console)
         if finding.campaign_name is not None:
             where = _campaign(finding.campaign_id, finding.campaign_name)
         console.print(Padding(where, (0, 0, 0, 2)))
-        told = Text.assemble(f"{finding.severity}  ", text(finding.rule), "  ", text(finding.message))
-        console.print(Padding(told, (0, 0, 0, 4)))
+        line = Text.assemble(f"{finding.severity}  ", text(finding.rule), "  ", text(finding.message))
+        console.print(Padding(line, (0, 0, 0, 4)))
+        if words := note(finding):
+            console.print(Padding(text(words, "dim"), (0, 0, 0, 4)))
     console.print()
+
+
+def minute(date: datetime) -> str:
+    """Return a date to the minute, with its offset."""
+    return date.isoformat(sep=" ", timespec="minutes")
 
 
 def _campaign(id: int | None, name: str) -> Text:
@@ -54,9 +60,6 @@ def _campaign(id: int | None, name: str) -> Text:
 def _changes(changes: list[Change]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for change in changes:
-        before, after = (text(_NONE if value is None else value) for value in (change.before, change.after))
+        before, after = (text("nothing" if value is None else value) for value in (change.before, change.after))
         table.add_row(text(change.what), Text.assemble(before, " → ", after, overflow="fold"))
     return table
-
-
-_NONE = "nothing"

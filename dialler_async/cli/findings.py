@@ -1,4 +1,4 @@
-"""The report of an audit as people read it: findings by campaign, then a summary by rule, then the totals."""
+"""The report of an audit for people: whose it is, the findings by campaign, a summary by rule, then the totals."""
 
 from itertools import islice
 
@@ -6,25 +6,36 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dialler_async.audit import AuditReport, Finding, Severity
+from dialler_async.audit import AuditReport, Finding, FindingGroup, Severity, State
+from dialler_async.audit.writers.columns import accepted_note
 
-from .comparison import moment, print_comparison
+from .comparison import minute, print_comparison, print_findings
 from .output import Console, counted, text
 
-# Never told by colour alone: the word stands beside it.
+# Colour is never the only sign: the word stands beside it.
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _WORST = 10
 _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
 
 
-def print_report(report: AuditReport, console: Console) -> None:
-    """Print the whole report."""
+def print_report(report: AuditReport, console: Console, *, unfold: bool = False) -> None:
+    """Print the whole report.
+
+    Args:
+        report: the report.
+        console: where to print it.
+        unfold: whether each of many findings of one rule is printed, in place of one line with their number.
+    """
     rule_width = max((len(finding.rule) for finding in report.findings), default=0)
-    new = set(report.comparison.new) if report.comparison else set[Finding]()
-    for findings in report.by_campaign():
-        console.print(_heading(findings[0]))
-        console.print(_rows(findings, rule_width, new))
+    console.print(_whose(report))
+    console.print()
+    groups = report.groups(fold_above=len(report.findings)) if unfold else report.groups()
+    for group in groups:
+        _print_group(group, rule_width, console)
+    if any(group.rule for group in groups):
+        console.print("--unfold shows each of them, as every --format does.")
         console.print()
+    print_findings("Accepted", report.accepted, console, note=accepted_note)
     if report.comparison:
         print_comparison(report.comparison, console)
     if report.findings:
@@ -33,9 +44,31 @@ def print_report(report: AuditReport, console: Console) -> None:
         console.print()
     if report.accounts:
         _print_accounts(report, console)
-    console.print(Text(f"As of {moment(report.now)}; {report.zone_note}"))
+    console.print(Text(f"As of {minute(report.now)}; {report.zone_note}"))
+    if report.scope_note:
+        console.print(text(report.scope_note, "bold"))
     console.print(_found(report))
-    console.print(_looked_at(report))
+    console.print(_totals(report))
+
+
+def _whose(report: AuditReport) -> Text:
+    return Text.assemble("Audit of ", text(report.whose, "bold"), f", by {report.tool}", overflow="fold")
+
+
+def _print_group(group: FindingGroup, rule_width: int, console: Console) -> None:
+    first = group.findings[0]
+    if group.rule is None:
+        console.print(_heading(first))
+        console.print(_rows(group.findings, rule_width))
+    else:
+        new = sum(finding.state is State.NEW for finding in group.findings)
+        heading = f"{counted(len(group.findings), 'finding')} of one rule in {counted(group.campaigns, 'campaign')}"
+        table = _grid(rule_width)
+        note = Text.assemble((f"{new:,} new  ", "bold"), group.rule.title) if new else text(group.rule.title)
+        table.add_row(_word(first.severity), text(group.rule.id), note)
+        console.print(Text(heading, style="bold"))
+        console.print(_indented(table))
+    console.print()
 
 
 def _heading(finding: Finding) -> Text:
@@ -48,19 +81,20 @@ def _heading(finding: Finding) -> Text:
     )
 
 
-def _rows(findings: tuple[Finding, ...], rule_width: int, new: set[Finding]) -> Padding:
+def _rows(findings: tuple[Finding, ...], rule_width: int) -> Padding:
     table = _grid(rule_width)
     for finding in findings:
-        table.add_row(_word(finding.severity), text(finding.rule), _message(finding, new))
+        table.add_row(_word(finding.severity), text(finding.rule), _message(finding))
     return _indented(table)
 
 
-def _message(finding: Finding, new: set[Finding]) -> Text:
-    return Text.assemble(("new  ", "bold"), text(finding.message)) if finding in new else text(finding.message)
+def _message(finding: Finding) -> Text:
+    is_new = finding.state is State.NEW
+    return Text.assemble(("new  ", "bold"), text(finding.message)) if is_new else text(finding.message)
 
 
 def _by_rule(report: AuditReport, rule_width: int) -> Padding:
-    """How often each rule found something, what that means, and what to do about it."""
+    """Return how often each rule found something, what that means, and what to do."""
     table = _grid(rule_width)
     for info, number in report.by_rule().items():
         table.add_row(_word(info.severity), text(info.id), text(f"{number:,}: {info.title}"))
@@ -69,14 +103,16 @@ def _by_rule(report: AuditReport, rule_width: int) -> Padding:
 
 
 def _print_accounts(report: AuditReport, console: Console) -> None:
-    """The accounts with the worst findings; there may be thousands."""
+    """Print the accounts with the worst findings; there may be thousands."""
     by_account = report.by_account()
     table = Table.grid(padding=(0, 2, 0, 0))
     for severity in Severity:
         table.add_column(min_width=len(severity), justify="right")
     table.add_row(*map(_word, Severity))
     for name, numbers in islice(by_account.items(), _WORST):
-        table.add_row(*(f"{number:,}" for number in numbers.values()), text(name))
+        identity = report.identities.get(name)
+        whose = "" if identity is None else f"  {identity}"
+        table.add_row(*(f"{number:,}" for number in numbers.values()), text(f"{name}{whose}"))
     console.print(Text("By account", style="bold"))
     console.print(_indented(table))
     if len(by_account) > _WORST:
@@ -87,7 +123,7 @@ def _print_accounts(report: AuditReport, console: Console) -> None:
 
 
 def _grid(rule_width: int) -> Table:
-    """Columns for severity, rule and text; of the same widths for all campaigns, so that they can be read down."""
+    """Return columns for severity, rule and text. Their widths are the same for all campaigns."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=_SEVERITY_WIDTH)
     table.add_column(width=rule_width)
@@ -103,14 +139,20 @@ def _word(severity: Severity) -> Text:
     return Text(severity.value, style=_STYLES[severity])
 
 
-def _found(report: AuditReport) -> Text:
+def totals(report: AuditReport) -> str:
+    """Return how many findings of each severity there are, in words."""
+    numbers = [counted(number, severity.value) for severity, number in report.by_severity().items()]
+    accepted = [f"{len(report.accepted):,} accepted"] if report.accepted else []
     if not report.findings:
-        return Text("Nothing found.", style="bold")
-    numbers = (counted(number, severity.value) for severity, number in report.by_severity().items())
-    return Text(", ".join(numbers), style="bold")
+        return ", ".join(["Nothing found", *accepted]) + ("" if accepted else ".")
+    return ", ".join([*numbers, *accepted])
 
 
-def _looked_at(report: AuditReport) -> Text:
+def _found(report: AuditReport) -> Text:
+    return Text(totals(report), style="bold")
+
+
+def _totals(report: AuditReport) -> Text:
     # Apart from the findings, so that neither line is broken at 80 columns.
     return Text(
         f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "

@@ -17,6 +17,7 @@ from taskiq.kicker import AsyncKicker
 
 from dialler_async._http.clock import CLOCK
 from dialler_async.audit import (
+    AccountIdentity,
     AuditPart,
     AuditReport,
     AuditSettings,
@@ -133,6 +134,10 @@ class _Run:
         self._schedule = Schedule(fleet.servers.values(), fleet.accounts.values())
         self._under_way: dict[str, Job] = {}
         self._accounts = tuple(fleet.accounts)
+        self._identities = {
+            name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
+            for name, account in fleet.accounts.items()
+        }
         self._begun_on: dict[str, _Account] = {}
         self._reports: dict[str, AuditReport] = {}
         self._failed = 0
@@ -203,14 +208,15 @@ class _Run:
         account.failed |= part is None
         if len(account.parts) > account.slices:
             del self._begun_on[name]
+            merged = partial(self._merged, identity=self._identities[name])
             try:
-                self._reports[name] = self._merged(account.parts, seconds=perf_counter() - self._begun)
+                self._reports[name] = merged(account.parts, seconds=perf_counter() - self._begun)
             except Exception as error:
                 # A worker, or whoever can write to the broker, decides what is in them.
                 _log.warning("can't merge the results of an account: %s", type(error).__name__)
                 account.failed = True
                 failed = [not_audited("its results can't be merged")]
-                self._reports[name] = self._merged(failed, seconds=perf_counter() - self._begun)
+                self._reports[name] = merged(failed, seconds=perf_counter() - self._begun)
             self._failed += account.failed
 
     def _is_possible(self, job: Job, result: Result) -> bool:

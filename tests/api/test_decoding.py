@@ -6,11 +6,11 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from unittest.mock import patch
 
 import pytest
-from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +38,8 @@ from dialler_async._api.decoding import (
 )
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 T = TypeVar("T")
 ANSWERS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES, DONE]

@@ -1,20 +1,28 @@
 """The HTML report as text: complete in one file, small, readable, and with nothing in it that a name could start."""
 
+from __future__ import annotations
+
 import base64
 import pickle
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from reports import HOSTILE, NOW, empty_report, fleet_report, hostile_report, real_report
 
 from dialler_async import Language
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import AuditReport, CampaignSummary, CodeType
 from dialler_async.audit.writers.html import write_html
+
+if TYPE_CHECKING:
+    from tests.audit.conftest import Reports
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 MEGABYTE = 1_000_000
 
@@ -58,23 +66,25 @@ def summary(id: int, dt_from: datetime | None, dt_to: datetime | None, **keys: C
     )
 
 
-def page_of(*summaries: CampaignSummary) -> Page:
-    return Page(attrs.evolve(empty_report(), summaries=summaries, campaigns=len(summaries)))
+@pytest.fixture
+def page_of(reports: Reports) -> Callable[..., Page]:
+    """Return a function that writes a report with the given campaigns."""
+    return lambda *summaries: Page(attrs.evolve(reports.empty(), summaries=summaries, campaigns=len(summaries)))
 
 
-def test_names_stay_text() -> None:
-    page = Page(hostile_report())
+def test_names_stay_text(reports: Reports) -> None:
+    page = Page(reports.hostile())
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
-    for name in HOSTILE:
+    for name in reports.names:
         # In the findings as a heading and in the message, in the matrix as a row, a column and a key.
         assert page.text.count(escape_unprintable(name)) >= 4
     page.source.encode()
 
 
-def test_what_the_policy_allows_is_the_style_and_the_script() -> None:
-    page = Page(real_report())
+def test_what_the_policy_allows_is_the_style_and_the_script(reports: Reports) -> None:
+    page = Page(reports.real())
     (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
     style, script = (
         base64.b64encode(sha256(page.inner[tag].encode()).digest()).decode() for tag in ("style", "script")
@@ -85,13 +95,13 @@ def test_what_the_policy_allows_is_the_style_and_the_script() -> None:
     )
 
 
-def test_names_of_accounts_stay_text() -> None:
-    report = fleet_report()
+def test_names_of_accounts_stay_text(reports: Reports) -> None:
+    report = reports.fleet()
     page = Page(report)
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
-    for name in HOSTILE:
+    for name in reports.names:
         # By account, as a heading of two campaigns, and in their rows of timeline and matrix.
         assert page.text.count(escape_unprintable(name)) >= 1 + 2 + 1 + 2
     suggested = [attributes["value"] for tag, attributes in page.tags if tag == "option" and attributes["value"]]
@@ -100,18 +110,18 @@ def test_names_of_accounts_stay_text() -> None:
     ]
 
 
-def test_without_accounts_nothing_tells_of_them() -> None:
-    page = Page(hostile_report())
+def test_without_accounts_nothing_tells_of_them(reports: Reports) -> None:
+    page = Page(reports.hostile())
     assert "accounts" not in page.source
     assert "datalist" not in {tag for tag, _ in page.tags}
 
 
-def test_the_same_campaign_of_two_accounts_is_two_campaigns() -> None:
+def test_the_same_campaign_of_two_accounts_is_two_campaigns(reports: Reports) -> None:
     one = summary(7, None, NOW, A=CodeType.DONE)
-    finding = attrs.evolve(fleet_report().findings[0], campaign_id=7, campaign_name=one.name, account="north")
+    finding = attrs.evolve(reports.fleet().findings[0], campaign_id=7, campaign_name=one.name, account="north")
     page = Page(
         attrs.evolve(
-            empty_report(),
+            reports.empty(),
             accounts=("north", "south"),
             campaigns=2,
             summaries=tuple(attrs.evolve(one, account=name) for name in ("north", "south")),
@@ -123,14 +133,14 @@ def test_the_same_campaign_of_two_accounts_is_two_campaigns() -> None:
     assert "<dt>without a finding</dt><dd>0</dd>" in page.source
 
 
-def test_of_thousands_of_campaigns_and_accounts_some_are_drawn() -> None:
+def test_of_thousands_of_campaigns_and_accounts_some_are_drawn(reports: Reports) -> None:
     accounts = tuple(f"account-{number}" for number in range(101))
     summaries = [
         attrs.evolve(summary(id, None, NOW + timedelta(minutes=id), **({} if id == 5001 else {"A": CodeType.DONE})))
         for id in range(5002)
     ]
     named = tuple(attrs.evolve(one, account="account-0") for one in summaries)
-    report = attrs.evolve(empty_report(), accounts=accounts, summaries=named, campaigns=len(named))
+    report = attrs.evolve(reports.empty(), accounts=accounts, summaries=named, campaigns=len(named))
     page = Page(report)
     text = " ".join(page.text.split())
     assert "These are the 5,000 that end last, of 5,002 campaigns." in text
@@ -145,9 +155,7 @@ def test_of_thousands_of_campaigns_and_accounts_some_are_drawn() -> None:
     assert len(re.findall(r"<li[^>]*>\s*<span><small>#\d+</small>", whole.source)) == 2 * 5002
 
 
-@pytest.mark.parametrize(
-    "report", [hostile_report(), fleet_report(), empty_report()], ids=["hostile", "fleet", "empty"]
-)
+@pytest.mark.parametrize("report", ["hostile", "fleet", "empty"], indirect=True)
 def test_nothing_is_loaded(report: AuditReport) -> None:
     page = Page(report)
     links = [
@@ -157,7 +165,7 @@ def test_nothing_is_loaded(report: AuditReport) -> None:
     assert not re.search(r"url\(|@import", page.inner["style"])
 
 
-@pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+@pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
 def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> None:
     tags = Page(report).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
@@ -169,8 +177,8 @@ def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> Non
     assert set(wanted) <= set(ids)
 
 
-def test_every_finding_is_there_without_a_script() -> None:
-    report = real_report()
+def test_every_finding_is_there_without_a_script(reports: Reports) -> None:
+    report = reports.real()
     page = Page(report)
     assert [tag for tag, _ in page.tags].count("p") > len(report.findings) > 0
     assert all(finding.message in page.text for finding in report.findings)
@@ -178,17 +186,17 @@ def test_every_finding_is_there_without_a_script() -> None:
     assert "hidden" in form
 
 
-def test_nothing_found() -> None:
-    assert Page(empty_report()).text.count("Nothing found.") == 2
+def test_nothing_found(reports: Reports) -> None:
+    assert Page(reports.empty()).text.count("Nothing found.") == 2
 
 
-def test_two_thousand_campaigns_stay_small() -> None:
-    report = real_report(2000)
+def test_two_thousand_campaigns_stay_small(reports: Reports) -> None:
+    report = reports.real(2000)
     assert len(report.summaries) == 2000
     assert len(pickle.dumps(report)) < 2 * MEGABYTE
     assert size(report) < 4 * MEGABYTE
     # If every campaign had eight findings.
-    told = real_report().findings[0]
+    told = reports.real().findings[0]
     findings = tuple(attrs.evolve(told, campaign_id=one.id, campaign_name=one.name) for one in report.summaries * 8)
     assert (
         size(attrs.evolve(report, findings=tuple(sorted(findings, key=lambda one: one.campaign_id or 0))))
@@ -201,7 +209,7 @@ def size(report: AuditReport) -> int:
 
 
 class TestTimeline:
-    def test_tells_where_campaigns_stand(self) -> None:
+    def test_tells_where_campaigns_stand(self, page_of: Callable[..., Page]) -> None:
         day = timedelta(days=1)
         page = page_of(
             summary(1, NOW - day, NOW + day),
@@ -214,7 +222,7 @@ class TestTimeline:
         rows = re.findall(r'#(\d)</small>.*?class="state">([^<]*)<', page.source, re.DOTALL)
         assert rows == [("2", "over"), ("1", "running"), ("4", "inverted"), ("3", "not begun")]
 
-    def test_an_inverted_period_is_drawn_from_its_end_to_its_beginning(self) -> None:
+    def test_an_inverted_period_is_drawn_from_its_end_to_its_beginning(self, page_of: Callable[..., Page]) -> None:
         day = timedelta(days=1)
         sound, inverted = (
             re.search(r'<rect class="\w+" x="([\d.]+)" width="([\d.]+)"', page_of(one).source)
@@ -224,13 +232,13 @@ class TestTimeline:
         assert inverted is not None
         assert sound.groups() == inverted.groups()
 
-    def test_sorts_by_the_end(self) -> None:
+    def test_sorts_by_the_end(self, page_of: Callable[..., Page]) -> None:
         days = [timedelta(days=days) for days in (3, 1, 2)]
         page = page_of(summary(9, NOW, None), *(summary(id, None, NOW + day) for id, day in enumerate(days)))
         timeline = page.source[page.source.index('class="rows periods"') :]
         assert re.findall(r"<small>#(\d)</small>", timeline)[:4] == ["1", "2", "0", "9"]
 
-    def test_naive_and_aware_dates_and_those_at_the_end_of_time(self) -> None:
+    def test_naive_and_aware_dates_and_those_at_the_end_of_time(self, page_of: Callable[..., Page]) -> None:
         page = page_of(
             summary(1, datetime(2026, 1, 1), datetime(9999, 12, 31, 23, 59)),  # noqa: DTZ001  # as the server sends it
             summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001
@@ -239,12 +247,12 @@ class TestTimeline:
         assert "3 running" in page.text
         assert "drawn at the edge" in page.text
 
-    def test_no_dates(self) -> None:
+    def test_no_dates(self, page_of: Callable[..., Page]) -> None:
         assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
 
 
 class TestMatrix:
-    def test_says_who_lacks_what(self) -> None:
+    def test_says_who_lacks_what(self, page_of: Callable[..., Page]) -> None:
         page = page_of(
             summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
             summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
@@ -255,28 +263,28 @@ class TestMatrix:
         assert "1 campaign of 3 lacks one" in " ".join(page.text.split())
         assert "aborted 1, done 1" in page.text
 
-    def test_a_campaign_whose_codes_did_not_come_lacks_nothing(self) -> None:
+    def test_a_campaign_whose_codes_did_not_come_lacks_nothing(self, page_of: Callable[..., Page]) -> None:
         unknown = attrs.evolve(summary(2, None, None), texts=())
         page = page_of(summary(1, None, None, A=CodeType.DONE), unknown)
         assert "lacks A" not in page.text
         assert "0 campaigns of 1" in " ".join(page.text.split())
 
-    def test_rare_keys_are_in_the_table_only(self) -> None:
+    def test_rare_keys_are_in_the_table_only(self, page_of: Callable[..., Page]) -> None:
         keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
         page = page_of(summary(1, None, None, **keys))
         assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
         assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
 
-    def test_no_keys(self) -> None:
+    def test_no_keys(self, page_of: Callable[..., Page]) -> None:
         assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
 
 
-def test_the_languages() -> None:
+def test_the_languages(reports: Reports) -> None:
     both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
     campaigns = [
         attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))
     ]
-    report = attrs.evolve(empty_report(), languages=tuple(Language), summaries=tuple(campaigns))
+    report = attrs.evolve(reports.empty(), languages=tuple(Language), summaries=tuple(campaigns))
     rows = re.findall(r'<th scope="row">(English|German)</th>(.*?)</tr>', Page(report).source)
     assert {name: re.sub(r"<[^>]*>", " ", row).split() for name, row in rows} == {
         "English": ["8", "of", "8", "100", "%", "2", "0", "0"],
@@ -285,8 +293,8 @@ def test_the_languages() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_texts_stand_out_from_their_ground(theme: str) -> None:
-    css = Page(empty_report()).inner["style"]
+def test_texts_stand_out_from_their_ground(theme: str, reports: Reports) -> None:
+    css = Page(reports.empty()).inner["style"]
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[["light", "dark", "print"].index(theme)]))
     for text in ("ink", "soft", "error", "warning", "info", "link"):

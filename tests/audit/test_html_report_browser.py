@@ -1,14 +1,15 @@
 """The HTML report in a real browser, where there is one."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from reports import HOSTILE, fleet_report, hostile_report, real_report
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -17,6 +18,9 @@ from selenium.webdriver.support.select import Select
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import AuditReport
 from dialler_async.audit.writers.html import write_html
+
+if TYPE_CHECKING:
+    from tests.audit.conftest import Reports
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -81,25 +85,25 @@ def evaluated(page: Chrome, script: str) -> Any:
     return page.execute_script(f"return {script}")
 
 
-@pytest.mark.parametrize("report", [hostile_report, fleet_report])
-def test_opens_in_silence_and_asks_nobody(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
-    page = opened(report())
+@pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
+def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+    page = opened(report)
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     requests = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
     assert [url for url in requests if not url.startswith(OWN)] == [page.current_url]
     assert page.get_log("browser") == []
 
 
-def test_names_are_text(opened: Callable[..., Chrome]) -> None:
-    page = opened(hostile_report())
+def test_names_are_text(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.hostile())
     headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
-    assert headings == [" ".join(escape_unprintable(name).split()) for name in HOSTILE]
+    assert headings == [" ".join(escape_unprintable(name).split()) for name in reports.names]
     assert evaluated(page, "document.scripts.length") == 1
     assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
 
 
-def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome]) -> None:
-    page = opened(hostile_report())
+def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.hostile())
     page.execute_script(
         "const evil = document.createElement('script'); evil.textContent = 'hit = 1'; document.body.append(evil);"
     )
@@ -107,8 +111,8 @@ def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome]) -> No
     assert "Content Security Policy" in page.get_log("browser")[0]["message"]
 
 
-def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
     page = opened(report)
     findings = "#list li"
     told = page.find_element(By.ID, "count")
@@ -141,9 +145,9 @@ def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome]) ->
     assert (shown(page, findings), shown(page, "#none")) == (0, 1)
 
 
-def test_filters_by_account(opened: Callable[..., Chrome]) -> None:
+def test_filters_by_account(opened: Callable[..., Chrome], reports: Reports) -> None:
     names = ("north", "north-2", "far north", "Müller  & “Söhne”")
-    report = fleet_report(names)
+    report = reports.fleet(names)
     page = opened(report)
     suggested = evaluated(page, "[...document.getElementById('text').list.options].map((one) => one.value)")
     assert len(suggested) == len(report.accounts)
@@ -155,24 +159,24 @@ def test_filters_by_account(opened: Callable[..., Chrome]) -> None:
         assert shown(page, ".periods > li") == 1
 
 
-def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
     page = opened(report)
     page.find_element(By.LINK_TEXT, "inverted-dates").click()
     assert shown(page, "#list li") == sum(finding.rule == "inverted-dates" for finding in report.findings)
     assert page.current_url.endswith("#findings")
 
 
-def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     lacking = shown(page, ".matrix .lacking")
     assert shown(page, ".matrix .rows > li") == lacking > 0
     page.find_element(By.ID, "differ").click()
     assert shown(page, ".matrix .rows > li") == 120
 
 
-def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report(2000))
+def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real(2000))
     timing = evaluated(page, "performance.getEntriesByType('navigation')[0].toJSON()")
     assert timing["loadEventEnd"] < 3000
     page.find_element(By.ID, "differ").click()
@@ -188,24 +192,24 @@ def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[...
     assert milliseconds < 500
 
 
-@pytest.mark.parametrize("report", [hostile_report, real_report, fleet_report])
-def test_a_phone_scrolls_in_one_direction(report: Callable[[], AuditReport], opened: Callable[..., Chrome]) -> None:
-    page = opened(report(), width=360)
+@pytest.mark.parametrize("report", ["hostile", "real", "fleet"], indirect=True)
+def test_a_phone_scrolls_in_one_direction(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+    page = opened(report, width=360)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert evaluated(page, "document.documentElement.scrollWidth") == 360
 
 
-def test_dark_where_it_is_dark(opened: Callable[..., Chrome]) -> None:
+def test_dark_where_it_is_dark(opened: Callable[..., Chrome], reports: Reports) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
-        page = opened(hostile_report(), scheme=scheme)
+        page = opened(reports.hostile(), scheme=scheme)
         colour = evaluated(page, "getComputedStyle(document.body).backgroundColor")
         grounds.add(sum(map(int, re.findall(r"\d+", colour))) > 3 * 128)
     assert grounds == {True, False}
 
 
-def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome]) -> None:
-    report = real_report()
+def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
     page = opened(report, media="print")
     assert shown(page, "#list li") == len(report.findings)
     assert shown(page, ".periods > li") == 60
@@ -213,8 +217,8 @@ def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome]) -
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
-def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome]) -> None:
-    page = opened(real_report())
+def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
     page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert page.switch_to.active_element.text == "Skip to the findings"
     assert evaluated(page, "getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -226,11 +230,11 @@ def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome]) -> None:
     assert {"text", "rule", "button", "region", "summary", "differ"} <= reached
 
 
-@pytest.mark.parametrize(("report", "field"), [(real_report, "searchbox"), (fleet_report, "combobox")])
+@pytest.mark.parametrize(("report", "field"), [("real", "searchbox"), ("fleet", "combobox")], indirect=["report"])
 def test_everything_has_a_name_for_screen_readers(
-    report: Callable[[], AuditReport], field: str, opened: Callable[..., Chrome]
+    report: AuditReport, field: str, opened: Callable[..., Chrome]
 ) -> None:
-    page = opened(report())
+    page = opened(report)
     tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named: dict[str, list[str]] = {}
     for node in tree:

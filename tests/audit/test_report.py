@@ -13,6 +13,7 @@ from dialler_async.audit.report import AuditReport
 from dialler_async.audit.rule_runner import LookupResult, RuleRunner
 from dialler_async.errors import ConnectError
 from dialler_async.models import Campaign, Language, Records, ResultCode
+from dialler_async.version import __version__
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ALWAYS = ["incomplete-list", "stopped-early", "invalid-record", "unreachable-codes"]
@@ -53,11 +54,11 @@ def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
         reports.add(report(runner).findings)
     (findings,) = reports
     assert [(finding.campaign_name, finding.rule) for finding in findings] == [
+        ("A", "unreachable-codes"),
+        ("B", "unreachable-codes"),
         ("Nine", "own-rule"),
         ("Ten", "own-rule"),
-        ("A", "unreachable-codes"),
         ("A", "own-rule"),
-        ("B", "unreachable-codes"),
         ("B", "own-rule"),
     ]
 
@@ -69,7 +70,7 @@ def test_rules_report_in_the_order_they_are_given() -> None:
     runner.check_campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], total=2)))
     seen = list(dict.fromkeys(finding.rule for finding in report(runner).findings))
     assert seen == [rule.info.id for rule in RULES if rule.info.id in seen]
-    assert len(seen) == 8
+    assert len(seen) == 7
 
 
 def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None:
@@ -132,8 +133,8 @@ def sample() -> AuditReport:
 def test_groups_and_counts_for_whoever_shows_it() -> None:
     whole = sample()
     assert [[finding.rule for finding in group] for group in whole.by_campaign()] == [
-        ["own-rule"],
         ["unreachable-codes", "own-rule"],
+        ["own-rule"],
     ]
     assert {info.id: count for info, count in whole.by_rule().items()} == {"unreachable-codes": 1, "own-rule": 2}
     assert whole.by_severity() == {Severity.ERROR: 1, Severity.WARNING: 0, Severity.INFO: 2}
@@ -156,6 +157,11 @@ def test_json_says_it_all() -> None:
     shown = json.loads(json.dumps(report_as_json(sample())))
     assert {key: value for key, value in shown.items() if key not in ("findings", "rules", "records")} == {
         "schema": 1,
+        "tool": f"dialler_async {__version__}",
+        "server": None,
+        "clients_id": None,
+        "scope": None,
+        "accepted": [],
         "started": "2026-03-02T12:00:00+00:00",
         "now": "2026-03-02T12:00:00+00:00",
         "seconds": 1.235,
@@ -172,7 +178,7 @@ def test_json_says_it_all() -> None:
         {"id": 1, "name": "A", "settings": {}, "codes": {}},
         {"id": 2, "name": "B\x1b[31m", "settings": {}, "codes": None},
     ]
-    assert shown["findings"][0] == {
+    assert shown["findings"][1] == {
         "rule": "own-rule",
         "severity": "info",
         "campaign_id": 1,
@@ -180,6 +186,6 @@ def test_json_says_it_all() -> None:
         "subject": "Name",
         "message": "is called A",
     }
-    assert shown["findings"][1]["campaign_name"] == "B\x1b[31m"
+    assert shown["findings"][0]["campaign_name"] == "B\x1b[31m"
     assert [rule["id"] for rule in shown["rules"]] == [*ALWAYS, "own-rule"]
     assert set(shown["rules"][4]) == {"id", "severity", "title", "why", "fix"}

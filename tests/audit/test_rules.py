@@ -77,9 +77,13 @@ def test_the_ids_and_severities_are_public() -> None:
         "missing-export-key": "warning",
         "conflicting-export-key": "warning",
         "differs-from-template": "warning",
+        "expiring-soon": "warning",
+        "caller-id-off": "warning",
+        "closes-without-result-code": "warning",
+        "duplicate-user-data": "warning",
         "name-within-name": "info",
+        "no-line-cap": "info",
         "expired": "info",
-        "expiring-soon": "info",
         "not-started": "info",
     }
 

@@ -1,5 +1,6 @@
 """The whole audit, against the sandbox."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,19 @@ from dialler_async import (
     ResultCodes,
     RetryPolicy,
 )
-from dialler_async.audit import AuditReport, CampaignFacts, Severity, Violation, audit, rule
+from dialler_async.audit import (
+    RULES,
+    AccountFacts,
+    AuditReport,
+    CampaignFacts,
+    Selection,
+    Severity,
+    Violation,
+    account_rule,
+    audit,
+    rule,
+)
+from dialler_async.audit.rules import invalid_record
 from dialler_async.sandbox import Sandbox
 
 
@@ -53,8 +66,8 @@ async def test_the_same_report_at_any_concurrency(sandbox: Sandbox) -> None:
     one_by_one = await report_on(sandbox, concurrency=1)
     all_at_once = await report_on(sandbox, concurrency=32)
     assert one_by_one.findings == all_at_once.findings
-    ids = [finding.campaign_id for finding in one_by_one.findings]
-    assert ids == sorted(ids, key=lambda number: number or 0)
+    places = [(finding.severity.rank, finding.campaign_id or 0) for finding in one_by_one.findings]
+    assert places == sorted(places)
 
 
 async def test_counts_what_it_looked_at(sandbox: Sandbox) -> None:
@@ -214,11 +227,113 @@ async def test_never_more_connections_than_the_pool_allows(sandbox: Sandbox) -> 
     assert sandbox.connections.peak <= 3
 
 
-async def test_a_rule_that_raises_is_not_swallowed(sandbox: Sandbox) -> None:
+async def test_a_rule_that_raises_is_one_finding_and_the_other_rules_go_on(sandbox: Sandbox) -> None:
     @rule("broken", Severity.INFO, title="Broken", why="A test.", fix="None.")
     def broken(facts: CampaignFacts) -> Iterator[Violation]:
+        yield Violation("Name", "never reported")
         raise LookupError(facts.campaign.name)
-        yield
 
-    with pytest.raises(LookupError):
-        await report_on(sandbox, rules=[broken])
+    @rule("no-violation", Severity.INFO, title="Broken", why="A test.", fix="None.")
+    def no_violation(facts: CampaignFacts) -> Iterator[Any]:
+        yield "a text"
+
+    @account_rule("broken-account", Severity.INFO, title="Broken", why="A test.", fix="None.")
+    def broken_account(account: AccountFacts) -> Any:
+        raise LookupError(account.campaigns[0].name)
+
+    report = await report_on(sandbox, rules=[broken, no_violation, broken_account, own_rule, *RULES])
+    failed = [finding for finding in report.findings if finding.rule == "rule-failed"]
+    assert [finding.subject for finding in failed] == ["broken", "broken-account", "no-violation"]
+    line = broken.check.__code__.co_firstlineno + 3
+    assert failed[0].message == f"the rule “broken” failed on 60 campaigns: LookupError at test_run.py:{line}"
+    assert failed[1].message.startswith("the rule “broken-account” failed: LookupError at test_run.py:")
+    assert re.search(r"on 60 campaigns: AttributeError at test_run.py:\d+$", failed[2].message)
+    assert report.rule_failed
+    assert [finding for finding in report.findings if finding.rule == "broken"] == []
+    assert {finding.rule for finding in report.findings} > {"duplicate-name", "expired"}
+
+
+async def test_an_account_without_campaigns_is_a_finding() -> None:
+    async with Sandbox(campaigns=[]) as sandbox:
+        report = await report_on(sandbox)
+    assert [(finding.rule, finding.message) for finding in report.findings] == [
+        ("no-campaigns", "the account has no campaigns")
+    ]
+
+
+async def test_the_report_names_server_and_account(sandbox: Sandbox) -> None:
+    report = await report_on(sandbox)
+    assert str(report.identity) == f"account 1 on {sandbox.base_url.removeprefix('http://').removesuffix('/1')}"
+
+
+class TestSelection:
+    @pytest.fixture
+    async def sandbox(self) -> AsyncIterator[Sandbox]:
+        async with Sandbox(campaigns=[]) as sandbox:
+            dates = {1: {}, 2: {"dtTo": "2026-01-01T00:00:00"}, 3: {"dtFrom": "2027-01-01T00:00:00"}, 4: {}}
+            for id, name in ((4, "vip late"), (3, "VIP Later"), (2, "VIP Over"), (1, "VIP [1]")):
+                sandbox.load({"ID": id, "Name": name, **dates[id]}, codes=SOUND)
+            yield sandbox
+
+    @pytest.mark.parametrize(
+        ("selection", "ids", "scope"),
+        [
+            (Selection(names=("VIP*",)), {1, 2, 3}, "name “VIP*”"),
+            (Selection(names=("VIP [1]",)), {1}, "name “VIP [1]”"),
+            (Selection(names=("VIP O*", "*late")), {2, 4}, "name “VIP O*” or “*late”"),
+            (Selection(ids=(2, 4)), {2, 4}, "ID 2 or 4"),
+            (Selection(running=True), {1, 4}, "running"),
+            (Selection(names=("VIP*",), running=True, limit=3), {1}, "running, name “VIP*”, at most 3"),
+            (Selection(limit=2), {1, 2}, "at most 2"),
+        ],
+    )
+    async def test_only_the_codes_of_chosen_campaigns_are_fetched(
+        self, selection: Selection, ids: set[int], scope: str, sandbox: Sandbox
+    ) -> None:
+        now = datetime(2026, 3, 2, tzinfo=UTC)
+        report = await report_on(sandbox, selection=selection, now=now)
+        assert {summary.id for summary in report.summaries} == ids
+        assert len(sandbox.journal) == 1 + 2 * len(ids) == report.requests
+        assert {finding.campaign_id for finding in report.findings} <= ids
+        assert report.scope_note == f"only part of the account: {len(ids)} of 4 campaigns ({scope})"
+
+    @pytest.mark.parametrize(
+        ("selection", "message"),
+        [(Selection(ids=(9,)), "no campaign with the ID 9"), (Selection(names=("Vpi*",)), "a name like “Vpi\\*”")],
+    )
+    async def test_a_selection_of_nothing_is_refused(
+        self, selection: Selection, message: str, sandbox: Sandbox
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            await report_on(sandbox, selection=selection)
+        assert len(sandbox.journal) == 1
+
+    async def test_no_running_campaign_is_a_finding(self, sandbox: Sandbox) -> None:
+        for id in (1, 4):
+            sandbox.change(id, dtTo="2020-01-01T00:00:00")
+        report = await report_on(sandbox, selection=Selection(running=True), now=datetime(2026, 3, 2, tzinfo=UTC))
+        assert [finding.message for finding in report.findings] == ["none of the account's 4 campaigns is chosen"]
+
+    async def test_an_invalid_record_of_another_campaign_is_not_reported(self, sandbox: Sandbox) -> None:
+        sandbox.change(2, nMaxParallelLines="many")
+        by_id = [await report_on(sandbox, selection=Selection(ids=ids)) for ids in ((1,), (1, 4))]
+        assert not any(report.has(invalid_record.info) for report in by_id)
+        assert (await report_on(sandbox, selection=Selection(names=("VIP*",)))).has(invalid_record.info)
+
+
+class TestTemplates:
+    async def test_each_campaign_is_compared_with_the_template_of_its_name(self) -> None:
+        async with Sandbox(campaigns=[]) as sandbox:
+            for id, name in enumerate(("Winback Master", "Winback 1", "Sales Master", "Sales 1", "Other"), 1):
+                lines = 9 if name.endswith("1") else 5
+                sandbox.load({"ID": id, "Name": name, "nMaxParallelLines": lines, "Kind": name[0]}, codes=SOUND)
+            templates = {"Winback*": "Winback Master", "Sales*": "Sales Master"}
+            report = await report_on(sandbox, template=templates)
+            assert len(sandbox.journal) == report.requests == 11
+            assert [(finding.campaign_id, finding.subject) for finding in report.findings] == [
+                (2, "nMaxParallelLines"),
+                (4, "nMaxParallelLines"),
+            ]
+            only = await report_on(sandbox, template=templates, selection=Selection(ids=(2,)))
+            assert [finding.campaign_id for finding in only.findings] == [2]
+            assert [summary.id for summary in only.summaries] == [2]

@@ -82,9 +82,9 @@ def test_a_severity_and_a_setting_of_a_rule() -> None:
     [
         ({"select": "expired"}, "“select” is a list of texts"),
         ({"ignore": [1]}, "“ignore” is a list of texts"),
-        ({"fail-on": "error"}, "there is no setting “fail-on”"),
+        ({"fail-on": "bad"}, "“fail-on” is one of error, warning, info, never, not 'bad'"),
         ({"expired": {"days": 3}}, "no setting “days” of the rule “expired”; it has severity"),
-        ({"expiring-soon": {"day": 3}}, "it has severity, days"),
+        ({"expiring-soon": {"day": 3}}, "did you mean “days”"),
         ({"expiring-soon": {"days": "3"}}, "“days” of the rule “expiring-soon” is a number, 0 or more, not '3'"),
         ({"expiring-soon": {"days": True}}, "is a number"),
         ({"expiring-soon": {"days": -1}}, "is a number"),

@@ -1,15 +1,19 @@
 """The formats of a report: valid where there is a standard, nothing lost, nothing carried out by whoever reads it."""
 
+from __future__ import annotations
+
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import jsonschema
+import msgspec
 import pytest
 import requests
 import requests_cache
@@ -18,29 +22,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import Failure, JUnitXml, Skipped
 from markdown_it import MarkdownIt
-from reports import HOSTILE, empty_report, fleet_report, hostile_report, real_report
 
 from dialler_async._text.csv_cells import as_text, csv_line
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import WRITERS, AuditReport, Finding, Severity
+from dialler_async.audit import WRITERS, AuditReport, Finding, Severity, State, Violation
+from dialler_async.audit.rules import RULE_FAILED
 from dialler_async.audit.writers import json_schema
+
+if TYPE_CHECKING:
+    from tests.audit.conftest import Reports
 
 
 def written(report: AuditReport, format: str) -> str:
     return "".join(WRITERS[format](report))
-
-
-@pytest.fixture(params=["hostile", "real", "fleet", "empty"])
-def report(request: pytest.FixtureRequest) -> AuditReport:
-    match request.param:
-        case "hostile":
-            return hostile_report()
-        case "real":
-            return real_report()
-        case "fleet":
-            return fleet_report()
-        case _:
-            return empty_report()
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -53,16 +47,44 @@ def test_every_format_tells_every_finding_and_can_be_encoded(format: str, report
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_every_format_tells_the_account_of_every_finding(format: str) -> None:
-    report = fleet_report()
+def test_every_format_tells_the_account_of_every_finding(format: str, reports: Reports) -> None:
+    report = reports.fleet()
     plain = [attrs.evolve(finding, account="plain") for finding in report.findings]
     text = written(attrs.evolve(report, accounts=("plain",), findings=tuple(plain)), format)
     assert text.count("plain") >= (1 if format == "junit" else len(plain))
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "sarif"])
-def test_without_accounts_there_is_no_key_or_column_for_them(format: str) -> None:
-    assert not re.search(r'"accounts?":|^account,|accounts/', written(hostile_report(), format))
+def test_without_accounts_there_is_no_key_or_column_for_them(format: str, reports: Reports) -> None:
+    assert not re.search(r'"accounts"|^account,|accounts/', written(reports.hostile(), format))
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_names_server_account_tool_and_scope(format: str, reports: Reports) -> None:
+    report = attrs.evolve(reports.hostile(), scope="running")
+    text = written(report, format).replace("\\", "")
+    assert reports.identity.server in text
+    assert re.search(r'account 1 on|"clients_id": 1|,1,only part|name="clients_id" value="1"', text)
+    assert report.tool in text
+    assert "running" in text
+    assert "14 of 14 campaigns" in text or '"scope": "running"' in text
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_names_the_servers_of_a_fleet(format: str, reports: Reports) -> None:
+    assert reports.identity.server in written(reports.fleet(), format).replace("\\", "")
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_has_new_unchanged_gone_and_accepted_findings(format: str, reports: Reports) -> None:
+    report = reports.compared()
+    text = written(report, format).replace("\\", "")
+    assert "new" in text
+    assert "unchanged" in text
+    assert {"sarif": "absent", "junit": 'name="state" value="gone"'}.get(format, "gone") in text
+    assert "Mia" in text
+    assert "2026-03-02" in text
+    assert "known:" in text
 
 
 class TestJson:
@@ -73,7 +95,7 @@ class TestJson:
             json.loads(written(report, "json"))
         )
 
-    @pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+    @pytest.mark.parametrize("report", ["hostile", "fleet", "compared"], indirect=True)
     def test_every_key_is_described(self, report: AuditReport) -> None:
         def described(schema: dict[str, Any]) -> None:
             for part in (schema, *schema.get("$defs", {}).values()):
@@ -87,24 +109,26 @@ class TestJson:
     @pytest.mark.parametrize(
         ("key", "value"), [("schema", 2), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
     )
-    def test_the_schema_refuses_what_is_none(self, key: str, value: object) -> None:
+    def test_the_schema_refuses_what_is_none(self, key: str, value: object, reports: Reports) -> None:
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({**json.loads(written(hostile_report(), "json")), key: value}, json_schema())
+            jsonschema.validate({**json.loads(written(reports.hostile(), "json")), key: value}, json_schema())
 
-    def test_is_lossless_and_ascii(self) -> None:
-        text = written(hostile_report(), "json")
+    def test_is_lossless_and_ascii(self, reports: Reports) -> None:
+        text = written(reports.hostile(), "json")
         assert text.isascii()
         assert [
             finding["campaign_name"] for finding in json.loads(text)["findings"] if finding["rule"] == "own-rule"
-        ] == [*HOSTILE]
+        ] == [*reports.names]
 
     def test_lines_are_the_findings(self, report: AuditReport) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
-        assert [Finding(**line) for line in lines] == list(report.findings)
+        facts = ("server", "clients_id", "scope", "tool")
+        own = [{key: value for key, value in line.items() if key not in facts} for line in lines]
+        assert [msgspec.convert(line, Finding) for line in own] == list(report.everything())
         assert all(("account" in line) is bool(report.accounts) for line in lines)
 
-    def test_names_the_accounts(self) -> None:
-        assert json.loads(written(fleet_report(), "json"))["accounts"] == [*HOSTILE, "lost", "sound"]
+    def test_names_the_accounts(self, reports: Reports) -> None:
+        assert json.loads(written(reports.fleet(), "json"))["accounts"] == [*reports.names, "lost", "sound"]
 
 
 class TestCsv:
@@ -113,22 +137,25 @@ class TestCsv:
 
     def test_a_line_for_each_finding(self, report: AuditReport) -> None:
         rows = self.rows(report)
-        assert [row["rule"] for row in rows] == [finding.rule for finding in report.findings]
-        assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in report.findings]
+        findings = list(report.everything())
+        assert [row["rule"] for row in rows] == [finding.rule for finding in findings]
+        assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in findings]
+        assert [row["state"] for row in rows] == [finding.state or "" for finding in findings]
+        assert [bool(row["accepted"]) for row in rows] == [finding.acceptance is not None for finding in findings]
 
-    def test_the_account_comes_first(self) -> None:
-        report = fleet_report()
+    def test_the_account_comes_first(self, reports: Reports) -> None:
+        report = reports.fleet()
         rows = self.rows(report)
         assert next(iter(rows[0])) == "account"
         assert [row["account"].lstrip("'") for row in rows] == [
             escape_unprintable(f.account or "") for f in report.findings
         ]
 
-    def test_a_campaign_without_id_has_an_empty_cell(self) -> None:
-        assert self.rows(hostile_report())[0]["campaign_id"] == ""
+    def test_a_campaign_without_id_has_an_empty_cell(self, reports: Reports) -> None:
+        assert self.rows(reports.hostile())[0]["campaign_id"] == ""
 
-    def test_no_cell_begins_a_formula(self) -> None:
-        for row in self.rows(hostile_report()) + self.rows(fleet_report()):
+    def test_no_cell_begins_a_formula(self, reports: Reports) -> None:
+        for row in self.rows(reports.hostile()) + self.rows(reports.fleet()):
             assert not any(cell.lstrip().startswith(tuple("=+-@＝")) for cell in row.values())  # noqa: RUF001
             assert all(cell.isprintable() for cell in row.values())
 
@@ -174,67 +201,87 @@ class TestMarkdown:
 
         return flat
 
-    def test_names_stay_text(self, read: Callable[[AuditReport], list[Any]]) -> None:
-        tokens = read(hostile_report())
+    def test_names_stay_text(self, read: Callable[[AuditReport], list[Any]], reports: Reports) -> None:
+        tokens = read(reports.hostile())
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
         cells = [token.content for token in tokens if token.type == "inline"]
         assert len(cells) == cells.index("Severity", cells.index("Findings") + 2) + 4 * (
-            1 + len(hostile_report().findings)
+            1 + len(reports.hostile().findings)
         )
         shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
-        for name in HOSTILE:
+        for name in reports.names:
             assert escape_unprintable(name) in shown.replace("\u2060", "")
 
-    def test_names_of_accounts_stay_text(self, read: Callable[[AuditReport], list[Any]]) -> None:
-        report = fleet_report()
+    def test_names_of_accounts_stay_text(self, read: Callable[[AuditReport], list[Any]], reports: Reports) -> None:
+        report = reports.fleet()
         tokens = read(report)
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
         shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
-        for name in HOSTILE:
+        for name in reports.names:
             # By account, and at each finding.
             told = sum(finding.account == name for finding in report.findings)
             assert shown.replace("\u2060", "").count(escape_unprintable(name).strip()) >= 1 + told
 
-    def test_the_worst_of_many_accounts(self) -> None:
+    def test_the_worst_of_many_accounts(self, reports: Reports) -> None:
         accounts = tuple(f"account {number}" for number in range(200))
-        finding = attrs.evolve(fleet_report().findings[0], account="account 150")
-        text = written(attrs.evolve(fleet_report(), accounts=accounts, findings=(finding,)), "markdown")
+        finding = attrs.evolve(reports.fleet().findings[0], account="account 150")
+        text = written(attrs.evolve(reports.fleet(), accounts=accounts, findings=(finding,)), "markdown")
         assert "These are the worst 50 of 200 accounts." in text
         rows = [line for line in text.splitlines() if line.startswith("| account ")]
         assert rows[0].startswith("| account 150 |")
         assert len(rows) == 50 + 1
 
-    @pytest.mark.parametrize("report", [hostile_report(), fleet_report()], ids=["hostile", "fleet"])
+    @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
     def test_nobody_is_notified(self, report: AuditReport) -> None:
         assert not re.search(r"@\w", written(report, "markdown"))
 
-    def test_nothing_found(self) -> None:
-        assert "Nothing found." in written(empty_report(), "markdown")
-        assert "|" not in written(empty_report(), "markdown")
+    def test_nothing_found(self, reports: Reports) -> None:
+        assert "Nothing found." in written(reports.empty(), "markdown")
+        assert "|" not in written(reports.empty(), "markdown")
 
 
 class TestJunit:
     def test_counts_and_cases(self, report: AuditReport) -> None:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
-        told = report.by_severity()
-        assert xml.failures == told[Severity.ERROR] + told[Severity.WARNING]
-        assert xml.skipped == told[Severity.INFO]
+        counts, accepted = report.by_severity(), len(report.accepted)
+        assert xml.failures == counts[Severity.ERROR] + counts[Severity.WARNING]
+        assert xml.skipped == counts[Severity.INFO] + accepted
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
         names = report.accounts or [info.id for info in report.rules]
         assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
-        assert sorted(result.message for result in results) == sorted(
-            escape_unprintable(f.message) for f in report.findings
-        )
+        messages = sorted(result.message.partition(": known")[0] for result in results)
+        assert messages == sorted([*(escape_unprintable(f.message) for f in report.findings), *["accepted"] * accepted])
         assert {type(result) for result in results} <= {Failure, Skipped}
 
-    def test_a_rule_that_found_nothing_has_passed(self) -> None:
-        for suite in JUnitXml.fromstring(written(empty_report(), "junit").encode()):
+    def test_with_fails_on_new_only_new_findings_fail(self, reports: Reports) -> None:
+        report = attrs.evolve(reports.compared(), fails_on_new=True)
+        xml = JUnitXml.fromstring(written(report, "junit").encode())
+        assert xml.failures == sum(finding.state is State.NEW for finding in report.findings) == 3
+        assert xml.skipped == len(report.findings) - 3 + 1
+
+    def test_a_gone_finding_has_passed(self, reports: Reports) -> None:
+        suites = JUnitXml.fromstring(written(reports.compared(), "junit").encode())
+        (suite,) = [suite for suite in suites if suite.name == "incomplete-list"]
+        assert [(case.name.rpartition(": ")[2], case.is_passed) for case in suite] == [
+            ("the whole account", False),
+            ("gone", True),
+        ]
+
+    def test_a_rule_that_failed_is_an_error(self, reports: Reports) -> None:
+        report = reports.hostile()
+        failed = RULE_FAILED.finding(None, Violation("own-rule", "the rule “own-rule” failed"))
+        report = attrs.evolve(report, findings=(failed,), rules=(RULE_FAILED, *report.rules))
+        xml = JUnitXml.fromstring(written(report, "junit").encode())
+        assert (xml.errors, xml.failures) == (1, 0)
+
+    def test_a_rule_that_found_nothing_has_passed(self, reports: Reports) -> None:
+        for suite in JUnitXml.fromstring(written(reports.empty(), "junit").encode()):
             (case,) = suite
             assert case.is_passed
 
-    def test_an_account_is_a_suite(self) -> None:
-        report = fleet_report()
+    def test_an_account_is_a_suite(self, reports: Reports) -> None:
+        report = reports.fleet()
         suites = {suite.name: suite for suite in JUnitXml.fromstring(written(report, "junit").encode())}
         for name, numbers in report.by_account().items():
             suite = suites[escape_unprintable(name)]
@@ -264,8 +311,8 @@ class TestSarif:
         validator = jsonschema.validators.validator_for(standard)
         validator(standard, format_checker=validator.FORMAT_CHECKER).validate(log)
 
-    def test_the_schema_is_one_that_refuses(self, standard: Any) -> None:
-        log = json.loads(written(hostile_report(), "sarif"))
+    def test_the_schema_is_one_that_refuses(self, standard: Any, reports: Reports) -> None:
+        log = json.loads(written(reports.hostile(), "sarif"))
         log["runs"][0]["results"][0]["level"] = "bad"
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(log, standard)
@@ -273,28 +320,39 @@ class TestSarif:
     def test_results_point_to_their_rules(self, report: AuditReport) -> None:
         (run,) = json.loads(written(report, "sarif"))["runs"]
         rules = run["tool"]["driver"]["rules"]
-        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.findings]
+        findings = [finding for finding in report.everything() if finding.state is not State.UNJUDGED]
+        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in findings]
         assert {result["level"] for result in run["results"]} <= {"error", "warning", "note"}
 
-    def test_fingerprints_tell_findings_apart_and_stay(self) -> None:
+    def test_fingerprints_tell_findings_apart_and_stay(self, reports: Reports) -> None:
         def prints(report: AuditReport) -> list[str]:
             (run,) = json.loads(written(report, "sarif"))["runs"]
             return [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
 
-        once, again = prints(real_report()), prints(real_report.__wrapped__())
+        once, again = prints(reports.real()), prints(reports.real.__wrapped__())
         assert once == again
         assert len(set(once)) == len(once)
 
-    def test_accounts_tell_findings_apart(self) -> None:
-        (run,) = json.loads(written(fleet_report(), "sarif"))["runs"]
+    def test_accounts_tell_findings_apart(self, reports: Reports) -> None:
+        (run,) = json.loads(written(reports.fleet(), "sarif"))["runs"]
         prints = [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
         assert len(set(prints)) == len(prints)
         places = [result["locations"][0]["logicalLocations"][0] for result in run["results"]]
-        assert (places[-1]["fullyQualifiedName"], places[-1]["name"]) == ("accounts/lost", "lost")
-        assert places[0]["fullyQualifiedName"] == "accounts/%3Cscript%3Ealert%281%29%3C%2Fscript%3E/campaigns/1"
+        named = {(place["fullyQualifiedName"], place["name"]) for place in places}
+        assert {("accounts/lost", "lost")} <= named
+        assert ("accounts/%3Cscript%3Ealert%281%29%3C%2Fscript%3E/campaigns/1", "Same") in named
         assert run["invocations"][0]["executionSuccessful"] is False
 
-    def test_names_make_no_links(self) -> None:
-        (run,) = json.loads(written(hostile_report(), "sarif"))["runs"]
+    def test_results_have_a_baseline_state_and_accepted_ones_a_suppression(self, reports: Reports) -> None:
+        (run,) = json.loads(written(reports.compared(), "sarif"))["runs"]
+        states = Counter(result["baselineState"] for result in run["results"])
+        assert states == {"new": 3, "unchanged": 29, "absent": 1}
+        ((suppression,),) = [result["suppressions"] for result in run["results"] if "suppressions" in result]
+        assert (suppression["kind"], suppression["status"]) == ("external", "accepted")
+        assert suppression["justification"] == f"known: {reports.names[1]}"
+        assert suppression["properties"] == {"owner": "Mia", "until": "2026-03-02"}
+
+    def test_names_make_no_links(self, reports: Reports) -> None:
+        (run,) = json.loads(written(reports.hostile(), "sarif"))["runs"]
         assert not any("](" in result["message"]["text"] for result in run["results"])
         assert any("](" in str(result["properties"]["campaign_name"]) for result in run["results"])

@@ -8,7 +8,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -22,89 +22,56 @@ from dialler_async import (
     StatusError,
     Timeouts,
 )
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.faults import Fault, Reset, StallBeforeHeaders, Status
+from dialler_async.sandbox.response import Response
 
-PHASES = ("refused", "reset", "reset after it ran", "stalled", "500", "502", "503", "504", "429")
+FAULTS = {
+    "reset": Reset(),
+    "reset after it ran": Reset(carried_out=True),
+    "stalled": StallBeforeHeaders(),
+    **{f"{status}": Status(status) for status in (500, 502, 503, 504, 429)},
+}
+PHASES = ("refused", *FAULTS)
 IN_FLIGHT = 16
 PROBES = 12
+CALLS = 120
 
 
-class Dialler:
-    """A server that runs writes, counts them, and fails every request in the way of the phase."""
+class Outage(Fault):
+    """Fails every request in the way of the present phase; the empty phase is the end of the outage."""
 
-    def __init__(self) -> None:
-        self.phase = ""
-        self.requests = self.failed = 0
-        self.ran: Counter[str] = Counter()
-        self.deleted: set[str] = set()
-        self.port = 0
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+    reads_body = True
 
-    async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def refuse(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._refusing = AsyncExitStack()
+        self._phase = ""
+        self.failed = 0
 
     async def enter(self, phase: str) -> None:
-        """Change from one phase to the next; the empty phase is the end of the outage."""
+        await self._refusing.aclose()
         if phase == "refused":
-            self.refuse()
-        elif self.phase == "refused":
-            await self.listen()
-        self.phase = phase
+            await self._refusing.enter_async_context(self._sandbox.refusing())
+        self._phase = phase
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                headers = head.decode().lower()
-                length = int(headers.partition("content-length: ")[2].partition("\r\n")[0] or 0)
-                body = await reader.readexactly(length)
-                method, path, _ = head.decode().split(" ", 2)
-                self.requests += 1
-                if not await self._answer(writer, method, path, body):
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+    async def play(self, exchange: Exchange) -> Response | None:
+        if self._phase not in FAULTS:
+            return await exchange.carry_out()
+        self.failed += 1
+        return await FAULTS[self._phase].play(exchange)
 
-    async def _answer(self, writer: asyncio.StreamWriter, method: str, path: str, body: bytes) -> bool:
-        phase = self.phase
-        self.failed += bool(phase)
-        if phase == "reset":
-            writer.transport.abort()
-            return False
-        if phase == "stalled":
-            await asyncio.Event().wait()
-        status, answer = self._run(method, path, body) if not phase.isdigit() else (int(phase), {"status": int(phase)})
-        if phase == "reset after it ran":
-            writer.transport.abort()
-            return False
-        sent = json.dumps(answer).encode()
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
-        writer.write(head.encode() + sent)
-        return True
 
-    def _run(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, object]]:
-        last = path.rpartition("/")[2]
-        if method == "GET":
-            return 200, {"records": [{"ID": int(last), "Name": "A"}], "count": 1, "status": 200}
-        if method == "POST":
-            name = json.loads(body)["destination"]
-            self.ran[f"clone {name}"] += 1
-            return 200, {"records": [{"ID": 1, "Name": name}], "count": 1, "status": 200}
-        if last in self.deleted:
-            return 404, {"status": 404, "error": "Dialler campaign not found"}
-        self.deleted.add(last)
-        self.ran[f"delete {last}"] += 1
-        return 200, {"status": 200}
+def runs(sandbox: Sandbox) -> Counter[str]:
+    """Return how often the server ran each write."""
+    ran: Counter[str] = Counter()
+    for received in sandbox.journal:
+        if received.carried_out and received.call == "clone":
+            ran[f"clone {json.loads(received.body)['destination']}"] += 1
+        elif received.carried_out and received.call == "delete":
+            ran[f"delete {received.path.rpartition('/')[2]}"] += 1
+    return ran
 
 
 async def settled(call: object) -> object:
@@ -117,44 +84,47 @@ async def settled(call: object) -> object:
 @pytest.mark.parametrize("seed", range(14))
 async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed: int) -> None:
     chance = random.Random(seed)
-    server = Dialler()
-    await server.listen()
-    timeouts = Timeouts(connect=5, read=0.25, deadline=30)
-    pool = PoolConfig(limit=IN_FLIGHT)
-    async with DiallerClient(
-        f"http://127.0.0.1:{server.port}/rest/v1.0/1", "t", timeouts=timeouts, pool=pool
-    ) as client:
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(Sandbox([{"ID": id, "Name": f"A{id}"} for id in range(1, CALLS + 1)]))
+        outage = Outage(sandbox)
+        sandbox.faults.chance(1, [outage])
+        timeouts = Timeouts(connect=5, read=0.25, deadline=30)
+        pool = PoolConfig(limit=IN_FLIGHT)
+        client = await stack.enter_async_context(
+            DiallerClient(sandbox.base_url, sandbox.token, timeouts=timeouts, pool=pool)
+        )
         await client.campaigns.get(1)
-        kinds = [chance.choice(["get", "get", "get", "delete", "clone"]) for _ in range(chance.choice([1, 5, 40, 120]))]
+        kinds = [
+            chance.choice(["get", "get", "get", "delete", "clone"]) for _ in range(chance.choice([1, 5, 40, CALLS]))
+        ]
         phases = chance.choices(PHASES, k=chance.randint(1, 3))
         loop = asyncio.get_running_loop()
         end = chance.uniform(0.1, 0.8)
         starts = sorted(chance.uniform(0, end) for _ in phases[1:])
-        await server.enter(phases[0])
+        await outage.enter(phases[0])
         for start, phase in [*zip(starts, phases[1:], strict=True), (end, "")]:
-            loop.call_later(start, lambda phase=phase: changes.append(loop.create_task(server.enter(phase))))
+            loop.call_later(start, lambda phase=phase: changes.append(loop.create_task(outage.enter(phase))))
         changes: list[asyncio.Task[None]] = []
         calls = {
             "get": lambda index: client.campaigns.get(index + 1),
             "delete": lambda index: client.campaigns.delete(index + 1),
-            "clone": lambda index: client.campaigns.clone("A", f"C{index}"),
+            "clone": lambda index: client.campaigns.clone(f"A{index + 1}", f"C{index}"),
         }
         results = await asyncio.gather(*(settled(calls[kind](index)) for index, kind in enumerate(kinds)))
         await asyncio.gather(*changes)
-        for index, (kind, result) in enumerate(zip(kinds, results, strict=True)):
-            ran = server.ran[f"{kind} C{index}" if kind == "clone" else f"{kind} {index + 1}"]
-            context = f"seed {seed}, {phases}, {kind} {index}: {result!r}"
-            match kind:
-                case "get":
-                    assert not isinstance(result, DiallerError), context
-                case "delete":
-                    # A delete is retried until it is done; a 500 is raised as it is.
-                    assert ran == 1 or isinstance(result, ServerError | OutcomeUnknownError), context
-                    assert result is None or "500" in phases, context
-                case _:
-                    assert ran <= 1, context
-                    assert isinstance(result, DiallerError) or ran == 1, context
-                    assert ran == 0 or not isinstance(result, ConnectError | StatusError), context
-    assert server.failed <= IN_FLIGHT * len(phases) + PROBES, (seed, phases)
-    with suppress(OSError):
-        server.refuse()
+        ran_by_write = runs(sandbox)
+    for index, (kind, result) in enumerate(zip(kinds, results, strict=True)):
+        ran = ran_by_write[f"{kind} C{index}" if kind == "clone" else f"{kind} {index + 1}"]
+        context = f"seed {seed}, {phases}, {kind} {index}: {result!r}"
+        match kind:
+            case "get":
+                assert not isinstance(result, DiallerError), context
+            case "delete":
+                # A delete is retried until it is done; a 500 is raised as it is.
+                assert ran == 1 or isinstance(result, ServerError | OutcomeUnknownError), context
+                assert result is None or "500" in phases, context
+            case _:
+                assert ran <= 1, context
+                assert isinstance(result, DiallerError) or ran == 1, context
+                assert ran == 0 or not isinstance(result, ConnectError | StatusError), context
+    assert outage.failed <= IN_FLIGHT * len(phases) + PROBES, (seed, phases)

@@ -7,14 +7,13 @@ import re
 import shlex
 import sys
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import aiohttp
 import pytest
-from fastapi import FastAPI
-from serving import by_uvicorn
 
 from dialler_async import DiallerClient
 from dialler_async.audit import RULES, AuditSettings
@@ -61,7 +60,7 @@ async def test_the_quick_start_runs_as_a_program(sandbox: Sandbox) -> None:
 
 
 async def test_the_other_python_blocks_run_in_their_order(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve_by_uvicorn: Callable[..., Any]
 ) -> None:
     before = set(sandbox.campaigns)
     async with DiallerClient.from_env() as dialler:
@@ -80,13 +79,14 @@ async def test_the_other_python_blocks_run_in_their_order(
             running = eval(code, names)  # noqa: S307  the README is ours
             if running is not None:
                 await running
-        await see_the_web_app_answer(names["app"], next(iter(before)))
+        async with serve_by_uvicorn(names["app"]) as served:
+            await see_the_web_app_answer(served.url, next(iter(before)))
     assert set(sandbox.campaigns) == before
 
 
-async def see_the_web_app_answer(app: FastAPI, id: int) -> None:
-    async with by_uvicorn(app) as served, aiohttp.ClientSession() as browser:
-        url = f"{served.url}/campaigns/{id}/codes"
+async def see_the_web_app_answer(base_url: str, id: int) -> None:
+    async with aiohttp.ClientSession() as browser:
+        url = f"{base_url}/campaigns/{id}/codes"
         async with browser.get(url) as response:
             assert response.status == 200
             assert await response.json()

@@ -1,13 +1,14 @@
 """Writes under faults: each is carried out once, or its outcome is reported as unknown."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from transport_fixtures import COPY, ID, NAME, RECORDS, Clock, arrived, clock, dialler, server
 
 from dialler_async import (
     AmbiguousNameError,
@@ -23,9 +24,15 @@ from dialler_async import (
     ServerError,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Reset, Status
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Reset, Status
 
-__all__ = ["clock", "dialler", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID": 537, "Name": "spring 26 (old)"})
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -39,9 +46,11 @@ def calls(server: Sandbox) -> list[str | None]:
 
 
 def records(*ids_and_names: tuple[int, str]) -> Fault:
-    """Answer with these campaigns, whatever the account holds; the request is carried out."""
+    """CannedResponse with these campaigns, whatever the account holds; the request is carried out."""
     shown = [{"ID": id, "Name": name} for id, name in ids_and_names]
-    return Answer(200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True)
+    return CannedResponse(
+        200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True
+    )
 
 
 class TestDeleteByExactName:
@@ -143,7 +152,7 @@ class TestDeleteByExactName:
     async def test_failed_lookup_deletes_nothing(self, server: Sandbox, dialler: DiallerClient, look: str) -> None:
         server.faults.chance(1, [Status(500)], match=look)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is ServerError
-        assert arrived(server, "delete") == []
+        assert server.arrived("delete") == []
 
     @pytest.mark.parametrize(
         "fault", [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(502)], ids=repr
@@ -152,7 +161,7 @@ class TestDeleteByExactName:
         server.faults.next(fault, match="delete")
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
-        assert sum(arrived(server, "delete")) == 1
+        assert sum(server.arrived("delete")) == 1
 
     async def test_delete_step_has_unknown_outcome_when_all_responses_are_lost(
         self, server: Sandbox, dialler: DiallerClient
@@ -241,7 +250,7 @@ class TestClone:
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         clones = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY, exist_ok=True) for _ in range(10)))
-        assert sum(arrived(server, "clone")) == 1
+        assert sum(server.arrived("clone")) == 1
         assert {clone.id for clone in clones} == {max(server.campaigns)}
 
     async def test_concurrent_clones_without_exist_ok_create_one_campaign_and_one_returns_it(
@@ -280,7 +289,9 @@ class TestClone:
         assert error.attempts == 2
         assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
 
-    @pytest.mark.parametrize("then", [Status(401), Status(500), Reset(), Answer(404), Answer(200, b"<html>")], ids=repr)
+    @pytest.mark.parametrize(
+        "then", [Status(401), Status(500), Reset(), CannedResponse(404), CannedResponse(200, b"<html>")], ids=repr
+    )
     async def test_retry_that_conflicts_has_unknown_outcome_when_the_lookup_fails(
         self, server: Sandbox, dialler: DiallerClient, then: Fault
     ) -> None:
@@ -291,7 +302,7 @@ class TestClone:
         assert "POST /dialler/campaigns/clone" in str(error)
         assert "looking for it failed" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
-        assert sum(arrived(server, "clone")) == 1
+        assert sum(server.arrived("clone")) == 1
 
     async def test_retry_that_conflicts_is_ambiguous_with_several_exact_matches(
         self, server: Sandbox, dialler: DiallerClient
@@ -308,7 +319,7 @@ class TestClone:
     ) -> None:
         server.faults.next(Reset(carried_out))
         error = await failure(dialler.campaigns.clone(NAME, COPY))
-        assert "`campaigns.get_by_name(destination)` finds it if it was" in str(error)
+        assert "`campaigns.get_by_name(destination)` finds the clone if it did" in str(error)
         if carried_out:
             assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
         else:
@@ -326,11 +337,18 @@ class TestCloneResponseWithTheSource:
         clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=exist_ok)
         assert clone.name == COPY
         assert clone.id == max(server.campaigns) != ID
-        assert arrived(server, "clone") == [True]
+        assert server.arrived("clone") == [True]
 
     @pytest.mark.parametrize(
         "then",
-        [records(), records((900, COPY), (901, COPY)), Status(401), Status(500), Reset(), Answer(200, b"<html>")],
+        [
+            records(),
+            records((900, COPY), (901, COPY)),
+            Status(401),
+            Status(500),
+            Reset(),
+            CannedResponse(200, b"<html>"),
+        ],
         ids=repr,
     )
     async def test_failed_lookup_error_says_that_the_server_cloned(
@@ -342,7 +360,7 @@ class TestCloneResponseWithTheSource:
         assert isinstance(error, PayloadError)
         assert "the server cloned" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
-        assert arrived(server, "clone") == [True]
+        assert server.arrived("clone") == [True]
 
     async def test_lookup_on_a_server_that_is_down_says_that_the_server_cloned(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock
@@ -351,4 +369,4 @@ class TestCloneResponseWithTheSource:
         server.faults.chance(1, [HangUp()], match="find")
         error = await failure(dialler.campaigns.clone(NAME, COPY))
         assert isinstance(error, PayloadError)
-        assert len(arrived(server, "find")) == 4
+        assert len(server.arrived("find")) == 4

@@ -2,15 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from contextlib import aclosing
-from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_server import WAY, WORK, Done, Simulation, p95, throughput
 
 from dialler_async import (
     AutoConcurrency,
@@ -24,90 +21,9 @@ from dialler_async import (
     ServerError,
     fan_out,
 )
-from dialler_async._bulk.concurrency import WATCH, Watch, is_refusal
+from dialler_async._bulk.concurrency import LATENCY_TIMER, LatencyTimer, is_refusal
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import Status
-
-UNLOADED = WORK + WAY
-
-
-def jitter(random: Random) -> float:
-    return WORK * random.uniform(0.8, 1.2)
-
-
-def exponential(random: Random) -> float:
-    return random.expovariate(1 / WORK)
-
-
-def run(simulation: Simulation, seconds: float, limit: int = 256) -> list[Done]:
-    auto = AutoConcurrency(limit)
-    return simulation.run(seconds, lambda: auto.level, auto.finished, auto.refused)
-
-
-def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
-    """Throughput at the best of all fixed levels."""
-    levels = {capacity, capacity + 1, 5 * capacity // 4 + 1, 2 * capacity}
-    runs = [Simulation(capacity, work).run(3, lambda level=level: level) for level in levels]
-    return max(throughput(done, 1, 3) for done in runs)
-
-
-@pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["always the same", "give or take 20 %"])
-@pytest.mark.parametrize("capacity", [2, 8, 32, 128])
-def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: Callable[[Random], float]) -> None:
-    best = best_fixed(capacity, work)
-    done = run(Simulation(capacity, work), 13)
-    assert throughput(done, 2, 13) >= 0.95 * best
-    assert throughput(done, 0, 6) >= 0.9 * best
-    assert p95(done, 2, 13) <= 3 * UNLOADED
-
-
-@pytest.mark.parametrize("capacity", [8, 32, 128])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_bears_calls_of_very_different_length(capacity: int, seed: int) -> None:
-    done = run(Simulation(capacity, exponential, seed=seed), 20)
-    assert throughput(done, 3, 20) >= 0.92 * capacity / WORK
-
-
-@pytest.mark.parametrize("capacity", [8, 32, 128])
-def test_follows_a_server_whose_capacity_halves_and_comes_back(capacity: int) -> None:
-    done = run(Simulation(capacity, changes=[(5, {"capacity": capacity // 2}), (10, {"capacity": capacity})]), 15)
-    assert throughput(done, 6, 10) >= 0.97 * capacity / 2 / WORK
-    assert p95(done, 6, 10) <= 2 * UNLOADED
-    assert throughput(done, 11, 15) >= 0.97 * capacity / WORK
-
-
-@pytest.mark.parametrize("work", [lambda random: WORK, jitter])
-def test_takes_what_a_server_without_a_sharp_edge_has_to_give(work: Callable[[Random], float]) -> None:
-    done = run(Simulation(256, work, crowding=40), 25)
-    at_twice_the_latency = 40 / (2 * WORK)
-    assert throughput(done, 5, 25) >= 0.9 * at_twice_the_latency
-    assert p95(done, 12, 25) <= 4 * UNLOADED
-
-
-def test_a_server_that_works_longer_on_each_call_is_not_taken_for_one_with_a_queue() -> None:
-    def twice(random: Random) -> float:
-        return 2 * WORK
-
-    done = run(Simulation(32, changes=[(5, {"work": twice})]), 30)
-    assert throughput(done, 7, 30) >= 0.97 * 32 / (2 * WORK)
-    assert p95(done, 7, 30) <= 2 * (2 * WORK + WAY)
-
-
-def test_what_a_standing_queue_takes_never_becomes_the_normal_latency() -> None:
-    simulation = Simulation(8)
-    done = run(simulation, 120)
-    assert p95(done, 100, 120) <= 2 * UNLOADED
-    assert max(level for at, level in simulation.levels if at > 5) <= 20
-
-
-@pytest.mark.parametrize(("capacity", "bears"), [(8, 8), (32, 20), (128, 40)])
-def test_stays_below_what_the_server_refuses(capacity: int, bears: int) -> None:
-    simulation = Simulation(capacity, refuse_above=bears)
-    done = run(simulation, 30)
-    assert sum(one.refused for one in done) < 0.005 * len(done)
-    assert throughput(done, 3, 30) >= 0.9 * bears / UNLOADED
-    later = [level for at, level in simulation.levels if at > 3]
-    assert max(later) > bears, "now and then it tries again whether the server bears more"
 
 
 def test_a_burst_of_refusals_counts_once() -> None:
@@ -152,19 +68,6 @@ def test_whatever_comes_it_stays_between_one_and_its_limit(limit: int, calls: li
         assert 1 <= auto.level <= limit
 
 
-@settings(max_examples=10, deadline=None)
-@given(
-    st.integers(1, 60), st.integers(1, 64), st.integers(1, 1000), st.sampled_from([jitter, exponential, lambda _: WORK])
-)
-def test_whatever_the_server_it_is_kept_busy_or_the_limit_reached(
-    capacity: int, limit: int, seed: int, work: Callable[[Random], float]
-) -> None:
-    simulation = Simulation(capacity, work, seed=seed)
-    done = run(simulation, 15, limit)
-    assert max(level for _, level in simulation.levels) <= limit
-    assert throughput(done, 5, 15) >= 0.75 * min(capacity / WORK, limit / UNLOADED)
-
-
 @pytest.mark.parametrize("limit", [0, -1, True, 2.5])
 def test_a_limit_is_a_positive_int(limit: Any) -> None:
     with pytest.raises(ConfigurationError):
@@ -192,10 +95,10 @@ def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
     auto, clock = AutoConcurrency(8), iter([0.0, 1.0, 3.0, 4.0, 8.0, 10.0]).__next__
     heard: list[float] = []
     auto.finished = lambda now, latency, in_flight: heard.append(latency)
-    watch = Watch(auto, clock)
+    watch = LatencyTimer(auto, clock)
     for _ in range(2):
-        watch.waits()
-        watch.goes_on()
+        watch.pause()
+        watch.resume()
     watch.answered(1)
     assert heard == [10 - 2 - 4]
 
@@ -203,7 +106,7 @@ def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
 async def test_a_call_made_outside_of_a_fan_out_is_not_watched(sandbox: Sandbox) -> None:
     async def one(campaign: int) -> bool:
         await dialler.campaigns.get(campaign)
-        return WATCH.get() is None
+        return LATENCY_TIMER.get() is None
 
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         campaign = min(sandbox.campaigns)

@@ -8,9 +8,28 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fan_out import PLANS, HitError, others, turns
 
 from dialler_async import fan_out
+
+PLANS = st.lists(
+    st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
+    max_size=25,
+)
+"""For each item: turns of the loop for its call, whether it fails, turns of the reader for its outcome."""
+
+
+class HitError(Exception):
+    """The error of a function in these tests."""
+
+
+async def turns(count: int) -> None:
+    """Run the event loop so many times, which takes no time."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def others() -> set[asyncio.Task[object]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 @settings(deadline=None, max_examples=60)
@@ -19,14 +38,14 @@ async def test_in_the_order_of_the_items_on_request(
     plans: list[tuple[int, str | None, int]], concurrency: int, asynchronous: bool
 ) -> None:
     async def function(index: int) -> int:
-        await turns(plans[index][0])()
+        await turns(plans[index][0])
         if plans[index][1]:
             raise HitError(str(index))
         return index
 
     async def one_by_one() -> AsyncIterator[int]:
         for index in range(len(plans)):
-            await turns(index % 3)()
+            await turns(index % 3)
             yield index
 
     seen = []
@@ -35,7 +54,7 @@ async def test_in_the_order_of_the_items_on_request(
         items = one_by_one() if asynchronous else range(len(plans))
         async for outcome in fan_out(function, items, concurrency=concurrency, in_order=True):
             seen.append(outcome.item)
-            await turns(plans[outcome.item][2])()
+            await turns(plans[outcome.item][2])
 
     await asyncio.wait_for(read(), 10)
     assert seen == list(range(len(plans)))
@@ -55,7 +74,7 @@ async def test_a_slow_call_holds_up_what_comes_after_it_instead_of_piling_it_up(
     outcomes = fan_out(function, itertools.count(), concurrency=3, in_order=True)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(100)()
+        await turns(100)
         assert begun == list(range(2 * 3))
         go.set()
         assert (await first).value == 0
@@ -77,7 +96,7 @@ async def test_an_error_that_no_other_item_would_escape_ends_it(in_order: bool) 
             except asyncio.CancelledError:
                 cancelled.append(item)
                 raise
-        await turns(item)()
+        await turns(item)
         return item
 
     seen = []
@@ -87,7 +106,7 @@ async def test_an_error_that_no_other_item_would_escape_ends_it(in_order: bool) 
         async for outcome in outcomes:
             seen.append(outcome.item)
             # A busy reader must not keep the rest going.
-            await turns(50)()
+            await turns(50)
 
     with pytest.raises(HitError, match="for all"):
         await read()
@@ -106,7 +125,7 @@ async def test_after_a_gap_what_has_finished_comes_in_order_too() -> None:
         if item == 4:
             await go.wait()
             raise HitError("for all")
-        await turns(10 - item)()
+        await turns(10 - item)
         return item
 
     outcomes = fan_out(function, range(5), concurrency=5, in_order=True, stop_on=(HitError,))
@@ -117,7 +136,7 @@ async def test_after_a_gap_what_has_finished_comes_in_order_too() -> None:
             seen.append(outcome.value)  # noqa: PERF401  extending would lose them with the error
 
     reader = asyncio.create_task(read())
-    await turns(50)()
+    await turns(50)
     assert seen == []
     go.set()
     with pytest.raises(HitError):
@@ -127,7 +146,7 @@ async def test_after_a_gap_what_has_finished_comes_in_order_too() -> None:
 
 async def test_many_at_once_that_fail_for_all_are_told_once() -> None:
     async def function(item: int) -> int:
-        await turns(2)()
+        await turns(2)
         raise HitError(str(item))
 
     outcomes = fan_out(function, range(100), concurrency=8, stop_on=(HitError,))

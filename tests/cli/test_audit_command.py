@@ -1,25 +1,19 @@
 """`dialler audit`: which rules it judges by, what it compares with, and how it exits."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from test_commands import Run, no_settings, run, sandbox
 
 from dialler_async.audit import RULES
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
 
-__all__ = ["no_settings", "run", "sandbox"]
-
-OWN = """
-from dialler_async.audit import Violation, Severity, rule
-
-@rule("twin", Severity.ERROR, title="A twin", why="A test.", fix="None.", settings={"name": "Twin"})
-def twin(facts, *, name):
-    if facts.campaign.name == name:
-        yield Violation("Name", "is a twin")
-"""
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +32,18 @@ def judged(out: str) -> list[tuple[int, str]]:
 class TestRules:
     def test_select_and_ignore(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--json", "--select", "duplicate-name", "--select", "name-within-name")
-        assert judged(ran.out) == [(1, "name-within-name"), (3, "duplicate-name"), (4, "duplicate-name")]
+        assert judged(ran.out) == [(3, "duplicate-name"), (4, "duplicate-name"), (1, "name-within-name")]
         ran = run("audit", "--json", "--select", "duplicate-name", "--ignore", "duplicate-name")
         assert judged(ran.out) == []
 
     def test_an_unknown_rule_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--ignore", "duplicate-names")
         assert (ran.exit, ran.out) == (2, "")
-        assert ran.err.startswith("dialler: there is no rule “duplicate-names”; there are invalid-record, ")
+        assert ran.err == "dialler: there is no rule “duplicate-names”; did you mean “duplicate-name”?\n"
         assert sandbox.journal == []
 
-    def test_a_rule_of_ones_own(self, run: Run, sandbox: Sandbox, here: Path) -> None:
-        (here / "twins_here.py").write_text(OWN)
+    def test_a_rule_of_ones_own(self, run: Run, sandbox: Sandbox, here: Path, own_rule: str) -> None:
+        (here / "twins_here.py").write_text(own_rule)
         ran = run("audit", "--json", "--rules", "twins_here:twin", "--select", "twin", "--fail-on", "error")
         assert (ran.exit, judged(ran.out)) == (1, [(3, "twin"), (4, "twin")])
 
@@ -62,9 +56,11 @@ class TestRules:
 
 class TestSettings:
     @pytest.mark.parametrize(("name", "table"), [("dialler.toml", "audit"), ("pyproject.toml", "tool.dialler.audit")])
-    def test_from_the_nearest_file_upwards(self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_from_the_nearest_file_upwards(
+        self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path, own_rule: str
+    ) -> None:
         module = f"twins_of_{table.replace('.', '_')}"
-        (here.parent / f"{module}.py").write_text(OWN)
+        (here.parent / f"{module}.py").write_text(own_rule)
         (here.parent / name).write_text(
             f'[{table}]\nselect = ["twin"]\nrules = ["{module}:twin"]\n[{table}.twin]\nname = "Spring"\n'
         )

@@ -1,18 +1,18 @@
 """The commands, called in this process, against a sandbox that lives in a thread of its own."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Awaitable
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import attrs
 import pytest
 
 from dialler_async import DiallerClient, ResultCodes, ServerError
@@ -20,61 +20,10 @@ from dialler_async.cli import main
 from dialler_async.cli.delete import _confirmed
 from dialler_async.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
 TOKEN = "a-secret-that-nobody-may-see"
-
-
-@attrs.frozen
-class Ran:
-    """What a command came to."""
-
-    exit: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def carry_out(*argv: object) -> Ran:
-        exit = main([str(argument) for argument in argv])
-        shown = capsys.readouterr()
-        assert TOKEN not in shown.out + shown.err
-        return Ran(exit, shown.out, shown.err)
-
-    return carry_out
-
-
-@pytest.fixture
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A dialler with three campaigns, which the environment points to."""
-    records = [{"ID": id, "Name": name, "LanguagesID": 2} for id, name in ((1, "Spring"), (2, "Spring 2"), (3, "Twin"))]
-    sandbox = Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN)
-    opened: Future[asyncio.AbstractEventLoop] = Future()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with sandbox:
-            opened.set_result(asyncio.get_running_loop())
-            await stop.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    loop = opened.result(timeout=10)
-    monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
-    yield sandbox
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(timeout=10)
 
 
 class Terminal(StringIO):
@@ -113,7 +62,7 @@ class TestReading:
         assert json.loads(run("campaigns", "find", "spring", "--json").out)["count"] == 2
 
     def test_find_nothing(self, run: Run, sandbox: Sandbox) -> None:
-        assert run("campaigns", "find", "x\u202e") == Ran(0, "", "dialler: no campaign has “x\\u202e” in its name\n")
+        assert run("campaigns", "find", "x\u202e") == (0, "", "dialler: no campaign has “x\\u202e” in its name\n")
         ran = run("campaigns", "find", "x", "--json")
         assert (ran.exit, json.loads(ran.out)) == (0, {"records": [], "count": 0})
 
@@ -137,7 +86,7 @@ class TestWriting:
             "campaigns", "clone", "Spring", "Monday", "--user-data", "crm", "--from", "2026-03-02", "--to",
             "2026-03-03T10:30:00",
         )  # fmt: skip
-        assert ran == Ran(0, "cloned: campaign 5 “Monday”\n", "")
+        assert ran == (0, "cloned: campaign 5 “Monday”\n", "")
         assert json.loads(sandbox.journal[-1].body) == {
             "source": "Spring",
             "destination": "Monday",
@@ -150,14 +99,16 @@ class TestWriting:
         ran = run("campaigns", "clone", "Spring", "Spring 2")
         assert (ran.exit, ran.out) == (3, "")
         assert ran.err.count("\n") == 1
-        assert run("campaigns", "clone", "Spring", "Spring 2", "--exist-ok") == Ran(
-            0, "there is campaign 2 “Spring 2”\n", ""
+        assert run("campaigns", "clone", "Spring", "Spring 2", "--exist-ok") == (
+            0,
+            "there is campaign 2 “Spring 2”\n",
+            "",
         )
 
     def test_delete_shows_and_asks(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         answer(monkeypatch, "y\n")
         ran = run("campaigns", "delete", 1)
-        assert ran == Ran(
+        assert ran == (
             0,
             "deleted campaign 1 “Spring”\n",
             "dialler: going to delete campaign 1 “Spring” with its 0 result codes "
@@ -230,7 +181,7 @@ class TestWriting:
         ran = run("campaigns", "delete", *which, "--yes")
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         ran = run("campaigns", "delete", *which, "--yes", "--missing-ok")
-        assert ran == Ran(0, "", f"dialler: nothing to delete: there is {said}\n")
+        assert ran == (0, "", f"dialler: nothing to delete: there is {said}\n")
 
     def test_codes_that_do_not_come_do_not_keep_a_campaign_alive(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
@@ -253,15 +204,19 @@ class TestWriting:
 
     def test_nobody_to_ask(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", StringIO("y\n"))
-        assert run("campaigns", "delete", 1) == Ran(
-            2, "", "dialler: stdin is no terminal, so nobody can confirm: give --yes to delete without a question\n"
+        assert run("campaigns", "delete", 1) == (
+            2,
+            "",
+            "dialler: stdin is no terminal, so nobody can confirm: give --yes to delete without a question\n",
         )
         assert sandbox.journal == []
 
     @pytest.mark.parametrize("which", [[], ["1", "--name", "Spring"]])
     def test_either_id_or_name(self, run: Run, sandbox: Sandbox, which: list[str]) -> None:
-        assert run("campaigns", "delete", *which, "--yes") == Ran(
-            2, "", "dialler: give either the ID of the campaign or --name\n"
+        assert run("campaigns", "delete", *which, "--yes") == (
+            2,
+            "",
+            "dialler: give either the ID of the campaign or --name\n",
         )
         assert len(sandbox.campaigns) == 4
 
@@ -410,7 +365,7 @@ class TestEnds:
     def test_version(self, run: Run) -> None:
         import dialler_async
 
-        assert run("--version") == Ran(0, f"{dialler_async.__version__}\n", "")
+        assert run("--version") == (0, f"{dialler_async.__version__}\n", "")
 
     def test_ctrl_c_during_a_call(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         open_client = DiallerClient.__aenter__
@@ -423,7 +378,7 @@ class TestEnds:
         monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             base_url = f"http://127.0.0.1:{silent.getsockname()[1]}/rest/v1.0/1"
-            assert run("campaigns", "list", "--base-url", base_url) == Ran(130, "", "")
+            assert run("campaigns", "list", "--base-url", base_url) == (130, "", "")
 
     def test_a_reader_that_has_seen_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
         reader, writer = os.pipe()
@@ -454,7 +409,7 @@ def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch, missing: s
     for module in [name for name in sys.modules if name.startswith(("dialler_async.cli.", "cyclopts", "rich"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
-    assert run("audit") == Ran(2, "", "dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
+    assert run("audit") == (2, "", "dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
 
 
 def test_another_module_that_is_missing_is_no_matter_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 """The options about the connection: what they do to the client, and what the environment gives in their place."""
 
+from __future__ import annotations
+
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_commands import TOKEN, Run, run, sandbox
 
 from dialler_async import DiallerClient, RetryPolicy, Timeouts
 from dialler_async.cli.connection import Connection
@@ -13,7 +14,10 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
 from dialler_async.testing import instant_waits
 
-__all__ = ["run", "sandbox"]
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+TOKEN = "a-secret-that-nobody-may-see"
 
 COMMANDS = [
     ["campaigns", "list"],

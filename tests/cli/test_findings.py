@@ -7,7 +7,7 @@ from io import StringIO
 import attrs
 import pytest
 
-from dialler_async.audit import AuditReport, Finding, Severity
+from dialler_async.audit import Acceptance, AccountIdentity, AuditReport, Finding, Severity
 from dialler_async.audit.rules import INCOMPLETE_LIST, NOT_AUDITED, RULES
 from dialler_async.cli.findings import print_report
 from dialler_async.cli.output import Console
@@ -28,6 +28,7 @@ def report(*findings: Finding) -> AuditReport:
         seconds=1.26,
         started=NOW,
         now=NOW,
+        identity=AccountIdentity("acd.example.com/rest/v1.0", 1),
     )
 
 
@@ -52,7 +53,10 @@ def lines(whole: AuditReport, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert lines(FULL, capsys)[:17] == [
+    shown = lines(FULL, capsys)
+    assert shown[:18] == [
+        "Audit of account 1 on acd.example.com/rest/v1.0, by dialler_async 0.1.0",
+        "",
         "The whole account",
         "  error    incomplete-list       the server counts 3 campaigns, but sent 1",
         "",
@@ -66,16 +70,15 @@ def test_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         "  error    unreachable-codes     no codes: \\x1b[31m[red]refused[/red]",
         "",
         "By rule",
-        "  error    incomplete-list       1: The list of campaigns is not whole",
+        "  error    incomplete-list       1: The list of campaigns is not complete",
         "                                 Ask the operator of the server why its list is",
         "                                 shortened.",
-        "  error    unreachable-codes     1: Result codes that could not be judged",
     ]
 
 
 def test_short_names_of_rules_leave_room_for_messages(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(report(finding("expired", Severity.INFO, "ended 2026-02-02 00:00 (local time)")), capsys)
-    assert shown[1] == "  info     expired  ended 2026-02-02 00:00 (local time)"
+    assert shown[3] == "  info     expired  ended 2026-02-02 00:00 (local time)"
 
 
 @pytest.mark.parametrize("columns", ["80", "60", "200"])
@@ -95,7 +98,56 @@ def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_says_when_there_is_nothing_to_say(capsys: pytest.CaptureFixture[str]) -> None:
     as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time"
-    assert lines(report(), capsys) == [as_of, "Nothing found.", "1 campaign, 6,401 result codes, 3 requests in 1.3 s"]
+    assert lines(report(), capsys)[2:] == [
+        as_of,
+        "Nothing found.",
+        "1 campaign, 6,401 result codes, 3 requests in 1.3 s",
+    ]
+
+
+def test_many_findings_of_one_rule_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    many = [finding("missing-translation", Severity.WARNING, f"code {id}", id // 2) for id in range(9_800)]
+    first = finding("no-success-code", Severity.ERROR, "none", 3)
+    whole = report(first, *many, finding("expired", Severity.INFO, "ended", 3))
+    shown = lines(whole, capsys)
+    assert len(shown) < 40
+    assert shown[2:11] == [
+        f"Campaign 3  {LONG}",
+        "  error    no-success-code      none",
+        "  info     expired              ended",
+        "",
+        "9,800 findings of one rule in 4,900 campaigns",
+        "  warning  missing-translation  A result code without a text in one of the",
+        "                                languages",
+        "",
+        "--unfold shows each of them, as every --format does.",
+    ]
+    print_report(whole, Console(), unfold=True)
+    assert capsys.readouterr().out.count("missing-translation") == 9_801
+
+
+def test_accepted_findings_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    accepted = attrs.evolve(
+        finding("expired", Severity.INFO, "ended"),
+        acceptance=Acceptance(reason="kept for its statistics", owner="Mia", until=NOW.date()),
+    )
+    shown = lines(attrs.evolve(report(), accepted=(accepted,)), capsys)
+    assert shown[2:6] == [
+        "Accepted",
+        f"  Campaign 7  {LONG}",
+        "    info  expired  ended",
+        "    kept for its statistics (Mia), until 2026-03-02",
+    ]
+    assert "Nothing found., 1 accepted" not in shown
+    assert "Nothing found, 1 accepted" in shown
+
+
+def test_an_audit_of_part_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(attrs.evolve(report(), scope="running"), capsys)
+    assert "only part of the account: 0 of 1 campaigns (running)" in shown
 
 
 def fleet(*accounts: str, **lost: str) -> AuditReport:

@@ -1,19 +1,22 @@
 """`dialler campaigns list`: sorted, filtered, with chosen columns, as CSV, and as wide as the terminal."""
 
+from __future__ import annotations
+
 import csv
 import json
 import re
 from io import StringIO
+from typing import TYPE_CHECKING
 
 import pytest
-from test_commands import Run, run, sandbox
 
 from dialler_async import Campaign, Records
 from dialler_async.cli.output import print_table, text
 from dialler_async.cli.records import show_campaigns
 from dialler_async.sandbox import Sandbox
 
-__all__ = ["run", "sandbox"]
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 
 class Terminal(StringIO):
@@ -147,7 +150,8 @@ def test_wide_terminal_shows_more_columns(width: str, headings: str, monkeypatch
         ("2026-03-03", "2026-03-02", 2),
         ("2026-03-02", "2026-03-02", 0),
         ("2026-03-03T00:00:00+00:00", "2026-03-02T00:00:00+00:00", 2),
-        ("2026-03-03T00:00:00+00:00", "2026-03-02", 0),
+        ("2026-03-03T00:00:00+00:00", "2026-03-02", 2),
+        ("2026-03-03T00:00:00+00:00", "2026-03-02T12:00:00", 0),
     ],
 )
 def test_clone_refuses_a_period_that_ends_before_it_begins(

@@ -1,11 +1,15 @@
 """Numbers on the command line: what is no plain number is refused before anything is sent."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
-from test_commands import Run, run, sandbox
 
 from dialler_async.sandbox import Sandbox
 
-__all__ = ["run", "sandbox"]
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 NO_ID = [
     "1.4",

@@ -23,7 +23,7 @@ from dialler_async.cli.overview import COMMANDS, INSTALL_COMPLETION, overview
             {"aiohttp.web", "dialler_async.audit", "dialler_async.fleet", "dialler_async.sandbox"},
         ),
     ],
-    ids=" ".join,
+    ids=["help", "version", "campaigns-help"],
 )
 def test_help_imports_only_the_called_command(argv: list[str], absent: set[str]) -> None:
     script = (

@@ -1,47 +1,44 @@
 """The command as a process: signals, pipes, streams, start-up."""
 
+from __future__ import annotations
+
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
-_MAIN = "import sys; from dialler_async.cli import main; sys.exit(main())"
-COMMAND = (sys.executable, "-W", "error", "-c", _MAIN)
+if TYPE_CHECKING:
+    from tests.cli.conftest import StartProcess
+    from tests.conftest import Command
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them")
 
 
-def environment(**changed: str) -> dict[str, str]:
-    """This process's, without the settings and habits of whoever runs the tests."""
-    ours = ("DIALLER_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED")
-    return {**{key: value for key, value in os.environ.items() if not key.startswith(ours)}, **changed}
+RunProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run(*argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *argv],
-        env=environment(**changed),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def run_process(command: Command) -> RunProcess:
+    """Return a function that runs `dialler` in a process of its own to its end."""
 
+    def run(*argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command.argv, *argv],
+            env=command.environment(**changed),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
 
-def start(*argv: str, **changed: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *argv],
-        env=environment(**changed),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
+    return run
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -49,22 +46,24 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_the_main_job() -> None:
-    done = run("audit", "--sandbox")
+def test_the_main_job(run_process: RunProcess) -> None:
+    done = run_process("audit", "--sandbox")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert re.search(r"^500 campaigns, [\d,]+ result codes, 1,001 requests in \d+\.\d s$", done.stdout, re.MULTILINE)
 
 
-def test_no_settings() -> None:
-    done = run("campaigns", "list")
+def test_no_settings(run_process: RunProcess) -> None:
+    done = run_process("campaigns", "list")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "dialler: no base URL: set DIALLER_BASE_URL, or give --base-url (or try --sandbox)\n"
 
 
-def test_a_closed_port_is_one_line() -> None:
-    done = run("campaigns", "list", DIALLER_BASE_URL="http://127.0.0.1:9/rest/v1.0/1", DIALLER_TOKEN="hidden-token")
+def test_a_closed_port_is_one_line(run_process: RunProcess) -> None:
+    done = run_process(
+        "campaigns", "list", DIALLER_BASE_URL="http://127.0.0.1:9/rest/v1.0/1", DIALLER_TOKEN="hidden-token"
+    )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
     assert "hidden-token" not in done.stderr
 
@@ -75,8 +74,8 @@ def test_a_closed_port_is_one_line() -> None:
     [["campaigns", "list"], ["campaigns", "list", "--json"], ["audit"], ["campaigns", "get", "665", "--json"]],
     ids=" ".join,
 )
-def test_a_reader_that_has_seen_enough(argv: list[str]) -> None:
-    process = start(*argv, "--sandbox")
+def test_a_reader_that_has_seen_enough(argv: list[str], start_process: StartProcess) -> None:
+    process = start_process(*argv, "--sandbox")
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
@@ -85,18 +84,20 @@ def test_a_reader_that_has_seen_enough(argv: list[str]) -> None:
     process.stderr.close()
 
 
-def test_output_survives_an_encoding_that_lacks_letters() -> None:
-    done = run("campaigns", "list", "--sandbox", PYTHONIOENCODING="ascii")
+def test_output_survives_an_encoding_that_lacks_letters(run_process: RunProcess) -> None:
+    done = run_process("campaigns", "list", "--sandbox", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\xfc" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_sandbox_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
-    with start("sandbox", "--port", "0", "--campaigns", "20") as process:
+def test_the_sandbox_serves_until_it_is_told_to_stop(
+    number: signal.Signals, run_process: RunProcess, start_process: StartProcess
+) -> None:
+    with start_process("sandbox", "--port", "0", "--campaigns", "20") as process:
         settings = dict(first_line(process).strip().split("=") for _ in range(2))
-        listed = run("campaigns", "list", **settings)
-        audited = run("audit", "--fail-on", "info", **settings)
+        listed = run_process("campaigns", "list", **settings)
+        audited = run_process("audit", "--fail-on", "info", **settings)
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
@@ -104,13 +105,13 @@ def test_the_sandbox_serves_until_it_is_told_to_stop(number: signal.Signals) -> 
     assert (audited.returncode, "20 campaigns" in audited.stdout) == (1, True)
 
 
-def test_ctrl_c_in_a_running_audit_leaves_no_traceback() -> None:
-    with start("sandbox", "--port", "0", "--campaigns", "5000") as server:
+def test_ctrl_c_in_a_running_audit_leaves_no_traceback(command: Command, start_process: StartProcess) -> None:
+    with start_process("sandbox", "--port", "0", "--campaigns", "5000") as server:
         settings = dict(first_line(server).strip().split("=") for _ in range(2))
         master, slave = os.openpty()
         audit = subprocess.Popen(
-            [*COMMAND, "audit", "--concurrency", "1"],
-            env=environment(**settings, TERM="xterm", COLUMNS="80"),
+            [*command.argv, "audit", "--concurrency", "1"],
+            env=command.environment(**settings, TERM="xterm", COLUMNS="80"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=slave,

@@ -1,22 +1,26 @@
 """Streams that can't be written to, and Ctrl-C during a write: an exit code of its own, one line, no traceback."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from test_commands import sandbox
-from test_process import COMMAND, environment, start
 
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
 
-__all__ = ["sandbox"]
+if TYPE_CHECKING:
+    from tests.cli.conftest import StartProcess
+    from tests.conftest import Command
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 
@@ -33,17 +37,26 @@ READS = [
 ]
 
 
-def shell(redirection: str, *argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a shell does, with these redirections."""
-    return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *argv],
-        env={**environment(**changed), **{key: value for key, value in os.environ.items() if "DIALLER_" in key}},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def shell(command: Command) -> Shell:
+    """Return a function that runs `dialler` in a shell, with the given redirections."""
+
+    def run(redirection: str, *argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        settings = {key: value for key, value in os.environ.items() if "DIALLER_" in key}
+        return subprocess.run(
+            ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command.argv, *argv],
+            env={**command.environment(**changed), **settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -51,14 +64,16 @@ def shell(redirection: str, *argv: str, **changed: str) -> subprocess.CompletedP
 )
 @pytest.mark.parametrize("argv", READS, ids=" ".join)
 def test_stdout_that_cannot_be_written_to_has_an_exit_code_of_its_own(
-    sandbox: Sandbox, argv: list[str], redirection: str, reason: str
+    sandbox: Sandbox, argv: list[str], redirection: str, reason: str, shell: Shell
 ) -> None:
     done = shell(redirection, *argv)
     assert (done.returncode, done.stderr) == (5, f"dialler: can't write to stdout: {reason}\n")
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
-def test_deletion_is_told_of_where_stdout_cannot_be_written_to(sandbox: Sandbox, redirection: str) -> None:
+def test_deletion_is_told_of_where_stdout_cannot_be_written_to(
+    sandbox: Sandbox, redirection: str, shell: Shell
+) -> None:
     done = shell(redirection, "campaigns", "delete", "1", "--yes")
     assert done.returncode == 5
     assert done.stderr.splitlines()[-1].endswith("The line is: deleted campaign 1 “Spring”")
@@ -66,7 +81,9 @@ def test_deletion_is_told_of_where_stdout_cannot_be_written_to(sandbox: Sandbox,
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_stderr_that_cannot_be_written_to_leaves_the_exit_code(sandbox: Sandbox, redirection: str) -> None:
+def test_stderr_that_cannot_be_written_to_leaves_the_exit_code(
+    sandbox: Sandbox, redirection: str, shell: Shell
+) -> None:
     for argv, exit in (
         (["campaigns", "get", "99"], 3),
         (["campaigns", "get", "0x1"], 2),
@@ -76,20 +93,22 @@ def test_stderr_that_cannot_be_written_to_leaves_the_exit_code(sandbox: Sandbox,
         assert (done.returncode, done.stdout, done.stderr) == (exit, "", "")
 
 
-def test_all_streams_closed_and_report_to_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_all_streams_closed_and_report_to_a_file(sandbox: Sandbox, tmp_path: Path, shell: Shell) -> None:
     done = shell("<&- >&- 2>&-", "audit", "--output", str(tmp_path / "report"))
     assert done.returncode == 0
     assert "4 campaigns" in (tmp_path / "report").read_text()
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_report_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, option: str) -> None:
+def test_report_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, option: str, shell: Shell) -> None:
     done = shell("", "audit", option, "/dev/full")
     assert (done.returncode, done.stderr) == (5, "dialler: can't write /dev/full: No space left on device\n")
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "parquet"])
-def test_export_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+def test_export_to_a_full_disk_has_the_same_exit_code(
+    sandbox: Sandbox, tmp_path: Path, format: str, shell: Shell
+) -> None:
     full = tmp_path / f"account.{format}"
     full.symlink_to("/dev/full")
     done = shell("", "export", "--output", str(full))
@@ -97,10 +116,10 @@ def test_export_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, tmp_path
     assert done.stderr == f"dialler: can't write {full}: No space left on device\n"
 
 
-def test_report_cut_off_by_a_limit_leaves_what_was_there(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_report_cut_off_by_a_limit_leaves_what_was_there(sandbox: Sandbox, tmp_path: Path, command: Command) -> None:
     report = tmp_path / "report"
     report.write_text("before")
-    limited = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {COMMAND[-1]}"
+    limited = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {command.argv[-1]}"
     limited = limited.replace("sys.exit", "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); sys.exit")
     done = subprocess.run(
         [sys.executable, "-c", limited, "audit", "--format", "json", "--output", str(report)],
@@ -144,11 +163,11 @@ class Stall(Fault):
     ],
 )
 def test_ctrl_c_during_a_write_says_that_it_may_have_been_carried_out(
-    sandbox: Sandbox, call: str, argv: list[str], told: str, carried_out: bool
+    sandbox: Sandbox, call: str, argv: list[str], told: str, carried_out: bool, start_process: StartProcess
 ) -> None:
     stall = Stall(carried_out)
     sandbox.faults.next(stall, match=call)
-    with start(*argv, DIALLER_BASE_URL=sandbox.base_url, DIALLER_TOKEN=sandbox.token) as process:
+    with start_process(*argv, DIALLER_BASE_URL=sandbox.base_url, DIALLER_TOKEN=sandbox.token) as process:
         assert stall.arrived.wait(30)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
@@ -157,11 +176,13 @@ def test_ctrl_c_during_a_write_says_that_it_may_have_been_carried_out(
 
 
 @pytest.mark.parametrize("call", ["get", "result_codes"])
-def test_ctrl_c_during_the_lookups_before_a_write_is_a_plain_interruption(sandbox: Sandbox, call: str) -> None:
+def test_ctrl_c_during_the_lookups_before_a_write_is_a_plain_interruption(
+    sandbox: Sandbox, call: str, start_process: StartProcess
+) -> None:
     stall = Stall(carried_out=False)
     sandbox.faults.next(stall, match=call)
     settings = {"DIALLER_BASE_URL": sandbox.base_url, "DIALLER_TOKEN": sandbox.token}
-    with start("campaigns", "delete", "1", "--yes", **settings) as process:
+    with start_process("campaigns", "delete", "1", "--yes", **settings) as process:
         assert stall.arrived.wait(30)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)

@@ -1,22 +1,24 @@
 """Settings and rule modules that another user may have written are refused, and their code does not run."""
 
+from __future__ import annotations
+
 import os
 import py_compile
 import sys
 from collections.abc import Callable
 from importlib.util import cache_from_source
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from test_audit_command import OWN
-from test_commands import Run, run, sandbox
 
 from dialler_async import ConfigurationError
 from dialler_async._text.trusted_files import require_trusted
 from dialler_async.audit import load_rules
 from dialler_async.sandbox import Sandbox
 
-__all__ = ["run", "sandbox"]
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no owners and modes like these")
 
@@ -53,9 +55,13 @@ def write(path: Path, content: str) -> Path:
     return path
 
 
-def evil(path: Path) -> Path:
-    """A rule module that leaves a trace when it runs."""
-    return write(path, f"open({str(path.with_suffix('.ran'))!r}, 'w').close()\n{OWN}")
+WriteModule = Callable[[Path], Path]
+
+
+@pytest.fixture
+def evil(own_rule: str) -> WriteModule:
+    """Return a function that writes a rule module, which leaves a file behind when it runs."""
+    return lambda path: write(path, f"open({str(path.with_suffix('.ran'))!r}, 'w').close()\n{own_rule}")
 
 
 SETTINGS = ("[audit]\nselect = ['expired']\n", "[tool.dialler.audit]\nselect = ['expired']\n")
@@ -131,7 +137,7 @@ def test_settings_of_root_count_for_other_users(above: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("damage", ["owner", "mode"])
 def test_rule_module_that_another_user_may_have_written_does_not_run(
-    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway, damage: str
+    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway, damage: str, evil: WriteModule
 ) -> None:
     module = f"evil_{damage}"
     write(above / "dialler.toml", f"[audit]\nrules = ['{module}:twin']\n")
@@ -146,7 +152,7 @@ def test_rule_module_that_another_user_may_have_written_does_not_run(
     assert not file.with_suffix(".ran").exists()
 
 
-def test_rule_module_named_as_an_option_is_checked_too(above: Path) -> None:
+def test_rule_module_named_as_an_option_is_checked_too(above: Path, evil: WriteModule) -> None:
     file = evil(above / "evil_option.py")
     file.chmod(0o666)
     with pytest.raises(ConfigurationError, match="other users can write it"):
@@ -154,16 +160,16 @@ def test_rule_module_named_as_an_option_is_checked_too(above: Path) -> None:
     assert not file.with_suffix(".ran").exists()
 
 
-def test_module_that_a_rule_module_imports_is_checked_too(above: Path) -> None:
+def test_module_that_a_rule_module_imports_is_checked_too(above: Path, own_rule: str, evil: WriteModule) -> None:
     file = evil(above / "evil_helper.py")
     file.chmod(0o666)
-    write(above / "imports_helper.py", f"import evil_helper\n{OWN}")
+    write(above / "imports_helper.py", f"import evil_helper\n{own_rule}")
     with pytest.raises(ConfigurationError, match=r"evil_helper\.py is not used"):
         load_rules(["imports_helper:twin"], above)
     assert not file.with_suffix(".ran").exists()
 
 
-def test_package_is_checked_as_a_whole(above: Path) -> None:
+def test_package_is_checked_as_a_whole(above: Path, evil: WriteModule) -> None:
     (above / "evil_package").mkdir(mode=0o755)
     write(above / "evil_package" / "__init__.py", "")
     file = evil(above / "evil_package" / "rules.py")
@@ -173,8 +179,8 @@ def test_package_is_checked_as_a_whole(above: Path) -> None:
     assert not file.with_suffix(".ran").exists()
 
 
-def test_planted_bytecode_does_not_run(above: Path) -> None:
-    file = write(above / "with_bytecode.py", OWN)
+def test_planted_bytecode_does_not_run(above: Path, own_rule: str) -> None:
+    file = write(above / "with_bytecode.py", own_rule)
     bytecode = Path(cache_from_source(str(file)))
     py_compile.compile(str(file), cfile=str(bytecode))
     bytecode.chmod(0o666)

@@ -1,13 +1,15 @@
 """`dialler.campaigns`: what each method sends, and what it returns or raises for each response."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from conftest import EXAMPLES, PlayedServer
 
 from dialler_async import (
     AmbiguousNameError,
@@ -26,6 +28,11 @@ from dialler_async import (
     ServerError,
 )
 from dialler_async._http.clock import CLOCK
+
+if TYPE_CHECKING:
+    from tests.conftest import PlayedServer
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 LIST = f"{BASE}/dialler/campaigns"
@@ -481,7 +488,7 @@ class TestClone:
     async def test_dt_to_before_dt_from_is_refused_before_anything_is_sent(
         self, dt_from: datetime, dt_to: datetime, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        with pytest.raises(ConfigurationError, match="dt_to is before dt_from"):
+        with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: the campaign would end before"):
             await dialler.campaigns.clone("Template", "Monday", dt_from=dt_from, dt_to=dt_to, exist_ok=exist_ok)
         assert arrived(played) == []
 

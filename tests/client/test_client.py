@@ -1,16 +1,17 @@
 """Making a client: base URLs, accounts, the environment, sessions brought along; and what it refuses to be."""
 
+from __future__ import annotations
+
 import asyncio
 import copy
 import inspect
 import pickle
 import traceback
 from collections.abc import Callable
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import aiohttp
 import pytest
-from conftest import PlayedServer
 
 import dialler_async
 from dialler_async import (
@@ -24,6 +25,9 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async.client import Options
+
+if TYPE_CHECKING:
+    from tests.conftest import PlayedServer
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 EMPTY = b'{"records": [], "count": 0, "status": 200}'

@@ -5,10 +5,10 @@ import pickle
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from conftest import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,13 +42,15 @@ from dialler_async import (
 from dialler_async.errors import (
     SentRequest,
     claimed_status,
+    error_from_response,
     excerpt,
-    from_reply,
     parse_retry_after,
     require,
 )
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 E = TypeVar("E", bound=DiallerError)
 
@@ -60,7 +62,7 @@ HTML = b"<!DOCTYPE html>\n<html><body><h1>Error</h1></body></html>"
 
 def reply(status: int, body: bytes = b"", **headers: str) -> StatusError:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return from_reply(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
+    return error_from_response(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
 
 
 def unpickled(error: E) -> E:

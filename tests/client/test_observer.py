@@ -1,12 +1,13 @@
 """What an observer is told of calls, as they go well, are repeated, fail, or are cancelled."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from held import Held, soon
 
 from dialler_async import (
     AuthenticationError,
@@ -22,6 +23,9 @@ from dialler_async import (
 from dialler_async.observer import ObservedCall, Observer
 from dialler_async.sandbox import Sandbox
 from dialler_async.testing import Reset, StallBeforeHeaders, Status, instant_waits
+
+if TYPE_CHECKING:
+    from tests.conftest import HeldRequest
 
 
 class Notebook(Observer):
@@ -45,7 +49,7 @@ class Notebook(Observer):
     def attempt_ended(self, call: ObservedCall) -> None:
         self.told.append(("off the wire", call.status))
 
-    def call_repeated(self, call: ObservedCall, error: Exception, wait: float) -> None:
+    def call_retried(self, call: ObservedCall, error: Exception, wait: float) -> None:
         self.told.append(("repeated", type(error).__name__, wait))
 
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
@@ -127,12 +131,12 @@ async def test_a_new_token_is_a_repeat(sandbox: Sandbox, notebook: Notebook, id:
 
 
 async def test_a_call_that_is_cancelled_on_the_wire_ends(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     asking = asyncio.create_task(dialler.campaigns.get(id))
-    await soon(held.arrived)
+    await held.arrived.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -143,39 +147,39 @@ async def test_a_call_that_is_cancelled_on_the_wire_ends(
 
 
 async def test_a_call_that_is_cancelled_at_the_gate_was_never_sent(
-    sandbox: Sandbox, notebook: Notebook, id: int
+    sandbox: Sandbox, notebook: Notebook, id: int, hold: type[HeldRequest]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     pool = PoolConfig(limit=1)
     async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=notebook) as dialler:
         first = asyncio.create_task(dialler.campaigns.get(id))
-        await soon(held.arrived)
+        await held.arrived.wait()
         second = asyncio.create_task(dialler.campaigns.get(id))
         # A turn for it to get to the gate; it can get no further.
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait([second])
-        held.let_go.set()
+        held.release.set()
         await first
     assert [call.attempts for call in notebook.calls] == [1, 0]
     assert [told[0] for told in notebook.told if told != "started"].count("ended") == 2
 
 
 async def test_the_time_at_the_gate_is_told(
-    sandbox: Sandbox, notebook: Notebook, id: int, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, notebook: Notebook, id: int, monkeypatch: pytest.MonkeyPatch, hold: type[HeldRequest]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     pool = PoolConfig(limit=1)
     with instant_waits() as waits:
         async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=notebook) as dialler:
             first = asyncio.create_task(dialler.campaigns.get(id))
-            await soon(held.arrived)
+            await held.arrived.wait()
             second = asyncio.create_task(dialler.campaigns.get(id))
             await asyncio.sleep(0)
             waits.append(60)
-            held.let_go.set()
+            held.release.set()
             await asyncio.gather(first, second)
     assert [waited > 59 for waited in notebook.waited] == [False, True]
     assert [seconds > 59 for seconds in notebook.seconds] == [True, True]
@@ -218,7 +222,7 @@ class Broken(Observer):
     def call_started(self, call: ObservedCall) -> None:
         raise ZeroDivisionError("with the token: s3cret")
 
-    attempt_started = attempt_ended = call_repeated = call_ended = call_started
+    attempt_started = attempt_ended = call_retried = call_ended = call_started
 
 
 async def test_an_observer_that_raises_harms_nothing_and_is_logged(

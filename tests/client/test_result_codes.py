@@ -1,5 +1,7 @@
 """`dialler.result_codes`: the result codes of one campaign, and of many concurrently."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 import json
@@ -7,10 +9,10 @@ import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import EXAMPLES, PlayedServer
 
 from dialler_async import (
     AuthenticationError,
@@ -29,6 +31,11 @@ from dialler_async import (
     Success,
     TokenSourceError,
 )
+
+if TYPE_CHECKING:
+    from tests.conftest import PlayedServer
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 NOT_FOUND = {"status": 404, "body": (EXAMPLES / "error_404.json").read_bytes()}
@@ -325,7 +332,7 @@ class TestForCampaigns:
             def __init__(self) -> None:
                 self.ids = itertools.count(1)
 
-            def __aiter__(self) -> "OneByOne":
+            def __aiter__(self) -> OneByOne:
                 return self
 
             async def __anext__(self) -> int:

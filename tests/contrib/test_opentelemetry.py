@@ -1,13 +1,14 @@
 """What OpenTelemetry is told, by the SDK's own exporters in memory."""
 
+from __future__ import annotations
+
 import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from held import Held, soon
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -19,6 +20,9 @@ from dialler_async import DeadlineError, DiallerClient, NotFoundError, RetryPoli
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
 from dialler_async.sandbox import Sandbox
 from dialler_async.testing import Html, Reset, StallBeforeHeaders, Status, instant_waits
+
+if TYPE_CHECKING:
+    from tests.conftest import HeldRequest
 
 
 class Telemetry:
@@ -129,12 +133,12 @@ async def test_an_error_without_a_reply_by_its_class(sandbox: Sandbox, telemetry
 
 
 async def test_a_cancelled_call_ends_its_span_and_is_counted_off(
-    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     asking = asyncio.create_task(dialler.campaigns.get(id))
-    await soon(held.arrived)
+    await held.arrived.wait()
     [active] = telemetry.points("http.client.active_requests")
     assert (active.value, dict(active.attributes)) == (1, where(sandbox))
     asking.cancel()

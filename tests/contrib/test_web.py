@@ -3,28 +3,42 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from fastapi import BackgroundTasks, FastAPI, Request
-from held import Held, soon
-from serving import Served, by_aiohttp, by_uvicorn
+from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 
-from dialler_async import ClientStateError, DiallerClient, PoolConfig, RetryPolicy
+from dialler_async import Campaign, ClientStateError, DiallerClient, NotFoundError, PoolConfig, Records, RetryPolicy
 from dialler_async.contrib import aiohttp_web
 from dialler_async.contrib import fastapi as contrib_fastapi
 from dialler_async.contrib.aiohttp_web import DIALLER
 from dialler_async.contrib.fastapi import Dialler
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, Status
+from dialler_async.testing import make_campaign
 
 LIMIT = 8
 
 
 Make = Callable[[], DiallerClient]
-Serve = Callable[[Make], AbstractAsyncContextManager[Served]]
+Serve = Callable[[Make], AbstractAsyncContextManager[Any]]
+ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+async def names(ids: str, dialler: DiallerClient) -> list[str]:
+    """Fetch campaigns at once, as handlers with a `TaskGroup` do; without an ID, fail by an error of the app's own."""
+
+    async def name(id: str) -> str:
+        return (await dialler.campaigns.get(int(id))).name
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(name(id)) for id in ids.split(",")]
+    return [task.result() for task in tasks]
 
 
 def fastapi_app(make: Make) -> FastAPI:
@@ -43,6 +57,10 @@ def fastapi_app(make: Make) -> FastAPI:
     async def delete(id: int, dialler: Dialler) -> None:
         await dialler.campaigns.delete(id)
 
+    @app.get("/all/{ids}")
+    async def all_of(ids: str, dialler: Dialler) -> list[str]:
+        return await names(ids, dialler)
+
     @app.get("/later/{id}")
     async def later(id: int, dialler: Dialler, tasks: BackgroundTasks) -> None:
         tasks.add_task(dialler.campaigns.delete, id)
@@ -50,7 +68,7 @@ def fastapi_app(make: Make) -> FastAPI:
     return app
 
 
-def fastapi_below_a_middleware(make: Make) -> AbstractAsyncContextManager[Served]:
+def fastapi_below_a_middleware(make: Make) -> FastAPI:
     """Starlette's function middlewares run the app in another task, behind a `receive` of their own."""
     app = fastapi_app(make)
 
@@ -58,7 +76,7 @@ def fastapi_below_a_middleware(make: Make) -> AbstractAsyncContextManager[Served
     async def nothing(request: Request, call_next: Any) -> Any:
         return await call_next(request)
 
-    return by_uvicorn(app)
+    return app
 
 
 def aiohttp_app(make: Make) -> web.Application:
@@ -70,25 +88,33 @@ def aiohttp_app(make: Make) -> web.Application:
         await asyncio.shield(request.config_dict[DIALLER].campaigns.delete(int(request.match_info["id"])))
         return web.json_response(None)
 
+    async def all_of(request: web.Request) -> web.Response:
+        return web.json_response(await names(request.match_info["ids"], request.config_dict[DIALLER]))
+
     nested = web.Application()
     nested.router.add_get("/{id}", get)
     nested.router.add_delete("/{id}", delete)
     app = web.Application(middlewares=[aiohttp_web.dialler_errors])
     app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
     app.add_subapp("/campaigns", nested)
+    app.router.add_get("/all/{ids}", all_of)
     return app
 
 
-SERVE: dict[str, Serve] = {
-    "fastapi": lambda make: by_uvicorn(fastapi_app(make)),
-    "fastapi below a middleware": fastapi_below_a_middleware,
-    "aiohttp": lambda make: by_aiohttp(aiohttp_app(make)),
-}
+@pytest.fixture
+def servers(serve_by_uvicorn: Any, serve_by_aiohttp: Any) -> dict[str, Serve]:
+    """Return each framework's way to serve an app."""
+    return {
+        "fastapi": lambda make: serve_by_uvicorn(fastapi_app(make)),
+        "fastapi below a middleware": lambda make: serve_by_uvicorn(fastapi_below_a_middleware(make)),
+        "aiohttp": lambda make: serve_by_aiohttp(aiohttp_app(make)),
+    }
 
 
-@pytest.fixture(params=SERVE.values(), ids=SERVE)
-def serve(request: pytest.FixtureRequest) -> Serve:
-    return request.param
+@pytest.fixture(params=["fastapi", "fastapi below a middleware", "aiohttp"])
+def serve(request: pytest.FixtureRequest, servers: dict[str, Serve]) -> Serve:
+    """Return each framework's way to serve an app, in turn."""
+    return servers[request.param]
 
 
 @pytest.fixture
@@ -115,7 +141,7 @@ async def test_200_requests_at_once_share_one_pool(
 ) -> None:
     ids = [id for id in sandbox.campaigns for _ in range(40)]
 
-    async def name(app: Served, id: int) -> str:
+    async def name(app: Any, id: int) -> str:
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
             return await response.json()
@@ -127,9 +153,9 @@ async def test_200_requests_at_once_share_one_pool(
 
 
 async def test_the_client_closes_with_the_app_after_the_last_request(
-    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     made: list[DiallerClient] = []
 
@@ -139,9 +165,9 @@ async def test_the_client_closes_with_the_app_after_the_last_request(
 
     async with serve(remembered) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         stopped = app.stop()
-        held.let_go.set()
+        held.release.set()
         response = await asking
         assert response.status == 200
         assert await response.json() == sandbox.campaigns[id]["Name"]
@@ -157,14 +183,15 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
     browser: aiohttp.ClientSession,
     id: int,
     caplog: pytest.LogCaptureFixture,
+    hold: Callable[..., Any],
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         asking.cancel()
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         assert not sandbox.journal[0].carried_out
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
@@ -172,20 +199,20 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
 
 
 async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
-    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
         asking = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         # Another request and its answer: by then the app knows that the first one's client is gone.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
-        held.let_go.set()
+        held.release.set()
         await app.stop()
     assert sandbox.journal[0].carried_out
     assert id not in sandbox.campaigns
@@ -209,15 +236,196 @@ async def test_errors_become_answers(
         assert await answer() == (503, "7", unreachable)
         assert await answer() == (503, "100", unreachable)
         sandbox.revoke()
-        assert await answer() == (502, None, {"detail": "The dialler's answer was of no use."})
+        assert await answer() == (502, None, {"detail": "The dialler's response can't be used."})
+
+
+async def test_task_group_gets_the_response_of_its_worst_error(
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+) -> None:
+    async def response(ids: str) -> tuple[int, str | None]:
+        async with browser.get(f"{app.url}/all/{ids}") as response:
+            return response.status, response.headers.get("Retry-After")
+
+    async with serve(make) as app:
+        assert await response(f"{id}") == (200, None)
+        assert await response(f"{id},404404") == (404, None)
+        # Both fail before anything is sent, so neither cancels the other.
+        assert await response("0,0") == (400, None)
+        sandbox.faults.next(Status(503, retry_after=7))
+        assert await response(f"{id}") == (503, "7")
+        sandbox.revoke()
+        assert await response(f"{id},404404") == (502, None)
+
+
+async def test_group_with_an_error_of_the_app_is_a_500(
+    serve: Serve, make: Make, browser: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(make) as app, browser.get(f"{app.url}/all/0,x") as response:
+        assert response.status == 500
+    assert "invalid literal for int" in caplog.text
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_own_handlers_of_the_app_have_priority_also_for_groups(
+    make: Make, browser: aiohttp.ClientSession, blocking: bool, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    app = fastapi_app(make)
+
+    async def teapot(request: Request, error: NotFoundError) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    def blocking_teapot(request: Request, error: NotFoundError) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    app.exception_handler(NotFoundError)(blocking_teapot if blocking else teapot)
+    async with serve_by_uvicorn(app) as served:
+        for path in ("campaigns/404404", "all/404404", "all/404404,404405"):
+            async with browser.get(f"{served.url}/{path}") as response:
+                assert response.status == 418
+        async with browser.get(f"{served.url}/all/0") as response:
+            assert response.status == 400
+
+
+async def test_own_handler_for_groups_is_kept(
+    make: Make, browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
+
+    @app.exception_handler(ExceptionGroup)
+    async def teapot(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    contrib_fastapi.add_error_handlers(app)
+
+    @app.get("/")
+    async def get(dialler: Dialler) -> list[str]:
+        return await names("404404", dialler)
+
+    async with serve_by_uvicorn(app) as served, browser.get(served.url) as response:
+        assert response.status == 418
+
+
+def with_websockets(make: Make) -> FastAPI:
+    app = fastapi_app(make)
+
+    @app.websocket("/names")
+    async def names_of(websocket: WebSocket, dialler: Dialler) -> None:
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text((await dialler.campaigns.get(int(text))).name)
+
+    @app.websocket("/group")
+    async def group(websocket: WebSocket, dialler: Dialler) -> None:
+        await websocket.accept()
+        await names("404404", dialler)
+
+    @app.websocket("/early")
+    async def early(websocket: WebSocket, dialler: Dialler) -> None:
+        await dialler.campaigns.get(404404)
+
+    return app
+
+
+async def test_dependency_works_in_websockets(
+    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    async with serve_by_uvicorn(with_websockets(make)) as app, browser.ws_connect(f"{app.url}/names") as websocket:
+        for _ in range(2):
+            await websocket.send_str(str(id))
+            assert await websocket.receive_str(timeout=10) == sandbox.campaigns[id]["Name"]
+    assert sandbox.connections.opened == 1
+
+
+@pytest.mark.parametrize("path", ["names", "group"])
+async def test_error_closes_the_websocket_with_the_text_of_the_response(
+    make: Make,
+    browser: aiohttp.ClientSession,
+    path: str,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_uvicorn: ServeByUvicorn,
+) -> None:
+    async with serve_by_uvicorn(with_websockets(make)) as app, browser.ws_connect(f"{app.url}/{path}") as websocket:
+        await websocket.send_str("404404")
+        closed = await websocket.receive(timeout=10)
+        assert (closed.data, closed.extra) == (1011, "The dialler has no such record.")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_error_before_a_websocket_is_accepted_rejects_it(
+    make: Make, browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    async with serve_by_uvicorn(with_websockets(make)) as app:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await browser.ws_connect(f"{app.url}/early")
+    assert raised.value.status == 403
+
+
+async def test_error_after_the_websocket_is_gone_is_no_second_error(
+    make: Make,
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_uvicorn: ServeByUvicorn,
+    hold: Callable[..., Any],
+) -> None:
+    held = hold()
+    sandbox.faults.next(held)
+    async with serve_by_uvicorn(with_websockets(make)) as app:
+        async with browser.ws_connect(f"{app.url}/names") as websocket:
+            await websocket.send_str("404404")
+            await held.arrived.wait()
+        held.release.set()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+class CampaignOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+    dt_to: datetime | None
+
+
+async def test_models_are_responses(
+    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
+
+    @app.get("/wire")
+    async def wire(dialler: Dialler) -> dict[str, Any]:
+        return dict((await dialler.campaigns.get(id)).wire)
+
+    @app.get("/model", response_model=CampaignOut)
+    async def model(dialler: Dialler) -> Campaign:
+        return await dialler.campaigns.get(id)
+
+    @app.get("/list", response_model=list[CampaignOut])
+    async def all_of(dialler: Dialler) -> Records[Campaign]:
+        return await dialler.campaigns.list()
+
+    async with serve_by_uvicorn(app) as served:
+        async with browser.get(f"{served.url}/wire") as response:
+            assert await response.json() == sandbox.campaigns[id]
+        async with browser.get(f"{served.url}/model") as response:
+            record = sandbox.campaigns[id]
+            assert await response.json() == {"id": id, "name": record["Name"], "dt_to": record["dtTo"]}
+        async with browser.get(f"{served.url}/list") as response:
+            assert {one["id"] for one in await response.json()} == set(sandbox.campaigns)
+    assert CampaignOut.model_validate(make_campaign(id=7, name="x")) == CampaignOut(id=7, name="x", dt_to=None)
 
 
 @pytest.mark.parametrize("body", [b"", b"a body"])
 @pytest.mark.parametrize("serving", ["fastapi", "fastapi below a middleware"])
 async def test_a_handler_can_read_the_body_of_a_get(
-    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serving: str, body: bytes
+    make: Make,
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    id: int,
+    serving: str,
+    body: bytes,
+    servers: dict[str, Serve],
 ) -> None:
-    async with SERVE[serving](make) as app, browser.get(f"{app.url}/echo/{id}", data=body) as response:
+    async with servers[serving](make) as app, browser.get(f"{app.url}/echo/{id}", data=body) as response:
         assert await asyncio.wait_for(response.json(), 10) == body.decode() + sandbox.campaigns[id]["Name"]
 
 
@@ -240,19 +448,26 @@ async def test_only_a_hang_up_is_taken_for_one(make: Make, sandbox: Sandbox, id:
 
 
 async def test_a_background_task_outlives_its_request(
-    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+    make: Make,
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    id: int,
+    hold: Callable[..., Any],
+    serve_by_uvicorn: ServeByUvicorn,
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
-    async with by_uvicorn(fastapi_app(make)) as app:
+    async with serve_by_uvicorn(fastapi_app(make)) as app:
         async with browser.get(f"{app.url}/later/{id}") as response:
             assert response.status == 200
-        await soon(held.arrived)
-        held.let_go.set()
+        await held.arrived.wait()
+        held.release.set()
     assert sandbox.journal[0].carried_out
 
 
-async def test_an_app_without_the_lifespan_says_so(browser: aiohttp.ClientSession) -> None:
+async def test_an_app_without_the_lifespan_says_so(
+    browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
+) -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -266,15 +481,17 @@ async def test_an_app_without_the_lifespan_says_so(browser: aiohttp.ClientSessio
         told = str(error)
         return contrib_fastapi.JSONResponse({}, 500)
 
-    async with by_uvicorn(app) as served, browser.get(served.url) as response:
+    async with serve_by_uvicorn(app) as served, browser.get(served.url) as response:
         assert response.status == 500
-    assert told.startswith("this app has no dialler client: FastAPI(lifespan=")
+    assert told.startswith("this app has no dialler client: use FastAPI(lifespan=")
 
 
-async def test_the_app_can_start_again_with_a_new_client(make: Make, browser: aiohttp.ClientSession, id: int) -> None:
+async def test_the_app_can_start_again_with_a_new_client(
+    make: Make, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
+) -> None:
     app = fastapi_app(make)
     for _ in range(2):
-        async with by_uvicorn(app) as served, browser.get(f"{served.url}/campaigns/{id}") as response:
+        async with serve_by_uvicorn(app) as served, browser.get(f"{served.url}/campaigns/{id}") as response:
             assert response.status == 200
 
 
@@ -284,14 +501,16 @@ async def test_a_server_that_waits_no_longer_cancels_the_call_upstream(
     browser: aiohttp.ClientSession,
     id: int,
     caplog: pytest.LogCaptureFixture,
+    hold: Callable[..., Any],
+    serve_by_uvicorn: ServeByUvicorn,
 ) -> None:
-    held = Held()
+    held = hold()
     sandbox.faults.next(held)
-    async with by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
+    async with serve_by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
         asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
-        await soon(held.arrived)
+        await held.arrived.wait()
         app.stop()
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         with pytest.raises(aiohttp.ClientError):
             (await asking).raise_for_status()
     # As if there were no client hanging up in it: uvicorn gets its own cancellation back, and tells of it.

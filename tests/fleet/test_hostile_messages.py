@@ -1,5 +1,7 @@
 """Messages that nobody trusted sent: each is rejected with a log line, and costs no valid job and no worker."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import copy
@@ -8,13 +10,11 @@ import logging
 import pickle
 import random
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleets import NOW, RunningRedis, findings_one_by_one, fleet_on, running_redis
 from redis.asyncio import Redis
-from test_redis import at_work
 
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditPart, AuditSettings
@@ -38,15 +38,14 @@ from dialler_async.fleet.wire import (
 from dialler_async.models import Language
 from dialler_async.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from tests.fleet.conftest import FindingsOneByOne, FleetOn, RunningRedis, Workers
+
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
+
 KEY = "correct-horse-battery-staple-0123456789"
 RUN = "0123456789abcdef0123456789abcdef"
 JOB = f"{RUN}/7"
-
-
-@pytest.fixture
-def redis() -> Iterator[RunningRedis]:
-    with running_redis() as running:
-        yield running
 
 
 def valid_job(job: str = JOB) -> dict[str, Any]:
@@ -265,7 +264,13 @@ class TestSignature:
 
 @pytest.mark.parametrize("key", [None, KEY])
 async def test_hostile_messages_cost_no_valid_job_and_no_worker(
-    key: str | None, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    key: str | None,
+    redis: RunningRedis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fleet_on: FleetOn,
+    findings_one_by_one: FindingsOneByOne,
+    workers: Workers,
 ) -> None:
     if key is not None:
         monkeypatch.setenv("DIALLER_FLEET_KEY", key)
@@ -308,7 +313,7 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
             pipe.xadd(jobs, {"x": "y"})
             pipe.zadd("dialler-fleet:workers" + MessageSigner(key).suffix, {"no worker": 9e12, b"\xff:x": 9e12})
             await pipe.execute()
-        async with at_work(fleet, redis):
+        async with workers(fleet):
             report = await audit
             assert report.findings == expected
             # And it still works.
@@ -322,7 +327,12 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
 
 @pytest.mark.parametrize(("coordinator", "worker"), [(KEY, None), (None, KEY), (KEY, "another key")])
 async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
-    coordinator: str | None, worker: str | None, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    coordinator: str | None,
+    worker: str | None,
+    redis: RunningRedis,
+    monkeypatch: pytest.MonkeyPatch,
+    fleet_on: FleetOn,
+    workers: Workers,
 ) -> None:
     def use(key: str | None) -> None:
         monkeypatch.delenv("DIALLER_FLEET_KEY", raising=False)
@@ -332,13 +342,13 @@ async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
     async with Sandbox(campaigns=3) as sandbox:
         fleet = fleet_on(sandbox)
         use(worker)
-        async with at_work(fleet, redis):
+        async with workers(fleet):
             use(coordinator)
             broker = RedisBroker(redis.url)
             await broker.startup()
             assert await broker.places() == 0
             await broker.shutdown()
-            async with at_work(fleet, redis):
+            async with workers(fleet):
                 report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
     assert (report.campaigns, report.unfinished) == (3, False)
 

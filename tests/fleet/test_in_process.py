@@ -1,13 +1,15 @@
 """A fleet audited in one process: the same as each account by itself, whatever goes wrong with some of them."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from fleets import NOW, Counting, findings_one_by_one, fleet_on, told
-from held import Held, soon
 
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
@@ -16,8 +18,18 @@ from dialler_async.fleet import Account, Fleet, Server, audit_fleet
 from dialler_async.fleet.limits import SharedRate
 from dialler_async.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from tests.conftest import HeldRequest
+    from tests.fleet.conftest import FindingsOneByOne, FleetOn, RequestGauge, WithoutTimes
 
-async def test_it_finds_what_audits_of_each_account_find() -> None:
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
+
+
+async def test_it_finds_what_audits_of_each_account_find(
+    fleet_on: FleetOn,
+    findings_one_by_one: FindingsOneByOne,
+    without_times: WithoutTimes,
+) -> None:
     async with Sandbox(campaigns=30, accounts=4) as sandbox, Sandbox(campaigns=3, seed=2) as other:
         # Of 30 campaigns, some in slices.
         fleet = fleet_on(sandbox)
@@ -26,7 +38,7 @@ async def test_it_finds_what_audits_of_each_account_find() -> None:
         assert report.accounts == tuple(fleet.accounts)
         assert (report.campaigns, report.lookups, report.requests) == (120, 240, 244)
         whole = await audit_fleet(fleet, now=NOW)
-        assert told(whole) == told(report)
+        assert without_times(whole) == without_times(report)
         # On several servers, in the order of the manifest.
         elsewhere = Server(name="other", url=other.server)
         third = Account(name="third", server="other", clients_id=1, token=lambda: other.token)
@@ -37,7 +49,7 @@ async def test_it_finds_what_audits_of_each_account_find() -> None:
     assert [finding for finding in both.findings if finding.account != "third"] == list(report.findings)
 
 
-async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are() -> None:
+async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
         sandbox.accounts[2].revoke()
@@ -60,7 +72,7 @@ async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are() -
     assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
 
 
-async def test_what_fails_is_tried_again() -> None:
+async def test_what_fails_is_tried_again(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
         fleet = fleet_on(sandbox)
         failures = 2
@@ -90,7 +102,9 @@ async def test_what_fails_is_tried_again() -> None:
     assert report.campaigns == 3
 
 
-async def test_a_slice_that_keeps_failing_is_told_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slice_that_keeps_failing_is_told_with_its_size(
+    monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn
+) -> None:
     original = dialler_async.fleet.tasks.audit_slice
 
     async def audit_slice(dialler: object, campaigns: list[object], **options: object) -> object:
@@ -107,34 +121,40 @@ async def test_a_slice_that_keeps_failing_is_told_with_its_size(monkeypatch: pyt
     assert (report.campaigns, len(report.summaries)) == (10, 8)
 
 
-async def test_a_token_that_is_replaced_in_mid_run_is_asked_anew() -> None:
+async def test_a_token_that_is_replaced_in_mid_run_is_asked_anew(
+    hold: type[HeldRequest],
+    fleet_on: FleetOn,
+    findings_one_by_one: FindingsOneByOne,
+) -> None:
     async with Sandbox(campaigns=6) as sandbox:
-        held = Held()
+        held = hold()
         sandbox.faults.next(held, match="result_codes", after=2)
         audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), now=NOW, chunk=2))
-        await soon(held.arrived)
+        await held.arrived.wait()
         sandbox.accounts[1].revoke()
-        held.let_go.set()
+        held.release.set()
         report = await audit
         assert report.findings == await findings_one_by_one(sandbox)
     assert not report.unfinished
 
 
-async def test_leaving_early_leaves_nothing_running() -> None:
+async def test_leaving_early_leaves_nothing_running(hold: type[HeldRequest], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=6, accounts=3) as sandbox:
-        held = Held()
+        held = hold()
         sandbox.faults.next(held)
         audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), now=NOW))
-        await soon(held.arrived)
+        await held.arrived.wait()
         before = asyncio.all_tasks()
         audit.cancel()
         with pytest.raises(asyncio.CancelledError):
             await audit
-        await soon(held.hung_up)
+        await held.hung_up.wait()
         assert audit in before
 
 
-async def test_settings_and_rules_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_settings_and_rules_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn
+) -> None:
     module = """
 from dialler_async.audit import Violation, Severity, rule
 
@@ -153,7 +173,7 @@ def has_a_name(facts):
 
 
 @pytest.mark.parametrize("options", [{"languages": []}, {"chunk": 0}])
-async def test_what_can_not_be(options: dict[str, object]) -> None:
+async def test_what_can_not_be(options: dict[str, object], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=1) as sandbox:
         with pytest.raises(ConfigurationError):
             await audit_fleet(fleet_on(sandbox), **options)  # type: ignore[arg-type]
@@ -161,14 +181,13 @@ async def test_what_can_not_be(options: dict[str, object]) -> None:
 
 
 class TestLimits:
-    async def test_calls_at_once(self) -> None:
-        counting = Counting()
+    async def test_calls_at_once(self, fleet_on: FleetOn, gauge: RequestGauge) -> None:
         async with Sandbox(campaigns=12, accounts=6, latency=0.002) as sandbox:
-            sandbox.faults.chance(1.0, [counting])
+            sandbox.faults.chance(1.0, [gauge])
             await audit_fleet(fleet_on(sandbox, max_concurrency=3), now=NOW, chunk=4)
-        assert counting.most == 3
+        assert gauge.most == 3
 
-    async def test_calls_a_second(self) -> None:
+    async def test_calls_a_second(self, fleet_on: FleetOn) -> None:
         loop = asyncio.get_running_loop()
         async with Sandbox(campaigns=3, accounts=2) as sandbox:
             begun = loop.time()
@@ -191,7 +210,7 @@ class TestLimits:
         assert [moment >= number / 50 - 0.002 for number, moment in enumerate(times)] == [True] * 5
 
 
-async def test_accounts_share_the_pool_of_their_server() -> None:
+async def test_accounts_share_the_pool_of_their_server(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=2, accounts=30) as sandbox:
         await audit_fleet(fleet_on(sandbox, max_concurrency=2), now=NOW)
         assert sandbox.connections.opened <= 2

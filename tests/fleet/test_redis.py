@@ -1,5 +1,7 @@
 """A fleet audited by workers with a real Redis between them: nothing lost, nothing done for nothing, nothing left."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import pickle
@@ -7,16 +9,13 @@ import re
 import sys
 import zlib
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pyrate_limiter.clocks
 import pytest
-from fleets import NOW, Counting, RunningRedis, findings_one_by_one, fleet_on, running_redis, told
-from held import Held, soon
 from redis.asyncio import Redis
 
 import dialler_async.fleet.broker
@@ -30,35 +29,16 @@ from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Se
 from dialler_async.fleet.limits import SharedRate
 from dialler_async.fleet.messages import Result, settings_digest
 from dialler_async.fleet.wire import digest
-from dialler_async.fleet.worker import work
 from dialler_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.conftest import HeldRequest
+    from tests.fleet.conftest import FindingsOneByOne, FleetOn, RequestGauge, RunningRedis, WithoutTimes, Workers
+
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 SHORT = 0.3
 """Seconds after which a worker that is not heard of is taken for dead."""
-
-
-@pytest.fixture
-def redis() -> Iterator[RunningRedis]:
-    with running_redis() as running:
-        yield running
-
-
-@asynccontextmanager
-async def at_work(fleet: Fleet, redis: RunningRedis, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
-    """Workers in this process, each with a broker and clients of its own; told to stop in the end."""
-    own = {name: options.pop(name) for name in ("settings", "directory") if name in options}
-    stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
-    # What waits for ever ends, too, and fails.
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        for event in ready:
-            broker = RedisBroker(redis.url, **{"places": 2, **options})
-            group.create_task(work(fleet, broker, stop=stop, on_ready=event.set, **own))
-        try:
-            for event in ready:
-                await soon(event)
-            yield
-        finally:
-            stop.set()
 
 
 async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dict[str, Any]:
@@ -78,29 +58,34 @@ async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dic
 NOTHING = {"jobs": 0, "pending": 0, "keys": {}, "workers": 0}
 
 
-async def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(redis: RunningRedis) -> None:
+async def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(
+    redis: RunningRedis,
+    fleet_on: FleetOn,
+    workers: Workers,
+    without_times: WithoutTimes,
+) -> None:
     async with Sandbox(campaigns=30, accounts=4) as sandbox:
         fleet = fleet_on(sandbox)
         alone = await audit_fleet(fleet, now=NOW, chunk=8)
         progress: list[tuple[float, int, int | None]] = []
-        async with at_work(fleet, redis, workers=2):
+        async with workers(fleet, workers=2):
             shared = await audit_fleet(
                 fleet, broker=RedisBroker(redis.url), now=NOW, chunk=8, on_progress=lambda *seen: progress.append(seen)
             )
             once_more = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
-    assert told(shared) == told(alone) == told(once_more)
+    assert without_times(shared) == without_times(alone) == without_times(once_more)
     assert (progress[0], progress[-1]) == ((0, 0, 4), (4, 0, 4))
     assert 0.0 < progress[1][0] < 4, "it goes on with each part of an account"
     assert await left_in(redis) == NOTHING
 
 
-async def test_tokens_never_enter_the_broker(redis: RunningRedis) -> None:
+async def test_tokens_never_enter_the_broker(redis: RunningRedis, fleet_on: FleetOn, workers: Workers) -> None:
     async with Sandbox(campaigns=10, accounts=3) as sandbox:
         fleet = fleet_on(sandbox, max_rate=500, max_concurrency=4)
         refused = attrs.evolve(fleet.accounts["account 2"], token=lambda: "t0ken-that-is-wrong")
         fleet = attrs.evolve(fleet, accounts={**fleet.accounts, "account 2": refused})
         heard: list[str] = []
-        async with Redis.from_url(redis.url) as client, client.monitor() as monitor, at_work(fleet, redis):
+        async with Redis.from_url(redis.url) as client, client.monitor() as monitor, workers(fleet):
             listening = asyncio.create_task(_hear(monitor, heard))
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
             await client.set("that", "was all")
@@ -140,7 +125,13 @@ async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCap
 
 
 class TestWorkersThatDie:
-    async def test_what_they_had_taken_is_done_by_others(self, redis: RunningRedis) -> None:
+    async def test_what_they_had_taken_is_done_by_others(
+        self,
+        redis: RunningRedis,
+        fleet_on: FleetOn,
+        findings_one_by_one: FindingsOneByOne,
+        workers: Workers,
+    ) -> None:
         async with Sandbox(campaigns=10, accounts=2) as sandbox:
             fleet = fleet_on(sandbox)
             dying = RedisBroker(redis.url, places=4, idle=SHORT)
@@ -150,13 +141,13 @@ class TestWorkersThatDie:
             await anext(jobs)
             await anext(jobs)
             await killed(dying, jobs)
-            async with at_work(fleet, redis, idle=SHORT):
+            async with workers(fleet, idle=SHORT):
                 report = await audit
             assert report.findings == await findings_one_by_one(sandbox)
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
 
     async def test_a_job_that_ends_all_its_workers_is_reported_and_not_tried_for_ever(
-        self, redis: RunningRedis
+        self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=10) as sandbox:
             fleet = fleet_on(sandbox)
@@ -167,7 +158,7 @@ class TestWorkersThatDie:
                 jobs = dying.listen()
                 await anext(jobs)
                 await killed(dying, jobs)
-            async with at_work(fleet, redis, idle=SHORT):
+            async with workers(fleet, idle=SHORT):
                 report = await audit
         assert [finding.message for finding in report.findings] == [
             "could not be audited: whoever worked on it died, 3 times"
@@ -176,7 +167,12 @@ class TestWorkersThatDie:
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
 
     async def test_one_that_is_only_slow_is_left_alone(
-        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+        self,
+        redis: RunningRedis,
+        monkeypatch: pytest.MonkeyPatch,
+        hold: type[HeldRequest],
+        fleet_on: FleetOn,
+        workers: Workers,
     ) -> None:
         # Longer than a busy machine keeps anybody from saying that it is there.
         patient = 1.5
@@ -193,20 +189,27 @@ class TestWorkersThatDie:
 
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
-            held = Held()
+            held = hold()
             sandbox.faults.next(held, match="result_codes")
-            async with at_work(fleet, redis, places=1, idle=patient):
+            async with workers(fleet, places=1, idle=patient):
                 audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
-                await soon(held.arrived)
+                await held.arrived.wait()
                 monkeypatch.setattr(RedisBroker, "_abandoned", abandoned)
-                async with at_work(fleet, redis, places=1, idle=patient):
-                    await soon(often)
-                    held.let_go.set()
+                async with workers(fleet, places=1, idle=patient):
+                    await asyncio.wait_for(often.wait(), 10)
+                    held.release.set()
                     await audit
         assert [received.call for received in sandbox.journal].count("list") == 1
         assert await left_in(redis) == NOTHING
 
-    async def test_what_is_done_twice_counts_once(self, redis: RunningRedis) -> None:
+    async def test_what_is_done_twice_counts_once(
+        self,
+        redis: RunningRedis,
+        hold: type[HeldRequest],
+        fleet_on: FleetOn,
+        findings_one_by_one: FindingsOneByOne,
+        workers: Workers,
+    ) -> None:
         async with Sandbox(campaigns=6) as sandbox:
             fleet = fleet_on(sandbox)
             slow = RedisBroker(redis.url, places=1, idle=SHORT)
@@ -215,11 +218,11 @@ class TestWorkersThatDie:
             jobs = slow.listen()
             message = await anext(jobs)
             await killed(slow, jobs, and_gone=False)
-            held = Held()
+            held = hold()
             sandbox.faults.next(held, match="result_codes", after=3)
-            async with at_work(fleet, redis, idle=SHORT):
+            async with workers(fleet, idle=SHORT):
                 # The survey is done by another; now the one that was taken for dead finishes it, too.
-                await soon(held.arrived)
+                await held.arrived.wait()
                 slow._results._held[json.loads(message.data)["task_id"]] = {
                     "part": None,
                     "left": [],
@@ -227,7 +230,7 @@ class TestWorkersThatDie:
                     "for_good": True,
                 }
                 await message.ack()
-                held.let_go.set()
+                held.release.set()
                 report = await audit
             await slow.connection_pool.disconnect()
             assert report.findings == await findings_one_by_one(sandbox)
@@ -256,7 +259,7 @@ async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> No
 
 
 async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
-    redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
 ) -> None:
     original = dialler_async.fleet.tasks.survey
 
@@ -268,7 +271,7 @@ async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
     monkeypatch.setattr(dialler_async.fleet.tasks, "survey", survey)
     async with Sandbox(campaigns=3, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
-        async with at_work(fleet, redis):
+        async with workers(fleet):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
     assert [(finding.account, finding.message) for finding in report.findings if finding.rule == "not-audited"] == [
         ("account 2", "could not be audited: RuntimeError: no memory left, in each of 3 tries")
@@ -277,11 +280,13 @@ async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
     assert await left_in(redis) == NOTHING
 
 
-async def test_a_worker_with_another_manifest_or_version(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_with_another_manifest_or_version(
+    redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
+) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
         fleet = fleet_on(sandbox)
         narrow = Fleet.of(fleet.servers.values(), [fleet.accounts["account 1"]])
-        async with at_work(narrow, redis):
+        async with workers(narrow):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             monkeypatch.setattr("dialler_async.fleet.messages.__version__", "0.0.1")
             orders = dialler_async.fleet.coordinator.Orders.to_json
@@ -298,7 +303,11 @@ async def test_a_worker_with_another_manifest_or_version(redis: RunningRedis, mo
 
 
 async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both_digests(
-    redis: RunningRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis: RunningRedis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fleet_on: FleetOn,
+    workers: Workers,
 ) -> None:
     (tmp_path / "foreign_rules.py").write_text(
         "import sys\nfrom dialler_async.audit import Violation, Severity, rule\n"
@@ -315,7 +324,7 @@ async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both
     theirs, ours = AuditSettings(rules=("foreign_rules:named",)), AuditSettings()
     async with Sandbox(campaigns=3) as sandbox:
         fleet = fleet_on(sandbox)
-        async with at_work(fleet, redis, directory=tmp_path):
+        async with workers(fleet, directory=tmp_path):
             report = await audit_fleet(
                 fleet, broker=RedisBroker(redis.url), now=NOW, settings=theirs, directory=tmp_path, on_progress=forget
             )
@@ -327,19 +336,21 @@ async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both
     assert sys.foreign_rules_imports == 1  # type: ignore[attr-defined]
 
 
-async def test_worker_with_the_same_settings_does_the_job(redis: RunningRedis) -> None:
+async def test_worker_with_the_same_settings_does_the_job(
+    redis: RunningRedis, fleet_on: FleetOn, workers: Workers
+) -> None:
     settings = AuditSettings(select=("expired", "expiring-soon"), by_rule={"expiring-soon": {"days": 9}})
     same = AuditSettings(select=("expiring-soon", "expired"), by_rule={"expiring-soon": {"days": 9}})
     async with Sandbox(campaigns=3) as sandbox:
         fleet = fleet_on(sandbox)
-        async with at_work(fleet, redis, settings=same):
+        async with workers(fleet, settings=same):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, settings=settings)
     assert (report.campaigns, report.unfinished) == (3, False)
 
 
 class TestNobodyThere:
     async def test_somebody_is_told_and_it_goes_on_when_a_worker_comes(
-        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         seconds = iter(range(0, 1000, 4))
         monkeypatch.setattr(CLOCK, "monotonic", lambda: float(next(seconds)))
@@ -350,12 +361,12 @@ class TestNobodyThere:
             audit = asyncio.create_task(
                 audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, on_no_worker=said.set)
             )
-            await soon(said)
+            await asyncio.wait_for(said.wait(), 10)
             monkeypatch.undo()
-            async with at_work(fleet, redis):
+            async with workers(fleet):
                 assert (await audit).campaigns == 3
 
-    async def test_an_audit_that_is_given_up_takes_its_jobs_back(self, redis: RunningRedis) -> None:
+    async def test_an_audit_that_is_given_up_takes_its_jobs_back(self, redis: RunningRedis, fleet_on: FleetOn) -> None:
         async with Sandbox(campaigns=3, accounts=3) as sandbox:
             broker = RedisBroker(redis.url)
             audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), broker=broker, now=NOW))
@@ -369,7 +380,7 @@ class TestNobodyThere:
         assert await left_in(redis) == NOTHING
 
     async def test_the_jobs_of_an_audit_that_was_killed_are_dropped(
-        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.05)
         async with Sandbox(campaigns=3) as sandbox:
@@ -384,7 +395,7 @@ class TestNobodyThere:
                 with pytest.raises(BrokerError, match="has lost its data"):
                     await audit
                 assert await client.xlen("dialler-fleet:jobs") == 1
-            async with at_work(fleet, redis):
+            async with workers(fleet):
                 report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             assert report.campaigns == 3
         assert [received.call for received in sandbox.journal].count("list") == 1
@@ -408,21 +419,23 @@ async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
 
 
 class TestRedisGone:
-    async def test_an_audit_says_so(self, redis: RunningRedis) -> None:
+    async def test_an_audit_says_so(
+        self, redis: RunningRedis, hold: type[HeldRequest], fleet_on: FleetOn, workers: Workers
+    ) -> None:
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
-            held = Held()
+            held = hold()
             sandbox.faults.next(held)
-            async with at_work(fleet, redis):
+            async with workers(fleet):
                 audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
-                await soon(held.arrived)
+                await held.arrived.wait()
                 redis.kill()
                 with pytest.raises(BrokerError, match=r"^can't reach the broker at unix:.*/socket: ") as raised:
                     await audit
-                held.let_go.set()
+                held.release.set()
         assert raised.value.__cause__ is None
 
-    async def test_at_the_start(self) -> None:
+    async def test_at_the_start(self, fleet_on: FleetOn) -> None:
         async with Sandbox(campaigns=1) as sandbox:
             with pytest.raises(BrokerError, match=r"^can't reach the broker at redis://127\.0\.0\.1:9/0: ") as raised:
                 await audit_fleet(
@@ -437,20 +450,23 @@ class TestRedisGone:
 
 
 class TestLimits:
-    async def test_calls_at_once_over_all_workers(self, redis: RunningRedis) -> None:
-        counting = Counting()
+    async def test_calls_at_once_over_all_workers(
+        self, redis: RunningRedis, fleet_on: FleetOn, gauge: RequestGauge, workers: Workers
+    ) -> None:
         async with Sandbox(campaigns=8, accounts=6, latency=0.002) as sandbox:
-            sandbox.faults.chance(1.0, [counting])
+            sandbox.faults.chance(1.0, [gauge])
             fleet = fleet_on(sandbox, max_concurrency=3)
-            async with at_work(fleet, redis, workers=2, places=4):
+            async with workers(fleet, workers=2, places=4):
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
-        assert counting.most == 3
+        assert gauge.most == 3
 
-    async def test_calls_a_second_over_all_workers(self, redis: RunningRedis) -> None:
+    async def test_calls_a_second_over_all_workers(
+        self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
+    ) -> None:
         loop = asyncio.get_running_loop()
         async with Sandbox(campaigns=3, accounts=3) as sandbox:
             fleet = fleet_on(sandbox, max_rate=100)
-            async with at_work(fleet, redis, workers=2):
+            async with workers(fleet, workers=2):
                 begun = loop.time()
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
                 took = loop.time() - begun

@@ -1,21 +1,21 @@
 """A fleet as processes: two workers, one of them killed; the commands, and how they end."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleets import NOW, RunningRedis, fleet_on, running_redis, told, write_fleet
-from held import Held, soon
 from redis.asyncio import Redis
-from test_process import COMMAND, environment
 
 import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError
@@ -23,6 +23,12 @@ from dialler_async.cli import main
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
 from dialler_async.fleet.broker import RedisBroker
 from dialler_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.conftest import Command, HeldRequest
+    from tests.fleet.conftest import FleetOn, RunningRedis, WithoutTimes, WriteFleet
+
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them")
 
@@ -42,23 +48,38 @@ asyncio.run(main())
 """
 
 
+Started = Callable[..., AbstractAsyncContextManager[Process]]
+Run = Callable[..., Awaitable[tuple[int | None, str, str]]]
+
+
 @pytest.fixture
-def redis() -> Iterator[RunningRedis]:
-    with running_redis() as running:
-        yield running
+def started(command: Command) -> Started:
+    """Return a context manager that runs a process, and kills it in the end."""
+
+    @asynccontextmanager
+    async def started(*argv: str, **changed: str) -> AsyncIterator[Process]:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE, env=command.environment(**changed)
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+    return started
 
 
-@asynccontextmanager
-async def started(*command: str, **changed: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE, env=environment(**changed)
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+@pytest.fixture
+def run(command: Command, started: Started) -> Run:
+    """Return a function that runs `dialler` to its end, and gives its exit code, output and errors."""
+
+    async def run(*argv: str, **changed: str) -> tuple[int | None, str, str]:
+        async with started(*command.argv, *argv, **changed) as process:
+            return await done(process)
+
+    return run
 
 
 async def done(process: Process) -> tuple[int | None, str, str]:
@@ -73,38 +94,41 @@ async def line(stream: asyncio.StreamReader | None) -> str:
         return (await stream.readline()).decode()
 
 
-async def run(*argv: str, **changed: str) -> tuple[int | None, str, str]:
-    async with started(*COMMAND, *argv, **changed) as process:
-        return await done(process)
-
-
-def without_times(report: str) -> Any:
+def parsed_without_times(report: str) -> Any:
     told = json.loads(report)
     for key in ("seconds", "started", "now"):
         told.pop(key, None)
     return told
 
 
-async def test_a_worker_that_is_killed_in_mid_chunk_loses_nothing(redis: RunningRedis, tmp_path: Path) -> None:
+async def test_a_worker_that_is_killed_in_mid_chunk_loses_nothing(
+    redis: RunningRedis,
+    tmp_path: Path,
+    hold: type[HeldRequest],
+    fleet_on: FleetOn,
+    write_fleet: WriteFleet,
+    without_times: WithoutTimes,
+    started: Started,
+) -> None:
     async with Sandbox(campaigns=10, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
         alone = await audit_fleet(fleet, now=NOW, chunk=4)
         manifest = str(write_fleet(sandbox, tmp_path))
-        held = Held()
+        held = hold()
         sandbox.faults.next(held, match="result_codes", after=5)
         async with started(sys.executable, "-W", "error", "-c", WORKER, manifest, redis.url) as first:
             assert await line(first.stdout) == "ready\n"
             audit = asyncio.create_task(
                 audit_fleet(read_fleet(Path(manifest)), broker=RedisBroker(redis.url), now=NOW, chunk=4)
             )
-            await soon(held.arrived)
+            await held.arrived.wait()
             async with started(sys.executable, "-W", "error", "-c", WORKER, manifest, redis.url) as second:
                 assert await line(second.stdout) == "ready\n"
                 first.kill()
-                await soon(held.hung_up)
+                await held.hung_up.wait()
                 report = await asyncio.wait_for(audit, 60)
                 assert await left(redis) == (0, 0, [])
-    assert told(report) == told(alone)
+    assert without_times(report) == without_times(alone)
 
 
 async def left(redis: RunningRedis) -> tuple[int, int, list[bytes]]:
@@ -116,20 +140,29 @@ async def left(redis: RunningRedis) -> tuple[int, int, list[bytes]]:
         return await client.xlen("dialler-fleet:jobs"), group["pending"], others
 
 
-async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(redis: RunningRedis, tmp_path: Path) -> None:
+async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(
+    redis: RunningRedis,
+    tmp_path: Path,
+    hold: type[HeldRequest],
+    write_fleet: WriteFleet,
+    without_times: WithoutTimes,
+    command: Command,
+    started: Started,
+    run: Run,
+) -> None:
     async with Sandbox(campaigns=3, accounts=4) as sandbox:
         manifest = str(write_fleet(sandbox, tmp_path))
         _, alone, _ = await run("fleet", "audit", manifest, "--json")
-        held = Held()
+        held = hold()
         sandbox.faults.next(held, match="result_codes", after=2)
-        worker = [*COMMAND, "fleet", "worker", manifest, "--broker", redis.url, "--at-once", "1"]
+        worker = [*command.argv, "fleet", "worker", manifest, "--broker", redis.url, "--at-once", "1"]
         async with started(*worker) as first:
             assert await line(first.stdout) == f"working for {redis.url}: 4 accounts on 1 server\n"
-            async with started(*COMMAND, "fleet", "audit", manifest, "--json", DIALLER_BROKER=redis.url) as audit:
-                await soon(held.arrived)
+            async with started(*command.argv, "fleet", "audit", manifest, "--json", DIALLER_BROKER=redis.url) as audit:
+                await held.arrived.wait()
                 first.send_signal(signal.SIGTERM)
                 assert await line(first.stderr) == "dialler: finishing what is in hand; once more to stop now\n"
-                held.let_go.set()
+                held.release.set()
                 assert await done(first) == (0, "", "")
                 lists = [received.call for received in sandbox.journal].count("list")
                 async with started(*worker) as second:
@@ -138,23 +171,29 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(redis: R
                     assert (await done(second))[0] == 0
     assert lists == 4 + 1, "it took no further account"
     assert (code, errors) == (0, "")
-    assert without_times(report) == without_times(alone)
+    assert parsed_without_times(report) == parsed_without_times(alone)
     assert [received.call for received in sandbox.journal].count("list") == 4 + 4, "and what it had begun is done once"
     assert await left(redis) == (0, 0, [])
 
 
 async def test_a_worker_that_is_told_to_stop_twice_gives_back_what_it_has_begun(
-    redis: RunningRedis, tmp_path: Path
+    redis: RunningRedis,
+    tmp_path: Path,
+    hold: type[HeldRequest],
+    fleet_on: FleetOn,
+    write_fleet: WriteFleet,
+    command: Command,
+    started: Started,
 ) -> None:
     async with Sandbox(campaigns=3) as sandbox:
         fleet = fleet_on(sandbox)
-        held = Held()
+        held = hold()
         sandbox.faults.next(held, match="result_codes", after=2)
-        worker = [*COMMAND, "fleet", "worker", str(write_fleet(sandbox, tmp_path)), "--broker", redis.url]
+        worker = [*command.argv, "fleet", "worker", str(write_fleet(sandbox, tmp_path)), "--broker", redis.url]
         async with started(*worker) as first:
             await line(first.stdout)
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
-            await soon(held.arrived)
+            await held.arrived.wait()
             first.send_signal(signal.SIGINT)
             await line(first.stderr)
             first.send_signal(signal.SIGINT)
@@ -166,31 +205,40 @@ async def test_a_worker_that_is_told_to_stop_twice_gives_back_what_it_has_begun(
     assert await left(redis) == (0, 0, [])
 
 
-async def test_ctrl_c_in_a_running_audit_leaves_no_traceback(tmp_path: Path) -> None:
+async def test_ctrl_c_in_a_running_audit_leaves_no_traceback(
+    tmp_path: Path, hold: type[HeldRequest], write_fleet: WriteFleet, command: Command, started: Started
+) -> None:
     async with Sandbox(campaigns=3) as sandbox:
-        held = Held()
+        held = hold()
         sandbox.faults.next(held)
-        async with started(*COMMAND, "fleet", "audit", str(write_fleet(sandbox, tmp_path))) as audit:
-            await soon(held.arrived)
+        async with started(*command.argv, "fleet", "audit", str(write_fleet(sandbox, tmp_path))) as audit:
+            await held.arrived.wait()
             audit.send_signal(signal.SIGINT)
             assert await done(audit) == (130, "", "")
 
 
-async def test_a_broker_that_is_lost_is_one_line(redis: RunningRedis, tmp_path: Path) -> None:
+async def test_a_broker_that_is_lost_is_one_line(
+    redis: RunningRedis,
+    tmp_path: Path,
+    hold: type[HeldRequest],
+    write_fleet: WriteFleet,
+    command: Command,
+    started: Started,
+) -> None:
     async with Sandbox(campaigns=3) as sandbox:
         manifest = str(write_fleet(sandbox, tmp_path))
-        held = Held()
+        held = hold()
         sandbox.faults.next(held)
         options = ["--broker", redis.url]
-        async with started(*COMMAND, "fleet", "worker", manifest, *options) as worker:
+        async with started(*command.argv, "fleet", "worker", manifest, *options) as worker:
             await line(worker.stdout)
-            async with started(*COMMAND, "fleet", "audit", manifest, *options) as audit:
-                await soon(held.arrived)
+            async with started(*command.argv, "fleet", "audit", manifest, *options) as audit:
+                await held.arrived.wait()
                 redis.kill()
                 code, output, errors = await done(audit)
             assert (code, output, errors.count("\n")) == (4, "", 1)
             assert errors.startswith(f"dialler: can't reach the broker at {redis.url}: ")
-            held.let_go.set()
+            held.release.set()
             # It goes on trying, and can be told to stop.
             assert (await line(worker.stderr)).startswith("dialler: ")
             worker.send_signal(signal.SIGTERM)
@@ -198,7 +246,9 @@ async def test_a_broker_that_is_lost_is_one_line(redis: RunningRedis, tmp_path: 
 
 
 class TestCommand:
-    async def test_an_account_that_can_not_be_audited_shows_in_the_exit_code(self, tmp_path: Path) -> None:
+    async def test_an_account_that_can_not_be_audited_shows_in_the_exit_code(
+        self, tmp_path: Path, write_fleet: WriteFleet, run: Run
+    ) -> None:
         async with Sandbox(campaigns=10, accounts=2) as sandbox:
             manifest = str(write_fleet(sandbox, tmp_path))
             failed = await run("fleet", "audit", manifest, "--fail-on", "info")
@@ -209,7 +259,7 @@ class TestCommand:
         assert max(map(len, refused[1].splitlines())) <= 80
 
     async def test_worker_and_audit_with_the_same_settings_judge_by_rules_of_ones_own(
-        self, redis: RunningRedis, tmp_path: Path
+        self, redis: RunningRedis, tmp_path: Path, write_fleet: WriteFleet, command: Command, started: Started, run: Run
     ) -> None:
         module = (
             "from dialler_async.audit import Violation, Severity, rule\n"
@@ -222,13 +272,13 @@ class TestCommand:
             manifest = str(write_fleet(sandbox, tmp_path))
             options = ["--broker", redis.url]
             settings = ["--config", str(tmp_path / "dialler.toml")]
-            async with started(*COMMAND, "fleet", "worker", manifest, *options, *settings) as worker:
+            async with started(*command.argv, "fleet", "worker", manifest, *options, *settings) as worker:
                 await line(worker.stdout)
                 code, report, errors = await run("fleet", "audit", manifest, *options, *settings, "--json")
         assert (code, errors) == (0, "")
         assert [finding["rule"] for finding in json.loads(report)["findings"]] == ["named"] * 3
 
-    async def test_the_sandbox(self) -> None:
+    async def test_the_sandbox(self, run: Run) -> None:
         code, output, errors = await run("fleet", "audit", "--sandbox", "--json")
         assert (code, errors) == (0, "")
         report = json.loads(output)
@@ -317,7 +367,7 @@ class TestCommand:
         assert main(["fleet", "audit", "--list-rules", "--select", "expired"]) == 0
         assert "expired" in capsys.readouterr().out
 
-    async def test_it_costs_nobody_else_anything(self) -> None:
+    async def test_it_costs_nobody_else_anything(self, started: Started) -> None:
         program = (
             "import sys, dialler_async, dialler_async.fleet, dialler_async.cli.app\n"
             "assert not {'taskiq', 'redis', 'pyrate_limiter'} & set(sys.modules)"

@@ -1,19 +1,22 @@
 """One timer for many deadlines: whom it cancels, when, and what it leaves behind."""
 
+from __future__ import annotations
+
 import asyncio
 import gc
 import math
 import weakref
 from collections.abc import Awaitable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from transport_fixtures import Leap, leap, until
 
 from dialler_async._http.deadlines import Deadline, Deadlines
 
-__all__ = ["leap"]
+if TYPE_CHECKING:
+    from tests.conftest import Until
+    from tests.http.conftest import Leap
 
 
 async def under(deadlines: Deadlines, work: Awaitable[object]) -> str:
@@ -71,7 +74,7 @@ async def test_one_that_has_stopped_is_left_alone(leap: Leap) -> None:
     assert await under(deadlines, asyncio.sleep(0)) == "done, 0 left"
 
 
-async def test_the_timer_goes_on_after_a_while_without_calls(leap: Leap) -> None:
+async def test_the_timer_goes_on_after_a_while_without_calls(leap: Leap, until: Until) -> None:
     deadlines = Deadlines(10)
     await under(deadlines, asyncio.sleep(0))
     await leap(25)
@@ -97,7 +100,7 @@ async def test_none_runs_out_that_has_no_end(leap: Leap) -> None:
 
 
 @pytest.mark.parametrize("who_first", ["caller", "deadline"])
-async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str) -> None:
+async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str, until: Until) -> None:
     deadlines = Deadlines(10)
     deadline = None
 

@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 import aiohttp
 import pytest
-from transport_fixtures import ID, server
 
 from dialler_async import DiallerClient, NotFoundError, RetryPolicy
 from dialler_async.sandbox import Sandbox
 
-__all__ = ["server"]
+ID = 535
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

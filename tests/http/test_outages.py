@@ -1,5 +1,7 @@
 """Short outages of a raw server, on a real socket and in real time: no read fails, and a dead server is not flooded."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import random
@@ -9,16 +11,17 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from transport_fixtures import until
 
-from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
-from dialler_async._http.transport import Timeouts
+from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError, Timeouts
 from dialler_async.audit import audit
 from dialler_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.conftest import Until
 
 RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
 
@@ -137,7 +140,7 @@ async def test_no_read_fails_when_30_percent_of_requests_are_turned_away(happens
 
 
 @pytest.mark.parametrize("count", [1, 8, 200])
-async def test_no_read_fails_when_the_port_refuses_for_400_ms(count: int) -> None:
+async def test_no_read_fails_when_the_port_refuses_for_400_ms(count: int, until: Until) -> None:
     async with raw_server(lambda *_: STALL) as server, client_of(server) as dialler:
         calling = asyncio.create_task(get_all(dialler, count))
         await until(lambda: server.requests.total() >= min(count, 32))
@@ -182,7 +185,7 @@ async def test_the_error_says_that_the_circuit_stayed_open() -> None:
     assert any("then the circuit stayed open, since all requests of this client failed for" in str(e) for e in errors)
 
 
-async def test_audit_reports_no_failed_lookup_when_the_server_restarts() -> None:
+async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Until) -> None:
     # The patient policy ten times as fast, for an outage of 3 s in place of 30.
     patient = RetryPolicy.patient()
     fast = attrs.evolve(patient, base_delay=patient.base_delay / 10, max_delay=patient.max_delay / 10)

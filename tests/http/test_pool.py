@@ -1,32 +1,18 @@
 """The session's life and the gate before it: who goes when, who closes what, and who may use it."""
 
+from __future__ import annotations
+
 import asyncio
 import gc
 import os
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import attrs
 import pytest
-from transport_fixtures import (
-    COPY,
-    ID,
-    NAME,
-    RECORDS,
-    Clock,
-    Leap,
-    arrived,
-    clock,
-    is_done,
-    leap,
-    narrow,
-    server,
-    settle,
-    until,
-)
 
 from dialler_async import (
     ClientStateError,
@@ -42,13 +28,22 @@ from dialler_async import (
     RetryPolicy,
 )
 from dialler_async._http.clock import CLOCK
-from dialler_async._http.pool import Pool, _limiter, _process
+from dialler_async._http.fork import PROCESS
+from dialler_async._http.pool import Pool
+from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
+from dialler_async.sandbox.response import Response
 
-__all__ = ["clock", "leap", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock, Until
+    from tests.http.conftest import Leap, Settle
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID": 537, "Name": "spring 26 (old)"})
 
 
 @attrs.frozen
@@ -57,7 +52,7 @@ class Held(Fault):
 
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         await self.release.wait()
         return await exchange.carry_out()
 
@@ -99,7 +94,7 @@ class TestGate:
 
     async def test_two_hundred_at_once_keep_to_the_limit_in_calls_and_in_connections(self, server: Sandbox) -> None:
         at_once: list[int] = []
-        async with DiallerClient(server.base_url, server.token, pool=narrow(8)) as dialler:
+        async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=8)) as dialler:
             server.faults.chance(1, [Meanwhile(lambda: at_once.append(dialler._shared.pool.in_flight))])
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(200)))
         assert len(at_once) == 200
@@ -107,14 +102,14 @@ class TestGate:
         assert server.connections.opened == server.connections.peak == 8
 
     async def test_first_come_first_served(self, server: Sandbox) -> None:
-        async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+        async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             languages = list(range(1, 31))
             await asyncio.gather(*(dialler.result_codes.list(ID, language=language) for language in languages))
         assert [int(received.query["languagesID"]) for received in server.journal] == languages
 
     async def test_a_call_that_failed_gives_its_place_back(self, server: Sandbox, clock: Clock) -> None:
         once = RetryPolicy(attempts=1)
-        async with DiallerClient(server.base_url, server.token, pool=narrow(1), retry=once) as dialler:
+        async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1), retry=once) as dialler:
             server.faults.next(HangUp(), Status(503))
             for _ in range(2):
                 await failure(dialler.campaigns.list())
@@ -124,7 +119,7 @@ class TestGate:
 
     async def test_one_that_waits_to_repeat_leaves_its_place_to_others(self, server: Sandbox, clock: Clock) -> None:
         server.faults.next(Status(503))
-        async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+        async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             clock.meanwhile = dialler.campaigns.list
             await dialler.campaigns.get(ID)
         assert [received.call for received in server.journal] == ["get", "list", "get"]
@@ -179,7 +174,7 @@ class TestRate:
 
         monkeypatch.setattr(loop, "time", lambda: now)
         monkeypatch.setattr(loop, "call_at", late)
-        limiter = _limiter(rate)
+        limiter = rate_limiter(rate)
         for _ in range(rate + 1):
             await limiter.acquire()
         assert 1 - 1 / rate <= now - 1000 <= 1 + 0.5 / rate
@@ -194,11 +189,13 @@ class TestRate:
         assert len(server.journal) == 4
         assert took >= 2 / 50 - 0.001
 
-    async def test_those_who_queued_at_the_gate_do_not_burst_out_of_it(self, server: Sandbox, leap: Leap) -> None:
+    async def test_those_who_queued_at_the_gate_do_not_burst_out_of_it(
+        self, server: Sandbox, leap: Leap, until: Until
+    ) -> None:
         held, loop, starts = Held(), asyncio.get_running_loop(), Starts()
         server.faults.next(held)
         async with DiallerClient(
-            server.base_url, server.token, pool=narrow(1), max_rate=100, observer=starts
+            server.base_url, server.token, pool=PoolConfig(limit=1), max_rate=100, observer=starts
         ) as dialler:
             first = asyncio.create_task(dialler.campaigns.get(ID))
             await until(lambda: server.journal)
@@ -215,7 +212,7 @@ class TestRate:
         ] * 4
 
     async def test_those_held_up_by_the_server_do_not_burst_either(
-        self, server: Sandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+        self, server: Sandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch, until: Until
     ) -> None:
         over, held_up = asyncio.Event(), []
 
@@ -268,10 +265,12 @@ class TestRate:
 
 
 class TestClosing:
-    async def test_calls_in_flight_finish_and_all_others_are_refused(self, server: Sandbox) -> None:
+    async def test_calls_in_flight_finish_and_all_others_are_refused(
+        self, server: Sandbox, until: Until, settle: Settle
+    ) -> None:
         held = Held()
         server.faults.next(held)
-        dialler = DiallerClient(server.base_url, server.token, pool=narrow(1))
+        dialler = DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1))
         in_flight = asyncio.create_task(dialler.campaigns.delete(ID))
         await until(lambda: server.journal)
         waiting = [asyncio.create_task(failure(dialler.campaigns.list())) for _ in range(3)]
@@ -284,11 +283,11 @@ class TestClosing:
         await in_flight
         await closing
         assert {type(error) for error in await asyncio.gather(*waiting)} == {ClientStateError}
-        assert is_done(server, "delete")
+        assert server.is_done("delete")
         assert len(server.journal) == 1
         await until(lambda: server.connections.open == 0)
 
-    async def test_twice_and_at_the_same_time_is_as_once(self, server: Sandbox) -> None:
+    async def test_twice_and_at_the_same_time_is_as_once(self, server: Sandbox, until: Until, settle: Settle) -> None:
         held = Held()
         server.faults.next(held)
         dialler = DiallerClient(server.base_url, server.token)
@@ -311,7 +310,7 @@ class TestClosing:
         assert server.journal == []
 
     async def test_cancelled_it_waits_no_longer_and_cuts_the_calls_in_flight(
-        self, server: Sandbox, clock: Clock
+        self, server: Sandbox, clock: Clock, until: Until, settle: Settle
     ) -> None:
         held = Held()
         server.faults.next(held, held)
@@ -340,7 +339,7 @@ class TestClosing:
         await failure(dialler.campaigns.list())
         clock.meanwhile = dialler.aclose
         assert type(await failure(dialler.campaigns.delete(ID))) is ClientStateError
-        assert arrived(server, "delete") == []
+        assert server.arrived("delete") == []
 
     async def test_the_client_of_another_account_on_the_same_pool_closes_nothing(self, server: Sandbox) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
@@ -365,7 +364,9 @@ class TestBroughtSession:
             assert not session.closed
         assert server.connections.opened == 1
 
-    async def test_it_is_not_closed_when_closing_the_client_is_cancelled_either(self, server: Sandbox) -> None:
+    async def test_it_is_not_closed_when_closing_the_client_is_cancelled_either(
+        self, server: Sandbox, until: Until, settle: Settle
+    ) -> None:
         held = Held()
         server.faults.next(held)
         async with aiohttp.ClientSession() as session:
@@ -379,11 +380,13 @@ class TestBroughtSession:
             held.release.set()
             assert len(await in_flight) == 3
 
-    async def test_one_that_is_closed_is_told_as_that_at_once_and_at_the_gate(self, server: Sandbox) -> None:
+    async def test_one_that_is_closed_is_told_as_that_at_once_and_at_the_gate(
+        self, server: Sandbox, until: Until, settle: Settle
+    ) -> None:
         held = Held()
         server.faults.next(held)
         async with aiohttp.ClientSession() as session:
-            dialler = DiallerClient(server.base_url, server.token, session=session, pool=narrow(1))
+            dialler = DiallerClient(server.base_url, server.token, session=session, pool=PoolConfig(limit=1))
             in_flight = asyncio.create_task(failure(dialler.campaigns.list()))
             await until(lambda: server.journal)
             waiting = asyncio.create_task(failure(dialler.campaigns.list()))
@@ -404,7 +407,7 @@ class TestBroughtSession:
             assert type(error) is ClientStateError
             assert "another event loop" in str(error)
             await dialler.campaigns.list()
-        assert arrived(server, "delete") == []
+        assert server.arrived("delete") == []
 
     async def test_its_own_view_of_statuses_and_urls_does_not_count(self, server: Sandbox) -> None:
         async with (
@@ -412,7 +415,7 @@ class TestBroughtSession:
             DiallerClient(server.base_url, server.token, session=session) as dialler,
         ):
             assert type(await failure(dialler.campaigns.delete(999))) is NotFoundError
-        assert arrived(server, "delete") == [False]
+        assert server.arrived("delete") == [False]
 
     async def test_its_headers_go_along_but_for_the_token(self, server: Sandbox) -> None:
         headers = {"X-Team": "billing", "Authorization": "Bearer wrong"}
@@ -452,7 +455,7 @@ async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) ->
 
 async def test_cookies_of_the_server_are_not_kept(server: Sandbox) -> None:
     body = b'{"records":[],"count":0,"status":200}'
-    server.faults.next(Answer(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
+    server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
     # By a name: of an address, aiohttp would keep none anyway.
     async with DiallerClient(server.base_url.replace("127.0.0.1", "localhost"), server.token) as dialler:
         await dialler.campaigns.list()
@@ -494,7 +497,7 @@ class TestPlace:
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             with monkeypatch.context() as child:
-                child.setattr(_process, "pid", os.getpid() + 1)
+                child.setattr(PROCESS, "pid", os.getpid() + 1)
                 error = await failure(dialler.campaigns.list())
         assert type(error) is ClientStateError
         assert "before a fork" in str(error)
@@ -536,7 +539,7 @@ class TestCollectedUnclosed:
         gc.collect()
 
     async def test_it_warns_once_with_the_place_it_was_made_at_and_closes_its_connections(
-        self, server: Sandbox, caplog: pytest.LogCaptureFixture
+        self, server: Sandbox, caplog: pytest.LogCaptureFixture, until: Until
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         made_at = f"{__file__}:{sys._getframe().f_lineno - 1}"
@@ -553,7 +556,7 @@ class TestCollectedUnclosed:
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_for_account_is_not_the_place_it_was_made_at(self, server: Sandbox) -> None:
+    async def test_for_account_is_not_the_place_it_was_made_at(self, server: Sandbox, until: Until) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
         dialler = DiallerClient.for_account(origin, 1, server.token)
         line = sys._getframe().f_lineno - 1
@@ -607,7 +610,7 @@ class TestCollectedUnclosed:
         pool = dialler._shared.pool
         with monkeypatch.context() as child, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            child.setattr(_process, "pid", os.getpid() + 1)
+            child.setattr(PROCESS, "pid", os.getpid() + 1)
             pool.__del__()
         assert caught == []
         await dialler.aclose()

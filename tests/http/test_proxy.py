@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import pickle
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
 import trustme
-from test_tls import serving
 from yarl import URL
 
 from dialler_async import ConfigurationError, ConnectError, DiallerClient, NotFoundError, PoolConfig, RetryPolicy
@@ -159,11 +159,10 @@ async def proxying(credentials: str = "") -> AsyncIterator[Proxy]:
 @pytest.mark.parametrize("credentials", ["", f"user:{SECRET}"])
 async def test_https_goes_through_a_tunnel(credentials: str) -> None:
     ca = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
     with ca.cert_pem.tempfile() as ca_file:
-        async with (
-            proxying(credentials) as proxy,
-            Sandbox(3, ssl_context=serving(ca.issue_cert("127.0.0.1"))) as sandbox,
-        ):
+        async with proxying(credentials) as proxy, Sandbox(3, ssl_context=context) as sandbox:
             url = proxy.url.with_user("user").with_password(SECRET) if credentials else proxy.url
             pool = PoolConfig(proxy=str(url), ca_file=ca_file)
             async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:

@@ -1,14 +1,15 @@
 """What the transport says: redirects, which it never follows, and its log."""
 
+from __future__ import annotations
+
 import asyncio
 import errno
 import logging
 import os
 from collections.abc import Awaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from transport_fixtures import CALLS, COPY, ID, NAME, Clock, Leap, clock, dialler, leap, listening, server, until
 
 from dialler_async import (
     DeadlineError,
@@ -22,9 +23,18 @@ from dialler_async import (
     RetryPolicy,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
+from dialler_async.sandbox.faults import CannedResponse, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
 
-__all__ = ["clock", "dialler", "leap", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock, Until
+    from tests.http.conftest import Leap, Listening
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+READS = ("list", "get", "find", "result_codes")
+WRITES = ("delete", "clone", "clone, exist_ok", "delete_by_name")
+CALLS = READS + WRITES
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -46,7 +56,9 @@ async def test_no_connection_is_told_as_the_operating_system_has_it(server: Sand
 
 class TestRedirects:
     @pytest.mark.parametrize("call", CALLS)
-    async def test_none_is_followed(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
+    async def test_none_is_followed(
+        self, server: Sandbox, dialler: DiallerClient, call: str, listening: Listening
+    ) -> None:
         reached: list[bytes] = []
 
         async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,7 +67,7 @@ class TestRedirects:
         async with listening(elsewhere) as location:
             for status in (301, 302, 303, 307, 308):
                 server.faults.next(Redirect(location, status))
-                error = await failure(CALLS[call](dialler))
+                error = await failure(server.send(call, dialler))
                 assert type(error) is RedirectError
                 assert error.status == status
         assert reached == []
@@ -117,10 +129,10 @@ class TestWhatBrokeOff:
     async def test_an_answer_that_is_too_large_is_cut_and_its_connection_closed(
         self, server: Sandbox, call: str
     ) -> None:
-        server.faults.next(Answer(200, b" " * 10_000_000))
+        server.faults.next(CannedResponse(200, b" " * 10_000_000))
         pool = PoolConfig(limit=1, max_body=100_000)
         async with DiallerClient(server.base_url, server.token, pool=pool) as dialler:
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
             await dialler.campaigns.get(ID)
         assert type(error) is (PayloadError if call == "list" else OutcomeUnknownError)
         assert "larger than PoolConfig(max_body=100000)" in str(error)
@@ -162,7 +174,7 @@ class TestLog:
         assert "failed (401), attempt 1" in self.lines(caplog)[1][1]
 
     async def test_an_attempt_that_was_cut_off_has_its_line(
-        self, server: Sandbox, dialler: DiallerClient, leap: Leap, caplog: pytest.LogCaptureFixture
+        self, server: Sandbox, dialler: DiallerClient, leap: Leap, caplog: pytest.LogCaptureFixture, until: Until
     ) -> None:
         server.faults.next(StallBeforeHeaders())
         calling = asyncio.create_task(failure(dialler.campaigns.list()))
@@ -184,7 +196,7 @@ class TestLog:
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture, call: str
     ) -> None:
         server.faults.next(Status(503, retry_after=1), Status(429, retry_after=1))
-        await CALLS[call](dialler)
+        await server.send(call, dialler)
         lines = self.lines(caplog)
         assert len(lines) == 5
         text = repr([(record.msg, record.args) for record in caplog.records if record.name == "dialler_async"])

@@ -1,5 +1,7 @@
 """https: who is trusted, and what is said of who is not. With real certificates, made here."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import gc
@@ -10,16 +12,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 import trustme
-from transport_fixtures import listening
 
 from dialler_async import ConfigurationError, ConnectError, DiallerClient, NoReplyError, PoolConfig, RetryPolicy
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Listening
 
 ONCE = RetryPolicy(attempts=1)
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -292,7 +296,7 @@ async def test_https_to_a_port_that_speaks_http_is_said_to_be_that() -> None:
     assert "does not speak https" in said
 
 
-async def test_http_to_a_port_that_speaks_https_is_said_to_be_that() -> None:
+async def test_http_to_a_port_that_speaks_https_is_said_to_be_that(listening: Listening) -> None:
     async def tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         # The alert "unexpected message", as OpenSSL sends it.

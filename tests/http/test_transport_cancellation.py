@@ -1,36 +1,29 @@
 """A call may be cancelled at every point where it waits: afterwards all is as if it had never been."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from transport_fixtures import (
-    CALLS,
-    ID,
-    NAME,
-    RECORDS,
-    WRITES,
-    Clock,
-    arrived,
-    clock,
-    close_idle,
-    is_done,
-    listening,
-    narrow,
-    server,
-    until,
-)
 
-from dialler_async import DiallerClient, RetryPolicy
+from dialler_async import DiallerClient, PoolConfig, RetryPolicy
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault, StallBeforeHeaders, StallInBody, Status, Trickle, WrongLength
 
-__all__ = ["clock", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock, Until
+    from tests.http.conftest import Listening
+
+NAME = "Spring 26"
+ID = 535
+RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID": 537, "Name": "spring 26 (old)"})
+WRITES = ("delete", "clone", "clone, exist_ok", "delete_by_name")
 
 LIMIT = 2
 UNHARMED = 2
@@ -101,7 +94,7 @@ async def cancelled_at_each_point(
 
 
 @pytest.fixture(autouse=True)
-async def nothing_is_left_behind(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+async def nothing_is_left_behind(caplog: pytest.LogCaptureFixture, until: Until) -> AsyncIterator[None]:
     """No task, and nothing that asyncio complains of."""
     before = asyncio.all_tasks()
     yield
@@ -121,21 +114,23 @@ async def assert_unharmed(dialler: DiallerClient, server: Sandbox, calls: int = 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("kept_alive", [False, True])
 @pytest.mark.parametrize("call", ["get", "clone", "delete"])
-async def test_every_kind_of_call_at_every_point(clock: Clock, call: str, kept_alive: bool, late: bool) -> None:
-    async with Sandbox(RECORDS) as server, DiallerClient(server.base_url, server.token, pool=narrow(LIMIT)) as dialler:
+async def test_every_kind_of_call_at_every_point(
+    server: Sandbox, clock: Clock, call: str, kept_alive: bool, late: bool
+) -> None:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
 
         async def after() -> None:
             await assert_unharmed(dialler, server)
             # By now the server has come to what it had got of a call that was cancelled.
-            if call in WRITES and is_done(server, call):
+            if call in WRITES and server.is_done(call):
                 server.load(RECORDS[0]) if call == "delete" else server.remove(max(server.campaigns))
             if not kept_alive:
-                await close_idle(server)
+                await server.drop_idle_connections()
 
         await after()
 
         async def made() -> None:
-            await CALLS[call](dialler)
+            await server.send(call, dialler)
 
         points = await cancelled_at_each_point(made, late=late, after=after)
         assert points >= (1 if kept_alive else 2)
@@ -145,7 +140,7 @@ async def test_every_kind_of_call_at_every_point(clock: Clock, call: str, kept_a
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_in_the_middle_of_an_answer_that_comes_byte_by_byte(server: Sandbox, late: bool) -> None:
-    async with DiallerClient(server.base_url, server.token, pool=narrow(LIMIT)) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
 
         async def after() -> None:
             server.faults.clear()
@@ -161,11 +156,11 @@ async def test_in_the_middle_of_an_answer_that_comes_byte_by_byte(server: Sandbo
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_between_the_slices_of_a_large_answer(late: bool) -> None:
+async def test_between_the_slices_of_a_large_answer(late: bool, server: Sandbox) -> None:
     records = [*RECORDS, *({"ID": id, "Name": f"{id}", "filler": "x" * 2000} for id in range(1000, 1150))]
     async with (
         Sandbox(records) as server,
-        DiallerClient(server.base_url, server.token, pool=narrow(LIMIT)) as dialler,
+        DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler,
     ):
 
         async def made() -> None:
@@ -178,7 +173,7 @@ async def test_between_the_slices_of_a_large_answer(late: bool) -> None:
 @pytest.mark.parametrize("late", [False, True])
 async def test_while_waiting_to_repeat_and_in_the_repeat(server: Sandbox, clock: Clock, late: bool) -> None:
     policy = RetryPolicy()
-    async with DiallerClient(server.base_url, server.token, pool=narrow(LIMIT), retry=policy) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT), retry=policy) as dialler:
 
         async def after() -> None:
             server.faults.clear()
@@ -206,7 +201,7 @@ async def test_while_asking_for_a_token(server: Sandbox, clock: Clock, late: boo
     clients: list[DiallerClient] = []
 
     async def made() -> None:
-        clients.append(DiallerClient(server.base_url, source, pool=narrow(LIMIT)))
+        clients.append(DiallerClient(server.base_url, source, pool=PoolConfig(limit=LIMIT)))
         await clients[-1].campaigns.list()
         server.revoke()
         # Two at once, so that one of them waits for the other's token.
@@ -223,7 +218,7 @@ async def test_while_asking_for_a_token(server: Sandbox, clock: Clock, late: boo
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_at_a_limited_rate(server: Sandbox, late: bool) -> None:
-    async with DiallerClient(server.base_url, server.token, pool=narrow(LIMIT), max_rate=2000) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT), max_rate=2000) as dialler:
 
         async def made() -> None:
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(4)))
@@ -240,19 +235,19 @@ async def test_while_a_limiter_has_it_wait(server: Sandbox) -> None:
             self.asked.set()
             await self.go.wait()
 
-    async with DiallerClient(server.base_url, server.token, pool=narrow(1), max_rate=Limiter()) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1), max_rate=Limiter()) as dialler:
         waiting = asyncio.create_task(dialler.campaigns.get(ID))
         await Limiter.asked.wait()
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert not dialler._shared.pool._gate.locked()
+        assert not dialler._shared.pool._slots.locked()
         Limiter.go.set()
         await assert_unharmed(dialler, server)
 
 
 @pytest.mark.parametrize("steps", range(0, 60, 6))
 async def test_many_at_once_after_so_many_turns_of_the_loop(server: Sandbox, steps: int) -> None:
-    async with DiallerClient(server.base_url, server.token, pool=narrow(LIMIT)) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
         tasks = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -264,9 +259,9 @@ async def test_many_at_once_after_so_many_turns_of_the_loop(server: Sandbox, ste
         await assert_unharmed(dialler, server, 20)
 
 
-async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: Sandbox) -> None:
+async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: Sandbox, until: Until) -> None:
     server.faults.next(StallBeforeHeaders(), match="get")
-    async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         first = asyncio.create_task(dialler.campaigns.get(ID))
         await until(lambda: server.journal)
         waiting = [
@@ -281,7 +276,7 @@ async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: Sandbox) -
 
 
 @pytest.mark.parametrize("fault", [StallBeforeHeaders(), StallInBody()], ids=repr)
-async def test_the_connection_of_a_cancelled_call_is_closed(server: Sandbox, fault: Fault) -> None:
+async def test_the_connection_of_a_cancelled_call_is_closed(server: Sandbox, fault: Fault, until: Until) -> None:
     server.faults.next(fault)
     async with DiallerClient(server.base_url, server.token) as dialler:
         task = asyncio.create_task(dialler.campaigns.list())
@@ -300,12 +295,14 @@ async def test_an_answer_that_is_longer_than_promised_does_not_become_the_answer
     server: Sandbox, clock: Clock
 ) -> None:
     server.faults.next(WrongLength(-1), WrongLength(-30))
-    async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         assert (await dialler.campaigns.get(ID)).id == ID
         await assert_unharmed(dialler, server, 10)
 
 
-async def test_a_second_answer_that_nobody_asked_for_does_not_become_the_answer_to_the_next_call() -> None:
+async def test_a_second_answer_that_nobody_asked_for_does_not_become_the_answer_to_the_next_call(
+    listening: Listening,
+) -> None:
     answered = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -316,12 +313,14 @@ async def test_a_second_answer_that_nobody_asked_for_does_not_become_the_answer_
                 one = b'{"records":[{"ID":535,"Name":"%d"}],"count":1,"status":200}' % answered
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(one), one) * 2)
 
-    async with listening(serve) as base_url, DiallerClient(base_url, "t", pool=narrow(1)) as dialler:
+    async with listening(serve) as base_url, DiallerClient(base_url, "t", pool=PoolConfig(limit=1)) as dialler:
         for number in range(1, 4):
             assert (await dialler.campaigns.get(ID)).name == str(number)
 
 
-async def test_a_cancelled_write_is_sent_no_second_time(server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_write_is_sent_no_second_time(
+    server: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
     async def for_ever(seconds: float) -> None:
         await asyncio.get_running_loop().create_future()
 
@@ -336,4 +335,4 @@ async def test_a_cancelled_write_is_sent_no_second_time(server: Sandbox, monkeyp
         with pytest.raises(asyncio.CancelledError):
             await task
         await dialler.campaigns.get_by_name(NAME)
-    assert arrived(server, "delete") == [False]
+    assert server.arrived("delete") == [False]

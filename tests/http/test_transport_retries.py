@@ -1,39 +1,17 @@
 """What is repeated and what the caller is told, for every kind of call and of failure, by the server's journal."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from email.utils import format_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from transport_fixtures import (
-    AS_IS,
-    CALLS,
-    COPY,
-    ID,
-    NAME,
-    READS,
-    WRITES,
-    Clock,
-    Leap,
-    arrived,
-    assert_answered,
-    called,
-    clock,
-    close_idle,
-    dialler,
-    is_done,
-    leap,
-    narrow,
-    restore,
-    server,
-    settle,
-    until,
-)
 
 from dialler_async import (
     AuthenticationError,
@@ -49,6 +27,7 @@ from dialler_async import (
     NotFoundError,
     OutcomeUnknownError,
     PayloadError,
+    PoolConfig,
     RateLimitedError,
     RedirectError,
     RetryPolicy,
@@ -57,10 +36,10 @@ from dialler_async import (
     Timeouts,
     TokenSourceError,
 )
-from dialler_async._http.pool import ConnectionLost
+from dialler_async._http.connector import ConnectionLost
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import (
-    Answer,
+    CannedResponse,
     CutShort,
     Fault,
     HangUp,
@@ -74,7 +53,17 @@ from dialler_async.sandbox.faults import (
     Status,
 )
 
-__all__ = ["clock", "dialler", "leap", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock, Until
+    from tests.http.conftest import Leap, Settle
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+READS = ("list", "get", "find", "result_codes")
+WRITES = ("delete", "clone", "clone, exist_ok", "delete_by_name")
+CALLS = READS + WRITES
+AS_IS = ("clone", "delete_by_name")
 
 ATTEMPTS = 4
 LOST = [Reset(), HangUp(), Raw(b"SMTP?\r\n\r\n"), Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")]
@@ -107,8 +96,8 @@ class TestNeverSent:
         async with AsyncExitStack() as down:
             await down.enter_async_context(server.refusing())
             clock.meanwhile = down.aclose
-            assert_answered(call, await CALLS[call](dialler))
-        assert arrived(server, call) == [True]
+            server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [True]
         assert len(clock.slept) == 1
 
     @pytest.mark.parametrize("call", CALLS)
@@ -116,7 +105,7 @@ class TestNeverSent:
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
     ) -> None:
         async with server.refusing():
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
         assert type(error) is ConnectError
         assert error.attempts == ATTEMPTS
         assert len(clock.slept) == ATTEMPTS - 1
@@ -125,7 +114,9 @@ class TestNeverSent:
         assert server.journal == []
 
     @pytest.mark.parametrize("call", CALLS)
-    async def test_a_host_that_does_not_resolve_is_a_connect_error(self, clock: Clock, call: str) -> None:
+    async def test_a_host_that_does_not_resolve_is_a_connect_error(
+        self, clock: Clock, call: str, server: Sandbox
+    ) -> None:
         class Nowhere(aiohttp.abc.AbstractResolver):
             async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
                 raise OSError(None, "no such host")
@@ -137,7 +128,7 @@ class TestNeverSent:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Nowhere())) as session,
             DiallerClient("https://acd.example.com/rest/v1.0/1", "t", session=session) as dialler,
         ):
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
         assert type(error) is ConnectError
         assert error.attempts == ATTEMPTS
 
@@ -170,7 +161,7 @@ class TestNeverSent:
     @pytest.mark.parametrize("call", WRITES)
     async def test_a_failed_tls_handshake_is_a_connect_error(self, server: Sandbox, clock: Clock, call: str) -> None:
         async with DiallerClient(server.base_url.replace("http:", "https:"), server.token) as dialler:
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
         assert type(error) is ConnectError
         assert server.journal == []
 
@@ -179,11 +170,11 @@ class TestLostAfterSending:
     @pytest.mark.parametrize("call", READS)
     async def test_a_read_is_repeated(self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str) -> None:
         for fault in LOST + LOST_THOUGH_DONE:
-            restore(server)
+            server.restore()
             clock.slept.clear()
             server.faults.next(fault)
-            assert_answered(call, await CALLS[call](dialler))
-            assert len(arrived(server, call)) == 2
+            server.assert_result(call, await server.send(call, dialler))
+            assert len(server.arrived(call)) == 2
             assert len(clock.slept) == 1
 
     @pytest.mark.parametrize("call", READS)
@@ -191,7 +182,7 @@ class TestLostAfterSending:
         self, server: Sandbox, dialler: DiallerClient, call: str
     ) -> None:
         server.faults.chance(1, [Reset()])
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert type(error) is NoReplyError
         assert error.attempts == len(server.journal) == ATTEMPTS
 
@@ -201,8 +192,8 @@ class TestLostAfterSending:
     ) -> None:
         server.faults.next(fault)
         await dialler.campaigns.delete(ID)
-        assert arrived(server, "delete") == [False, True]
-        assert is_done(server, "delete")
+        assert server.arrived("delete") == [False, True]
+        assert server.is_done("delete")
 
     @pytest.mark.parametrize("fault", LOST_THOUGH_DONE, ids=repr)
     async def test_a_delete_that_was_carried_out_is_done_although_the_repeat_finds_nothing(
@@ -210,7 +201,7 @@ class TestLostAfterSending:
     ) -> None:
         server.faults.next(fault)
         await dialler.campaigns.delete(ID)
-        assert arrived(server, "delete") == [True, False]
+        assert server.arrived("delete") == [True, False]
         assert server.journal[-1].status == 404
 
     async def test_a_404_to_a_delete_whose_first_attempt_never_left_is_no_success(
@@ -235,9 +226,9 @@ class TestLostAfterSending:
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, fault: Fault
     ) -> None:
         server.faults.next(fault)
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert type(error) is OutcomeUnknownError
-        assert arrived(server, call) == [is_done(server, call)]
+        assert server.arrived(call) == [server.is_done(call)]
         assert clock.slept == []
 
     @pytest.mark.parametrize("fault", LOST, ids=repr)
@@ -247,7 +238,7 @@ class TestLostAfterSending:
         server.faults.next(fault)
         clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=True)
         assert clone.name == COPY
-        assert arrived(server, "clone") == [False, True]
+        assert server.arrived("clone") == [False, True]
 
     @pytest.mark.parametrize("fault", LOST_THOUGH_DONE, ids=repr)
     async def test_a_clone_with_exist_ok_that_was_carried_out_is_found_again(
@@ -257,34 +248,34 @@ class TestLostAfterSending:
         clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=True)
         assert server.campaigns[clone.id or 0]["Name"] == COPY
         assert [received.call for received in server.journal] == ["clone", "clone", "find"]
-        assert arrived(server, "clone") == [True, False]
+        assert server.arrived("clone") == [True, False]
 
     @pytest.mark.parametrize("call", [call for call in CALLS if call not in AS_IS])
     async def test_silence_counts_as_lost(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock, leap: Leap, call: str
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, leap: Leap, call: str, until: Until
     ) -> None:
         for fault in SILENT:
-            restore(server)
+            server.restore()
             server.faults.next(fault)
-            calling = asyncio.ensure_future(CALLS[call](dialler))
+            calling = asyncio.ensure_future(server.send(call, dialler))
             await until(lambda: server.journal)
             await leap(30.01)
-            assert_answered(call, await calling)
-            assert len(arrived(server, call)) == 2
-            assert call in READS or is_done(server, call)
+            server.assert_result(call, await calling)
+            assert len(server.arrived(call)) == 2
+            assert call in READS or server.is_done(call)
 
     @pytest.mark.parametrize("call", AS_IS)
     async def test_silence_leaves_the_outcome_unknown_of_what_is_not_safe_to_repeat(
-        self, server: Sandbox, dialler: DiallerClient, leap: Leap, call: str
+        self, server: Sandbox, dialler: DiallerClient, leap: Leap, call: str, until: Until
     ) -> None:
         for fault in SILENT:
-            restore(server)
+            server.restore()
             server.faults.next(fault)
-            calling = asyncio.create_task(failure(CALLS[call](dialler)))
+            calling = asyncio.create_task(failure(server.send(call, dialler)))
             await until(lambda: server.journal)
             await leap(30.01)
             assert type(await calling) is OutcomeUnknownError
-            assert arrived(server, call) == [is_done(server, call)]
+            assert server.arrived(call) == [server.is_done(call)]
 
 
 class TestTurnedAway:
@@ -294,11 +285,11 @@ class TestTurnedAway:
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, retry_after: int | None
     ) -> None:
         for status in (429, 502, 503, 504):
-            restore(server)
+            server.restore()
             clock.slept.clear()
             server.faults.next(Status(status, retry_after))
-            assert_answered(call, await CALLS[call](dialler))
-            assert arrived(server, call) == [False, True]
+            server.assert_result(call, await server.send(call, dialler))
+            assert server.arrived(call) == [False, True]
             assert sum(clock.slept) == (retry_after or 0.1875)
 
     @pytest.mark.parametrize("status", [429, 503])
@@ -307,8 +298,8 @@ class TestTurnedAway:
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str, status: int
     ) -> None:
         server.faults.next(Status(status, retry_after=1))
-        assert_answered(call, await CALLS[call](dialler))
-        assert arrived(server, call) == [False, True]
+        server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [False, True]
 
     @pytest.mark.parametrize(("status", "kind"), [(429, RateLimitedError), (503, ServerError)])
     @pytest.mark.parametrize("call", AS_IS)
@@ -316,10 +307,10 @@ class TestTurnedAway:
         self, server: Sandbox, dialler: DiallerClient, call: str, status: int, kind: type[StatusError]
     ) -> None:
         server.faults.next(Status(status))
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert type(error) is kind
         assert error.attempts == 1
-        assert arrived(server, call) == [False]
+        assert server.arrived(call) == [False]
 
     @pytest.mark.parametrize("carried_out", [False, True])
     @pytest.mark.parametrize("retry_after", [None, 1])
@@ -328,11 +319,11 @@ class TestTurnedAway:
         self, server: Sandbox, dialler: DiallerClient, call: str, retry_after: int | None, carried_out: bool
     ) -> None:
         for status in (502, 504):
-            restore(server)
+            server.restore()
             server.faults.next(Status(status, retry_after, carried_out))
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
             assert type(error) is OutcomeUnknownError
-            assert arrived(server, call) == [carried_out]
+            assert server.arrived(call) == [carried_out]
 
     @pytest.mark.parametrize("status", [502, 504])
     @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
@@ -340,15 +331,15 @@ class TestTurnedAway:
         self, server: Sandbox, dialler: DiallerClient, call: str, status: int
     ) -> None:
         server.faults.next(Status(status, carried_out=True))
-        assert_answered(call, await CALLS[call](dialler))
-        assert arrived(server, call) == [True, False]
+        server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [True, False]
 
     @pytest.mark.parametrize("call", [call for call in CALLS if call not in AS_IS])
     async def test_the_last_answer_is_the_error_when_all_attempts_are_used_up(
         self, server: Sandbox, dialler: DiallerClient, call: str
     ) -> None:
         server.faults.chance(1, [Status(503)])
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert type(error) is ServerError
         assert error.attempts == len(server.journal) == ATTEMPTS
 
@@ -358,7 +349,7 @@ class TestTurnedAway:
     ) -> None:
         server.faults.next(Status(503, retry_after=1))
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
-            assert type(await failure(CALLS[call](dialler))) is ServerError
+            assert type(await failure(server.send(call, dialler))) is ServerError
         assert len(server.journal) == 1
 
 
@@ -368,16 +359,16 @@ class TestRequestTimeout:
     @pytest.mark.parametrize("call", [*READS, "clone, exist_ok"])
     async def test_what_is_safe_is_retried(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
         server.faults.next(Status(408))
-        assert_answered(call, await CALLS[call](dialler))
-        assert arrived(server, call) == [False, True]
+        server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [False, True]
 
     @pytest.mark.parametrize("call", ["delete", "clone", "delete_by_name"])
     async def test_other_writes_raise_it(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
         server.faults.next(Status(408))
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert isinstance(error, StatusError)
         assert error.status == 408
-        assert arrived(server, call) == [False]
+        assert server.arrived(call) == [False]
 
 
 class TestNoJson:
@@ -386,21 +377,21 @@ class TestNoJson:
     @pytest.mark.parametrize("body", [b"<html>Busy</html>", b"", b"  ", b'{"records": [', b'{"status": 200'])
     @pytest.mark.parametrize("call", READS)
     async def test_a_read_is_retried(self, server: Sandbox, dialler: DiallerClient, call: str, body: bytes) -> None:
-        server.faults.next(Answer(200, body))
-        assert_answered(call, await CALLS[call](dialler))
+        server.faults.next(CannedResponse(200, body))
+        server.assert_result(call, await server.send(call, dialler))
         assert len(server.journal) == 2
 
     @pytest.mark.parametrize("call", WRITES)
     async def test_the_outcome_of_a_write_is_unknown(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
-        server.faults.next(Answer(200, b"<html>Busy</html>"))
-        assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
+        server.faults.next(CannedResponse(200, b"<html>Busy</html>"))
+        assert type(await failure(server.send(call, dialler))) is OutcomeUnknownError
         assert len(server.journal) == 1
 
     @pytest.mark.parametrize("body", [b"[]", b'"busy"', b'{"records": 5, "status": 200}'])
     async def test_json_that_is_not_as_documented_is_an_error_at_once(
         self, server: Sandbox, dialler: DiallerClient, body: bytes
     ) -> None:
-        server.faults.next(Answer(200, body))
+        server.faults.next(CannedResponse(200, body))
         assert type(await failure(dialler.campaigns.list())) is PayloadError
         assert len(server.journal) == 1
 
@@ -409,20 +400,20 @@ class TestInternalError:
     @pytest.mark.parametrize("call", [*READS, "clone, exist_ok"])
     async def test_what_is_safe_is_repeated(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
         server.faults.next(Status(500))
-        assert_answered(call, await CALLS[call](dialler))
-        assert arrived(server, call) == [False, True]
+        server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [False, True]
 
     async def test_a_clone_with_exist_ok_that_was_carried_out_nevertheless_is_found_again(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         server.faults.next(Status(500, carried_out=True))
         assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).name == COPY
-        assert arrived(server, "clone") == [True, False]
+        assert server.arrived("clone") == [True, False]
 
     async def test_a_delete_by_id_is_told_as_it_is(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.next(Status(500))
         assert type(await failure(dialler.campaigns.delete(ID))) is ServerError
-        assert arrived(server, "delete") == [False]
+        assert server.arrived("delete") == [False]
 
     @pytest.mark.parametrize("carried_out", [False, True])
     @pytest.mark.parametrize("call", AS_IS)
@@ -430,8 +421,8 @@ class TestInternalError:
         self, server: Sandbox, dialler: DiallerClient, call: str, carried_out: bool
     ) -> None:
         server.faults.next(Status(500, carried_out=carried_out))
-        assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
-        assert arrived(server, call) == [carried_out]
+        assert type(await failure(server.send(call, dialler))) is OutcomeUnknownError
+        assert server.arrived(call) == [carried_out]
 
 
 class TestOtherStatuses:
@@ -439,7 +430,7 @@ class TestOtherStatuses:
         (Status(400), BadRequestError),
         (Status(401), AuthenticationError),
         (Status(403), StatusError),
-        (Answer(404), EndpointNotFoundError),
+        (CannedResponse(404), EndpointNotFoundError),
         (Status(409), ConflictError),
         (Status(413), StatusError),
         (Redirect("https://elsewhere.example/"), RedirectError),
@@ -452,10 +443,10 @@ class TestOtherStatuses:
         for fault, kind in self.KINDS:
             server.journal.clear()
             server.faults.next(fault)
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
             assert type(error) is kind
             assert error.attempts == 1
-            assert arrived(server, call) == [False]
+            assert server.arrived(call) == [False]
         assert clock.slept == []
 
     @pytest.mark.parametrize("call", ["get", "result_codes", "delete", "clone", "clone, exist_ok", "delete_by_name"])
@@ -464,12 +455,16 @@ class TestOtherStatuses:
     ) -> None:
         server.remove(ID)
         server.remove(537)
-        assert type(await failure(CALLS[call](dialler))) is NotFoundError
+        assert type(await failure(server.send(call, dialler))) is NotFoundError
         assert len(server.journal) == 1
 
     @pytest.mark.parametrize(
         "fault",
-        [Html(carried_out=True), Answer(200, b"", carried_out=True), Answer(202, b"{}", carried_out=True)],
+        [
+            Html(carried_out=True),
+            CannedResponse(200, b"", carried_out=True),
+            CannedResponse(202, b"{}", carried_out=True),
+        ],
         ids=repr,
     )
     @pytest.mark.parametrize("call", WRITES)
@@ -477,17 +472,17 @@ class TestOtherStatuses:
         self, server: Sandbox, dialler: DiallerClient, call: str, fault: Fault
     ) -> None:
         server.faults.next(fault)
-        assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
-        assert arrived(server, call) == [True]
+        assert type(await failure(server.send(call, dialler))) is OutcomeUnknownError
+        assert server.arrived(call) == [True]
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("call", [call for call in CALLS if call not in AS_IS])
     async def test_a_status_that_only_the_body_claims_counts_like_the_real_one(
         self, server: Sandbox, dialler: DiallerClient, call: str, status: int
     ) -> None:
-        server.faults.next(Answer(200, json.dumps({"status": status, "error": "not now"}).encode()))
-        assert_answered(call, await CALLS[call](dialler))
-        assert arrived(server, call) == [False, True]
+        server.faults.next(CannedResponse(200, json.dumps({"status": status, "error": "not now"}).encode()))
+        server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [False, True]
 
 
 class TestUnknownOutcomes:
@@ -498,7 +493,7 @@ class TestUnknownOutcomes:
         Status(400),
         Status(401),
         Status(403),
-        Answer(404),
+        CannedResponse(404),
         Status(429),
         Status(503),
         Status(503, retry_after=3600),
@@ -513,10 +508,10 @@ class TestUnknownOutcomes:
     ) -> None:
         for then in self.UNSETTLED:
             async with DiallerClient(server.base_url, server.token) as dialler:
-                restore(server)
+                server.restore()
                 server.faults.next(first)
                 server.faults.chance(1, [then])
-                error = await failure(CALLS[call](dialler))
+                error = await failure(server.send(call, dialler))
                 assert type(error) is OutcomeUnknownError
                 assert error.attempts == len(server.journal) > 1
 
@@ -539,7 +534,7 @@ class TestUnknownOutcomes:
         server.faults.next(Reset(carried_out=True))
         async with AsyncExitStack() as down:
             clock.meanwhile = lambda: down.enter_async_context(server.refusing())
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
         assert type(error) is OutcomeUnknownError
         assert error.attempts == ATTEMPTS
         assert len(server.journal) == 1
@@ -550,7 +545,7 @@ class TestUnknownOutcomes:
     ) -> None:
         server.faults.next(Reset(carried_out=True))
         clock.meanwhile = dialler.aclose
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert type(error) is OutcomeUnknownError
         assert "closed" in str(error)
         assert error.attempts == 1
@@ -571,8 +566,8 @@ class TestUnknownOutcomes:
             server.journal.clear()
             server.faults.clear()
             server.faults.next(Reset(carried_out=True))
-            assert type(await failure(CALLS[call](dialler))) is OutcomeUnknownError
-        assert arrived(server, call) == [True]
+            assert type(await failure(server.send(call, dialler))) is OutcomeUnknownError
+        assert server.arrived(call) == [True]
 
     async def test_nor_does_a_token_that_can_not_be_had_any_more(self, server: Sandbox, clock: Clock) -> None:
         tokens = [server.token]
@@ -585,7 +580,7 @@ class TestUnknownOutcomes:
     async def test_a_conflict_settles_a_clone_with_exist_ok(self, server: Sandbox, dialler: DiallerClient) -> None:
         server.faults.next(Reset(carried_out=True), Status(503), Reset())
         assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).name == COPY
-        assert arrived(server, "clone") == [True, False, False, False]
+        assert server.arrived("clone") == [True, False, False, False]
 
     @pytest.mark.parametrize(
         ("call", "sent", "look"),
@@ -600,7 +595,7 @@ class TestUnknownOutcomes:
         self, server: Sandbox, dialler: DiallerClient, call: str, sent: str, look: str
     ) -> None:
         server.faults.chance(1, [HangUp()])
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert isinstance(error, OutcomeUnknownError)
         assert str(error.request) == sent
         assert str(error).startswith(f"{sent}: ")
@@ -627,7 +622,7 @@ class TestSilentSecondSending:
             self.break_kept_alive(server, fault)
             async with session.delete(f"{server.base_url}/dialler/campaigns/campaign?name=26"):
                 pass
-        assert len(arrived(server, "delete_by_name")) == 2
+        assert len(server.arrived("delete_by_name")) == 2
 
     @pytest.mark.parametrize("brought", [False, True])
     @pytest.mark.parametrize("call", CALLS)
@@ -639,13 +634,13 @@ class TestSilentSecondSending:
             await stack.enter_async_context(dialler)
             for fault in self.FAULTS:
                 await dialler.campaigns.get(536)
-                restore(server)
+                server.restore()
                 self.break_kept_alive(server, fault)
-                error = await failure(CALLS[call](dialler))
+                error = await failure(server.send(call, dialler))
                 assert type(error) is (OutcomeUnknownError if call in WRITES else NoReplyError)
-                assert len(arrived(server, call)) == 1
+                assert len(server.arrived(call)) == 1
                 if call in WRITES:
-                    assert arrived(server, call) == [is_done(server, call)]
+                    assert server.arrived(call) == [server.is_done(call)]
 
     @pytest.mark.parametrize("fault", FAULTS, ids=repr)
     async def test_an_api_delete_by_name_never_hits_twice(
@@ -655,14 +650,14 @@ class TestSilentSecondSending:
         self.break_kept_alive(server, fault)
         # Both of them match: a second hit would kill the other one.
         assert type(await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))) is OutcomeUnknownError
-        assert len(arrived(server, "delete_by_name")) == 1
+        assert len(server.arrived("delete_by_name")) == 1
         assert 537 in server.campaigns
 
     async def test_a_connection_that_the_server_closed_while_idle_is_just_replaced(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock
     ) -> None:
         await dialler.campaigns.get(ID)
-        await close_idle(server)
+        await server.drop_idle_connections()
         await dialler.campaigns.clone(NAME, COPY)
         assert clock.slept == []
         assert server.connections.opened == 2
@@ -706,7 +701,7 @@ class TestSilentSecondSending:
         ):
             server.faults.next(Reset(carried_out=True))
             error = await failure(dialler.campaigns.clone(NAME, COPY))
-        assert is_done(server, "clone")
+        assert server.is_done("clone")
         assert type(error) is OutcomeUnknownError
 
 
@@ -748,7 +743,7 @@ class TestRetryAfter:
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, call: str
     ) -> None:
         server.faults.next(Status(429, retry_after=61))
-        error = await failure(CALLS[call](dialler))
+        error = await failure(server.send(call, dialler))
         assert isinstance(error, RateLimitedError)
         assert error.retry_after == 61
         assert clock.slept == []
@@ -851,7 +846,7 @@ class TestCircuit:
         assert re.search(r"gave up after attempt \d: the circuit was open for \d+\.\d s", caplog.messages[-1])
 
     async def test_a_probe_that_is_cancelled_lets_another_probe(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock, until: Until, settle: Settle
     ) -> None:
         server.faults.next(*[Status(503)] * 5, StallBeforeHeaders())
         assert type(await failure(dialler.campaigns.list())) is ServerError
@@ -884,7 +879,7 @@ class TestPause:
         at: list[float] = []
         server.faults.chance(1, [Meanwhile(lambda: at.append(clock.seconds))])
         begun = clock.seconds
-        async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+        async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(5)))
         assert len(at) == 5
         assert min(at) >= begun + 30
@@ -942,18 +937,18 @@ class TestRefusedToken:
             await dialler.campaigns.get(536)
             server.journal.clear()
             server.revoke()
-            assert_answered(call, await CALLS[call](dialler))
+            server.assert_result(call, await server.send(call, dialler))
         assert len(asked) == 2
-        assert arrived(server, call) == [False, True]
+        assert server.arrived(call) == [False, True]
         assert clock.slept == []
 
     @pytest.mark.parametrize("call", CALLS)
     async def test_a_second_refusal_is_the_error(self, server: Sandbox, clock: Clock, call: str) -> None:
         async with DiallerClient(server.base_url, lambda: "wrong") as dialler:
-            error = await failure(CALLS[call](dialler))
+            error = await failure(server.send(call, dialler))
         assert type(error) is AuthenticationError
         assert error.attempts == 2
-        assert arrived(server, call) == [False, False]
+        assert server.arrived(call) == [False, False]
 
     async def test_so_is_one_after_other_failures_in_between(self, server: Sandbox, clock: Clock) -> None:
         server.faults.next(Status(401), Status(503), Status(401))
@@ -961,7 +956,9 @@ class TestRefusedToken:
             assert type(await failure(dialler.campaigns.list())) is AuthenticationError
         assert len(server.journal) == 3
 
-    async def test_calls_that_are_refused_together_ask_once(self, server: Sandbox, clock: Clock) -> None:
+    async def test_calls_that_are_refused_together_ask_once(
+        self, server: Sandbox, clock: Clock, settle: Settle
+    ) -> None:
         asked: list[str] = []
 
         async def source() -> str:
@@ -978,7 +975,7 @@ class TestRefusedToken:
         assert len(server.journal) == 60
 
     async def test_a_call_refused_late_takes_the_token_that_another_has_asked_for(
-        self, server: Sandbox, clock: Clock
+        self, server: Sandbox, clock: Clock, until: Until
     ) -> None:
         asked: list[str] = []
 
@@ -1022,7 +1019,7 @@ class TestRefusedToken:
             server.faults.next(Status(401))
             with pytest.raises(TokenSourceError, match="IndexError"):
                 await dialler.campaigns.delete(ID)
-        assert arrived(server, "delete") == [False]
+        assert server.arrived("delete") == [False]
 
     async def test_a_source_that_times_out_by_itself_is_not_taken_for_the_deadline(self, server: Sandbox) -> None:
         async def source() -> str:
@@ -1047,7 +1044,7 @@ class Held(Fault):
 
 
 async def test_a_call_of_the_journal_is_named_as_in_these_tests() -> None:
-    assert {called(call) for call in CALLS} == {
+    assert {call.partition(",")[0] for call in CALLS} == {
         "list",
         "get",
         "find",

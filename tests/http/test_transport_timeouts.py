@@ -1,34 +1,16 @@
 """Time and room: what runs out where, who waits for whom, and what is told of it."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import attrs
 import pytest
-from transport_fixtures import (
-    AS_IS,
-    CALLS,
-    COPY,
-    ID,
-    NAME,
-    READS,
-    WRITES,
-    Clock,
-    Leap,
-    arrived,
-    clock,
-    dialler,
-    is_done,
-    leap,
-    narrow,
-    restore,
-    server,
-    until,
-)
 
 from dialler_async import (
     ConfigurationError,
@@ -37,6 +19,7 @@ from dialler_async import (
     DiallerClient,
     DiallerError,
     OutcomeUnknownError,
+    PoolConfig,
     RetryPolicy,
     Timeouts,
 )
@@ -45,7 +28,17 @@ from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
 
-__all__ = ["clock", "dialler", "leap", "server"]
+if TYPE_CHECKING:
+    from tests.conftest import Clock, Until
+    from tests.http.conftest import Leap
+
+NAME = "Spring 26"
+COPY = "Monday"
+ID = 535
+READS = ("list", "get", "find", "result_codes")
+WRITES = ("delete", "clone", "clone, exist_ok", "delete_by_name")
+CALLS = READS + WRITES
+AS_IS = ("clone", "delete_by_name")
 
 ONCE = RetryPolicy(attempts=1)
 STALLS = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
@@ -76,8 +69,7 @@ async def failure_after(
 ) -> DiallerError:
     """How a call fails when so many seconds go by as soon as something is so."""
     failing = asyncio.create_task(failure(call))
-    await until(when)
-    await leap(seconds)
+    await leap(seconds, when=when)
     return await failing
 
 
@@ -97,19 +89,21 @@ async def deaf() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_connection_in_time_is_a_connect_error_for_every_call(deaf: str, leap: Leap, call: str) -> None:
+async def test_no_connection_in_time_is_a_connect_error_for_every_call(
+    deaf: str, leap: Leap, call: str, server: Sandbox
+) -> None:
     async with DiallerClient(deaf, "t", timeouts=Timeouts(connect=7), retry=ONCE) as dialler:
-        error = await failure_after(CALLS[call](dialler), leap, 7.01)
+        error = await failure_after(server.send(call, dialler), leap, 7.01)
     assert type(error) is ConnectError
     assert "within 7 s; nothing was sent" in str(error)
 
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(
-    deaf: str, leap: Leap, call: str
+    deaf: str, leap: Leap, call: str, server: Sandbox
 ) -> None:
     async with DiallerClient(deaf, "t", timeouts=Timeouts(deadline=9)) as dialler:
-        error = await failure_after(CALLS[call](dialler), leap, 9.01)
+        error = await failure_after(server.send(call, dialler), leap, 9.01)
     assert type(error) is DeadlineError
     assert "the deadline of 9 s ran out while connecting" in str(error)
     assert error.attempts == 1
@@ -122,11 +116,11 @@ async def test_a_silent_server_is_told_with_how_long_it_was_silent(
 ) -> None:
     server.faults.next(fault)
     async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=20), retry=ONCE) as dialler:
-        error = await failure_after(CALLS[call](dialler), leap, 20.01, lambda: server.journal)
+        error = await failure_after(server.send(call, dialler), leap, 20.01, lambda: server.journal)
     assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
     assert "the server sent nothing for 20 s" in str(error)
     if call in WRITES:
-        assert arrived(server, call) == [is_done(server, call)]
+        assert server.arrived(call) == [server.is_done(call)]
 
 
 async def test_a_deadline_error_is_a_timeout_error_too(server: Sandbox, dialler: DiallerClient, leap: Leap) -> None:
@@ -149,26 +143,26 @@ async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
 ) -> None:
     timeouts = Timeouts(read=60, deadline=50)
     for fault in STALLS:
-        restore(server)
+        server.restore()
         server.faults.next(fault)
         async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
-            error = await failure_after(CALLS[call](dialler), leap, 50.01, lambda: server.journal)
+            error = await failure_after(server.send(call, dialler), leap, 50.01, lambda: server.journal)
         assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
-        assert "the deadline of 50 s ran out while waiting for the reply" in str(error)
+        assert "the deadline of 50 s ran out while waiting for the response" in str(error)
         assert error.attempts == len(server.journal) == 1
         if call in WRITES:
-            assert arrived(server, call) == [is_done(server, call)]
+            assert server.arrived(call) == [server.is_done(call)]
 
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, leap: Leap, call: str) -> None:
-    async with DiallerClient(server.base_url, server.token, pool=narrow(1)) as dialler:
+    async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         pool = dialler._shared.pool
         await pool.enter(no_pause)
-        error = await failure_after(CALLS[call](dialler), leap, 120.01)
+        error = await failure_after(server.send(call, dialler), leap, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
-    assert "the deadline of 120 s ran out while waiting at the gate" in str(error)
+    assert "the deadline of 120 s ran out while waiting in the client's queue" in str(error)
     assert error.attempts == 0
     assert server.journal == []
 
@@ -178,10 +172,10 @@ async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
     server: Sandbox, dialler: DiallerClient, endless: None, leap: Leap, call: str
 ) -> None:
     server.faults.next(Status(503, retry_after=1))
-    error = await failure_after(CALLS[call](dialler), leap, 120.01, lambda: server.journal)
+    error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
     # It was turned away, so nothing is unknown even of a write.
     assert type(error) is DeadlineError
-    assert "ran out while waiting to repeat it" in str(error)
+    assert "ran out while waiting for the next retry" in str(error)
     assert error.attempts == len(server.journal) == 1
 
 
@@ -190,9 +184,9 @@ async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_i
     server: Sandbox, dialler: DiallerClient, endless: None, leap: Leap, call: str
 ) -> None:
     server.faults.next(Reset(carried_out=True))
-    error = await failure_after(CALLS[call](dialler), leap, 120.01, lambda: server.journal)
+    error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
     assert type(error) is OutcomeUnknownError
-    assert "ran out while waiting to repeat it" in str(error)
+    assert "ran out while waiting for the next retry" in str(error)
 
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
@@ -200,7 +194,7 @@ async def test_so_does_a_deadline_in_the_repeat_itself(
     server: Sandbox, dialler: DiallerClient, leap: Leap, call: str
 ) -> None:
     server.faults.next(Reset(carried_out=True), StallBeforeHeaders())
-    error = await failure_after(CALLS[call](dialler), leap, 120.01, lambda: len(server.journal) == 2)
+    error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: len(server.journal) == 2)
     assert type(error) is OutcomeUnknownError
     assert error.attempts == 2
 
@@ -213,7 +207,7 @@ async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
         await failure(dialler.campaigns.list())
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while sitting out the pause that the server asked for" in str(error)
+    assert "ran out while waiting for the end of the pause that the server asked for" in str(error)
     assert len(server.journal) == 1
 
 
@@ -221,7 +215,7 @@ async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Sa
     async with DiallerClient(server.base_url, for_ever_a_token) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while asking for the token" in str(error)
+    assert "ran out while waiting for the token" in str(error)
     assert error.attempts == 0
 
 
@@ -235,7 +229,7 @@ async def test_so_is_one_that_does_so_when_asked_once_more(server: Sandbox, leap
     async with DiallerClient(server.base_url, slow_the_second_time) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01, lambda: server.journal)
     assert type(error) is DeadlineError
-    assert "ran out while asking for a new token" in str(error)
+    assert "ran out while waiting for the token" in str(error)
 
 
 async def for_ever_a_token() -> str:
@@ -255,16 +249,18 @@ async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
 
     request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), answer=Endless())
     send = dialler.campaigns._transport.send(request)
-    error = await failure_after(send, leap, 120.01, lambda: is_done(server, "clone"))
+    error = await failure_after(send, leap, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
-    assert "while reading" in str(error)
+    assert "while decoding the response" in str(error)
 
 
 async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor_read(
     server: Sandbox, leap: Leap
 ) -> None:
     timeouts = Timeouts(connect=1, read=1)
-    async with DiallerClient(server.base_url, server.token, pool=narrow(1), timeouts=timeouts, retry=ONCE) as dialler:
+    async with DiallerClient(
+        server.base_url, server.token, pool=PoolConfig(limit=1), timeouts=timeouts, retry=ONCE
+    ) as dialler:
         pool = dialler._shared.pool
         await pool.enter(no_pause)
         waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
@@ -283,7 +279,7 @@ class Full:
 
 
 @pytest.fixture
-async def full(server: Sandbox) -> AsyncIterator[Full]:
+async def full(server: Sandbox, until: Until) -> AsyncIterator[Full]:
     server.faults.next(StallBeforeHeaders())
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as session:
@@ -312,12 +308,14 @@ async def test_a_deadline_behind_a_brought_session_without_room_leaves_nothing_u
     server: Sandbox, full: Full, leap: Leap, call: str
 ) -> None:
     async with DiallerClient(server.base_url, server.token, session=full.session) as dialler:
-        error = await failure_after(CALLS[call](dialler), leap, 120.01)
+        error = await failure_after(server.send(call, dialler), leap, 120.01)
     assert type(error) is DeadlineError
     assert len(server.journal) == 1
 
 
-async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(server: Sandbox, leap: Leap) -> None:
+async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(
+    server: Sandbox, leap: Leap, until: Until
+) -> None:
     server.faults.next(StallBeforeHeaders())
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1, sock_read=1)) as session,
@@ -336,10 +334,10 @@ async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(server:
 async def test_a_call_that_was_done_in_time_is_not_cut_afterwards(
     server: Sandbox, dialler: DiallerClient, clock: Clock, leap: Leap, call: str
 ) -> None:
-    await CALLS[call](dialler)
+    await server.send(call, dialler)
     await leap(1000)
     await asyncio.sleep(0)
-    await CALLS[call](dialler)
+    await server.send(call, dialler)
 
 
 @pytest.mark.parametrize("name", ["connect", "read", "deadline"])

@@ -1,12 +1,15 @@
-"""The rules. To add one, write one function in the module of its subject, and name it in `RULES`.
+"""The rules. To add one, write one function in the module of its subject, and list it in `RULES`.
 
-Each is pure. Their IDs are public: settings and reports of other people hold them.
+Each is pure. Their IDs are public: users have them in settings and reports.
 
 | ID | severity | finds |
 |---|---|---|
 | `incomplete-list` | error | fewer campaigns than the server counts |
-| `stopped-early` | error | a run that ended early, as no further lookup could have worked |
-| `not-audited` | error | an account, or campaigns of it, that an audit of many accounts could not look at at all |
+| `stopped-early` | error | a run that ended early, because every further lookup would have failed |
+| `not-audited` | error | an account, or campaigns of it, that an audit of many accounts could not audit |
+| `rule-failed` | error | a rule that raised an error, with file and line; the other rules are applied |
+| `no-campaigns` | warning | an account without campaigns, or options that choose none |
+| `unused-acceptance` | info | an `[[audit.accept]]` entry that accepts nothing |
 | `invalid-record` | error | a record that is not as documented; the rest of the account is still audited |
 | `unreachable-codes` | error | codes that could not be fetched, with the error |
 | `dangling-result-code` | error | a `…ResultCodesID` that is not among the campaign's codes, also under unknown keys |
@@ -20,20 +23,26 @@ Each is pure. Their IDs are public: settings and reports of other people hold th
 | `missing-translation` | warning | no text, only the translation key, or no code at all in one of the languages |
 | `missing-export-key` | warning | a code without export key |
 | `conflicting-export-key` | warning | an export key that means another type than in most campaigns |
-| `differs-from-template` | warning | against a template: missing, extra, changed codes by export key, and settings |
-| `name-within-name` | info | a name that stands within another: a delete by name could violation the wrong one |
+| `differs-from-template` | warning | differences from a template: codes by export key, and settings |
+| `expiring-soon` | warning | `dtTo` within the next days |
+| `caller-id-off` | warning | no caller ID, where nearly all other campaigns have one |
+| `closes-without-result-code` | warning | closing on incoming calls without a result code for it |
+| `duplicate-user-data` | warning | a `UserData` that several campaigns have |
+| `name-within-name` | info | a name inside another name: a delete by name could hit the wrong campaign |
+| `no-line-cap` | info | no cap on parallel lines |
 | `expired` | info | `dtTo` before now |
-| `expiring-soon` | info | `dtTo` within the next days |
 | `not-started` | info | `dtFrom` after now |
 
-Settings, with their defaults: `expiring-soon` has `days` (7); `differs-from-template` has `ignore-keys` (none), keys of
-campaigns that may differ. `now` is given, and dates without a zone are taken for local wall time.
+Settings, with their defaults: `expiring-soon` has `days` (7); `caller-id-off` has `percent` (90), the share of other
+campaigns that have a caller ID; `differs-from-template` has `ignore-keys` (none), keys of campaigns that may differ.
+Dates without a zone are taken for local wall time.
 """
 
 from typing import TypeAlias
 
 from ..account import AccountRule
 from ..rule import Rule
+from .campaign import caller_id_off, closes_without_result_code, duplicate_user_data, no_line_cap
 from .codes import (
     contradictory_type,
     dangling_result_code,
@@ -46,8 +55,12 @@ from .dates import expired, expiring_soon, inverted_dates, not_started
 from .export_keys import conflicting_export_key, duplicate_export_key, missing_export_key
 from .fetching import (
     INCOMPLETE_LIST,
+    NO_CAMPAIGNS,
     NOT_AUDITED,
+    RULE_FAILED,
+    RUN_RULES,
     STOPPED_EARLY,
+    UNUSED_ACCEPTANCE,
     invalid_key,
     invalid_record,
     unreachable_codes,
@@ -74,21 +87,29 @@ RULES: tuple[AnyRule, ...] = (
     missing_export_key,
     conflicting_export_key,
     differs_from_template,
-    name_within_name,
-    expired,
     expiring_soon,
+    caller_id_off,
+    closes_without_result_code,
+    duplicate_user_data,
+    name_within_name,
+    no_line_cap,
+    expired,
     not_started,
 )
 
 ALWAYS = (invalid_record, unreachable_codes)
-"""Whatever is asked for: a report must not look clean because a lookup failed."""
+"""Rules that are always applied: a report must not look clean because a lookup failed."""
 
 __all__ = [
     "ALWAYS",
     "INCOMPLETE_LIST",
     "NOT_AUDITED",
+    "NO_CAMPAIGNS",
     "RULES",
+    "RULE_FAILED",
+    "RUN_RULES",
     "STOPPED_EARLY",
+    "UNUSED_ACCEPTANCE",
     "AnyRule",
     "differs_from_template",
     "invalid_key",

@@ -1,6 +1,7 @@
 """The dates of a campaign.
 
-`now` is given, and naive dates are compared as local wall time: see `CampaignFacts.moment`.
+Naive dates are compared as local wall time: see `with_zone`. A campaign with inverted dates has one finding, since
+nobody can say which of its dates is wrong.
 Source: API reference, "Dates".
 """
 
@@ -21,9 +22,9 @@ _A_DAY = 24 * 60 * 60
     fix="Correct the campaign's first or last day.",
 )
 def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
-    """`dtFrom` after `dtTo`."""
+    """Report `dtFrom` after `dtTo`."""
     begins, ends = facts.campaign.dt_from, facts.campaign.dt_to
-    if begins is not None and ends is not None and facts.moment(begins) > facts.moment(ends):
+    if begins is not None and ends is not None and facts.dates_are_inverted:
         yield Violation("dtFrom", f"begins {shown(begins)}, after it ends {shown(ends)}")
 
 
@@ -31,28 +32,30 @@ def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
     "expired",
     Severity.INFO,
     title="A campaign that is over",
-    why="It dials nobody any more, and every list and report still carries it.",
+    why="It dials nobody any more, and every list and report still shows it.",
     fix="Delete it if its data is no longer needed, or give it a new last day.",
 )
 def expired(facts: CampaignFacts) -> Iterator[Violation]:
-    """`dtTo` before now."""
+    """Report `dtTo` before now."""
     ends = facts.campaign.dt_to
-    if ends is not None and facts.moment(ends) < facts.now:
+    if ends is not None and not facts.dates_are_inverted and facts.moment(ends) < facts.now:
         yield Violation("dtTo", f"ended {shown(ends)}")
 
 
 @rule(
     "expiring-soon",
-    Severity.INFO,
-    title="A campaign that is soon over",
+    Severity.WARNING,
+    title="A campaign that ends soon",
     why="It stops dialling in the middle of its work if nobody expects that.",
-    fix="Give it a new last day, or see to it that its work is done by then.",
+    fix="Give it a new last day, or make sure that its work is done by then.",
     settings={"days": 7},
 )
 def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
-    """`dtTo` within the next `days` days."""
+    """Report `dtTo` within the next `days` days."""
     ends = facts.campaign.dt_to
-    if ends is not None and 0 <= (facts.moment(ends) - facts.now).total_seconds() <= days * _A_DAY:
+    if ends is None or facts.dates_are_inverted:
+        return
+    if 0 <= (facts.moment(ends) - facts.now).total_seconds() <= days * _A_DAY:
         yield Violation("dtTo", f"ends {shown(ends)}")
 
 
@@ -64,7 +67,7 @@ def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     fix="Nothing, if that is meant. Otherwise give it an earlier first day.",
 )
 def not_started(facts: CampaignFacts) -> Iterator[Violation]:
-    """`dtFrom` after now."""
+    """Report `dtFrom` after now."""
     begins = facts.campaign.dt_from
-    if begins is not None and facts.moment(begins) > facts.now:
+    if begins is not None and not facts.dates_are_inverted and facts.moment(begins) > facts.now:
         yield Violation("dtFrom", f"begins {shown(begins)}")

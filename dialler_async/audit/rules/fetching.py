@@ -1,4 +1,4 @@
-"""What could not be judged: a report must not look clean because something did not come."""
+"""Rules about what could not be checked: a report must not look clean because something could not be fetched."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,43 +9,65 @@ from ..findings import Severity
 from ..rule import CampaignFacts, RuleInfo, Violation, rule
 from .words import language_name, listed
 
-# About the whole account, so they are no function of one campaign: the run itself reports them.
+# Findings about the whole account, which the run itself reports: no function of one campaign could.
 INCOMPLETE_LIST = RuleInfo(
     id="incomplete-list",
     severity=Severity.ERROR,
-    title="The list of campaigns is not whole",
-    why="Campaigns that the server counts, but does not send, are not audited.",
+    title="The list of campaigns is not complete",
+    why="Campaigns that the server counts but does not send are not audited.",
     fix="Ask the operator of the server why its list is shortened.",
 )
 STOPPED_EARLY = RuleInfo(
     id="stopped-early",
     severity=Severity.ERROR,
-    title="The run ended before everything was looked up",
+    title="The run ended before every lookup",
     why="The server refused what every further lookup would need too, so most of the account may not be checked.",
-    fix="See to the token and the base URL, as the error says, and repeat the audit.",
+    fix="Correct the token or the base URL, as the error says, and run the audit again.",
 )
 NOT_AUDITED = RuleInfo(
     id="not-audited",
     severity=Severity.ERROR,
-    title="Nothing is known of an account, or of some of its campaigns",
-    why="The work failed as often as it was tried, so this report does not show what may be wrong there.",
-    fix="See to what the error says, and repeat the audit.",
+    title="An account, or some of its campaigns, could not be audited",
+    why="Every attempt failed, so this report does not show what may be wrong there.",
+    fix="Correct what the error says, and run the audit again.",
 )
+RULE_FAILED = RuleInfo(
+    id="rule-failed",
+    severity=Severity.ERROR,
+    title="A rule raised an error",
+    why="The rule did not check every campaign, so this report does not show all that it would find.",
+    fix="Correct the rule at the line that the message names, or ignore the rule.",
+)
+NO_CAMPAIGNS = RuleInfo(
+    id="no-campaigns",
+    severity=Severity.WARNING,
+    title="There is no campaign to audit",
+    why="Nothing was checked, so a report without other findings says nothing.",
+    fix="Check that this is the right account, and that the options choose the right campaigns.",
+)
+UNUSED_ACCEPTANCE = RuleInfo(
+    id="unused-acceptance",
+    severity=Severity.INFO,
+    title="An acceptance in the settings accepts no finding",
+    why="Its finding is gone, or its last day has passed, so the settings no longer say what is really accepted.",
+    fix="Delete the entry, or correct it. Give it a new last day if the finding is still acceptable.",
+)
+RUN_RULES = (INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, RULE_FAILED, NO_CAMPAIGNS, UNUSED_ACCEPTANCE)
 
 
 @rule(
     "invalid-record",
     Severity.ERROR,
     title="A record that is not as documented",
-    why="A value has another type than its key, so the record could not be checked, and programs may stumble over it.",
-    fix="Correct the value in the portal, or ask the operator of the server how it came there.",
+    why="A value does not have the type of its key, so the record could not be checked, and other programs may fail.",
+    fix="Correct the value in the portal, or ask the operator of the server where it comes from.",
 )
 def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
-    """A result code that could not be structured; a campaign that could not is reported by the run."""
-    for error, names in _together(facts.failures):
+    """Report a result code that could not be structured; the run reports such campaigns."""
+    for error, names in _grouped(facts.failures):
         if _is_about_a_record(error):
             record_id = getattr(error, "record_id", None)
-            # Never its place in the list, which changes from run to run.
+            # Never the position in the list, which changes from run to run.
             subject = invalid_key(error) if record_id is None else str(record_id)
             yield Violation(subject, f"no result codes in {listed(names)}: {error}")
 
@@ -53,15 +75,15 @@ def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
 @rule(
     "unreachable-codes",
     Severity.ERROR,
-    title="Result codes that could not be judged",
-    why="Codes that did not come were not checked, so the campaign may have faults that this report does not show.",
-    fix="Repeat the audit. If it stays, look at the error: it names what the server said.",
+    title="Result codes that could not be checked",
+    why="Codes that could not be fetched were not checked, so the campaign may have faults that this report lacks.",
+    fix="Run the audit again. If the finding stays, the error says what the server replied.",
 )
 def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
-    """Codes that could not be fetched, came in part, or came without what tells them apart."""
+    """Report codes that could not be fetched, came in part, or came without an ID."""
     if not facts.codes and not facts.failures:
         yield Violation("ID", "the server sent no usable ID for this campaign, so its result codes can't be looked up")
-    for error, names in _together(facts.failures):
+    for error, names in _grouped(facts.failures):
         if not _is_about_a_record(error):
             yield Violation(listed(names), f"no result codes in {listed(names)}: {str(error) or type(error).__name__}")
     for language, records in facts.codes.items():
@@ -74,18 +96,18 @@ def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
 
 
 def _is_about_a_record(error: Exception) -> bool:
-    """Whether it says that a single record is not as documented."""
+    """Return whether an error says that a single record is not as documented."""
     return isinstance(error, PayloadError) and error.path.startswith("records[")
 
 
 def invalid_key(error: Exception) -> str:
-    """The key whose value is not as documented; empty where the record is none at all."""
+    """Return the key whose value is not as documented; empty where the record is no record at all."""
     _, inside, key = getattr(error, "path", "").partition("].")
     return key if inside else ""
 
 
-def _together(failures: Mapping[Language, Exception]) -> list[tuple[Exception, list[str]]]:
-    """Each error once, with the languages that it concerns."""
+def _grouped(failures: Mapping[Language, Exception]) -> list[tuple[Exception, list[str]]]:
+    """Return each error once, with the languages that it concerns."""
     together: dict[tuple[type[Exception], str], tuple[Exception, list[str]]] = {}
     for language, error in failures.items():
         together.setdefault((type(error), str(error)), (error, []))[1].append(language_name(language))

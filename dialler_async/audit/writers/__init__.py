@@ -1,7 +1,7 @@
-"""What writes a report, by the name that its format has on the command line.
+"""Writers of reports, by the name of their format on the command line.
 
-Each writer takes an `AuditReport` and yields text, piece by piece. What the server sent is escaped as the format wants
-it; JSON, JSON lines and SARIF are lossless. The terminal's table is the command's own.
+Each writer takes an `AuditReport` and yields text piece by piece. Text of the server is escaped as the format requires;
+JSON, JSON lines and SARIF are lossless. The table for terminals is in the command.
 """
 
 from collections.abc import Callable, Iterator, Mapping

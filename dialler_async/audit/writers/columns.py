@@ -1,4 +1,4 @@
-"""The columns of a finding, for all formats that have columns. One more is one more line here."""
+"""The columns of a finding, for the formats that have a finding a line. One more is one more line here."""
 
 from collections.abc import Callable
 
@@ -9,26 +9,47 @@ from ..report import AuditReport
 
 Column = Callable[[Finding], Cell]
 
-COLUMNS: dict[str, Column] = {
-    "severity": lambda finding: finding.severity.value,
-    "rule": lambda finding: finding.rule,
-    "campaign_id": lambda finding: finding.campaign_id,
-    "campaign_name": lambda finding: finding.campaign_name,
-    "subject": lambda finding: finding.subject,
-    "message": lambda finding: finding.message,
-}
-
-_ACCOUNT: dict[str, Column] = {"account": lambda finding: finding.account}
-
 
 def columns(report: AuditReport) -> dict[str, Column]:
-    """The columns of a report's findings: in one of several accounts, the account comes first."""
-    return {**_ACCOUNT, **COLUMNS} if report.accounts else COLUMNS
+    """Return the columns of a report's findings. In a report of several accounts, the account comes first."""
+    account: dict[str, Column] = {"account": lambda finding: finding.account} if report.accounts else {}
+    return {
+        **account,
+        "severity": lambda finding: finding.severity.value,
+        "rule": lambda finding: finding.rule,
+        "campaign_id": lambda finding: finding.campaign_id,
+        "campaign_name": lambda finding: finding.campaign_name,
+        "subject": lambda finding: finding.subject,
+        "message": lambda finding: finding.message,
+        "state": lambda finding: finding.state and finding.state.value,
+        "accepted": lambda finding: finding.acceptance and finding.acceptance.reason,
+        "owner": lambda finding: finding.acceptance and finding.acceptance.owner,
+        "until": lambda finding: until(finding),
+        "server": lambda finding: (identity := report.identity_of(finding)) and identity.server,
+        "clients_id": lambda finding: (identity := report.identity_of(finding)) and identity.clients_id,
+        "scope": lambda finding: report.scope_note,
+        "tool": lambda finding: report.tool,
+    }
+
+
+def until(finding: Finding) -> str | None:
+    """Return the last day of a finding's acceptance, if it has one."""
+    day = finding.acceptance and finding.acceptance.until
+    return day.isoformat() if day else None
 
 
 def where(finding: Finding) -> str:
-    """The campaign of a finding in words, such as `campaign 535 “Summer”`, or `the whole account`."""
+    """Return the campaign of a finding in words, such as `campaign 535 “Summer”`, or `the whole account`."""
     if finding.campaign_name is None:
         return "the whole account"
     id = "without ID" if finding.campaign_id is None else finding.campaign_id
     return f"campaign {id} “{finding.campaign_name}”"
+
+
+def accepted_note(finding: Finding) -> str:
+    """Return why a finding is accepted, by whom and how long, in words; empty if it is not."""
+    acceptance = finding.acceptance
+    if acceptance is None:
+        return ""
+    owner = f" ({acceptance.owner})" if acceptance.owner else ""
+    return acceptance.reason + owner + (f", until {acceptance.until}" if acceptance.until else "")

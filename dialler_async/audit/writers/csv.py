@@ -1,4 +1,4 @@
-"""The findings as CSV, for spreadsheets; see `dialler_async._text.csv_cells` for what that means for texts."""
+"""The findings as CSV, for spreadsheets; `dialler_async._text.csv_cells` says how texts are escaped."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from .columns import columns
 
 
 def write_csv(report: AuditReport) -> Iterator[str]:
-    """A line of headings, then a line a finding."""
+    """Yield a line of headings, then a line for each finding; accepted, gone and unjudged ones too."""
     shown = columns(report)
     yield csv_line(shown)
-    for finding in report.findings:
+    for finding in report.everything():
         yield csv_line(column(finding) for column in shown.values())

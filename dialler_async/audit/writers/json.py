@@ -1,11 +1,11 @@
 """The report as JSON, and its findings as JSON lines: lossless, for programs.
 
-All in ASCII, so that it survives any encoding, and no terminal acts on what is in it. The format is described by
-`report.schema.json` (JSON Schema, draft 2020-12) beside this module; `json_schema()` reads it.
+The output is ASCII, so that it survives any encoding, and no terminal acts on its text. `report.schema.json` (JSON
+Schema, draft 2020-12) beside this module describes the format; `json_schema()` reads it.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, cast
 
@@ -14,48 +14,73 @@ import attrs
 from ..baseline import SCHEMA
 from ..comparison import Comparison
 from ..findings import Finding
+from ..identity import AccountIdentity
 from ..report import AuditReport
 from ..snapshots import CodeSnapshot, RecordSnapshot
+from .columns import until
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
-    """A report as dicts, lists and plain values, for `json.dumps`.
+    """Return a report as dicts, lists and plain values, for `json.dumps`.
 
-    Keys: `schema` (1), `started` and `now` (ISO 8601 with offset), `seconds`, `campaigns`, `codes`, `lookups`,
-    `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`), `rules`
-    (the rules applied, with the attributes of `RuleInfo`), `zone_note` (how dates without a zone were compared),
-    `records` and `code_contents` (what the next report is compared with), `comparison` (with an earlier one, or null).
-    Only in a report of several accounts: `accounts` (their names), and the `account` of each finding.
+    Keys: `schema` (1), `tool` (name and version), `server` and `clients_id` (the account, or null), `started` and `now`
+    (ISO 8601 with offset), `seconds`, `scope` (which part of the account, or null), `campaigns`, `codes`, `lookups`,
+    `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`), `accepted`
+    (the accepted findings), `rules` (the rules applied, as `RuleInfo`), `zone_note` (how dates without a zone were
+    compared), `records` and `code_contents` (snapshots for the next report), `comparison` (with the baseline, or null).
+    Only in a report of several accounts: `accounts` (their names), `identities` (server and ClientsID by name), and the
+    `account` of each finding. Only with a baseline: the `state` of each finding.
     """
     numbers: dict[CodeSnapshot, int] = {}
     return {
         "schema": SCHEMA,
+        "tool": report.tool,
+        **_identity(report.identity),
         "started": report.started.isoformat(),
         "now": report.now.isoformat(),
         "seconds": round(report.seconds, 3),
+        "scope": report.scope,
         "campaigns": report.campaigns,
         "codes": report.codes,
         "lookups": report.lookups,
         "requests": report.requests,
         "languages": [int(language) for language in report.languages],
-        "findings": list(_objects(report.findings, report)),
-        "rules": [attrs.asdict(info) for info in report.rules],
+        "findings": [_finding(finding) for finding in report.findings],
+        "accepted": [_finding(finding) for finding in report.accepted],
+        "rules": [{name: getattr(info, name) for name in _RULE_KEYS} for info in report.rules],
         "zone_note": report.zone_note,
-        "comparison": None if report.comparison is None else _comparison(report.comparison, report),
-        # Campaigns share most of their codes, so what is in these stands once.
+        "comparison": None if report.comparison is None else _comparison(report.comparison),
+        # Campaigns share most of their codes, so each content stands once.
         "records": [_record(record, numbers) for record in report.records],
         "code_contents": [dict(content) for content in numbers],
-        **({"accounts": list(report.accounts)} if report.accounts else {}),
+        **(
+            {
+                "accounts": list(report.accounts),
+                "identities": {name: _identity(identity) for name, identity in report.identities.items()},
+            }
+            if report.accounts
+            else {}
+        ),
     }
 
 
-_NAMES = tuple(field.name for field in attrs.fields(Finding) if field.name != "account")
+_RULE_KEYS = ("id", "severity", "title", "why", "fix")
+_OPTIONAL = {"account", "state", "acceptance"}
+_NAMES = tuple(field.name for field in attrs.fields(Finding) if field.name not in _OPTIONAL)
 
 
-def _objects(findings: Iterable[Finding], report: AuditReport) -> Iterator[dict[str, Any]]:
-    names = ("account", *_NAMES) if report.accounts else _NAMES
-    for finding in findings:
-        yield {name: getattr(finding, name) for name in names}
+def _finding(finding: Finding) -> dict[str, Any]:
+    shown: dict[str, Any] = {} if finding.account is None else {"account": finding.account}
+    shown |= {name: getattr(finding, name) for name in _NAMES}
+    if finding.state is not None:
+        shown["state"] = finding.state
+    if finding.acceptance is not None:
+        shown["acceptance"] = attrs.asdict(finding.acceptance) | {"until": until(finding)}
+    return shown
+
+
+def _identity(identity: AccountIdentity | None) -> dict[str, Any]:
+    return {"server": None, "clients_id": None} if identity is None else attrs.asdict(identity)
 
 
 def _record(record: RecordSnapshot, numbers: dict[CodeSnapshot, int]) -> dict[str, Any]:
@@ -65,29 +90,33 @@ def _record(record: RecordSnapshot, numbers: dict[CodeSnapshot, int]) -> dict[st
     return {"id": record.id, "name": record.name, "settings": record.settings, "codes": codes}
 
 
-def _comparison(comparison: Comparison, report: AuditReport) -> dict[str, Any]:
+def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
         "since": comparison.since.isoformat(),
-        "new": list(_objects(comparison.new, report)),
-        "gone": list(_objects(comparison.gone, report)),
+        "new": [_finding(finding) for finding in comparison.new],
+        "gone": [_finding(finding) for finding in comparison.gone],
         "unchanged": comparison.unchanged,
-        "unjudged": list(_objects(comparison.unjudged, report)),
+        "unjudged": [_finding(finding) for finding in comparison.unjudged],
         "changes": [attrs.asdict(change) for change in comparison.changes],
     }
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of what `report_as_json` gives."""
+    """Return the JSON Schema of `report_as_json`."""
     return cast(dict[str, Any], json.loads(files(__package__).joinpath("report.schema.json").read_bytes()))
 
 
 def write_json(report: AuditReport) -> Iterator[str]:
-    """The whole report as one JSON object; see `report_as_json`."""
+    """Yield the whole report as one JSON object; see `report_as_json`."""
     yield from json.JSONEncoder(indent=2).iterencode(report_as_json(report))
     yield "\n"
 
 
 def write_jsonl(report: AuditReport) -> Iterator[str]:
-    """A JSON object a line for each finding, with the attributes of `Finding`."""
-    for finding in _objects(report.findings, report):
-        yield json.dumps(finding) + "\n"
+    """Yield a JSON object a line for each finding; accepted, gone and unjudged ones too.
+
+    Besides the attributes of `Finding`, each has the `server`, `clients_id`, `scope` and `tool` of the report.
+    """
+    for finding in report.everything():
+        about = {**_identity(report.identity_of(finding)), "scope": report.scope_note, "tool": report.tool}
+        yield json.dumps({**_finding(finding), **about}) + "\n"

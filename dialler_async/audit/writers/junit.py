@@ -1,8 +1,9 @@
 """The report as JUnit XML, for build servers.
 
-A rule is a test suite and a finding one of its cases: errors and warnings are failures, and what is only told (info) is
-skipped, so that it shows without failing a build. A rule that found nothing has one case, which passed. In a report of
-several accounts it is the account that is a suite.
+A rule is a test suite, and a finding is one of its cases. Errors and warnings are failures; infos and accepted findings
+are skipped, so that they show without failing a build. With `fails_on_new`, unchanged findings are skipped too. A
+finding that is gone is a case that passed, as is a rule without findings. A rule that raised an error is an error. In a
+report of several accounts, an account is a suite.
 """
 
 from collections import Counter
@@ -11,16 +12,21 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dialler_async._text.escaping import escape_unprintable
 
-from ..findings import Finding, Severity
+from ..findings import Finding, Severity, State
 from ..report import AuditReport
 from ..rule import RuleInfo
-from .columns import where
+from ..rules import RULE_FAILED
+from .columns import accepted_note, where
+
+_RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
 def write_junit(report: AuditReport) -> Iterator[str]:
-    """One `testsuites` element."""
+    """Yield one `testsuites` element."""
     suites = list(_by_account(report) if report.accounts else _by_rule(report))
-    root = Element("testsuites", {"name": "dialler audit", "time": f"{report.seconds:.3f}", **_sums(suites)})
+    sums = {key: str(sum(int(suite.attrib[key]) for suite in suites)) for key in ("tests", *_RESULTS)}
+    name = escape_unprintable(f"dialler audit of {report.whose}")
+    root = Element("testsuites", {"name": name, "time": f"{report.seconds:.3f}", **sums})
     root.extend(suites)
     indent(root)
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -30,7 +36,7 @@ def write_junit(report: AuditReport) -> Iterator[str]:
 def _by_rule(report: AuditReport) -> Iterator[Element]:
     findings = _grouped(report, lambda finding: finding.rule)
     for info in report.rules:
-        passed = {"classname": escape_unprintable(info.id), "name": f"no finding in {report.campaigns}"}
+        passed = {"classname": escape_unprintable(info.id), "name": f"no finding in {len(report.summaries)}"}
         yield _suite(info.id, findings.get(info.id, []), passed, report)
 
 
@@ -44,49 +50,58 @@ def _by_account(report: AuditReport) -> Iterator[Element]:
 
 def _grouped(report: AuditReport, key: Callable[[Finding], str | None]) -> dict[str | None, list[Finding]]:
     groups: dict[str | None, list[Finding]] = {}
-    for finding in report.findings:
+    for finding in report.everything():
         groups.setdefault(key(finding), []).append(finding)
     return groups
 
 
 def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: AuditReport) -> Element:
     infos = {info.id: info for info in report.rules}
-    told_only = sum(finding.severity is Severity.INFO for finding in findings)
-    suite = Element(
-        "testsuite",
-        {
-            "name": escape_unprintable(name),
-            "tests": str(len(findings) or 1),
-            "failures": str(len(findings) - told_only),
-            "errors": "0",
-            "skipped": str(told_only),
-            "timestamp": report.started.isoformat(timespec="seconds"),
-        },
-    )
-    properties = SubElement(suite, "properties")
-    SubElement(properties, "property", {"name": "now", "value": report.now.isoformat()})
-    SubElement(properties, "property", {"name": "zone_note", "value": report.zone_note})
+    suite = Element("testsuite", {"name": escape_unprintable(name)})
+    identity = report.identity or report.identities.get(name)
+    facts = {
+        "tool": report.tool,
+        "server": identity.server if identity else "",
+        "clients_id": "" if identity is None or identity.clients_id is None else str(identity.clients_id),
+        "scope": report.scope_note or "the whole account",
+        "now": report.now.isoformat(),
+        "zone_note": report.zone_note,
+    }
+    _properties(suite, facts)
     for finding in findings:
-        _case(suite, infos[finding.rule], finding)
-    if not findings:
+        # Its rule may not have been applied, so that nobody knows whether it is gone.
+        if finding.state is not State.UNJUDGED:
+            _case(suite, infos[finding.rule], finding, report)
+    if suite.find("testcase") is None:
         SubElement(suite, "testcase", passed)
+    suite.attrib |= {"tests": str(len(suite.findall("testcase")))}
+    suite.attrib |= {key: str(len(suite.findall(f"testcase/{tag}"))) for key, tag in _RESULTS.items()}
+    suite.attrib |= {"timestamp": report.started.isoformat(timespec="seconds")}
     return suite
 
 
-def _case(suite: Element, info: RuleInfo, finding: Finding) -> None:
+def _case(suite: Element, info: RuleInfo, finding: Finding, report: AuditReport) -> None:
     name = f"{where(finding)}: {finding.subject}" if finding.subject else where(finding)
     case = SubElement(
         suite, "testcase", {"classname": escape_unprintable(finding.rule), "name": escape_unprintable(name)}
     )
+    if finding.state is not None:
+        _properties(case, {"state": finding.state})
     message = escape_unprintable(finding.message)
-    if finding.severity is Severity.INFO:
-        SubElement(case, "skipped", {"type": finding.severity.value, "message": message})
+    if finding.state is State.GONE:
         return
-    failure = SubElement(case, "failure", {"type": finding.severity.value, "message": message})
-    failure.text = escape_unprintable(f"{info.title}. {info.why} {info.fix}")
+    if finding.acceptance is not None:
+        message = f"accepted: {escape_unprintable(accepted_note(finding))}: {message}"
+    if finding.rule == RULE_FAILED.id:
+        SubElement(case, "error", {"type": finding.severity.value, "message": message})
+    elif finding.severity is Severity.INFO or not report.fails(finding):
+        SubElement(case, "skipped", {"type": finding.severity.value, "message": message})
+    else:
+        failure = SubElement(case, "failure", {"type": finding.severity.value, "message": message})
+        failure.text = escape_unprintable(f"{info.title}. {info.why} {info.fix}")
 
 
-def _sums(suites: list[Element]) -> dict[str, str]:
-    return {
-        key: str(sum(int(suite.attrib[key]) for suite in suites)) for key in ("tests", "failures", "errors", "skipped")
-    }
+def _properties(element: Element, facts: dict[str, str]) -> None:
+    properties = SubElement(element, "properties")
+    for name, value in facts.items():
+        SubElement(properties, "property", {"name": name, "value": escape_unprintable(value)})

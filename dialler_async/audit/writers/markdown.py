@@ -1,64 +1,90 @@
 """The report as Markdown (GitHub's, with tables), for issues, wikis and pull requests."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from dialler_async._text.escaping import escape_unprintable
 
-from ..findings import Severity
+from ..findings import Finding, Severity
 from ..report import AuditReport
-from .columns import where
+from .columns import accepted_note, where
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()#+\-.!|~<>&:$^=\"']")
 
-# Of thousands of accounts nobody reads a table.
+# Nobody reads a table of thousands of accounts.
 _WORST = 50
 
 
 def write_markdown(report: AuditReport) -> Iterator[str]:
-    """Totals, a table by rule with what to do, and a table of the findings."""
-    yield "# Audit of the dialler\n\n"
-    accounts = f"{len(report.accounts):,} accounts, " if report.accounts else ""
+    """Yield totals, a table by rule with what to do, and tables of the findings."""
+    yield f"# Audit of {escaped(report.whose)}\n\n"
     yield (
-        f"{accounts}{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
-        f"judged as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}.\n\n"
+        f"{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
+        f"as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {escaped(report.tool)}.\n\n"
     )
-    if not report.findings:
+    if report.scope_note:
+        yield f"**{escaped(report.scope_note)}**\n\n"
+    if report.findings:
+        yield ", ".join(f"**{number:,}** {severity}" for severity, number in report.by_severity().items()) + ".\n"
+    else:
         yield "Nothing found.\n"
+    if (comparison := report.comparison) is not None:
+        since = comparison.since.isoformat(sep=" ", timespec="minutes")
+        numbers = f"**{len(comparison.new):,}** new, **{len(comparison.gone):,}** gone, {comparison.unchanged:,}"
+        yield f"\nSince {since}: {numbers} unchanged.\n"
+    yield from _by_rule(report)
+    if report.accounts and report.findings:
+        yield from _by_account(report)
+    yield from _findings("Findings", report.findings, report)
+    yield from _findings("Accepted", report.accepted, report)
+    if comparison is not None:
+        yield from _findings("Gone", comparison.gone, report)
+        yield from _findings("Not checked this time", comparison.unjudged, report)
+
+
+def _by_rule(report: AuditReport) -> Iterator[str]:
+    if not report.findings:
         return
-    yield ", ".join(f"**{number:,}** {severity}" for severity, number in report.by_severity().items()) + ".\n\n"
-    yield "## By rule\n\n"
+    yield "\n## By rule\n\n"
     yield _row("Severity", "Rule", "Findings", "What to do") + _row("---", "---", "---:", "---")
     for info, number in report.by_rule().items():
         yield _row(info.severity, escaped(info.id), f"{number:,}", escaped(f"{info.title}. {info.fix}"))
-    if report.accounts:
-        yield from _by_account(report)
-    yield "\n## Findings\n\n"
-    headings = ["Severity", "Rule", "Where", "What"]
-    if report.accounts:
-        headings.insert(0, "Account")
-    yield _row(*headings) + _row(*["---"] * len(headings))
-    for finding in report.findings:
-        cells = [finding.severity, escaped(finding.rule), escaped(where(finding)), escaped(finding.message)]
-        if report.accounts:
-            cells.insert(0, escaped(finding.account or ""))
-        yield _row(*cells)
 
 
 def _by_account(report: AuditReport) -> Iterator[str]:
     yield "\n## By account\n\n"
-    yield _row("Account", *Severity) + _row("---", *["---:"] * len(Severity))
+    yield _row("Account", "Server", *Severity) + _row("---", "---", *["---:"] * len(Severity))
     by_account = report.by_account()
     for name, numbers in islice(by_account.items(), _WORST):
-        yield _row(escaped(name), *(f"{number:,}" for number in numbers.values()))
+        identity = report.identities.get(name)
+        whose = escaped(str(identity)) if identity else ""
+        yield _row(escaped(name), whose, *(f"{number:,}" for number in numbers.values()))
     if len(by_account) > _WORST:
         yield f"\nThese are the worst {_WORST} of {len(by_account):,} accounts.\n"
 
 
+def _findings(title: str, findings: Iterable[Finding], report: AuditReport) -> Iterator[str]:
+    findings = list(findings)
+    if not findings:
+        return
+    headings = ["Account"] if report.accounts else []
+    headings += ["Severity", "Rule", "Where", "What"]
+    headings += ["State"] if report.comparison else []
+    headings += ["Accepted because"] if any(finding.acceptance for finding in findings) else []
+    yield f"\n## {title}\n\n"
+    yield _row(*headings) + _row(*["---"] * len(headings))
+    for finding in findings:
+        cells = [escaped(finding.account or "")] if report.accounts else []
+        cells += [finding.severity, escaped(finding.rule), escaped(where(finding)), escaped(finding.message)]
+        cells += [finding.state or ""] if report.comparison else []
+        cells += [escaped(accepted_note(finding))] if "Accepted because" in headings else []
+        yield _row(*cells)
+
+
 def escaped(text: str) -> str:
-    """A text that stays what it is: no markup, no HTML, no end of a cell, and nobody is notified by it."""
-    # An escaped @ would still call whoever has that name; one that is followed by a joiner does not.
+    """Return text that stays text: no markup, no HTML, no end of a cell, and no notification."""
+    # An escaped @ would still notify the user of that name; one before a word joiner does not.
     return _SPECIAL.sub(r"\\\g<0>", escape_unprintable(text)).replace("@", "@\u2060")
 
 

@@ -1,8 +1,9 @@
-"""The report as SARIF 2.1.0, for what collects the results of linters and scanners.
+"""The report as SARIF 2.1.0, for programs that collect the results of linters and scanners.
 
 A campaign is a logical location, `campaigns/535`; in a report of several accounts, `accounts/north/campaigns/535`. The
-same path is given as an artifact, since some readers drop a result that has none; there is no such file. The
-fingerprint is made of account, rule, campaign and subject, so that readers recognise a finding in the next report.
+same path is given as an artifact, since some readers drop a result without one; no such file exists. The fingerprint is
+made of account, rule, campaign and subject, so that readers recognise a finding in the next report. With a baseline,
+each result has a `baselineState`; an accepted finding has a suppression.
 """
 
 import json
@@ -15,22 +16,24 @@ from urllib.parse import quote
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.version import __version__
 
-from ..findings import Finding, Severity
+from ..findings import Finding, Severity, State
 from ..report import AuditReport
 from ..rule import RuleInfo
-from .columns import Column, columns
+from .columns import Column, columns, until
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+# SARIF has no state for a finding that could not be checked again, so such results are left out.
+_STATES = {State.NEW: "new", State.UNCHANGED: "unchanged", State.GONE: "absent"}
 
 
 def write_sarif(report: AuditReport) -> Iterator[str]:
-    """One log with one run."""
+    """Yield one log with one run."""
     yield from json.JSONEncoder(indent=2).iterencode(sarif_log(report))
     yield "\n"
 
 
 def sarif_log(report: AuditReport) -> dict[str, Any]:
-    """The log as dicts, lists and plain values."""
+    """Return the log as dicts, lists and plain values."""
     index = {info.id: number for number, info in enumerate(report.rules)}
     begin = report.started.astimezone(UTC)
     shown = columns(report)
@@ -50,8 +53,18 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
             }
         ],
         "columnKind": "unicodeCodePoints",
-        "properties": {"now": report.now.isoformat(), "zone_note": report.zone_note},
-        "results": [_result(finding, index[finding.rule], shown) for finding in report.findings],
+        "properties": {
+            "account": report.whose,
+            "tool": report.tool,
+            "scope": report.scope_note or "the whole account",
+            "now": report.now.isoformat(),
+            "zone_note": report.zone_note,
+        },
+        "results": [
+            _result(finding, index[finding.rule], shown)
+            for finding in report.everything()
+            if finding.state is not State.UNJUDGED
+        ],
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
@@ -67,18 +80,25 @@ def _rule(info: RuleInfo) -> dict[str, Any]:
 
 
 def _result(finding: Finding, rule: int, shown: Mapping[str, Column]) -> dict[str, Any]:
-    return {
+    result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": _without_links(finding.message)},
         "locations": [_location(finding)],
         "partialFingerprints": {"finding/v1": _fingerprint(finding)},
-        "properties": {name: column(finding) for name, column in shown.items() if name not in _TOLD_ELSEWHERE},
+        "properties": {name: column(finding) for name, column in shown.items() if name not in _ELSEWHERE},
     }
+    if finding.state is not None:
+        result["baselineState"] = _STATES[finding.state]
+    if finding.acceptance is not None:
+        suppression = {"kind": "external", "status": "accepted", "justification": finding.acceptance.reason}
+        properties = {"owner": finding.acceptance.owner, "until": until(finding)}
+        result["suppressions"] = [{**suppression, "properties": properties}]
+    return result
 
 
-_TOLD_ELSEWHERE = {"rule", "severity", "message"}
+_ELSEWHERE = {"rule", "severity", "message", "state", "accepted", "owner", "until", "scope", "tool"}
 
 
 def _location(finding: Finding) -> dict[str, Any]:
@@ -107,7 +127,7 @@ def _fingerprint(finding: Finding) -> str:
 
 
 def _without_links(message: str) -> str:
-    """A message in which no campaign's name makes a link: `[text](target)` would be one (SARIF, 3.11.6)."""
+    """Return the message without links: `[text](target)` in a campaign's name would be one (SARIF, 3.11.6)."""
     return message.replace("](", "]\u2060(")
 
 

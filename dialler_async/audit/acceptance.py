@@ -1,0 +1,177 @@
+"""Accept single findings by entries in the settings (`[[audit.accept]]`), each with a reason. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from json import dumps
+from typing import Any
+
+import attrs
+
+from dialler_async._text.escaping import escape_unprintable
+from dialler_async.errors import require
+
+from .findings import Acceptance, Finding
+from .report import AuditReport, in_order
+from .rule import Violation
+from .rules import INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, UNUSED_ACCEPTANCE
+from .selection import name_matches
+from .suggestions import require_known
+
+NEVER_ACCEPTED = frozenset(info.id for info in (INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY))
+"""Rules whose findings can't be accepted: a report must not look clean because something was not checked."""
+
+
+@attrs.frozen(kw_only=True)
+class AcceptanceEntry:
+    """An `[[audit.accept]]` entry: which findings are accepted, and why.
+
+    Attributes:
+        rule: ID of the rule.
+        campaign: ID of the campaign, or a pattern of its name; None for findings about the whole account.
+        subject: the subject of the finding; None for any.
+        acceptance: the reason, its owner, and the last day.
+        unreadable: the `until` of the entry, if it is no date: then the entry accepts nothing.
+    """
+
+    rule: str
+    campaign: int | str | None
+    subject: str | None
+    acceptance: Acceptance
+    unreadable: str | None = None
+
+    @classmethod
+    def of(cls, table: object) -> "AcceptanceEntry":
+        """Return the entry of a table in the settings.
+
+        Raises:
+            ConfigurationError: A key is unknown or missing, or a value has the wrong type. An `until` that can't be
+                read does not raise: `accept` reports it.
+        """
+        require(isinstance(table, Mapping), f"an entry of “accept” is a table ([[audit.accept]]), not {table!r}")
+        given: Mapping[str, Any] = dict(table) if isinstance(table, Mapping) else {}
+        keys = ("rule", "campaign", "subject", "reason", "owner", "until")
+        for key in given:
+            require_known(key, keys, "key of [[audit.accept]]")
+        for key in ("rule", "reason"):
+            is_text = isinstance(given.get(key), str) and bool(given[key].strip())
+            require(is_text, f"an entry of [[audit.accept]] needs a “{key}”, a text")
+        for key in ("subject", "owner"):
+            require(
+                isinstance(given.get(key, ""), str), f"“{key}” of [[audit.accept]] is a text, not {given.get(key)!r}"
+            )
+        campaign = given.get("campaign")
+        is_campaign = campaign is None or isinstance(campaign, str) or type(campaign) is int
+        require(is_campaign, f"“campaign” of [[audit.accept]] is an ID or a pattern of a name, not {campaign!r}")
+        require(given["rule"] not in NEVER_ACCEPTED, f"“{given['rule']}” can't be accepted: something was not checked")
+        until = _date(given.get("until"))
+        return cls(
+            rule=given["rule"],
+            campaign=campaign,
+            subject=given.get("subject"),
+            acceptance=Acceptance(reason=given["reason"].strip(), owner=given.get("owner"), until=until),
+            unreadable=None if until is not None or "until" not in given else str(given["until"]),
+        )
+
+    def matches(self, finding: Finding) -> bool:
+        """Return whether a finding is meant by this entry, whatever its `until` says."""
+        if finding.rule != self.rule or self.subject not in (None, finding.subject):
+            return False
+        if isinstance(self.campaign, str):
+            return finding.campaign_name is not None and name_matches(finding.campaign_name, self.campaign)
+        if self.campaign is None:
+            return finding.campaign_name is None
+        return finding.campaign_id == self.campaign
+
+    def ended(self, today: date) -> str | None:
+        """Return why the entry accepts nothing, in words; None if it is valid."""
+        if self.unreadable is not None:
+            return f"its “until”, “{self.unreadable}”, is no date"
+        last = self.acceptance.until
+        return f"it ended on {last}" if last is not None and today > last else None
+
+    def __str__(self) -> str:
+        campaign = (
+            f"campaign {self.campaign}" if isinstance(self.campaign, int) else f"campaigns like “{self.campaign}”"
+        )
+        where = "the whole account" if self.campaign is None else campaign
+        return f"{self.rule}, {where}" + (f", “{self.subject}”" if self.subject else "")
+
+
+def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditReport:
+    """Return the report with its accepted findings apart.
+
+    An entry whose `until` has passed or can't be read accepts nothing. Such an entry, and one that matches no finding,
+    is a finding of its own (`unused-acceptance`). In an audit of part of an account, only the former are reported.
+
+    Args:
+        report: the report of one account.
+        entries: the entries of the settings; of several that match a finding, the first decides.
+    """
+    entries = list(entries)
+    today = report.now.date()
+    valid = [entry for entry in entries if entry.ended(today) is None]
+    used: set[AcceptanceEntry] = set()
+    findings: list[Finding] = []
+    accepted: list[Finding] = []
+    for finding in report.findings:
+        entry = next((entry for entry in valid if entry.matches(finding)), None)
+        if entry is None:
+            findings.append(finding)
+        else:
+            used.add(entry)
+            accepted.append(attrs.evolve(finding, acceptance=entry.acceptance))
+    applied = {info.id for info in report.rules}
+    for entry in entries:
+        why = entry.ended(today)
+        if why is None and entry not in used and report.scope is None and entry.rule in applied:
+            why = "it matches no finding"
+        if why is not None:
+            violation = Violation(str(entry), f"the acceptance of {entry} accepts nothing: {why}")
+            findings.append(UNUSED_ACCEPTANCE.finding(None, violation))
+    rules = report.rules
+    if UNUSED_ACCEPTANCE not in rules and any(finding.rule == UNUSED_ACCEPTANCE.id for finding in findings):
+        rules = (UNUSED_ACCEPTANCE, *rules)
+    return attrs.evolve(report, rules=rules, findings=in_order(findings, rules), accepted=tuple(accepted))
+
+
+def entries_as_toml(findings: Sequence[Finding], reason: str, table: str) -> str:
+    """Return `[[audit.accept]]` entries for these findings, as text to append to a file of settings.
+
+    Args:
+        findings: findings of one account that can be accepted.
+        reason: the reason of all entries.
+        table: dotted name of the array, such as `audit.accept`.
+    """
+    entries: dict[str, None] = {}
+    for finding in findings:
+        keys: dict[str, int | str] = {"rule": finding.rule}
+        if finding.campaign_name is not None:
+            keys["campaign"] = _pattern(finding.campaign_name) if finding.campaign_id is None else finding.campaign_id
+        if finding.subject:
+            keys["subject"] = finding.subject
+        comment = escape_unprintable(f"{finding.campaign_name or 'the whole account'}: {finding.message}")
+        lines = [f"\n[[{table}]]  # {comment}", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
+        entries["\n".join([*lines, f"reason = {_toml(reason)}", ""])] = None
+    return "".join(entries)
+
+
+def _pattern(name: str) -> str:
+    """Return a pattern that matches this name."""
+    # Neither TOML nor UTF-8 can hold a lone surrogate.
+    return re.sub("[\ud800-\udfff]", "?", re.sub(r"([*?[])", r"[\1]", name))
+
+
+def _toml(value: int | str) -> str:
+    return str(value) if isinstance(value, int) else dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _date(value: object) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""Settings of a campaign: caller ID, closing on incoming calls, lines, and the key in a foreign system.
+
+Source: API reference, "Campaign records".
+"""
+
+from collections.abc import Iterator
+
+from ..account import AccountFacts, account_rule
+from ..findings import Severity
+from ..rule import CampaignFacts, Violation, rule
+from ..summary import CampaignSummary
+from .words import called, some
+
+_CLOSES = "bCloseContactsOnIncomingCallsMatchCallerID"
+
+
+@account_rule(
+    "caller-id-off",
+    Severity.WARNING,
+    title="A campaign without a caller ID, unlike the account's others",
+    why="Its calls transmit no number, which looks like a setting that somebody forgot.",
+    fix="Switch the caller ID on, or accept the finding if the campaign is meant to call without a number.",
+    settings={"percent": 90},
+)
+def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[CampaignSummary, Violation]]:
+    """Report `bCallerIDActive` false, if at least `percent` % of the other campaigns have it true."""
+    known = [campaign for campaign in account.campaigns if campaign.caller_id_active is not None]
+    on = sum(campaign.caller_id_active is True for campaign in known)
+    others = len(known) - 1
+    for campaign in known if on else ():
+        if not campaign.caller_id_active and 100 * on >= percent * others:
+            yield campaign, Violation("bCallerIDActive", f"transmits no caller ID, as {on:,} of {others:,} others do")
+
+
+@rule(
+    "closes-without-result-code",
+    Severity.WARNING,
+    title="A campaign that closes contacts on incoming calls, without a result code for them",
+    why="The reference does not say which result such a contact gets, so reports may miss these contacts.",
+    fix="Choose a result code for incoming calls, or switch the closing off.",
+)
+def closes_without_result_code(facts: CampaignFacts) -> Iterator[Violation]:
+    """Report closing on incoming calls if the key for its result code was sent, and is null."""
+    campaign = facts.campaign
+    key = "IncomingCallResultCodesID"
+    if campaign.close_contacts_on_incoming_calls_match_caller_id and campaign.wire.get(key, 0) is None:
+        yield Violation(key, f"{_CLOSES} is on, but {key} is not set")
+
+
+@account_rule(
+    "duplicate-user-data",
+    Severity.WARNING,
+    title="Campaigns with the same UserData",
+    why="A foreign system that uses UserData as its key takes one of these campaigns for another.",
+    fix="Give each campaign a UserData of its own, or ignore the rule if no foreign system uses it as a key.",
+)
+def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
+    """Report a `UserData` that several campaigns have."""
+    owners: dict[str, list[CampaignSummary]] = {}
+    for campaign in account.campaigns:
+        if campaign.user_data and campaign.user_data.strip():
+            owners.setdefault(campaign.user_data, []).append(campaign)
+    for data, same in owners.items():
+        for campaign in same if len(same) > 1 else ():
+            # A few names, so that thousands of equal keys don't take the square of their number.
+            others = [other for other in same[:4] if other is not campaign][:3]
+            named = [*map(called, others), *([f"{len(same) - 1 - len(others):,} more"] if len(same) > 4 else [])]
+            yield campaign, Violation("UserData", f"has the UserData “{data}”, like {some(named, 4)}")
+
+
+@rule(
+    "no-line-cap",
+    Severity.INFO,
+    title="A campaign without a cap on its lines",
+    why="It may use all lines at once, so that others have none.",
+    fix="Set a cap on parallel lines, or ignore the rule if campaigns share the lines in another way.",
+)
+def no_line_cap(facts: CampaignFacts) -> Iterator[Violation]:
+    """Report `nMaxParallelLines` if the key was sent, and is null."""
+    if facts.campaign.wire.get("nMaxParallelLines", 0) is None:
+        yield Violation("nMaxParallelLines", "nMaxParallelLines is not set, so its parallel lines have no cap")

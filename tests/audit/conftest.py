@@ -1,0 +1,154 @@
+"""Reports for tests of writers: hostile names, a real audit, a fleet, a comparison, and one without findings."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import attrs
+import pytest
+
+from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
+from dialler_async._api.decoding import PartialRecords
+from dialler_async.audit import (
+    RULES,
+    AcceptanceEntry,
+    AccountIdentity,
+    AuditReport,
+    Baseline,
+    CampaignFacts,
+    Severity,
+    Violation,
+    accept,
+    audit,
+    compare,
+    merge,
+    merge_accounts,
+    not_audited,
+    rule,
+)
+from dialler_async.audit.options import AuditOptions
+from dialler_async.audit.rule_runner import RuleRunner
+from dialler_async.audit.writers import write_json
+from dialler_async.sandbox import Sandbox
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>",
+    '" onmouseover="alert(1)" x=\'',
+    '=HYPERLINK("http://evil.example")',
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1+1",
+    "  =1+1",
+    "＝1+1",  # noqa: RUF001  # that is what is meant
+    "a | b `c` **d** [e](http://evil.example) # @octocat",
+    "{{ 7*7 }} {% raw %} ]]> <!-- & &amp;",
+    "line\nbreak\x00nul\x1b[31mred\ud800\u202eevil\ufffe",
+)
+
+
+IDENTITY = AccountIdentity("acd.example.com/rest/v1.0", 1)
+
+
+@rule("own-rule", Severity.WARNING, title="A <b>title</b>", why="A why.", fix="A fix.")
+def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
+    yield Violation(facts.campaign.name, f"is called {facts.campaign.name}")
+
+
+def _hostile_report() -> AuditReport:
+    """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
+    runner = RuleRunner(AuditOptions.of([*RULES, own_rule], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
+    campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
+    runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
+    for campaign in campaigns:
+        code = ResultCode(id=1, content=campaign.name, short_text="key", export_key=campaign.name, done=True)
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
+    return runner.report(seconds=1.5, started=NOW, identity=IDENTITY)
+
+
+@cache
+def _real_report(campaigns: int = 120) -> AuditReport:
+    """Return the report on a sandbox: the same for the same number, apart from its times."""
+    return asyncio.run(_audited(campaigns))
+
+
+async def _audited(campaigns: int) -> AuditReport:
+    async with (
+        Sandbox(campaigns=campaigns, seed=1) as sandbox,
+        DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+    ):
+        return await audit(dialler)
+
+
+def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
+    """Return a report of an account for each name with the same two campaigns; one sound, and one not audited."""
+    options: dict[str, Any] = {"rules": [*RULES, own_rule], "languages": list(Language), "now": NOW}
+    runner = RuleRunner(AuditOptions.of(**options))
+    campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
+    runner.check_list(PartialRecords(campaigns, (), 2))
+    for campaign in campaigns:
+        code = ResultCode(id=1, content="Text", short_text="key", export_key="KEY", done=True)
+        runner.check_campaigns([campaign], dict.fromkeys(Language, Records([code], total=1)))
+    report = runner.report(seconds=1.5, started=NOW)
+    accounts = {
+        **dict.fromkeys(names, attrs.evolve(report, identity=IDENTITY)),
+        "lost": merge([not_audited("401 Unauthorized")], **options, seconds=0.5, started=NOW),
+        "sound": attrs.evolve(report, findings=()),
+    }
+    return merge_accounts(accounts, **options, seconds=9.0, started=NOW)
+
+
+def _empty_report() -> AuditReport:
+    """Return a report on one sound campaign, without findings."""
+    runner = RuleRunner(AuditOptions.of(RULES, (Language.ENGLISH,), NOW, template=True))
+    campaign = Campaign(id=1, name="Sound")
+    runner.check_list(PartialRecords((campaign,), (), 1))
+    codes = [
+        ResultCode(id=1, content="Yes", short_text="key", export_key="YES", done=True),
+        ResultCode(id=2, content="No", short_text="key", export_key="NO", aborted=True),
+    ]
+    runner.check_campaigns([campaign], {Language.ENGLISH: Records(codes, total=2)})
+    return runner.report(seconds=0.0, started=NOW, identity=IDENTITY)
+
+
+def _compared_report() -> AuditReport:
+    """Return a partial report beside a baseline: new, unchanged, gone, unjudged and accepted findings."""
+    before, now = _hostile_report(), _hostile_report()
+    gone = attrs.evolve(before.findings[0], campaign_id=1, campaign_name=HOSTILE[0], subject="gone", message="is gone")
+    unjudged = attrs.evolve(gone, campaign_id=77, campaign_name=HOSTILE[1])
+    before = attrs.evolve(before, findings=(*before.findings[3:], gone, unjudged))
+    entry = {"rule": "own-rule", "campaign": 2, "reason": f"known: {HOSTILE[1]}", "owner": "Mia", "until": NOW.date()}
+    accepted = accept(now, [AcceptanceEntry.of(entry)])
+    part = attrs.evolve(accepted, scope=f"name “{HOSTILE[0]}”")
+    return compare(part, Baseline.read("".join(write_json(before)).encode()))
+
+
+class Reports:
+    """The reports by name."""
+
+    names = HOSTILE
+    identity = IDENTITY
+    hostile = staticmethod(_hostile_report)
+    real = staticmethod(_real_report)
+    fleet = staticmethod(_fleet_report)
+    compared = staticmethod(_compared_report)
+    empty = staticmethod(_empty_report)
+
+
+@pytest.fixture(scope="session")
+def reports() -> Reports:
+    """Return functions that make reports; `reports.names` are the hostile names in them."""
+    return Reports()
+
+
+@pytest.fixture(params=["hostile", "real", "fleet", "compared", "empty"])
+def report(request: pytest.FixtureRequest, reports: Reports) -> AuditReport:
+    """Return each report in turn."""
+    make: Callable[[], AuditReport] = getattr(reports, request.param)
+    return make()

@@ -1,0 +1,205 @@
+"""Adaptive concurrency against a simulated server: a queue and a client, both without a real clock."""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable
+from random import Random
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dialler_async._bulk.concurrency import AutoConcurrency
+
+WORK = 0.020
+"""Seconds that a call takes the server."""
+WAY = 0.001
+"""Seconds that a call is on its way, there and back."""
+
+
+@attrs.frozen
+class Done:
+    """A call that came back."""
+
+    at: float
+    latency: float
+    refused: bool = False
+
+
+@attrs.define
+class Simulation:
+    """What the server does, and when it changes.
+
+    With `crowding`, it works longer on each call the more there are: twice as long at that many. `changes` are points
+    in time with what to set then. `refuse_above` calls in the server are turned away.
+    """
+
+    capacity: int
+    work: Callable[[Random], float] = lambda random: WORK
+    changes: Iterable[tuple[float, dict[str, object]]] = ()
+    refuse_above: int | None = None
+    crowding: float | None = None
+    seed: int = 1
+    levels: list[tuple[float, int]] = attrs.field(factory=list)
+    """The client's levels, each with the time from which it was told so."""
+
+    def run(
+        self,
+        seconds: float,
+        level: Callable[[], int],
+        finished: Callable[[float, float, float], None] = lambda now, latency, in_flight: None,
+        refused: Callable[[float, float], None] = lambda now, latency: None,
+    ) -> list[Done]:
+        """The calls of that many seconds."""
+        random = Random(self.seed)
+        numbers = itertools.count()
+        events: list[tuple[float, int, str, object]] = []
+        queue: deque[object] = deque()
+        busy = in_flight = 0
+        done: list[Done] = []
+
+        def later(at: float, what: str, begun: object) -> None:
+            heapq.heappush(events, (at, next(numbers), what, begun))
+
+        for at, change in self.changes:
+            later(at, "change", change)
+        now = 0.0
+        while now <= seconds:
+            if not self.levels or self.levels[-1][1] != level():
+                self.levels.append((now, level()))
+            while in_flight < level():
+                in_flight += 1
+                later(now + WAY / 2, "arrive", now)
+            now, _, what, begun = heapq.heappop(events)
+            match what:
+                case "change":
+                    for name, value in begun.items():
+                        setattr(self, name, value)
+                case "arrive" if self.refuse_above is not None and busy + len(queue) >= self.refuse_above:
+                    later(now + WAY / 2, "refused", begun)
+                case "arrive":
+                    queue.append(begun)
+                case "served":
+                    busy -= 1
+                    later(now + WAY / 2, "finished", begun)
+                case "finished" | "refused":
+                    latency = now - begun
+                    done.append(Done(now, latency, refused=what == "refused"))
+                    if what == "refused":
+                        refused(now, latency)
+                    else:
+                        finished(now, latency, in_flight)
+                    in_flight -= 1
+            while queue and busy < self.capacity:
+                busy += 1
+                slowdown = 1 if self.crowding is None else 1 + busy / self.crowding
+                later(now + self.work(random) * slowdown, "served", queue.popleft())
+        return done
+
+
+def throughput(done: Iterable[Done], since: float, until: float) -> float:
+    """Answered calls a second."""
+    return sum(since <= one.at < until and not one.refused for one in done) / (until - since)
+
+
+def p95(done: Iterable[Done], since: float, until: float) -> float:
+    """The latency that 95 % of the calls keep within."""
+    latencies = sorted(one.latency for one in done if since <= one.at < until)
+    return latencies[int(0.95 * len(latencies))]
+
+
+UNLOADED = WORK + WAY
+
+
+def jitter(random: Random) -> float:
+    return WORK * random.uniform(0.8, 1.2)
+
+
+def exponential(random: Random) -> float:
+    return random.expovariate(1 / WORK)
+
+
+def run(simulation: Simulation, seconds: float, limit: int = 256) -> list[Done]:
+    auto = AutoConcurrency(limit)
+    return simulation.run(seconds, lambda: auto.level, auto.finished, auto.refused)
+
+
+def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
+    """Throughput at the best of all fixed levels."""
+    levels = {capacity, capacity + 1, 5 * capacity // 4 + 1, 2 * capacity}
+    runs = [Simulation(capacity, work).run(3, lambda level=level: level) for level in levels]
+    return max(throughput(done, 1, 3) for done in runs)
+
+
+@pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["always the same", "give or take 20 %"])
+@pytest.mark.parametrize("capacity", [2, 8, 32, 128])
+def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: Callable[[Random], float]) -> None:
+    best = best_fixed(capacity, work)
+    done = run(Simulation(capacity, work), 13)
+    assert throughput(done, 2, 13) >= 0.95 * best
+    assert throughput(done, 0, 6) >= 0.9 * best
+    assert p95(done, 2, 13) <= 3 * UNLOADED
+
+
+@pytest.mark.parametrize("capacity", [8, 32, 128])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_bears_calls_of_very_different_length(capacity: int, seed: int) -> None:
+    done = run(Simulation(capacity, exponential, seed=seed), 20)
+    assert throughput(done, 3, 20) >= 0.92 * capacity / WORK
+
+
+@pytest.mark.parametrize("capacity", [8, 32, 128])
+def test_follows_a_server_whose_capacity_halves_and_comes_back(capacity: int) -> None:
+    done = run(Simulation(capacity, changes=[(5, {"capacity": capacity // 2}), (10, {"capacity": capacity})]), 15)
+    assert throughput(done, 6, 10) >= 0.97 * capacity / 2 / WORK
+    assert p95(done, 6, 10) <= 2 * UNLOADED
+    assert throughput(done, 11, 15) >= 0.97 * capacity / WORK
+
+
+@pytest.mark.parametrize("work", [lambda random: WORK, jitter])
+def test_takes_what_a_server_without_a_sharp_edge_has_to_give(work: Callable[[Random], float]) -> None:
+    done = run(Simulation(256, work, crowding=40), 25)
+    at_twice_the_latency = 40 / (2 * WORK)
+    assert throughput(done, 5, 25) >= 0.9 * at_twice_the_latency
+    assert p95(done, 12, 25) <= 4 * UNLOADED
+
+
+def test_a_server_that_works_longer_on_each_call_is_not_taken_for_one_with_a_queue() -> None:
+    def twice(random: Random) -> float:
+        return 2 * WORK
+
+    done = run(Simulation(32, changes=[(5, {"work": twice})]), 30)
+    assert throughput(done, 7, 30) >= 0.97 * 32 / (2 * WORK)
+    assert p95(done, 7, 30) <= 2 * (2 * WORK + WAY)
+
+
+def test_what_a_standing_queue_takes_never_becomes_the_normal_latency() -> None:
+    simulation = Simulation(8)
+    done = run(simulation, 120)
+    assert p95(done, 100, 120) <= 2 * UNLOADED
+    assert max(level for at, level in simulation.levels if at > 5) <= 20
+
+
+@pytest.mark.parametrize(("capacity", "bears"), [(8, 8), (32, 20), (128, 40)])
+def test_stays_below_what_the_server_refuses(capacity: int, bears: int) -> None:
+    simulation = Simulation(capacity, refuse_above=bears)
+    done = run(simulation, 30)
+    assert sum(one.refused for one in done) < 0.005 * len(done)
+    assert throughput(done, 3, 30) >= 0.9 * bears / UNLOADED
+    later = [level for at, level in simulation.levels if at > 3]
+    assert max(later) > bears, "now and then it tries again whether the server bears more"
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.integers(1, 60), st.integers(1, 64), st.integers(1, 1000), st.sampled_from([jitter, exponential, lambda _: WORK])
+)
+def test_whatever_the_server_it_is_kept_busy_or_the_limit_reached(
+    capacity: int, limit: int, seed: int, work: Callable[[Random], float]
+) -> None:
+    simulation = Simulation(capacity, work, seed=seed)
+    done = run(simulation, 15, limit)
+    assert max(level for _, level in simulation.levels) <= limit
+    assert throughput(done, 5, 15) >= 0.75 * min(capacity / WORK, limit / UNLOADED)

@@ -1,0 +1,93 @@
+"""Fixtures for the commands: `dialler` in this process and in one of its own, and a server for both."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from dialler_async.cli import main
+from dialler_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.conftest import Command
+
+TOKEN = "a-secret-that-nobody-may-see"
+
+
+class Ran(NamedTuple):
+    """The exit code and the output of a command."""
+
+    exit: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs `dialler` in this process, and checks that no output has the token."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*argv: object) -> Ran:
+        exit = main([str(argument) for argument in argv])
+        shown = capsys.readouterr()
+        assert TOKEN not in shown.out + shown.err
+        return Ran(exit, shown.out, shown.err)
+
+    return call
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the settings of the connection from the environment."""
+    for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Return a server with four campaigns in a thread of its own; the environment names it."""
+    records = [{"ID": id, "Name": name, "LanguagesID": 2} for id, name in ((1, "Spring"), (2, "Spring 2"), (3, "Twin"))]
+    with Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN) as sandbox:
+        monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
+        yield sandbox
+
+
+@pytest.fixture
+def own_rule() -> str:
+    """Return the code of a module with one rule, which finds the campaign `Twin`."""
+    return """
+from dialler_async.audit import Violation, Severity, rule
+
+@rule("twin", Severity.ERROR, title="A twin", why="A test.", fix="None.", settings={"name": "Twin"})
+def twin(facts, *, name):
+    if facts.campaign.name == name:
+        yield Violation("Name", "is a twin")
+"""
+
+
+StartProcess = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start_process(command: Command) -> StartProcess:
+    """Return a function that starts `dialler` in a process of its own."""
+
+    def start(*argv: str, **changed: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command.argv, *argv],
+            env=command.environment(**changed),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    return start

@@ -1,0 +1,177 @@
+"""Fixtures for fleets: the fleet of a sandbox, a Redis server, and workers in this process."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from dialler_async import DiallerClient
+from dialler_async.audit import AuditReport, Finding, audit
+from dialler_async.fleet import Account, Fleet, Server
+from dialler_async.fleet.broker import RedisBroker
+from dialler_async.fleet.worker import work
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.faults import Fault
+from dialler_async.sandbox.response import Response
+
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
+
+FleetOn = Callable[..., Fleet]
+WriteFleet = Callable[..., Path]
+FindingsOneByOne = Callable[[Sandbox], Awaitable[tuple[Finding, ...]]]
+WithoutTimes = Callable[[AuditReport], AuditReport]
+Workers = Callable[..., AbstractAsyncContextManager[None]]
+
+
+def _name_of(clients_id: int) -> str:
+    return f"account {clients_id}"
+
+
+@pytest.fixture
+def fleet_on() -> FleetOn:
+    """Return a function that makes a fleet of all accounts of a sandbox."""
+    return _fleet_on
+
+
+def _fleet_on(sandbox: Sandbox, **limits: Any) -> Fleet:
+    return Fleet.of(
+        [Server(name="sandbox", url=sandbox.server, **limits)],
+        [
+            Account(name=_name_of(id), server="sandbox", clients_id=id, token=partial(getattr, account, "token"))
+            for id, account in sandbox.accounts.items()
+        ],
+    )
+
+
+@pytest.fixture
+def write_fleet() -> WriteFleet:
+    """Return a function that writes the fleet of a sandbox as a manifest, and each token as a file beside it."""
+    return _write_fleet
+
+
+def _write_fleet(sandbox: Sandbox, directory: Path, **limits: Any) -> Path:
+    options = "".join(f"{key} = {value}\n" for key, value in limits.items())
+    tables = [f'[[servers]]\nname = "sandbox"\nurl = "{sandbox.server}"\n{options}']
+    for id, account in sandbox.accounts.items():
+        (directory / f"{id}.token").write_text(account.token)
+        tables.append(
+            f'[[accounts]]\nname = "{_name_of(id)}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
+        )
+    manifest = directory / "fleet.toml"
+    manifest.write_text("\n".join(tables))
+    return manifest
+
+
+@pytest.fixture
+def findings_one_by_one() -> FindingsOneByOne:
+    """Return a function that audits each account of a sandbox alone, and gives all findings."""
+    return _findings_one_by_one
+
+
+async def _findings_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
+    findings: list[Finding] = []
+    for id, account in sandbox.accounts.items():
+        async with DiallerClient.for_account(sandbox.server, id, account.token) as dialler:
+            report = await audit(dialler, now=NOW)
+        findings += [attrs.evolve(finding, account=_name_of(id)) for finding in report.findings]
+    return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
+
+
+@pytest.fixture
+def without_times() -> WithoutTimes:
+    """Return a function that replaces the times of a report, which differ from run to run."""
+    return lambda report: attrs.evolve(report, seconds=0.0, started=NOW)
+
+
+class RequestGauge(Fault):
+    """Counts the requests that the server runs at once, and changes none."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    async def play(self, exchange: Exchange) -> Response:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await exchange.carry_out()
+        finally:
+            self.now -= 1
+
+
+@pytest.fixture
+def gauge() -> RequestGauge:
+    """Return a fault that counts the requests in progress."""
+    return RequestGauge()
+
+
+@attrs.frozen
+class RunningRedis:
+    """A Redis server that runs for one test."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def redis() -> Iterator[RunningRedis]:
+    """Return a Redis server on a socket of its own, without files; skip the test if `redis-server` is not installed."""
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("redis-server is not installed")
+    # The path of a socket must be short, and pytest's directory can have a long one.
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True))
+        path = os.path.join(directory, "socket")
+        options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory]
+        process = stack.enter_context(subprocess.Popen([server, *options], stdout=subprocess.PIPE, text=True))
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if re.search("ready to accept connections", line, re.IGNORECASE):
+                    break
+            else:
+                raise AssertionError("".join(lines))
+            yield RunningRedis(f"unix://{path}", process)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def workers(redis: RunningRedis) -> Workers:
+    """Return a context manager that runs workers for a fleet in this process, each with its own broker."""
+
+    @asynccontextmanager
+    async def run_workers(fleet: Fleet, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
+        own = {name: options.pop(name) for name in ("settings", "directory") if name in options}
+        stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
+        # The timeout makes a test fail that would wait for ever.
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for event in ready:
+                broker = RedisBroker(redis.url, **{"places": 2, **options})
+                group.create_task(work(fleet, broker, stop=stop, on_ready=event.set, **own))
+            try:
+                for event in ready:
+                    await asyncio.wait_for(event.wait(), 10)
+                yield
+            finally:
+                stop.set()
+
+    return run_workers
