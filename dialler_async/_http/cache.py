@@ -45,19 +45,16 @@ class _Key(NamedTuple):
 class AccountCache:
     """The responses to the reads of one account. Its writes invalidate what they may change."""
 
-    def __init__(self) -> None:
-        self._responses: Cache[_Key, Any] = Cache()
-        self._options: Hashable = None
+    def __init__(self, responses: "Cache[_Key, Any] | None" = None, options: Hashable = None) -> None:
+        self._responses: Cache[_Key, Any] = Cache() if responses is None else responses
+        self._options = options
 
     def for_options(self, options: Hashable) -> "AccountCache":
         """Return a view of this cache whose callers share requests only with callers that have equal options.
 
         Otherwise, a caller with a short deadline would wait for a request with a long one.
         """
-        view = AccountCache()
-        view._responses = self._responses
-        view._options = options
-        return view
+        return AccountCache(self._responses, options)
 
     def get(self, request: Request[Any], max_age: float | None, send: Callable[[], Awaitable[V]]) -> Awaitable[V]:
         """Return the response to a request, from the cache or from the server; see `Cache.get`.

@@ -49,10 +49,13 @@ class Deadlines:
 
     Args:
         seconds: how long they run; `math.inf` for ever.
+        is_brief: Whether few calls share these deadlines. The timer is then cancelled after the last of them. Otherwise
+            each short-lived client would leave a timer behind until its deadline.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, is_brief: bool = False) -> None:
         self._seconds: Final = seconds
+        self._is_brief: Final = is_brief
         # In the order in which they run out.
         self._running: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -70,6 +73,9 @@ class Deadlines:
     def stop(self, deadline: Deadline) -> None:
         """Its call has ended."""
         self._running.pop(deadline, None)
+        if self._is_brief and not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         # Something in between made away with the cancellation, or turned it into an error.
         deadline.was_it()
 

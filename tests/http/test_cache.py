@@ -507,7 +507,7 @@ async def test_callers_with_other_options_share_kept_values_and_no_requests(cloc
         return "new"
 
     first = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
-    await soon(requested)
+    await asyncio.wait_for(requested.wait(), 10)
     second = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
     clock.now += 1
     assert await kept.get("key", 0, at_once, "impatient") == "new"
