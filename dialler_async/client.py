@@ -43,7 +43,7 @@ class Options(TypedDict, total=False):
     pool: PoolConfig
     retry: RetryPolicy
     timeouts: Timeouts
-    headers: HeaderSource
+    headers: HeaderSource | None
     max_rate: float | RateLimiter | None
     session: aiohttp.ClientSession | None
     trace_configs: Sequence[aiohttp.TraceConfig]
