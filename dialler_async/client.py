@@ -3,30 +3,35 @@
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
+from typing import Any, ClassVar, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, final, overload
 
 import aiohttp
 import attrs
 
+from ._api.other_calls import other_call, probe
 from ._http import environment
 from ._http.backpressure import Backpressure
 from ._http.base_url import check_base_url, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
+from ._http.headers import HeaderSource, RequestHeaders
 from ._http.pool import Pool
 from ._http.pool_config import PoolConfig
-from ._http.rate_limit import RateLimiter
+from ._http.rate_limit import RateLimiter, rate_limiter
 from ._http.retry import RetryPolicy
 from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
 from ._http.transport import Transport
 from .campaigns import Campaigns
-from .errors import ConfigurationError, is_number, require
+from .errors import ConfigurationError, NotFoundError, is_number, require
 from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
+
+T = TypeVar("T")
 
 # Not to be printed where nobody has set up logging: an error that is not retried is raised.
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())
@@ -38,6 +43,7 @@ class Options(TypedDict, total=False):
     pool: PoolConfig
     retry: RetryPolicy
     timeouts: Timeouts
+    headers: HeaderSource | None
     max_rate: float | RateLimiter | None
     session: aiohttp.ClientSession | None
     trace_configs: Sequence[aiohttp.TraceConfig]
@@ -75,6 +81,8 @@ class _Shared:
     timeouts: Timeouts
     backpressure: Backpressure
     observer: Observer | None
+    headers: RequestHeaders
+    limiter: RateLimiter | None
 
 
 @final
@@ -101,6 +109,9 @@ class DiallerClient:
         pool: connections, and what they may carry.
         retry: how often and how patiently calls are repeated.
         timeouts: for an attempt, and for a call as a whole.
+        headers: headers for every request, or a function that returns them for each call, such as the request ID of a
+            web app. They can't set `Authorization` and other headers that the client sets itself. A `User-Agent` is put
+            before the client's own.
         max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
             `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited
             before each attempt.
@@ -132,6 +143,7 @@ class DiallerClient:
         pool: PoolConfig = PoolConfig(),
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
+        headers: HeaderSource | None = None,
         max_rate: float | RateLimiter | None = None,
         session: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -146,17 +158,31 @@ class DiallerClient:
             raise checked
         if (warning := cleartext_warning(checked)) is not None:
             warnings.warn(warning, stacklevel=find_caller().stacklevel)
+        request_headers = RequestHeaders() if headers is None else RequestHeaders(headers)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(retry), observer))
+        shared = _Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers, limiter=None)
+        self._set_up(str(checked), held, shared)
 
     def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
+        transport = Transport(
+            base_url,
+            token,
+            shared.pool,
+            shared.policy,
+            shared.timeouts,
+            shared.backpressure,
+            shared.observer,
+            shared.headers,
+            shared.limiter,
+        )
+        self._connect(base_url, shared, transport, AccountCache())
+
+    def _connect(self, base_url: str, shared: _Shared, transport: Transport, cache: AccountCache) -> None:
         self._base_url = base_url
         self._shared = shared
-        transport = Transport(
-            base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
-        )
-        self._cache = AccountCache()
+        self._transport = transport
+        self._cache = cache.for_options((shared.timeouts, shared.policy))
         self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
         self.campaigns: Campaigns = Campaigns(transport, self._cache)
@@ -232,6 +258,115 @@ class DiallerClient:
     def base_url(self) -> str:
         """The base URL, without a trailing slash."""
         return self._base_url
+
+    def with_options(
+        self,
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        headers: HeaderSource | None = None,
+        max_rate: float | RateLimiter | None = None,
+    ) -> Self:
+        """Return a client with other options for a group of calls.
+
+        It shares this client's pool, token, kept responses and backpressure. It costs less than a call. It needs no
+        closing, and lives as long as the client it came from.
+
+        Args:
+            timeouts: other timeouts; None keeps this client's.
+            retry: another retry policy; None keeps this client's.
+            headers: more headers, which override this client's; see the class.
+            max_rate: calls per second of this group. The limit of this client applies as well.
+        Raises:
+            ConfigurationError: an argument is invalid.
+        """
+        shared = self._shared
+        shared = _Shared(
+            shared.pool,
+            shared.policy if retry is None else retry,
+            shared.timeouts if timeouts is None else timeouts,
+            shared.backpressure,
+            shared.observer,
+            shared.headers if headers is None else shared.headers.extended(headers),
+            shared.limiter if max_rate is None else rate_limiter(max_rate),
+        )
+        transport = self._transport.with_options(shared.policy, shared.timeouts, shared.headers, shared.limiter)
+        client = object.__new__(type(self))
+        client._owns_pool = False
+        client._connect(self._base_url, shared, transport, self._cache)
+        return client
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        idempotent: bool = False,
+    ) -> dict[str, Any]: ...
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        idempotent: bool = False,
+        decoder: type[T],
+    ) -> T: ...
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        idempotent: bool = False,
+        decoder: type[Any] = dict,
+    ) -> Any:
+        """Call any function of the server, and return what a 200 contains.
+
+        The call has the pool, the token, the limits, the deadline and the errors of all other calls. Nothing is retried
+        unless `idempotent`, not even a GET: this server has GETs with side effects. Only a 401 renews the token and
+        sends the request again, since the server refused it unread. Logs and error messages show the method, but
+        neither path nor query; `error.about` shows the path.
+
+        Args:
+            method: DELETE, GET, PATCH, POST or PUT.
+            path: path below the base URL, such as `/dialler/campaigns`, not percent-encoded.
+            query: names and values, not percent-encoded.
+            body: a value to send as JSON; None for no body.
+            idempotent: whether the request may be sent again after an attempt that may have run.
+            decoder: the type to decode the JSON of the response as: anything that msgspec decodes, such as a dataclass.
+                `bytes` returns the body as it came. The event loop waits while a body is decoded.
+        Raises:
+            ConfigurationError: an argument is invalid. Nothing was sent.
+            OutcomeUnknownError: the request may have run.
+            PayloadError: the body is not JSON of this type.
+        """
+        call = other_call(method, path, query=query, body=body, idempotent=idempotent, decoder=decoder)
+        try:
+            return await self._transport.send(call)
+        finally:
+            if call.is_write:
+                self._cache.forget()
+
+    async def ping(self) -> None:
+        """Return if the server answers and accepts the token, as for a readiness probe. Sends one small request.
+
+        The errors are those of all other calls. `with_options` gives the probe shorter timeouts and no retries.
+
+        Raises:
+            AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
+            EndpointNotFoundError: the base URL is wrong.
+            NoReplyError: the server can't be reached.
+        """
+        # The campaign need not exist: the server looks it up only for a valid token.
+        with suppress(NotFoundError):
+            await self._transport.send(probe())
 
     def forget(self, campaign: Campaign | int | None = None) -> None:
         """Remove responses that calls with `max_age` keep, after somebody else changed a campaign.

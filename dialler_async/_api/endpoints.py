@@ -5,7 +5,7 @@ Source: API reference, "The seven calls". Mind the asymmetry there: a campaign i
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Generic, TypeVar, final
@@ -39,6 +39,7 @@ class Idempotency(Enum):
     SAFE = "idempotent: running it twice is the same as once"
     GONE_MEANS_DONE = "idempotent, but the second run finds nothing and answers 404"
     NEVER = "not idempotent: a second run may change another campaign"
+    UNKNOWN = "unknown to this library, so nothing is retried, whatever the method"
 
 
 @final
@@ -50,7 +51,7 @@ class Request(Generic[T]):
         sent: HTTP method and path template, which is all that errors and logs tell of it.
         path: path below the base URL, percent-encoded, with its leading slash.
         query: query, percent-encoded, without the question mark; empty for none.
-        body: JSON body; None for none.
+        body: what is sent as JSON; None for no body.
         answer: what a 200 answers with.
         idempotency: whether it may be sent again after an attempt that may have run.
         recovery_hint: how a caller finds out whether a write of unknown outcome ran.
@@ -63,7 +64,7 @@ class Request(Generic[T]):
     answer: Answer[T]
     idempotency: Idempotency = Idempotency.SAFE
     query: str = ""
-    body: Mapping[str, str] | None = None
+    body: object = None
     recovery_hint: str = ""
     about: str = ""
     expected_id: int | None = None
@@ -75,8 +76,8 @@ class Request(Generic[T]):
 
     @property
     def is_write(self) -> bool:
-        """Whether carrying it out changes something on the server."""
-        return self.sent.method != "GET"
+        """Whether it may change something on the server. This server has functions that do so on a GET."""
+        return self.sent.method != "GET" or self.idempotency is Idempotency.UNKNOWN
 
 
 _CAMPAIGNS = "/dialler/campaigns"

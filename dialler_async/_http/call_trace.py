@@ -120,11 +120,6 @@ class CallTrace:
             _log_failure("attempt_headers", error)
             return _NO_HEADERS
 
-    @property
-    def shows_responses(self) -> bool:
-        """Whether the observer takes responses."""
-        return self._observer is not None and type(self._observer).response_received is not Observer.response_received
-
     def response_received(self, response: ResponseInfo) -> None:
         """Notify the observer of a response."""
         self._notify("response_received", response)

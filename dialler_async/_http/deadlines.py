@@ -57,10 +57,13 @@ class Deadlines:
 
     Args:
         seconds: how long each deadline is; `math.inf` for no limit.
+        is_brief: whether few calls share these deadlines. The timer is then cancelled after the last call. Otherwise
+            each short-lived client would leave a timer behind until its deadline.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, is_brief: bool = False) -> None:
         self._seconds: Final = seconds
+        self._is_brief: Final = is_brief
         # In the order in which they run out.
         self._running: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -77,6 +80,9 @@ class Deadlines:
     def stop(self, deadline: Deadline) -> None:
         """Remove the deadline of a call that has ended."""
         self._running.pop(deadline, None)
+        if self._is_brief and not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         # The call may have ended otherwise although it was cancelled, as something between swallowed the cancellation.
         deadline.caused_cancellation()
 

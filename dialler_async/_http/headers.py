@@ -67,3 +67,11 @@ def checked_headers(headers: object) -> dict[str, str]:
         is_value = isinstance(value, str) and _VALUE.fullmatch(value) is not None
         require(is_value, f"headers: the value of {name} is not a str of printable ASCII characters")
     return dict(headers)
+
+
+def override(headers: Mapping[str, str], further: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers with further ones, which replace those of the same name in any case."""
+    if not further:
+        return headers
+    replaced = {name.lower() for name in further}
+    return {name: value for name, value in headers.items() if name.lower() not in replaced} | dict(further)

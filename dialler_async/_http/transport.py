@@ -5,7 +5,8 @@ attempt has failed. Errors are returned as values until the last step, for the r
 """
 
 import asyncio
-from collections.abc import Coroutine
+import copy
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import aiohttp
@@ -30,7 +31,9 @@ from .circuit import Permit
 from .clock import CLOCK
 from .deadlines import Deadline, Deadlines
 from .exchange import Exchange
+from .headers import RequestHeaders, override
 from .pool import Pool
+from .rate_limit import RateLimiter
 from .response import Response, decode_response, response_info
 from .timeouts import Timeouts
 from .token import Token
@@ -45,6 +48,7 @@ class _Call:
     __slots__ = (
         "deadline",
         "gave_up_after",
+        "headers",
         "outcome_unknown",
         "probing",
         "request",
@@ -54,8 +58,9 @@ class _Call:
         "waiting_since",
     )
 
-    def __init__(self, request: Request[Any], trace: CallTrace) -> None:
+    def __init__(self, request: Request[Any], headers: Mapping[str, str], trace: CallTrace) -> None:
         self.request = request
+        self.headers = headers
         self.trace = trace
         self.deadline: Deadline
         self.token_version = 0
@@ -88,6 +93,8 @@ class Transport:
         timeouts: Timeouts,
         backpressure: Backpressure,
         observer: Observer | None,
+        headers: RequestHeaders,
+        limiter: RateLimiter | None,
     ) -> None:
         self._base_url = base_url
         self._token = token
@@ -99,6 +106,27 @@ class Transport:
         pool.deadlines.add(self._deadlines)
         self._backpressure = backpressure
         self._observer = observer
+        self._headers = headers
+        self._limiter = limiter
+
+    def with_options(
+        self,
+        policy: retry.RetryPolicy,
+        timeouts: Timeouts,
+        headers: RequestHeaders,
+        limiter: RateLimiter | None,
+    ) -> "Transport":
+        """Return a transport with other options that shares everything else. It costs far less than a new one."""
+        other = copy.copy(self)
+        if timeouts is not self._timeouts:
+            other._timeouts = timeouts
+            other._exchange = self._exchange.with_timeouts(timeouts)
+            other._deadlines = Deadlines(timeouts.deadline, is_brief=True)
+            self._pool.deadlines.add(other._deadlines)
+        other._policy = policy
+        other._headers = headers
+        other._limiter = limiter
+        return other
 
     def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         """Return what the request asks for. The request is retried where that is safe.
@@ -106,8 +134,9 @@ class Transport:
         Raises:
             NoReplyError, StatusError, PayloadError: see `errors`.
             ClientStateError: the client is closed, or belongs to another loop or process.
+            ConfigurationError: a function of the caller returned an invalid header.
         """
-        call = _Call(request, CallTrace(request.sent, self._base_url, self._observer))
+        call = _Call(request, self._headers.of_call(), CallTrace(request.sent, self._base_url, self._observer))
         return self._run(call) if self._observer is None else self._run_observed(call)
 
     async def _run_observed(self, call: _Call) -> Any:
@@ -250,6 +279,9 @@ class Transport:
                 call.probing = permit is Permit.PROBE
                 is_admitted = permit is not Permit.SEND
             call.trace.waits(QUEUED)
+            if self._limiter is not None:
+                # Before the call takes a slot: a slow group of calls must not hold up the others.
+                await self._limiter.acquire()
             session = await self._pool.enter(self._backpressure.pause_left)
             if is_admitted or not circuit.is_open:
                 return session
@@ -260,7 +292,10 @@ class Transport:
         call.token_version = self._token.version
         try:
             guard = call.trace.attempt_started()
-            response = await self._exchange.attempt(call.request, call.trace.attempt_headers(), session, guard)
+            headers = call.headers
+            if self._observer is not None:
+                headers = override(headers, call.trace.attempt_headers())
+            response = await self._exchange.attempt(call.request, headers, session, guard)
         except BaseException as error:
             # A cancellation, or a defect. It is raised without aiohttp's frames, which hold the token.
             strip_traceback(error)
@@ -269,7 +304,7 @@ class Transport:
             raise error from None
         finally:
             self._pool.leave()
-        if isinstance(response, Response) and call.trace.shows_responses:
+        if self._observer is not None and isinstance(response, Response):
             call.trace.response_received(response_info(response, self._token))
         call.trace.attempt_ended(response)
         if not isinstance(response, Response):

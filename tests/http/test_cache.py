@@ -494,6 +494,29 @@ async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyP
     assert asked == 21
 
 
+async def test_callers_with_other_options_share_kept_values_and_no_requests(clock: Clock) -> None:
+    kept: Cache[str, str] = Cache()
+    slow, requested = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> str:
+        requested.set()
+        await slow.wait()
+        return "old"
+
+    async def at_once() -> str:
+        return "new"
+
+    first = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
+    await asyncio.wait_for(requested.wait(), 10)
+    second = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
+    clock.now += 1
+    assert await kept.get("key", 0, at_once, "impatient") == "new"
+    slow.set()
+    assert [await first, await second] == ["old", "old"]
+    # The newer value stays, although the older one was received later.
+    assert [await kept.get("key", 60, slowly, options) for options in ("patient", "impatient")] == ["new", "new"]
+
+
 async def test_error_of_another_library_is_raised_unchanged(id: int) -> None:
     kept: Cache[int, Records[ResultCode]] = Cache()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dialler_async import ConfigurationError
-from dialler_async._http.headers import RequestHeaders
+from dialler_async._http.headers import RequestHeaders, override
 from dialler_async.version import __version__
 
 OURS = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
@@ -88,3 +88,8 @@ def assert_refused(headers: Any, dynamic: bool, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason) as caught:
         RequestHeaders(source if dynamic else headers).of_call()
     assert "secret" not in str(caught.value)
+
+
+def test_further_headers_replace_those_of_the_same_name_in_any_case() -> None:
+    assert override({"X-App": "a", "X-Kept": "k"}, {"x-app": "b"}) == {"X-Kept": "k", "x-app": "b"}
+    assert override({"X-App": "a"}, {}) == {"X-App": "a"}
