@@ -10,11 +10,11 @@ from typing import Any, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, fi
 
 import aiohttp
 import attrs
-from yarl import URL
 
 from ._api.other_calls import other_call, probe
 from ._http import environment
 from ._http.backpressure import Backpressure
+from ._http.base_url import checked_clients_id, parse_base_url
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.headers import HeaderSource, RequestHeaders
@@ -44,7 +44,7 @@ class Options(TypedDict, total=False):
     pool: PoolConfig
     retry: RetryPolicy
     timeouts: Timeouts
-    headers: HeaderSource
+    headers: HeaderSource | None
     max_rate: float | RateLimiter | None
     session: aiohttp.ClientSession | None
     trace_configs: Sequence[aiohttp.TraceConfig]
@@ -152,7 +152,7 @@ class DiallerClient:
     ) -> None:
         # No local variable holds a secret from here on: whoever records a traceback would record it.
         held = Token(token)
-        checked = _base_url(base_url)
+        checked = parse_base_url(base_url)
         del token, base_url
         held.check()
         if isinstance(checked, ConfigurationError):
@@ -205,11 +205,11 @@ class DiallerClient:
             ConfigurationError: an argument that can't work.
         """
         held = Token(token)
-        checked = _base_url(server)
+        checked = parse_base_url(server)
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
-        return cls(f"{checked}/rest/v1.0/{_clients_id(clients_id)}", held, **options)
+        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", held, **options)
 
     def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
         """A client for another account on the same server and pool, with this one's options.
@@ -230,7 +230,7 @@ class DiallerClient:
             own_id.isdigit(),
             "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
         )
-        return self._sharing(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+        return self._sharing(f"{above}/{checked_clients_id(clients_id)}", held, self._shared)
 
     @classmethod
     def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
@@ -412,33 +412,3 @@ class DiallerClient:
         raise TypeError(
             "a DiallerClient holds a token and open connections, and can't be pickled or copied: make another"
         )
-
-
-def _base_url(given: object) -> URL | ConfigurationError:
-    """The base URL without a trailing slash, or what is wrong with it, told without what may be secret in it."""
-    if not isinstance(given, str):
-        return ConfigurationError(f"the base URL is a str, not {type(given).__name__}")
-    try:
-        url = URL(given)
-        port = url.port
-        # What can't be looked up would fail in every call, and with no error of ours.
-        (url.host or "").encode("idna")
-    except ValueError:
-        url, port = URL(), None
-    # yarl drops line breaks and takes spaces, even in a host.
-    unlikely = not given.isprintable() or " " in given
-    if url.scheme not in ("http", "https") or not url.host or port is None or unlikely:
-        return ConfigurationError("the base URL is not like http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID")
-    if url.raw_user is not None or url.raw_password is not None:
-        return ConfigurationError(
-            "the base URL holds user info, a secret in a URL; the API takes only its bearer token"
-        )
-    if url.raw_query_string or url.raw_fragment or "?" in given or "#" in given:
-        return ConfigurationError("the base URL holds a query or a fragment, which no call could be appended to")
-    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
-
-
-def _clients_id(given: object) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
-    return given
