@@ -6,28 +6,27 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, final, overload
+from typing import Any, ClassVar, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, final, overload
 
 import aiohttp
-import attrs
 
 from ._api.other_calls import other_call, probe
 from ._http import environment
 from ._http.backpressure import Backpressure
-from ._http.base_url import checked_clients_id, parse_base_url
+from ._http.base_url import check_base_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.headers import HeaderSource, RequestHeaders
 from ._http.pool import Pool
 from ._http.pool_config import PoolConfig
-from ._http.proxy import is_loopback
 from ._http.rate_limit import RateLimiter, rate_limiter
 from ._http.retry import RetryPolicy
+from ._http.shared import Shared
 from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
 from ._http.transport import Transport
 from .campaigns import Campaigns
-from .errors import ConfigurationError, NotFoundError, require
+from .errors import ConfigurationError, NotFoundError, is_number, require
 from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
@@ -70,20 +69,6 @@ class _ForAccount:
     def __get__(self, client: "DiallerClient", cls: type["DiallerClient"]) -> _ForSibling: ...
     def __get__(self, client: "DiallerClient | None", cls: type["DiallerClient"]) -> _ForServer | _ForSibling:
         return cls._for_server if client is None else client._for_sibling
-
-
-@final
-@attrs.frozen
-class _Shared:
-    """What clients of several accounts on one server have in common."""
-
-    pool: Pool
-    policy: RetryPolicy
-    timeouts: Timeouts
-    backpressure: Backpressure
-    observer: Observer | None
-    headers: RequestHeaders
-    limiter: RateLimiter | None
 
 
 @final
@@ -131,7 +116,7 @@ class DiallerClient:
     Source: API reference, "Access".
     """
 
-    for_account = _ForAccount()
+    for_account: ClassVar[_ForAccount] = _ForAccount()
     """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
     `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
     another account on the same pool; it needs no closing, and lives as long as the client it came from."""
@@ -152,44 +137,31 @@ class DiallerClient:
     ) -> None:
         # No local variable holds a secret from here on: whoever records a traceback would record it.
         held = Token(token)
-        checked = parse_base_url(base_url)
+        checked = check_base_url(base_url)
         del token, base_url
         held.check()
         if isinstance(checked, ConfigurationError):
             raise checked
-        if checked.scheme == "http" and not is_loopback(checked.host or ""):
-            warnings.warn(
-                f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
-                stacklevel=find_caller().stacklevel,
-            )
         request_headers = RequestHeaders() if headers is None else RequestHeaders(headers)
+        if (warning := cleartext_warning(checked)) is not None:
+            warnings.warn(warning, stacklevel=find_caller().stacklevel)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        shared = _Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers, limiter=None)
-        self._set_up(str(checked), held, shared)
-
-    def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
-        transport = Transport(
-            base_url,
-            token,
-            shared.pool,
-            shared.policy,
-            shared.timeouts,
-            shared.backpressure,
-            shared.observer,
-            shared.headers,
-            shared.limiter,
+        self._set_up(
+            str(checked), held, Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers)
         )
-        self._connect(base_url, shared, transport, AccountCache())
 
-    def _connect(self, base_url: str, shared: _Shared, transport: Transport, cache: AccountCache) -> None:
+    def _set_up(self, base_url: str, token: Token, shared: Shared) -> None:
+        self._connect(base_url, shared, Transport(base_url, token, shared), AccountCache())
+
+    def _connect(self, base_url: str, shared: Shared, transport: Transport, cache: AccountCache) -> None:
         self._base_url = base_url
         self._shared = shared
         self._transport = transport
         self._cache = cache.for_options((shared.timeouts, shared.policy))
-        self.result_codes = ResultCodes(transport, self._cache, shared.pool.config.limit)
+        self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
-        self.campaigns = Campaigns(transport, self._cache)
+        self.campaigns: Campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
@@ -205,7 +177,7 @@ class DiallerClient:
             ConfigurationError: an argument that can't work.
         """
         held = Token(token)
-        checked = parse_base_url(server)
+        checked = check_base_url(server)
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
@@ -233,7 +205,7 @@ class DiallerClient:
         return self._sharing(f"{above}/{checked_clients_id(clients_id)}", held, self._shared)
 
     @classmethod
-    def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
+    def _sharing(cls, base_url: str, token: Token, shared: Shared) -> Self:
         """Return a client on the pool of another client, which alone closes it."""
         client = object.__new__(cls)
         client._owns_pool = False
@@ -285,7 +257,7 @@ class DiallerClient:
             ConfigurationError: an argument is invalid.
         """
         shared = self._shared
-        shared = _Shared(
+        shared = Shared(
             shared.pool,
             shared.policy if retry is None else retry,
             shared.timeouts if timeouts is None else timeouts,
@@ -294,10 +266,9 @@ class DiallerClient:
             shared.headers if headers is None else shared.headers.extended(headers),
             shared.limiter if max_rate is None else rate_limiter(max_rate),
         )
-        transport = self._transport.with_options(shared.policy, shared.timeouts, shared.headers, shared.limiter)
         client = object.__new__(type(self))
         client._owns_pool = False
-        client._connect(self._base_url, shared, transport, self._cache)
+        client._connect(self._base_url, shared, self._transport.with_options(shared), self._cache)
         return client
 
     @overload
@@ -383,17 +354,22 @@ class DiallerClient:
         """
         self._cache.forget(campaign)
 
-    async def aclose(self) -> None:
-        """Closes the pool, unless another client's or a session brought along. Safe to call twice.
+    async def aclose(self, timeout: float | None = None) -> None:
+        """Close the connections, unless they belong to another client or to a session of yours. Safe to call twice.
 
-        Calls whose request is on its way finish, within their own time; calls that still wait for their turn, and
-        new ones, raise ClientStateError.
+        Calls in flight may finish. Calls that wait for their turn, and new calls, raise ClientStateError.
 
+        Args:
+            timeout: seconds that calls in flight may take. Then they are cancelled: a read raises ClientStateError, a
+                write OutcomeUnknownError. None waits until they finish, which each does by its own deadline.
         Raises:
-            ClientStateError: it was used in another event loop: close it there.
+            ClientStateError: the client was used in another event loop: close it there.
+            ConfigurationError: the timeout is not a number, or negative.
         """
+        valid = timeout is None or (is_number(timeout) and timeout >= 0)
+        require(valid, "aclose(timeout=…) is a number of seconds, and not negative")
         if self._owns_pool:
-            await self._shared.pool.aclose()
+            await self._shared.pool.aclose(timeout)
 
     async def __aenter__(self) -> Self:
         self._shared.pool.check()

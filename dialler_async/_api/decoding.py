@@ -20,8 +20,9 @@ from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, 
 import attrs
 import msgspec
 
-from ..errors import Body, PayloadError, claimed_status, excerpt
+from ..errors import Body, PayloadError
 from ..models import Campaign, Record, Records, ResultCode
+from .error_responses import claimed_status, excerpt
 from .structure import STRUCTURE, MisfitError
 
 T_co = TypeVar("T_co", covariant=True)

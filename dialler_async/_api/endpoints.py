@@ -5,7 +5,7 @@ Source: API reference, "The seven calls". Mind the asymmetry there: a campaign i
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Generic, TypeVar, final
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import attrs
 
-from ..errors import ConfigurationError, SentRequest
+from ..errors import ConfigurationError, SentRequest, require
 from ..models import Campaign, Language, Records, ResultCode
 from .dates import format_date, time_between
 from .decoding import (
@@ -194,6 +194,17 @@ def checked_language(language: int) -> Language:
     """The language that a call asks for; ConfigurationError for what can't be a LanguagesID."""
     # A Language may be any int.
     return language if type(language) is Language and language > 0 else Language(_positive(language, "a LanguagesID"))
+
+
+def checked_languages(languages: Iterable[int]) -> tuple[Language, ...]:
+    """Return the languages in their order, each once.
+
+    Raises:
+        ConfigurationError: There is none, or one can't be a LanguagesID.
+    """
+    checked = tuple(dict.fromkeys(map(checked_language, languages)))
+    require(bool(checked), "at least one language is needed")
+    return checked
 
 
 def _positive(value: object, what: str) -> int:

@@ -6,9 +6,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..errors import Body, ConfigurationError, PayloadError, SentRequest, excerpt, require
+from ..errors import Body, ConfigurationError, PayloadError, SentRequest, require
 from .decoding import Answer
 from .endpoints import Idempotency, Request, get_campaign
+from .error_responses import excerpt
 
 T = TypeVar("T")
 

@@ -34,9 +34,9 @@ class Backpressure:
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self.circuit = CircuitBreaker(policy)
-        self.paused_until = 0.0
-        self._max_pause = policy.max_retry_after
+        self.circuit: CircuitBreaker = CircuitBreaker(policy)
+        self.paused_until: float = 0.0
+        self._max_pause: float = policy.max_retry_after
         # In the order in which the calls came, so that the first one probes first.
         self._changed: dict[asyncio.Future[None], None] = {}
 

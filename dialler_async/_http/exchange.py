@@ -61,7 +61,14 @@ class Exchange:
     async def attempt(
         self, request: Request[Any], headers: Mapping[str, str], session: aiohttp.ClientSession, guard: ResendGuard
     ) -> Response | NoReplyError | PayloadError:
-        """Send a request once, with these headers and the token; return its response or its error."""
+        """Send a request once; return its response or its error.
+
+        Args:
+            request: the request.
+            headers: the headers besides the token's.
+            session: the session to send it with.
+            guard: the guard of this attempt.
+        """
         try:
             # One expression without local variables, which tools that record tracebacks show: the headers hold the
             # token, and a response shows its request's headers.

@@ -31,7 +31,7 @@ class RequestHeaders:
 
     def __init__(self, *sources: HeaderSource) -> None:
         # Copied, since the caller may change a mapping later.
-        self._sources = tuple(source if callable(source) else _checked(source) for source in sources)
+        self._sources = tuple(source if callable(source) else checked_headers(source) for source in sources)
         is_fixed = not any(callable(source) for source in self._sources)
         self._fixed = self._merged() if is_fixed else None
 
@@ -50,13 +50,13 @@ class RequestHeaders:
     def _merged(self) -> Mapping[str, str]:
         merged = {"accept": ("Accept", "application/json"), "user-agent": ("User-Agent", _USER_AGENT)}
         for source in self._sources:
-            for name, value in (_checked(source()) if callable(source) else source).items():
+            for name, value in (checked_headers(source()) if callable(source) else source).items():
                 key = name.lower()
                 merged[key] = (name, f"{value} {_USER_AGENT}" if key == "user-agent" else value)
         return dict(merged.values())
 
 
-def _checked(headers: object) -> dict[str, str]:
+def checked_headers(headers: object) -> dict[str, str]:
     """Return a copy of the headers. Errors never show a value, which may be a secret."""
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers are a mapping of names to values, not {type(headers).__name__}")

@@ -26,7 +26,7 @@ class Token:
         self._secrets: list[str] = []
         self._renewing = asyncio.Lock()
         self.headers: Mapping[str, str] = {}
-        self.version = 0
+        self.version: int = 0
         """Counts the tokens had so far, so that a call can say which one was refused without holding it."""
         if isinstance(source, Token):
             source = source._source

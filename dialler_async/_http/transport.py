@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from .._api.endpoints import Idempotency, Request
+from .._api.error_responses import error_from_response
 from ..errors import (
     AuthenticationError,
     ClientStateError,
@@ -21,21 +22,15 @@ from ..errors import (
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
-    error_from_response,
 )
-from ..observer import Observer
 from . import retry
-from .backpressure import Backpressure
 from .call_trace import QUEUED, CallTrace, Phase
 from .circuit import Permit
 from .clock import CLOCK
-from .deadlines import Deadlines
+from .deadlines import Deadline, Deadlines
 from .exchange import Exchange
-from .headers import RequestHeaders
-from .pool import Pool
-from .rate_limit import RateLimiter
-from .response import Response, decode_response
-from .timeouts import Timeouts
+from .response import Response, decode_response, response_info
+from .shared import Shared
 from .token import Token
 from .transport_errors import strip_traceback
 
@@ -46,6 +41,7 @@ class _Call:
     """The state of one call."""
 
     __slots__ = (
+        "deadline",
         "gave_up_after",
         "headers",
         "outcome_unknown",
@@ -61,6 +57,7 @@ class _Call:
         self.request = request
         self.headers = headers
         self.trace = trace
+        self.deadline: Deadline
         self.token_version = 0
         """Version of the token that the latest attempt sent."""
         self.token_renewed = False
@@ -82,46 +79,35 @@ class _Call:
 class Transport:
     """Sends requests to one base URL with one token, through a pool that other transports may share."""
 
-    def __init__(
-        self,
-        base_url: str,
-        token: Token,
-        pool: Pool,
-        policy: retry.RetryPolicy,
-        timeouts: Timeouts,
-        backpressure: Backpressure,
-        observer: Observer | None,
-        headers: RequestHeaders,
-        limiter: RateLimiter | None,
-    ) -> None:
+    def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
         self._base_url = base_url
         self._token = token
-        self._pool = pool
-        self._policy = policy
-        self._timeouts = timeouts
-        self._exchange = Exchange(base_url, token, pool, timeouts)
-        self._deadlines = Deadlines(timeouts.deadline)
-        self._backpressure = backpressure
-        self._observer = observer
-        self._headers = headers
-        self._limiter = limiter
+        self._pool = shared.pool
+        self._policy = shared.policy
+        self._timeouts = shared.timeouts
+        self._exchange = Exchange(base_url, token, shared.pool, shared.timeouts)
+        self._deadlines = Deadlines(shared.timeouts.deadline)
+        self._pool.deadlines.add(self._deadlines)
+        self._backpressure = shared.backpressure
+        self._observer = shared.observer
+        self._headers = shared.headers
+        self._limiter = shared.limiter
 
-    def with_options(
-        self,
-        policy: retry.RetryPolicy,
-        timeouts: Timeouts,
-        headers: RequestHeaders,
-        limiter: RateLimiter | None,
-    ) -> "Transport":
-        """Return a transport with other options that shares everything else. It costs far less than a new one."""
+    def with_options(self, shared: Shared) -> "Transport":
+        """Return a transport with other options on the same pool, which costs far less than a new one.
+
+        Args:
+            shared: the pool, backpressure and observer of this transport, with other options.
+        """
         other = copy.copy(self)
-        if timeouts is not self._timeouts:
-            other._timeouts = timeouts
-            other._exchange = self._exchange.with_timeouts(timeouts)
-            other._deadlines = Deadlines(timeouts.deadline, is_brief=True)
-        other._policy = policy
-        other._headers = headers
-        other._limiter = limiter
+        if shared.timeouts is not self._timeouts:
+            other._timeouts = shared.timeouts
+            other._exchange = self._exchange.with_timeouts(shared.timeouts)
+            other._deadlines = Deadlines(shared.timeouts.deadline, is_brief=True)
+            self._pool.deadlines.add(other._deadlines)
+        other._policy = shared.policy
+        other._headers = shared.headers
+        other._limiter = shared.limiter
         return other
 
     def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
@@ -147,7 +133,7 @@ class Transport:
 
     async def _run(self, call: _Call) -> Any:
         """Run a call within its deadline."""
-        deadline = self._deadlines.start(self._pool.check())
+        deadline = call.deadline = self._deadlines.start(self._pool.check())
         try:
             if not self._token.version:
                 call.trace.waits(Phase.AUTHENTICATING)
@@ -157,23 +143,27 @@ class Transport:
             if isinstance(outcome, DiallerError):
                 outcome = await self._retry(call, outcome, deadline.when)
         except asyncio.CancelledError:
-            if not deadline.was_it():
+            if not deadline.caused_cancellation():
                 raise
             # Made here, but raised below, where the cancellation is no longer its context.
-            outcome = self._deadline_error(call)
+            in_flight = call.trace.phase in (Phase.SENT, Phase.DECODING)
+            call.outcome_unknown |= in_flight and call.request.is_write
+            outcome = self._final_error(call, self._cause_of_cancellation(call))
         finally:
             self._deadlines.stop(deadline)
         if isinstance(outcome, DiallerError):
             raise outcome
         return outcome
 
-    def _deadline_error(self, call: _Call) -> DiallerError:
+    def _cause_of_cancellation(self, call: _Call) -> DiallerError:
+        """Return the error of a call that its deadline has cancelled."""
         phase = call.trace.phase
         if phase is Phase.QUEUED and CLOCK.monotonic() < self._backpressure.paused_until:
             phase = Phase.PAUSED
-        call.outcome_unknown |= phase in (Phase.SENT, Phase.DECODING) and call.request.is_write
-        text = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
-        return self._final_error(call, DeadlineError(text))
+        if call.deadline.is_closing:
+            return ClientStateError(f"{call.request.sent}: the client was closed while {phase.value}")
+        ran_out = f"the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
+        return DeadlineError(f"{call.request.sent}: {ran_out}")
 
     async def _retry(self, call: _Call, error: DiallerError, deadline: float) -> Any:
         """Retry a call whose first attempt failed; return its value, or the error that the caller gets."""
@@ -284,34 +274,47 @@ class Transport:
         call.token_version = self._token.version
         try:
             guard = call.trace.attempt_started()
-            response = await self._exchange.attempt(call.request, call.headers, session, guard)
+            extra = call.trace.attempt_headers()
+            headers = {**call.headers, **extra} if extra else call.headers
+            response = await self._exchange.attempt(call.request, headers, session, guard)
         except BaseException as error:
             # A cancellation, or a defect. It is raised without aiohttp's frames, which hold the token.
-            call.trace.attempt_ended(error)
-            raise strip_traceback(error) from None
+            strip_traceback(error)
+            is_ours = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
+            call.trace.attempt_ended(self._cause_of_cancellation(call) if is_ours else error)
+            raise error from None
         finally:
             self._pool.leave()
+        if isinstance(response, Response) and call.trace.shows_responses:
+            call.trace.response_received(response_info(response, self._token))
         call.trace.attempt_ended(response)
         if not isinstance(response, Response):
             return response
+        outcome: Any
         if response.status == 200:
-            return await decode_response(call.request, response, self._token)
-        return error_from_response(
-            response.status,
-            {name: self._token.redacted_text(value) for name, value in response.headers.items()},
-            self._token.redacted(response.body),
-            request=call.request.sent,
-            path=call.request.path,
-            now=CLOCK.now(),
-        )
+            outcome = await decode_response(call.request, response, self._token)
+        else:
+            outcome = error_from_response(
+                response.status,
+                {name: self._token.redacted_text(value) for name, value in response.headers.items()},
+                self._token.redacted(response.body),
+                request=call.request.sent,
+                path=call.request.path,
+                now=CLOCK.now(),
+            )
+        if isinstance(outcome, RequestError):
+            outcome.response = response_info(response, self._token)
+        return outcome
 
     def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:
         """Return the error that the caller gets."""
         request = call.request
         if call.outcome_unknown and not retry.resolves_outcome(request, error):
+            response = error.response if isinstance(error, RequestError) else None
             error = OutcomeUnknownError(
                 f"{error}. The write may have run all the same. Check before you retry: {request.recovery_hint}"
             )
+            error.response = response
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts

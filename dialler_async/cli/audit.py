@@ -11,7 +11,7 @@ from dialler_async.audit import audit as run_audit
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError
-from .languages import LANGUAGES, LanguageName
+from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .numbers import Positive
 from .options import Flag
 from .patience import notice_of_retries
@@ -30,7 +30,7 @@ async def audit(
     ] = None,
     baseline: Path | None = None,
     fail_on_new: Flag = False,
-    language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
+    language: LanguageNames = ALL_LANGUAGES,
     template: str | None = None,
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
@@ -65,7 +65,7 @@ async def audit(
         with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
             report = await run_audit(
                 dialler,
-                languages=[LANGUAGES[name] for name in language],
+                languages=languages_named(language),
                 rules=rules,
                 template=template,
                 on_progress=on_progress,

@@ -1,16 +1,13 @@
 """`dialler export`."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, OutputError, print_error
-from .languages import LANGUAGES, LanguageName
+from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .output import counted, print_line
 from .patience import notice_of_retries
 from .progress import progress_bar
@@ -20,7 +17,7 @@ from .report import check_place
 async def export(
     *,
     output: Path,
-    language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
+    language: LanguageNames = ALL_LANGUAGES,
     connection: Connection = FROM_ENVIRONMENT,
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
@@ -37,7 +34,7 @@ async def export(
         async with connection.open(retry=RetryPolicy.patient()) as dialler:
             with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
                 exported = await run_export(
-                    dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
+                    dialler, output, languages=languages_named(language), on_progress=on_progress
                 )
     except DiallerError:
         raise  # some are an OSError as well

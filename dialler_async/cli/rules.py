@@ -1,7 +1,5 @@
 """What an audit judges by: the options, and the file with the settings."""
 
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +9,7 @@ from cyclopts import Group, Parameter
 from rich.table import Table
 
 from dialler_async import ConfigurationError
+from dialler_async._text.toml_files import read_toml
 from dialler_async._text.trusted_files import require_trusted
 from dialler_async.audit import AnyRule, AuditSettings, available_rules, load_rules
 
@@ -106,15 +105,8 @@ def _found() -> tuple[Path | None, Mapping[str, Any]]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        with path.open("rb") as file:
-            # Of the open file: one that takes its place after this can't be read in its name.
-            status = os.fstat(file.fileno())
-            table: Mapping[str, Any] = tomllib.loads(file.read().decode())
-    except OSError as error:
-        raise UsageError(f"can't read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
+    table: Mapping[str, Any]
+    table, status = read_toml(path)
     for key in _FILES.get(path.name, ("audit",)):
         table = table.get(key, {})
         if not isinstance(table, Mapping):

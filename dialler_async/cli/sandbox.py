@@ -1,21 +1,17 @@
 """`dialler sandbox`: the embedded dialler as a process."""
 
 import shlex
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from dialler_async._text.files import whole_file
+from dialler_async.fleet.manifest import write_fleet
 
 from .exits import UsageError
 from .numbers import NotNegative, Port, Positive
 from .output import print_line
 from .stopping import stop_signal
-
-if TYPE_CHECKING:
-    from dialler_async.sandbox import SandboxAccount
 
 
 async def sandbox(
@@ -75,7 +71,8 @@ async def sandbox(
             _introduce(server.base_url, server.token)
             if accounts > 1:
                 directory = Path(stack.enter_context(TemporaryDirectory(prefix="dialler-sandbox-")))
-                manifest = _written_fleet(directory, server.server, server.accounts)
+                tokens = {id: account.token for id, account in server.accounts.items()}
+                manifest = write_fleet(directory, server.server, tokens)
                 print_line(f"dialler fleet audit {shlex.quote(str(manifest))}")
             await stop.wait()
 
@@ -84,18 +81,3 @@ def _introduce(base_url: str, token: str) -> None:
     print_line(f"DIALLER_BASE_URL={base_url}")
     print_line(f"DIALLER_TOKEN={token}")
     print_line(f"curl -H 'Authorization: Bearer {token}' {base_url}/dialler/campaigns")
-
-
-def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, SandboxAccount]") -> Path:
-    """Write what `dialler_async.fleet` reads, the tokens in files beside it."""
-    tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
-    for id, account in accounts.items():
-        with whole_file(directory / f"{id}.token") as file:
-            file.write(account.token.encode())
-        tables.append(
-            f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
-        )
-    manifest = directory / "fleet.toml"
-    with whole_file(manifest) as file:
-        file.write("\n".join(tables).encode())
-    return manifest

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import attrs
 
 from dialler_async._api.decoding import InvalidRecord
+from dialler_async._api.endpoints import checked_languages
 from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient
@@ -71,9 +72,7 @@ async def export(
             `Exported` tell of it.
         OSError: the file can't be written.
     """
-    asked = tuple(dict.fromkeys(Language(language) for language in languages))
-    if not asked:
-        raise ConfigurationError("an export needs at least one language")
+    asked = checked_languages(languages)
     open_writer = writer_for(path)
     told = _Told()
     # Opened before anything is fetched, as it may fail.

@@ -120,8 +120,8 @@ class Sandbox(SandboxAccount):
         self._accounts: dict[int, SandboxAccount] = {clients_id: self, **others}
         self._by_path = {str(id): account for id, account in self._accounts.items()}
         self.journal: list[Received] = []
-        self.connections = ConnectionCounts()
-        self.faults = FaultPlan()
+        self.connections: ConnectionCounts = ConnectionCounts()
+        self.faults: FaultPlan = FaultPlan()
         self.latency = latency
         self._slots = Slots(capacity)
         self._delete_by_name = delete_by_name

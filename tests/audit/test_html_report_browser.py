@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
@@ -16,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import AuditReport
+from dialler_async.audit import RULES, AuditReport
 from dialler_async.audit.writers.html import write_html
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ OPTIONS = (
     "--disable-sync",
 )
 
+
+RULES_BY_ID = {rule.info.id: rule.info for rule in RULES}
 
 # What a page says itself, and what the browser asks its own pages for while it starts.
 OWN = ("data:", "chrome:")
@@ -97,7 +100,7 @@ def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[
 def test_names_are_text(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.hostile())
     headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
-    assert headings == [" ".join(escape_unprintable(name).split()) for name in reports.names]
+    assert sorted(headings) == sorted(" ".join(escape_unprintable(name).split()) for name in reports.names)
     assert evaluated(page, "document.scripts.length") == 1
     assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
 
@@ -109,6 +112,13 @@ def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome], repor
     )
     assert evaluated(page, "window.hit === undefined")
     assert "Content Security Policy" in page.get_log("browser")[0]["message"]
+
+
+def choose(page: Chrome, text: str) -> None:
+    """Search for a text, and leave the field."""
+    field = page.find_element(By.ID, "text")
+    field.clear()
+    field.send_keys(text, Keys.TAB)
 
 
 def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
@@ -139,7 +149,7 @@ def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], re
     one = report.findings[-1]
     page.find_element(By.ID, "text").send_keys(str(one.campaign_name).upper(), Keys.ENTER)
     assert shown(page, findings) == sum(finding.campaign_id == one.campaign_id for finding in report.findings)
-    assert shown(page, ".periods > li") <= 1
+    assert shown(page, "li.r, li.o, li.a, li.i") <= 1
 
     page.find_element(By.ID, "text").send_keys("there is no such campaign")
     assert (shown(page, findings), shown(page, "#none")) == (0, 1)
@@ -159,6 +169,122 @@ def test_filters_by_account(opened: Callable[..., Chrome], reports: Reports) -> 
         assert shown(page, ".periods > li") == 1
 
 
+@pytest.mark.parametrize(
+    "query", ["AbortOnNoTelNumberResultCodesID", "no such result code", "dangling-result-code", "#578"]
+)
+def test_search_covers_messages_subjects_rules_and_ids(
+    query: str, opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    report = reports.real()
+    page = opened(report)
+    choose(page, query.upper())
+    expected = [
+        finding
+        for finding in report.findings
+        if query in f"#{finding.campaign_id} {finding.rule} {finding.message} {finding.subject}"
+    ]
+    assert shown(page, "#list li") == len(expected) > 0
+    # The campaigns of these findings stay in the timeline as well.
+    dated = {one.id for one in report.summaries if one.dt_from or one.dt_to}
+    assert shown(page, ".periods > li") == len({finding.campaign_id for finding in expected} & dated)
+
+
+def test_numbers_of_a_filter_agree_with_their_nouns(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    Select(page.find_element(By.ID, "rule")).select_by_value("expired")
+    assert page.find_element(By.ID, "count").text == "1 of 24 findings, in 1 campaign"
+
+
+def test_filters_are_in_the_address(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    everything = shown(page, "#list li")
+    choose(page, "campaign 6")
+    page.find_element(By.CSS_SELECTOR, "input[value=info]").click()
+    page.find_element(By.ID, "differ").click()
+    left = shown(page, "#list li")
+    assert 0 < left < everything
+    assert page.current_url.endswith("report.html?text=campaign+6&severity=error%2Cwarning&keys=all")
+
+    page.get(page.current_url)
+    assert shown(page, "#list li") == left
+    assert page.find_element(By.ID, "text").get_attribute("value") == "campaign 6"
+    assert not page.find_element(By.ID, "differ").is_selected()
+
+    page.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    assert shown(page, "#list li") == everything
+    assert page.current_url.endswith("report.html?keys=all")
+
+
+def test_an_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    page.get(f"{page.current_url}?rule=no-such-rule&other=1")
+    assert shown(page, "#list li") == len(reports.real().findings)
+    assert page.get_log("browser") == []
+
+
+def test_a_rule_link_resets_the_filters_that_would_hide_its_findings(
+    opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    page = opened(reports.real())
+    choose(page, "no such campaign")
+    page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
+    page.find_element(By.LINK_TEXT, "inverted-dates").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    assert shown(page, "#list li") == 1
+    assert page.current_url.endswith("?rule=inverted-dates#findings")
+
+
+def test_links_between_the_places_of_a_campaign_show_what_a_filter_hides(
+    opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    page = opened(reports.real())
+    row = page.find_element(By.CSS_SELECTOR, ".periods a")
+    target = str(row.get_attribute("href")).partition("#")[2]
+    page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
+    page.find_element(By.CSS_SELECTOR, "input[value=info]").click()
+    assert shown(page, f"#{target}") == 0
+    page.execute_script("arguments[0].click()", row)
+    assert shown(page, f"#{target}") == 1
+
+    page.execute_script("arguments[0].click()", page.find_element(By.CSS_SELECTOR, "article a[href^='#k']"))
+    target = page.current_url.partition("#")[2]
+    assert shown(page, f"#{target}") == 1
+
+
+def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[..., Chrome], reports: Reports) -> None:
+    one = next(finding for finding in reports.real().findings if finding.rule == "expired")
+    summaries = reports.real().summaries
+    findings = tuple(attrs.evolve(one, campaign_id=it.id, campaign_name=it.name) for it in summaries)
+    page = opened(attrs.evolve(reports.real(), findings=findings))
+    assert shown(page, "#list details") == 1
+    assert evaluated(page, "document.querySelector('#list li').checkVisibility()") is False
+    choose(page, f"#{summaries[0].id}")
+    assert page.find_element(By.CSS_SELECTOR, "#list summary").text == (
+        f"info expired 1 finding: {RULES_BY_ID['expired'].title}"
+    )
+    page.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    page.execute_script("arguments[0].click()", page.find_element(By.CSS_SELECTOR, ".periods a"))
+    page.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")
+    assert evaluated(page, "document.querySelector('#list details').open") is True
+
+
+def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    cut, whole = (
+        page.execute_script(
+            "const name = [...document.querySelectorAll('.periods b')].find("
+            f"(one) => one.scrollWidth {comparison} one.clientWidth); name.scrollIntoView();"
+            "name.dispatchEvent(new PointerEvent('pointerover', {bubbles: true}));"
+            "return [name.title, name.textContent]"
+        )
+        for comparison in (">", "<=")
+    )
+    assert cut[0] == cut[1]
+    assert whole[0] == ""
+
+
 def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report)
@@ -175,11 +301,17 @@ def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chr
     assert shown(page, ".matrix .rows > li") == 120
 
 
-def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome], reports: Reports) -> None:
-    page = opened(reports.real(2000))
-    timing = evaluated(page, "performance.getEntriesByType('navigation')[0].toJSON()")
-    assert timing["loadEventEnd"] < 3000
-    page.find_element(By.ID, "differ").click()
+def test_ten_thousand_campaigns_are_there_within_a_second(opened: Callable[..., Chrome], reports: Reports) -> None:
+    # Processor time of the page's thread: other tests run at the same time.
+    page = opened(reports.empty())
+    page.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    metrics = opened(reports.large()).execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    page.execute_cdp_cmd("Performance.disable", {})
+    assert 0 < {one["name"]: one["value"] for one in metrics}["TaskDuration"] < 1
+
+
+def test_ten_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.large())
     milliseconds = page.execute_script("""
         const field = document.getElementById("text");
         const begin = performance.now();
@@ -188,8 +320,24 @@ def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[...
         document.body.getBoundingClientRect();
         return performance.now() - begin;
     """)
-    assert 0 < shown(page, ".periods > li") < 2000
+    assert 0 < shown(page, ".periods > li") < 10_000
     assert milliseconds < 500
+
+
+NODE_MODULES = Path(__file__).parents[2] / ".ci" / "node_modules"
+AXE = NODE_MODULES / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --prefix .ci")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(report: AuditReport, width: int, scheme: str, opened: Callable[..., Chrome]) -> None:
+    page = opened(report, width=width, scheme=scheme)
+    page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.execute_script(AXE.read_text(encoding="utf-8"))
+    found = page.execute_async_script("axe.run().then(arguments[0])")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 20
 
 
 @pytest.mark.parametrize("report", ["hostile", "real", "fleet"], indirect=True)
@@ -223,7 +371,7 @@ def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Re
     assert page.switch_to.active_element.text == "Skip to the findings"
     assert evaluated(page, "getComputedStyle(document.activeElement).outlineStyle") == "solid"
     reached = set()
-    for _ in range(40):
+    for _ in range(120):
         page.switch_to.active_element.send_keys(Keys.TAB)
         element = page.switch_to.active_element
         reached.add(element.get_attribute("id") or element.get_attribute("role") or element.tag_name)

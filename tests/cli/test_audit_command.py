@@ -83,7 +83,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("[audit", "dialler.toml is no TOML: "),
+            ("[audit", "dialler.toml is not TOML: "),
             ("audit = 3", "“audit” is a table, not 3"),
             ("[audit]\nselcet = []", "dialler.toml: there is no setting “selcet”"),
             ("[audit]\nselect = ['x']", "there is no rule “x”"),

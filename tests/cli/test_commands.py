@@ -274,7 +274,7 @@ class TestSettings:
         assert ran.err.startswith(f"dialler: {said}: set {unset}")
 
     @pytest.mark.parametrize(
-        ("content", "said"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is no text")]
+        ("content", "said"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")]
     )
     def test_token_file_that_is_none(
         self, run: Run, sandbox: Sandbox, tmp_path: Path, content: bytes | None, said: str

@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditPart, AuditSettings
 from dialler_async.fleet import audit_fleet
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.messages import Orders, Result, Slice, settings_digest
+from dialler_async.fleet.messages import JobSpec, Result, Slice, settings_digest
+from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.fleet.wire import (
     JOB_LIMIT,
     RESULT_LIMIT,
@@ -49,7 +49,7 @@ JOB = f"{RUN}/7"
 
 
 def valid_job(job: str = JOB) -> dict[str, Any]:
-    orders = Orders(
+    spec = JobSpec(
         languages=(Language.ENGLISH, Language.GERMAN), now=NOW, settings=settings_digest(AuditSettings()), chunk=250
     )
     return {
@@ -58,7 +58,7 @@ def valid_job(job: str = JOB) -> dict[str, Any]:
         "labels": {},
         "labels_types": {},
         "args": [],
-        "kwargs": {"account": "account 1", "orders": orders.to_json(), "concurrency": None},
+        "kwargs": {"account": "account 1", "spec": spec.to_json(), "concurrency": None},
     }
 
 
@@ -90,7 +90,7 @@ def random_json(rng: random.Random, depth: int = 4) -> Any:
     if kind == 2:
         return [random_json(rng, depth - 1) for _ in range(rng.randrange(4))]
     if kind == 3:
-        keys = ["job", "task_id", "kwargs", "orders", "settings", "labels", "timeout", "x"]
+        keys = ["job", "task_id", "kwargs", "spec", "settings", "labels", "timeout", "x"]
         return {rng.choice(keys): random_json(rng, depth - 1) for _ in range(rng.randrange(5))}
     return rng.choice(VALUES)
 
@@ -153,10 +153,10 @@ def test_ten_thousand_generated_messages_are_read_as_what_they_are_or_rejected()
             try:
                 check_job(unsigned, JOB, {b"job": JOB.encode(), b"data": data})
                 told = json.loads(data)["kwargs"]
-                assert set(told) == {"account", "orders", "concurrency"}
-                orders = Orders.from_json(told["orders"])
+                assert set(told) == {"account", "spec", "concurrency"}
+                spec = JobSpec.from_json(told["spec"])
                 # Nothing but a digest, which a worker compares with its own.
-                assert len(orders.settings) == 64
+                assert len(spec.settings) == 64
             except (RejectedMessageError, ConfigurationError):
                 rejected += 1
             else:
@@ -198,7 +198,7 @@ def test_packed_data_that_is_too_large_or_cut_off_is_rejected() -> None:
 def test_campaigns_that_are_none_are_rejected() -> None:
     for wrong in (b"5", b'["x"]', b"[" * 100_000, b"[[]]", b"null", b"\xff"):
         with pytest.raises(RejectedMessageError):
-            Slice.unpacked(packed(wrong))
+            Slice.unpack(packed(wrong))
 
 
 def test_result_that_is_too_large_is_rejected() -> None:
@@ -294,7 +294,7 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
                 name = rng.choice([job, f"{run}/{rng.randrange(9)}", f"{RUN}/1", "x", ""])
                 data = hostile(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
                 pipe.xadd(jobs, {"job": name, "data": data, "mac": rng.choice([b"", b"00", valid.get(b"mac", b"")])})
-                answer = hostile(rng, {"part": 5, "left": [], "error": "no", "for_good": True})
+                answer = hostile(rng, {"part": 5, "left": [], "error": "no", "is_permanent": True})
                 pipe.xadd(
                     f"dialler-fleet:results:{run}",
                     {"job": name, "result": answer, "of": rng.choice([b"", digest(valid[b"data"])])},
@@ -302,7 +302,7 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
                 sent += 2
             if key is not None:
                 # A well-formed answer to a job that is under way: only the signature tells that it is forged.
-                forged = json.dumps(Result(error="forged", for_good=True).to_json()).encode()
+                forged = json.dumps(Result(error="forged", is_permanent=True).to_json()).encode()
                 of = digest(valid[b"data"])
                 for signature in ("", sign_result(MessageSigner("another key"), job, of, forged)):
                     entry = {"job": job, "result": forged, "of": of, "mac": signature}
@@ -346,7 +346,7 @@ async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
             use(coordinator)
             broker = RedisBroker(redis.url)
             await broker.startup()
-            assert await broker.places() == 0
+            assert await broker.slots() == 0
             await broker.shutdown()
             async with workers(fleet):
                 report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)

@@ -16,7 +16,7 @@ SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
 ACCOUNT = '[[accounts]]\nname = "acme"\nserver = "north"\nclients_id = 1\ntoken_env = "ACME_TOKEN"\n'
 BAD_URL = (
     "fleet.toml: server 1 (“north”): “url” is like https://acd.example.com: "
-    "without user, query, and what comes from /rest on"
+    "without user, query, and the path from /rest on"
 )
 
 
@@ -51,7 +51,7 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         ("", "fleet.toml: there is no account in it: add [[accounts]]"),
         (
             "[[servers]",
-            "fleet.toml is no TOML: Expected ']]' at the end of an array declaration (at line 1, column 10)",
+            "fleet.toml is not TOML: Expected ']]' at the end of an array declaration (at line 1, column 10)",
         ),
         ("[fleet]", "fleet.toml: unknown key “fleet”: there are [[servers]] and [[accounts]]"),
         ("[servers]\nname = 1", "fleet.toml: “servers” is a list of tables: write [[servers]]"),
@@ -89,7 +89,7 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         (SERVER + 'client_cert = ""', "fleet.toml: server 1 (“north”): “client_cert” is the path of a file"),
         (
             SERVER + 'client_key = "k"',
-            "fleet.toml: server 1 (“north”): “client_key” is that of a “client_cert”, which is missing",
+            "fleet.toml: server 1 (“north”): “client_key” belongs to a “client_cert”, which is missing",
         ),
         (
             SERVER + ACCOUNT.replace("name", "nam"),
@@ -165,7 +165,7 @@ class TestTokens:
         [
             ("token_env", None, "account “acme”: the environment variable of its token_env is not set here"),
             ("token_file", None, "account “acme”: can't read its token_file: No such file or directory"),
-            ("token_file", b"\xff", "account “acme”: can't read its token_file: it is no text"),
+            ("token_file", b"\xff", "account “acme”: can't read its token_file: it is not text"),
             ("token_file", b"\n", "account “acme”: its token_file is empty"),
         ],
     )

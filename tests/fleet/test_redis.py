@@ -18,16 +18,17 @@ import pyrate_limiter.clocks
 import pytest
 from redis.asyncio import Redis
 
-import dialler_async.fleet.broker
 import dialler_async.fleet.coordinator
+import dialler_async.fleet.heartbeat
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
 from dialler_async._http.clock import CLOCK
 from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
-from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Sent
+from dialler_async.fleet.broker import BrokerError
 from dialler_async.fleet.limits import SharedRate
 from dialler_async.fleet.messages import Result, settings_digest
+from dialler_async.fleet.redis_broker import MAX_DELIVERIES, RedisBroker, SentJob
 from dialler_async.fleet.wire import digest
 from dialler_async.sandbox import Sandbox
 
@@ -116,7 +117,7 @@ async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCap
     broker = RedisBroker(redis.url)
     await broker.startup()
     await broker.open_run("r")
-    broker._sent["r/1"] = _Sent(b"1-0", digest(b"job"))
+    broker._sent["r/1"] = SentJob(b"1-0", digest(b"job"))
     entry = {"job": "r/1", "result": pickle.dumps(Dangerous()), "of": digest(b"job")}
     await broker.redis.xadd("dialler-fleet:results:r", entry)
     assert await broker.results("r", 0.1) == []
@@ -134,7 +135,7 @@ class TestWorkersThatDie:
     ) -> None:
         async with Sandbox(campaigns=10, accounts=2) as sandbox:
             fleet = fleet_on(sandbox)
-            dying = RedisBroker(redis.url, places=4, idle=SHORT)
+            dying = RedisBroker(redis.url, slots=4, idle=SHORT)
             await dying.startup()
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4))
             jobs = dying.listen()
@@ -152,8 +153,8 @@ class TestWorkersThatDie:
         async with Sandbox(campaigns=10) as sandbox:
             fleet = fleet_on(sandbox)
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
-            for _ in range(DELIVERIES):
-                dying = RedisBroker(redis.url, places=1, idle=SHORT)
+            for _ in range(MAX_DELIVERIES):
+                dying = RedisBroker(redis.url, slots=1, idle=SHORT)
                 await dying.startup()
                 jobs = dying.listen()
                 await anext(jobs)
@@ -161,7 +162,7 @@ class TestWorkersThatDie:
             async with workers(fleet, idle=SHORT):
                 report = await audit
         assert [finding.message for finding in report.findings] == [
-            "could not be audited: whoever worked on it died, 3 times"
+            "could not be audited: 3 workers died while they ran it"
         ]
         assert not sandbox.journal
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
@@ -177,7 +178,7 @@ class TestWorkersThatDie:
         # Longer than a busy machine keeps anybody from saying that it is there.
         patient = 1.5
         looked, often = 0, asyncio.Event()
-        original = RedisBroker._abandoned
+        original = RedisBroker._claim_abandoned
 
         async def abandoned(self: RedisBroker) -> Any:
             nonlocal looked
@@ -191,11 +192,11 @@ class TestWorkersThatDie:
             fleet = fleet_on(sandbox)
             held = hold()
             sandbox.faults.next(held, match="result_codes")
-            async with workers(fleet, places=1, idle=patient):
+            async with workers(fleet, slots=1, idle=patient):
                 audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
                 await held.arrived.wait()
-                monkeypatch.setattr(RedisBroker, "_abandoned", abandoned)
-                async with workers(fleet, places=1, idle=patient):
+                monkeypatch.setattr(RedisBroker, "_claim_abandoned", abandoned)
+                async with workers(fleet, slots=1, idle=patient):
                     await asyncio.wait_for(often.wait(), 10)
                     held.release.set()
                     await audit
@@ -212,7 +213,7 @@ class TestWorkersThatDie:
     ) -> None:
         async with Sandbox(campaigns=6) as sandbox:
             fleet = fleet_on(sandbox)
-            slow = RedisBroker(redis.url, places=1, idle=SHORT)
+            slow = RedisBroker(redis.url, slots=1, idle=SHORT)
             await slow.startup()
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=2))
             jobs = slow.listen()
@@ -223,11 +224,11 @@ class TestWorkersThatDie:
             async with workers(fleet, idle=SHORT):
                 # The survey is done by another; now the one that was taken for dead finishes it, too.
                 await held.arrived.wait()
-                slow._results._held[json.loads(message.data)["task_id"]] = {
+                slow._buffer._results[json.loads(message.data)["task_id"]] = {
                     "part": None,
                     "left": [],
                     "error": "late",
-                    "for_good": True,
+                    "is_permanent": True,
                 }
                 await message.ack()
                 held.release.set()
@@ -237,8 +238,8 @@ class TestWorkersThatDie:
 
 
 async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialler_async.fleet.broker, "_FORGOTTEN_AFTER", -1)
-    first, second = RedisBroker(redis.url, places=1), RedisBroker(redis.url, places=1)
+    monkeypatch.setattr(dialler_async.fleet.heartbeat, "_REMOVE_AFTER_SECONDS", -1)
+    first, second = RedisBroker(redis.url, slots=1), RedisBroker(redis.url, slots=1)
     await first.startup()
     await first.redis.xgroup_createconsumer("dialler-fleet:jobs", "workers", "long gone")
     await second.startup()
@@ -250,9 +251,9 @@ async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, mon
 
 async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> None:
     """What SIGKILL does to a worker, as far as the others see."""
-    assert broker._beating is not None
-    broker._leaving.set()
-    await broker._beating
+    assert broker._heartbeat._task is not None
+    broker._heartbeat._stop.set()
+    await broker._heartbeat._task
     await jobs.aclose()
     if and_gone:
         await broker.connection_pool.disconnect()
@@ -289,9 +290,9 @@ async def test_a_worker_with_another_manifest_or_version(
         async with workers(narrow):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             monkeypatch.setattr("dialler_async.fleet.messages.__version__", "0.0.1")
-            orders = dialler_async.fleet.coordinator.Orders.to_json
+            spec = dialler_async.fleet.coordinator.JobSpec.to_json
             monkeypatch.setattr(
-                dialler_async.fleet.coordinator.Orders, "to_json", lambda self: {**orders(self), "version": "9.9"}
+                dialler_async.fleet.coordinator.JobSpec, "to_json", lambda self: {**spec(self), "version": "9.9"}
             )
             older = await audit_fleet(narrow, broker=RedisBroker(redis.url), now=NOW)
     assert [finding.message for finding in report.findings if finding.account == "account 2"] == [
@@ -354,7 +355,7 @@ class TestNobodyThere:
     ) -> None:
         seconds = iter(range(0, 1000, 4))
         monkeypatch.setattr(CLOCK, "monotonic", lambda: float(next(seconds)))
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.001)
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.001)
         said = asyncio.Event()
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
@@ -382,7 +383,7 @@ class TestNobodyThere:
     async def test_the_jobs_of_an_audit_that_was_killed_are_dropped(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.05)
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.05)
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
@@ -407,7 +408,7 @@ async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
     await broker.startup()
     await broker.open_run("r")
     for number in range(3):
-        broker._sent[f"r/{number}"] = _Sent(b"1-0", digest(b"job"))
+        broker._sent[f"r/{number}"] = SentJob(b"1-0", digest(b"job"))
         result = json.dumps(Result(error=str(number)).to_json())
         entry = {"job": f"r/{number}", "result": result, "of": digest(b"job")}
         await broker.redis.xadd("dialler-fleet:results:r", entry)
@@ -456,7 +457,7 @@ class TestLimits:
         async with Sandbox(campaigns=8, accounts=6, latency=0.002) as sandbox:
             sandbox.faults.chance(1.0, [gauge])
             fleet = fleet_on(sandbox, max_concurrency=3)
-            async with workers(fleet, workers=2, places=4):
+            async with workers(fleet, workers=2, slots=4):
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
         assert gauge.most == 3
 

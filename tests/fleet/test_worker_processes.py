@@ -21,7 +21,7 @@ import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError
 from dialler_async.cli import main
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
-from dialler_async.fleet.broker import RedisBroker
+from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from dialler_async.fleet import read_fleet
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.worker import work
+from dialler_async.fleet.redis_broker import RedisBroker
+from dialler_async.fleet.worker import run_worker
 
 async def main():
-    broker = RedisBroker(sys.argv[2], places=1, idle=0.5)
-    await work(read_fleet(Path(sys.argv[1])), broker, stop=asyncio.Event(), on_ready=lambda: print("ready", flush=True))
+    broker = RedisBroker(sys.argv[2], slots=1, idle=0.5)
+    fleet, stop = read_fleet(Path(sys.argv[1])), asyncio.Event()
+    await run_worker(fleet, broker, stop=stop, on_ready=lambda: print("ready", flush=True))
 
 asyncio.run(main())
 """
@@ -161,7 +162,9 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(
             async with started(*command.argv, "fleet", "audit", manifest, "--json", DIALLER_BROKER=redis.url) as audit:
                 await held.arrived.wait()
                 first.send_signal(signal.SIGTERM)
-                assert await line(first.stderr) == "dialler: finishing what is in hand; once more to stop now\n"
+                assert (
+                    await line(first.stderr) == "dialler: finishing the running jobs; press Ctrl-C again to stop now\n"
+                )
                 held.release.set()
                 assert await done(first) == (0, "", "")
                 lists = [received.call for received in sandbox.journal].count("list")
@@ -288,7 +291,7 @@ class TestCommand:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
-            assert options["broker"].own_places == 0
+            assert options["broker"].own_slots == 0
             on_no_worker()
             raise ConfigurationError("and that is all")
 
@@ -301,7 +304,7 @@ class TestCommand:
         warning, waits, rest = capsys.readouterr().err.splitlines()
         assert warning.startswith("dialler: warning: the token goes to acd.example.com in clear")
         assert waits == (
-            "dialler: no worker is there; waiting for one: "
+            "dialler: there is no worker; waiting for one: "
             f"dialler fleet worker {manifest} --broker redis://broker.example.com:6380/2"
         )
         assert rest == "dialler: and that is all"
@@ -320,7 +323,7 @@ class TestCommand:
         monkeypatch.setenv("DIALLER_FLEET_KEY", "k3y-of-the-fleet")
         assert main(["fleet", "audit", str(manifest), "--broker", "redis://broker.example.com/2"]) == 2
         told = capsys.readouterr().err
-        assert "no worker is there with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
+        assert "there is no worker with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
         assert "k3y-of-the-fleet" not in told
 
     @pytest.mark.parametrize(
@@ -329,9 +332,9 @@ class TestCommand:
             (["audit"], "can't read fleet.toml: No such file or directory"),
             (
                 ["audit", "--sandbox", "--broker", "redis://b"],
-                "--sandbox brings its own accounts, and no worker has them",
+                "--sandbox has its own accounts, which no worker has",
             ),
-            (["audit", "--sandbox", "other.toml"], "--sandbox brings its own accounts, and no worker has them"),
+            (["audit", "--sandbox", "other.toml"], "--sandbox has its own accounts, which no worker has"),
             (["audit", "--json", "--format", "csv"], "--json and --format csv contradict each other"),
             (["audit", "--output", "no/such/file"], "can't write no/such/file: there is no such directory"),
             (["worker"], "no broker: set DIALLER_BROKER, or give --broker redis://…"),
