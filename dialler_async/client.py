@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, final, overload
 
 import aiohttp
-import attrs
 
 from ._api.other_calls import other_call, probe
 from ._http import environment
 from ._http.backpressure import Backpressure
-from ._http.base_url import check_base_url, cleartext_warning
+from ._http.base_url import check_base_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.headers import HeaderSource, RequestHeaders
@@ -22,6 +21,7 @@ from ._http.pool import Pool
 from ._http.pool_config import PoolConfig
 from ._http.rate_limit import RateLimiter, rate_limiter
 from ._http.retry import RetryPolicy
+from ._http.shared import Shared
 from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
 from ._http.transport import Transport
@@ -69,20 +69,6 @@ class _ForAccount:
     def __get__(self, client: "DiallerClient", cls: type["DiallerClient"]) -> _ForSibling: ...
     def __get__(self, client: "DiallerClient | None", cls: type["DiallerClient"]) -> _ForServer | _ForSibling:
         return cls._for_server if client is None else client._for_sibling
-
-
-@final
-@attrs.frozen
-class _Shared:
-    """What clients of several accounts on one server have in common."""
-
-    pool: Pool
-    policy: RetryPolicy
-    timeouts: Timeouts
-    backpressure: Backpressure
-    observer: Observer | None
-    headers: RequestHeaders
-    limiter: RateLimiter | None
 
 
 @final
@@ -156,29 +142,19 @@ class DiallerClient:
         held.check()
         if isinstance(checked, ConfigurationError):
             raise checked
+        request_headers = RequestHeaders() if headers is None else RequestHeaders(headers)
         if (warning := cleartext_warning(checked)) is not None:
             warnings.warn(warning, stacklevel=find_caller().stacklevel)
-        request_headers = RequestHeaders() if headers is None else RequestHeaders(headers)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        shared = _Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers, limiter=None)
-        self._set_up(str(checked), held, shared)
-
-    def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
-        transport = Transport(
-            base_url,
-            token,
-            shared.pool,
-            shared.policy,
-            shared.timeouts,
-            shared.backpressure,
-            shared.observer,
-            shared.headers,
-            shared.limiter,
+        self._set_up(
+            str(checked), held, Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers)
         )
-        self._connect(base_url, shared, transport, AccountCache())
 
-    def _connect(self, base_url: str, shared: _Shared, transport: Transport, cache: AccountCache) -> None:
+    def _set_up(self, base_url: str, token: Token, shared: Shared) -> None:
+        self._connect(base_url, shared, Transport(base_url, token, shared), AccountCache())
+
+    def _connect(self, base_url: str, shared: Shared, transport: Transport, cache: AccountCache) -> None:
         self._base_url = base_url
         self._shared = shared
         self._transport = transport
@@ -205,7 +181,7 @@ class DiallerClient:
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
-        return cls(f"{checked}/rest/v1.0/{_clients_id(clients_id)}", held, **options)
+        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", held, **options)
 
     def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
         """A client for another account on the same server and pool, with this one's options.
@@ -226,10 +202,10 @@ class DiallerClient:
             own_id.isdigit(),
             "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
         )
-        return self._sharing(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+        return self._sharing(f"{above}/{checked_clients_id(clients_id)}", held, self._shared)
 
     @classmethod
-    def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
+    def _sharing(cls, base_url: str, token: Token, shared: Shared) -> Self:
         """Return a client on the pool of another client, which alone closes it."""
         client = object.__new__(cls)
         client._owns_pool = False
@@ -281,7 +257,7 @@ class DiallerClient:
             ConfigurationError: an argument is invalid.
         """
         shared = self._shared
-        shared = _Shared(
+        shared = Shared(
             shared.pool,
             shared.policy if retry is None else retry,
             shared.timeouts if timeouts is None else timeouts,
@@ -290,10 +266,9 @@ class DiallerClient:
             shared.headers if headers is None else shared.headers.extended(headers),
             shared.limiter if max_rate is None else rate_limiter(max_rate),
         )
-        transport = self._transport.with_options(shared.policy, shared.timeouts, shared.headers, shared.limiter)
         client = object.__new__(type(self))
         client._owns_pool = False
-        client._connect(self._base_url, shared, transport, self._cache)
+        client._connect(self._base_url, shared, self._transport.with_options(shared), self._cache)
         return client
 
     @overload
@@ -413,9 +388,3 @@ class DiallerClient:
         raise TypeError(
             "a DiallerClient holds a token and open connections, and can't be pickled or copied: make another"
         )
-
-
-def _clients_id(given: object) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
-    return given

@@ -38,3 +38,14 @@ def cleartext_warning(url: URL) -> str | None:
     if url.scheme != "http" or is_loopback(url.host or ""):
         return None
     return f"the token goes to {url.host} in clear: use https, which the server's port 80 redirects to anyway"
+
+
+def checked_clients_id(value: object) -> int:
+    """Return a ClientsID.
+
+    Raises:
+        ConfigurationError: the value is not a positive int.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"a ClientsID is a positive int, not {value!r}")
+    return value

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sized
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
 from .._api.endpoints import Request
+from .._bulk.concurrency import LATENCY_TIMER
 from ..errors import DiallerError, require
 from ..models import Campaign
 from .clock import CLOCK
@@ -25,6 +26,12 @@ MAX_RECORDS: Final = 10_000
 def require_max_age(max_age: float | None) -> None:
     """Raise ConfigurationError for a `max_age` that is negative or not a number."""
     require(max_age is None or max_age >= 0, "max_age=… is a number of seconds, and not negative")
+
+
+def _note_cached() -> None:
+    """Keep a response without a request out of the latencies that a fan-out adapts to."""
+    if (timer := LATENCY_TIMER.get()) is not None:
+        timer.is_cached = True
 
 
 class _Key(NamedTuple):
@@ -129,6 +136,7 @@ class Cache(Generic[K, V]):
         if kept is not None:
             self._kept[key] = kept
             if CLOCK.monotonic() - kept.requested_at <= max_age:
+                _note_cached()
                 return kept.value
         flight_key = key, options
         flight = self._flights.get(flight_key)
@@ -136,6 +144,8 @@ class Cache(Generic[K, V]):
         if flight is None or flight.task is None or flight.loop is not asyncio.get_running_loop():
             flight = self._flights[flight_key] = _Flight()
             flight.task = asyncio.create_task(self._fly(flight_key, flight, fetch))
+        else:
+            _note_cached()
         outcome = await self._landing(flight_key, flight, flight.task)
         if isinstance(outcome, _Kept):
             return outcome.value

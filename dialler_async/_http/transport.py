@@ -23,19 +23,15 @@ from ..errors import (
     RateLimitedError,
     RequestError,
 )
-from ..observer import Observer
 from . import retry
-from .backpressure import Backpressure
 from .call_trace import QUEUED, CallTrace, Phase
 from .circuit import Permit
 from .clock import CLOCK
 from .deadlines import Deadline, Deadlines
 from .exchange import Exchange
-from .headers import RequestHeaders, override
-from .pool import Pool
-from .rate_limit import RateLimiter
+from .headers import override
 from .response import Response, decode_response, response_info
-from .timeouts import Timeouts
+from .shared import Shared
 from .token import Token
 from .transport_errors import strip_traceback
 
@@ -84,48 +80,35 @@ class _Call:
 class Transport:
     """Sends requests to one base URL with one token, through a pool that other transports may share."""
 
-    def __init__(
-        self,
-        base_url: str,
-        token: Token,
-        pool: Pool,
-        policy: retry.RetryPolicy,
-        timeouts: Timeouts,
-        backpressure: Backpressure,
-        observer: Observer | None,
-        headers: RequestHeaders,
-        limiter: RateLimiter | None,
-    ) -> None:
+    def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
         self._base_url = base_url
         self._token = token
-        self._pool = pool
-        self._policy = policy
-        self._timeouts = timeouts
-        self._exchange = Exchange(base_url, token, pool, timeouts)
-        self._deadlines = Deadlines(timeouts.deadline)
-        pool.deadlines.add(self._deadlines)
-        self._backpressure = backpressure
-        self._observer = observer
-        self._headers = headers
-        self._limiter = limiter
+        self._pool = shared.pool
+        self._policy = shared.policy
+        self._timeouts = shared.timeouts
+        self._exchange = Exchange(base_url, token, shared.pool, shared.timeouts)
+        self._deadlines = Deadlines(shared.timeouts.deadline)
+        self._pool.deadlines.add(self._deadlines)
+        self._backpressure = shared.backpressure
+        self._observer = shared.observer
+        self._headers = shared.headers
+        self._limiter = shared.limiter
 
-    def with_options(
-        self,
-        policy: retry.RetryPolicy,
-        timeouts: Timeouts,
-        headers: RequestHeaders,
-        limiter: RateLimiter | None,
-    ) -> "Transport":
-        """Return a transport with other options that shares everything else. It costs far less than a new one."""
+    def with_options(self, shared: Shared) -> "Transport":
+        """Return a transport with other options on the same pool, which costs far less than a new one.
+
+        Args:
+            shared: the pool, backpressure and observer of this transport, with other options.
+        """
         other = copy.copy(self)
-        if timeouts is not self._timeouts:
-            other._timeouts = timeouts
-            other._exchange = self._exchange.with_timeouts(timeouts)
-            other._deadlines = Deadlines(timeouts.deadline, is_brief=True)
+        if shared.timeouts is not self._timeouts:
+            other._timeouts = shared.timeouts
+            other._exchange = self._exchange.with_timeouts(shared.timeouts)
+            other._deadlines = Deadlines(shared.timeouts.deadline, is_brief=True)
             self._pool.deadlines.add(other._deadlines)
-        other._policy = policy
-        other._headers = headers
-        other._limiter = limiter
+        other._policy = shared.policy
+        other._headers = shared.headers
+        other._limiter = shared.limiter
         return other
 
     def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:

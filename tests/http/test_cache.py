@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dialler_async import (
+    AutoConcurrency,
     Campaign,
     ClientStateError,
     ConfigurationError,
@@ -395,6 +396,20 @@ async def test_for_campaigns_without_max_age_ignores_kept_responses(
     [outcome] = [outcome async for outcome in dialler.result_codes.for_campaigns([id], languages=[1])]
     assert outcome.value is not kept
     assert len(sandbox.journal) == 2
+
+
+async def test_for_campaigns_adapts_to_the_latency_of_requests_only(
+    dialler: DiallerClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latencies: list[float] = []
+    monkeypatch.setattr(AutoConcurrency, "finished", lambda auto, now, latency, in_flight: latencies.append(latency))
+    campaigns = await dialler.campaigns.list()
+    await dialler.result_codes.list(campaigns[0], max_age=60)
+    # Each campaign comes twice in a row, so the second lookup shares the request of the first.
+    twice = [campaign for campaign in campaigns for _ in range(2)]
+    outcomes = dialler.result_codes.for_campaigns(twice, languages=[1], max_age=60)
+    assert [outcome.error async for outcome in outcomes] == [None] * 10
+    assert len(latencies) == 4
 
 
 async def test_for_campaigns_refuses_a_negative_max_age(dialler: DiallerClient, id: int) -> None:
