@@ -140,6 +140,7 @@ def test_the_same_campaign_of_two_accounts_is_two_campaigns(reports: Reports) ->
     assert "<dt>without a finding</dt><dd>0</dd>" in page.source
 
 
+@pytest.mark.slow
 def test_report_of_thousands_of_accounts_is_cut(reports: Reports) -> None:
     accounts = tuple(f"account-{number}" for number in range(101))
     summaries = [
@@ -197,6 +198,7 @@ def test_nothing_found(reports: Reports) -> None:
     assert Page(reports.empty()).text.count("Nothing found.") == 2
 
 
+@pytest.mark.slow
 def test_two_thousand_campaigns_stay_small(reports: Reports) -> None:
     report = reports.real(2000)
     assert len(report.summaries) == 2000
@@ -211,6 +213,7 @@ def test_two_thousand_campaigns_stay_small(reports: Reports) -> None:
     )
 
 
+@pytest.mark.slow
 def test_ten_thousand_campaigns_with_900_findings_take_less_than_one_and_a_half_megabytes(reports: Reports) -> None:
     assert size(reports.large()) < 1.5 * MEGABYTE
 

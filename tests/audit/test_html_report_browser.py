@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from tests.audit.conftest import Reports
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
+    ),
+]
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",

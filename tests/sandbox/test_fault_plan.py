@@ -70,6 +70,7 @@ def test_mistakes_in_asking_for_faults_are_told_at_once() -> None:
         plan.chance(0.5, [])
 
 
+@pytest.mark.slow
 async def test_many_clients_under_all_faults_leave_a_sandbox_that_works() -> None:
     everything: list[Fault] = [
         Reset(),
