@@ -284,6 +284,29 @@ def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[...,
     assert evaluated(page, "document.querySelector('#list details').open") is True
 
 
+def test_tables_are_sorted_by_a_click_on_a_heading(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+
+    def column(number: int) -> list[str]:
+        cells = page.find_elements(By.CSS_SELECTOR, f"#rules tbody tr > :nth-child({number})")
+        return [cell.text for cell in cells]
+
+    before = column(2)
+    severity, rule, findings = page.find_elements(By.CSS_SELECTOR, "#rules thead button")[:3]
+    rule.click()
+    assert column(2) == sorted(before) != before
+    rule.click()
+    assert column(2) == sorted(before, reverse=True)
+    findings.click()
+    numbers = [int(number) for number in column(3)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert evaluated(page, "[...document.querySelectorAll('#rules th')].map((one) => one.ariaSort).join()").startswith(
+        ",,descending,"
+    )
+    severity.click()
+    assert column(1) == sorted(column(1), key=["error", "warning", "info"].index)
+
+
 def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     cut, whole = (
@@ -375,7 +398,7 @@ def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome], r
     page = opened(report, media="print")
     assert shown(page, "#list li") == len(report.findings)
     assert shown(page, ".periods > li") == 60
-    assert shown(page, "input, select, button, nav, summary") == 0
+    assert shown(page, "input, select, form button, nav, summary") == 0
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
