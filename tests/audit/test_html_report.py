@@ -405,8 +405,8 @@ class TestMatrix:
             summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
             summary(3, None, None, A=CodeType.DONE),
         )
-        said = re.findall(r"#(\d)</i><b>[^<]*</b><span class=\"sr\">([^<]*)</span>", page.source)
-        assert said == [("3", "lacks B"), ("1", "has all usual keys"), ("2", "has all usual keys")]
+        notes = re.findall(r"#(\d)</i><b>[^<]*</b><span class=\"sr\">([^<]*)</span>", page.source)
+        assert notes == [("3", "lacks B"), ("1", "has all usual keys"), ("2", "has all usual keys")]
         assert "1 campaign of 3 lacks one" in " ".join(page.text.split())
         assert "aborted 1, done 1" in page.text
 

@@ -128,16 +128,16 @@ def test_filter_by_rule_severity_and_campaign(opened: Callable[..., Chrome], rep
     report = reports.real()
     page = opened(report)
     findings = "#list li"
-    told = page.find_element(By.ID, "count")
+    counter = page.find_element(By.ID, "count")
     everything = len(report.findings)
-    assert (shown(page, findings), told.text) == (everything, f"{everything} findings")
-    assert told.get_attribute("aria-live") == "polite"
+    assert (shown(page, findings), counter.text) == (everything, f"{everything} findings")
+    assert counter.get_attribute("aria-live") == "polite"
 
     warning = page.find_element(By.CSS_SELECTOR, "input[value=warning]")
     warning.click()
     left = [finding for finding in report.findings if finding.severity != "warning"]
     assert shown(page, findings) == len(left) < everything
-    assert told.text.startswith(f"{len(left)} of {everything} findings")
+    assert counter.text.startswith(f"{len(left)} of {everything} findings")
     warning.click()
 
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")

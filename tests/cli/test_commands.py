@@ -179,15 +179,15 @@ class TestWriting:
         assert len(sandbox.campaigns) == 4
 
     @pytest.mark.parametrize(
-        ("which", "said"), [(["99"], "no campaign 99"), (["--name", "Spr"], "no campaign “Spr”")], ids=["ID", "name"]
+        ("which", "message"), [(["99"], "no campaign 99"), (["--name", "Spr"], "no campaign “Spr”")], ids=["ID", "name"]
     )
     def test_delete_of_a_missing_campaign_needs_missing_ok(
-        self, run: Run, sandbox: Sandbox, which: list[str], said: str
+        self, run: Run, sandbox: Sandbox, which: list[str], message: str
     ) -> None:
         ran = run("campaigns", "delete", *which, "--yes")
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         ran = run("campaigns", "delete", *which, "--yes", "--missing-ok")
-        assert ran == (0, "", f"dialler: nothing to delete: there is {said}\n")
+        assert ran == (0, "", f"dialler: nothing to delete: there is {message}\n")
 
     def test_delete_works_if_the_lookup_of_codes_fails(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
@@ -278,27 +278,27 @@ class TestSettings:
         assert "401" in ran.err
         assert "secret" not in ran.err
 
-    @pytest.mark.parametrize(("unset", "said"), [("DIALLER_BASE_URL", "no base URL"), ("DIALLER_TOKEN", "no token")])
+    @pytest.mark.parametrize(("unset", "message"), [("DIALLER_BASE_URL", "no base URL"), ("DIALLER_TOKEN", "no token")])
     def test_missing_settings_are_usage_errors(
-        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, unset: str, said: str
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, unset: str, message: str
     ) -> None:
         monkeypatch.delenv(unset)
         ran = run("campaigns", "list")
         assert (ran.exit, ran.err.count("\n")) == (2, 1)
-        assert ran.err.startswith(f"dialler: {said}: set {unset}")
+        assert ran.err.startswith(f"dialler: {message}: set {unset}")
 
     @pytest.mark.parametrize(
-        ("content", "said"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")]
+        ("content", "message"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")]
     )
     def test_unusable_token_file_is_a_usage_error(
-        self, run: Run, sandbox: Sandbox, tmp_path: Path, content: bytes | None, said: str
+        self, run: Run, sandbox: Sandbox, tmp_path: Path, content: bytes | None, message: str
     ) -> None:
         file = tmp_path / "token"
         if content is not None:
             file.write_bytes(content)
         ran = run("campaigns", "list", "--token-file", file)
         assert (ran.exit, ran.err.count("\n")) == (2, 1)
-        assert said in ran.err
+        assert message in ran.err
 
     def test_sandbox_with_base_url_or_token_is_a_usage_error(self, run: Run, tmp_path: Path) -> None:
         for option in (["--base-url", "http://127.0.0.1:1/rest/v1.0/1"], ["--token-file", str(tmp_path)]):
@@ -442,11 +442,11 @@ class TestSandboxCommand:
         before = signal.getsignal(number)
         wait = asyncio.Event.wait
 
-        def wait_and_be_told(event: asyncio.Event) -> Awaitable[bool]:
+        def stop_and_wait(event: asyncio.Event) -> Awaitable[bool]:
             signal.raise_signal(number)
             return wait(event)
 
-        monkeypatch.setattr(asyncio.Event, "wait", wait_and_be_told)
+        monkeypatch.setattr(asyncio.Event, "wait", stop_and_wait)
         ran = run("sandbox", "--port", 0, "--campaigns", 1, "--seed", 3)
         base_url, token, curl = ran.out.splitlines()
         assert (ran.exit, ran.err) == (0, "")

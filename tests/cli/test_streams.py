@@ -147,7 +147,7 @@ class Stall(Fault):
 
 @pytest.mark.parametrize("carried_out", [True, False])
 @pytest.mark.parametrize(
-    ("call", "argv", "told"),
+    ("call", "argv", "message"),
     [
         (
             "delete",
@@ -162,7 +162,7 @@ class Stall(Fault):
     ],
 )
 def test_ctrl_c_during_a_write_exits_with_6_and_a_hint(
-    sandbox: Sandbox, call: str, argv: list[str], told: str, carried_out: bool, start_process: StartProcess
+    sandbox: Sandbox, call: str, argv: list[str], message: str, carried_out: bool, start_process: StartProcess
 ) -> None:
     stall = Stall(carried_out)
     sandbox.faults.next(stall, match=call)
@@ -170,7 +170,7 @@ def test_ctrl_c_during_a_write_exits_with_6_and_a_hint(
         assert stall.arrived.wait(30)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
-    assert (process.returncode, out, errors.splitlines()[-1]) == (6, "", told)
+    assert (process.returncode, out, errors.splitlines()[-1]) == (6, "", message)
     assert "Traceback" not in errors
 
 
