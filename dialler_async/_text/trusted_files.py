@@ -1,4 +1,4 @@
-"""Files that decide which code runs: settings and rule modules. They count only if nobody else could have written them.
+"""Files that decide which code runs: settings and rule modules. They are used only if no other user can write them.
 
 A command looks for its settings in the directories above the current one, and `/tmp` is one of those. Without this
 check, another user's settings could run another user's code with the token in its environment.

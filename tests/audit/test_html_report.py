@@ -1,4 +1,4 @@
-"""The HTML report as text: complete in one file, small, readable, and with nothing in it that a name could start."""
+"""The HTML report as text: one complete, small file, in which no name can run a script."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEGABYTE = 1_000_000
 
 
 class Page(HTMLParser):
-    """What a parser makes of a page: its tags, its texts, its scripts."""
+    """A parsed page: its tags, texts and scripts."""
 
     def __init__(self, report: AuditReport) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def page_of(reports: Reports) -> Callable[..., Page]:
     return lambda *summaries: Page(page_report(reports, *summaries))
 
 
-def test_names_stay_text(reports: Reports) -> None:
+def test_names_of_campaigns_are_escaped(reports: Reports) -> None:
     page = Page(reports.hostile())
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
@@ -90,7 +90,7 @@ def test_names_stay_text(reports: Reports) -> None:
     page.source.encode()
 
 
-def test_what_the_policy_allows_is_the_style_and_the_script(reports: Reports) -> None:
+def test_policy_allows_only_the_own_style_and_script(reports: Reports) -> None:
     page = Page(reports.real())
     (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
     style, script = (
@@ -102,7 +102,7 @@ def test_what_the_policy_allows_is_the_style_and_the_script(reports: Reports) ->
     )
 
 
-def test_names_of_accounts_stay_text(reports: Reports) -> None:
+def test_names_of_accounts_are_escaped(reports: Reports) -> None:
     report = reports.fleet()
     page = Page(report)
     assert [tag for tag, _ in page.tags].count("script") == 1
@@ -117,13 +117,13 @@ def test_names_of_accounts_stay_text(reports: Reports) -> None:
     ]
 
 
-def test_without_accounts_nothing_tells_of_them(reports: Reports) -> None:
+def test_report_of_one_account_has_no_accounts_section(reports: Reports) -> None:
     page = Page(reports.hostile())
     assert "accounts" not in page.source
     assert "datalist" not in {tag for tag, _ in page.tags}
 
 
-def test_the_same_campaign_of_two_accounts_is_two_campaigns(reports: Reports) -> None:
+def test_same_campaign_in_two_accounts_counts_twice(reports: Reports) -> None:
     one = summary(7, None, NOW, A=CodeType.DONE)
     finding = attrs.evolve(reports.fleet().findings[0], campaign_id=7, campaign_name=one.name, account="north")
     page = Page(
@@ -164,7 +164,7 @@ def test_report_of_thousands_of_accounts_is_cut(reports: Reports) -> None:
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet", "empty"], indirect=True)
-def test_nothing_is_loaded(report: AuditReport) -> None:
+def test_page_loads_nothing(report: AuditReport) -> None:
     page = Page(report)
     links = [
         value for _, found in page.tags for key, value in found.items() if key in ("src", "href", "srcset", "action")
@@ -174,7 +174,7 @@ def test_nothing_is_loaded(report: AuditReport) -> None:
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
-def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> None:
+def test_links_have_targets_and_ids_are_unique(report: AuditReport) -> None:
     tags = Page(report).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -185,7 +185,7 @@ def test_links_lead_somewhere_and_ids_are_there_once(report: AuditReport) -> Non
     assert set(wanted) <= set(ids)
 
 
-def test_every_finding_is_there_without_a_script(reports: Reports) -> None:
+def test_page_has_every_finding_without_script(reports: Reports) -> None:
     report = reports.real()
     page = Page(report)
     assert [tag for tag, _ in page.tags].count("p") > len(report.findings) > 0
@@ -194,12 +194,12 @@ def test_every_finding_is_there_without_a_script(reports: Reports) -> None:
     assert "hidden" in form
 
 
-def test_nothing_found(reports: Reports) -> None:
+def test_report_without_findings_says_so(reports: Reports) -> None:
     assert Page(reports.empty()).text.count("Nothing found.") == 2
 
 
 @pytest.mark.slow
-def test_two_thousand_campaigns_stay_small(reports: Reports) -> None:
+def test_size_of_the_page_of_2000_campaigns(reports: Reports) -> None:
     report = reports.real(2000)
     assert len(report.summaries) == 2000
     assert len(pickle.dumps(report)) < 2 * MEGABYTE
@@ -312,7 +312,7 @@ def test_moments_have_three_decimals_at_most(reports: Reports) -> None:
     assert moment == "2026-03-02T12:00:00.123+00:00"
 
 
-def test_numbers_agree_with_their_nouns(reports: Reports) -> None:
+def test_number_one_has_a_singular_noun(reports: Reports) -> None:
     finding = attrs.evolve(reports.real().findings[0], campaign_id=1, campaign_name="Campaign 1")
     one = attrs.evolve(
         page_report(reports, summary(1, None, NOW, A=CodeType.DONE)), requests=1, codes=1, findings=(finding,)
@@ -355,7 +355,7 @@ def size(report: AuditReport) -> int:
 
 
 class TestTimeline:
-    def test_tells_where_campaigns_stand(self, page_of: Callable[..., Page]) -> None:
+    def test_states_of_campaigns(self, page_of: Callable[..., Page]) -> None:
         day = timedelta(days=1)
         page = page_of(
             summary(1, NOW - day, NOW + day),
@@ -369,7 +369,7 @@ class TestTimeline:
         rows = [(id, states[state]) for state, id in re.findall(r'<li class="(\w) [^>]*><i>#(\d)</i>', page.source)]
         assert rows == [("2", "over"), ("1", "running"), ("4", "inverted"), ("3", "not begun")]
 
-    def test_an_inverted_period_is_drawn_from_its_end_to_its_beginning(self, page_of: Callable[..., Page]) -> None:
+    def test_inverted_period_is_drawn_from_end_to_beginning(self, page_of: Callable[..., Page]) -> None:
         day = timedelta(days=1)
         sound, inverted = (
             re.search(r'<li class="\w (b\d+) (e\d+)">', page_of(one).source)
@@ -379,13 +379,13 @@ class TestTimeline:
         assert inverted is not None
         assert sound.groups() == inverted.groups()
 
-    def test_sorts_by_the_end(self, page_of: Callable[..., Page]) -> None:
+    def test_campaigns_are_sorted_by_their_end(self, page_of: Callable[..., Page]) -> None:
         days = [timedelta(days=days) for days in (3, 1, 2)]
         page = page_of(summary(9, NOW, None), *(summary(id, None, NOW + day) for id, day in enumerate(days)))
         timeline = page.source[page.source.index('class="rows periods"') :]
         assert re.findall(r"<i>#(\d)</i>", timeline)[:4] == ["1", "2", "0", "9"]
 
-    def test_naive_and_aware_dates_and_those_at_the_end_of_time(self, page_of: Callable[..., Page]) -> None:
+    def test_naive_aware_and_extreme_dates_are_drawn(self, page_of: Callable[..., Page]) -> None:
         page = page_of(
             summary(1, datetime(2026, 1, 1), datetime(9999, 12, 31, 23, 59)),  # noqa: DTZ001  # as the server sends it
             summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001
@@ -394,39 +394,39 @@ class TestTimeline:
         assert "3 running" in page.text
         assert "drawn at the edge" in page.text
 
-    def test_no_dates(self, page_of: Callable[..., Page]) -> None:
+    def test_campaigns_without_dates_are_counted(self, page_of: Callable[..., Page]) -> None:
         assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
 
 
 class TestMatrix:
-    def test_says_who_lacks_what(self, page_of: Callable[..., Page]) -> None:
+    def test_rows_name_missing_keys(self, page_of: Callable[..., Page]) -> None:
         page = page_of(
             summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
             summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
             summary(3, None, None, A=CodeType.DONE),
         )
-        said = re.findall(r"#(\d)</i><b>[^<]*</b><span class=\"sr\">([^<]*)</span>", page.source)
-        assert said == [("3", "lacks B"), ("1", "has all usual keys"), ("2", "has all usual keys")]
+        notes = re.findall(r"#(\d)</i><b>[^<]*</b><span class=\"sr\">([^<]*)</span>", page.source)
+        assert notes == [("3", "lacks B"), ("1", "has all usual keys"), ("2", "has all usual keys")]
         assert "1 campaign of 3 lacks one" in " ".join(page.text.split())
         assert "aborted 1, done 1" in page.text
 
-    def test_a_campaign_whose_codes_did_not_come_lacks_nothing(self, page_of: Callable[..., Page]) -> None:
+    def test_campaign_without_fetched_codes_is_left_out(self, page_of: Callable[..., Page]) -> None:
         unknown = attrs.evolve(summary(2, None, None), texts=())
         page = page_of(summary(1, None, None, A=CodeType.DONE), unknown)
         assert "lacks A" not in page.text
         assert "0 campaigns of 1" in " ".join(page.text.split())
 
-    def test_rare_keys_are_in_the_table_only(self, page_of: Callable[..., Page]) -> None:
+    def test_rare_keys_are_only_in_the_table(self, page_of: Callable[..., Page]) -> None:
         keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
         page = page_of(summary(1, None, None, **keys))
         assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
         assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
 
-    def test_no_keys(self, page_of: Callable[..., Page]) -> None:
+    def test_campaigns_without_keys_say_so(self, page_of: Callable[..., Page]) -> None:
         assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
 
 
-def test_the_languages(reports: Reports) -> None:
+def test_languages_count_codes_with_a_text(reports: Reports) -> None:
     both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
     campaigns = [
         attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))
@@ -440,7 +440,7 @@ def test_the_languages(reports: Reports) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_texts_stand_out_from_their_ground(theme: str, reports: Reports) -> None:
+def test_colours_have_enough_contrast(theme: str, reports: Reports) -> None:
     css = Page(reports.empty()).inner["style"]
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[["light", "dark", "print"].index(theme)]))

@@ -1,4 +1,4 @@
-"""The HTML report in a real browser, where there is one."""
+"""The HTML report in a real browser, if there is one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPTIONS = (
 
 RULES_BY_ID = {rule.info.id: rule.info for rule in RULES}
 
-# What a page says itself, and what the browser asks its own pages for while it starts.
+# Addresses of the page itself, and of the browser's own pages.
 OWN = ("data:", "chrome:")
 
 
@@ -92,7 +92,7 @@ def evaluated(page: Chrome, script: str) -> Any:
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
-def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+def test_page_makes_no_requests_and_logs_nothing(report: AuditReport, opened: Callable[..., Chrome]) -> None:
     page = opened(report)
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     requests = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
@@ -100,7 +100,7 @@ def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[
     assert page.get_log("browser") == []
 
 
-def test_names_are_text(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_names_are_shown_as_text(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.hostile())
     headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
     assert sorted(headings) == sorted(" ".join(escape_unprintable(name).split()) for name in reports.names)
@@ -108,7 +108,7 @@ def test_names_are_text(opened: Callable[..., Chrome], reports: Reports) -> None
     assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
 
 
-def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_injected_script_does_not_run(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.hostile())
     page.execute_script(
         "const evil = document.createElement('script'); evil.textContent = 'hit = 1'; document.body.append(evil);"
@@ -124,20 +124,20 @@ def choose(page: Chrome, text: str) -> None:
     field.send_keys(text, Keys.TAB)
 
 
-def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_filter_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report)
     findings = "#list li"
-    told = page.find_element(By.ID, "count")
+    counter = page.find_element(By.ID, "count")
     everything = len(report.findings)
-    assert (shown(page, findings), told.text) == (everything, f"{everything} findings")
-    assert told.get_attribute("aria-live") == "polite"
+    assert (shown(page, findings), counter.text) == (everything, f"{everything} findings")
+    assert counter.get_attribute("aria-live") == "polite"
 
     warning = page.find_element(By.CSS_SELECTOR, "input[value=warning]")
     warning.click()
     left = [finding for finding in report.findings if finding.severity != "warning"]
     assert shown(page, findings) == len(left) < everything
-    assert told.text.startswith(f"{len(left)} of {everything} findings")
+    assert counter.text.startswith(f"{len(left)} of {everything} findings")
     warning.click()
 
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")
@@ -158,7 +158,7 @@ def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], re
     assert (shown(page, findings), shown(page, "#none")) == (0, 1)
 
 
-def test_filters_by_account(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_filter_by_account(opened: Callable[..., Chrome], reports: Reports) -> None:
     names = ("north", "north-2", "far north", "Müller  & “Söhne”")
     report = reports.fleet(names)
     page = opened(report)
@@ -192,14 +192,14 @@ def test_search_covers_messages_subjects_rules_and_ids(
     assert shown(page, ".periods > li") == len({finding.campaign_id for finding in expected} & dated)
 
 
-def test_numbers_of_a_filter_agree_with_their_nouns(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_filter_counts_use_singular_and_plural(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report)
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")
     assert page.find_element(By.ID, "count").text == f"1 of {len(report.findings)} findings, in 1 campaign"
 
 
-def test_filters_are_in_the_address(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_address_keeps_the_filters(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     everything = shown(page, "#list li")
     choose(page, "campaign 6")
@@ -220,7 +220,7 @@ def test_filters_are_in_the_address(opened: Callable[..., Chrome], reports: Repo
     assert page.current_url.endswith("report.html?keys=all")
 
 
-def test_only_new_findings_can_be_shown(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_filter_by_new_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.compared()
     assert report.comparison is not None
     page = opened(report)
@@ -230,16 +230,14 @@ def test_only_new_findings_can_be_shown(opened: Callable[..., Chrome], reports: 
     assert page.current_url.endswith("?new=only")
 
 
-def test_an_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     page.get(f"{page.current_url}?rule=no-such-rule&other=1")
     assert shown(page, "#list li") == len(reports.real().findings)
     assert page.get_log("browser") == []
 
 
-def test_a_rule_link_resets_the_filters_that_would_hide_its_findings(
-    opened: Callable[..., Chrome], reports: Reports
-) -> None:
+def test_rule_link_resets_filters_that_hide_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     choose(page, "no such campaign")
     page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
@@ -249,9 +247,7 @@ def test_a_rule_link_resets_the_filters_that_would_hide_its_findings(
     assert page.current_url.endswith("?rule=inverted-dates#findings")
 
 
-def test_links_between_the_places_of_a_campaign_show_what_a_filter_hides(
-    opened: Callable[..., Chrome], reports: Reports
-) -> None:
+def test_links_of_a_campaign_show_targets_hidden_by_a_filter(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     row = page.find_element(By.CSS_SELECTOR, ".periods a")
     target = str(row.get_attribute("href")).partition("#")[2]
@@ -266,7 +262,7 @@ def test_links_between_the_places_of_a_campaign_show_what_a_filter_hides(
     assert shown(page, f"#{target}") == 1
 
 
-def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_folded_findings_are_counted_and_open_for_a_link(opened: Callable[..., Chrome], reports: Reports) -> None:
     one = next(finding for finding in reports.real().findings if finding.rule == "expired")
     summaries = reports.real().summaries
     findings = tuple(attrs.evolve(one, campaign_id=it.id, campaign_name=it.name) for it in summaries)
@@ -284,7 +280,30 @@ def test_folded_findings_are_counted_and_unfold_for_a_link(opened: Callable[...,
     assert evaluated(page, "document.querySelector('#list details').open") is True
 
 
-def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_tables_are_sorted_by_a_click_on_a_heading(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+
+    def column(number: int) -> list[str]:
+        cells = page.find_elements(By.CSS_SELECTOR, f"#rules tbody tr > :nth-child({number})")
+        return [cell.text for cell in cells]
+
+    before = column(2)
+    severity, rule, findings = page.find_elements(By.CSS_SELECTOR, "#rules thead button")[:3]
+    rule.click()
+    assert column(2) == sorted(before) != before
+    rule.click()
+    assert column(2) == sorted(before, reverse=True)
+    findings.click()
+    numbers = [int(number) for number in column(3)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert evaluated(page, "[...document.querySelectorAll('#rules th')].map((one) => one.ariaSort).join()").startswith(
+        ",,descending,"
+    )
+    severity.click()
+    assert column(1) == sorted(column(1), key=["error", "warning", "info"].index)
+
+
+def test_cut_name_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     cut, whole = (
         page.execute_script(
@@ -299,7 +318,7 @@ def test_a_name_that_is_cut_has_a_tooltip(opened: Callable[..., Chrome], reports
     assert whole[0] == ""
 
 
-def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_rule_link_shows_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report)
     page.find_element(By.LINK_TEXT, "inverted-dates").click()
@@ -307,7 +326,7 @@ def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrom
     assert page.current_url.endswith("#findings")
 
 
-def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_matrix_shows_campaigns_that_lack_a_key_or_all(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     lacking = shown(page, ".matrix .lacking")
     assert shown(page, ".matrix .rows > li") == lacking > 0
@@ -315,7 +334,7 @@ def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chr
     assert shown(page, ".matrix .rows > li") == 120
 
 
-def test_ten_thousand_campaigns_are_there_within_a_second(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_page_of_10000_campaigns_takes_less_than_a_second(opened: Callable[..., Chrome], reports: Reports) -> None:
     # Processor time of the page's thread: other tests run at the same time.
     page = opened(reports.empty())
     page.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
@@ -324,7 +343,9 @@ def test_ten_thousand_campaigns_are_there_within_a_second(opened: Callable[..., 
     assert 0 < {one["name"]: one["value"] for one in metrics}["TaskDuration"] < 1
 
 
-def test_ten_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_filter_of_10000_campaigns_takes_less_than_half_a_second(
+    opened: Callable[..., Chrome], reports: Reports
+) -> None:
     page = opened(reports.large())
     milliseconds = page.execute_script("""
         const field = document.getElementById("text");
@@ -355,13 +376,13 @@ def test_axe_finds_nothing(report: AuditReport, width: int, scheme: str, opened:
 
 
 @pytest.mark.parametrize("report", ["hostile", "real", "fleet"], indirect=True)
-def test_a_phone_scrolls_in_one_direction(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+def test_narrow_page_does_not_scroll_sideways(report: AuditReport, opened: Callable[..., Chrome]) -> None:
     page = opened(report, width=360)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert evaluated(page, "document.documentElement.scrollWidth") == 360
 
 
-def test_dark_where_it_is_dark(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_dark_scheme_has_a_dark_background(opened: Callable[..., Chrome], reports: Reports) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
         page = opened(reports.hostile(), scheme=scheme)
@@ -370,16 +391,16 @@ def test_dark_where_it_is_dark(opened: Callable[..., Chrome], reports: Reports) 
     assert grounds == {True, False}
 
 
-def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_print_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report, media="print")
     assert shown(page, "#list li") == len(report.findings)
     assert shown(page, ".periods > li") == 60
-    assert shown(page, "input, select, button, nav, summary") == 0
+    assert shown(page, "input, select, form button, nav, summary") == 0
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
-def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_keyboard_reaches_every_control(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert page.switch_to.active_element.text == "Skip to the findings"
@@ -393,9 +414,7 @@ def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Re
 
 
 @pytest.mark.parametrize(("report", "field"), [("real", "searchbox"), ("fleet", "combobox")], indirect=["report"])
-def test_everything_has_a_name_for_screen_readers(
-    report: AuditReport, field: str, opened: Callable[..., Chrome]
-) -> None:
+def test_controls_have_accessible_names(report: AuditReport, field: str, opened: Callable[..., Chrome]) -> None:
     page = opened(report)
     tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named: dict[str, list[str]] = {}

@@ -1,5 +1,6 @@
 "use strict";
-// Filters the page, keeps the filters in its address, and shows cut names as tooltips. It makes no element of any text.
+// Filters the page, keeps the filters in its address, sorts tables, and shows cut names as tooltips.
+// It makes no element of any text.
 (() => {
   const form = document.getElementById("filter");
   const count = document.getElementById("count");
@@ -123,6 +124,30 @@
   document.addEventListener("pointerover", ({ target }) => {
     if (target.matches(".rows b, .heads bdi") && target.scrollWidth > target.clientWidth) target.title = target.textContent;
   });
+
+  const ranks = new Map(boxes.map((box, rank) => [box.value, rank]));
+  function sort(table, head) {
+    const descending = head.ariaSort ? head.ariaSort === "ascending" : head.classList.contains("n");
+    for (const other of table.tHead.rows[0].cells) other.ariaSort = null;
+    head.ariaSort = descending ? "descending" : "ascending";
+    const value = (row) => {
+      const text = row.cells[head.cellIndex].textContent.trim();
+      return ranks.get(text) ?? (/^\d/.test(text) ? Number.parseFloat(text.replaceAll(",", "")) : text);
+    };
+    const compare = (one, other) => typeof one === "string" ? one.localeCompare(other, "en") : one - other;
+    const rows = Array.from(table.tBodies[0].rows, (row) => [value(row), row]);
+    rows.sort(([one], [other]) => descending ? compare(other, one) : compare(one, other));
+    table.tBodies[0].append(...rows.map(([, row]) => row));
+  }
+  for (const table of document.querySelectorAll("table")) {
+    for (const head of table.tHead.rows[0].cells) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      button.addEventListener("click", () => sort(table, head));
+      head.append(button);
+    }
+  }
 
   form.hidden = false;
   readAddress();
