@@ -477,6 +477,7 @@ async def test_others_run_while_a_large_list_is_decoded() -> None:
         assert turns.since_arrival > 150
 
 
+@pytest.mark.slow
 async def test_others_run_while_a_million_tiny_records_are_decoded() -> None:
     million = 1_000_000
     sent = body(b",".join([b'{"Name":""}'] * million), b"%d" % million)

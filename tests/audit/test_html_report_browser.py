@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from tests.audit.conftest import Reports
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
+    ),
+]
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -190,9 +193,10 @@ def test_search_covers_messages_subjects_rules_and_ids(
 
 
 def test_numbers_of_a_filter_agree_with_their_nouns(opened: Callable[..., Chrome], reports: Reports) -> None:
-    page = opened(reports.real())
+    report = reports.real()
+    page = opened(report)
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")
-    assert page.find_element(By.ID, "count").text == "1 of 24 findings, in 1 campaign"
+    assert page.find_element(By.ID, "count").text == f"1 of {len(report.findings)} findings, in 1 campaign"
 
 
 def test_filters_are_in_the_address(opened: Callable[..., Chrome], reports: Reports) -> None:
@@ -214,6 +218,16 @@ def test_filters_are_in_the_address(opened: Callable[..., Chrome], reports: Repo
     page.execute_async_script("setTimeout(arguments[0], 50)")
     assert shown(page, "#list li") == everything
     assert page.current_url.endswith("report.html?keys=all")
+
+
+def test_only_new_findings_can_be_shown(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.compared()
+    assert report.comparison is not None
+    page = opened(report)
+    assert shown(page, "#list li") == len(report.findings)
+    page.find_element(By.ID, "new").click()
+    assert shown(page, "#list li") == len(report.comparison.new) < len(report.findings)
+    assert page.current_url.endswith("?new=only")
 
 
 def test_an_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome], reports: Reports) -> None:

@@ -80,6 +80,7 @@ def comparable(report: AuditReport) -> AuditReport:
     return attrs.evolve(report, records=(), identity=None, **RUN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
 async def test_parts_say_what_a_single_run_says(sandbox: Sandbox, chunk: int) -> None:
     async with client(sandbox) as dialler:

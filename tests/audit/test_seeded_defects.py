@@ -76,6 +76,7 @@ def invalid(sandbox: Sandbox) -> set[int]:
     return {one.campaign_id for one in sandbox.seeded_defects if one.rule == "invalid-record"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 32])
 @pytest.mark.parametrize("faults", [False, True], ids=["fair weather", "faults"])
 async def test_finds_what_was_planted_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:

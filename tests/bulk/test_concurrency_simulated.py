@@ -133,6 +133,7 @@ def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
     return max(throughput(done, 1, 3) for done in runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["always the same", "give or take 20 %"])
 @pytest.mark.parametrize("capacity", [2, 8, 32, 128])
 def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: Callable[[Random], float]) -> None:
@@ -143,6 +144,7 @@ def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: C
     assert p95(done, 2, 13) <= 3 * UNLOADED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capacity", [8, 32, 128])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_bears_calls_of_very_different_length(capacity: int, seed: int) -> None:

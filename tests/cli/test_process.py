@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import StartProcess
     from tests.conftest import Command
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them"),
+]
 
 
 RunProcess = Callable[..., subprocess.CompletedProcess[str]]

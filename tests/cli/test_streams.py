@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import StartProcess
     from tests.conftest import Command
 
-pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full"),
+]
 
 READS = [
     ["campaigns", "list"],

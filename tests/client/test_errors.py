@@ -47,7 +47,7 @@ from dialler_async._api.error_responses import (
 )
 from dialler_async.errors import ResponseInfo, SentRequest, require
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Reset, Status
+from dialler_async.sandbox.faults import CannedResponse, Reset, Status
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -536,7 +536,7 @@ class TestResponse:
     async def test_status_error_has_the_response_of_the_latest_attempt(
         self, sandbox: Sandbox, dialler: DiallerClient
     ) -> None:
-        sandbox.faults.next(*(Answer(503, b"{}", {"X-Request-ID": id}) for id in ("r-1", "r-2")))
+        sandbox.faults.next(*(CannedResponse(503, b"{}", {"X-Request-ID": id}) for id in ("r-1", "r-2")))
         with pytest.raises(ServerError) as failed:
             await dialler.campaigns.list()
         assert failed.value.response is not None
@@ -544,7 +544,7 @@ class TestResponse:
         assert failed.value.response.received_at.tzinfo is not None
 
     async def test_payload_error_has_its_response(self, sandbox: Sandbox, dialler: DiallerClient) -> None:
-        sandbox.faults.next(Answer(200, b'{"records": 5}', {"X-Correlation-ID": "c-1"}))
+        sandbox.faults.next(CannedResponse(200, b'{"records": 5}', {"X-Correlation-ID": "c-1"}))
         with pytest.raises(PayloadError) as failed:
             await dialler.campaigns.list()
         assert failed.value.response is not None
@@ -553,7 +553,7 @@ class TestResponse:
     async def test_unknown_outcome_of_a_write_keeps_the_response(
         self, sandbox: Sandbox, dialler: DiallerClient
     ) -> None:
-        sandbox.faults.next(Answer(504, b"", {"Request-Id": "q-1"}))
+        sandbox.faults.next(CannedResponse(504, b"", {"Request-Id": "q-1"}))
         with pytest.raises(OutcomeUnknownError) as failed:
             await dialler.campaigns.clone("a", "b")
         assert failed.value.response is not None
@@ -572,7 +572,7 @@ class TestResponse:
     async def test_header_that_may_be_secret_is_hidden(
         self, sandbox: Sandbox, dialler: DiallerClient, name: str
     ) -> None:
-        sandbox.faults.next(Answer(400, b"{}", {name: "s3cret"}))
+        sandbox.faults.next(CannedResponse(400, b"{}", {name: "s3cret"}))
         with pytest.raises(BadRequestError) as failed:
             await dialler.campaigns.list()
         assert failed.value.response is not None
@@ -581,7 +581,9 @@ class TestResponse:
     async def test_token_is_redacted_in_names_and_values_of_headers(self, dialler: DiallerClient) -> None:
         async with Sandbox(token="tokentokentoken") as sandbox:
             sandbox.faults.next(
-                Answer(400, b"{}", {f"X-{sandbox.token}": "a", "X-Echo": f"<{sandbox.token}>", "X-Long": "x" * 5000})
+                CannedResponse(
+                    400, b"{}", {f"X-{sandbox.token}": "a", "X-Echo": f"<{sandbox.token}>", "X-Long": "x" * 5000}
+                )
             )
             async with DiallerClient(sandbox.base_url, sandbox.token) as client:
                 with pytest.raises(BadRequestError) as failed:

@@ -24,7 +24,7 @@ from dialler_async import (
 from dialler_async.errors import ResponseInfo
 from dialler_async.observer import ObservedCall, Observer
 from dialler_async.sandbox import Sandbox
-from dialler_async.testing import Answer, Reset, StallBeforeHeaders, Status, instant_waits
+from dialler_async.testing import CannedResponse, Reset, StallBeforeHeaders, Status, instant_waits
 
 if TYPE_CHECKING:
     from tests.conftest import HeldRequest
@@ -321,7 +321,7 @@ class TestResponses:
             "X-Echo": f"Bearer {sandbox.token}",
             "Location": "https://user:s3cret@elsewhere/",
         }
-        sandbox.faults.next(Answer(503, b"{}", headers))
+        sandbox.faults.next(CannedResponse(503, b"{}", headers))
         await dialler.campaigns.get(id)
         failed, worked = notebook.responses
         assert (failed.status, failed.request_id) == (503, "r-17")

@@ -136,6 +136,7 @@ def id(sandbox: Sandbox) -> int:
     return next(iter(sandbox.campaigns))
 
 
+@pytest.mark.slow
 async def test_200_requests_at_once_share_one_pool(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession
 ) -> None:

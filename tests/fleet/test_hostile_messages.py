@@ -262,6 +262,7 @@ class TestSignature:
             RedisBroker("redis://localhost")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY])
 async def test_hostile_messages_cost_no_valid_job_and_no_worker(
     key: str | None,

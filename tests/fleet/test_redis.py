@@ -393,7 +393,7 @@ class TestNobodyThere:
                 [run] = await client.keys("dialler-fleet:run:*")
                 # So it runs out when nobody sees to it; and what it had sent is still there.
                 await client.delete(run)
-                with pytest.raises(BrokerError, match="has lost its data"):
+                with pytest.raises(BrokerError, match="has lost the data of this run"):
                     await audit
                 assert await client.xlen("dialler-fleet:jobs") == 1
             async with workers(fleet):

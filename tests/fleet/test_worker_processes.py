@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them"),
+]
 
 # Half a second until it is taken for dead, so that nobody waits for the usual thirty.
 WORKER = """
@@ -295,7 +298,7 @@ class TestCommand:
             on_no_worker()
             raise ConfigurationError("and that is all")
 
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        monkeypatch.setattr(dialler_async.fleet, "audit_fleet", audit_fleet)
         manifest = tmp_path / "fleet.toml"
         account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
         manifest.write_text(f'[[servers]]\nname = "s"\nurl = "http://acd.example.com"\n[[accounts]]\n{account}')
@@ -316,7 +319,7 @@ class TestCommand:
             on_no_worker()
             raise ConfigurationError("and that is all")
 
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        monkeypatch.setattr(dialler_async.fleet, "audit_fleet", audit_fleet)
         account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
         manifest = tmp_path / "fleet.toml"
         manifest.write_text(f'[[servers]]\nname = "s"\nurl = "https://acd.example.com"\n[[accounts]]\n{account}')

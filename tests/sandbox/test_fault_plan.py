@@ -70,6 +70,7 @@ def test_wrong_fault_plans_raise_at_once() -> None:
         plan.chance(0.5, [])
 
 
+@pytest.mark.slow
 async def test_sandbox_still_works_after_many_requests_with_all_faults() -> None:
     everything: list[Fault] = [
         Reset(),

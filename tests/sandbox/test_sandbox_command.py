@@ -13,6 +13,8 @@ from dialler_async import DiallerClient
 from dialler_async.cli import main
 from dialler_async.fleet import read_fleet
 
+pytestmark = pytest.mark.slow
+
 
 def test_several_accounts_print_a_command_with_a_fleet_of_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -1,20 +1,15 @@
-"""The findings in blocks: one for each campaign, and one that folds for each rule with very many findings."""
+"""The findings as the page shows them, and the numbers by which it links to campaigns."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import attrs
 
-from ...findings import Finding, Severity
-from ...report import AuditReport
-from ...rule import RuleInfo
-
-# Nobody reads more lines that say the same.
-_FOLDED_ABOVE = 100
+from ...findings import Finding
+from ...report import AuditReport, FindingGroup
 
 Key = Hashable
-"""What a campaign is known by in the page: account, ID and name."""
+"""Account, ID and name of a campaign."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,56 +27,31 @@ class Entry:
     is_target: bool
 
 
-@attrs.frozen(kw_only=True)
-class Block:
-    """Findings that are shown together.
-
-    Attributes:
-        rule: the rule, if the block folds all its findings; None for a campaign's block.
-        entries: the findings, worst first.
-    """
-
-    rule: RuleInfo | None
-    entries: tuple[Entry, ...]
-
-
 def campaign_numbers(report: AuditReport) -> dict[Key, int]:
     """Return a number for each campaign that has findings, for the links of the page."""
     keys = dict.fromkeys(_key(found) for found in report.findings if found.campaign_name is not None)
     return {key: number for number, key in enumerate(keys)}
 
 
-def blocks(report: AuditReport, numbers: dict[Key, int]) -> list[Block]:
-    """Return all findings in blocks, those with the worst findings first; within a severity, folded blocks first."""
-    counts = Counter(finding.rule for finding in report.findings)
-    rules = {rule.id: rule for rule in report.rules if counts[rule.id] > _FOLDED_ABOVE}
-    order = list(Severity)
-    groups: dict[tuple[int, Key], list[Finding]] = {}
-    for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
-        group = (0, finding.rule) if finding.rule in rules else (1, _key(finding))
-        groups.setdefault(group, []).append(finding)
-    # Stable: within a severity, the order of the report.
-    ordered = sorted(groups.items(), key=lambda item: (order.index(item[1][0].severity), item[0][0]))
-    waiting = set(numbers)
-    found = []
-    for (_, key), findings in ordered:
-        rule = rules.get(key) if isinstance(key, str) else None
-        found.append(Block(rule=rule, entries=tuple(_entries(findings, numbers, waiting))))
-    return found
+def groups(report: AuditReport, numbers: dict[Key, int]) -> Iterator[tuple[FindingGroup, list[Entry]]]:
+    """Yield the groups of the report, each with its findings."""
+    left = set(numbers)
+    for group in report.groups():
+        yield group, list(_entries(group.findings, numbers, left))
 
 
-def _entries(findings: Iterable[Finding], numbers: dict[Key, int], waiting: set[Key]) -> Iterable[Entry]:
+def _entries(findings: Iterable[Finding], numbers: dict[Key, int], left: set[Key]) -> Iterator[Entry]:
     for finding in findings:
         key = _key(finding)
-        yield Entry(finding=finding, number=numbers.get(key), is_target=key in waiting)
-        waiting.discard(key)
+        yield Entry(finding=finding, number=numbers.get(key), is_target=key in left)
+        left.discard(key)
 
 
 def _key(finding: Finding) -> Key:
     return finding.account, finding.campaign_id, finding.campaign_name
 
 
-class _InBrief(Protocol):
+class _Summary(Protocol):
     @property
     def account(self) -> str | None: ...
     @property
@@ -92,7 +62,7 @@ class _InBrief(Protocol):
 
 class _Row(Protocol):
     @property
-    def campaign(self) -> _InBrief: ...
+    def campaign(self) -> _Summary: ...
 
 
 RowT = TypeVar("RowT", bound=_Row)

@@ -14,11 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.version import __version__
 
+from ...findings import Finding
 from ...report import AuditReport
+from ..columns import accepted_note
 from .coverage import coverage
-from .findings import blocks, campaign_numbers, numbered
+from .findings import campaign_numbers, groups, numbered
 from .matrix import Matrix
 from .timeline import EDGES, Timeline
 
@@ -45,7 +46,7 @@ def write_html(report: AuditReport) -> Iterator[str]:
         report=report,
         rules=[(about, report.by_rule().get(about, 0)) for about in report.rules],
         severities=report.by_severity(),
-        blocks=blocks(report, numbers),
+        groups=list(groups(report, numbers)),
         clean=_clean(report),
         worst=list(islice(report.by_account().items(), _WORST)),
         campaigns=Counter(summary.account for summary in report.summaries),
@@ -60,10 +61,19 @@ def write_html(report: AuditReport) -> Iterator[str]:
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
-        version=__version__,
+        apart=_apart(report),
+        accepted_note=accepted_note,
     )
     stream.enable_buffering(_PIECES)
     return iter(stream)
+
+
+def _apart(report: AuditReport) -> dict[str, tuple[Finding, ...]]:
+    """Return the findings that are shown apart from the others, by their headings."""
+    apart = {"Accepted": report.accepted}
+    if report.comparison is not None:
+        apart |= {"Gone": report.comparison.gone, "Not checked this time": report.comparison.unjudged}
+    return {heading: findings for heading, findings in apart.items() if findings}
 
 
 def _clean(report: AuditReport) -> int:

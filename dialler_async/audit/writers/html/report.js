@@ -27,7 +27,7 @@
           block, item, campaign, rule,
           severity: item.dataset.severity ?? item.firstElementChild.textContent,
           text: folded(`${campaign} ${rule} ${item.lastElementChild.textContent}`),
-          number: title.querySelector("a")?.hash.slice(2),
+          number: title.querySelector("a[href^='#']")?.hash.slice(2), isNew: item.dataset.new !== undefined,
         };
       });
     });
@@ -45,13 +45,15 @@
     const text = folded(fields.text.value);
     const rule = fields.rule.value;
     const severities = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    if (!findings && !text && !rule && severities.size === boxes.length) return;
+    const onlyNew = fields.new?.checked;
+    if (!findings && !text && !rule && !onlyNew && severities.size === boxes.length) return;
     read();
     const left = new Map(Array.from(blocks, (block) => [block, 0]));
     const campaigns = new Set();
     const numbers = new Set();
     for (const one of findings) {
-      const matches = (!rule || one.rule === rule) && severities.has(one.severity) && one.text.includes(text);
+      const matches = (!rule || one.rule === rule) && severities.has(one.severity) && (!onlyNew || one.isNew) &&
+        one.text.includes(text);
       if (!show(one.item, matches)) continue;
       left.set(one.block, left.get(one.block) + 1);
       campaigns.add(one.campaign);
@@ -76,7 +78,7 @@
     const wanted = boxes.filter((box) => box.checked).map((box) => box.value);
     const values = {
       text: fields.text.value, rule: fields.rule.value,
-      severity: wanted.length === boxes.length ? "" : wanted.join(",") || "none",
+      new: fields.new?.checked ? "only" : "", severity: wanted.length === boxes.length ? "" : wanted.join(",") || "none",
       keys: !differ || differ.checked === differ.defaultChecked ? "" : differ.checked ? "lacking" : "all",
     };
     for (const [name, value] of Object.entries(values)) {
@@ -91,6 +93,7 @@
     fields.text.value = values.get("text") ?? "";
     fields.rule.value = values.get("rule") ?? "";
     if (fields.rule.selectedIndex < 0) fields.rule.value = "";
+    if (fields.new) fields.new.checked = values.has("new");
     const wanted = values.get("severity")?.split(",");
     for (const box of boxes) box.checked = !wanted || wanted.includes(box.value);
     if (differ) differ.checked = values.has("keys") ? values.get("keys") === "lacking" : differ.defaultChecked;
