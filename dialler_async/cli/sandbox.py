@@ -39,14 +39,15 @@ async def sandbox(
 ) -> None:
     """Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM.
 
-    Prints the settings for other commands, and a curl command to try. With several accounts, it also prints the command
-    that audits them all; the fleet.toml and the token files for it are in a temporary directory, which is deleted at
-    the end.
+    Prints the settings for other commands, and a curl command to try. With several accounts, it also
+    prints the command that audits them all. Its fleet.toml is deleted at the end.
 
-    While it runs, curl can plan faults (POST to /sandbox/faults a body such as {"faults": ["503", "reset"], "call":
-    "clone"}; DELETE removes them), replace the token (POST to /sandbox/token) and show or clear the requests that
-    arrived (GET and DELETE of /sandbox/journal; secrets are redacted). Each needs the header "Authorization: Bearer
-    TOKEN" with the token that was printed first.
+    While it runs, requests with the token that was printed first control it:
+
+    - POST /sandbox/faults plans faults, such as {"faults": ["503", "reset"], "call": "clone"}.
+    - DELETE /sandbox/faults removes them.
+    - POST /sandbox/token replaces the token.
+    - GET /sandbox/journal shows the requests that arrived, secrets redacted; DELETE clears it.
 
     Parameters
     ----------
