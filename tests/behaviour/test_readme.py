@@ -135,6 +135,7 @@ def test_ci_runs_the_two_commands_as_printed() -> None:
         assert [line for line in README.splitlines() if re.fullmatch(pattern, line)] == [command]
 
 
+@pytest.mark.slow
 def test_block_with_a_test_passes_under_pytest_in_a_fresh_project(pytester: pytest.Pytester) -> None:
     [module] = [code for code in PYTHON if "instant_waits" in code]
     pytester.makepyfile(module)

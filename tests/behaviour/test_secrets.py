@@ -695,6 +695,7 @@ async def run(argv: tuple[str, ...], base_url: str, token_file: Path | None = No
     return printed.decode()
 
 
+@pytest.mark.slow
 async def test_commands_print_no_token(tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN)

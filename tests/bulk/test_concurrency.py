@@ -165,6 +165,7 @@ async def test_climbs_to_the_limit_of_the_pool_and_never_over_it() -> None:
     assert max(together) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("attempts", [1, 20])
 async def test_backs_off_from_a_server_that_refuses(status: int, attempts: int) -> None:

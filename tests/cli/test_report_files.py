@@ -20,6 +20,7 @@ def audit(*argv: object) -> int:
     return main(["audit", "--sandbox", *map(str, argv)])
 
 
+@pytest.mark.slow
 def test_every_format_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for format in ("table", *WRITERS):
         assert audit("--format", format, "--output", tmp_path / format) == 0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 
+@pytest.mark.slow
 async def test_it_finds_what_audits_of_each_account_find(
     fleet_on: FleetOn,
     findings_one_by_one: FindingsOneByOne,

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tests.conftest import HeldRequest
     from tests.fleet.conftest import FindingsOneByOne, FleetOn, RequestGauge, RunningRedis, WithoutTimes, Workers
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 SHORT = 0.3
