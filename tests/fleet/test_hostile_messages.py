@@ -139,7 +139,7 @@ def hostile(rng: random.Random, message: Any) -> bytes:
             return json.dumps(mutated(rng, message)).encode()
 
 
-def test_ten_thousand_generated_messages_are_read_as_what_they_are_or_rejected() -> None:
+def test_generated_messages_are_parsed_or_rejected() -> None:
     rng = random.Random(20261125)
     unsigned, signed = MessageSigner(None), MessageSigner(KEY)
     job, result = valid_job(), Result(part=AuditPart(campaigns=3), left=(Slice(campaigns=1, packed="eJw="),)).to_json()
@@ -181,12 +181,12 @@ def test_ten_thousand_generated_messages_are_read_as_what_they_are_or_rejected()
 @pytest.mark.parametrize(
     "name", [b"", b"r", b"r/", b"/1", b"r/x", b"r/1\n", b"../r/1", b"r/1/2", b"x" * 33 + b"/1", "r/\u0661".encode()]
 )
-def test_name_that_no_job_has_is_rejected(name: bytes) -> None:
+def test_malformed_job_name_is_rejected(name: bytes) -> None:
     with pytest.raises(RejectedMessageError):
         job_name({b"job": name})
 
 
-def test_packed_data_that_is_too_large_or_cut_off_is_rejected() -> None:
+def test_records_that_are_too_large_or_cut_off_are_rejected() -> None:
     bomb = packed(b"[" + b" " * (UNPACKED_LIMIT + 1) + b"]")
     assert len(bomb) < JOB_LIMIT
     for wrong in (bomb, packed(b"{}," * 3_000_000), packed(b"[]")[:-4], "eJw", "%", ""):
@@ -195,13 +195,13 @@ def test_packed_data_that_is_too_large_or_cut_off_is_rejected() -> None:
     assert unpack(packed(b"[]")) == b"[]"
 
 
-def test_campaigns_that_are_none_are_rejected() -> None:
+def test_records_that_are_no_campaigns_are_rejected() -> None:
     for wrong in (b"5", b'["x"]', b"[" * 100_000, b"[[]]", b"null", b"\xff"):
         with pytest.raises(RejectedMessageError):
             Slice.unpack(packed(wrong))
 
 
-def test_result_that_is_too_large_is_rejected() -> None:
+def test_too_large_result_is_rejected() -> None:
     fields = {b"result": b" " * (RESULT_LIMIT + 1), b"of": digest(b"").encode()}
     with pytest.raises(RejectedMessageError, match="more than"):
         check_result(MessageSigner(None), JOB, digest(b""), fields)
@@ -216,7 +216,7 @@ class TestSignature:
         fields[b"mac"] = sign_result(signer, JOB, digest(data), result).encode()
         assert check_result(signer, JOB, digest(data), fields).error == "e"
 
-    def test_signature_with_another_key_or_of_another_message_is_rejected(self) -> None:
+    def test_signature_of_another_key_or_message_is_rejected(self) -> None:
         signer, data = MessageSigner(KEY), json.dumps(valid_job()).encode()
         other_job = f"{RUN[::-1]}/7"
         wrong = [
@@ -243,11 +243,11 @@ class TestSignature:
             with pytest.raises(RejectedMessageError, match="signature is wrong"):
                 check_result(signer, JOB, of, fields)
 
-    def test_bytes_can_not_move_from_one_part_to_the_next(self) -> None:
+    def test_bytes_moved_to_the_next_part_change_the_signature(self) -> None:
         signer = MessageSigner(KEY)
         assert signer.sign("job", b"ab", b"c") != signer.sign("job", b"a", b"bc")
 
-    def test_key_is_in_no_repr_and_no_pickle(self) -> None:
+    def test_key_is_not_in_repr_or_pickle(self) -> None:
         signer = MessageSigner(KEY)
         assert KEY not in repr(signer)
         assert not hasattr(signer, "__dict__")
@@ -264,7 +264,7 @@ class TestSignature:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_hostile_messages_cost_no_valid_job_and_no_worker(
+async def test_hostile_messages_stop_no_valid_job_and_no_worker(
     key: str | None,
     redis: RunningRedis,
     monkeypatch: pytest.MonkeyPatch,

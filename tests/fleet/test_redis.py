@@ -61,7 +61,7 @@ async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dic
 NOTHING = {"jobs": 0, "pending": 0, "keys": {}, "workers": 0}
 
 
-async def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(
+async def test_two_workers_find_the_same_as_one_process_and_leave_redis_empty(
     redis: RunningRedis,
     fleet_on: FleetOn,
     workers: Workers,
@@ -111,7 +111,7 @@ async def _hear(monitor: Any, heard: list[str]) -> None:
             return
 
 
-async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_pickled_result_is_rejected(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
     class Dangerous:
         def __reduce__(self) -> Any:
             return pytest.fail, ("what is in Redis was run",)
@@ -128,7 +128,7 @@ async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCap
 
 
 class TestWorkersThatDie:
-    async def test_what_they_had_taken_is_done_by_others(
+    async def test_job_of_a_killed_worker_is_taken_over(
         self,
         redis: RunningRedis,
         fleet_on: FleetOn,
@@ -149,7 +149,7 @@ class TestWorkersThatDie:
             assert report.findings == await findings_one_by_one(sandbox)
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
 
-    async def test_a_job_that_ends_all_its_workers_is_reported_and_not_tried_for_ever(
+    async def test_job_that_kills_its_workers_is_reported_after_some_deliveries(
         self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=10) as sandbox:
@@ -169,7 +169,7 @@ class TestWorkersThatDie:
         assert not sandbox.journal
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
 
-    async def test_one_that_is_only_slow_is_left_alone(
+    async def test_job_of_a_slow_worker_is_not_taken_over(
         self,
         redis: RunningRedis,
         monkeypatch: pytest.MonkeyPatch,
@@ -205,7 +205,7 @@ class TestWorkersThatDie:
         assert [received.call for received in sandbox.journal].count("list") == 1
         assert await left_in(redis) == NOTHING
 
-    async def test_what_is_done_twice_counts_once(
+    async def test_second_result_of_a_job_is_ignored(
         self,
         redis: RunningRedis,
         hold: type[HeldRequest],
@@ -239,7 +239,7 @@ class TestWorkersThatDie:
             assert report.findings == await findings_one_by_one(sandbox)
 
 
-async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_consumers_of_dead_workers_are_removed(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialler_async.fleet.heartbeat, "_REMOVE_AFTER_SECONDS", -1)
     first, second = RedisBroker(redis.url, slots=1), RedisBroker(redis.url, slots=1)
     await first.startup()
@@ -261,7 +261,7 @@ async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> No
         await broker.connection_pool.disconnect()
 
 
-async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
+async def test_job_that_keeps_failing_is_reported_and_stops_no_other(
     redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
 ) -> None:
     original = dialler_async.fleet.tasks.survey
@@ -283,7 +283,7 @@ async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
     assert await left_in(redis) == NOTHING
 
 
-async def test_a_worker_with_another_manifest_or_version(
+async def test_worker_with_another_manifest_or_version_fails_the_job(
     redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
 ) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
@@ -305,7 +305,7 @@ async def test_a_worker_with_another_manifest_or_version(
     ]
 
 
-async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both_digests(
+async def test_worker_with_other_settings_imports_no_module_of_the_audit_and_reports_both_digests(
     redis: RunningRedis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -339,7 +339,7 @@ async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both
     assert sys.foreign_rules_imports == 1  # type: ignore[attr-defined]
 
 
-async def test_worker_with_the_same_settings_does_the_job(
+async def test_worker_with_equivalent_settings_runs_the_job(
     redis: RunningRedis, fleet_on: FleetOn, workers: Workers
 ) -> None:
     settings = AuditSettings(select=("expired", "expiring-soon"), by_rule={"expiring-soon": {"days": 9}})
@@ -352,7 +352,7 @@ async def test_worker_with_the_same_settings_does_the_job(
 
 
 class TestNobodyThere:
-    async def test_somebody_is_told_and_it_goes_on_when_a_worker_comes(
+    async def test_audit_notifies_without_a_worker_and_continues_when_one_comes(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         seconds = iter(range(0, 1000, 4))
@@ -369,7 +369,7 @@ class TestNobodyThere:
             async with workers(fleet):
                 assert (await audit).campaigns == 3
 
-    async def test_an_audit_that_is_given_up_takes_its_jobs_back(self, redis: RunningRedis, fleet_on: FleetOn) -> None:
+    async def test_cancelled_audit_deletes_its_jobs(self, redis: RunningRedis, fleet_on: FleetOn) -> None:
         async with Sandbox(campaigns=3, accounts=3) as sandbox:
             broker = RedisBroker(redis.url)
             audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), broker=broker, now=NOW))
@@ -382,7 +382,7 @@ class TestNobodyThere:
                 await audit
         assert await left_in(redis) == NOTHING
 
-    async def test_the_jobs_of_an_audit_that_was_killed_are_dropped(
+    async def test_jobs_of_a_killed_audit_are_dropped(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.05)
@@ -405,7 +405,7 @@ class TestNobodyThere:
         assert await left_in(redis) == NOTHING
 
 
-async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
+async def test_results_are_deleted_when_they_are_read(redis: RunningRedis) -> None:
     broker = RedisBroker(redis.url)
     await broker.startup()
     await broker.open_run("r")
@@ -422,7 +422,7 @@ async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
 
 
 class TestRedisGone:
-    async def test_an_audit_says_so(
+    async def test_audit_fails_when_redis_is_lost(
         self, redis: RunningRedis, hold: type[HeldRequest], fleet_on: FleetOn, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=3) as sandbox:
@@ -438,7 +438,7 @@ class TestRedisGone:
                 held.release.set()
         assert raised.value.__cause__ is None
 
-    async def test_at_the_start(self, fleet_on: FleetOn) -> None:
+    async def test_audit_and_worker_fail_without_redis_at_the_start(self, fleet_on: FleetOn) -> None:
         async with Sandbox(campaigns=1) as sandbox:
             with pytest.raises(BrokerError, match=r"^can't reach the broker at redis://127\.0\.0\.1:9/0: ") as raised:
                 await audit_fleet(
@@ -447,13 +447,13 @@ class TestRedisGone:
         assert "hidden" not in str(raised.value)
 
     @pytest.mark.parametrize("url", ["", "redis", "http://localhost", "redis://:hid/den@localhost", "redis://[hidden"])
-    def test_a_url_that_is_none_is_not_repeated(self, url: str) -> None:
+    def test_invalid_url_is_not_shown(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match=r"^the broker's URL is not like redis://HOST:PORT/DATABASE$"):
             RedisBroker(url)
 
 
 class TestLimits:
-    async def test_calls_at_once_over_all_workers(
+    async def test_max_concurrency_limits_the_calls_of_all_workers(
         self, redis: RunningRedis, fleet_on: FleetOn, gauge: RequestGauge, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=8, accounts=6, latency=0.002) as sandbox:
@@ -463,7 +463,7 @@ class TestLimits:
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
         assert gauge.most == 3
 
-    async def test_calls_a_second_over_all_workers(
+    async def test_max_rate_limits_the_calls_of_all_workers(
         self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -477,7 +477,7 @@ class TestLimits:
         # Two of them may go at once.
         assert took >= 19 / 100 - 0.001
 
-    async def test_the_time_is_that_of_redis(self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_rate_limit_uses_the_clock_of_redis(self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
         # An hour fast: with such a clock, the other one would wait for as long.
         server = Server(name="a", url="http://localhost", max_rate=100)
         async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:
