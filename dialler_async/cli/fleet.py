@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from dialler_async.fleet.wire import KEY_VARIABLE
 
@@ -22,7 +21,7 @@ from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
-from .report import ON_THE_TERMINAL, Destination
+from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
 from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 
@@ -40,7 +39,7 @@ async def audit(
     *,
     broker: str | None = None,
     sandbox: Flag = False,
-    fail_on: Literal["error", "warning", "info", "never"] = "never",
+    fail_on: Annotated[FailOn | None, Parameter(show_default=lambda _: "never")] = None,
     language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
@@ -59,7 +58,7 @@ async def audit(
     sandbox
         Audit 100 made-up accounts on an embedded dialler. Needs no settings.
     fail_on
-        Exit with 1 if there are findings as bad as that, or worse.
+        Exit with 1 if there are findings as bad as that, or worse; otherwise fail-on in the settings.
     language
         A language to fetch and compare result codes in. Repeat it for several.
     """
@@ -69,7 +68,6 @@ async def audit(
         return Exit.DONE
     if sandbox and (broker is not None or manifest is not _FLEET):
         raise UsageError("--sandbox brings its own accounts, and no worker has them: leave out the file and --broker")
-    destination.check()
     settings, directory = rule_options.for_workers()
     _check_extra()
     # Only here, as no other command needs it.
@@ -79,21 +77,20 @@ async def audit(
     mediator = None if not url else _broker(url)
     waits = "" if mediator is None else f"dialler fleet worker {manifest} --broker {mediator.shown}"
     with_key = f" with this {KEY_VARIABLE}" if mediator is not None and mediator.is_signed else ""
-    async with _sandbox() if sandbox else _read(manifest) as fleet:
-        with progress_bar("Auditing accounts") as on_progress:
-            report = await audit_fleet(
-                fleet,
-                broker=mediator,
-                settings=settings,
-                directory=directory,
-                languages=[LANGUAGES[name] for name in language],
-                on_progress=on_progress,
-                on_no_worker=lambda: print_error(f"no worker is there{with_key}; waiting for one: {waits}"),
-            )
-    destination.put(report)
-    if report.unfinished:
-        return Exit.REFUSED
-    return Exit.FINDINGS if fail_on != "never" and report.at_least(Severity(fail_on)) else Exit.DONE
+    with destination.open() as put:
+        async with _sandbox() if sandbox else _read(manifest) as fleet:
+            with progress_bar("Auditing accounts") as on_progress:
+                report = await audit_fleet(
+                    fleet,
+                    broker=mediator,
+                    settings=settings,
+                    directory=directory,
+                    languages=[LANGUAGES[name] for name in language],
+                    on_progress=on_progress,
+                    on_no_worker=lambda: print_error(f"no worker is there{with_key}; waiting for one: {waits}"),
+                )
+        put(report)
+    return exit_code(report, fail_on or settings.fail_on or "never")
 
 
 @app.command

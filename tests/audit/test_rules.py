@@ -79,7 +79,7 @@ def test_the_ids_and_severities_are_public() -> None:
         "differs-from-template": "warning",
         "expiring-soon": "warning",
         "caller-id-off": "warning",
-        "closes-without-result-code": "warning",
+        "closes-without-code": "warning",
         "duplicate-user-data": "warning",
         "name-within-name": "info",
         "no-line-cap": "info",

@@ -149,7 +149,7 @@ class TestBaseline:
         assert run(*compared, "--fail-on", "error", "--fail-on-new").exit == 0
 
     def test_fail_on_new_needs_a_baseline(self, run: Run) -> None:
-        assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to tell what is new\n"
+        assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to compare with\n"
 
     @pytest.mark.parametrize(
         ("content", "message"),

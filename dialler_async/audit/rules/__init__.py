@@ -26,7 +26,7 @@ Each is pure. Their IDs are public: users have them in settings and reports.
 | `differs-from-template` | warning | differences from a template: codes by export key, and settings |
 | `expiring-soon` | warning | `dtTo` within the next days |
 | `caller-id-off` | warning | no caller ID, where nearly all other campaigns have one |
-| `closes-without-result-code` | warning | closing on incoming calls without a result code for it |
+| `closes-without-code` | warning | closing on incoming calls without a result code for it |
 | `duplicate-user-data` | warning | a `UserData` that several campaigns have |
 | `name-within-name` | info | a name inside another name: a delete by name could hit the wrong campaign |
 | `no-line-cap` | info | no cap on parallel lines |
@@ -42,7 +42,7 @@ from typing import TypeAlias
 
 from ..account import AccountRule
 from ..rule import Rule
-from .campaign import caller_id_off, closes_without_result_code, duplicate_user_data, no_line_cap
+from .campaign import caller_id_off, closes_without_code, duplicate_user_data, no_line_cap
 from .codes import (
     contradictory_type,
     dangling_result_code,
@@ -89,7 +89,7 @@ RULES: tuple[AnyRule, ...] = (
     differs_from_template,
     expiring_soon,
     caller_id_off,
-    closes_without_result_code,
+    closes_without_code,
     duplicate_user_data,
     name_within_name,
     no_line_cap,

@@ -11,8 +11,6 @@ from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary
 from .words import called, some
 
-_CLOSES = "bCloseContactsOnIncomingCallsMatchCallerID"
-
 
 @account_rule(
     "caller-id-off",
@@ -33,18 +31,18 @@ def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[Camp
 
 
 @rule(
-    "closes-without-result-code",
+    "closes-without-code",
     Severity.WARNING,
-    title="A campaign that closes contacts on incoming calls, without a result code for them",
+    title="Closing on incoming calls without a result code",
     why="The reference does not say which result such a contact gets, so reports may miss these contacts.",
     fix="Choose a result code for incoming calls, or switch the closing off.",
 )
-def closes_without_result_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report closing on incoming calls if the key for its result code was sent, and is null."""
+def closes_without_code(facts: CampaignFacts) -> Iterator[Violation]:
+    """Report `bCloseContactsOnIncomingCallsMatchCallerID` if the key for its result code was sent, and is null."""
     campaign = facts.campaign
     key = "IncomingCallResultCodesID"
     if campaign.close_contacts_on_incoming_calls_match_caller_id and campaign.wire.get(key, 0) is None:
-        yield Violation(key, f"{_CLOSES} is on, but {key} is not set")
+        yield Violation(key, f"closes contacts on incoming calls, but {key} is not set")
 
 
 @account_rule(
