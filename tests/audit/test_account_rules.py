@@ -21,6 +21,41 @@ BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, AccountRule)}
 [DIFFERS_FROM_TEMPLATE] = [rule for rule in RULES if isinstance(rule, Rule) and rule.info.id == "differs-from-template"]
 
 
+def setting(id: int, **values: Any) -> CampaignSummary:
+    return attrs.evolve(brief(id), **values)
+
+
+class TestCallerIdOff:
+    def test_off_where_nearly_all_others_have_it_on(self) -> None:
+        on = [setting(id, caller_id_active=True) for id in range(1, 19)]
+        others = [setting(20, caller_id_active=None), setting(21, caller_id_active=False)]
+        assert told("caller-id-off", *on, *others, setting(30, caller_id_active=False)) == [
+            (21, "bCallerIDActive", "transmits no caller ID, while 18 of 19 others do"),
+            (30, "bCallerIDActive", "transmits no caller ID, while 18 of 19 others do"),
+        ]
+
+    @pytest.mark.parametrize(("on", "off"), [(0, 1), (0, 9), (1, 2), (8, 2), (9, 0)])
+    def test_without_agreement_nothing_is_reported(self, on: int, off: int) -> None:
+        campaigns = [setting(id, caller_id_active=id < on) for id in range(on + off)]
+        assert told("caller-id-off", *campaigns) == []
+
+
+class TestDuplicateUserData:
+    def test_the_same_user_data(self) -> None:
+        campaigns = [setting(id, user_data=data) for id, data in enumerate(("crm-7", None, "", " ", "crm-7", " "), 1)]
+        assert told("duplicate-user-data", *campaigns) == [
+            (1, "UserData", "has the UserData “crm-7”, like campaign 5"),
+            (5, "UserData", "has the UserData “crm-7”, like campaign 1"),
+        ]
+
+    def test_many_are_counted(self) -> None:
+        messages = [
+            message for *_, message in told("duplicate-user-data", *(setting(id, user_data="x") for id in range(99)))
+        ]
+        assert messages[0] == "has the UserData “x”, like campaign 1, campaign 2, campaign 3 and 95 more"
+        assert messages[-1] == "has the UserData “x”, like campaign 0, campaign 1, campaign 2 and 95 more"
+
+
 def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary:
     keys = tuple((key, CodeType(type)) for key, type in export_keys.items())
     return CampaignSummary(

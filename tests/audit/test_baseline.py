@@ -12,7 +12,18 @@ import pytest
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
 from dialler_async._api.decoding import InvalidRecord, PartialRecords
-from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
+from dialler_async.audit import (
+    RULES,
+    AcceptanceEntry,
+    AccountIdentity,
+    AuditReport,
+    Baseline,
+    Change,
+    Comparison,
+    State,
+    accept,
+    compare,
+)
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.audit.writers import json_schema, write_json
@@ -188,3 +199,107 @@ def test_report_with_a_name_cut_inside_an_emoji_is_read() -> None:
     assert [(change.what, change.before, change.after) for change in compared.changes] == [
         ("Name", "half an emoji \ud83c", "Spring")
     ]
+
+
+class TestAccount:
+    ACCOUNT = AccountIdentity("acd.example.com/rest/v1.0", 1)
+
+    def compared(self, then: AccountIdentity | None, now: AccountIdentity | None, **options: bool) -> AuditReport:
+        earlier = attrs.evolve(report(ONE), identity=then)
+        baseline = Baseline.read("".join(write_json(earlier)).encode())
+        return compare(attrs.evolve(report(ONE), identity=now), baseline, **options)
+
+    def test_the_same_account_is_compared(self) -> None:
+        assert self.compared(self.ACCOUNT, self.ACCOUNT).comparison
+
+    @pytest.mark.parametrize(
+        ("then", "whose"),
+        [
+            (AccountIdentity("acd.example.com/rest/v1.0", 2), "account 2 on acd.example.com/rest/v1.0"),
+            (AccountIdentity("test.example.com/rest/v1.0", 1), "account 1 on test.example.com/rest/v1.0"),
+            (None, "an unknown account"),
+        ],
+    )
+    def test_another_account_is_refused_unless_it_is_wanted(self, then: AccountIdentity | None, whose: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"it is of {whose}, and this audit is of account 1 on acd"):
+            self.compared(then, self.ACCOUNT)
+        assert self.compared(then, self.ACCOUNT, other_account=True).comparison
+
+    @pytest.mark.parametrize(
+        ("base_url", "identity"),
+        [
+            ("https://acd.example.com/rest/v1.0/1", ACCOUNT),
+            ("https://acd.example.com:443/rest/v1.0/1/", ACCOUNT),
+            ("http://user:secret@acd.example.com/rest/v1.0/1?token=secret#secret", ACCOUNT),
+            ("https://acd.example.com:8443/a/rest/v1.0/1", AccountIdentity("acd.example.com:8443/a/rest/v1.0", 1)),
+            ("https://[::1]:8443/rest", AccountIdentity("[::1]:8443/rest", None)),
+        ],
+    )
+    def test_the_identity_of_a_base_url_has_no_secret(self, base_url: str, identity: AccountIdentity) -> None:
+        assert AccountIdentity.of(base_url) == identity
+
+
+def test_findings_have_their_state() -> None:
+    baseline = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
+    compared = compare(report({**ONE, "OwnResultCodesID": 8}, TWO), baseline)
+    assert {(finding.campaign_id, finding.state) for finding in compared.findings} == {
+        (1, State.NEW),
+        (2, State.UNCHANGED),
+    }
+    assert compared.comparison
+    assert (compared.comparison.new, compared.comparison.unchanged) == (compared.findings[:1], 1)
+    changed = compare(report(ONE, {**TWO, "OwnResultCodesID": 1}), baseline)
+    assert changed.comparison
+    assert [finding.state for finding in changed.comparison.gone] == [State.GONE]
+
+
+class TestAccepted:
+    def accepted(self, until: str) -> AuditReport:
+        entry = {"rule": "dangling-result-code", "campaign": 2, "reason": "known", "until": until}
+        return accept(report(ONE, TWO), [AcceptanceEntry.of(entry)])
+
+    def test_an_accepted_finding_of_the_baseline_is_unchanged_or_gone(self) -> None:
+        then = Baseline.read("".join(write_json(self.accepted("2030-01-01"))).encode())
+        now = compare(self.accepted("2030-01-01"), then)
+        assert [finding.state for finding in now.accepted] == [State.UNCHANGED]
+        assert now.findings == ()
+        fixed = compare(report(ONE, {**TWO, "OwnResultCodesID": 1}), then).comparison
+        assert fixed
+        assert rules(fixed.gone) == [(2, "dangling-result-code")]
+
+    def test_a_finding_whose_acceptance_has_ended_is_new(self) -> None:
+        then = Baseline.read("".join(write_json(self.accepted("2030-01-01"))).encode())
+        now = compare(attrs.evolve(self.accepted("2020-01-01"), fails_on_new=True), then)
+        (back,) = [finding for finding in now.findings if finding.campaign_id == 2]
+        assert back.state is State.NEW
+        assert now.fails(back)
+
+    def test_a_finding_that_is_accepted_now_is_not_gone(self) -> None:
+        then = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
+        now = compare(self.accepted("2030-01-01"), then)
+        assert now.comparison
+        assert now.comparison.gone == now.comparison.unjudged == ()
+        assert [finding.state for finding in now.accepted] == [State.UNCHANGED]
+
+
+class TestPartOfAnAccount:
+    THEN = report(ONE, TWO, {"ID": 3, "Name": "autumn"})
+
+    def test_findings_of_other_campaigns_and_between_campaigns_are_unjudged(self) -> None:
+        part = attrs.evolve(report(TWO | {"OwnResultCodesID": 1}), scope="ID 2")
+        compared = since(self.THEN, part)
+        assert rules(compared.gone) == [(2, "dangling-result-code")]
+        assert rules(compared.unjudged) == [(2, "duplicate-name"), (3, "duplicate-name")]
+        assert [change.what for change in compared.changes] == ["OwnResultCodesID"]
+
+    def test_a_baseline_of_another_part_is_refused(self) -> None:
+        part = attrs.evolve(self.THEN, scope="running")
+        with pytest.raises(ConfigurationError, match=r"part of the account \(running\)"):
+            since(part, self.THEN)
+        assert since(part, part).new == ()
+
+
+def test_a_finding_of_the_run_itself_can_be_gone() -> None:
+    none = report()
+    assert rules(none.findings) == [(None, "no-campaigns")]
+    assert rules(since(none, report(ONE)).gone) == [(None, "no-campaigns")]

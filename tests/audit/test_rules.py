@@ -372,5 +372,41 @@ class TestSoon:
         ]
 
 
+class TestInvertedDates:
+    @pytest.mark.parametrize("ends", [NAIVE_NOON - timedelta(days=9), NAIVE_NOON + timedelta(days=1)])
+    def test_are_one_finding(self, ends: datetime) -> None:
+        given = facts(dt_from=NAIVE_NOON + timedelta(days=90), dt_to=ends)
+        rules = ("inverted-dates", "expired", "expiring-soon", "not-started")
+        assert [rule for rule in rules if found(rule, given)] == ["inverted-dates"]
+
+
+class TestClosesWithoutCode:
+    rule = "closes-without-code"
+
+    def test_closing_without_a_code(self) -> None:
+        given = facts(wire={"IncomingCallResultCodesID": None}, close_contacts_on_incoming_calls_match_caller_id=True)
+        assert found(self.rule, given) == [
+            ("IncomingCallResultCodesID", "closes contacts on incoming calls, but IncomingCallResultCodesID is not set")
+        ]
+
+    @pytest.mark.parametrize("closes", [False, None])
+    def test_without_closing_no_code_is_needed(self, closes: bool | None) -> None:
+        given = facts(wire={"IncomingCallResultCodesID": None}, close_contacts_on_incoming_calls_match_caller_id=closes)
+        assert found(self.rule, given) == []
+
+    @pytest.mark.parametrize("wire", [{}, {"IncomingCallResultCodesID": 5}])
+    def test_a_key_that_was_not_sent_may_be_set(self, wire: dict[str, Any]) -> None:
+        given = facts(wire=wire, close_contacts_on_incoming_calls_match_caller_id=True)
+        assert found(self.rule, given) == []
+
+
+class TestNoLineCap:
+    @pytest.mark.parametrize(
+        ("wire", "number"), [({"nMaxParallelLines": None}, 1), ({}, 0), ({"nMaxParallelLines": 0}, 0)]
+    )
+    def test_only_a_key_that_was_sent_as_null_is_reported(self, wire: dict[str, Any], number: int) -> None:
+        assert len(found("no-line-cap", facts(wire=wire))) == number
+
+
 def test_languages_have_names_also_unpublished_ones() -> None:
     assert [language_name(Language(number)) for number in (1, 2, 7)] == ["English", "German", "Language 7"]

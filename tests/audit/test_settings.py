@@ -56,7 +56,7 @@ def test_an_unknown_id_is_refused_and_what_there_is_is_told(where: str) -> None:
         AuditSettings(**{where: given}).choose(RULES)
 
 
-@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early", "not-audited"])
+@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early", "rule-failed", "not-audited"])
 def test_what_was_not_looked_at_is_never_ignored(id: str) -> None:
     with pytest.raises(ConfigurationError, match="can't be ignored"):
         AuditSettings(ignore=(id,)).choose(RULES)
@@ -93,6 +93,34 @@ def test_a_severity_and_a_setting_of_a_rule() -> None:
     ],
 )
 def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        AuditSettings.of(table).choose(RULES)
+
+
+def test_templates_fail_on_and_accepted_findings() -> None:
+    tables = [{"match": "Winback*", "campaign": "Winback Master"}, {"match": "*", "campaign": "Master"}]
+    settings = AuditSettings.of({"template": tables, "fail-on": "warning"})
+    assert list(settings.template.items()) == [("Winback*", "Winback Master"), ("*", "Master")]
+    assert settings.fail_on == "warning"
+    assert AuditSettings.of({"template": "Master"}).template == {"*": "Master"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"template": 3}, "“template” is a name, or a list of tables"),
+        ({"template": [{"match": "x"}]}, "needs a “campaign”"),
+        ({"template": [{"mach": "x"}]}, "did you mean “match”"),
+        ({"template": ["x"]}, "is a table"),
+        ({"accept": {}}, "is a list of tables"),
+        ({"acept": []}, "did you mean “accept”"),
+        ({"selct": ["expired"]}, "did you mean “select”"),
+        ({"selct": {}}, "there is no rule “selct”; did you mean “select”"),
+        ({"expird": {}}, "there is no rule “expird”; did you mean “expired”"),
+        ({"ignore": ["expird"]}, "there is no rule “expird”; did you mean “expired”"),
+    ],
+)
+def test_wrong_settings_are_refused_with_a_suggestion(table: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         AuditSettings.of(table).choose(RULES)
 

@@ -1,12 +1,15 @@
-"""`dialler audit`: which rules it judges by, what it compares with, and how it exits."""
+"""`dialler audit`: rules, settings, baselines, chosen campaigns, accepted findings, and exit codes."""
 
 from __future__ import annotations
 
 import json
+import tomllib
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from junitparser import JUnitXml
 
 from dialler_async.audit import RULES
 from dialler_async.sandbox import Sandbox
@@ -35,6 +38,22 @@ class TestRules:
         assert judged(ran.out) == [(3, "duplicate-name"), (4, "duplicate-name"), (1, "name-within-name")]
         ran = run("audit", "--json", "--select", "duplicate-name", "--ignore", "duplicate-name")
         assert judged(ran.out) == []
+
+    def test_several_ids_separated_by_commas(self, run: Run, sandbox: Sandbox) -> None:
+        ran = run(
+            "audit", "--json", "--select", "duplicate-name, name-within-name", "--ignore", "expired,duplicate-name"
+        )
+        assert judged(ran.out) == [(1, "name-within-name")]
+
+    def test_a_rule_that_raises_exits_with_settings_and_not_with_findings(
+        self, run: Run, sandbox: Sandbox, here: Path, own_rule: str
+    ) -> None:
+        (here / "broken_rule.py").write_text(own_rule.replace('"is a twin"', "1 / 0"))
+        ran = run("audit", "--json", "--rules", "broken_rule:twin", "--fail-on", "info")
+        assert ran.exit == 2
+        (failed,) = [finding for finding in json.loads(ran.out)["findings"] if finding["rule"] == "rule-failed"]
+        assert failed["message"] == "the rule “twin” failed on 2 campaigns: ZeroDivisionError at broken_rule.py:7"
+        assert (3, "duplicate-name") in judged(ran.out)
 
     def test_an_unknown_rule_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--ignore", "duplicate-names")
@@ -86,7 +105,13 @@ class TestSettings:
             ("[audit", "dialler.toml is no TOML: "),
             ("audit = 3", "“audit” is a table, not 3"),
             ("[audit]\nselcet = []", "dialler.toml: there is no setting “selcet”"),
-            ("[audit]\nselect = ['x']", "there is no rule “x”"),
+            ("[audit]\nselect = ['x']", "dialler.toml: there is no rule “x”"),
+            ("[audit]\nignore = ['expird']", "dialler.toml: there is no rule “expird”; did you mean “expired”?"),
+            ("[audt]\nselect = []", "dialler.toml: there is no table “audt”; did you mean “audit”?"),
+            ("ignore = ['expired']\n[audit]", "dialler.toml: “ignore” belongs under [audit]"),
+            ("[tool.dialler.audit]\nselect = []", "dialler.toml: the table is [audit] in this file"),
+            ("[audit.expired]\nday = 3", "dialler.toml: there is no setting “day” of the rule “expired”"),
+            ("[[audit.accept]]\nrule = 'expired'", "dialler.toml: an entry of [[audit.accept]] needs a “reason”"),
             ("[audit]\nrules = ['no_such_module:x']", "can't load rules from “no_such_module:x”: ModuleNotFoundError"),
         ],
     )
@@ -98,6 +123,41 @@ class TestSettings:
         assert (ran.exit, ran.out) == (2, "")
         assert message in ran.err
         assert sandbox.journal == []
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("[tool.dialer.audit]\nselect = []", "there is no tool “dialer”; did you mean [tool.dialler.audit]?"),
+            ("[tool.dialler.audti]\nselect = []", "no table under [tool.dialler] “audti”; did you mean “audit”?"),
+            ("[tool.dialler]\nselect = []", "“select” belongs under [tool.dialler.audit]"),
+        ],
+    )
+    def test_what_is_wrong_in_a_pyproject_file_is_an_error(
+        self, content: str, message: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        (here / "pyproject.toml").write_text(content)
+        ran = run("audit")
+        assert ran.exit == 2
+        assert f"pyproject.toml: {message}" in ran.err.replace("there is no table", "no table")
+        assert sandbox.journal == []
+
+    @pytest.mark.parametrize("content", ["[tool.ruff]", "[project]\nname='dialler'", "[tool.diallerish]", "tool = 3"])
+    def test_a_pyproject_file_of_others_is_passed_by(
+        self, content: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        (here / "pyproject.toml").write_text(content)
+        assert run("audit", "--json").exit == 0
+
+    def test_template_and_fail_on_in_the_file(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        (here / "dialler.toml").write_text(
+            "[audit]\nfail-on = 'warning'\nselect = ['differs-from-template']\n"
+            "[[audit.template]]\nmatch = 'Spring*'\ncampaign = 'Spring 2'\n"
+            "[[audit.template]]\nmatch = '*'\ncampaign = 'Spring'\n"
+        )
+        ran = run("audit", "--json")
+        assert (ran.exit, judged(ran.out)) == (1, [(4, "differs-from-template")] * 2)
+        assert run("audit", "--fail-on", "error").exit == 0
+        assert judged(run("audit", "--json", "--template", "Spring").out) == judged(ran.out)
 
     def test_a_file_that_is_not_there(self, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--config", "none.toml").err == "dialler: can't read none.toml: No such file or directory\n"
@@ -151,6 +211,23 @@ class TestBaseline:
     def test_fail_on_new_needs_a_baseline(self, run: Run) -> None:
         assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to compare with\n"
 
+    def test_a_baseline_of_another_account_is_refused_before_any_request(
+        self, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        (here / "other.json").write_text((here / "last.json").read_text().replace('"clients_id": 1', '"clients_id": 2'))
+        requests = len(sandbox.journal)
+        ran = run("audit", "--baseline", "other.json")
+        assert (ran.exit, ran.out, len(sandbox.journal)) == (2, "", requests)
+        assert "it is of account 2 on 127.0.0.1:" in ran.err
+        assert "--baseline-of-other-account" in ran.err
+        assert run("audit", "--baseline", "other.json", "--baseline-of-other-account").exit == 0
+
+    def test_only_new_findings_fail_in_junit(self, run: Run, sandbox: Sandbox) -> None:
+        sandbox.change(1, OwnResultCodesID=5)
+        compared = ("audit", "--format", "junit", "--baseline", "last.json")
+        assert JUnitXml.fromstring(run(*compared).out.encode()).failures == 11
+        assert JUnitXml.fromstring(run(*compared, "--fail-on-new").out.encode()).failures == 1
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [(None, "can't read other.json"), ("{}", "can't compare with other.json: it is no report of an audit")],
@@ -169,3 +246,94 @@ def test_a_run_that_was_stopped_says_so_and_exits_as_refused(run: Run, sandbox: 
     assert ran.exit == 3
     assert "stopped-early" in ran.out
     assert "The whole account" in ran.out
+
+
+class TestSelection:
+    @pytest.mark.parametrize(
+        ("options", "campaigns", "scope"),
+        [
+            (["--name", "Spring*"], [1, 2], "name “Spring*”"),
+            (["--id", 4, "--id", 2], [2, 4], "ID 4 or 2"),
+            (["--running", "--limit", 3], [1, 2, 3], "running, at most 3"),
+        ],
+    )
+    def test_only_chosen_campaigns_are_fetched(
+        self, options: list[object], campaigns: list[int], scope: str, run: Run, sandbox: Sandbox
+    ) -> None:
+        ran = run("audit", "--json", *options)
+        assert len(sandbox.journal) == 1 + 2 * len(campaigns)
+        report = json.loads(ran.out)
+        assert [record["id"] for record in report["records"]] == campaigns
+        assert report["scope"] == scope
+
+    def test_an_id_that_does_not_exist_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
+        ran = run("audit", "--id", 77)
+        assert (ran.exit, ran.out) == (2, "")
+        assert ran.err == "dialler: the account has no campaign with the ID 77\n"
+
+    @pytest.mark.parametrize("id", ["5.0", "0", "x"])
+    def test_an_id_is_a_whole_number(self, id: str, run: Run, sandbox: Sandbox) -> None:
+        assert run("audit", "--id", id).exit == 2
+        assert sandbox.journal == []
+
+
+def test_findings_are_sorted_as_wanted(run: Run, sandbox: Sandbox) -> None:
+    rules = ("audit", "--json", "--select", "duplicate-name,name-within-name,no-abort-code", "--id", 1, "--id", 2)
+    by_severity = [(2, "no-abort-code"), (1, "no-abort-code"), (1, "name-within-name")]
+    assert sorted(judged(run(*rules).out)[:2]) == sorted(by_severity[:2])
+    assert judged(run(*rules, "--sort", "campaign").out) == [
+        (1, "no-abort-code"),
+        (1, "name-within-name"),
+        (2, "no-abort-code"),
+    ]
+    assert [rule for _, rule in judged(run(*rules, "--sort", "rule").out)] == ["no-abort-code"] * 2 + [
+        "name-within-name"
+    ]
+
+
+class TestAccept:
+    @pytest.fixture(autouse=True)
+    def reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO("  known since May \n"))
+
+    def test_writes_entries_for_the_selected_findings(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        ran = run("audit", "--select", "duplicate-name", "--accept", "--fail-on", "error")
+        assert ran.exit == 0
+        assert ran.err == "Reason to accept 2 findings in dialler.toml: dialler: accepted 2 findings in dialler.toml\n"
+        entries = tomllib.loads((here / "dialler.toml").read_text())["audit"]["accept"]
+        entry = {"rule": "duplicate-name", "subject": "Name", "reason": "known since May"}
+        assert entries == [{**entry, "campaign": 3}, {**entry, "campaign": 4}]
+        again = run("audit", "--json", "--select", "duplicate-name", "--fail-on", "error")
+        assert (again.exit, judged(again.out)) == (0, [])
+        assert [one["acceptance"]["reason"] for one in json.loads(again.out)["accepted"]] == ["known since May"] * 2
+
+    @pytest.mark.parametrize(("name", "table"), [("dialler.toml", "audit"), ("pyproject.toml", "tool.dialler.audit")])
+    def test_appends_to_the_settings_in_use(
+        self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        before = f"# mine\n[{table}]\nselect = ['duplicate-name']\n\n[{table}.expired]\nseverity = 'error'"
+        (here.parent / name).write_text(before)
+        assert run("audit", "--id", 3, "--id", 4, "--accept").exit == 0
+        assert (here.parent / name).read_text().startswith(before + "\n\n[[")
+        assert judged(run("audit", "--json").out) == []
+
+    def test_without_a_reason_nothing_is_written(
+        self, run: Run, sandbox: Sandbox, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO(" \n"))
+        ran = run("audit", "--accept")
+        assert ran.exit == 2
+        assert "an acceptance needs a reason" in ran.err
+        assert list(here.iterdir()) == []
+
+    def test_a_file_that_takes_no_entries_is_left_alone(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        (here / "dialler.toml").write_text("audit = {ignore = ['expired']}")
+        ran = run("audit", "--accept")
+        assert ran.exit == 2
+        assert "can't add entries to" in ran.err
+        assert (here / "dialler.toml").read_text() == "audit = {ignore = ['expired']}"
+
+    def test_nothing_to_accept(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        ran = run("audit", "--select", "expired", "--accept")
+        assert (ran.exit, ran.err) == (0, "dialler: there is nothing to accept\n")
+        assert list(here.iterdir()) == []

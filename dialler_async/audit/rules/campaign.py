@@ -27,7 +27,10 @@ def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[Camp
     others = len(known) - 1
     for campaign in known if on else ():
         if not campaign.caller_id_active and 100 * on >= percent * others:
-            yield campaign, Violation("bCallerIDActive", f"transmits no caller ID, as {on:,} of {others:,} others do")
+            yield (
+                campaign,
+                Violation("bCallerIDActive", f"transmits no caller ID, while {on:,} of {others:,} others do"),
+            )
 
 
 @rule(
