@@ -122,16 +122,19 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
 
     from dialler_async import DiallerClient
     from dialler_async._api import endpoints
-    from dialler_async._http import reply, transport
+    from dialler_async._http.call_trace import CallTrace
+    from dialler_async._http.exchange import Exchange
+    from dialler_async._http.response import Response
+    from dialler_async._http.transport import _Call
 
     async def played(*_: object) -> Any:
-        return reply.Reply(200, {}, b'{"records":[],"count":0,"status":200}')
+        return Response(200, {}, b'{"records":[],"count":0,"status":200}')
 
     async def attempt(request: Any) -> Any:
-        return await sender._attempt(transport._Call(request))
+        return await sender._attempt(_Call(request, CallTrace(request.sent, "", None)))
 
     request = endpoints.list_result_codes(535, 2)
-    with patch.object(transport.Transport, "_exchange", played):
+    with patch.object(Exchange, "attempt", played):
         async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", TOKEN) as client:
             sender = client.result_codes._transport
             function = {"send": sender.send, "attempt": attempt}[part]

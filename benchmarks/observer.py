@@ -1,7 +1,7 @@
 """What it costs to be watched, and not to be: `python -m benchmarks.observer`.
 
 Measured is the client's own work for `campaigns.get`: the exchange with the server is played, since 200 µs of sockets
-would hide the difference. "off" looks at four places whether there is an observer; what such looks cost is measured
+would hide the difference. "off" checks at four places whether there is an observer; these checks are measured
 by themselves as well. All variants in turns, so that what else runs on the machine hits them alike.
 """
 
@@ -18,7 +18,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from dialler_async import DiallerClient
-from dialler_async._http import reply, transport
+from dialler_async._http.exchange import Exchange
+from dialler_async._http.response import Response
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
 from dialler_async.observer import Observer
 
@@ -26,8 +27,8 @@ BODY = b'{"records":[{"ID":5,"Name":"A campaign"}],"count":1,"status":200}'
 
 
 async def played(*call: Any) -> Any:
-    """A reply without a server."""
-    return reply.Reply(200, {}, BODY)
+    """Return a response without a server."""
+    return Response(200, {}, BODY)
 
 
 async def seconds_a_call(observer: Observer | None, calls: int) -> float:
@@ -54,7 +55,7 @@ def main() -> None:
         ),
     }
     took: dict[str, list[float]] = {name: [] for name in variants}
-    with patch.object(transport.Transport, "_exchange", played):
+    with patch.object(Exchange, "attempt", played):
         for _ in range(options.rounds):
             for name, observer in variants.items():
                 took[name].append(asyncio.run(seconds_a_call(observer, options.calls)) * 1e6)

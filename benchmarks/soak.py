@@ -52,7 +52,7 @@ async def serve(share: float) -> None:
     ]
     bad_days = [
         *either_way,
-        faults.CloseAfterAnswer(),
+        faults.CloseAfterResponse(),
         faults.CutShort(),
         faults.StallInBody(),
         faults.Trickle(),

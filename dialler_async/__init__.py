@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from ._bulk.auto_concurrency import AutoConcurrency
     from ._bulk.fan_out import Concurrency, OnProgress, fan_out
     from ._bulk.outcome import Failure, Outcome, Success
-    from ._http.pool import PoolConfig
+    from ._http.pool_config import PoolConfig
     from ._http.retry import RetryPolicy
-    from ._http.transport import Timeouts
+    from ._http.timeouts import Timeouts
     from .campaigns import Campaigns, CloneResult
     from .client import DiallerClient
     from .errors import (
@@ -141,7 +141,7 @@ _MODULE_OF = {
     "Outcome": "_bulk.outcome",
     "OutcomeUnknownError": "errors",
     "PayloadError": "errors",
-    "PoolConfig": "_http.pool",
+    "PoolConfig": "_http.pool_config",
     "RateLimitedError": "errors",
     "PartialRecords": "_api.decoding",
     "Records": "models",
@@ -153,7 +153,7 @@ _MODULE_OF = {
     "StatusError": "errors",
     "Success": "_bulk.outcome",
     "TokenSourceError": "errors",
-    "Timeouts": "_http.transport",
+    "Timeouts": "_http.timeouts",
     "InvalidRecord": "_api.decoding",
     "fan_out": "_bulk.fan_out",
 }

@@ -2,11 +2,10 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Sequence
-from types import FrameType, TracebackType
-from typing import NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
+from types import TracebackType
+from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
 
 import aiohttp
 import attrs
@@ -15,11 +14,15 @@ from yarl import URL
 from ._http import environment
 from ._http.backpressure import Backpressure
 from ._http.cache import AccountCache
-from ._http.pool import Pool, PoolConfig, RateLimiter
+from ._http.caller import find_caller
+from ._http.pool import Pool
+from ._http.pool_config import PoolConfig
 from ._http.proxy import is_loopback
+from ._http.rate_limit import RateLimiter
 from ._http.retry import RetryPolicy
+from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
-from ._http.transport import Timeouts, Transport
+from ._http.transport import Transport
 from .campaigns import Campaigns
 from .errors import ConfigurationError, require
 from .models import Campaign
@@ -117,7 +120,7 @@ class DiallerClient:
     Source: API reference, "Access".
     """
 
-    for_account = _ForAccount()
+    for_account: ClassVar[_ForAccount] = _ForAccount()
     """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
     `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
     another account on the same pool; it needs no closing, and lives as long as the client it came from."""
@@ -145,7 +148,7 @@ class DiallerClient:
         if checked.scheme == "http" and not is_loopback(checked.host or ""):
             warnings.warn(
                 f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
-                stacklevel=_frames_of_ours() + 1,
+                stacklevel=find_caller().stacklevel,
             )
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
@@ -158,9 +161,9 @@ class DiallerClient:
             base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
         )
         self._cache = AccountCache()
-        self.result_codes = ResultCodes(transport, self._cache, shared.pool.config.limit)
+        self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
-        self.campaigns = Campaigns(transport, self._cache)
+        self.campaigns: Campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
@@ -201,10 +204,15 @@ class DiallerClient:
             own_id.isdigit(),
             "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
         )
-        sibling = object.__new__(type(self))
-        sibling._owns_pool = False
-        sibling._set_up(f"{above}/{_clients_id(clients_id)}", held, self._shared)
-        return sibling
+        return self._sharing(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+
+    @classmethod
+    def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
+        """Return a client on the pool of another client, which alone closes it."""
+        client = object.__new__(cls)
+        client._owns_pool = False
+        client._set_up(base_url, token, shared)
+        return client
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
@@ -299,13 +307,3 @@ def _clients_id(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
     return given
-
-
-def _frames_of_ours() -> int:
-    """How many frames it is, from the caller on, to the one outside this package in which a client is made."""
-    count = 0
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        frame = frame.f_back
-        count += 1
-    return count

@@ -246,7 +246,7 @@ class AmbiguousNameError(DiallerError, LookupError):
 
     def __init__(self, message: str = "", *, matches: "Sequence[Campaign]" = ()) -> None:
         super().__init__(message)
-        self.matches = tuple(matches)
+        self.matches: tuple[Campaign, ...] = tuple(matches)
 
 
 def excerpt(body: Body) -> str:
@@ -276,7 +276,7 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
 }
 
 
-def from_reply(
+def error_from_response(
     status: int, headers: Mapping[str, str], body: Body, *, request: SentRequest, path: str, now: datetime
 ) -> StatusError:
     """The error that a reply other than 200 stands for.

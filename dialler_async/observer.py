@@ -12,9 +12,7 @@ errors, holds a name, an ID or a secret. `dialler_async.contrib.opentelemetry` i
 """
 
 import logging
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, final
 
 import attrs
 
@@ -71,7 +69,7 @@ class Observer:
             call: which one.
         """
 
-    def call_repeated(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
+    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
         """A call will be sent again.
 
         Args:
@@ -88,48 +86,3 @@ class Observer:
             seconds: what it took, with all that was waited for.
             error: what the caller gets, such as a DiallerError or asyncio.CancelledError; None if an answer.
         """
-
-
-@final
-class Observation:
-    """Tells an observer of one call; a context around it. Never raises."""
-
-    def __init__(self, observer: Observer, request: SentRequest, base_url: str, clock: Callable[[], float]) -> None:
-        self._observer = observer
-        self._clock = clock
-        self._begun = self._at_gate_since = clock()
-        self._call = ObservedCall(request, base_url)
-
-    def __enter__(self) -> Self:
-        self._tell("call_started")
-        return self
-
-    def at_the_gate(self) -> None:
-        """From here on it waits for its turn."""
-        self._at_gate_since = self._clock()
-
-    def on_the_wire(self) -> None:
-        """From here on it is sent."""
-        self._call.attempts += 1
-        self._call.status = None
-        self._tell("attempt_started", self._clock() - self._at_gate_since)
-
-    def off_the_wire(self, status: int | None) -> None:
-        """The reply was read, or there is none."""
-        self._call.status = status
-        self._tell("attempt_ended")
-
-    def repeated(self, error: DiallerError, wait: float) -> None:
-        """It goes once more."""
-        self._tell("call_repeated", error, wait)
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._tell("call_ended", self._clock() - self._begun, exc)
-
-    def _tell(self, method: str, *arguments: Any) -> None:
-        try:
-            getattr(self._observer, method)(self._call, *arguments)
-        except Exception as error:
-            _log.error("%s of the observer raised %s", method, type(error).__name__)

@@ -1,41 +1,42 @@
-"""The pytest plugin: fixtures over an embedded dialler, for tests of code that uses `dialler_async`.
+"""The pytest plugin: fixtures with an embedded dialler, for tests of code that uses `dialler_async`.
 
-pytest loads it in every run of an environment that it is installed in. So it imports the rest of the library only where
-a fixture is used.
+pytest loads it in every run of an environment where it is installed, so it imports the library only when a fixture is
+used.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 try:
-    from pytest_asyncio import fixture
+    from pytest_asyncio import fixture as async_fixture
 except ImportError:
-    # Whatever else runs async tests takes pytest's own; the types differ in options that nobody uses here.
-    fixture = pytest.fixture  # type: ignore[assignment]
+    # Other plugins for async tests use pytest's own fixtures.
+    async_fixture = pytest.fixture  # type: ignore[assignment]  # the types differ in options that are not used here
 
 if TYPE_CHECKING:
     from dialler_async import DiallerClient
     from dialler_async.sandbox import Sandbox
 
 
-@fixture
-async def dialler_sandbox() -> AsyncIterator[Sandbox]:
+@pytest.fixture
+def dialler_sandbox() -> Iterator[Sandbox]:
     """A running dialler without campaigns: `dialler_sandbox.load(make_campaign(id=7).wire)`.
 
-    `.campaigns` shows what is left, `.journal` what was asked, `.faults` is for what goes wrong. For another one, such
-    as `Sandbox(campaigns=500, seed=1)`, define a fixture of this name.
+    `.campaigns` are the remaining campaigns, `.journal` the requests that arrived, and `.faults` plans faults. It runs
+    in a thread of its own, so it serves synchronous and asynchronous tests. For a sandbox with other options, such as
+    `Sandbox(campaigns=500, seed=1)`, define a fixture of this name.
     """
     from dialler_async.sandbox import Sandbox
 
-    async with Sandbox([]) as sandbox:
+    with Sandbox([]) as sandbox:
         yield sandbox
 
 
-@fixture
+@async_fixture
 async def dialler_client(dialler_sandbox: Sandbox) -> AsyncIterator[DiallerClient]:
     """A client of `dialler_sandbox`."""
     from dialler_async import DiallerClient

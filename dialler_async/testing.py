@@ -1,15 +1,16 @@
-"""For tests of code that uses this library: records to begin with, waits that take no time, things that go wrong.
+"""For tests of code that uses this library: records, waits that take no time, and faults.
 
-    async def test_only_what_is_over_is_deleted(dialler_sandbox, dialler_client):
+    @pytest.mark.asyncio
+    async def test_expired_campaigns_are_deleted(dialler_sandbox, dialler_client):
         dialler_sandbox.load(make_campaign(id=7, dt_to=datetime(2026, 1, 31)).wire)
         dialler_sandbox.faults.next(Status(503, retry_after=30), match="delete")
         with instant_waits() as waits:
-            await delete_what_is_over(dialler_client)
+            await delete_expired(dialler_client)
         assert 7 not in dialler_sandbox.campaigns
         assert waits == [30.0]
 
-The fixtures `dialler_sandbox` and `dialler_client` come with the package's pytest plugin, and need pytest-asyncio. The
-faults are those of `dialler_async.sandbox.faults`.
+The fixtures `dialler_sandbox` and `dialler_client` are in the package's pytest plugin. `dialler_client` needs a plugin
+for async tests, such as pytest-asyncio. The faults are those of `dialler_async.sandbox.faults`.
 """
 
 import asyncio
@@ -23,11 +24,12 @@ from typing import Any, TypeVar
 from ._api import decoding
 from ._api.dates import format_date
 from ._http.clock import CLOCK
+from ._http.slices import finish
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (
-    Answer,
-    CloseAfterAnswer,
+    CannedResponse,
+    CloseAfterResponse,
     CutShort,
     Fault,
     GzipBomb,
@@ -48,8 +50,8 @@ from .sandbox.faults import (
 R = TypeVar("R", bound=Record)
 
 __all__ = [
-    "Answer",
-    "CloseAfterAnswer",
+    "CannedResponse",
+    "CloseAfterResponse",
     "CutShort",
     "Fault",
     "GzipBomb",
@@ -76,16 +78,16 @@ _FLAGS = ("done", "aborted", "delay", "appointment")
 
 
 def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> Campaign:
-    """A campaign as the server might have sent it; `.wire` is that, and what `Sandbox.load` takes.
+    """Return a campaign as the server could send it. `Sandbox.load` takes its `.wire`.
 
     Args:
-        extra: keys on the wire that this library doesn't know, with their values.
-        attributes: those of `Campaign`; without them the ID is a new one, the name is made of it, the rest is null.
+        extra: wire keys that this library doesn't know, with their values.
+        attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is null.
     Returns:
         The campaign.
     Raises:
         TypeError: a `Campaign` has no such attribute.
-        PayloadError: a value is of a type that the API doesn't have there.
+        PayloadError: a value has a type that the API doesn't allow there.
     """
     attributes.setdefault("id", next(_ids))
     attributes.setdefault("name", f"Campaign {attributes['id']}")
@@ -93,17 +95,17 @@ def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) 
 
 
 def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> ResultCode:
-    """A result code as the server might have sent it: `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
+    """Return a result code as the server could send it: `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
 
     Args:
-        extra: keys on the wire that this library doesn't know, with their values.
-        attributes: those of `ResultCode`; without them the ID is a new one, its type "done" unless another of the
-            four flags is given, `content` made of these, and the rest null.
+        extra: wire keys that this library doesn't know, with their values.
+        attributes: attributes of `ResultCode`. By default, the ID is new, the type is "done" unless one of the other
+            flags is given, `content` names the type, and the rest is null.
     Returns:
         The result code.
     Raises:
         TypeError: a `ResultCode` has no such attribute.
-        PayloadError: a value is of a type that the API doesn't have there.
+        PayloadError: a value has a type that the API doesn't allow there.
     """
     attributes.setdefault("id", next(_ids))
     kind = next((flag for flag in _FLAGS if attributes.get(flag)), "done")
@@ -119,27 +121,22 @@ def _made(
     keys = wire_keys(kind)
     if unknown := attributes.keys() - keys:
         raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
-    record = {keys[name]: _on_the_wire(attributes.get(name)) for name in keys} | dict(extra)
+    record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
     # Decoded from JSON, so that the record is what the client would make of a server's response.
-    slices = answer.decode(decoding.encode({"records": [record]}))
-    try:
-        while True:
-            next(slices)
-    except StopIteration as decoded:
-        made: R = decoded.value[0]
-        return made
+    made: R = finish(answer.decode(decoding.encode({"records": [record]})))[0]
+    return made
 
 
-def _on_the_wire(value: Any) -> Any:
+def _wire_value(value: Any) -> Any:
     return format_date(value) if isinstance(value, datetime) else value
 
 
 @contextmanager
 def instant_waits() -> Iterator[list[float]]:
-    """Makes the waits of every client take no time: those between repeats, and the pauses that a 429 asks for.
+    """Make the waits of all clients take no time: delays between retries, and pauses after a 429.
 
-    The clocks that the library looks at move on as if they had been waited, so that kept answers grow old, too. Waits
-    by `max_rate` and by the server are real, and so are deadlines.
+    The clocks of the library advance by the waits, so that cached responses expire, too. Waits for `max_rate`, for the
+    server and for deadlines stay real.
 
     Yields:
         The waits so far, in seconds.

@@ -26,7 +26,7 @@ from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 pytest_plugins = ["pytester"]
 
@@ -103,7 +103,7 @@ class HeldRequest(Fault):
         self.hung_up = BoundedEvent()
         self.release = asyncio.Event()
 
-    async def play(self, exchange: Exchange) -> Reply | None:
+    async def play(self, exchange: Exchange) -> Response | None:
         reply = await exchange.carry_out() if self._carried_out else None
         self.arrived.set()
         waits = [asyncio.create_task(event.wait()) for event in (self.release, exchange.connection.closed)]

@@ -33,12 +33,12 @@ MAX_NAME_LENGTH: Final = 64
 """Characters that a campaign's name holds on the server (API reference, "Campaign records": stated)."""
 
 
-class Repeat(Enum):
-    """How safe it is to send a request again when it may have been carried out already."""
+class Idempotency(Enum):
+    """Whether a request may be sent again after an attempt that may have run."""
 
-    SAFE = "carrying it out twice is the same as once"
-    GONE_MEANS_DONE = "the second time finds nothing left to do, and says 404"
-    NEVER = "the second time may do something else, or the same to another campaign"
+    SAFE = "idempotent: running it twice is the same as once"
+    GONE_MEANS_DONE = "idempotent, but the second run finds nothing and answers 404"
+    NEVER = "not idempotent: a second run may change another campaign"
 
 
 @final
@@ -52,8 +52,8 @@ class Request(Generic[T]):
         query: query, percent-encoded, without the question mark; empty for none.
         body: JSON body; None for none.
         answer: what a 200 answers with.
-        repeat: how safe it is to send again.
-        look: how a caller finds out whether a write of unknown outcome was carried out.
+        idempotency: whether it may be sent again after an attempt that may have run.
+        recovery_hint: how a caller finds out whether a write of unknown outcome ran.
         about: the campaign that the call is about, for the caller's errors; never for logs and traces.
         expected_id: the campaign that the response must be about, where it names one; None for any.
     """
@@ -61,10 +61,10 @@ class Request(Generic[T]):
     sent: SentRequest
     path: str
     answer: Answer[T]
-    repeat: Repeat = Repeat.SAFE
+    idempotency: Idempotency = Idempotency.SAFE
     query: str = ""
     body: Mapping[str, str] | None = None
-    look: str = ""
+    recovery_hint: str = ""
     about: str = ""
     expected_id: int | None = None
 
@@ -90,9 +90,9 @@ _CLONE = SentRequest("POST", f"{_CAMPAIGNS}/clone")
 _DELETE = SentRequest("DELETE", f"{_ONE}/{{DiallerCampaignsID}}")
 DELETE_BY_NAME = SentRequest("DELETE", _ONE)
 
-_LOOK_FOR_CLONE = "`campaigns.get_by_name(destination)` finds it if it was; reads may lag behind writes"
-_LOOK_FOR_ID = "`campaigns.get(campaign)` raises NotFoundError if it was; reads may lag behind writes"
-_LOOK_FOR_NAME = "`campaigns.find(name)` tells which are left; reads may lag behind writes"
+_HINT_CLONE = "`campaigns.get_by_name(destination)` finds the clone if it did; reads may lag behind writes"
+_HINT_DELETE = "`campaigns.get(campaign)` raises NotFoundError if it did; reads may lag behind writes"
+_HINT_DELETE_BY_NAME = "`campaigns.find(name)` returns the campaigns that are left; reads may lag behind writes"
 
 
 def list_campaigns() -> Request[Records[Campaign]]:
@@ -153,23 +153,27 @@ def clone_campaign(
     if dt_from is not None and dt_to is not None and time_between(dt_from, dt_to) < timedelta():
         dates = f"dt_to {dt_to.isoformat()} is before dt_from {dt_from.isoformat()}"
         raise ConfigurationError(f"{dates}: the campaign would end before it begins")
-    repeat = Repeat.SAFE if exist_ok else Repeat.NEVER
+    idempotency = Idempotency.SAFE if exist_ok else Idempotency.NEVER
     about = f"clone of {source!r} as {destination!r}"
-    return Request(_CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, repeat, body=body, look=_LOOK_FOR_CLONE, about=about)
+    return Request(
+        _CLONE, f"{_CAMPAIGNS}/clone", CAMPAIGN, idempotency, body=body, recovery_hint=_HINT_CLONE, about=about
+    )
 
 
 def delete_campaign(campaign: Campaign | int) -> Request[None]:
     """Deletes a campaign and all its related data by its ID; 404 if absent."""
     id = checked_id(campaign)
-    repeat = Repeat.GONE_MEANS_DONE
-    return Request(_DELETE, f"{_ONE}/{id}", DONE, repeat, look=_LOOK_FOR_ID, about=f"campaign {id}")
+    idempotency = Idempotency.GONE_MEANS_DONE
+    return Request(_DELETE, f"{_ONE}/{id}", DONE, idempotency, recovery_hint=_HINT_DELETE, about=f"campaign {id}")
 
 
 def delete_campaign_by_name(name: str) -> Request[None]:
     """Deletes by name, whatever the server takes that to match: which one of several is not documented."""
     query = f"name={_encoded(_name(name))}"
     about = f"campaigns named {name!r}"
-    return Request(DELETE_BY_NAME, _ONE, DONE, Repeat.NEVER, query, look=_LOOK_FOR_NAME, about=about)
+    return Request(
+        DELETE_BY_NAME, _ONE, DONE, Idempotency.NEVER, query, recovery_hint=_HINT_DELETE_BY_NAME, about=about
+    )
 
 
 MOST: Final = 2**63 - 1

@@ -246,7 +246,7 @@ class AutoConcurrency:
     def __init__(self, limit: int) -> None:
         require(type(limit) is int and limit >= 1, "the limit of an AutoConcurrency is a positive int")
         self.limit: Final = limit
-        self.level = min(START_LEVEL, limit)
+        self.level: int = min(START_LEVEL, limit)
         self._mode = _Mode.CLIMB
         self._growth = MAX_GROWTH
         self._base = _BaseLatency()

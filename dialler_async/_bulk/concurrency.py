@@ -8,60 +8,65 @@ from .auto_concurrency import AutoConcurrency
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an error says that there were too many calls: 429, 503, 504, or time that ran out."""
+    """Return whether an error means that there were too many calls: a 429, 503 or 504, or a timeout."""
     return isinstance(error, TimeoutError) or getattr(error, "status", None) in (429, 503, 504)
 
 
 @final
-class Watch:
-    """Times one item of a fan-out, without what it waits for on this side: the pool's gate, pauses, repeats.
+class LatencyTimer:
+    """Measures how long the server works for one item of a fan-out.
 
-    An error in `AutoConcurrency` is logged once and never raised, so that measuring fails no item.
+    The transport pauses it while a call waits on the client's side: for the limiter, a pause or a retry. An error in
+    `AutoConcurrency` is logged once and never raised, so that measuring fails no item.
 
     Args:
-        auto: is told of refusals at once, also of those that a repeat makes good.
-        clock: seconds, going forward.
+        auto: gets the latencies, and each refusal at once, retried or not.
+        clock: returns seconds; it never goes back.
 
     Attributes:
-        was_refused: whether there was one.
-        is_waiting: whether it waits at the moment.
+        was_refused: whether an attempt was refused.
+        is_paused: whether the call waits on the client's side.
     """
 
-    __slots__ = ("_auto", "_begun", "_clock", "_waited", "_waits_since", "is_waiting", "was_refused")
+    __slots__ = ("_auto", "_begun", "_clock", "_paused_at", "_waited", "is_paused", "was_refused")
 
     def __init__(self, auto: AutoConcurrency, clock: Callable[[], float]) -> None:
         self._auto = auto
         self._clock = clock
         self._waited = 0.0
-        self.was_refused = self.is_waiting = False
-        self._begun = self._waits_since = clock()
+        self.was_refused = self.is_paused = False
+        self._begun = self._paused_at = clock()
 
-    def waits(self) -> None:
-        """From now on it waits, if it didn't already."""
-        if not self.is_waiting:
-            self.is_waiting = True
-            self._waits_since = self._clock()
+    def pause(self) -> None:
+        """Stop the timer, if it runs."""
+        if not self.is_paused:
+            self.is_paused = True
+            self._paused_at = self._clock()
 
-    def goes_on(self) -> None:
-        """It no longer waits."""
-        if self.is_waiting:
-            self.is_waiting = False
-            self._waited += self._clock() - self._waits_since
+    def resume(self) -> None:
+        """Start the timer again, if it is paused."""
+        if self.is_paused:
+            self.is_paused = False
+            self._waited += self._clock() - self._paused_at
 
     def failed(self, error: Exception) -> None:
-        """It failed, for good or to be repeated."""
-        if is_refusal(error) and not self.is_waiting:
+        """Report an attempt that failed, whether it is retried or not."""
+        if is_refusal(error) and not self.is_paused:
             self.was_refused = True
             now = self._clock()
             self._report(self._auto.refused, now, now - self._begun - self._waited)
 
     def answered(self, in_flight: int) -> None:
-        """An answer came, with so many items under way at the moment."""
+        """Report the latency of a response.
+
+        Args:
+            in_flight: number of items in flight, this one included.
+        """
         if not self.was_refused:
             now = self._clock()
             whole = now - self._begun
             latency = whole - self._waited
-            # Of those under way, others wait as this one did.
+            # Others of those in flight wait as long as this item did.
             together = in_flight * latency / whole if whole > 0 else in_flight
             self._report(self._auto.finished, now, latency, together)
 
@@ -72,5 +77,5 @@ class Watch:
             self._auto.log_failure()
 
 
-WATCH: Final[ContextVar[Watch | None]] = ContextVar("WATCH", default=None)
-"""That of the item on whose behalf a call is made; None where nobody asks how long it takes."""
+LATENCY_TIMER: Final[ContextVar[LatencyTimer | None]] = ContextVar("LATENCY_TIMER", default=None)
+"""The timer of the item that a call belongs to; None where nothing adapts to the latency."""

@@ -7,7 +7,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
 from .auto_concurrency import AutoConcurrency
-from .concurrency import WATCH, Watch
+from .concurrency import LATENCY_TIMER, LatencyTimer
 from .outcome import Failure, Outcome, Success
 
 ItemT = TypeVar("ItemT")
@@ -223,8 +223,8 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     async def _call_timed(self, item: ItemT, auto: AutoConcurrency) -> ValueT:
         """Call the function and report its latency, or that the server refused the call."""
-        timer = Watch(auto, self._clock)
-        WATCH.set(timer)
+        timer = LatencyTimer(auto, self._clock)
+        LATENCY_TIMER.set(timer)
         self._calls += 1
         try:
             value = await self._function(item)

@@ -1,4 +1,4 @@
-"""What the calls of a client know together of a server that can't keep up: the waiting that `circuit` decides about."""
+"""Let the calls of a client wait together while the server can't keep up. `circuit` decides how long."""
 
 import asyncio
 import logging
@@ -12,10 +12,12 @@ _log = logging.getLogger("dialler_async")
 
 
 class WaitingCall(Protocol):
-    """What is asked and noted of a call."""
+    """What `Backpressure` reads and writes of a call."""
 
-    attempts: int
-    """How many times it was sent."""
+    @property
+    def attempts(self) -> int:
+        """Number of attempts so far."""
+
     waiting_since: float | None
     """When it failed first, or began to wait for the circuit; None if neither happened."""
     probing: bool
@@ -24,17 +26,36 @@ class WaitingCall(Protocol):
 
 @final
 class Backpressure:
-    """What the calls of a client know of a server that can't keep up or can't be reached."""
+    """The circuit breaker and the pauses of a client, shared by all its calls.
+
+    Attributes:
+        circuit: the circuit breaker.
+        paused_until: end of the pause, by the monotonic clock. A 429 with `Retry-After` pauses all calls.
+    """
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self.circuit = CircuitBreaker(policy)
-        self.paused_until = 0.0
-        """Until when all calls wait, as the monotonic clock tells it: a 429 with `Retry-After` is meant for all."""
-        # In the order in which they came, so that the first one probes first.
+        self.circuit: CircuitBreaker = CircuitBreaker(policy)
+        self.paused_until: float = 0.0
+        self._max_pause: float = policy.max_retry_after
+        # In the order in which the calls came, so that the first one probes first.
         self._changed: dict[asyncio.Future[None], None] = {}
 
+    def pause(self, seconds: float | None) -> None:
+        """Pause all calls, as a 429 asks for; a pause beyond `max_retry_after` is ignored."""
+        if seconds and seconds <= self._max_pause:
+            self.paused_until = max(self.paused_until, CLOCK.monotonic() + seconds)
+
+    def pause_left(self) -> float:
+        """Return the seconds until the end of the pause; 0 or less if there is none."""
+        if not self.paused_until:
+            return 0.0
+        left = self.paused_until - CLOCK.monotonic()
+        if left <= 0:
+            self.paused_until = 0.0
+        return left
+
     async def admit(self, call: WaitingCall) -> Permit:
-        """Wait until the circuit lets a call go, or until the call has to give up."""
+        """Wait until the circuit lets a call go, or until the call has to give up; return which."""
         while True:
             now = CLOCK.monotonic()
             if call.waiting_since is None and self.circuit.is_open:
@@ -45,7 +66,7 @@ class Backpressure:
             await self._change(permit)
 
     def record(self, call: WaitingCall, outcome: object) -> None:
-        """Tell the circuit what came of an attempt."""
+        """Count the outcome of an attempt."""
         circuit = self.circuit
         was_open = circuit.is_open
         now = CLOCK.monotonic()
@@ -60,7 +81,7 @@ class Backpressure:
         self._notify()
 
     def abandon_probe(self, call: WaitingCall) -> None:
-        """Let another call probe if this one was to, and ended before anything was known."""
+        """Let another call probe if this call was the probe, and has ended without an outcome."""
         if call.probing:
             call.probing = False
             self.circuit.abandon_probe()

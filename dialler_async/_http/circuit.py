@@ -44,7 +44,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self.is_open = False
+        self.is_open: bool = False
         self._policy = policy
         self._patience = patience(policy)
         self._failures = 0

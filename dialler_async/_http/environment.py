@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Final, TypedDict
 
 from ..errors import ConfigurationError
-from .pool import PoolConfig
+from .pool_config import PoolConfig
 from .retry import RetryPolicy
-from .transport import Timeouts
+from .timeouts import Timeouts
 
 _DECIMAL: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 

@@ -7,12 +7,12 @@
 | delete by ID                  | retry      | retry (1)          | retry (1)       | retry          | error   |
 | clone, delete by name as is   | retry      | outcome unknown    | outcome unknown | retry (2)      | unknown |
 
-(1) and a 404 to a retry means done; (2) only with a `Retry-After`, else the error.
-Reads, and a clone with `exist_ok`, are also retried after a 408. Reads are also retried after a 200 whose body is no
-JSON at all, such as the error page of a proxy. Any other status is an error at once, and so is any other 200 that is
-not as documented. Where a write may have run all the same (after a 2xx or another 5xx), its outcome is unknown.
+(1) A 404 to a retry means that the campaign is deleted. (2) Only with a `Retry-After`; else the error is raised.
+Reads, and a clone with `exist_ok`, are also retried after a 408. Reads are also retried after a 200 whose body is not
+JSON, such as the error page of a proxy. After any other status, or any other undocumented 200, the error is raised at
+once. If a write may have run all the same (after a 2xx or another 5xx), its outcome is unknown.
 
-What limits retries when a server stays down is `circuit`: calls wait together, and one of them probes the server.
+The circuit breaker limits retries while a server stays down: calls wait together, and one of them probes the server.
 These alternatives were considered:
 
 - A retry budget of 10 tokens with 0.1 for each call, as in gRPC A6. A burst of 32 lost connections spent it, and 22 of
@@ -29,7 +29,7 @@ from typing import Any, Final, final
 
 import attrs
 
-from .._api.endpoints import Repeat, Request
+from .._api.endpoints import Idempotency, Request
 from ..errors import (
     ConflictError,
     ConnectError,
@@ -41,27 +41,29 @@ from ..errors import (
     require,
 )
 
-NOT_CARRIED_OUT: Final = frozenset({429, 503})
-"""Statuses by which a server, or a proxy in front of it, turns a request away unread."""
+_REFUSED_UNREAD: Final = frozenset({429, 503})
+"""Statuses with which a server or a proxy refuses a request before it runs."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often a call is retried, where that is safe, and after which delays.
+    """How often a call is retried, and after which delays.
 
-    The bound of the backoff is `base_delay`, doubled with each attempt, up to `max_delay`. The delay is drawn between
-    half of the bound and the bound ("equal jitter"), and is never shorter than a `Retry-After`.
+    The bound of the backoff is `base_delay`, doubled with each attempt, up to `max_delay`. The delay is random between
+    half of the bound and the bound ("equal jitter"). It is never shorter than a `Retry-After`.
 
-    While a server fails every request, the calls of a client wait together, and one of them probes the server. Each
-    waits as long as its own delays could have taken: 1.75 s with the defaults.
+    While a server fails every request, the calls of a client wait together, and one of them probes the server. A call
+    waits at most as long as all its own delays could take: 1.75 s with the defaults.
 
     Attributes:
-        attempts: how often a call is sent at most; 1 means no retries.
-        base_delay: seconds.
-        max_delay: seconds.
-        max_retry_after: longest `Retry-After` in seconds that is obeyed. If the server asks for more, the error is
+        attempts: maximum number of attempts; 1 means no retries.
+        base_delay: bound of the first delay, in seconds.
+        max_delay: largest bound of a delay, in seconds.
+        max_retry_after: longest `Retry-After` that is obeyed, in seconds. If the server asks for more, the error is
             raised at once.
+    Raises:
+        ConfigurationError: a value is out of range.
     """
 
     attempts: int = 4
@@ -79,29 +81,29 @@ class RetryPolicy:
 
     def __attrs_post_init__(self) -> None:
         whole = type(self.attempts) is int and self.attempts >= 1
-        require(whole, "RetryPolicy(attempts=…) is a positive int: the first try counts")
+        require(whole, "RetryPolicy(attempts=…) is a positive int; the first attempt counts")
         for name in ("base_delay", "max_delay", "max_retry_after"):
             value = getattr(self, name)
             require(is_number(value) and value >= 0, f"RetryPolicy({name}=…) is a number, and not negative")
 
 
 def decide(
-    request: Request[Any], happened: DiallerError, *, attempt: int, time_left: float, random: float, policy: RetryPolicy
+    request: Request[Any], error: DiallerError, *, attempt: int, time_left: float, random: float, policy: RetryPolicy
 ) -> float | None:
     """Return the seconds to wait before the request is retried, or None to stop.
 
     Args:
-        request: what was sent.
-        happened: how the attempt failed.
-        attempt: how many attempts there were so far, this one included.
+        request: the request that failed.
+        error: the error of the latest attempt.
+        attempt: number of attempts so far, this one included.
         time_left: seconds until the call's deadline.
         random: a number from 0 to 1.
-        policy: the limits.
+        policy: the retry policy.
     """
-    if attempt >= policy.attempts or not _may_retry(request, happened):
+    if attempt >= policy.attempts or not _may_retry(request, error):
         return None
     wait = backoff(policy, attempt, random)
-    retry_after = happened.retry_after if isinstance(happened, StatusError) else None
+    retry_after = error.retry_after if isinstance(error, StatusError) else None
     if retry_after is not None:
         if retry_after > policy.max_retry_after:
             return None
@@ -113,15 +115,15 @@ def backoff(policy: RetryPolicy, attempt: int, random: float) -> float:
     """Return the seconds to wait after an attempt that failed.
 
     Args:
-        policy: the limits.
-        attempt: which attempt it was; the first is 1.
+        policy: the retry policy.
+        attempt: number of the attempt that failed; the first is 1.
         random: a number from 0 to 1.
     """
     return _bound(policy, attempt) * (0.5 + 0.5 * random)
 
 
 def patience(policy: RetryPolicy) -> float:
-    """Return the seconds that the delays between all attempts of a call take at most."""
+    """Return the longest sum of the delays between all attempts of a call, in seconds."""
     delays = policy.attempts - 1
     doubled = min(delays, _DOUBLINGS)
     seconds = sum(_bound(policy, attempt) for attempt in range(1, doubled + 1))
@@ -129,22 +131,22 @@ def patience(policy: RetryPolicy) -> float:
 
 
 _DOUBLINGS: Final = 100
-"""Beyond 2.0 ** 1023 there is no float. No delay needs to come near it."""
+"""2.0 ** 1024 overflows a float, and no delay comes near that."""
 
 
 def _bound(policy: RetryPolicy, attempt: int) -> float:
     return min(policy.max_delay, policy.base_delay * 2.0 ** (min(attempt, _DOUBLINGS) - 1))
 
 
-def is_transient(happened: DiallerError) -> bool:
-    """Return whether a failure says that the server, or a proxy in front of it, doesn't work at the moment."""
-    match happened:
+def is_transient(error: DiallerError) -> bool:
+    """Return whether an error means that the server, or a proxy in front of it, does not work at the moment."""
+    match error:
         case NoReplyError():
             return True
         case StatusError():
-            return happened.status in _TRANSIENT
+            return error.status in _TRANSIENT
         case PayloadError():
-            return happened.not_json
+            return error.not_json
         case _:
             return False
 
@@ -152,50 +154,50 @@ def is_transient(happened: DiallerError) -> bool:
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def _may_retry(request: Request[Any], happened: DiallerError) -> bool:
-    repeat = request.repeat
-    match happened:
+def _may_retry(request: Request[Any], error: DiallerError) -> bool:
+    idempotency = request.idempotency
+    match error:
         case ConnectError():
             return True
         case NoReplyError():
-            return repeat is not Repeat.NEVER
+            return idempotency is not Idempotency.NEVER
         case StatusError(status=429 | 503):
-            return repeat is not Repeat.NEVER or happened.retry_after is not None
+            return idempotency is not Idempotency.NEVER or error.retry_after is not None
         case StatusError(status=502 | 504):
-            return repeat is not Repeat.NEVER
+            return idempotency is not Idempotency.NEVER
         case StatusError(status=408 | 500):
-            return repeat is Repeat.SAFE
+            return idempotency is Idempotency.SAFE
         case PayloadError():
-            return happened.not_json and not request.is_write
+            return error.not_json and not request.is_write
         case _:
             return False
 
 
-def may_be_carried_out(request: Request[Any], happened: DiallerError) -> bool:
-    """Whether a write may have been carried out although its attempt failed in this way."""
+def may_have_run(request: Request[Any], error: DiallerError) -> bool:
+    """Return whether a write may have run although its attempt failed with this error."""
     if not request.is_write:
         return False
-    match happened:
+    match error:
         case ConnectError():
             return False
         case NoReplyError():
             return True
         case StatusError(status=500):
-            # A delete by ID can be looked up and sent again by anyone who sees a 500; it is told as it is.
-            return request.repeat is not Repeat.GONE_MEANS_DONE
+            # Whoever gets a 500 for a delete by ID can look the campaign up and delete it again.
+            return request.idempotency is not Idempotency.GONE_MEANS_DONE
         case StatusError():
-            # A 2xx other than 200 is not documented, but hardly means that nothing was done.
-            return happened.status < 300 or (happened.status > 500 and happened.status not in NOT_CARRIED_OUT)
+            # A 2xx other than 200 is not documented, but the write has probably run.
+            return error.status < 300 or (error.status > 500 and error.status not in _REFUSED_UNREAD)
         case PayloadError():
-            # Whatever it was that answered said 200.
+            # The status was 200.
             return True
         case _:
             return False
 
 
-def settles(request: Request[Any], happened: DiallerError) -> bool:
-    """Whether this failure tells by itself what became of earlier attempts whose outcome is unknown.
+def resolves_outcome(request: Request[Any], error: DiallerError) -> bool:
+    """Return whether this error shows what happened in earlier attempts whose outcome is unknown.
 
-    A conflict says that a clone's destination is there. What it says of a delete is documented nowhere.
+    A conflict shows that a clone's destination exists. For a delete, a conflict is documented nowhere.
     """
-    return isinstance(happened, ConflictError) and request.repeat is Repeat.SAFE
+    return isinstance(error, ConflictError) and request.idempotency is Idempotency.SAFE

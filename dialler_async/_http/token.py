@@ -13,6 +13,7 @@ from functools import cache
 from typing import NoReturn, TypeAlias, final
 
 from ..errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
+from .slices import finish
 
 
 @final
@@ -25,7 +26,7 @@ class Token:
         self._secrets: list[str] = []
         self._renewing = asyncio.Lock()
         self.headers: Mapping[str, str] = {}
-        self.version = 0
+        self.version: int = 0
         """Counts the tokens had so far, so that a call can say which one was refused without holding it."""
         if isinstance(source, Token):
             source = source._source
@@ -82,13 +83,7 @@ class Token:
 
     def redacted(self, body: Body) -> Body:
         """A body without the token: some servers and proxies send a request's headers back in their error pages."""
-        redacting = self.redacting(body)
-        while True:
-            try:
-                next(redacting)
-            except StopIteration as redacted:
-                result: Body = redacted.value
-                return result
+        return finish(self.redacting(body))
 
     def redacting(self, body: Body) -> Generator[None, None, Body]:
         """Redact a body as `redacted` does, with a pause after each 256 KiB: the body is the return value."""

@@ -1,34 +1,43 @@
-"""What went wrong on the wire -> the error that says so: pure, as `errors.from_reply` is for what came back.
+"""Map aiohttp's exceptions to this library's errors. Pure.
 
-Of aiohttp's exceptions only the reason of the operating system or of TLS is passed on: their other texts may hold
-names, and some hold the token.
+Only the reason of the operating system or of TLS is kept of an exception. Its other texts may contain names, and some
+contain the token.
 """
 
 import os
 import ssl
+from typing import TypeVar
 
 import aiohttp
 
 from ..errors import ConnectError, DeadlineError, NoReplyError, SentRequest
-from .pool import ConnectionLost
+from .connector import ConnectionLost
+
+E = TypeVar("E", bound=BaseException)
 
 
-def no_reply(
+def strip_traceback(error: E) -> E:
+    """Return the exception without its traceback, cause and context, whose local variables may hold the token."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def map_transport_error(
     what: SentRequest, error: Exception, sent: bool | None, *, connect: float, read: float, server: str
 ) -> NoReplyError:
-    """The error for an attempt that brought no reply.
+    """Return the error for an attempt without a response.
 
     Args:
         what: the call.
         error: what aiohttp raised.
-        sent: whether the server may have any of the request; None where nobody can tell.
-        connect: seconds that a connection may take.
-        read: seconds that may pass between two pieces of an answer.
+        sent: whether the server may have received anything of the request; None if nobody knows.
+        connect: the timeout for connecting, in seconds.
+        read: the timeout between two pieces of a response, in seconds.
         server: host and port.
     """
     match error:
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if sent:
-            # No connection for a second sending, by a middleware of a session that was brought.
+            # A middleware of the user's session tried to send the request again, and got no connection.
             return NoReplyError(f"{what}: the connection to {server} was lost before the answer came", request=what)
         case aiohttp.ConnectionTimeoutError():
             text = f"{what}: no connection to {server} within {connect:g} s; nothing was sent"
@@ -81,9 +90,9 @@ def no_reply(
 
 
 def _reason(error: OSError) -> str:
-    """Why there is no connection, in the words of the operating system where it says so by number."""
+    """Return why there is no connection, in the words of the operating system if the error has its number."""
     if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
-        # asyncio puts "Connect call failed" and an address in place of them.
+        # asyncio replaces them by "Connect call failed" and an address.
         return os.strerror(error.errno)
     return error.strerror or type(error).__name__
 

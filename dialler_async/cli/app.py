@@ -10,7 +10,7 @@ from .exits import HELP, Exit, InterruptedWriteError, OutputError, UsageError, p
 from .output import Console
 from .overview import COMMANDS, DESCRIPTION, INSTALL_COMPLETION
 
-app = App(
+app: App = App(
     name="dialler",
     help=DESCRIPTION,
     help_epilogue=HELP,
@@ -18,8 +18,8 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,  # `main` decides how an interrupted command exits
 )
-for _name, (_path, _) in COMMANDS.items():
-    app.command(f"{__package__}.{_path}", name=_name)
+for _name, _command in COMMANDS.items():
+    app.command(f"{__package__}.{_command[0]}", name=_name)
 app.register_install_completion_command(INSTALL_COMPLETION)
 
 

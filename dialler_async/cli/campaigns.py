@@ -16,7 +16,7 @@ from .output import print_line, quoted
 from .records import show_campaign, show_campaigns
 from .writes import WriteWatcher
 
-app = App(name="campaigns", help="List, show, find, clone and delete campaigns.")
+app: App = App(name="campaigns", help="List, show, find, clone and delete campaigns.")
 app.command(delete)
 
 

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from dialler_async import DiallerClient, Timeouts
 from dialler_async._http import environment
-from dialler_async._http.pool import PoolConfig
+from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
 from dialler_async.client import Options
 from dialler_async.observer import Observer

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _FLEET = Path("fleet.toml")
 
-app = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
+app: App = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
 
 
 @app.command

@@ -15,7 +15,7 @@ from .output import print_line
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
-    from dialler_async.sandbox import Account
+    from dialler_async.sandbox import SandboxAccount
 
 
 async def sandbox(
@@ -86,7 +86,7 @@ def _introduce(base_url: str, token: str) -> None:
     print_line(f"curl -H 'Authorization: Bearer {token}' {base_url}/dialler/campaigns")
 
 
-def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, Account]") -> Path:
+def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, SandboxAccount]") -> Path:
     """Write what `dialler_async.fleet` reads, the tokens in files beside it."""
     tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
     for id, account in accounts.items():

@@ -20,7 +20,7 @@ class WriteWatcher(Observer):
         """Note that the server may receive a write from now on."""
         self._this_attempt |= call.request.method != "GET"
 
-    def call_repeated(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
+    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
         """Note whether the failed attempt may have been received."""
         self._earlier_attempt |= self._this_attempt and not isinstance(error, ConnectError)
         self._this_attempt = False

@@ -1,1 +1,1 @@
-"""At home where it is used: FastAPI, aiohttp.web, OpenTelemetry. Each module needs what it is named after."""
+"""Integrations for FastAPI, aiohttp.web and OpenTelemetry. Each module needs the package it is named after."""

@@ -1,4 +1,4 @@
-"""aiohttp.web: a client that opens and closes with the app, with fitting answers to its errors.
+"""aiohttp.web: a client that opens and closes with the app, and responses to its errors.
 
     app = web.Application(middlewares=[dialler_errors])
     app.cleanup_ctx.append(dialler_context(DiallerClient.from_env))
@@ -9,9 +9,9 @@
 
     web.run_app(app, handler_cancellation=True)
 
-With `handler_cancellation` aiohttp cancels a handler, of whatever method, when its client hangs up, and with it the
-calls that it waits for; around a write put `asyncio.shield`. See `dialler_async.contrib.error_answers` for what is
-answered to which error.
+With `handler_cancellation`, aiohttp cancels a handler of any method when its client closes the connection, and with it
+the calls that it awaits. Protect writes by `asyncio.shield`. `dialler_async.contrib.error_responses` lists the response
+to each error.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -22,19 +22,19 @@ from aiohttp.typedefs import Handler
 
 from ..client import DiallerClient
 from ..errors import DiallerError
-from .error_answers import logged_answer_for
+from .error_responses import logged_response_for, worst_error
 
 DIALLER: Final = web.AppKey("DIALLER", DiallerClient)
-"""The app's client: `app[DIALLER]`; `request.config_dict[DIALLER]` finds it in apps nested below, too."""
+"""The app's client: `app[DIALLER]`, or `request.config_dict[DIALLER]`, which also works in nested apps."""
 
 
 def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """A cleanup context that opens a client with the app, and closes it after the last request was answered.
+    """Return a cleanup context that opens a client with the app, and closes it after the last request.
 
     Args:
         make_client: makes the client, such as `DiallerClient.from_env`; called when the app starts.
     Returns:
-        What `app.cleanup_ctx` takes.
+        An item for `app.cleanup_ctx`.
     """
 
     async def opened(app: web.Application) -> AsyncIterator[None]:
@@ -47,9 +47,12 @@ def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.A
 
 @web.middleware
 async def dialler_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A middleware that turns this library's errors into answers, in whatever handler they are raised."""
+    """Turn this library's errors into responses, for all handlers. An exception group counts as its worst error."""
     try:
         return await handler(request)
-    except DiallerError as error:
-        answer = logged_answer_for(error)
-    return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+    except (DiallerError, ExceptionGroup) as error:
+        worst = worst_error(error)
+        if worst is None:
+            raise
+    response = logged_response_for(worst)
+    return web.json_response(response.body, status=response.status, headers=response.headers)

@@ -1,30 +1,47 @@
-"""FastAPI: a client that opens and closes with the app, handed to handlers, with fitting answers to its errors.
+"""FastAPI: a client that opens and closes with the app, a dependency for it, and responses to its errors.
 
     app = FastAPI(lifespan=lifespan(DiallerClient.from_env))
     add_error_handlers(app)
 
     @app.get("/campaigns/{id}")
     async def campaign(id: int, dialler: Dialler) -> dict[str, Any]:
-        return (await dialler.campaigns.get(id)).wire
+        return dict((await dialler.campaigns.get(id)).wire)
 
-A lifespan of the app's own takes it in: `async with lifespan(DiallerClient.from_env)(app) as state: yield state`.
-Needs the extra `fastapi`. See `dialler_async.contrib.error_answers` for what is answered to which error.
+For some attributes only, return the record itself and declare a pydantic model; FastAPI reads its attributes:
+
+    class CampaignOut(BaseModel):
+        id: int
+        name: str
+
+    @app.get("/campaigns/{id}", response_model=CampaignOut)
+    async def campaign(id: int, dialler: Dialler) -> Campaign:
+        return await dialler.campaigns.get(id)
+
+A lifespan of the app's own includes it: `async with lifespan(DiallerClient.from_env)(app) as state: yield state`. Tests
+replace the client: `app.dependency_overrides[get_dialler] = …`.
+
+Needs the extra `fastapi`. `dialler_async.contrib.error_responses` lists the response to each error.
 """
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Final, TypedDict, cast
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Annotated, Any, Final, TypedDict, cast
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
+from fastapi.concurrency import run_in_threadpool
+from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 
 from ..client import DiallerClient
 from ..errors import DiallerError
-from .error_answers import logged_answer_for
+from .error_responses import logged_response_for, worst_error
 
 CLIENT_CLOSED_REQUEST: Final = 499
-"""The status that nobody gets to see: the app's log shows it for a request whose client hung up."""
+"""Status of a request whose client closed the connection. Nobody receives it; it stands in the app's log."""
+_INTERNAL_ERROR: Final = 1011
+"""Close code of a websocket."""
 
 
 class State(TypedDict):
@@ -34,12 +51,12 @@ class State(TypedDict):
 
 
 def lifespan(make_client: Callable[[], DiallerClient]) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
-    """A lifespan that opens a client with the app, and closes it after the last request was answered.
+    """Return a lifespan that opens a client with the app, and closes it after the last request.
 
     Args:
-        make_client: makes the client, such as `DiallerClient.from_env`; called each time that the app starts.
+        make_client: makes the client, such as `DiallerClient.from_env`; called each time the app starts.
     Returns:
-        What `FastAPI(lifespan=…)` takes.
+        A value for `FastAPI(lifespan=…)`.
     """
 
     @asynccontextmanager
@@ -50,68 +67,94 @@ def lifespan(make_client: Callable[[], DiallerClient]) -> Callable[[FastAPI], Ab
     return opened
 
 
-async def _dialler(request: Request) -> AsyncGenerator[DiallerClient, None]:
-    dialler = getattr(request.state, "dialler", None)
+async def get_dialler(connection: HTTPConnection) -> AsyncGenerator[DiallerClient, None]:
+    """Yield the app's client: the dependency behind `Dialler`, for `app.dependency_overrides`.
+
+    Raises:
+        RuntimeError: the app has no client, because its lifespan makes none.
+    """
+    dialler = getattr(connection.state, "dialler", None)
     if dialler is None:
-        raise RuntimeError("this app has no dialler client: FastAPI(lifespan=lifespan(DiallerClient.from_env))")
-    if request.method not in ("GET", "HEAD"):
+        raise RuntimeError("this app has no dialler client: use FastAPI(lifespan=lifespan(DiallerClient.from_env))")
+    if not isinstance(connection, Request) or connection.method not in ("GET", "HEAD"):
         yield dialler
         return
-    # The handler's own `request.body()` finds it kept; behind the one who watches it would wait forever.
-    await request.body()
-    async with _while_connected(request):
+    # Read now: while the connection is watched, the handler's own `request.body()` would wait forever.
+    await connection.body()
+    async with _cancelled_on_disconnect(connection):
         yield dialler
 
 
-# Over before the response is sent: to a server, a request whose response is complete is as good as hung up.
-Dialler = Annotated[DiallerClient, Depends(_dialler, scope="function")]
-"""The app's client, as a parameter of a handler: `dialler: Dialler`.
+# Scope "function" ends it before the response is sent: servers report a disconnect after a complete response.
+Dialler = Annotated[DiallerClient, Depends(get_dialler, scope="function")]
+"""The app's client, as a parameter of an HTTP or websocket handler: `dialler: Dialler`.
 
-A GET (or HEAD) handler is cancelled when the app's client hangs up before it returned, and with it the calls that it
-waits for; servers alone do not do that. Handlers of other methods run to their end: a write is better carried out than
-broken off somewhere. A dependency with `yield` that takes it is to be a `Depends(…, scope="function")` itself.
+A GET (or HEAD) handler is cancelled when its client closes the connection, and with it the calls that it awaits;
+servers alone don't do that. Handlers of other methods run to their end, so that no write is interrupted. A dependency
+with `yield` that uses it must be a `Depends(…, scope="function")` itself.
 """
 
 
 @asynccontextmanager
-async def _while_connected(request: Request) -> AsyncIterator[None]:
-    """Cancels what is inside when the client hangs up."""
+async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
     handler = cast("asyncio.Task[None]", asyncio.current_task())
     cancels_before = handler.cancelling()
-    hung_up = False
+    disconnected = False
 
     async def watch() -> None:
-        nonlocal hung_up
+        nonlocal disconnected
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        hung_up = True
+        disconnected = True
         handler.cancel()
 
     watching = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
-        # Cancelled by somebody else as well: theirs goes on.
-        if not hung_up or handler.cancelling() > cancels_before + 1:
+        # If somebody else cancelled the handler as well, their cancellation goes on.
+        if not disconnected or handler.cancelling() > cancels_before + 1:
             raise
     finally:
         watching.cancel()
         await asyncio.wait([watching])
-        if hung_up:
+        if disconnected:
             handler.uncancel()
-    if hung_up:
-        raise HTTPException(CLIENT_CLOSED_REQUEST, "the client hung up")
+    if disconnected:
+        raise HTTPException(CLIENT_CLOSED_REQUEST, "the client closed the connection")
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Turns this library's errors into answers, in whatever handler of the app they are raised.
+    """Turn this library's errors into responses, for all handlers of the app.
+
+    An exception group, such as a `TaskGroup` raises, counts as its worst error. In a websocket handler, an error closes
+    the websocket with code 1011 and the text of the response as the reason.
 
     Args:
-        app: the app; its own handlers of single error classes go before.
+        app: the app. Its own handlers for single error classes, and for `ExceptionGroup`, have priority.
     """
-    app.add_exception_handler(DiallerError, _answer)
+    app.add_exception_handler(DiallerError, _respond)
+    if ExceptionGroup not in app.exception_handlers:
+        app.add_exception_handler(ExceptionGroup, _respond_to_group)
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
-    answer = logged_answer_for(cast(DiallerError, error))
-    return JSONResponse(dict(answer.body), answer.status, dict(answer.headers))
+# Their first parameter is `Any`, since Starlette's types know no handler for both requests and websockets.
+async def _respond(connection: Any, error: Exception) -> Any:
+    response = logged_response_for(cast(DiallerError, error))
+    if isinstance(connection, WebSocket):
+        # The client may have closed it in the meantime.
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await connection.close(_INTERNAL_ERROR, response.body["detail"])
+        return None
+    return JSONResponse(dict(response.body), response.status, dict(response.headers))
+
+
+async def _respond_to_group(connection: Any, group: Exception) -> Any:
+    worst = worst_error(group)
+    if worst is None:
+        raise group
+    handlers = connection.app.exception_handlers
+    handler = next((handlers[kind] for kind in type(worst).__mro__ if kind in handlers), _respond)
+    if inspect.iscoroutinefunction(handler):
+        return await handler(connection, worst)
+    return await run_in_threadpool(handler, connection, worst)

@@ -80,7 +80,7 @@ class OpenTelemetryObserver(Observer):
         """Counts the request off."""
         self._active.add(-1, _attributes(call))
 
-    def call_repeated(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
+    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
         """Adds the event."""
         span: Span = call.note
         span.add_event(

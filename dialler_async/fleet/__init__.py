@@ -68,5 +68,9 @@ if not TYPE_CHECKING:
         if name == "audit_fleet":
             from .coordinator import audit_fleet
 
+            globals()[name] = audit_fleet
             return audit_fleet
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -128,11 +128,11 @@ class RedisBroker(RedisStreamBroker):
         # The types of redis-py tell what a command answers in any of its modes at once.
         self.redis: Final[Any] = Redis(connection_pool=self.connection_pool)
         self.own_places: Final = places
-        self.stop = asyncio.Event()
+        self.stop: asyncio.Event = asyncio.Event()
         self._idle = idle
         self._block = max(1, int(min(2.0, idle / 3) * 1000))
         self._results = _Held()
-        self.result_backend = self._results
+        self.result_backend: AsyncResultBackend[Any] = self._results
         self._script = self.redis.register_script(_FINISH)
         self._working: set[bytes] = set()
         self._sent: dict[str, _Sent] = {}

@@ -6,9 +6,9 @@ from typing import Final, final
 import attrs
 from redis.asyncio import Redis
 
-from dialler_async._http.pool import PoolConfig
+from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
-from dialler_async._http.transport import Timeouts
+from dialler_async._http.timeouts import Timeouts
 from dialler_async.client import DiallerClient, Options
 from dialler_async.errors import ConfigurationError
 

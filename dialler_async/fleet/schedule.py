@@ -50,7 +50,7 @@ class Schedule:
             lane = self._lanes[account.server]
             lane.waiting.append(Job(account, concurrency=lane.concurrency))
         self._turns = deque(self._lanes.values())
-        self.sent = 0
+        self.sent: int = 0
         """How many jobs are under way."""
 
     def next(self, places: int) -> Job | None:
@@ -100,7 +100,7 @@ class _Lane:
 
     def __init__(self, server: Server) -> None:
         self.waiting: deque[Job] = deque()
-        self.sent = 0
+        self.sent: int = 0
         limit = server.max_concurrency
         self.concurrency = None if limit is None else max(1, limit // _JOBS_OF_A_LIMIT)
         # Jobs times calls at once of each.

@@ -1,10 +1,11 @@
-"""An account that a sandbox serves: its ClientsID, its token, its data."""
+"""One account of a sandbox: its ClientsID, its token and its campaigns."""
 
 import string
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import count
 from random import Random
+from threading import RLock
 from typing import Any
 
 from attrs import Factory, define, field
@@ -19,46 +20,58 @@ _TOKEN_LETTERS = string.ascii_letters + string.digits
 
 
 @define(eq=False)
-class Account:
-    """One client account. Its campaigns are made up when somebody first asks for them."""
+class SandboxAccount:
+    """One client account. Its campaigns are generated at the first access.
+
+    Attributes:
+        clients_id: ClientsID of the account, a part of its URL.
+        token: the only valid token. A new value invalidates the old one at once.
+        lock: held by whoever reads or changes `store`.
+    """
 
     clients_id: int
     _seed: int | str = field(repr=False)
-    _make: Callable[[int | str, int], Contents] = field(repr=False)
+    _make_contents: Callable[[int | str, int], Contents] = field(repr=False)
     token: str = field(default=Factory(lambda self: token_for(self._seed), takes_self=True), init=False, repr=False)
-    """The only valid token. Setting another makes the old one invalid at once."""
     _tokens_made: int = field(default=0, init=False, repr=False)
+    # The sandbox may run in a thread of its own while a test changes its campaigns.
+    lock: RLock = field(factory=RLock, init=False, repr=False)
 
     @cached_property
     def _contents(self) -> Contents:
-        return self._make(self._seed, self.clients_id)
+        return self._make_contents(self._seed, self.clients_id)
 
     @property
     def store(self) -> Store:
-        """The live data."""
-        return self._contents.store
+        """The live data of the account."""
+        with self.lock:
+            return self._contents.store
 
     @property
     def campaigns(self) -> Mapping[int, WireRecord]:
-        """The campaign records by ID, live and read-only; see `change` and `remove`."""
+        """The campaign records by ID, live and read-only; `change` and `remove` edit them."""
         return self.store.campaigns
 
     @property
     def seeded_defects(self) -> list[SeededDefect]:
-        """What an audit should find, and nothing else, in the campaigns as generated."""
-        return self._contents.seeded_defects
+        """All defects of the generated campaigns: an audit should find these and no others."""
+        with self.lock:
+            return self._contents.seeded_defects
 
     @property
     def template(self) -> Template | None:
-        """The generated template campaign; None where there was no room for one."""
-        return self._contents.template
+        """The generated template campaign, or None if the account is too small for one."""
+        with self.lock:
+            return self._contents.template
 
     def result_codes(self, campaign_id: int, languages_id: int = ENGLISH) -> list[dict[str, Any]]:
-        """The result-code records of a campaign in a language.
+        """Return the result-code records of a campaign in a language.
 
-        Raises KeyError when there is no such campaign.
+        Raises:
+            KeyError: no campaign has this ID.
         """
-        return records_in(self.store.codes(campaign_id), languages_id)
+        with self.lock:
+            return records_in(self.store.codes(campaign_id), languages_id)
 
     def load(
         self,
@@ -67,42 +80,51 @@ class Account:
         campaign_id: int | None = None,
         codes: Mapping[int, Any] | None = None,
     ) -> list[int]:
-        """Add campaigns from an envelope or a single record, and answer with their IDs.
+        """Add campaigns and return their IDs. The sandbox serves the records as they are given.
 
-        Records are served as given. One without an `ID` is reached by `campaign_id`, or else by
-        the ID that is made up for it. `codes` are a single campaign's result codes: by LanguagesID
-        an envelope or a list of records. Raises ValueError when an ID is taken.
+        Args:
+            payload: a single campaign record, or an envelope with `records`.
+            campaign_id: ID for a single record that has no `ID` of its own; by default, a new one.
+            codes: the result codes of a single campaign: by LanguagesID, a list of records or an envelope.
+        Raises:
+            ValueError: a campaign with this ID exists already, or `campaign_id` or `codes` is given for several.
         """
         records = _records(payload)
         if len(records) != 1 and (campaign_id is not None or codes is not None):
             raise ValueError("campaign_id and codes are for a single campaign")
         given = _codes(codes or {})
-        return [self.store.add(record, given, campaign_id) for record in records]
+        with self.lock:
+            return [self.store.add(record, given, campaign_id) for record in records]
 
     def change(self, campaign_id: int, **keys: Any) -> None:
-        """Set wire keys of a campaign, as somebody in the portal would.
+        """Set wire keys of a campaign, as a user of the portal could.
 
-        Raises KeyError when there is no such campaign.
+        Raises:
+            KeyError: no campaign has this ID.
         """
-        self.store.change(campaign_id, **keys)
+        with self.lock:
+            self.store.change(campaign_id, **keys)
 
     def remove(self, campaign_id: int) -> None:
-        """Delete a campaign, as somebody in the portal would.
+        """Delete a campaign, as a user of the portal could.
 
-        Raises KeyError when there is no such campaign.
+        Raises:
+            KeyError: no campaign has this ID.
         """
-        self.store.remove(campaign_id)
+        with self.lock:
+            self.store.remove(campaign_id)
 
     def revoke(self) -> str:
-        """Replace the token by a new one, as the portal does, and answer with the new one."""
-        self._tokens_made += 1
-        self.token = token_for(self._seed, self._tokens_made)
-        return self.token
+        """Replace the token, as the portal does, and return the new one. The old one is invalid at once."""
+        with self.lock:
+            self._tokens_made += 1
+            self.token = token_for(self._seed, self._tokens_made)
+            return self.token
 
 
-def token_for(seed: int | str, nth: int = 0) -> str:
-    """A token that looks like a real one, the same for the same seed."""
-    random = Random(f"token {nth} of {seed}")  # noqa: S311  # opens nothing but a sandbox
+def token_for(seed: int | str, index: int = 0) -> str:
+    """Return a token in the format of a real one; the same seed gives the same token."""
+    random = Random(f"token {index} of {seed}")  # noqa: S311  gives access to a sandbox only
     return "".join(random.choices(_TOKEN_LETTERS, k=40))
 
 
@@ -113,11 +135,11 @@ def _records(payload: Any) -> list[WireRecord]:
 
 
 def _codes(by_language: Mapping[int, Any]) -> list[Code]:
-    """The codes given language by language, put together by their IDs."""
+    """Return one `Code` for each ID, with its record in each language."""
     templates: dict[int, dict[int, WireRecord]] = {}
-    unnamed: Iterable[int] = count(-1, -1)
+    substitute_ids: Iterable[int] = count(-1, -1)
     for languages_id, payload in by_language.items():
-        for record, substitute in zip(_records(payload), unnamed, strict=False):
+        for record, substitute in zip(_records(payload), substitute_ids, strict=False):
             code_id = record.get("ID", substitute)
             templates.setdefault(code_id, {})[languages_id] = dict(record)
     return [Code(id, records) for id, records in templates.items()]

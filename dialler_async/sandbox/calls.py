@@ -1,6 +1,4 @@
-"""The seven calls, without a socket: what a request is answered with (API reference, "The seven
-calls").
-"""
+"""The seven calls, without a socket: which response a request gets (API reference, "The seven calls")."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +8,9 @@ from urllib.parse import unquote
 import msgspec
 from attrs import frozen
 
-from dialler_async.sandbox.dates import DateStyle, printed, taken
+from dialler_async.sandbox.dates import DateStyle, parsed, printed
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.reply import Reply, error
+from dialler_async.sandbox.response import Response, error
 from dialler_async.sandbox.store import Store
 
 DeleteByName = Literal["first-partial-match", "exact"]
@@ -22,15 +20,15 @@ NAME_LENGTH = 64
 
 _PREFIX = ("rest", "v1.0")
 _COLLECTION = ("dialler", "campaigns")
-# Up to the size of the server's own integers; anything else is no ID, so no such path.
+# Up to the size of the server's own integers. A path with anything else doesn't exist.
 _ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NOT_FOUND = error(404, "Dialler campaign not found")
-_DELETED = Reply(200, b'{"status":200}')
+_DELETED = Response(200, b'{"status":200}')
 
 
 @frozen
 class Target:
-    """Where a request is aimed: the account in the path, the call, and the ID in the path."""
+    """What a request addresses: the account in the path, the call, and the campaign ID in the path."""
 
     clients_id: str
     call: str
@@ -38,9 +36,9 @@ class Target:
 
 
 def target_of(method: str, path: str) -> Target | None:
-    """Find the call for a method and a path as it arrived; None when there is none.
+    """Return the call for a method and a path as it arrived, or None if there is none.
 
-    An ID that is not an integer makes another path, so there is none for it either.
+    A path whose ID is not an integer has no call.
     """
     segments = tuple(map(unquote, path.split("/")))
     if segments[:3] != ("", *_PREFIX) or segments[4:6] != _COLLECTION:
@@ -66,19 +64,19 @@ def target_of(method: str, path: str) -> Target | None:
 
 @frozen
 class Calls:
-    """The calls on one account's store; the fields say how to read what is not documented."""
+    """The calls on one account's store. The fields decide what the API reference leaves open."""
 
     store: Store
     delete_by_name: DeleteByName
     find_without_match: FindWithoutMatch
     dates: DateStyle
 
-    def answer(self, target: Target, received: Received) -> Reply:
-        """Carry out a request that was let in as the reference has it, and say what to answer."""
+    def respond(self, target: Target, received: Received) -> Response:
+        """Carry out an authorised request as the API reference says, and return the response."""
         campaign_id = target.campaign_id
         match target.call:
             case "list":
-                return Reply(200, self.store.list_body())
+                return Response(200, self.store.list_body())
             case "find":
                 return self._find(received.query)
             case "delete_by_name":
@@ -89,22 +87,22 @@ class Calls:
             return _NOT_FOUND
         match target.call:
             case "get":
-                return Reply(200, self.store.records_body([campaign_id]))
+                return Response(200, self.store.records_body([campaign_id]))
             case "delete":
                 self.store.remove(campaign_id)
                 return _DELETED
         return self._result_codes(campaign_id, received.query)
 
-    def _find(self, query: Mapping[str, str]) -> Reply:
+    def _find(self, query: Mapping[str, str]) -> Response:
         name = query.get("name")
         if not name:
             return _missing("name")
         found = self.store.containing(name)
         if not found and self.find_without_match == "404":
             return _NOT_FOUND
-        return Reply(200, self.store.records_body(found))
+        return Response(200, self.store.records_body(found))
 
-    def _delete_by_name(self, query: Mapping[str, str]) -> Reply:
+    def _delete_by_name(self, query: Mapping[str, str]) -> Response:
         name = query.get("name")
         if not name:
             return _missing("name")
@@ -117,31 +115,31 @@ class Calls:
         self.store.remove(found)
         return _DELETED
 
-    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> Reply:
+    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> Response:
         languages_id = query.get("languagesID")
         if not languages_id:
             return _missing("languagesID")
         if not _ID.fullmatch(languages_id):
             return error(400, "Parameter languagesID is not an integer")
-        return Reply(200, self.store.codes_body(campaign_id, int(languages_id)))
+        return Response(200, self.store.codes_body(campaign_id, int(languages_id)))
 
-    def _clone(self, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _clone(self, headers: Mapping[str, str], body: bytes) -> Response:
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             return error(400, "Content-Type must be application/json")
         try:
-            asked = msgspec.convert(msgspec.json.decode(body), dict[str, Any])
+            payload = msgspec.convert(msgspec.json.decode(body), dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return error(400, "The body is not a JSON object")
         try:
-            source = _text(asked, "source")
-            destination = _text(asked, "destination")
+            source = _text(payload, "source")
+            destination = _text(payload, "destination")
             if not source or not destination:
                 return _missing("source" if not source else "destination")
             keys = {
-                "UserData": _text(asked, "userData"),
-                "dtFrom": self._date(asked, "dtFrom"),
-                "dtTo": self._date(asked, "dtTo"),
+                "UserData": _text(payload, "userData"),
+                "dtFrom": self._date(payload, "dtFrom"),
+                "dtTo": self._date(payload, "dtTo"),
             }
         except ValueError as problem:
             return error(400, str(problem))
@@ -154,19 +152,19 @@ class Calls:
             return error(409, "Dialler campaign exists already")
         given = {key: value for key, value in keys.items() if value is not None}
         clone_id = self.store.clone(source_id, destination, **given)
-        return Reply(200, self.store.records_body([clone_id]))
+        return Response(200, self.store.records_body([clone_id]))
 
-    def _date(self, asked: Mapping[str, Any], key: str) -> str | None:
-        text = _text(asked, key)
-        return None if text is None else printed(taken(text), self.dates)
+    def _date(self, payload: Mapping[str, Any], key: str) -> str | None:
+        text = _text(payload, key)
+        return None if text is None else printed(parsed(text), self.dates)
 
 
-def _text(asked: Mapping[str, Any], key: str) -> str | None:
-    value = asked.get(key)
+def _text(payload: Mapping[str, Any], key: str) -> str | None:
+    value = payload.get(key)
     if value is None or isinstance(value, str):
         return value
     raise ValueError(f"Parameter {key} is not a string")
 
 
-def _missing(name: str) -> Reply:
+def _missing(name: str) -> Response:
     return error(400, f"Parameter {name} is missing")

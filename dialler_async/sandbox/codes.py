@@ -1,7 +1,7 @@
-"""A campaign's result code, kept once and served in any language (API reference, "Result codes").
+"""The result codes of a campaign, in every language (API reference, "Result codes").
 
-Ten thousand campaigns with a dozen codes in two languages would be hundreds of thousands of dicts.
-So campaigns share the templates that say what a code is, and only the key is a campaign's own.
+Ten thousand campaigns with a dozen codes in two languages would be hundreds of thousands of dicts. So campaigns share
+templates, and each code stores only its own IDs.
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,18 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 WireRecord = Mapping[str, Any]
-"""A record as it stands in a JSON body: wire names, JSON values."""
+"""A record as in a JSON body: wire names and JSON values."""
 
 
 @frozen
 class Code:
     """One result code of one campaign.
 
-    `templates` holds the record for each language (by LanguagesID) in which there is one.
-    With a `campaign_id`, the keys that are the campaign's own are put in when it is served; without
-    one the record was given from outside and is served as it stands.
+    Attributes:
+        id: ID of the code.
+        templates: the record in each language, by LanguagesID.
+        campaign_id: ID of the campaign; `record` fills in the keys that depend on it. None for a code that was loaded:
+            its records are served as they are.
     """
 
     id: int
@@ -27,7 +29,7 @@ class Code:
     campaign_id: int | None = None
 
     def record(self, languages_id: int) -> dict[str, Any] | None:
-        """The wire record in a language; None where it exists, but not in that language."""
+        """Return the wire record in a language, or None if the code doesn't have that language."""
         template = self.templates.get(languages_id)
         if template is None:
             return None
@@ -35,14 +37,14 @@ class Code:
         if self.campaign_id is None:
             return record
         if record.get("Content") == record.get("ShortText"):
-            # Nobody translated it: the server then shows the translation key as the text.
+            # Without a translation, the server shows the translation key as the text.
             record["Content"] = self.short_text
         own = {"ID": self.id, "DiallerCampaignsID": self.campaign_id, "ShortText": self.short_text}
         record.update((key, value) for key, value in own.items() if key in record)
         return record
 
     def untranslated(self) -> dict[str, Any]:
-        """The wire record in a language that the installation has no texts for."""
+        """Return the wire record in a language that the installation has no texts for."""
         languages_id = min(self.templates)
         record = self.record(languages_id) or {}
         shown = {
@@ -54,23 +56,23 @@ class Code:
 
     @property
     def short_text(self) -> str:
-        """The translation key of the text that agents pick."""
+        """The translation key of the text that agents choose."""
         return f"DiallerCampaignsResultCodes.{self.id}"
 
     def copied(self, id: int, campaign_id: int) -> "Code":
-        """The copy that a clone gets: another ID, everything else alike, the export key too."""
+        """Return the copy for a clone: the IDs are new, everything else stays, also the export key."""
         return evolve(self, id=id, campaign_id=campaign_id)
 
     def changed(self, **keys: Any) -> "Code":
-        """The code with wire keys set to other values in every language."""
+        """Return the code with other values for wire keys, in every language."""
         return evolve(self, templates={key: {**record, **keys} for key, record in self.templates.items()})
 
 
 def records_in(codes: list[Code], languages_id: int) -> list[dict[str, Any]]:
-    """The codes as they are served for `languages_id`.
+    """Return the records of the codes as they are served in a language.
 
-    In a language that none of them knows, all come with their translation keys for texts; in one
-    that only some know, the others are missing.
+    If no code has the language, all are served with their translation keys as texts. If only some have it, the others
+    are missing.
     """
     if not any(languages_id in code.templates for code in codes):
         return [code.untranslated() for code in codes]

@@ -1,4 +1,4 @@
-"""A web server that counts its TCP connections and can drop them."""
+"""A web server that counts its TCP connections and can reset them."""
 
 import asyncio
 import socket
@@ -11,9 +11,12 @@ from attrs import define, field
 
 @define
 class ConnectionCounts:
-    """How many TCP connections there were: accepted in all, open now, open at once at most.
+    """Numbers of TCP connections. A TLS connection counts from the end of its handshake.
 
-    A TLS connection counts from the end of its handshake.
+    Attributes:
+        opened: how many were accepted in total.
+        open: how many are open now.
+        peak: the highest number that was open at once.
     """
 
     opened: int = 0
@@ -23,7 +26,15 @@ class ConnectionCounts:
 
 @define(eq=False)
 class Connection:
-    """One accepted TCP connection."""
+    """One accepted TCP connection.
+
+    Attributes:
+        number: 1 for the first connection of the sandbox.
+        transport: its transport.
+        requests: how many requests arrived on it.
+        busy: whether a request is in flight on it.
+        closed: set as soon as it is closed.
+    """
 
     number: int
     transport: asyncio.Transport
@@ -32,7 +43,7 @@ class Connection:
     closed: asyncio.Event = field(factory=asyncio.Event)
 
     def reset(self) -> None:
-        """Drop it at once, so that the client's system says "connection reset by peer"."""
+        """Reset the connection: the client sees "connection reset by peer"."""
         # With SO_LINGER at zero seconds, closing sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -40,7 +51,7 @@ class Connection:
 
 
 class CountingServer(web.Server):
-    """aiohttp's low-level server, keeping `Connection`s and counting them."""
+    """aiohttp's low-level server with a `Connection` for each open TCP connection."""
 
     def __init__(
         self,
@@ -65,9 +76,9 @@ class CountingServer(web.Server):
         super().connection_lost(handler, exc)
 
     def connection_of(self, request: web.BaseRequest) -> Connection | None:
-        """The connection that a request came on; None when it is closed already."""
+        """Return the connection of a request, or None if it is closed already."""
         return self._open.get(request.protocol)
 
     def open_connections(self) -> list[Connection]:
-        """All connections that are open now."""
+        """Return all connections that are open now."""
         return list(self._open.values())

@@ -1,4 +1,4 @@
-"""What an account holds to begin with: generated campaigns with seeded defects, or records as given."""
+"""The initial data of an account: generated campaigns with seeded defects, or records as given."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from dialler_async.sandbox.store import Store
 
 @frozen
 class Contents:
-    """A store, and what is known to be wrong in it."""
+    """A store and the defects that were seeded in it."""
 
     store: Store
     seeded_defects: list[SeededDefect] = Factory(list)
@@ -20,7 +20,11 @@ class Contents:
 
 
 def given(records: Iterable[WireRecord]) -> Contents:
-    """Serve records as they are. Raises ValueError when an ID comes twice."""
+    """Return contents that serve the records as they are.
+
+    Raises:
+        ValueError: two records have the same ID.
+    """
     store = Store()
     for record in records:
         store.add(record)
@@ -28,11 +32,11 @@ def given(records: Iterable[WireRecord]) -> Contents:
 
 
 def generated(campaigns: int, generator: Generator, *, invalid: bool) -> Contents:
-    """Make up as many campaigns, defects among them."""
+    """Return as many generated campaigns with seeded defects; with `invalid`, one more record can't be read."""
     drafts = generator.drafts(campaigns)
     seeded_defects, template = seed_defects(drafts, generator)
     if invalid:
-        sound = {draft.id for draft in drafts} - _ids_concerned(seeded_defects, template)
+        sound = {draft.id for draft in drafts} - _affected_ids(seeded_defects, template)
         seeded_defects.append(make_invalid(next(draft for draft in drafts if draft.id in sound)))
     store = Store()
     for draft in drafts:
@@ -40,7 +44,7 @@ def generated(campaigns: int, generator: Generator, *, invalid: bool) -> Content
     return Contents(store, seeded_defects, template)
 
 
-def _ids_concerned(seeded_defects: list[SeededDefect], template: Template | None) -> set[int]:
+def _affected_ids(seeded_defects: list[SeededDefect], template: Template | None) -> set[int]:
     ids = {id for one in seeded_defects for id in (one.campaign_id, *one.other_ids)}
     if template is not None:
         ids |= {template.campaign_id, *template.copies}

@@ -1,7 +1,7 @@
-"""Dates as the server prints and takes them (API reference, "Dates").
+"""Dates as the server prints and reads them (API reference, "Dates").
 
-No page states a format or a zone, so both common readings can be served. The sandbox's own wall
-clock is taken to be UTC: that makes the two readings convertible into each other.
+The API reference states neither a format nor a zone, so the sandbox can serve both common styles. Its wall clock is
+UTC, so that one style can be converted into the other.
 """
 
 import re
@@ -14,16 +14,16 @@ _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(
 
 
 def printed(moment: datetime, style: DateStyle) -> str:
-    """Print a naive wall-clock `moment` in the style that the sandbox serves."""
+    """Return a naive wall-clock time as text in a style."""
     text = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
     return f"{text}Z" if style == "zulu" else text
 
 
-def taken(text: str) -> datetime:
-    """Read a date of a clone request; the answer is naive wall-clock time.
+def parsed(text: str) -> datetime:
+    """Return the naive wall-clock time of a date in a clone request.
 
-    Raises ValueError for anything but ISO 8601 with a `T` or a space, 0 to 6 fraction digits, and
-    optionally `Z` or an offset.
+    Raises:
+        ValueError: not ISO 8601 with a `T` or a space, 0 to 6 fraction digits, and optionally `Z` or an offset.
     """
     if not _DATE_TIME.fullmatch(text):
         raise ValueError(f"not a date: {text!r}")

@@ -1,4 +1,4 @@
-"""Defects seeded into drafts, each of one kind only, and the list of what an audit should find."""
+"""Seeds defects in generated campaigns, and lists what an audit should find. A campaign has one kind of defect."""
 
 from collections.abc import Callable, Iterator
 from datetime import time
@@ -10,15 +10,21 @@ from dialler_async.sandbox.generator import Draft, Generator
 from dialler_async.sandbox.vocabulary import ENGLISH, GERMAN, Word
 
 _SHARE = 0.07
-"""Of all campaigns, about; a small account has more, so that each kind is there once."""
+"""Approximate share of campaigns with a defect. A small account has more, so that it has each kind once."""
 
 
 @frozen
 class SeededDefect:
-    """A finding that an audit should come to.
+    """A defect in a generated campaign, which an audit should find.
 
-    `rule` is the ID of the audit's rule. What is known besides: the result code, the language, the
-    wire key of the campaign, the export key, and the other campaigns that it takes to see it.
+    Attributes:
+        rule: ID of the audit rule that finds it.
+        campaign_id: ID of the campaign.
+        code_id: ID of the result code, if one is concerned.
+        languages_id: the language, if one is concerned.
+        key: wire key of the campaign, if one is concerned.
+        export_key: the export key, if one is concerned.
+        other_ids: IDs of the other campaigns that are needed to see the defect.
     """
 
     rule: str
@@ -32,10 +38,15 @@ class SeededDefect:
 
 @frozen
 class Template:
-    """The campaign that some others were cloned from, and those others.
+    """The campaign that some others were cloned from.
 
-    `differs-from-template` is seeded for copies only: against this template, every campaign
-    outside of `copies` differs.
+    The defect `differs-from-template` is seeded in copies only. All campaigns outside of `copies` differ from the
+    template, too.
+
+    Attributes:
+        name: name of the template.
+        campaign_id: ID of the template.
+        copies: IDs of its clones.
     """
 
     name: str
@@ -47,19 +58,19 @@ Findings = Iterator[SeededDefect]
 
 
 def seed_defects(drafts: list[Draft], generator: Generator) -> tuple[list[SeededDefect], Template | None]:
-    """Plant defects of every kind in some of `drafts`, which are changed in place.
+    """Seed defects of every kind in some drafts, in place, and return the defects and the template.
 
-    In less than 29 campaigns there is no room for all kinds: then the first few kinds are
-    seeded in a quarter of them, and there is no template.
+    Less than 29 campaigns are too few for all kinds. Then a quarter of them get the first kinds, and there is
+    no template.
     """
     free = generator.random.sample(drafts, len(drafts))
     seeded_defects: list[SeededDefect] = []
-    a_round = len(_IN_ONE) + 2 * len(_IN_TWO) + 1
-    if len(drafts) < a_round + 5:
+    in_one_round = len(_IN_ONE) + 2 * len(_IN_TWO) + 1
+    if len(drafts) < in_one_round + 5:
         for defect, draft in zip(_IN_ONE[: len(drafts) // 4], free, strict=False):
             seeded_defects.extend(defect(draft, generator))
         return seeded_defects, None
-    rounds = max(1, round(len(drafts) * _SHARE / a_round))
+    rounds = max(1, round(len(drafts) * _SHARE / in_one_round))
     original, faithful, *edited = (free.pop() for _ in range(2 + rounds))
     original.record |= {"Name": f"Vorlage Outbound {original.number}"} | dict.fromkeys(_OWN_KEYS)
     for copy in (faithful, *edited):
@@ -76,13 +87,13 @@ def seed_defects(drafts: list[Draft], generator: Generator) -> tuple[list[Seeded
 
 
 def make_invalid(draft: Draft) -> SeededDefect:
-    """Put a value of the wrong type into a record, so that strict clients can't read it."""
+    """Put a value of a wrong type into a record, so that strict clients can't read it, and return the defect."""
     draft.record["nMaxParallelLines"] = "many"
     return SeededDefect("invalid-record", draft.id, key="nMaxParallelLines")
 
 
 def _dangling_result_code(draft: Draft, generator: Generator) -> Findings:
-    # One published key, and one that only shows by its name that it is such a key.
+    # One published key, and one that only its name shows to be such a key.
     for key in ("AbortOnNoTelNumberResultCodesID", "MaxAttemptsResultCodesID"):
         draft.record[key] = next(generator.code_ids)
         yield SeededDefect("dangling-result-code", draft.id, key=key)
@@ -178,7 +189,7 @@ def _no_line_cap(draft: Draft, generator: Generator) -> Findings:
 
 
 def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> Findings:
-    # A key that no other campaign has, so that these two are all that an audit can name.
+    # No other campaign has this key, so an audit can name only these two.
     key = f"SONDER {one.number}"
     one.codes.append(generator.code(Word(key, "done", "Special", "Sonderfall"), one.id))
     other.codes.append(generator.code(Word(key, "aborted", "Special", "Sonderfall"), other.id))
@@ -187,7 +198,7 @@ def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> F
 
 
 def _duplicate_name(one: Draft, other: Draft, generator: Generator) -> Findings:
-    # The second blank keeps either name from standing within the other.
+    # With the second blank, neither name contains the other.
     one.record["Name"] = f"Rückholaktion {one.number}"
     other.record["Name"] = f"RÜCKHOLAKTION  {one.number}"
     for draft, partner in ((one, other), (other, one)):
@@ -234,7 +245,7 @@ _OWN_KEYS = ("UserData", "dtFrom", "dtTo")
 
 
 def _clone(original: Draft, copy: Draft, generator: Generator) -> None:
-    """Make `copy` what a clone of `original` is, under its own ID and name."""
+    """Turn `copy` into a clone of `original`, with its own ID and name."""
     codes = {code.id: code.copied(next(generator.code_ids), copy.id) for code in original.codes}
     own = {key: copy.record[key] for key in ("ID", "Name")}
     copy.record = {**original.record, **own}
@@ -245,7 +256,7 @@ def _clone(original: Draft, copy: Draft, generator: Generator) -> None:
 
 
 def _differ_from_template(copy: Draft, index: int, generator: Generator) -> Findings:
-    # All four ways of being different, in turn.
+    # All four kinds of difference, in turn.
     export_key: str | None = None
     key: str | None = None
     match index % 4:

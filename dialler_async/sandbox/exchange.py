@@ -1,4 +1,4 @@
-"""One request and the connection that it came on: what a fault can do with them."""
+"""A request in flight and its connection, as a fault uses them."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,26 +6,31 @@ from attrs import define
 
 from dialler_async.sandbox.connections import Connection
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 
 @define(eq=False)
 class Exchange:
-    """A request in flight. What is done here shows in the journal as it happens."""
+    """A request in flight. The journal shows at once what is done here.
+
+    Attributes:
+        received: the request in the journal.
+        connection: the connection on which it arrived.
+        carry_out: does what the request asks for, and returns the correct response without sending it.
+        keep_open: whether the connection serves further requests after a response that the fault sent itself.
+    """
 
     received: Received
     connection: Connection
-    carry_out: Callable[[], Awaitable[Reply]]
-    """Do what was asked and get the honest answer, without sending it."""
+    carry_out: Callable[[], Awaitable[Response]]
     keep_open: bool = False
-    """Whether the connection serves further requests after an answer that was sent by hand."""
 
-    def send_head(self, reply: Reply, length: int) -> None:
-        """Put status line and headers on the wire, promising a body of `length` bytes."""
-        self.send(reply.head(length), reply.status)
+    def send_head(self, response: Response, length: int) -> None:
+        """Send status line and headers with this Content-Length."""
+        self.send(response.head(length), response.status)
 
     def send(self, data: bytes, status: int | None = None) -> None:
-        """Put bytes on the wire; with a `status`, if they tell the client one."""
+        """Send bytes. `status` is the status that they tell the client, if they do."""
         if self.connection.closed.is_set():
             return
         if status is not None:
@@ -33,9 +38,9 @@ class Exchange:
         self.connection.transport.write(data)
 
     def hang_up(self) -> None:
-        """Close the connection after what was sent."""
+        """Close the connection as soon as everything is sent."""
         self.connection.transport.close()
 
     async def until_client_hangs_up(self) -> None:
-        """Wait until the client closes the connection, or the sandbox does."""
+        """Wait until the client or the sandbox closes the connection."""
         await self.connection.closed.wait()

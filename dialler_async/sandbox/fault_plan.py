@@ -1,4 +1,4 @@
-"""Which request meets with which fault."""
+"""Which fault each request meets."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ from dialler_async.sandbox.journal import Received
 CALLS = frozenset({"list", "get", "find", "result_codes", "clone", "delete", "delete_by_name"})
 
 Match = str | Callable[[Received], bool] | None
-"""A call by its name in the journal, a test of one's own, or None for every request.
+"""A call by its name in the journal, a predicate, or None for every request.
 
-The test sees the request before its body is read.
+The predicate sees the request before its body is read.
 """
 
 
@@ -34,39 +34,47 @@ class _ByChance:
 
 
 class FaultPlan:
-    """The faults to come; a request meets with one of them at most."""
+    """The faults of the coming requests. A request meets at most one of them."""
 
     def __init__(self) -> None:
         self._queued: list[_Queued] = []
         self._by_chance: list[_ByChance] = []
 
     def next(self, *faults: Fault, match: Match = None, after: int = 0) -> None:
-        """Give the next matching requests a fault each, in this order.
+        """Give each of the next matching requests one fault, in this order. Earlier plans go first.
 
-        `after` so many matching requests that are let through. What was asked for first goes
-        first. Raises ValueError for an unknown call.
+        Args:
+            faults: the faults.
+            match: which requests match.
+            after: how many matching requests pass without a fault before.
+        Raises:
+            ValueError: there is no such call.
         """
-        self._queued.append(_Queued(_test(match), after, deque(faults)))
+        self._queued.append(_Queued(_predicate(match), after, deque(faults)))
 
     def chance(self, share: float, faults: Sequence[Fault], *, seed: int = 1, match: Match = None) -> None:
-        """Give a share of the matching requests (1.0: all) one of the faults, by chance.
+        """Give a random share of the matching requests one of the faults each, unless `next` gives them one.
 
-        The same requests in the same order meet with the same for the same `seed`. Requests that
-        `next` has a fault for are left alone. Raises ValueError for an unknown call, for no
-        faults, and for a share outside of 0 to 1.
+        Args:
+            share: the share of requests; 1.0 for all.
+            faults: the faults to choose from.
+            seed: the same requests in the same order meet the same faults for the same seed.
+            match: which requests match.
+        Raises:
+            ValueError: there is no such call, there are no faults, or the share is not between 0 and 1.
         """
         if not faults or not 0 <= share <= 1:
-            raise ValueError("chance needs faults, and a share from 0 to 1")
-        random = Random(seed)  # noqa: S311  # to be repeated, not to be secret
-        self._by_chance.append(_ByChance(_test(match), share, tuple(faults), random))
+            raise ValueError("chance needs faults, and a share between 0 and 1")
+        random = Random(seed)  # noqa: S311  reproducible, no secret
+        self._by_chance.append(_ByChance(_predicate(match), share, tuple(faults), random))
 
     def clear(self) -> None:
-        """Forget all faults to come."""
+        """Plan no faults any more."""
         self._queued.clear()
         self._by_chance.clear()
 
     def pick(self, received: Received) -> Fault | None:
-        """The fault that a request meets with, or None."""
+        """Return the fault that a request meets, or None."""
         for queued in self._queued:
             if queued.faults and queued.matches(received):
                 if queued.skip:
@@ -79,7 +87,7 @@ class FaultPlan:
         return None
 
 
-def _test(match: Match) -> Callable[[Received], bool]:
+def _predicate(match: Match) -> Callable[[Received], bool]:
     if match is None:
         return lambda _: True
     if callable(match):

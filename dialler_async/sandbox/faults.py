@@ -1,11 +1,10 @@
-"""Faults: what can go wrong between a client and the dialler, done to single requests.
+"""Faults: what can go wrong with a single request between a client and the dialler.
 
     sandbox.faults.next(Reset(carried_out=True), match="clone")
     sandbox.faults.chance(0.05, [Status(503, retry_after=1), StallInBody()], seed=1)
 
-`sandbox.refusing()` refuses connections, which can't be done to a single request: it comes too late
-for that. Where a fault leaves open whether the server did what was asked, `carried_out` decides;
-the journal tells.
+With `carried_out=True` the server first does what the request asks for; the journal shows whether it did. No fault can
+refuse a connection, because a request has one already: `sandbox.refusing()` does that.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve, field, frozen
 
 from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.reply import JSON_TYPE, Reply, error, phrase
+from dialler_async.sandbox.response import JSON_TYPE, Response, error, phrase
 
 _HTML_TYPE = {"Content-Type": "text/html"}
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
@@ -25,7 +24,7 @@ _CHUNK = bytes(2**20)
 
 
 class Fault(ABC):
-    """Something that goes wrong with one request. Subclass it for faults of your own."""
+    """Something that goes wrong with one request. Subclass it for your own faults."""
 
     __slots__ = ()
 
@@ -35,19 +34,16 @@ class Fault(ABC):
         return True
 
     @abstractmethod
-    async def play(self, exchange: Exchange) -> Reply | None:
-        """Let it happen.
+    async def play(self, exchange: Exchange) -> Response | None:
+        """Apply the fault, and return the response to send.
 
-        Answers with the reply that is to be sent, or with None when nothing more is: then the
-        connection is closed, unless `exchange.keep_open` says otherwise.
+        None sends nothing more. Then the connection is closed, unless `exchange.keep_open` is set.
         """
 
 
 @frozen
 class Reset(Fault):
-    """The connection is reset (RST) without an answer: before the request is read, or after it was
-    carried out.
-    """
+    """Reset the connection (RST) without a response: before the request is read, or after it was carried out."""
 
     carried_out: bool = False
 
@@ -63,10 +59,10 @@ class Reset(Fault):
 
 @frozen
 class HangUp(Fault):
-    """The connection is closed (FIN) without an answer.
+    """Close the connection (FIN) without a response.
 
-    That is what a client sees whose request crosses the server's closing of a kept-alive
-    connection: match by `nth_on_connection > 1` for it.
+    A client sees the same when the server closes a kept-alive connection just as the client sends a request. To
+    simulate that, match requests with `nth_on_connection > 1`.
     """
 
     carried_out: bool = False
@@ -82,19 +78,19 @@ class HangUp(Fault):
 
 
 @frozen
-class CloseAfterAnswer(Fault):
-    """An honest answer that lets the connection live, which is then closed without a word."""
+class CloseAfterResponse(Fault):
+    """Send a correct keep-alive response, and then close the connection."""
 
     async def play(self, exchange: Exchange) -> None:
-        reply = await exchange.carry_out()
-        exchange.send_head(reply, len(reply.body))
-        exchange.send(reply.body)
+        response = await exchange.carry_out()
+        exchange.send_head(response, len(response.body))
+        exchange.send(response.body)
         exchange.hang_up()
 
 
 @frozen
 class CutShort(Fault):
-    """The headers and half of the body; then the connection is closed."""
+    """Send the headers and half of the body, and then close the connection."""
 
     async def play(self, exchange: Exchange) -> None:
         _send_half(exchange, await exchange.carry_out())
@@ -103,7 +99,7 @@ class CutShort(Fault):
 
 @frozen
 class StallBeforeHeaders(Fault):
-    """No answer at all, on an open connection, until the client hangs up or the sandbox closes."""
+    """Send nothing, and keep the connection open until the client or the sandbox closes it."""
 
     carried_out: bool = False
 
@@ -115,9 +111,7 @@ class StallBeforeHeaders(Fault):
 
 @frozen
 class StallInBody(Fault):
-    """The headers and half of the body, and no more until the client hangs up or the sandbox
-    closes.
-    """
+    """Send the headers and half of the body, and keep the connection open until the client or the sandbox closes it."""
 
     async def play(self, exchange: Exchange) -> None:
         _send_half(exchange, await exchange.carry_out())
@@ -126,111 +120,115 @@ class StallInBody(Fault):
 
 @frozen
 class Trickle(Fault):
-    """An honest answer, one byte at a time."""
+    """Send a correct response, one byte at a time."""
 
     async def play(self, exchange: Exchange) -> None:
-        reply = await exchange.carry_out()
-        status: int | None = reply.status
-        for byte in reply.head(len(reply.body)) + reply.body:
+        response = await exchange.carry_out()
+        status: int | None = response.status
+        for byte in response.head(len(response.body)) + response.body:
             exchange.send(bytes((byte,)), status)
             status = None
-            # Lets the loop send it, and others have their turn.
+            # So that the loop sends it, and other tasks run.
             await asyncio.sleep(0)
         exchange.keep_open = True
 
 
 @frozen
 class WrongLength(Fault):
-    """An honest answer whose Content-Length is `by` bytes off.
+    """Send a correct body whose Content-Length is wrong by `by` bytes.
 
-    When it promises too much, the connection is closed after the body. When it promises too
-    little, the rest is left on a connection that stays open.
+    If the length is too large, the connection is closed after the body. If it is too small, the connection stays open,
+    and the client finds the rest of the body on it.
     """
 
     by: int
 
     async def play(self, exchange: Exchange) -> None:
-        reply = await exchange.carry_out()
-        exchange.send_head(reply, max(0, len(reply.body) + self.by))
-        exchange.send(reply.body)
+        response = await exchange.carry_out()
+        exchange.send_head(response, max(0, len(response.body) + self.by))
+        exchange.send(response.body)
         exchange.keep_open = self.by < 0
 
 
 @frozen
 class Gzipped(Fault):
-    """An honest answer, compressed: no fault of a proxy, but a client must be ready for it."""
+    """Send a correct response with gzip. It is no fault, but clients must support it."""
 
-    async def play(self, exchange: Exchange) -> Reply:
-        reply = await exchange.carry_out()
-        headers = {**reply.headers, "Content-Encoding": "gzip"}
-        return evolve(reply, body=_gzip([reply.body]), headers=headers)
+    async def play(self, exchange: Exchange) -> Response:
+        response = await exchange.carry_out()
+        headers = {**response.headers, "Content-Encoding": "gzip"}
+        return evolve(response, body=_gzip([response.body]), headers=headers)
 
 
 @frozen
 class GzipBomb(Fault):
-    """A small answer that unpacks to `mebibytes` of zeros; the request is not carried out."""
+    """Send a small response that decompresses to `mebibytes` MiB of zeros; the request is not carried out."""
 
     mebibytes: int
 
-    async def play(self, exchange: Exchange) -> Reply:
-        # In a thread, for it takes seconds where it is worth the name.
+    async def play(self, exchange: Exchange) -> Response:
+        # In a thread, because large ones take seconds.
         body = await asyncio.to_thread(_gzip, [_CHUNK] * self.mebibytes)
-        return Reply(200, body, {**JSON_TYPE, "Content-Encoding": "gzip"})
+        return Response(200, body, {**JSON_TYPE, "Content-Encoding": "gzip"})
 
 
 @frozen
-class Answer(Fault):
-    """An answer of your own: any status, body and headers."""
+class CannedResponse(Fault):
+    """Send any status, body and headers."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(factory=lambda: JSON_TYPE)
     carried_out: bool = False
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         if self.carried_out:
             await exchange.carry_out()
-        return Reply(self.status, self.body, self.headers)
+        return Response(self.status, self.body, self.headers)
 
 
 @frozen
 class Status(Fault):
-    """A status that means trouble, as the server says it (429, 500, other 4xx: JSON) or a proxy
-    (other 5xx: HTML). `retry_after` is the header as it goes out: seconds, or an HTTP date.
+    """Send an error status: with JSON as the server does (4xx, 500), or with HTML as a proxy does (other 5xx).
+
+    Attributes:
+        status: HTTP status.
+        retry_after: the `Retry-After` header as it is sent: seconds, or an HTTP date.
+        carried_out: whether the request is carried out first.
     """
 
     status: int
     retry_after: int | str | None = None
     carried_out: bool = False
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         if self.carried_out:
             await exchange.carry_out()
-        reply = _page(self.status) if self.status > 500 else error(self.status, phrase(self.status))
+        response = _page(self.status) if self.status > 500 else error(self.status, phrase(self.status))
         if self.retry_after is None:
-            return reply
-        return evolve(reply, headers={**reply.headers, "Retry-After": str(self.retry_after)})
+            return response
+        return evolve(response, headers={**response.headers, "Retry-After": str(self.retry_after)})
 
 
 @frozen
 class Redirect(Fault):
-    """A balancer that sends the client elsewhere; the request is not carried out."""
+    """Redirect the client, as a load balancer does; the request is not carried out."""
 
     location: str
     status: int = 301
 
-    async def play(self, exchange: Exchange) -> Reply:
-        return Reply(self.status, headers={"Location": self.location})
+    async def play(self, exchange: Exchange) -> Response:
+        return Response(self.status, headers={"Location": self.location})
 
 
 @frozen
 class Html(Fault):
-    """A web page in place of the answer, as proxies and portals send it, 200 by default."""
+    """Send a web page, as proxies and login portals do, with status 200 by default."""
 
     status: int = 200
     carried_out: bool = False
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         if self.carried_out:
             await exchange.carry_out()
         return _page(self.status)
@@ -238,9 +236,7 @@ class Html(Fault):
 
 @frozen
 class Raw(Fault):
-    """Bytes of your own in place of the answer, put on the wire as they are; then the connection
-    is closed.
-    """
+    """Send any bytes unchanged, and then close the connection."""
 
     data: bytes
     carried_out: bool = False
@@ -248,37 +244,40 @@ class Raw(Fault):
     async def play(self, exchange: Exchange) -> None:
         if self.carried_out:
             await exchange.carry_out()
-        told = _STATUS_LINE.match(self.data)
-        exchange.send(self.data, None if told is None else int(told[1]))
+        status_line = _STATUS_LINE.match(self.data)
+        exchange.send(self.data, None if status_line is None else int(status_line[1]))
         exchange.hang_up()
 
 
 @frozen
 class Meanwhile(Fault):
-    """Something happens just before the request is carried out, which then goes its honest way.
+    """Call a function just before the request is carried out, and then send the correct response.
 
-    `act` is called without arguments: `Meanwhile(sandbox.revoke)` invalidates the token in mid-run,
-    `Meanwhile(lambda: sandbox.change(535, Name="x"))` renames a campaign between two calls.
+    `Meanwhile(sandbox.revoke)` invalidates the token during a run; `Meanwhile(lambda: sandbox.change(535, Name="x"))`
+    renames a campaign between two calls.
+
+    Attributes:
+        act: the function. It is called without arguments in the event loop of the sandbox.
     """
 
     act: Callable[[], object]
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         self.act()
         return await exchange.carry_out()
 
 
-def _send_half(exchange: Exchange, reply: Reply) -> None:
-    exchange.send_head(reply, len(reply.body))
-    exchange.send(reply.body[: len(reply.body) // 2])
+def _send_half(exchange: Exchange, response: Response) -> None:
+    exchange.send_head(response, len(response.body))
+    exchange.send(response.body[: len(response.body) // 2])
 
 
-def _page(status: int) -> Reply:
+def _page(status: int) -> Response:
     title = f"{status} {phrase(status)}"
-    return Reply(status, f"<html><body><h1>{title}</h1></body></html>\n".encode(), _HTML_TYPE)
+    return Response(status, f"<html><body><h1>{title}</h1></body></html>\n".encode(), _HTML_TYPE)
 
 
 def _gzip(chunks: list[bytes]) -> bytes:
-    # Above the bits of the window, 16 asks zlib for the wrapping of gzip.
+    # 16 more than the window bits makes zlib write the gzip format.
     packer = zlib.compressobj(level=9, wbits=16 + zlib.MAX_WBITS)
     return b"".join(map(packer.compress, chunks)) + packer.flush()

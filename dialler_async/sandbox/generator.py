@@ -1,7 +1,7 @@
-"""Believable campaigns with their result codes, the same for the same seed.
+"""Generates realistic campaigns with result codes, the same for the same seed.
 
-Nothing in them is a defect: names are unlike each other, keys lead to codes of the campaign, dates
-are in order and far from their boundaries. Defects are seeded afterwards.
+They have no defects: names differ, keys refer to codes of the campaign, and dates are in order and far from their
+limits. Defects are seeded afterwards.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,18 +40,24 @@ _FILLING: tuple[Any, ...] = (None, 0, 1, True, False, 15, "", "A")
 
 @define
 class Draft:
-    """A campaign in the making."""
+    """A campaign that is being generated.
+
+    Attributes:
+        id: its ID.
+        number: digits that occur in no other campaign's name, and are as long as those of all others.
+        record: its wire record.
+        codes: its result codes.
+    """
 
     id: int
     number: str
-    """Digits that stand in no other campaign's name, and are as long as all others'."""
     record: dict[str, Any] = field(repr=False)
     codes: list[Code] = field(repr=False)
 
 
 @define
 class Generator:
-    """Makes drafts; one random source and one counter of code IDs for all of an account."""
+    """Generates drafts for one account, with one random source and one counter of code IDs."""
 
     random: Random
     clients_id: int
@@ -61,31 +67,31 @@ class Generator:
     code_ids: Iterator[int] = field(factory=lambda: count(_FIRST_CODE_ID))
     _templates: dict[Word, Mapping[int, WireRecord]] = field(factory=dict)
 
-    def drafts(self, how_many: int) -> list[Draft]:
-        """Make as many campaigns, in ascending order of their IDs."""
+    def drafts(self, number_of_campaigns: int) -> list[Draft]:
+        """Return as many campaigns, in ascending order of their IDs."""
         id = _FIRST_CAMPAIGN_ID
         drafts = []
-        for number in self._numbers(how_many):
+        for number in self._numbers(number_of_campaigns):
             drafts.append(self._draft(id, number))
             id += self.random.choice((1, 1, 1, 2, 5))
         return drafts
 
     def code(self, word: Word, campaign_id: int) -> Code:
-        """A campaign's copy of a global code, under an ID of its own."""
+        """Return a campaign's copy of a global code, with an ID of its own."""
         templates = self._templates.get(word)
         if templates is None:
             templates = self._templates[word] = word.templates()
         return Code(next(self.code_ids), templates, campaign_id)
 
     def day(self, days: int, at: time = time.min) -> str:
-        """The date so many days from now, as it is served."""
+        """Return the date so many days from now, as it is served."""
         return printed(datetime.combine(self.now.date() + timedelta(days), at), self.dates)
 
-    def _numbers(self, how_many: int) -> list[str]:
-        # As long as each other and each in one name only: so no name can stand within another.
-        width = max(4, len(str(how_many * 2)))
+    def _numbers(self, number_of_campaigns: int) -> list[str]:
+        # Of equal length and each in one name only, so no name contains another.
+        width = max(4, len(str(number_of_campaigns * 2)))
         lowest = 10 ** (width - 1)
-        return list(map(str, self.random.sample(range(lowest, lowest * 10), how_many)))
+        return list(map(str, self.random.sample(range(lowest, lowest * 10), number_of_campaigns)))
 
     def _draft(self, id: int, number: str) -> Draft:
         random = self.random

@@ -1,18 +1,17 @@
-"""The embedded dialler server: its life, its switches, and what it shows of itself."""
+"""The embedded dialler server: its options, its life, and the way of a request through it."""
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from random import Random
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
 
-from dialler_async.sandbox.account import Account
+from dialler_async.sandbox.account import SandboxAccount
 from dialler_async.sandbox.calls import (
     Calls,
     DeleteByName,
@@ -24,38 +23,58 @@ from dialler_async.sandbox.codes import WireRecord
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
 from dialler_async.sandbox.contents import Contents, generated, given
 from dialler_async.sandbox.dates import DateStyle
-from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.generator import Generator
-from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.listener import AnsweredByHand, Listener
-from dialler_async.sandbox.reply import NO_SUCH_ENDPOINT, Reply, error
+from dialler_async.sandbox.journal import Received, redacted
+from dialler_async.sandbox.listener import AlreadySent, Listener
+from dialler_async.sandbox.loop_thread import LoopThread
+from dialler_async.sandbox.outage import Outage
+from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, Response, error
 from dialler_async.sandbox.slots import Slots
-from dialler_async.sandbox.vocabulary import ENGLISH
+
+T = TypeVar("T")
 
 
-class Sandbox:
-    """An embedded dialler server; open it with `async with`.
+class Sandbox(SandboxAccount):
+    """An embedded dialler server. `async with` runs it in the event loop, a plain `with` in a thread of its own.
 
-    `campaigns`: how many to generate, or wire records to serve as they are (see `load` for result
-    codes). `seed`: decides generated data and tokens. `clients_id`: the account in the URL.
-    `token`: the valid one, else made from the seed.
+        with Sandbox(campaigns=3) as sandbox:
+            requests.get(f"{sandbox.base_url}/dialler/campaigns", headers={"Authorization": f"Bearer {sandbox.token}"})
 
-    `accounts`: how many to serve, with ClientsIDs from `clients_id` up. Each has a token and campaigns of its own, and
-    is to be had from the attribute of this name; what else is said here of an account is said of the first.
+    All methods and attributes can be used from any thread; `campaigns` and `journal` are live, so read them between
+    two requests. A sandbox is its own first account; `accounts` has the others too.
 
-    What the API reference leaves open is a switch. `delete_by_name`: "first-partial-match" deletes
-    the campaign with the lowest ID whose name contains the text, "exact" the one with that name.
-    `find_without_match`: "404" answers with the JSON error body, "empty" with 200 and no records.
-    `dates`: "naive" prints them without zone, "zulu" with a `Z`.
+    Args:
+        campaigns: how many to generate, or the wire records to serve. `load` adds campaigns with result codes.
+        seed: decides the generated data and tokens.
+        accounts: how many accounts to serve. Their ClientsIDs count up from `clients_id`; each has a token and
+            campaigns of its own. The other options apply to the first account or to the server as a whole.
+        clients_id: ClientsID of the first account.
+        token: token of the first account; by default, it is made from the seed.
+        delete_by_name: what a delete by name deletes. The API reference doesn't say. "first-partial-match" deletes the
+            campaign with the lowest ID whose name contains the text, "exact" the one with that name.
+        find_without_match: the response to a search without a match. The API reference doesn't say. "404" is the JSON
+            error body, "empty" a 200 without records.
+        dates: "naive" prints dates without a zone, "zulu" with a `Z`. The API reference doesn't say.
+        filler_keys: how many neutral keys each generated campaign gets; 60 make a whole row of 73 keys.
+        invalid_record: whether one generated record has a value of a wrong type.
+        latency: seconds that each request takes. It can be set at any time.
+        capacity: how many requests are processed at once; further ones queue. None for no limit. It can be set at any
+            time.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        ssl_context: serves https with it.
+        now: the naive wall-clock time that generated dates are relative to; by default, today. Give one if the data
+            must be the same tomorrow.
+    Raises:
+        ValueError: `accounts` or `capacity` is below 1, or two records have the same ID.
 
-    `filler_keys`: neutral keys added to each generated campaign record; 60 make a whole row of 73
-    keys. `invalid_record`: adds a record with a value of a wrong type. `latency`: seconds of work a
-    request. `capacity`: how many it works on at once, further ones queue; None for all. Both are attributes that may
-    be set at any time. `host`, `port`: where to listen; port 0 takes a free one. `ssl_context`: serve https.
-    `now`: the naive wall-clock time that generated dates are relative to; today by default, so
-    give one where data must be the same tomorrow.
+    Attributes:
+        journal: every request that arrived, and what became of it. It only grows: clear it in long runs.
+        connections: how many TCP connections there were and are.
+        faults: the faults that the next requests meet with.
+        latency: seconds that each request takes.
     """
 
     def __init__(
@@ -78,135 +97,122 @@ class Sandbox:
         ssl_context: ssl.SSLContext | None = None,
         now: datetime | None = None,
     ) -> None:
-        self.journal: list[Received] = []
-        self.connections = ConnectionCounts()
-        self.faults = FaultPlan()
-        self.latency = latency
-        self._slots = Slots(capacity)
         moment = now or datetime.now(UTC)
         records = campaigns if isinstance(campaigns, int) else list(campaigns)
 
-        def contents(seed: int | str, clients_id: int) -> Contents:
+        def make_contents(seed: int | str, clients_id: int) -> Contents:
             if not isinstance(records, int):
                 return given(records)
-            random = Random(seed)  # noqa: S311  # made-up data, no secret
+            random = Random(seed)  # noqa: S311  made-up data, no secret
             return generated(records, Generator(random, clients_id, moment, dates, filler_keys), invalid=invalid_record)
 
         if accounts < 1:
             raise ValueError("a sandbox serves one account or more")
-        seeds: list[int | str] = [seed, *(f"{seed}, account {nth}" for nth in range(2, accounts + 1))]
-        self._accounts = {id: Account(id, own_seed, contents) for id, own_seed in enumerate(seeds, clients_id)}
-        self._account = self._accounts[clients_id]
+        super().__init__(clients_id, seed, make_contents)
         if token is not None:
-            self._account.token = token
-        # Made now, and not in the time of the first request; wrong records are told of here.
-        _ = self._account.store
+            self.token = token
+        # Generated now, so that wrong records raise here and the first request takes no longer than others.
+        _ = self.store
+        others = {
+            clients_id + index: SandboxAccount(clients_id + index, f"{seed}, account {index + 1}", make_contents)
+            for index in range(1, accounts)
+        }
+        self._accounts: dict[int, SandboxAccount] = {clients_id: self, **others}
         self._by_path = {str(id): account for id, account in self._accounts.items()}
+        self.journal: list[Received] = []
+        self.connections: ConnectionCounts = ConnectionCounts()
+        self.faults: FaultPlan = FaultPlan()
+        self.latency = latency
+        self._slots = Slots(capacity)
         self._delete_by_name = delete_by_name
         self._find_without_match = find_without_match
         self._dates = dates
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
-        self._listener: Listener | None = None
+        self._running: Listener | None = None
+        self._thread: LoopThread | None = None
 
     @property
     def server(self) -> str:
-        """The server's address, without account: `DiallerClient.for_account(sandbox.server, 2, …)`.
+        """The server's address without an account, as `DiallerClient.for_account(sandbox.server, 2, …)` takes it.
 
-        Raises RuntimeError when closed.
+        Raises:
+            RuntimeError: the sandbox is closed.
         """
-        return self._listening.origin
-
-    @property
-    def accounts(self) -> Mapping[int, Account]:
-        """All accounts by their ClientsIDs, with a token and campaigns each."""
-        return MappingProxyType(self._accounts)
+        return self._listener.origin
 
     @property
     def base_url(self) -> str:
-        """The base URL with the ClientsID, as clients want it. Raises RuntimeError when closed."""
-        return f"{self.server}/rest/v1.0/{self._account.clients_id}"
+        """The base URL with the ClientsID, as clients take it.
+
+        Raises:
+            RuntimeError: the sandbox is closed.
+        """
+        return f"{self.server}/rest/v1.0/{self.clients_id}"
 
     @property
-    def token(self) -> str:
-        """The only valid token. Setting another makes the old one invalid at once."""
-        return self._account.token
-
-    @token.setter
-    def token(self, token: str) -> None:
-        self._account.token = token
+    def accounts(self) -> Mapping[int, SandboxAccount]:
+        """All accounts by their ClientsIDs; the first one is the sandbox itself."""
+        return MappingProxyType(self._accounts)
 
     @property
     def capacity(self) -> int | None:
-        """How many requests it works on at once; further ones queue, first come first served. None for all."""
+        """How many requests are processed at once; further ones queue. None for no limit."""
         return self._slots.number
 
     @capacity.setter
     def capacity(self, capacity: int | None) -> None:
-        self._slots.number = capacity
+        self._in_loop(lambda: self._slots.resize(capacity))
 
-    def revoke(self) -> str:
-        """Replace the token by a new one, as the portal does, and answer with the new one."""
-        return self._account.revoke()
+    def refusing(self) -> Outage:
+        """Return a context manager inside which the server is down: it resets connections and refuses new ones.
 
-    @property
-    def campaigns(self) -> Mapping[int, WireRecord]:
-        """The campaign records by ID, live and read-only; see `change` and `remove`."""
-        return self._account.campaigns
+        Afterwards it serves the same port again. Use `async with`, or a plain `with` if the sandbox runs in a thread.
 
-    def result_codes(self, campaign_id: int, languages_id: int = ENGLISH) -> list[dict[str, Any]]:
-        """The result-code records of a campaign in a language.
-
-        Raises KeyError when there is no such campaign.
+        Raises:
+            RuntimeError: the sandbox is closed.
         """
-        return self._account.result_codes(campaign_id, languages_id)
+        return Outage(self._listener, self._thread)
 
-    @property
-    def seeded_defects(self) -> list[SeededDefect]:
-        """What an audit should find, and nothing else, in the campaigns as generated."""
-        return self._account.seeded_defects
+    def close_idle(self) -> None:
+        """Close the kept-alive connections that have no request in flight.
 
-    @property
-    def template(self) -> Template | None:
-        """The generated template campaign; None where there was no room for one."""
-        return self._account.template
+        Raises:
+            RuntimeError: the sandbox is closed.
+        """
+        self._in_loop(self._listener.close_idle)
 
-    def load(
+    def __enter__(self) -> Self:
+        self._check_closed()
+        thread = LoopThread()
+        try:
+            thread.run(self.__aenter__())
+        except BaseException:
+            thread.close()
+            raise
+        self._thread = thread
+        return self
+
+    def __exit__(
         self,
-        payload: WireRecord,
-        *,
-        campaign_id: int | None = None,
-        codes: Mapping[int, Any] | None = None,
-    ) -> list[int]:
-        """Add campaigns from an envelope or a single record, and answer with their IDs.
-
-        Records are served as given. One without an `ID` is reached by `campaign_id`, or else by
-        the ID that is made up for it. `codes` are a single campaign's result codes: by LanguagesID
-        an envelope or a list of records. Raises ValueError when an ID is taken.
-        """
-        return self._account.load(payload, campaign_id=campaign_id, codes=codes)
-
-    def change(self, campaign_id: int, **keys: Any) -> None:
-        """Set wire keys of a campaign, as somebody in the portal would.
-
-        Raises KeyError when there is no such campaign.
-        """
-        self._account.change(campaign_id, **keys)
-
-    def remove(self, campaign_id: int) -> None:
-        """Delete a campaign, as somebody in the portal would.
-
-        Raises KeyError when there is no such campaign.
-        """
-        self._account.remove(campaign_id)
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            raise RuntimeError("the sandbox is not open")
+        try:
+            thread.run(self.__aexit__(exc_type, exc, traceback))
+        finally:
+            thread.close()
 
     async def __aenter__(self) -> Self:
-        if self._listener is not None:
-            raise RuntimeError("the sandbox is open already")
-        listener = Listener(self._answer, self.connections, self._host, self._ssl_context)
+        self._check_closed()
+        listener = Listener(self._respond, self.connections, self._host, self._ssl_context)
         await listener.start(self._port)
-        self._listener = listener
+        self._running = listener
         return self
 
     async def __aexit__(
@@ -215,78 +221,70 @@ class Sandbox:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        listener, self._listener = self._listening, None
+        listener, self._running = self._listener, None
         await listener.stop()
 
-    def refusing(self) -> AbstractAsyncContextManager[None]:
-        """Be down inside an `async with`: connections are reset, and new ones refused.
-
-        Afterwards the same port is served again. Raises RuntimeError when closed.
-        """
-        return self._listening.refusing()
-
-    def close_idle(self) -> None:
-        """Close the kept-alive connections that no request is in flight on.
-
-        Raises RuntimeError when closed.
-        """
-        self._listening.close_idle()
-
     @property
-    def _listening(self) -> Listener:
-        if self._listener is None:
+    def _listener(self) -> Listener:
+        if self._running is None:
             raise RuntimeError("the sandbox is not open")
-        return self._listener
+        return self._running
 
-    async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
+    def _check_closed(self) -> None:
+        if self._running is not None:
+            raise RuntimeError("the sandbox is open already")
+
+    def _in_loop(self, action: Callable[[], T]) -> T:
+        return action() if self._thread is None else self._thread.call(action)
+
+    async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         target = target_of(request.method, path)
-        headers = request.headers.copy()
-        authorisation = headers.popall("Authorization", [""])[0]
+        authorization = request.headers.get("Authorization", "")
         received = Received(
             method=request.method,
             target=request.raw_path,
             query=_decoded(query),
-            headers=headers,
-            authorised=self._lets_in(authorisation, target),
+            headers=redacted(request.headers),
+            authorised=self._is_authorised(authorization, target),
             call=None if target is None else target.call,
             connection=connection.number,
             nth_on_connection=connection.requests,
         )
         self.journal.append(received)
 
-        async def carry_out() -> Reply:
+        async def carry_out() -> Response:
             await self._work()
-            # Looked at again: the token may have been replaced in the meantime.
-            received.authorised = self._lets_in(authorisation, target)
-            reply = self._reply(target, received)
-            received.carried_out = reply.status == 200
-            return reply
+            # Checked again: the token may have been replaced in the meantime.
+            received.authorised = self._is_authorised(authorization, target)
+            response = self._processed(target, received)
+            received.carried_out = response.status == 200
+            return response
 
         fault = self.faults.pick(received)
         if request.body_exists and (fault is None or fault.reads_body):
             try:
                 received.body = await request.read()
             except (ConnectionError, ClientPayloadError):
-                return AnsweredByHand()
+                return AlreadySent()
             except web.HTTPRequestEntityTooLarge as refusal:
                 received.status = refusal.status
                 raise
         exchange = Exchange(received, connection, carry_out)
-        reply = await (carry_out() if fault is None else fault.play(exchange))
-        if reply is None or connection.closed.is_set():
-            return AnsweredByHand(keep_alive=exchange.keep_open)
-        received.status = reply.status
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        response = await (carry_out() if fault is None else fault.play(exchange))
+        if response is None or connection.closed.is_set():
+            return AlreadySent(keep_alive=exchange.keep_open)
+        received.status = response.status
+        return web.Response(status=response.status, body=response.body, headers=response.headers)
 
     async def _work(self) -> None:
-        """Take the time that a request takes on a real server, and wait for a place to work at before."""
+        """Wait for a free slot, and then for the latency."""
         async with self._slots:
             if self.latency:
                 await asyncio.sleep(self.latency)
 
-    def _lets_in(self, authorisation: str, target: Target | None) -> bool:
-        scheme, _, token = authorisation.partition(" ")
+    def _is_authorised(self, authorization: str, target: Target | None) -> bool:
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return False
         if target is None:
@@ -294,18 +292,20 @@ class Sandbox:
         account = self._by_path.get(target.clients_id)
         return account is not None and account.token == token.strip()
 
-    def _reply(self, target: Target | None, received: Received) -> Reply:
+    def _processed(self, target: Target | None, received: Received) -> Response:
         if target is None:
             return NO_SUCH_ENDPOINT
         if not received.authorised:
             return error(401, "Token or ClientsID is wrong")
-        store = self._by_path[target.clients_id].store
-        return Calls(store, self._delete_by_name, self._find_without_match, self._dates).answer(target, received)
+        account = self._by_path[target.clients_id]
+        with account.lock:
+            calls = Calls(account.store, self._delete_by_name, self._find_without_match, self._dates)
+            return calls.respond(target, received)
 
 
 def _decoded(query: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        # Where a name comes twice, servers of this kind take the first.
+        # If a name comes twice, servers of this kind take the first value.
         values.setdefault(name, value)
     return values

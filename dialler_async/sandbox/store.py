@@ -1,8 +1,6 @@
-"""The account's campaigns and result codes, and their encoded bodies (API reference, "The seven
-calls").
+"""The campaigns and result codes of an account, and their encoded bodies (API reference, "The seven calls").
 
-Bodies are encoded once and forgotten on a write: a list of ten thousand campaigns is 12 MB, and
-benchmarks must not wait for the sandbox to make it.
+Bodies are cached until a write. A list of ten thousand campaigns is 12 MB: benchmarks must not wait for its encoding.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +16,7 @@ _RECORDS_HEAD = b'{"records":['
 
 
 class Store:
-    """Campaigns by ID with their result codes; every write goes through a method."""
+    """Campaigns by ID with their result codes. Every write is a method."""
 
     def __init__(self) -> None:
         self._campaigns: dict[int, WireRecord] = {}
@@ -35,32 +33,46 @@ class Store:
         return MappingProxyType(self._campaigns)
 
     def codes(self, campaign_id: int) -> list[Code]:
-        """The result codes of a campaign. Raises KeyError when there is no such campaign."""
+        """Return the result codes of a campaign.
+
+        Raises:
+            KeyError: no campaign has this ID.
+        """
         return list(self._codes[campaign_id])
 
     def add(self, record: WireRecord, codes: Iterable[Code] = (), id: int | None = None) -> int:
-        """Take in a campaign and answer with the ID that it goes by.
+        """Add a campaign and return its ID: `id`, or the record's own `ID`, or a new one.
 
-        `id` or the record's own `ID`; a record without one is served without one, and the ID that
-        it gets is known only here. Raises ValueError when the ID is taken.
+        A record without an `ID` is served without one.
+
+        Raises:
+            ValueError: a campaign with this ID exists already.
         """
         printed = record.get("ID")
         campaign_id = id or (printed if isinstance(printed, int) else self._next_campaign_id)
         if campaign_id in self._campaigns:
-            raise ValueError(f"there is a campaign {campaign_id} already")
+            raise ValueError(f"campaign {campaign_id} exists already")
         self._put(campaign_id, record)
         self._codes[campaign_id] = list(codes)
-        # Like an auto-increment column: an ID that was ever used never comes again.
+        # As in an auto-increment column, an ID is never used again.
         self._next_campaign_id = max(self._next_campaign_id, campaign_id + 1)
         self._next_code_id = max([self._next_code_id, *(code.id + 1 for code in self._codes[campaign_id])])
         return campaign_id
 
     def change(self, campaign_id: int, **keys: Any) -> None:
-        """Set wire keys of a campaign. Raises KeyError when there is no such campaign."""
+        """Set wire keys of a campaign.
+
+        Raises:
+            KeyError: no campaign has this ID.
+        """
         self._put(campaign_id, {**self._campaigns[campaign_id], **keys})
 
     def remove(self, campaign_id: int) -> None:
-        """Delete a campaign with its codes. Raises KeyError when there is no such campaign."""
+        """Delete a campaign with its codes.
+
+        Raises:
+            KeyError: no campaign has this ID.
+        """
         del self._campaigns[campaign_id]
         for languages_id in {key[1] for key in self._encoded_codes if key[0] == campaign_id}:
             del self._encoded_codes[campaign_id, languages_id]
@@ -69,9 +81,9 @@ class Store:
         self._encoded_list = None
 
     def clone(self, source_id: int, destination: str, **keys: Any) -> int:
-        """Copy a campaign with its codes, set `keys` of the copy, and answer with its ID.
+        """Copy a campaign with its codes, set `keys` of the copy, and return its ID.
 
-        The codes get new IDs, and the copy's `…ResultCodesID` keys are led to them.
+        The codes get new IDs, and the `…ResultCodesID` keys of the copy refer to them.
         """
         campaign_id = self._next_campaign_id
         copies = {
@@ -87,20 +99,20 @@ class Store:
         return self.add(record, copies.values(), campaign_id)
 
     def named(self, name: str) -> int | None:
-        """The ID of the (first) campaign that MySQL would take to have this name, or None.
+        """Return the lowest ID of the campaigns that have this name to MySQL, or None.
 
-        Its usual collations compare without case and without trailing spaces.
+        The usual collations of MySQL compare without case and without trailing spaces.
         """
         wanted = _comparable(name)
         return next((id for id in sorted(self._campaigns) if self._name(id) == wanted), None)
 
     def containing(self, text: str) -> list[int]:
-        """The IDs, in ascending order, of the campaigns whose names contain `text` without case."""
+        """Return the IDs, in ascending order, of the campaigns whose names contain `text`, without case."""
         wanted = text.casefold()
         return [id for id in sorted(self._campaigns) if wanted in str(self._campaigns[id].get("Name", "")).casefold()]
 
     def list_body(self) -> bytes:
-        """The list envelope with every campaign, ordered by name."""
+        """Return the list envelope with every campaign, ordered by name."""
         if self._encoded_list is None:
             ordered = sorted(self._campaigns, key=lambda one: (self._name(one), one))
             self._encoded_list = b"%b%b],%b" % (
@@ -111,11 +123,11 @@ class Store:
         return self._encoded_list
 
     def records_body(self, campaign_ids: list[int]) -> bytes:
-        """The records envelope with these campaigns."""
+        """Return the records envelope with these campaigns."""
         return _envelope([self._record(id) for id in campaign_ids])
 
     def codes_body(self, campaign_id: int, languages_id: int) -> bytes:
-        """The records envelope with the result codes of a campaign in a language."""
+        """Return the records envelope with the result codes of a campaign in a language."""
         key = (campaign_id, languages_id)
         body = self._encoded_codes.get(key)
         if body is None:
@@ -124,7 +136,7 @@ class Store:
         return body
 
     def _put(self, campaign_id: int, record: WireRecord) -> None:
-        # Read-only, for a change behind the store's back would not show in the encoded bodies.
+        # Read-only, because the encoded bodies would not show a change from outside.
         self._campaigns[campaign_id] = MappingProxyType(dict(record))
         self._encoded.pop(campaign_id, None)
         self._encoded_list = None

@@ -1,4 +1,4 @@
-"""The words that believable campaigns and result codes are made of."""
+"""The words of generated campaigns and result codes."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -20,7 +20,7 @@ _KINDS: dict[Kind, tuple[str, int, dict[int, str]]] = {
 
 @frozen
 class Word:
-    """A global result code: campaigns get copies of it (API reference, "Result codes")."""
+    """A global result code, of which campaigns get copies (API reference, "Result codes")."""
 
     export_key: str
     kind: Kind
@@ -29,7 +29,7 @@ class Word:
     minutes: int | None = None
 
     def templates(self) -> Mapping[int, dict[str, Any]]:
-        """The wire record by language, with blanks for what is the campaign's own."""
+        """Return the wire record by language; keys that depend on the campaign are None."""
         flag, type_id, type_texts = _KINDS[self.kind]
         texts = {ENGLISH: self.english, GERMAN: self.german}
         return {
@@ -64,7 +64,7 @@ CORE = (
 )
 _CORE_KEYS = frozenset(word.export_key for word in CORE)
 
-# In some campaigns. A key means the same type everywhere.
+# In some campaigns. An export key has the same type everywhere.
 MORE = (
     Word("VERKAUF", "done", "Sale", "Verkauf"),
     Word("UPGRADE", "done", "Upgraded to a bigger plan", "Tarif erhöht"),
@@ -93,7 +93,7 @@ MORE = (
     Word("RR TEAM", "appointment", "Call back by the team", "Rückruf durch Team"),
 )
 
-# What campaigns are called. Digits are left to the number that makes each name unique.
+# Parts of campaign names. They have no digits, because the number makes each name unique.
 PURPOSES = (
     "Sommeraktion", "Winterangebot", "Kündiger-Rückgewinnung", "Bestandskunden", "Winback",
     "Neukunden / Outbound", "Zufriedenheitsbefragung", "Customer survey", "Renewal calls",
@@ -107,5 +107,5 @@ PLACES = (
     "Saarbrücken", "Nürnberg", "Nord", "Süd", "Ost", "West", "DACH", "UK & Ireland", "bundesweit",
     "Mainz/Wiesbaden", "Großkunden", "Team Müller", "Team O'Brien", "VIP",
 )  # fmt: skip
-# Long enough to fill a name up to what the server stores.
+# Long enough for a name of the maximal length.
 SEQUEL = ", Nachtelefonie der nicht erreichten Kontakte aus dem Vorquartal"

@@ -15,7 +15,7 @@ from yarl import URL
 
 from dialler_async import Campaign, ConfigurationError, Language
 from dialler_async._api import decoding, endpoints
-from dialler_async._api.endpoints import Repeat, Request
+from dialler_async._api.endpoints import Idempotency, Request
 from dialler_async.errors import SentRequest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -31,67 +31,67 @@ def target_of(request: Request[Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("request_", "method", "target", "template", "repeat"),
+    ("request_", "method", "target", "template", "idempotency"),
     [
-        (endpoints.list_campaigns(), "GET", "/dialler/campaigns", "/dialler/campaigns", Repeat.SAFE),
-        (endpoints.list_campaigns_in_slices(), "GET", "/dialler/campaigns", "/dialler/campaigns", Repeat.SAFE),
+        (endpoints.list_campaigns(), "GET", "/dialler/campaigns", "/dialler/campaigns", Idempotency.SAFE),
+        (endpoints.list_campaigns_in_slices(), "GET", "/dialler/campaigns", "/dialler/campaigns", Idempotency.SAFE),
         (
             endpoints.get_campaign(535),
             "GET",
             "/dialler/campaigns/535",
             "/dialler/campaigns/{DiallerCampaignsID}",
-            Repeat.SAFE,
+            Idempotency.SAFE,
         ),
         (
             endpoints.find_campaigns("Summer 26"),
             "GET",
             "/dialler/campaigns/campaign?name=Summer%2026",
             "/dialler/campaigns/campaign",
-            Repeat.SAFE,
+            Idempotency.SAFE,
         ),
         (
             endpoints.list_result_codes(535, Language.GERMAN),
             "GET",
             "/dialler/campaigns/campaign/535/resultCodes?languagesID=2",
             "/dialler/campaigns/campaign/{DiallerCampaignsID}/resultCodes",
-            Repeat.SAFE,
+            Idempotency.SAFE,
         ),
         (
             endpoints.clone_campaign("A", "B"),
             "POST",
             "/dialler/campaigns/clone",
             "/dialler/campaigns/clone",
-            Repeat.NEVER,
+            Idempotency.NEVER,
         ),
         (
             endpoints.clone_campaign("A", "B", exist_ok=True),
             "POST",
             "/dialler/campaigns/clone",
             "/dialler/campaigns/clone",
-            Repeat.SAFE,
+            Idempotency.SAFE,
         ),
         (
             endpoints.delete_campaign(535),
             "DELETE",
             "/dialler/campaigns/campaign/535",
             "/dialler/campaigns/campaign/{DiallerCampaignsID}",
-            Repeat.GONE_MEANS_DONE,
+            Idempotency.GONE_MEANS_DONE,
         ),
         (
             endpoints.delete_campaign_by_name("Summer 26"),
             "DELETE",
             "/dialler/campaigns/campaign?name=Summer%2026",
             "/dialler/campaigns/campaign",
-            Repeat.NEVER,
+            Idempotency.NEVER,
         ),
     ],
 )
 def test_each_call_is_sent_as_published(
-    request_: Request[Any], method: str, target: str, template: str, repeat: Repeat
+    request_: Request[Any], method: str, target: str, template: str, idempotency: Idempotency
 ) -> None:
     assert (request_.method, target_of(request_)) == (method, target)
     assert request_.sent == SentRequest(method, template)
-    assert request_.repeat is repeat
+    assert request_.idempotency is idempotency
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_each_call_says_what_it_answers_with(request_: Request[Any], answer: obj
 
 
 @pytest.mark.parametrize(
-    ("request_", "is_write", "look"),
+    ("request_", "is_write", "hint"),
     [
         (endpoints.list_campaigns(), False, ""),
         (endpoints.get_campaign(535), False, ""),
@@ -124,11 +124,11 @@ def test_each_call_says_what_it_answers_with(request_: Request[Any], answer: obj
     ],
 )
 def test_a_write_says_how_to_find_out_whether_it_was_carried_out(
-    request_: Request[Any], is_write: bool, look: str
+    request_: Request[Any], is_write: bool, hint: str
 ) -> None:
     assert request_.is_write is is_write
-    assert look in request_.look
-    assert bool(request_.look) is is_write
+    assert hint in request_.recovery_hint
+    assert bool(request_.recovery_hint) is is_write
 
 
 def test_only_a_clone_has_a_body() -> None:

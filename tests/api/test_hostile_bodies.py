@@ -32,7 +32,7 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Fault, GzipBomb, Gzipped, Raw, Trickle, WrongLength
+from dialler_async.sandbox.faults import CannedResponse, Fault, GzipBomb, Gzipped, Raw, Trickle, WrongLength
 
 NAME = "Kündiger €"
 HONEST = {"ID": 535, "Name": NAME}
@@ -47,8 +47,8 @@ def text(name: str = NAME) -> str:
     return json.dumps({"records": [{"ID": 535, "Name": name}], "count": 1, "status": 200}, ensure_ascii=False)
 
 
-def answer(sent: bytes, content_type: str = JSON, **headers: str) -> Answer:
-    return Answer(200, sent, {"Content-Type": content_type, **headers})
+def answer(sent: bytes, content_type: str = JSON, **headers: str) -> CannedResponse:
+    return CannedResponse(200, sent, {"Content-Type": content_type, **headers})
 
 
 @asynccontextmanager
@@ -96,7 +96,7 @@ RIGHT: dict[str, Fault] = {
     "escapes": answer(json.dumps(json.loads(text())).encode()),
     "JSON as a web page": answer(text().encode(), "text/html"),
     "JSON as a picture": answer(text().encode(), "image/png"),
-    "JSON as nothing": Answer(200, text().encode(), {}),
+    "JSON as nothing": CannedResponse(200, text().encode(), {}),
     "JSON as nonsense": answer(text().encode(), ";;; charset=;"),
     "white space around": answer(b"\r\n\t " + text().encode() + b"\n\n"),
     "gzipped": Gzipped(),
@@ -322,7 +322,7 @@ async def test_the_limit_is_counted_after_decompression_and_to_the_byte() -> Non
 
 async def test_an_error_body_is_read_up_to_64_kib_and_the_connection_is_closed() -> None:
     async with at_work() as (sandbox, dialler):
-        sandbox.faults.next(Answer(400, b"x" * 1_000_000))
+        sandbox.faults.next(CannedResponse(400, b"x" * 1_000_000))
         with pytest.raises(BadRequestError) as caught:
             await dialler.campaigns.get(535)
         assert caught.value.message == "x" * 199 + "…"
@@ -331,7 +331,7 @@ async def test_an_error_body_is_read_up_to_64_kib_and_the_connection_is_closed()
 
 async def test_an_error_text_cut_within_an_emoji_is_no_missing_endpoint() -> None:
     async with at_work() as (sandbox, dialler):
-        sandbox.faults.next(Answer(404, b'{"status":404,"error":"Dialler campaign cut \\ud83c"}'))
+        sandbox.faults.next(CannedResponse(404, b'{"status":404,"error":"Dialler campaign cut \\ud83c"}'))
         with pytest.raises(NotFoundError) as caught:
             await dialler.campaigns.get(535)
         assert caught.value.message == "Dialler campaign cut �"
@@ -351,7 +351,7 @@ async def test_a_compressed_error_body_takes_neither_time_nor_memory() -> None:
     bomb = zlib.compress(b"[" + b"{}," * (20 * 1024 * 1024) + b"{}]", 9, wbits=31)
     assert len(bomb) < 100_000
     async with at_work(retry=RetryPolicy(attempts=1)) as (sandbox, dialler):
-        sandbox.faults.next(Answer(500, bomb, {"Content-Encoding": "gzip"}))
+        sandbox.faults.next(CannedResponse(500, bomb, {"Content-Encoding": "gzip"}))
         tracemalloc.start()
         begun = time.process_time()
         with pytest.raises(ServerError):
@@ -406,18 +406,18 @@ async def test_a_write_whose_answer_cannot_be_read_has_an_unknown_outcome() -> N
         answer(b'{"records":[],"count":0,"status":200}'),
         answer(body(b'{"ID":700,"Name":null}')),
         answer(body(count=b"2")),
-        Answer(204),
-        Answer(202, b'{"status":202}'),
+        CannedResponse(204),
+        CannedResponse(202, b'{"status":202}'),
     ]
     async with at_work(pool=PoolConfig(max_body=4000)) as (sandbox, dialler):
         for invalid in answers:
             sandbox.faults.next(attrs.evolve(invalid, carried_out=True))
-            with pytest.raises(OutcomeUnknownError, match="look before you repeat it"):
+            with pytest.raises(OutcomeUnknownError, match="Check before you retry"):
                 await dialler.campaigns.clone(NAME, f"Copy {len(sandbox.journal)}")
         assert len(sandbox.journal) == len(answers) == len(sandbox.campaigns) - 1
         for id, invalid in zip(list(sandbox.campaigns)[1:], [*answers[:4], *answers[7:]], strict=False):
             sandbox.faults.next(attrs.evolve(invalid, carried_out=True))
-            with pytest.raises(OutcomeUnknownError, match="look before you repeat it"):
+            with pytest.raises(OutcomeUnknownError, match="Check before you retry"):
                 await dialler.campaigns.delete(id)
 
 

@@ -28,7 +28,7 @@ from dialler_async.audit import (
     survey,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Status
+from dialler_async.sandbox.faults import CannedResponse, Status
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 OPTIONS: dict[str, Any] = {"rules": RULES, "languages": tuple(Language), "now": NOW}
@@ -59,7 +59,7 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
             sandbox.load({"Name": name})
         failing = random.sample(ids[5:50], 4)
         sandbox.faults.chance(1.0, [Status(500)], match=looks_up(failing[:2]))
-        sandbox.faults.chance(1.0, [Answer(200, b"no JSON")], match=looks_up(failing[2:]))
+        sandbox.faults.chance(1.0, [CannedResponse(200, b"no JSON")], match=looks_up(failing[2:]))
         yield sandbox
 
 

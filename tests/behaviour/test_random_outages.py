@@ -25,7 +25,7 @@ from dialler_async import (
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 FAULTS = {
     "reset": Reset(),
@@ -56,7 +56,7 @@ class Outage(Fault):
             await self._refusing.enter_async_context(self._sandbox.refusing())
         self._phase = phase
 
-    async def play(self, exchange: Exchange) -> Reply | None:
+    async def play(self, exchange: Exchange) -> Response | None:
         if self._phase not in FAULTS:
             return await exchange.carry_out()
         self.failed += 1

@@ -1,4 +1,4 @@
-"""The README's recipes for workers, under a real taskiq receiver and a real `TaskGroup`, on bad days."""
+"""The README's recipes: workers under a real taskiq receiver and a real `TaskGroup`, and a test of an app."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotF
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 from dialler_async.testing import instant_waits
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 class Recipe(ModuleType):
-    """A block of the README as a module; it knows `DiallerClient`, like every block."""
+    """A code block of the README as a module, with `DiallerClient` as in every block."""
 
     def __init__(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__("recipe")
         [block] = [block for block in BLOCKS if word in block]
         self.DiallerClient = DiallerClient
-        # Where taskiq looks for the module of a task.
+        # taskiq looks for the module of a task here.
         monkeypatch.setitem(sys.modules, "recipe", self)
         exec(compile(block, "README.md", "exec"), vars(self))  # noqa: S102  the README is ours
 
@@ -61,7 +61,7 @@ def names_in(sandbox: Sandbox) -> list[Any]:
 
 @pytest.fixture
 async def worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recipe]:
-    """The recipe, its broker started, which delivers each message twice, and the second while the first is at work."""
+    """The recipe with a started broker that delivers each message twice, the second time while the first one runs."""
     worker = Recipe("taskiq", monkeypatch)
     broker: InMemoryBroker = worker.broker
     deliver = broker.kick
@@ -81,7 +81,7 @@ ResultOf = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def result_of(until: Until) -> ResultOf:
-    """Return a function that sends a task, and gives its result when no delivery of it runs any more."""
+    """Return a function that sends a task, and returns its result after all of its deliveries have ended."""
 
     async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
         sent = await getattr(worker, task).kiq(*arguments)
@@ -98,12 +98,12 @@ def result_of(until: Until) -> ResultOf:
         [HangUp(carried_out=True)],
         [Reset(carried_out=True), HangUp(carried_out=True)],
         [Status(503), Status(502, carried_out=True), HangUp()],
-        # More than the client's own attempts: for that delivery nobody knows, until the middleware tries again.
+        # More than the client's own attempts: the outcome is unknown until the middleware retries the task.
         [HangUp(carried_out=True)] * 8,
     ],
-    ids=["a good day", "an answer lost", "two lost", "a proxy's day", "nobody knows"],
+    ids=["no fault", "one response lost", "two responses lost", "proxy errors", "outcome unknown"],
 )
-async def test_a_task_delivered_twice_is_carried_out_once(
+async def test_task_delivered_twice_is_carried_out_once(
     worker: Recipe, sandbox: Sandbox, faults: list[Fault], result_of: ResultOf
 ) -> None:
     with instant_waits():
@@ -122,7 +122,7 @@ async def test_a_task_delivered_twice_is_carried_out_once(
     assert carried_out(sandbox, "delete") == 1
 
 
-async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(
+async def test_error_that_no_retry_would_fix_is_the_result_at_once(
     worker: Recipe, sandbox: Sandbox, result_of: ResultOf
 ) -> None:
     begun = await result_of(worker, "begin", "No such template", "Monday")
@@ -130,7 +130,7 @@ async def test_what_no_other_try_would_mend_is_the_tasks_result_at_once(
     assert len(sandbox.journal) == 2
 
 
-async def test_the_client_lives_as_long_as_the_worker(
+async def test_client_is_open_as_long_as_the_worker_runs(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, result_of: ResultOf
 ) -> None:
     worker = Recipe("taskiq", monkeypatch)
@@ -144,7 +144,7 @@ async def test_the_client_lives_as_long_as_the_worker(
         await dialler.campaigns.list()
 
 
-async def test_a_group_of_writers_on_one_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_task_group_of_clones_shares_one_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     group = Recipe("TaskGroup", monkeypatch)
     async with DiallerClient.from_env() as group.dialler:
         ids = await group.begin_all("Template", ["North", "South", "West"])
@@ -152,22 +152,22 @@ async def test_a_group_of_writers_on_one_client(sandbox: Sandbox, monkeypatch: p
 
 
 @frozen
-class RefusedOnceOneIsThere(Fault):
+class RefusedAfterOneClone(Fault):
     sandbox: Sandbox
     until: Until
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         await self.until(lambda: len(self.sandbox.campaigns) == 2)
         return await Status(400).play(exchange)
 
 
-async def test_a_cancelled_write_may_have_been_carried_out_and_may_be_called_again(
+async def test_cancelled_clone_may_be_carried_out_and_can_be_called_again(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    """What the README says of a group of which one fails."""
+    """The README describes a group in which one task fails."""
     group = Recipe("TaskGroup", monkeypatch)
-    done_and_silent, silent = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
-    sandbox.faults.next(done_and_silent, silent, RefusedOnceOneIsThere(sandbox, until), match="clone")
+    carried_out_silently, silent = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
+    sandbox.faults.next(carried_out_silently, silent, RefusedAfterOneClone(sandbox, until), match="clone")
     async with DiallerClient.from_env() as group.dialler:
         with pytest.raises(ExceptionGroup) as raised:
             await group.begin_all("Template", ["North", "South", "West"])
@@ -177,3 +177,47 @@ async def test_a_cancelled_write_may_have_been_carried_out_and_may_be_called_aga
 
         await group.begin_all("Template", ["North", "South", "West"])
     assert sorted(names_in(sandbox)) == ["North", "South", "Template", "West"]
+
+
+APP = """
+from fastapi import FastAPI
+
+from dialler_async import DiallerClient
+from dialler_async.contrib.fastapi import Dialler, add_error_handlers, lifespan
+
+app = FastAPI(lifespan=lifespan(DiallerClient.from_env))
+add_error_handlers(app)
+
+@app.get("/campaigns/{id}/codes")
+async def codes_of(id: int, dialler: Dialler) -> list[str]:
+    return [code.content for code in await dialler.result_codes.list(id, max_age=60)]
+"""
+TEST_OF_THE_APP = """
+from fastapi.testclient import TestClient
+from my_app import app
+
+from dialler_async import DiallerClient
+from dialler_async.contrib.fastapi import get_dialler
+from dialler_async.testing import make_campaign, make_result_code
+
+def test_endpoint(dialler_sandbox):
+    async def client_of_the_sandbox():
+        async with DiallerClient(dialler_sandbox.base_url, dialler_sandbox.token) as dialler:
+            yield dialler
+
+    app.dependency_overrides[get_dialler] = client_of_the_sandbox
+    dialler_sandbox.load(make_campaign(id=7).wire, codes={1: [make_result_code(content="Sold").wire]})
+    browser = TestClient(app)
+    assert browser.get("/campaigns/7/codes").json() == ["Sold"]
+    assert browser.get("/campaigns/8/codes").status_code == 404
+"""
+
+
+def test_endpoint_of_an_app_is_tested_with_the_dependency_overridden(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a fresh project: neither options of pytest nor environment variables."""
+    for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makepyfile(my_app=APP, test_my_app=TEST_OF_THE_APP)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)

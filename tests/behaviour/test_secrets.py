@@ -58,8 +58,8 @@ from dialler_async import (
 from dialler_async.audit import audit, report_as_json
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import (
-    Answer,
-    CloseAfterAnswer,
+    CannedResponse,
+    CloseAfterResponse,
     CutShort,
     Fault,
     GzipBomb,
@@ -260,9 +260,9 @@ def record(value: bytes) -> bytes:
     return b'{"records":[{"ID":535,"Name":"Summer","nMaxParallelLines":' + value + b'}],"count":1,"status":200}'
 
 
-def echo(status: int, body: bytes | str, **headers: str) -> Answer:
+def echo(status: int, body: bytes | str, **headers: str) -> CannedResponse:
     sent = body if isinstance(body, bytes) else body.encode()
-    return Answer(status, sent, {"Content-Type": "application/json", **headers})
+    return CannedResponse(status, sent, {"Content-Type": "application/json", **headers})
 
 
 def said(status: int) -> bytes:
@@ -276,7 +276,7 @@ CASES: dict[str, tuple[Fault | None, Call, type[DiallerError] | None]] = {
     "reset after it was carried out": (Reset(carried_out=True), clone, OutcomeUnknownError),
     "hung up": (HangUp(), get, NoReplyError),
     "delete hung up on": (HangUp(carried_out=True), delete, OutcomeUnknownError),
-    "closed after the answer": (CloseAfterAnswer(), get, None),
+    "closed after the answer": (CloseAfterResponse(), get, None),
     "cut short": (CutShort(), list_all, NoReplyError),
     "stalled before headers": (StallBeforeHeaders(), get, DeadlineError),
     "delete by name stalled": (StallBeforeHeaders(carried_out=True), delete_as_is, OutcomeUnknownError),
@@ -293,7 +293,7 @@ CASES: dict[str, tuple[Fault | None, Call, type[DiallerError] | None]] = {
     "html instead": (Html(), find, PayloadError),
     "html with 502": (Html(502), find, ServerError),
     "no such record": (None, get_missing, NotFoundError),
-    "no such endpoint": (Answer(404), get, EndpointNotFoundError),
+    "no such endpoint": (CannedResponse(404), get, EndpointNotFoundError),
     "it exists": (None, clone_to_existing, ConflictError),
     "ambiguous": (None, get_twin, AmbiguousNameError),
     "no ID": (None, get_without_id, ConfigurationError),
@@ -424,7 +424,7 @@ async def test_no_error_shows_the_token_when_the_deadline_runs_out() -> None:
                 assert_hidden(text)
 
 
-class LateEcho(Answer):
+class LateEcho(CannedResponse):
     """Answers with the token of the request, after the client has had another in the meantime."""
 
     def __init__(self) -> None:
@@ -453,18 +453,18 @@ async def test_a_replaced_token_is_hidden_as_well_when_a_late_answer_repeats_it(
         assert_hidden(text)
 
 
-def large(status: int = 200) -> Answer:
+def large(status: int = 200) -> CannedResponse:
     """An answer of many slices, with the token in each."""
     each = b'{"ID":1,"Name":"x","UserData":%s,"Filler":"%s"}' % (IN_JSON, b"x" * 900)
     body = b'{"records":[%s],"count":600,"status":200}' % b",".join([each] * 600)
-    return Answer(status, body, {"Content-Type": "application/json", "X-Echo": TOKEN})
+    return CannedResponse(status, body, {"Content-Type": "application/json", "X-Echo": TOKEN})
 
 
 CANCELLED_WHILE: dict[str, tuple[Fault, str]] = {
-    "waiting for the headers": (StallBeforeHeaders(), "_exchange"),
-    "reading the body": (StallInBody(), "_exchange"),
+    "waiting for the headers": (StallBeforeHeaders(), "_send_once"),
+    "reading the body": (StallInBody(), "_send_once"),
     "decoding": (large(), "_decode"),
-    "waiting to repeat it": (Status(503, retry_after=30), "_repeat"),
+    "waiting for the next retry": (Status(503, retry_after=30), "_retry"),
 }
 
 

@@ -33,8 +33,8 @@ from dialler_async import (
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import (
-    Answer,
-    CloseAfterAnswer,
+    CannedResponse,
+    CloseAfterResponse,
     CutShort,
     Fault,
     Gzipped,
@@ -52,12 +52,12 @@ from dialler_async.sandbox.faults import (
 )
 
 MAX_BODY = 64 * 1024
-BOMB = Answer(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})
+BOMB = CannedResponse(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})
 
 # A proxy or server that says 429 or 503 has turned the request away; one that says 500, 502 or 504 may have done it.
 ALWAYS_LIKE_THIS: list[Fault] = [
     *(Status(status, retry_after=wait) for status in (429, 503) for wait in (None, 0, 1, 90)),
-    CloseAfterAnswer(),
+    CloseAfterResponse(),
     CutShort(),
     StallInBody(),
     Trickle(),
@@ -66,7 +66,7 @@ ALWAYS_LIKE_THIS: list[Fault] = [
     Gzipped(),
     BOMB,
     Status(401),
-    Answer(404),
+    CannedResponse(404),
     Status(413),
     Redirect("https://elsewhere.example/rest/v1.0/1/dialler/campaigns"),
 ]
@@ -81,9 +81,9 @@ EITHER_WAY: list[Fault] = [
         Status(502, carried_out=done),
         Status(504, retry_after=1, carried_out=done),
         Html(carried_out=done),
-        Answer(200, b"", carried_out=done),
-        Answer(200, b'{"records":[{"ID":1}],"count":1}', carried_out=done),
-        Answer(202, b'{"status":202}', carried_out=done),
+        CannedResponse(200, b"", carried_out=done),
+        CannedResponse(200, b'{"records":[{"ID":1}],"count":1}', carried_out=done),
+        CannedResponse(202, b'{"status":202}', carried_out=done),
         Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", carried_out=done),
         Raw(b"garbage\r\n\r\n", carried_out=done),
     )

@@ -24,7 +24,7 @@ from dialler_async import (
     ServerError,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Reset, Status
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Reset, Status
 
 if TYPE_CHECKING:
     from tests.conftest import Clock
@@ -46,9 +46,11 @@ def calls(server: Sandbox) -> list[str | None]:
 
 
 def records(*ids_and_names: tuple[int, str]) -> Fault:
-    """Answer with these campaigns, whatever the account holds; the request is carried out."""
+    """CannedResponse with these campaigns, whatever the account holds; the request is carried out."""
     shown = [{"ID": id, "Name": name} for id, name in ids_and_names]
-    return Answer(200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True)
+    return CannedResponse(
+        200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True
+    )
 
 
 class TestDeleteByExactName:
@@ -287,7 +289,9 @@ class TestClone:
         assert error.attempts == 2
         assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
 
-    @pytest.mark.parametrize("then", [Status(401), Status(500), Reset(), Answer(404), Answer(200, b"<html>")], ids=repr)
+    @pytest.mark.parametrize(
+        "then", [Status(401), Status(500), Reset(), CannedResponse(404), CannedResponse(200, b"<html>")], ids=repr
+    )
     async def test_retry_that_conflicts_has_unknown_outcome_when_the_lookup_fails(
         self, server: Sandbox, dialler: DiallerClient, then: Fault
     ) -> None:
@@ -315,7 +319,7 @@ class TestClone:
     ) -> None:
         server.faults.next(Reset(carried_out))
         error = await failure(dialler.campaigns.clone(NAME, COPY))
-        assert "`campaigns.get_by_name(destination)` finds it if it was" in str(error)
+        assert "`campaigns.get_by_name(destination)` finds the clone if it did" in str(error)
         if carried_out:
             assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
         else:
@@ -337,7 +341,14 @@ class TestCloneResponseWithTheSource:
 
     @pytest.mark.parametrize(
         "then",
-        [records(), records((900, COPY), (901, COPY)), Status(401), Status(500), Reset(), Answer(200, b"<html>")],
+        [
+            records(),
+            records((900, COPY), (901, COPY)),
+            Status(401),
+            Status(500),
+            Reset(),
+            CannedResponse(200, b"<html>"),
+        ],
         ids=repr,
     )
     async def test_failed_lookup_error_says_that_the_server_cloned(

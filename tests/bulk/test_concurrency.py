@@ -21,7 +21,7 @@ from dialler_async import (
     ServerError,
     fan_out,
 )
-from dialler_async._bulk.concurrency import WATCH, Watch, is_refusal
+from dialler_async._bulk.concurrency import LATENCY_TIMER, LatencyTimer, is_refusal
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import Status
 
@@ -95,10 +95,10 @@ def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
     auto, clock = AutoConcurrency(8), iter([0.0, 1.0, 3.0, 4.0, 8.0, 10.0]).__next__
     heard: list[float] = []
     auto.finished = lambda now, latency, in_flight: heard.append(latency)
-    watch = Watch(auto, clock)
+    watch = LatencyTimer(auto, clock)
     for _ in range(2):
-        watch.waits()
-        watch.goes_on()
+        watch.pause()
+        watch.resume()
     watch.answered(1)
     assert heard == [10 - 2 - 4]
 
@@ -106,7 +106,7 @@ def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
 async def test_a_call_made_outside_of_a_fan_out_is_not_watched(sandbox: Sandbox) -> None:
     async def one(campaign: int) -> bool:
         await dialler.campaigns.get(campaign)
-        return WATCH.get() is None
+        return LATENCY_TIMER.get() is None
 
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         campaign = min(sandbox.campaigns)

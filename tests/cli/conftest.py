@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -56,23 +53,10 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Return a server with four campaigns in a thread of its own; the environment names it."""
     records = [{"ID": id, "Name": name, "LanguagesID": 2} for id, name in ((1, "Spring"), (2, "Spring 2"), (3, "Twin"))]
-    sandbox = Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN)
-    opened: Future[asyncio.AbstractEventLoop] = Future()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with sandbox:
-            opened.set_result(asyncio.get_running_loop())
-            await stop.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    loop = opened.result(timeout=10)
-    monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
-    yield sandbox
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(timeout=10)
+    with Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN) as sandbox:
+        monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
+        yield sandbox
 
 
 @pytest.fixture

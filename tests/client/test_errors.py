@@ -42,8 +42,8 @@ from dialler_async import (
 from dialler_async.errors import (
     SentRequest,
     claimed_status,
+    error_from_response,
     excerpt,
-    from_reply,
     parse_retry_after,
     require,
 )
@@ -62,7 +62,7 @@ HTML = b"<!DOCTYPE html>\n<html><body><h1>Error</h1></body></html>"
 
 def reply(status: int, body: bytes = b"", **headers: str) -> StatusError:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return from_reply(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
+    return error_from_response(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
 
 
 def unpickled(error: E) -> E:

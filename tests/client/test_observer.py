@@ -49,7 +49,7 @@ class Notebook(Observer):
     def attempt_ended(self, call: ObservedCall) -> None:
         self.told.append(("off the wire", call.status))
 
-    def call_repeated(self, call: ObservedCall, error: Exception, wait: float) -> None:
+    def call_retried(self, call: ObservedCall, error: Exception, wait: float) -> None:
         self.told.append(("repeated", type(error).__name__, wait))
 
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
@@ -222,7 +222,7 @@ class Broken(Observer):
     def call_started(self, call: ObservedCall) -> None:
         raise ZeroDivisionError("with the token: s3cret")
 
-    attempt_started = attempt_ended = call_repeated = call_ended = call_started
+    attempt_started = attempt_ended = call_retried = call_ended = call_started
 
 
 async def test_an_observer_that_raises_harms_nothing_and_is_logged(

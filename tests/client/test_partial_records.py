@@ -6,7 +6,7 @@ import pytest
 
 from dialler_async import DiallerClient, PayloadError
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer
+from dialler_async.sandbox.faults import CannedResponse
 
 RECORDS: list[Any] = [{"ID": 1, "Name": "One"}, {"ID": 2, "Name": "Two", "nMaxParallelLines": "many"}, {"ID": 3}]
 
@@ -27,7 +27,7 @@ async def test_valid_records_are_returned_and_invalid_ones_have_an_error() -> No
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-8"])
 async def test_another_charset_does_not_make_records_invalid(sandbox: Sandbox, charset: str) -> None:
     body = '{"records": [5, {"ID": 1, "Name": "Rückruf"}], "count": 3, "status": 200}'.encode(charset)
-    sandbox.faults.next(Answer(200, body, {"Content-Type": f"application/json; charset={charset}"}))
+    sandbox.faults.next(CannedResponse(200, body, {"Content-Type": f"application/json; charset={charset}"}))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         listed = await dialler.campaigns.list_partial()
     assert [campaign.name for campaign in listed.records] == ["Rückruf"]
@@ -36,7 +36,7 @@ async def test_another_charset_does_not_make_records_invalid(sandbox: Sandbox, c
 
 
 async def test_response_without_records_raises(sandbox: Sandbox) -> None:
-    sandbox.faults.next(Answer(200, b'{"status": 200}'))
+    sandbox.faults.next(CannedResponse(200, b'{"status": 200}'))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         with pytest.raises(PayloadError, match="no list of records"):
             await dialler.campaigns.list_partial()

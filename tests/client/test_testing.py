@@ -1,4 +1,4 @@
-"""What users' own tests are given: records, waits that take no time, and the pytest plugin."""
+"""The tools for users' own tests: records, waits that take no time, and the pytest plugin."""
 
 import contextlib
 import time
@@ -13,7 +13,7 @@ from dialler_async.sandbox import Sandbox, faults
 from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code
 
 
-async def test_a_campaign_comes_back_from_the_sandbox_as_it_was_made(sandbox: Sandbox) -> None:
+async def test_client_reads_the_made_campaign_from_the_sandbox(sandbox: Sandbox) -> None:
     made = make_campaign(
         id=7,
         name="Müller & Söhne",
@@ -33,7 +33,7 @@ async def test_a_campaign_comes_back_from_the_sandbox_as_it_was_made(sandbox: Sa
     assert made.extra == {"Column01": [1, None]}
 
 
-async def test_result_codes_come_back_from_the_sandbox_as_they_were_made(sandbox: Sandbox) -> None:
+async def test_client_reads_the_made_result_codes_from_the_sandbox(sandbox: Sandbox) -> None:
     english = [make_result_code(id=1, export_key="OK"), make_result_code(id=2, delay=True, time_offset=15)]
     german = [make_result_code(id=1, content="Erledigt"), make_result_code(id=2, content="Später", delay=True)]
     campaign = make_campaign()
@@ -51,14 +51,14 @@ async def test_result_codes_come_back_from_the_sandbox_as_they_were_made(sandbox
     assert make_result_code(done=False).done is False
 
 
-def test_records_made_without_a_word_differ() -> None:
+def test_records_made_without_arguments_differ() -> None:
     one, other = make_campaign(), make_campaign()
     assert one.id != other.id
     assert one.name != other.name
     assert make_result_code().id != make_result_code().id
 
 
-def test_what_no_record_has_is_refused() -> None:
+def test_unknown_attributes_and_wrong_types_are_refused() -> None:
     with pytest.raises(TypeError, match="a Campaign has no dt_till, nme"):
         make_campaign(nme="x", dt_till=None)
     with pytest.raises(TypeError, match="a ResultCode has no finished"):
@@ -67,13 +67,13 @@ def test_what_no_record_has_is_refused() -> None:
         make_campaign(caller_id_active="yes")
 
 
-def test_all_faults_of_the_sandbox_are_there() -> None:
+def test_all_faults_of_the_sandbox_are_exported() -> None:
     kinds = {name for name, kind in vars(faults).items() if isinstance(kind, type) and issubclass(kind, faults.Fault)}
     assert kinds <= set(testing_module.__all__)
     assert all(getattr(testing_module, name) is getattr(faults, name) for name in kinds)
 
 
-async def test_waits_are_instant_and_told(sandbox: Sandbox) -> None:
+async def test_instant_waits_take_no_time_and_are_listed(sandbox: Sandbox) -> None:
     sandbox.faults.next(Status(503, retry_after=50), Status(429, retry_after=60))
     begun = time.monotonic()
     async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(base_delay=0)) as dialler:
@@ -85,7 +85,7 @@ async def test_waits_are_instant_and_told(sandbox: Sandbox) -> None:
     assert time.monotonic() - begun < 50
 
 
-async def test_kept_answers_grow_old_in_instant_waits(sandbox: Sandbox) -> None:
+async def test_cached_responses_expire_in_instant_waits(sandbox: Sandbox) -> None:
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         id = next(iter(sandbox.campaigns))
         with instant_waits():
@@ -95,7 +95,7 @@ async def test_kept_answers_grow_old_in_instant_waits(sandbox: Sandbox) -> None:
     assert len(sandbox.journal) == 2
 
 
-def test_afterwards_waits_are_real_again() -> None:
+def test_waits_are_real_again_after_instant_waits() -> None:
     before = (CLOCK.sleep, CLOCK.monotonic, CLOCK.now, CLOCK.random)
     with contextlib.suppress(LookupError), instant_waits():
         assert CLOCK.sleep is not before[0]
@@ -124,7 +124,7 @@ USERS_TEST = """
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
-    """pytest's own, where warnings are errors, as they are here."""
+    """pytest's own fixture, in a project where warnings are errors."""
     pytester.makeini("""
         [pytest]
         filterwarnings = error
@@ -135,13 +135,13 @@ def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.mark.parametrize(("mode", "mark"), [("auto", ""), ("strict", "@pytest.mark.asyncio")])
-def test_the_fixtures_work_in_every_mode_of_pytest_asyncio(pytester: pytest.Pytester, mode: str, mark: str) -> None:
+def test_fixtures_work_in_every_mode_of_pytest_asyncio(pytester: pytest.Pytester, mode: str, mark: str) -> None:
     pytester.makepyfile(USERS_TEST.format(mark=mark))
     result = pytester.runpytest_subprocess("-o", f"asyncio_mode={mode}")
     result.assert_outcomes(passed=2)
 
 
-def test_without_pytest_asyncio_other_runners_of_async_tests_take_the_fixtures(pytester: pytest.Pytester) -> None:
+def test_fixtures_work_with_anyio_without_pytest_asyncio(pytester: pytest.Pytester) -> None:
     pytester.makeini("""
         [pytest]
         filterwarnings = error
@@ -154,13 +154,32 @@ def test_without_pytest_asyncio_other_runners_of_async_tests_take_the_fixtures(p
             return "asyncio"
     """)
     pytester.makepyfile(USERS_TEST.format(mark="@pytest.mark.anyio"))
-    # As if it were not there: neither as a plugin nor to be imported.
+    # As if it were not installed.
     pytester.makepyfile(pytest_asyncio="raise ImportError('not there')")
     result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:cov")
     result.assert_outcomes(passed=2)
 
 
-def test_a_fixture_of_the_same_name_takes_the_place_of_the_empty_dialler(pytester: pytest.Pytester) -> None:
+def test_sandbox_fixture_serves_synchronous_tests_without_any_plugin(pytester: pytest.Pytester) -> None:
+    pytester.makeini("""
+        [pytest]
+        filterwarnings = error
+    """)
+    pytester.makepyfile("""
+        import urllib.request
+        from dialler_async.testing import make_campaign
+
+        def test_users_own(dialler_sandbox):
+            dialler_sandbox.load(make_campaign(id=7).wire)
+            url = dialler_sandbox.base_url + "/dialler/campaigns/7"
+            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {dialler_sandbox.token}"})
+            with urllib.request.urlopen(request, timeout=10) as response:
+                assert response.status == 200
+    """)
+    pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=1)
+
+
+def test_fixture_of_the_same_name_replaces_the_empty_sandbox(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import pytest_asyncio
         from dialler_async.testing import Sandbox
@@ -176,7 +195,7 @@ def test_a_fixture_of_the_same_name_takes_the_place_of_the_empty_dialler(pyteste
     pytester.runpytest_subprocess("-o", "asyncio_mode=auto").assert_outcomes(passed=1)
 
 
-def test_the_plugin_imports_nothing_that_is_not_used(pytester: pytest.Pytester) -> None:
+def test_plugin_imports_the_library_only_for_its_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import sys
 
@@ -188,7 +207,7 @@ def test_the_plugin_imports_nothing_that_is_not_used(pytester: pytest.Pytester) 
     pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
 
 
-def test_the_fixtures_are_described(pytester: pytest.Pytester) -> None:
+def test_fixtures_have_descriptions(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures")
     result.stdout.fnmatch_lines(["dialler_sandbox*", "*A running dialler without campaigns*"])
     result.stdout.fnmatch_lines(["dialler_client*", "*A client of `dialler_sandbox`*"])

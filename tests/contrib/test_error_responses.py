@@ -1,12 +1,14 @@
-"""Which answer a web app gives to which error, and that nothing from inside is in it."""
+"""Which response a web app sends to each error, and that it contains nothing of the error's text."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
 import dialler_async.errors as errors_module
 from dialler_async import errors
-from dialler_async.contrib.error_answers import answer_for, logged_answer_for
+from dialler_async.contrib.error_responses import logged_response_for, response_for, worst_error
 
 SECRET = "s3cret-Müller"
 SENT = errors.SentRequest("GET", "/dialler/campaigns/{DiallerCampaignsID}")
@@ -41,22 +43,22 @@ KINDS = {
 }
 
 
-def test_every_error_has_its_answer() -> None:
-    assert {name: answer_for(kind(SECRET)).status for name, kind in KINDS.items()} == STATUSES
+def test_every_error_class_has_its_status() -> None:
+    assert {name: response_for(kind(SECRET)).status for name, kind in KINDS.items()} == STATUSES
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
-def test_what_the_error_says_is_not_in_the_answer_nor_in_the_log(
+def test_neither_response_nor_log_contain_the_text_of_the_error(
     kind: type[errors.DiallerError], caplog: pytest.LogCaptureFixture
 ) -> None:
     error = kind(SECRET)
     vars(error).update(message=SECRET, location=SECRET, excerpt=SECRET)
     with caplog.at_level(logging.DEBUG):
-        answer = logged_answer_for(error)
-    assert SECRET not in f"{answer} {caplog.text}"
-    assert list(answer.body) == ["detail"]
-    assert answer.headers == {}
-    assert bool(caplog.records) == (answer.status >= 500)
+        response = logged_response_for(error)
+    assert SECRET not in f"{response} {caplog.text}"
+    assert list(response.body) == ["detail"]
+    assert response.headers == {}
+    assert bool(caplog.records) == (response.status >= 500)
 
 
 @pytest.mark.parametrize(
@@ -70,16 +72,68 @@ def test_what_the_error_says_is_not_in_the_answer_nor_in_the_log(
         (errors.RedirectError(retry_after=3), {}),
     ],
 )
-def test_retry_after_is_told_where_it_is_known_and_makes_sense(
-    error: errors.StatusError, headers: dict[str, str]
-) -> None:
-    assert answer_for(error).headers == headers
+def test_503_has_retry_after_if_the_error_has_a_finite_one(error: errors.StatusError, headers: dict[str, str]) -> None:
+    assert response_for(error).headers == headers
 
 
-def test_the_log_says_which_call_failed_and_how(caplog: pytest.LogCaptureFixture) -> None:
-    logged_answer_for(errors.ServerError(status=500, request=SENT))
-    logged_answer_for(errors.ClientStateError())
+def test_log_line_names_request_error_class_and_status(caplog: pytest.LogCaptureFixture) -> None:
+    logged_response_for(errors.ServerError(status=500, request=SENT))
+    logged_response_for(errors.ClientStateError())
     assert caplog.messages == [
-        "GET /dialler/campaigns/{DiallerCampaignsID}: ServerError, 500; answered with 503",
-        "a call to the dialler: ClientStateError, no status; answered with 503",
+        "GET /dialler/campaigns/{DiallerCampaignsID}: ServerError, 500; responded with 503",
+        "a call to the dialler: ClientStateError, no status; responded with 503",
     ]
+
+
+GROUPED = [
+    errors.NotFoundError(),
+    errors.BadRequestError(),
+    errors.ConflictError(),
+    errors.ServerError(),
+    errors.RateLimitedError(retry_after=5),
+    errors.AuthenticationError(),
+    errors.OutcomeUnknownError(),
+]
+
+
+def test_worst_error_of_a_group_decides() -> None:
+    for number in range(1, len(GROUPED) + 1):
+        for some in (GROUPED[:number], GROUPED[:number][::-1]):
+            assert worst_error(ExceptionGroup("", some)) is GROUPED[number - 1]
+
+
+def test_worst_error_looks_into_nested_groups() -> None:
+    nested = ExceptionGroup("", [ExceptionGroup("", [errors.NotFoundError()]), errors.ConflictError()])
+    assert worst_error(nested) == errors.ConflictError()
+
+
+def test_group_with_an_error_of_the_app_has_no_response() -> None:
+    assert worst_error(ExceptionGroup("", [errors.NotFoundError(), ValueError()])) is None
+    assert worst_error(ValueError()) is None
+
+
+LOG_IN_AN_APP = """
+import logging
+{setup}
+from dialler_async.contrib.error_responses import logged_response_for
+from dialler_async.errors import AuthenticationError
+logged_response_for(AuthenticationError(status=401))
+"""
+LINE = "None: AuthenticationError, 401; responded with 502"
+
+
+@pytest.mark.parametrize(
+    ("setup", "printed"),
+    [
+        ("", LINE),
+        ("import uvicorn; uvicorn.Config('app:app')", LINE),
+        ("logging.basicConfig()", f"WARNING:dialler_async.contrib:{LINE}"),
+        ("logging.getLogger('dialler_async').addHandler(logging.StreamHandler())", LINE),
+        ("logging.getLogger('dialler_async').setLevel(logging.ERROR)", ""),
+    ],
+    ids=["no logging", "uvicorn's default", "root handler", "handler of the library", "switched off"],
+)
+def test_wrong_token_is_logged_once_however_logging_is_set_up(setup: str, printed: str) -> None:
+    program = LOG_IN_AN_APP.format(setup=setup)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == printed

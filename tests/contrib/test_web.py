@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from fastapi import BackgroundTasks, FastAPI, Request
+from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 
-from dialler_async import ClientStateError, DiallerClient, PoolConfig, RetryPolicy
+from dialler_async import Campaign, ClientStateError, DiallerClient, NotFoundError, PoolConfig, Records, RetryPolicy
 from dialler_async.contrib import aiohttp_web
 from dialler_async.contrib import fastapi as contrib_fastapi
 from dialler_async.contrib.aiohttp_web import DIALLER
 from dialler_async.contrib.fastapi import Dialler
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, Status
+from dialler_async.testing import make_campaign
 
 LIMIT = 8
 
@@ -24,6 +28,17 @@ LIMIT = 8
 Make = Callable[[], DiallerClient]
 Serve = Callable[[Make], AbstractAsyncContextManager[Any]]
 ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+async def names(ids: str, dialler: DiallerClient) -> list[str]:
+    """Fetch campaigns at once, as handlers with a `TaskGroup` do; without an ID, fail by an error of the app's own."""
+
+    async def name(id: str) -> str:
+        return (await dialler.campaigns.get(int(id))).name
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(name(id)) for id in ids.split(",")]
+    return [task.result() for task in tasks]
 
 
 def fastapi_app(make: Make) -> FastAPI:
@@ -41,6 +56,10 @@ def fastapi_app(make: Make) -> FastAPI:
     @app.delete("/campaigns/{id}")
     async def delete(id: int, dialler: Dialler) -> None:
         await dialler.campaigns.delete(id)
+
+    @app.get("/all/{ids}")
+    async def all_of(ids: str, dialler: Dialler) -> list[str]:
+        return await names(ids, dialler)
 
     @app.get("/later/{id}")
     async def later(id: int, dialler: Dialler, tasks: BackgroundTasks) -> None:
@@ -69,12 +88,16 @@ def aiohttp_app(make: Make) -> web.Application:
         await asyncio.shield(request.config_dict[DIALLER].campaigns.delete(int(request.match_info["id"])))
         return web.json_response(None)
 
+    async def all_of(request: web.Request) -> web.Response:
+        return web.json_response(await names(request.match_info["ids"], request.config_dict[DIALLER]))
+
     nested = web.Application()
     nested.router.add_get("/{id}", get)
     nested.router.add_delete("/{id}", delete)
     app = web.Application(middlewares=[aiohttp_web.dialler_errors])
     app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
     app.add_subapp("/campaigns", nested)
+    app.router.add_get("/all/{ids}", all_of)
     return app
 
 
@@ -213,7 +236,182 @@ async def test_errors_become_answers(
         assert await answer() == (503, "7", unreachable)
         assert await answer() == (503, "100", unreachable)
         sandbox.revoke()
-        assert await answer() == (502, None, {"detail": "The dialler's answer was of no use."})
+        assert await answer() == (502, None, {"detail": "The dialler's response can't be used."})
+
+
+async def test_task_group_gets_the_response_of_its_worst_error(
+    serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
+) -> None:
+    async def response(ids: str) -> tuple[int, str | None]:
+        async with browser.get(f"{app.url}/all/{ids}") as response:
+            return response.status, response.headers.get("Retry-After")
+
+    async with serve(make) as app:
+        assert await response(f"{id}") == (200, None)
+        assert await response(f"{id},404404") == (404, None)
+        # Both fail before anything is sent, so neither cancels the other.
+        assert await response("0,0") == (400, None)
+        sandbox.faults.next(Status(503, retry_after=7))
+        assert await response(f"{id}") == (503, "7")
+        sandbox.revoke()
+        assert await response(f"{id},404404") == (502, None)
+
+
+async def test_group_with_an_error_of_the_app_is_a_500(
+    serve: Serve, make: Make, browser: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(make) as app, browser.get(f"{app.url}/all/0,x") as response:
+        assert response.status == 500
+    assert "invalid literal for int" in caplog.text
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_own_handlers_of_the_app_have_priority_also_for_groups(
+    make: Make, browser: aiohttp.ClientSession, blocking: bool, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    app = fastapi_app(make)
+
+    async def teapot(request: Request, error: NotFoundError) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    def blocking_teapot(request: Request, error: NotFoundError) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    app.exception_handler(NotFoundError)(blocking_teapot if blocking else teapot)
+    async with serve_by_uvicorn(app) as served:
+        for path in ("campaigns/404404", "all/404404", "all/404404,404405"):
+            async with browser.get(f"{served.url}/{path}") as response:
+                assert response.status == 418
+        async with browser.get(f"{served.url}/all/0") as response:
+            assert response.status == 400
+
+
+async def test_own_handler_for_groups_is_kept(
+    make: Make, browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
+
+    @app.exception_handler(ExceptionGroup)
+    async def teapot(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({}, 418)
+
+    contrib_fastapi.add_error_handlers(app)
+
+    @app.get("/")
+    async def get(dialler: Dialler) -> list[str]:
+        return await names("404404", dialler)
+
+    async with serve_by_uvicorn(app) as served, browser.get(served.url) as response:
+        assert response.status == 418
+
+
+def with_websockets(make: Make) -> FastAPI:
+    app = fastapi_app(make)
+
+    @app.websocket("/names")
+    async def names_of(websocket: WebSocket, dialler: Dialler) -> None:
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text((await dialler.campaigns.get(int(text))).name)
+
+    @app.websocket("/group")
+    async def group(websocket: WebSocket, dialler: Dialler) -> None:
+        await websocket.accept()
+        await names("404404", dialler)
+
+    @app.websocket("/early")
+    async def early(websocket: WebSocket, dialler: Dialler) -> None:
+        await dialler.campaigns.get(404404)
+
+    return app
+
+
+async def test_dependency_works_in_websockets(
+    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    async with serve_by_uvicorn(with_websockets(make)) as app, browser.ws_connect(f"{app.url}/names") as websocket:
+        for _ in range(2):
+            await websocket.send_str(str(id))
+            assert await websocket.receive_str(timeout=10) == sandbox.campaigns[id]["Name"]
+    assert sandbox.connections.opened == 1
+
+
+@pytest.mark.parametrize("path", ["names", "group"])
+async def test_error_closes_the_websocket_with_the_text_of_the_response(
+    make: Make,
+    browser: aiohttp.ClientSession,
+    path: str,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_uvicorn: ServeByUvicorn,
+) -> None:
+    async with serve_by_uvicorn(with_websockets(make)) as app, browser.ws_connect(f"{app.url}/{path}") as websocket:
+        await websocket.send_str("404404")
+        closed = await websocket.receive(timeout=10)
+        assert (closed.data, closed.extra) == (1011, "The dialler has no such record.")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_error_before_a_websocket_is_accepted_rejects_it(
+    make: Make, browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    async with serve_by_uvicorn(with_websockets(make)) as app:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await browser.ws_connect(f"{app.url}/early")
+    assert raised.value.status == 403
+
+
+async def test_error_after_the_websocket_is_gone_is_no_second_error(
+    make: Make,
+    sandbox: Sandbox,
+    browser: aiohttp.ClientSession,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_uvicorn: ServeByUvicorn,
+    hold: Callable[..., Any],
+) -> None:
+    held = hold()
+    sandbox.faults.next(held)
+    async with serve_by_uvicorn(with_websockets(make)) as app:
+        async with browser.ws_connect(f"{app.url}/names") as websocket:
+            await websocket.send_str("404404")
+            await held.arrived.wait()
+        held.release.set()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+class CampaignOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+    dt_to: datetime | None
+
+
+async def test_models_are_responses(
+    make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
+) -> None:
+    app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
+
+    @app.get("/wire")
+    async def wire(dialler: Dialler) -> dict[str, Any]:
+        return dict((await dialler.campaigns.get(id)).wire)
+
+    @app.get("/model", response_model=CampaignOut)
+    async def model(dialler: Dialler) -> Campaign:
+        return await dialler.campaigns.get(id)
+
+    @app.get("/list", response_model=list[CampaignOut])
+    async def all_of(dialler: Dialler) -> Records[Campaign]:
+        return await dialler.campaigns.list()
+
+    async with serve_by_uvicorn(app) as served:
+        async with browser.get(f"{served.url}/wire") as response:
+            assert await response.json() == sandbox.campaigns[id]
+        async with browser.get(f"{served.url}/model") as response:
+            record = sandbox.campaigns[id]
+            assert await response.json() == {"id": id, "name": record["Name"], "dt_to": record["dtTo"]}
+        async with browser.get(f"{served.url}/list") as response:
+            assert {one["id"] for one in await response.json()} == set(sandbox.campaigns)
+    assert CampaignOut.model_validate(make_campaign(id=7, name="x")) == CampaignOut(id=7, name="x", dt_to=None)
 
 
 @pytest.mark.parametrize("body", [b"", b"a body"])
@@ -285,7 +483,7 @@ async def test_an_app_without_the_lifespan_says_so(
 
     async with serve_by_uvicorn(app) as served, browser.get(served.url) as response:
         assert response.status == 500
-    assert told.startswith("this app has no dialler client: FastAPI(lifespan=")
+    assert told.startswith("this app has no dialler client: use FastAPI(lifespan=")
 
 
 async def test_the_app_can_start_again_with_a_new_client(

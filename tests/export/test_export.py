@@ -29,7 +29,7 @@ from dialler_async.export.campaign import ExportedCampaign
 from dialler_async.export.flat import COLUMNS
 from dialler_async.export.run import writer_for
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, HangUp, Status
+from dialler_async.sandbox.faults import CannedResponse, HangUp, Status
 
 FORMATS = ("json", "csv", "parquet")
 FORMULA = '=HYPERLINK("http://evil.example")'
@@ -149,7 +149,7 @@ async def test_what_failed_is_told_in_its_place(sandbox: Sandbox, tmp_path: Path
 async def test_shortened_answers_are_told_of(tmp_path: Path, format: str) -> None:
     body = b'{"records": [{"ID": 7, "Content": "Text"}], "count": 3, "status": 200}'
     async with Sandbox([{"ID": 1, "Name": "One"}]) as sandbox:
-        sandbox.faults.next(Answer(200, body), match="result_codes")
+        sandbox.faults.next(CannedResponse(200, body), match="result_codes")
         told = await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.ENGLISH])
     assert (told.failed, told.codes) == (1, 1)
     text = (tmp_path / f"account.{format}").read_bytes()
@@ -204,7 +204,7 @@ async def test_an_unreadable_campaign_costs_only_itself(tmp_path: Path, format: 
 
 async def test_a_shortened_list_of_campaigns_is_no_export(sandbox: Sandbox, tmp_path: Path) -> None:
     async with sandbox:
-        sandbox.faults.next(Answer(200, b'{"records": [{"ID": 7, "Name": "x"}], "count": 3, "status": 200}'))
+        sandbox.faults.next(CannedResponse(200, b'{"records": [{"ID": 7, "Name": "x"}], "count": 3, "status": 200}'))
         with pytest.raises(PayloadError, match="counts 3 campaigns, but sent 1"):
             await exported(sandbox, tmp_path / "account.json")
     assert os.listdir(tmp_path) == []

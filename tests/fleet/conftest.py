@@ -24,7 +24,7 @@ from dialler_async.fleet.worker import work
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.response import Response
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ class RequestGauge(Fault):
     def __init__(self) -> None:
         self.now = self.most = 0
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         self.now += 1
         self.most = max(self.most, self.now)
         try:

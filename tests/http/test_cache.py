@@ -27,7 +27,7 @@ from dialler_async._http import cache
 from dialler_async._http.cache import Cache
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Reset, Status
+from dialler_async.sandbox.faults import CannedResponse, Reset, Status
 
 if TYPE_CHECKING:
     from tests.conftest import HeldRequest
@@ -213,7 +213,7 @@ async def test_delete_with_unknown_outcome_removes_kept_responses(
 ) -> None:
     await dialler.result_codes.list(id, max_age=60)
     sandbox.faults.next(Reset(carried_out=True))
-    with pytest.raises(Exception, match="may have been carried out"):
+    with pytest.raises(Exception, match="may have run all the same"):
         await dialler.campaigns.delete(id)
     with pytest.raises(NotFoundError):
         await dialler.result_codes.list(id, max_age=60)
@@ -259,7 +259,7 @@ async def test_clone_removes_kept_result_codes_of_a_reused_id(
     sandbox.load({"ID": new, "Name": "Gone soon"}, codes={1: []})
     assert len(await dialler.result_codes.list(new, max_age=60)) == 0
     sandbox.remove(new)
-    sandbox._account.store._next_campaign_id = new
+    sandbox.store._next_campaign_id = new
     assert (await dialler.campaigns.clone(name, "New")).id == new
     assert len(await dialler.result_codes.list(new, max_age=60)) == len(sandbox.result_codes(id))
 
@@ -403,7 +403,7 @@ async def test_for_campaigns_refuses_a_negative_max_age(dialler: DiallerClient, 
 
 
 async def test_search_without_a_match_is_kept(dialler: DiallerClient, sandbox: Sandbox) -> None:
-    sandbox.faults.next(Answer(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
+    sandbox.faults.next(CannedResponse(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
     assert [await dialler.campaigns.find("nowhere", max_age=60) for _ in range(2)] == [[], []]
     assert len(sandbox.journal) == 1
 

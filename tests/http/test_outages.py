@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
-from dialler_async._http.transport import Timeouts
+from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError, Timeouts
 from dialler_async.audit import audit
 from dialler_async.sandbox import Sandbox
 

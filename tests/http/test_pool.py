@@ -28,11 +28,13 @@ from dialler_async import (
     RetryPolicy,
 )
 from dialler_async._http.clock import CLOCK
-from dialler_async._http.pool import Pool, _limiter, _process
+from dialler_async._http.fork import PROCESS
+from dialler_async._http.pool import Pool
+from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
-from dialler_async.sandbox.faults import Answer, Fault, HangUp, Meanwhile, Status
-from dialler_async.sandbox.reply import Reply
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
+from dialler_async.sandbox.response import Response
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, Until
@@ -50,7 +52,7 @@ class Held(Fault):
 
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> Reply:
+    async def play(self, exchange: Exchange) -> Response:
         await self.release.wait()
         return await exchange.carry_out()
 
@@ -172,7 +174,7 @@ class TestRate:
 
         monkeypatch.setattr(loop, "time", lambda: now)
         monkeypatch.setattr(loop, "call_at", late)
-        limiter = _limiter(rate)
+        limiter = rate_limiter(rate)
         for _ in range(rate + 1):
             await limiter.acquire()
         assert 1 - 1 / rate <= now - 1000 <= 1 + 0.5 / rate
@@ -453,7 +455,7 @@ async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) ->
 
 async def test_cookies_of_the_server_are_not_kept(server: Sandbox) -> None:
     body = b'{"records":[],"count":0,"status":200}'
-    server.faults.next(Answer(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
+    server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
     # By a name: of an address, aiohttp would keep none anyway.
     async with DiallerClient(server.base_url.replace("127.0.0.1", "localhost"), server.token) as dialler:
         await dialler.campaigns.list()
@@ -495,7 +497,7 @@ class TestPlace:
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             with monkeypatch.context() as child:
-                child.setattr(_process, "pid", os.getpid() + 1)
+                child.setattr(PROCESS, "pid", os.getpid() + 1)
                 error = await failure(dialler.campaigns.list())
         assert type(error) is ClientStateError
         assert "before a fork" in str(error)
@@ -608,7 +610,7 @@ class TestCollectedUnclosed:
         pool = dialler._shared.pool
         with monkeypatch.context() as child, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            child.setattr(_process, "pid", os.getpid() + 1)
+            child.setattr(PROCESS, "pid", os.getpid() + 1)
             pool.__del__()
         assert caught == []
         await dialler.aclose()

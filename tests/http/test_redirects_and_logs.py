@@ -23,7 +23,7 @@ from dialler_async import (
     RetryPolicy,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Answer, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
+from dialler_async.sandbox.faults import CannedResponse, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, Until
@@ -129,7 +129,7 @@ class TestWhatBrokeOff:
     async def test_an_answer_that_is_too_large_is_cut_and_its_connection_closed(
         self, server: Sandbox, call: str
     ) -> None:
-        server.faults.next(Answer(200, b" " * 10_000_000))
+        server.faults.next(CannedResponse(200, b" " * 10_000_000))
         pool = PoolConfig(limit=1, max_body=100_000)
         async with DiallerClient(server.base_url, server.token, pool=pool) as dialler:
             error = await failure(server.send(call, dialler))

@@ -1,4 +1,4 @@
-"""What is repeated, after what, and how long is waited: the whole table, with its answers written out."""
+"""The retry table: which call is retried after which error, and after which delay."""
 
 import itertools
 import pickle
@@ -30,7 +30,7 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async._api import endpoints
-from dialler_async._http.retry import decide, is_transient, may_be_carried_out, patience, settles
+from dialler_async._http.retry import decide, is_transient, may_have_run, patience, resolves_outcome
 
 READ, SAFE, BY_ID, ONCE = "read", "clone, exist_ok", "delete by ID", "once"
 """The rows of the table; several calls share one."""
@@ -47,7 +47,7 @@ CALLS: list[tuple[str, str, endpoints.Request[Any]]] = [
     (ONCE, "delete by name", endpoints.delete_campaign_by_name("x")),
 ]
 
-REPEAT = "repeat"
+RETRY = "retry"
 ERROR = "the error"
 UNKNOWN = "outcome unknown"
 
@@ -57,22 +57,22 @@ def status(kind: type[StatusError], code: int, retry_after: float | None = None)
 
 
 TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
-    # What happened; then what becomes of a read, a clone with exist_ok, a delete by ID, and what is sent only once.
-    ("never sent", ConnectError(), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: REPEAT}),
-    ("lost after sending", NoReplyError(), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
-    ("no answer in time", DeadlineError(), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
-    ("429", status(RateLimitedError, 429), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: ERROR}),
-    ("429, wait", status(RateLimitedError, 429, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: REPEAT}),
-    ("502", status(ServerError, 502), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
-    ("502, wait", status(ServerError, 502, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
-    ("503", status(ServerError, 503), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: ERROR}),
-    ("503, wait", status(ServerError, 503, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: REPEAT}),
-    ("504", status(ServerError, 504), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
-    ("504, wait", status(ServerError, 504, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: REPEAT, ONCE: UNKNOWN}),
-    ("500", status(ServerError, 500), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: UNKNOWN}),
-    ("500, wait", status(ServerError, 500, 1.0), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: UNKNOWN}),
-    ("408", status(StatusError, 408), {READ: REPEAT, SAFE: REPEAT, BY_ID: ERROR, ONCE: ERROR}),
-    ("200, no JSON", PayloadError(not_json=True), {READ: REPEAT, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
+    # The error; then what happens to a read, a clone with exist_ok, a delete by ID, and a call that is sent once.
+    ("never sent", ConnectError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
+    ("lost after sending", NoReplyError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("no answer in time", DeadlineError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("429", status(RateLimitedError, 429), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: ERROR}),
+    ("429, wait", status(RateLimitedError, 429, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
+    ("502", status(ServerError, 502), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("502, wait", status(ServerError, 502, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("503", status(ServerError, 503), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: ERROR}),
+    ("503, wait", status(ServerError, 503, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
+    ("504", status(ServerError, 504), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("504, wait", status(ServerError, 504, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("500", status(ServerError, 500), {READ: RETRY, SAFE: RETRY, BY_ID: ERROR, ONCE: UNKNOWN}),
+    ("500, wait", status(ServerError, 500, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: ERROR, ONCE: UNKNOWN}),
+    ("408", status(StatusError, 408), {READ: RETRY, SAFE: RETRY, BY_ID: ERROR, ONCE: ERROR}),
+    ("200, no JSON", PayloadError(not_json=True), {READ: RETRY, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
     ("501", status(ServerError, 501), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
     ("505", status(ServerError, 505), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
     ("520", status(ServerError, 520), {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN}),
@@ -123,16 +123,16 @@ def decided(
 
 
 @pytest.mark.parametrize(("request_", "happened", "answer"), MATRIX)
-def test_each_call_after_each_mishap_is_repeated_told_or_unknown_as_the_table_says(
+def test_each_call_is_retried_raised_or_unknown_after_each_error_as_the_table_says(
     request_: endpoints.Request[Any], happened: DiallerError, answer: str
 ) -> None:
     again = decided(happened, request=request_) is not None
-    unknown = not again and may_be_carried_out(request_, happened)
-    assert (REPEAT if again else UNKNOWN if unknown else ERROR) == answer
+    unknown = not again and may_have_run(request_, happened)
+    assert (RETRY if again else UNKNOWN if unknown else ERROR) == answer
 
 
 @pytest.mark.parametrize(
-    ("happened", "left_open"),
+    ("happened", "expected"),
     [
         (ConnectError(), False),
         (status(RateLimitedError, 429, 1.0), False),
@@ -144,24 +144,24 @@ def test_each_call_after_each_mishap_is_repeated_told_or_unknown_as_the_table_sa
     ],
 )
 @pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row != READ])
-def test_what_a_repeated_write_leaves_open_is_remembered(
-    request_: endpoints.Request[Any], happened: DiallerError, left_open: bool
+def test_write_expectedafter_a_lost_attempt_or_a_gateway_error(
+    request_: endpoints.Request[Any], happened: DiallerError, expected: bool
 ) -> None:
-    assert may_be_carried_out(request_, happened) is left_open
+    assert may_have_run(request_, happened) is expected
 
 
 @pytest.mark.parametrize("happened", [row[1] for row in TABLE])
 @pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row == READ])
-def test_a_read_leaves_nothing_open(request_: endpoints.Request[Any], happened: DiallerError) -> None:
-    assert may_be_carried_out(request_, happened) is False
+def test_read_has_no_unknown_outcome(request_: endpoints.Request[Any], happened: DiallerError) -> None:
+    assert may_have_run(request_, happened) is False
 
 
 @pytest.mark.parametrize(("row", "request_"), [(row, request) for row, _, request in CALLS if row != READ])
 @pytest.mark.parametrize("happened", [row[1] for row in TABLE])
-def test_only_a_conflict_tells_what_became_of_a_clone_that_may_be_repeated(
+def test_only_a_conflict_resolves_the_outcome_of_a_clone_with_exist_ok(
     row: str, request_: endpoints.Request[Any], happened: DiallerError
 ) -> None:
-    assert settles(request_, happened) is (row == SAFE and isinstance(happened, ConflictError))
+    assert resolves_outcome(request_, happened) is (row == SAFE and isinstance(happened, ConflictError))
 
 
 @pytest.mark.parametrize(
@@ -177,23 +177,25 @@ def test_only_a_conflict_tells_what_became_of_a_clone_that_may_be_repeated(
         (ClientStateError(), False),
     ],
 )
-def test_only_failures_that_may_go_away_count_against_the_server(happened: DiallerError, transient: bool) -> None:
+def test_transient_errors_are_lost_connections_5xx_and_bodies_without_json(
+    happened: DiallerError, transient: bool
+) -> None:
     assert is_transient(happened) is transient
 
 
 class TestAttempts:
-    """No more than the policy's, the first one included."""
+    """The number of attempts of a call."""
 
     @pytest.mark.parametrize(("attempt", "again"), [(1, True), (3, True), (4, False), (5, False)])
-    def test_the_last_one_is_not_repeated(self, attempt: int, again: bool) -> None:
+    def test_last_attempt_is_not_retried(self, attempt: int, again: bool) -> None:
         assert (decided(ConnectError(), attempt=attempt) is not None) is again
 
-    def test_a_single_attempt_means_no_repeats(self) -> None:
+    def test_policy_of_one_attempt_never_retries(self) -> None:
         assert decided(ConnectError(), policy=RetryPolicy(attempts=1)) is None
 
 
 class TestDelay:
-    """Equal jitter: between half of a bound that doubles, and the bound."""
+    """The backoff with equal jitter: between half of a bound that doubles, and the bound."""
 
     @pytest.mark.parametrize(
         ("attempt", "random", "wait"),
@@ -252,7 +254,7 @@ class TestRetryAfter:
     ) -> None:
         happened = status(RateLimitedError, 429, 61.0)
         assert decided(happened, request=request_) is None
-        assert not may_be_carried_out(request_, happened)
+        assert not may_have_run(request_, happened)
 
     def test_a_wait_of_no_seconds_is_one_that_was_asked_for(self) -> None:
         clone = endpoints.clone_campaign("A", "B")

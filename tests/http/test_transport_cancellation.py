@@ -240,7 +240,7 @@ async def test_while_a_limiter_has_it_wait(server: Sandbox) -> None:
         await Limiter.asked.wait()
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert not dialler._shared.pool._gate.locked()
+        assert not dialler._shared.pool._slots.locked()
         Limiter.go.set()
         await assert_unharmed(dialler, server)
 

@@ -36,10 +36,10 @@ from dialler_async import (
     Timeouts,
     TokenSourceError,
 )
-from dialler_async._http.pool import ConnectionLost
+from dialler_async._http.connector import ConnectionLost
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import (
-    Answer,
+    CannedResponse,
     CutShort,
     Fault,
     HangUp,
@@ -377,13 +377,13 @@ class TestNoJson:
     @pytest.mark.parametrize("body", [b"<html>Busy</html>", b"", b"  ", b'{"records": [', b'{"status": 200'])
     @pytest.mark.parametrize("call", READS)
     async def test_a_read_is_retried(self, server: Sandbox, dialler: DiallerClient, call: str, body: bytes) -> None:
-        server.faults.next(Answer(200, body))
+        server.faults.next(CannedResponse(200, body))
         server.assert_result(call, await server.send(call, dialler))
         assert len(server.journal) == 2
 
     @pytest.mark.parametrize("call", WRITES)
     async def test_the_outcome_of_a_write_is_unknown(self, server: Sandbox, dialler: DiallerClient, call: str) -> None:
-        server.faults.next(Answer(200, b"<html>Busy</html>"))
+        server.faults.next(CannedResponse(200, b"<html>Busy</html>"))
         assert type(await failure(server.send(call, dialler))) is OutcomeUnknownError
         assert len(server.journal) == 1
 
@@ -391,7 +391,7 @@ class TestNoJson:
     async def test_json_that_is_not_as_documented_is_an_error_at_once(
         self, server: Sandbox, dialler: DiallerClient, body: bytes
     ) -> None:
-        server.faults.next(Answer(200, body))
+        server.faults.next(CannedResponse(200, body))
         assert type(await failure(dialler.campaigns.list())) is PayloadError
         assert len(server.journal) == 1
 
@@ -430,7 +430,7 @@ class TestOtherStatuses:
         (Status(400), BadRequestError),
         (Status(401), AuthenticationError),
         (Status(403), StatusError),
-        (Answer(404), EndpointNotFoundError),
+        (CannedResponse(404), EndpointNotFoundError),
         (Status(409), ConflictError),
         (Status(413), StatusError),
         (Redirect("https://elsewhere.example/"), RedirectError),
@@ -460,7 +460,11 @@ class TestOtherStatuses:
 
     @pytest.mark.parametrize(
         "fault",
-        [Html(carried_out=True), Answer(200, b"", carried_out=True), Answer(202, b"{}", carried_out=True)],
+        [
+            Html(carried_out=True),
+            CannedResponse(200, b"", carried_out=True),
+            CannedResponse(202, b"{}", carried_out=True),
+        ],
         ids=repr,
     )
     @pytest.mark.parametrize("call", WRITES)
@@ -476,7 +480,7 @@ class TestOtherStatuses:
     async def test_a_status_that_only_the_body_claims_counts_like_the_real_one(
         self, server: Sandbox, dialler: DiallerClient, call: str, status: int
     ) -> None:
-        server.faults.next(Answer(200, json.dumps({"status": status, "error": "not now"}).encode()))
+        server.faults.next(CannedResponse(200, json.dumps({"status": status, "error": "not now"}).encode()))
         server.assert_result(call, await server.send(call, dialler))
         assert server.arrived(call) == [False, True]
 
@@ -489,7 +493,7 @@ class TestUnknownOutcomes:
         Status(400),
         Status(401),
         Status(403),
-        Answer(404),
+        CannedResponse(404),
         Status(429),
         Status(503),
         Status(503, retry_after=3600),

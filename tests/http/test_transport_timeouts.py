@@ -148,7 +148,7 @@ async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
         async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
             error = await failure_after(server.send(call, dialler), leap, 50.01, lambda: server.journal)
         assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
-        assert "the deadline of 50 s ran out while waiting for the reply" in str(error)
+        assert "the deadline of 50 s ran out while waiting for the response" in str(error)
         assert error.attempts == len(server.journal) == 1
         if call in WRITES:
             assert server.arrived(call) == [server.is_done(call)]
@@ -162,7 +162,7 @@ async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, leap: Leap,
         error = await failure_after(server.send(call, dialler), leap, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
-    assert "the deadline of 120 s ran out while waiting at the gate" in str(error)
+    assert "the deadline of 120 s ran out while waiting in the client's queue" in str(error)
     assert error.attempts == 0
     assert server.journal == []
 
@@ -175,7 +175,7 @@ async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
     # It was turned away, so nothing is unknown even of a write.
     assert type(error) is DeadlineError
-    assert "ran out while waiting to repeat it" in str(error)
+    assert "ran out while waiting for the next retry" in str(error)
     assert error.attempts == len(server.journal) == 1
 
 
@@ -186,7 +186,7 @@ async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_i
     server.faults.next(Reset(carried_out=True))
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
     assert type(error) is OutcomeUnknownError
-    assert "ran out while waiting to repeat it" in str(error)
+    assert "ran out while waiting for the next retry" in str(error)
 
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
@@ -207,7 +207,7 @@ async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
         await failure(dialler.campaigns.list())
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while sitting out the pause that the server asked for" in str(error)
+    assert "ran out while waiting for the end of the pause that the server asked for" in str(error)
     assert len(server.journal) == 1
 
 
@@ -215,7 +215,7 @@ async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Sa
     async with DiallerClient(server.base_url, for_ever_a_token) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while asking for the token" in str(error)
+    assert "ran out while waiting for the token" in str(error)
     assert error.attempts == 0
 
 
@@ -229,7 +229,7 @@ async def test_so_is_one_that_does_so_when_asked_once_more(server: Sandbox, leap
     async with DiallerClient(server.base_url, slow_the_second_time) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01, lambda: server.journal)
     assert type(error) is DeadlineError
-    assert "ran out while asking for a new token" in str(error)
+    assert "ran out while waiting for the token" in str(error)
 
 
 async def for_ever_a_token() -> str:
@@ -251,7 +251,7 @@ async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
     send = dialler.campaigns._transport.send(request)
     error = await failure_after(send, leap, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
-    assert "while reading" in str(error)
+    assert "while decoding the response" in str(error)
 
 
 async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor_read(

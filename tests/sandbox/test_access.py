@@ -138,7 +138,7 @@ async def test_the_journal_says_what_arrived(call: Caller) -> None:
         404,
     )
     assert found.body == b""
-    assert "authorization" not in found.headers
+    assert found.headers["authorization"] == "Bearer [redacted]"
     assert call.sandbox.token not in repr(call.sandbox.journal) + repr(dict(found.headers))
     assert cloned.headers["content-type"] == "application/json"
     assert json.loads(cloned.body) == {"source": "Campaign 1000", "destination": "new"}

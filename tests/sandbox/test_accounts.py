@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from dialler_async.sandbox import Account, Sandbox
+from dialler_async.sandbox import Sandbox, SandboxAccount
 from dialler_async.sandbox.generator import Generator
 
 NOW = datetime.fromisoformat("2026-03-15T11:00")
@@ -31,7 +31,7 @@ async def ask(sandbox: Sandbox, clients_id: int | str, token: str, path: str = "
         return response.status, json.loads(await response.read() or "null")
 
 
-def everything(account: Account | Sandbox) -> bytes:
+def everything(account: SandboxAccount | Sandbox) -> bytes:
     return msgspec.json.encode(
         [
             [dict(record), account.result_codes(id, 1), account.result_codes(id, 2)]
@@ -106,7 +106,7 @@ def test_accounts_of_given_records_hold_them_each() -> None:
     sandbox.accounts[2].change(7, Name="y")
     assert [account.campaigns[7]["Name"] for account in sandbox.accounts.values()] == ["x", "y"]
     assert sandbox.accounts[1].token == "mine" != sandbox.accounts[2].token
-    with pytest.raises(ValueError, match="there is a campaign 7 already"):
+    with pytest.raises(ValueError, match="campaign 7 exists already"):
         Sandbox([{"ID": 7}, {"ID": 7}])
 
 

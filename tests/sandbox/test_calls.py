@@ -344,7 +344,7 @@ def test_loading_records() -> None:
     sandbox = Sandbox([])
     assert sandbox.load({"records": [{"ID": 9, "Name": "a"}, {"Name": "b"}]}) == [9, 10]
     assert sandbox.load({"ID": "odd", "Name": "c"}) == [11]
-    with pytest.raises(ValueError, match="9 already"):
+    with pytest.raises(ValueError, match="9 exists already"):
         sandbox.load({"ID": 9, "Name": "d"})
     with pytest.raises(ValueError, match="single"):
         sandbox.load({"records": []}, campaign_id=4)

@@ -9,7 +9,7 @@ import pytest
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.faults import (
-    CloseAfterAnswer,
+    CloseAfterResponse,
     CutShort,
     Fault,
     Gzipped,
@@ -76,7 +76,7 @@ async def test_many_clients_under_all_faults_leave_a_sandbox_that_works() -> Non
         Reset(True),
         HangUp(),
         HangUp(True),
-        CloseAfterAnswer(),
+        CloseAfterResponse(),
         CutShort(),
         StallBeforeHeaders(),
         StallInBody(),
@@ -91,7 +91,7 @@ async def test_many_clients_under_all_faults_leave_a_sandbox_that_works() -> Non
     ]
     async with Sandbox(30) as sandbox, aiohttp.ClientSession() as session:
         headers = {"Authorization": f"Bearer {sandbox.token}"}
-        timeout = aiohttp.ClientTimeout(sock_read=0.1)
+        timeout = aiohttp.ClientTimeout(sock_read=1)
         outcomes: list[str] = []
 
         async def clone(number: int) -> None:

@@ -13,8 +13,8 @@ from yarl import URL
 
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import (
-    Answer,
-    CloseAfterAnswer,
+    CannedResponse,
+    CloseAfterResponse,
     CutShort,
     Fault,
     GzipBomb,
@@ -136,7 +136,7 @@ async def test_hang_up_on_the_second_request_of_a_kept_alive_connection(wire: Wi
 
 
 async def test_close_after_answer(wire: Wire) -> None:
-    wire.sandbox.faults.next(CloseAfterAnswer())
+    wire.sandbox.faults.next(CloseAfterResponse())
     wire.ask("GET", "/535")
     head = await wire.head()
     assert b"connection" not in head.lower()
@@ -281,7 +281,7 @@ async def test_html(wire: Wire, carried_out: bool) -> None:
 
 @pytest.mark.parametrize("carried_out", [False, True])
 async def test_an_answer_of_ones_own(wire: Wire, carried_out: bool) -> None:
-    answer = Answer(299, b"\xff", {"X-Made-Up": "yes"}, carried_out)
+    answer = CannedResponse(299, b"\xff", {"X-Made-Up": "yes"}, carried_out)
     wire.sandbox.faults.next(answer)
     wire.ask("DELETE", "/campaign/535")
     head = await wire.head()
@@ -305,7 +305,7 @@ async def test_raw_bytes(wire: Wire, data: bytes, carried_out: bool, status: int
 async def test_head_written_by_hand_for_a_status_without_a_phrase(wire: Wire) -> None:
     class Odd(Fault):
         async def play(self, exchange: Any) -> None:
-            exchange.send_head(await Answer(799, b"odd").play(exchange), 3)
+            exchange.send_head(await CannedResponse(799, b"odd").play(exchange), 3)
             exchange.send(b"odd")
             exchange.keep_open = True
 

@@ -1,4 +1,4 @@
-"""What the server answers, before it is put on the wire."""
+"""A response of the server before it is sent."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,15 +10,15 @@ JSON_TYPE: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
 @frozen
-class Reply:
-    """Status, body and headers of an answer; the length is left to whoever sends it."""
+class Response:
+    """Status, body and headers of a response; the sender adds the length."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = JSON_TYPE
 
     def head(self, length: int) -> bytes:
-        """The status line and the headers as bytes, with this Content-Length."""
+        """Return the status line and the headers as bytes, with this Content-Length."""
         lines = [
             f"HTTP/1.1 {self.status} {phrase(self.status)}",
             *(f"{name}: {value}" for name, value in self.headers.items()),
@@ -28,17 +28,17 @@ class Reply:
 
 
 def phrase(status: int) -> str:
-    """The reason phrase of a status; empty for one that has none."""
+    """Return the reason phrase of a status, or an empty text if it has none."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
 
 
-def error(status: int, message: str) -> Reply:
-    """The documented error body (API reference, "Status codes and error bodies")."""
-    return Reply(status, msgspec.json.encode({"status": status, "error": message}))
+def error(status: int, message: str) -> Response:
+    """Return a response with the documented error body (API reference, "Status codes and error bodies")."""
+    return Response(status, msgspec.json.encode({"status": status, "error": message}))
 
 
-# The sign by which the reference tells a wrong address from a record that is not there.
-NO_SUCH_ENDPOINT = Reply(404, headers={})
+# By its empty body, clients can tell a wrong address from a record that doesn't exist.
+NO_SUCH_ENDPOINT = Response(404, headers={})

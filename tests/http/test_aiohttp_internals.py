@@ -1,0 +1,80 @@
+"""What this library uses of aiohttp and aiohttp does not document. A failure here shows that aiohttp has changed it."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from dialler_async._http import aiohttp_internals
+from dialler_async.sandbox import Sandbox
+
+
+async def noop(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    return await handler(request)
+
+
+@pytest.fixture
+async def url(sandbox: Sandbox) -> str:
+    return f"{sandbox.base_url}/dialler/campaigns"
+
+
+async def test_session_knows_its_loop_and_its_middlewares() -> None:
+    async with aiohttp.ClientSession(middlewares=(noop,)) as session:
+        assert aiohttp_internals.loop_of(session) is asyncio.get_running_loop()
+        assert aiohttp_internals.middlewares_of(session) == (noop,)
+    assert aiohttp_internals.loop_of(None) is None
+    assert aiohttp_internals.middlewares_of(None) == ()
+
+
+async def test_request_is_written_once_it_has_a_response(url: str) -> None:
+    written: list[bool] = []
+
+    async def look(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        written.append(aiohttp_internals.is_written(request))
+        response = await handler(request)
+        written.append(aiohttp_internals.is_written(request))
+        return response
+
+    async with aiohttp.ClientSession() as session, session.get(url, middlewares=(look,)):
+        assert written == [False, True]
+
+
+async def test_idle_connection_is_found_used_and_without_an_unread_response(url: str) -> None:
+    found: list[list[Any]] = []
+
+    async def look(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        found.append(aiohttp_internals.idle_protocols(request.session.connector, request))
+        return await handler(request)
+
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.get(url, middlewares=(look,)) as response:
+                await response.read()
+        nothing, [protocol] = found
+        assert nothing == []
+        assert aiohttp_internals.was_used(protocol)
+        assert not protocol.should_close
+        assert not aiohttp_internals.has_unread_response(protocol)
+
+
+async def test_half_a_response_on_an_idle_connection_is_seen(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as response:
+            await response.read()
+        connector: Any = session.connector
+        [[(protocol, _)]] = connector._conns.values()
+        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Le")
+        assert protocol.should_close or aiohttp_internals.has_unread_response(protocol)
+
+
+async def test_detached_connections_survive_closing_the_session(url: str) -> None:
+    session = aiohttp.ClientSession()
+    async with session.get(url) as response:
+        await response.read()
+    held = list(aiohttp_internals.detach_connections(session.connector))
+    await session.close()
+    [(_, transport)] = [pair for pair in held if isinstance(pair, tuple)]
+    assert not transport.is_closing()
+    transport.abort()
+    assert list(aiohttp_internals.detach_connections(session.connector)) == []

@@ -1,0 +1,79 @@
+"""mypy and pyright in strict mode: they accept public usage, refuse misuse, and know the type of every public name."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+README = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+PYRIGHT = Path(sys.executable).with_name("basedpyright")
+
+
+def refused_lines(checker: str, file: Path, directory: Path) -> dict[int, str]:
+    """Return the lines that the checker refuses in strict mode, each with its messages."""
+    if checker == "mypy":
+        command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-error-summary", f"{file}"]
+        pattern = r"^.*\.py:(\d+): error: (.*)$"
+    else:
+        (directory / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+        command = [f"{PYRIGHT}", "--project", f"{directory}", "--pythonpath", sys.executable, f"{file}"]
+        pattern = r"^.*\.py:(\d+):\d+ - error: (.*)$"
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    refused: dict[int, str] = {}
+    for number, message in re.findall(pattern, done.stdout, re.MULTILINE):
+        refused[int(number)] = f"{refused.get(int(number), '')} {message}".strip()
+    return refused
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checker_accepts_public_usage(checker: str, tmp_path: Path) -> None:
+    assert refused_lines(checker, HERE / "accepted.py", tmp_path) == {}
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checker_refuses_each_line_of_misuse_and_no_other(checker: str, tmp_path: Path) -> None:
+    lines = (HERE / "refused.py").read_text().splitlines()
+    expected = {number for number, line in enumerate(lines, 1) if line.endswith("# refused")}
+    refused = refused_lines(checker, HERE / "refused.py", tmp_path)
+    accepted = [lines[number - 1].strip() for number in sorted(expected - set(refused))]
+    assert (accepted, {number: refused[number] for number in set(refused) - expected}) == ([], {})
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checker_accepts_the_python_blocks_of_the_readme(checker: str, tmp_path: Path) -> None:
+    head = "from dialler_async import Campaign, DiallerClient, Records\n"
+    functions = [
+        f"async def block_{number}(dialler: DiallerClient, campaigns: Records[Campaign]) -> None:\n"
+        + textwrap.indent(block, "    ")
+        for number, block in enumerate(README)
+    ]
+    file = tmp_path / "readme.py"
+    file.write_text("\n\n".join([head, *functions]))
+    lines = file.read_text().splitlines()
+    refused = refused_lines(checker, file, tmp_path)
+    assert [f"{lines[number - 1].strip()}  # {message}" for number, message in sorted(refused.items())] == []
+
+
+def test_every_public_name_has_a_known_type(tmp_path: Path) -> None:
+    # pyright finds the package by the `python` on PATH, and takes a package in its own directory for no package.
+    path = os.pathsep.join([f"{PYRIGHT.parent}", os.environ["PATH"]])
+    done = subprocess.run(
+        [f"{PYRIGHT}", "--verifytypes", "dialler_async", "--ignoreexternal"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        check=False,
+    )
+    problems = [line.strip() for line in done.stdout.splitlines() if " - error: " in line]
+    assert problems == []
+    assert "Type completeness score: 100%" in done.stdout
