@@ -1,4 +1,4 @@
-"""A report beside an earlier one."""
+"""A report compared with an earlier one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
 
 
 def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
-    """A report on campaigns with these records; `failing` could not be looked up, `invalid` not be read."""
+    """Return a report on campaigns with these records. Lookups of `failing` fail; records of `invalid` are invalid."""
     runner = RuleRunner(AuditOptions.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
     records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
     invalid = tuple(
@@ -68,13 +68,13 @@ ONE = {"ID": 1, "Name": "Spring", "UserData": None, "nMaxParallelLines": 5}
 TWO = {"ID": 2, "Name": "Autumn", "OwnResultCodesID": 9}
 
 
-def test_nothing_has_changed() -> None:
+def test_equal_reports_have_no_differences() -> None:
     assert since(report(ONE, TWO), report(ONE, TWO)) == Comparison(
         since=NOW, new=(), gone=(), unchanged=1, unjudged=(), changes=()
     )
 
 
-def test_new_and_gone_whatever_the_message_says() -> None:
+def test_new_and_gone_findings_do_not_depend_on_messages() -> None:
     then = report(ONE, TWO)
     compared = since(then, report({**ONE, "OwnResultCodesID": 8}, {**TWO, "OwnResultCodesID": 77}))
     assert rules(compared.new) == [(1, "dangling-result-code")]
@@ -83,7 +83,7 @@ def test_new_and_gone_whatever_the_message_says() -> None:
     assert rules(compared.gone) == [(2, "dangling-result-code")]
 
 
-def test_what_was_not_judged_is_not_gone() -> None:
+def test_a_finding_that_was_not_checked_again_is_not_gone() -> None:
     then = report(ONE, TWO)
     for now in (
         report(ONE, TWO, failing=[2]),
@@ -97,7 +97,7 @@ def test_what_was_not_judged_is_not_gone() -> None:
     assert rules(since(then, report(ONE)).gone) == [(2, "dangling-result-code")]
 
 
-def test_records_are_told_key_by_key() -> None:
+def test_changes_of_records_are_listed_by_key() -> None:
     then = report({**ONE, "Gone": "x"}, TWO)
     now = report({**ONE, "Name": "Summer", "nMaxParallelLines": None, "UserData": "crm"}, {"ID": 3, "Name": "New"})
     changes = since(then, now).changes
@@ -111,7 +111,7 @@ def test_records_are_told_key_by_key() -> None:
     ]
 
 
-def test_codes_are_told_key_by_key() -> None:
+def test_changes_of_codes_are_listed_by_key() -> None:
     changed = (attrs.evolve(DONE, content="Sale", done=None, agent_bound=True), ResultCode(id=3, aborted=True))
     assert since(report(ONE), report(ONE, codes=changed)).changes == tuple(
         Change(campaign_id=1, campaign_name="Spring", what=what, before=before, after=after)
@@ -125,12 +125,12 @@ def test_codes_are_told_key_by_key() -> None:
     )
 
 
-def test_codes_that_did_not_come_have_not_changed() -> None:
+def test_codes_that_could_not_be_fetched_have_not_changed() -> None:
     assert since(report(ONE), report(ONE, failing=[1])).changes == ()
     assert since(report(ONE, failing=[1]), report(ONE)).changes == ()
 
 
-def test_a_record_that_has_become_readable_is_no_new_campaign() -> None:
+def test_a_record_that_is_valid_again_is_no_new_campaign() -> None:
     assert since(report(ONE, invalid=[2]), report(ONE, {"ID": 2, "Name": "Autumn"})).changes == ()
 
 
@@ -147,7 +147,7 @@ def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
     assert since(both, english).changes == since(english, both).changes == ()
 
 
-def test_a_comparison_is_as_the_schema_says() -> None:
+def test_json_of_a_comparison_matches_the_schema() -> None:
     now = report({**TWO, "Name": "Summer"})
     whole = compare(now, Baseline.read("".join(write_json(report(ONE, TWO))).encode()))
     shown = json.loads("".join(write_json(whole)))
@@ -167,7 +167,7 @@ def test_a_comparison_is_as_the_schema_says() -> None:
         (b'{"schema": "1"}', "Expected `int`"),
     ],
 )
-def test_what_is_no_report_is_refused(broken: bytes, message: str) -> None:
+def test_an_invalid_report_is_refused(broken: bytes, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Baseline.read(broken)
 
@@ -187,7 +187,7 @@ def test_several_accounts_are_not_compared(reports: Reports) -> None:
         since(report(), fleet)
 
 
-def test_a_report_of_parts_kept_nothing_to_compare() -> None:
+def test_a_report_of_parts_is_not_compared() -> None:
     whole = report({"ID": 1, "Name": "A"})
     with pytest.raises(ConfigurationError, match="single run"):
         since(whole, attrs.evolve(whole, records=()))
@@ -220,7 +220,9 @@ class TestAccount:
             (None, "an unknown account"),
         ],
     )
-    def test_another_account_is_refused_unless_it_is_wanted(self, then: AccountIdentity | None, whose: str) -> None:
+    def test_another_account_is_refused_unless_other_account_is_given(
+        self, then: AccountIdentity | None, whose: str
+    ) -> None:
         with pytest.raises(ConfigurationError, match=f"it is of {whose}, and this audit is of account 1 on acd"):
             self.compared(then, self.ACCOUNT)
         assert self.compared(then, self.ACCOUNT, other_account=True).comparison

@@ -41,12 +41,12 @@ def test_every_format_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert b"\r\r\n" not in (tmp_path / "csv").read_bytes()
 
 
-def test_json_is_short_for_its_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_option_is_short_for_the_format(capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--json") == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
 
 
-def test_html_besides_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_is_written_besides_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--html", tmp_path / "report.html", "--fail-on", "error") == 1
     assert "By rule" in capsys.readouterr().out
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
@@ -137,18 +137,22 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_a_place_where_nothing_can_be_written(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_or_a_missing_directory_is_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "there is no such directory" in refused(capsys, option, tmp_path / "none" / "report")
     assert "it is a directory" in refused(capsys, option, tmp_path)
 
 
-def test_formats_that_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_contradicting_formats_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--format csv" in refused(capsys, "--json", "--format", "csv")
     refused(capsys, "--format", "pdf")
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "svg"])
-def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_without_the_extra_is_refused(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("dialler_async.cli.report.find_spec", lambda name: None if name == missing else object())
     assert "pip install 'dialler-async[report]'" in refused(capsys, "--html", "report.html")
 
@@ -161,7 +165,7 @@ def test_the_extra_is_loaded_only_when_it_is_used(tmp_path: Path, monkeypatch: p
 
 
 class TestWholeFile:
-    def test_what_was_there_stays_when_the_body_fails(self, tmp_path: Path) -> None:
+    def test_the_old_content_stays_when_the_body_fails(self, tmp_path: Path) -> None:
         file = tmp_path / "report"
         file.write_text("before")
         with suppress(ZeroDivisionError), whole_file(file) as beside:
@@ -176,7 +180,7 @@ class TestWholeFile:
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "file").read_text() == "new"
 
-    def test_what_is_no_file_is_not_replaced(self) -> None:
+    def test_a_device_is_not_replaced(self) -> None:
         with whole_file(Path("/dev/null")) as beside:
             assert beside.name == "/dev/null"
         assert Path("/dev/null").is_char_device()

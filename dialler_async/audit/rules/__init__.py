@@ -16,7 +16,7 @@ Each is pure. Their IDs are public: users have them in settings and reports.
 | `contradictory-type` | error | a code that is not exactly one of done, aborted, delay, appointment |
 | `no-success-code` | error | a campaign none of whose codes is done |
 | `duplicate-export-key` | error | an export key on several codes of a campaign |
-| `duplicate-name` | error | names equal but for case and spaces |
+| `duplicate-name` | error | names that differ only in case and spaces |
 | `inverted-dates` | error | `dtFrom` after `dtTo` |
 | `no-abort-code` | warning | a campaign none of whose codes is aborted |
 | `delay-without-offset` | warning | a delay with no or non-positive `TimeOffset` |
@@ -28,7 +28,7 @@ Each is pure. Their IDs are public: users have them in settings and reports.
 | `caller-id-off` | warning | no caller ID, where nearly all other campaigns have one |
 | `closes-without-code` | warning | closing on incoming calls without a result code for it |
 | `duplicate-user-data` | warning | a `UserData` that several campaigns have |
-| `name-within-name` | info | a name inside another name: a delete by name could hit the wrong campaign |
+| `name-within-name` | info | a name that is part of another name: a delete by name could hit the wrong campaign |
 | `no-line-cap` | info | no cap on parallel lines |
 | `expired` | info | `dtTo` before now |
 | `not-started` | info | `dtFrom` after now |

@@ -9,7 +9,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary
-from .words import called, some
+from .words import others
 
 
 @account_rule(
@@ -24,12 +24,12 @@ def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[Camp
     """Report `bCallerIDActive` false, if at least `percent` % of the other campaigns have it true."""
     known = [campaign for campaign in account.campaigns if campaign.caller_id_active is not None]
     on = sum(campaign.caller_id_active is True for campaign in known)
-    others = len(known) - 1
+    number = len(known) - 1
     for campaign in known if on else ():
-        if not campaign.caller_id_active and 100 * on >= percent * others:
+        if not campaign.caller_id_active and 100 * on >= percent * number:
             yield (
                 campaign,
-                Violation("bCallerIDActive", f"transmits no caller ID, while {on:,} of {others:,} others do"),
+                Violation("bCallerIDActive", f"transmits no caller ID, while {on:,} of {number:,} others do"),
             )
 
 
@@ -63,10 +63,7 @@ def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary
             owners.setdefault(campaign.user_data, []).append(campaign)
     for data, same in owners.items():
         for campaign in same if len(same) > 1 else ():
-            # A few names, so that thousands of equal keys don't take the square of their number.
-            others = [other for other in same[:4] if other is not campaign][:3]
-            named = [*map(called, others), *([f"{len(same) - 1 - len(others):,} more"] if len(same) > 4 else [])]
-            yield campaign, Violation("UserData", f"has the UserData “{data}”, like {some(named, 4)}")
+            yield campaign, Violation("UserData", f"has the UserData “{data}”, like {others(campaign, same)}")
 
 
 @rule(
