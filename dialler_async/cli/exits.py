@@ -28,7 +28,7 @@ class Exit(IntEnum):
 HELP = """Exit codes:
   0    done
   1    findings at or above --fail-on
-  2    usage or settings
+  2    usage or settings; a rule raised an error
   3    the server said no, or sent an invalid reply
   4    no reply
   5    the output can't be written; a clone or deletion was done

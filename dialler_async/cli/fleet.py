@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
-from dialler_async.audit import Severity
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from dialler_async.fleet.wire import KEY_VARIABLE
 
@@ -21,7 +20,7 @@ from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
-from .report import ON_THE_TERMINAL, Destination
+from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
 from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 
@@ -39,7 +38,7 @@ async def audit(
     *,
     broker: str | None = None,
     sandbox: Flag = False,
-    fail_on: Literal["error", "warning", "info", "never"] = "never",
+    fail_on: Annotated[FailOn | None, Parameter(show_default=lambda _: "never")] = None,
     language: LanguageNames = ALL_LANGUAGES,
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
@@ -53,7 +52,7 @@ async def audit(
         broker: Redis of the workers, such as redis://broker.example.com; otherwise DIALLER_BROKER. With neither, this
             process does all the work. DIALLER_FLEET_KEY signs the messages.
         sandbox: Audit 100 made-up accounts on an embedded dialler. Needs no settings.
-        fail_on: Exit with 1 if there are findings of this severity or a higher one.
+        fail_on: Exit with 1 if there are findings of this severity or a higher one; otherwise fail-on in the settings.
         language: A language to fetch and compare result codes in. Repeat it for several.
     """
     rules = rule_options.chosen()
@@ -62,7 +61,6 @@ async def audit(
         return Exit.DONE
     if sandbox and (broker is not None or manifest is not _FLEET):
         raise UsageError("--sandbox has its own accounts, which no worker has: leave out the file and --broker")
-    destination.check()
     settings, directory = rule_options.for_workers()
     _check_extra()
     # Imported here, since no other command needs it.
@@ -72,21 +70,20 @@ async def audit(
     backend = None if not url else _broker(url)
     command = "" if backend is None else f"dialler fleet worker {manifest} --broker {backend.safe_url}"
     with_key = f" with this {KEY_VARIABLE}" if backend is not None and backend.is_signed else ""
-    async with _sandbox() if sandbox else nullcontext(_read(manifest)) as fleet:
-        with progress_bar("Auditing accounts") as on_progress:
-            report = await audit_fleet(
-                fleet,
-                broker=backend,
-                settings=settings,
-                directory=directory,
-                languages=languages_named(language),
-                on_progress=on_progress,
-                on_no_worker=lambda: print_error(f"there is no worker{with_key}; waiting for one: {command}"),
-            )
-    destination.put(report)
-    if report.unfinished:
-        return Exit.REFUSED
-    return Exit.FINDINGS if fail_on != "never" and report.at_least(Severity(fail_on)) else Exit.DONE
+    with destination.open() as put:
+        async with _sandbox() if sandbox else nullcontext(_read(manifest)) as fleet:
+            with progress_bar("Auditing accounts") as on_progress:
+                report = await audit_fleet(
+                    fleet,
+                    broker=backend,
+                    settings=settings,
+                    directory=directory,
+                    languages=languages_named(language),
+                    on_progress=on_progress,
+                    on_no_worker=lambda: print_error(f"there is no worker{with_key}; waiting for one: {command}"),
+                )
+        put(report)
+    return exit_code(report, fail_on or settings.fail_on or "never")
 
 
 @app.command

@@ -62,7 +62,7 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
 
 
 def _hostile_report() -> AuditReport:
-    """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
+    """Return a report with a campaign, a warning and an export key for each hostile name."""
     runner = RuleRunner(AuditOptions.of([*RULES, own_rule], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
     runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))

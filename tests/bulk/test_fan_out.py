@@ -389,9 +389,7 @@ async def test_failure_holds_the_error_and_stops_no_other_call() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, "auto"])
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_item_that_awaits_a_cancelled_task_fails_alone(
-    concurrency: Concurrency, in_order: bool
-) -> None:
+async def test_item_that_awaits_a_cancelled_task_fails_alone(concurrency: Concurrency, in_order: bool) -> None:
     somebody_elses = asyncio.create_task(asyncio.Event().wait())
     somebody_elses.cancel()
 

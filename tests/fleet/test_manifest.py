@@ -145,7 +145,9 @@ class TestTokens:
         assert message.startswith("fleet.toml: account 1 (“acme”): a token has no place in this file")
         assert self.SECRET not in message
 
-    def test_token_is_read_from_the_environment_for_each_call(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_token_is_read_from_the_environment_for_each_call(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "fleet.toml").write_text(SERVER + ACCOUNT)
         account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
         for token in (self.SECRET, "another"):

@@ -477,7 +477,9 @@ class TestLimits:
         # Two of them may go at once.
         assert took >= 19 / 100 - 0.001
 
-    async def test_rate_limit_uses_the_clock_of_redis(self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_rate_limit_uses_the_clock_of_redis(
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # An hour fast: with such a clock, the other one would wait for as long.
         server = Server(name="a", url="http://localhost", max_rate=100)
         async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:

@@ -31,7 +31,7 @@ RULES = {
     "not-started",
     "differs-from-template",
     "caller-id-off",
-    "closes-without-result-code",
+    "closes-without-code",
     "duplicate-user-data",
     "no-line-cap",
 }
