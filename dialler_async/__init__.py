@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._bulk.auto_concurrency import AutoConcurrency
     from ._bulk.fan_out import Concurrency, OnProgress, fan_out
     from ._bulk.outcome import Failure, Outcome, Success
+    from ._http.headers import HeaderSource
     from ._http.pool_config import PoolConfig
     from ._http.retry import RetryPolicy
     from ._http.timeouts import Timeouts
@@ -81,6 +82,7 @@ __all__ = [
     "DiallerError",
     "EndpointNotFoundError",
     "Failure",
+    "HeaderSource",
     "InvalidRecord",
     "InvalidTokenError",
     "ItemCancelledError",
@@ -129,6 +131,7 @@ _MODULE_OF = {
     "DiallerError": "errors",
     "EndpointNotFoundError": "errors",
     "Failure": "_bulk.outcome",
+    "HeaderSource": "_http.headers",
     "InvalidTokenError": "errors",
     "ItemCancelledError": "errors",
     "Language": "models",

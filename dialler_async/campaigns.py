@@ -360,6 +360,7 @@ def _require_same(existing: Campaign, wanted: Mapping[str, str | datetime | None
             attempts=conflict.attempts,
         )
         error.about = conflict.about
+        error.add_note(conflict.about)
         raise error
 
 

@@ -3,31 +3,35 @@
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import ClassVar, NoReturn, Protocol, Self, TypedDict, Unpack, final, overload
+from typing import Any, ClassVar, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, final, overload
 
 import aiohttp
-import attrs
-from yarl import URL
 
+from ._api.other_calls import other_call, probe
 from ._http import environment
 from ._http.backpressure import Backpressure
+from ._http.base_url import check_base_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
+from ._http.headers import HeaderSource, RequestHeaders
 from ._http.pool import Pool
 from ._http.pool_config import PoolConfig
-from ._http.proxy import is_loopback
-from ._http.rate_limit import RateLimiter
+from ._http.rate_limit import RateLimiter, rate_limiter
 from ._http.retry import RetryPolicy
+from ._http.shared import Shared
 from ._http.timeouts import Timeouts
 from ._http.token import Token, TokenSource
 from ._http.transport import Transport
 from .campaigns import Campaigns
-from .errors import ConfigurationError, require
+from .errors import ConfigurationError, NotFoundError, is_number, require
 from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
+
+T = TypeVar("T")
 
 # Not to be printed where nobody has set up logging: an error that is not retried is raised.
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())
@@ -39,6 +43,7 @@ class Options(TypedDict, total=False):
     pool: PoolConfig
     retry: RetryPolicy
     timeouts: Timeouts
+    headers: HeaderSource | None
     max_rate: float | RateLimiter | None
     session: aiohttp.ClientSession | None
     trace_configs: Sequence[aiohttp.TraceConfig]
@@ -67,18 +72,6 @@ class _ForAccount:
 
 
 @final
-@attrs.frozen
-class _Shared:
-    """What clients of several accounts on one server have in common."""
-
-    pool: Pool
-    policy: RetryPolicy
-    timeouts: Timeouts
-    backpressure: Backpressure
-    observer: Observer | None
-
-
-@final
 class DiallerClient:
     """A client of the dialler REST API for one account.
 
@@ -102,6 +95,9 @@ class DiallerClient:
         pool: connections, and what they may carry.
         retry: how often and how patiently calls are repeated.
         timeouts: for an attempt, and for a call as a whole.
+        headers: headers for every request, or a function that returns them for each call, such as the request ID of a
+            web app. They can't set `Authorization` and other headers that the client sets itself. A `User-Agent` is put
+            before the client's own.
         max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
             `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited
             before each attempt.
@@ -133,6 +129,7 @@ class DiallerClient:
         pool: PoolConfig = PoolConfig(),
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
+        headers: HeaderSource | None = None,
         max_rate: float | RateLimiter | None = None,
         session: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -140,27 +137,28 @@ class DiallerClient:
     ) -> None:
         # No local variable holds a secret from here on: whoever records a traceback would record it.
         held = Token(token)
-        checked = _base_url(base_url)
+        checked = check_base_url(base_url)
         del token, base_url
         held.check()
         if isinstance(checked, ConfigurationError):
             raise checked
-        if checked.scheme == "http" and not is_loopback(checked.host or ""):
-            warnings.warn(
-                f"the token goes to {checked.host} in clear: use https, which the server's port 80 redirects to anyway",
-                stacklevel=find_caller().stacklevel,
-            )
+        request_headers = RequestHeaders() if headers is None else RequestHeaders(headers)
+        if (warning := cleartext_warning(checked)) is not None:
+            warnings.warn(warning, stacklevel=find_caller().stacklevel)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        self._set_up(str(checked), held, _Shared(made_pool, retry, timeouts, Backpressure(retry), observer))
+        self._set_up(
+            str(checked), held, Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers)
+        )
 
-    def _set_up(self, base_url: str, token: Token, shared: _Shared) -> None:
+    def _set_up(self, base_url: str, token: Token, shared: Shared) -> None:
+        self._connect(base_url, shared, Transport(base_url, token, shared), AccountCache())
+
+    def _connect(self, base_url: str, shared: Shared, transport: Transport, cache: AccountCache) -> None:
         self._base_url = base_url
         self._shared = shared
-        transport = Transport(
-            base_url, token, shared.pool, shared.policy, shared.timeouts, shared.backpressure, shared.observer
-        )
-        self._cache = AccountCache()
+        self._transport = transport
+        self._cache = cache.for_options((shared.timeouts, shared.policy))
         self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
         self.campaigns: Campaigns = Campaigns(transport, self._cache)
@@ -179,11 +177,11 @@ class DiallerClient:
             ConfigurationError: an argument that can't work.
         """
         held = Token(token)
-        checked = _base_url(server)
+        checked = check_base_url(server)
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
-        return cls(f"{checked}/rest/v1.0/{_clients_id(clients_id)}", held, **options)
+        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", held, **options)
 
     def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
         """A client for another account on the same server and pool, with this one's options.
@@ -204,10 +202,10 @@ class DiallerClient:
             own_id.isdigit(),
             "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
         )
-        return self._sharing(f"{above}/{_clients_id(clients_id)}", held, self._shared)
+        return self._sharing(f"{above}/{checked_clients_id(clients_id)}", held, self._shared)
 
     @classmethod
-    def _sharing(cls, base_url: str, token: Token, shared: _Shared) -> Self:
+    def _sharing(cls, base_url: str, token: Token, shared: Shared) -> Self:
         """Return a client on the pool of another client, which alone closes it."""
         client = object.__new__(cls)
         client._owns_pool = False
@@ -237,6 +235,114 @@ class DiallerClient:
         """The base URL, without a trailing slash."""
         return self._base_url
 
+    def with_options(
+        self,
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        headers: HeaderSource | None = None,
+        max_rate: float | RateLimiter | None = None,
+    ) -> Self:
+        """Return a client with other options for a group of calls.
+
+        It shares this client's pool, token, kept responses and backpressure. It costs less than a call. It needs no
+        closing, and lives as long as the client it came from.
+
+        Args:
+            timeouts: other timeouts; None keeps this client's.
+            retry: another retry policy; None keeps this client's.
+            headers: more headers, which override this client's; see the class.
+            max_rate: calls per second of this group. The limit of this client applies as well.
+        Raises:
+            ConfigurationError: an argument is invalid.
+        """
+        shared = self._shared
+        shared = Shared(
+            shared.pool,
+            shared.policy if retry is None else retry,
+            shared.timeouts if timeouts is None else timeouts,
+            shared.backpressure,
+            shared.observer,
+            shared.headers if headers is None else shared.headers.extended(headers),
+            shared.limiter if max_rate is None else rate_limiter(max_rate),
+        )
+        client = object.__new__(type(self))
+        client._owns_pool = False
+        client._connect(self._base_url, shared, self._transport.with_options(shared), self._cache)
+        return client
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        idempotent: bool = False,
+    ) -> dict[str, Any]: ...
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        idempotent: bool = False,
+        decoder: type[T],
+    ) -> T: ...
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        idempotent: bool = False,
+        decoder: type[Any] = dict,
+    ) -> Any:
+        """Call any function of the server, and return what a 200 contains.
+
+        The call has the pool, the token, the limits, the deadline and the errors of all other calls. Nothing is retried
+        unless `idempotent`, not even a GET: this server has GETs with side effects. Only a 401 renews the token and
+        sends the request again, since the server refused it unread. Logs and error messages show the method, but
+        neither path nor query; `error.about` shows the path.
+
+        Args:
+            method: DELETE, GET, PATCH, POST or PUT.
+            path: path below the base URL, such as `/dialler/campaigns`, not percent-encoded.
+            query: names and values, not percent-encoded.
+            body: a value to send as JSON; None for no body.
+            idempotent: whether the request may be sent again after an attempt that may have run.
+            decoder: the type to decode the JSON of the response as: anything that msgspec decodes, such as a dataclass.
+                `bytes` returns the body as it came. The event loop waits while a body is decoded.
+        Raises:
+            ConfigurationError: an argument is invalid. Nothing was sent.
+            OutcomeUnknownError: the request may have run.
+            PayloadError: the body is not JSON of this type.
+        """
+        call = other_call(method, path, query=query, body=body, idempotent=idempotent, decoder=decoder)
+        try:
+            return await self._transport.send(call)
+        finally:
+            if call.is_write:
+                self._cache.forget()
+
+    async def ping(self) -> None:
+        """Return if the server answers and accepts the token, as for a readiness probe. Sends one small request.
+
+        The errors are those of all other calls. `with_options` gives the probe shorter timeouts and no retries.
+
+        Raises:
+            AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
+            EndpointNotFoundError: the base URL is wrong.
+            NoReplyError: the server can't be reached.
+        """
+        # The campaign need not exist: the server looks it up only for a valid token.
+        with suppress(NotFoundError):
+            await self._transport.send(probe())
+
     def forget(self, campaign: Campaign | int | None = None) -> None:
         """Remove responses that calls with `max_age` keep, after somebody else changed a campaign.
 
@@ -248,17 +354,22 @@ class DiallerClient:
         """
         self._cache.forget(campaign)
 
-    async def aclose(self) -> None:
-        """Closes the pool, unless another client's or a session brought along. Safe to call twice.
+    async def aclose(self, timeout: float | None = None) -> None:
+        """Close the connections, unless they belong to another client or to a session of yours. Safe to call twice.
 
-        Calls whose request is on its way finish, within their own time; calls that still wait for their turn, and
-        new ones, raise ClientStateError.
+        Calls in flight may finish. Calls that wait for their turn, and new calls, raise ClientStateError.
 
+        Args:
+            timeout: seconds that calls in flight may take. Then they are cancelled: a read raises ClientStateError, a
+                write OutcomeUnknownError. None waits until they finish, which each does by its own deadline.
         Raises:
-            ClientStateError: it was used in another event loop: close it there.
+            ClientStateError: the client was used in another event loop: close it there.
+            ConfigurationError: the timeout is not a number, or negative.
         """
+        valid = timeout is None or (is_number(timeout) and timeout >= 0)
+        require(valid, "aclose(timeout=…) is a number of seconds, and not negative")
         if self._owns_pool:
-            await self._shared.pool.aclose()
+            await self._shared.pool.aclose(timeout)
 
     async def __aenter__(self) -> Self:
         self._shared.pool.check()
@@ -277,33 +388,3 @@ class DiallerClient:
         raise TypeError(
             "a DiallerClient holds a token and open connections, and can't be pickled or copied: make another"
         )
-
-
-def _base_url(given: object) -> URL | ConfigurationError:
-    """The base URL without a trailing slash, or what is wrong with it, told without what may be secret in it."""
-    if not isinstance(given, str):
-        return ConfigurationError(f"the base URL is a str, not {type(given).__name__}")
-    try:
-        url = URL(given)
-        port = url.port
-        # What can't be looked up would fail in every call, and with no error of ours.
-        (url.host or "").encode("idna")
-    except ValueError:
-        url, port = URL(), None
-    # yarl drops line breaks and takes spaces, even in a host.
-    unlikely = not given.isprintable() or " " in given
-    if url.scheme not in ("http", "https") or not url.host or port is None or unlikely:
-        return ConfigurationError("the base URL is not like http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID")
-    if url.raw_user is not None or url.raw_password is not None:
-        return ConfigurationError(
-            "the base URL holds user info, a secret in a URL; the API takes only its bearer token"
-        )
-    if url.raw_query_string or url.raw_fragment or "?" in given or "#" in given:
-        return ConfigurationError("the base URL holds a query or a fragment, which no call could be appended to")
-    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
-
-
-def _clients_id(given: object) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise ConfigurationError(f"a ClientsID is a positive int, not {given!r}")
-    return given

@@ -1,37 +1,35 @@
-"""How a caller watches calls, for traces and metrics of whatever kind: a client with an `Observer` tells it of each.
+"""Watch the calls of a client, for traces, metrics and support requests.
 
-    class Slow(Observer):
+    class SlowCalls(Observer):
         def call_ended(self, call, seconds, error):
             if seconds > 1:
                 print(call.request, f"{seconds:.1f} s", call.attempts, error)
 
-    DiallerClient(…, observer=Slow())
+    DiallerClient(…, observer=SlowCalls())
 
-A call is one of the API's: `campaigns.delete_by_name` makes three of them. Nothing that an observer is told, save the
-errors, holds a name, an ID or a secret. `dialler_async.contrib.opentelemetry` is an observer.
+A call is one request of the API with its retries: `campaigns.delete_by_name` makes three calls. An observer gets no
+names, IDs or secrets, except in errors. `dialler_async.contrib.opentelemetry` has an observer for OpenTelemetry.
 """
 
-import logging
+from collections.abc import Mapping
 from typing import Any, final
 
 import attrs
 
-from .errors import DiallerError, SentRequest
-
-_log = logging.getLogger("dialler_async")
+from .errors import DiallerError, ResponseInfo, SentRequest
 
 
 @final
 @attrs.define(eq=False)
 class ObservedCall:
-    """A call that is watched: the same object from its start to its end.
+    """A call: the same object from its start to its end.
 
     Attributes:
         request: method and path template.
-        base_url: the client's.
-        attempts: how many times it was sent so far.
-        status: HTTP status of the latest reply; None where there was none.
-        note: for the observer to keep something of its own here, such as a span.
+        base_url: base URL of the client.
+        attempts: number of attempts so far.
+        status: HTTP status of the latest attempt; None if it has no response.
+        note: free for the observer, for a span for example.
     """
 
     request: SentRequest
@@ -42,47 +40,65 @@ class ObservedCall:
 
 
 class Observer:
-    """Override what you want to know. The methods do nothing by themselves, and must not block.
+    """Override the methods that you need. They must not block.
 
-    They are called in the task that makes the call. One that raises is logged, and harms nothing.
+    They are called in the task and the context of the call. An exception in a method is logged and has no effect.
     """
 
     def call_started(self, call: ObservedCall) -> None:
-        """A call begins; nothing was sent yet.
+        """A call begins. Nothing was sent yet.
 
         Args:
-            call: which one.
+            call: the call.
         """
 
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
-        """An attempt got through the gate, and is sent now. `call.attempts` counts it.
+        """An attempt is sent now. `call.attempts` counts it.
 
         Args:
-            call: which one.
-            waited: seconds at the gate, pauses after a 429 and `max_rate` included.
+            call: the call.
+            waited: seconds that the attempt waited for the limiter: for a slot, `max_rate`, and pauses after a 429.
         """
 
-    def attempt_ended(self, call: ObservedCall) -> None:
-        """An attempt is off the wire: its reply was read (`call.status`), or there is none, or it was cancelled.
+    def attempt_headers(self, call: ObservedCall) -> Mapping[str, str]:
+        """Return headers to send with the attempt, after `attempt_started`. `Authorization` can't be replaced.
 
         Args:
-            call: which one.
+            call: the call.
+        """
+        return {}
+
+    def response_received(self, call: ObservedCall, response: ResponseInfo) -> None:
+        """A response was read, successful or not.
+
+        Args:
+            call: the call.
+            response: status, headers without secrets, request ID and time.
         """
 
-    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
-        """A call will be sent again.
+    def attempt_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
+        """An attempt has ended: its response was read (`call.status`), or there is none.
 
         Args:
-            call: which one.
-            error: how the latest attempt failed.
-            wait: seconds until it goes to the gate again.
+            call: the call.
+            seconds: the duration of the attempt, without waits in the client.
+            error: why there is no response, such as a NoReplyError or asyncio.CancelledError; None if there is one.
+        """
+
+    def call_retried(self, call: ObservedCall, error: DiallerError, delay: float) -> None:
+        """An attempt has failed, and the call will be retried.
+
+        Args:
+            call: the call.
+            error: the error of the latest attempt.
+            delay: seconds until the next attempt begins to wait for the limiter.
         """
 
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
         """A call has ended.
 
         Args:
-            call: which one.
-            seconds: what it took, with all that was waited for.
-            error: what the caller gets, such as a DiallerError or asyncio.CancelledError; None if an answer.
+            call: the call.
+            seconds: the duration of the call, with all retries and waits.
+            error: what the call raises, such as a DiallerError or asyncio.CancelledError; None if it returns a value.
         """

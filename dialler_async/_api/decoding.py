@@ -18,8 +18,9 @@ from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeVar, fi
 import attrs
 import msgspec
 
-from ..errors import Body, PayloadError, claimed_status, excerpt
+from ..errors import Body, PayloadError
 from ..models import Campaign, Record, Records, ResultCode
+from .error_responses import claimed_status, excerpt
 from .structure import MisfitError, fast_path, structure_strictly
 
 T_co = TypeVar("T_co", covariant=True)

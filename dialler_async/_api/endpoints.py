@@ -5,7 +5,7 @@ Source: API reference, "The seven calls". Mind the asymmetry there: a campaign i
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Generic, TypeVar, final
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import attrs
 
-from ..errors import ConfigurationError, SentRequest
+from ..errors import ConfigurationError, SentRequest, require
 from ..models import Campaign, Language, Records, ResultCode
 from .dates import format_date, time_between
 from .decoding import (
@@ -39,6 +39,7 @@ class Idempotency(Enum):
     SAFE = "idempotent: running it twice is the same as once"
     GONE_MEANS_DONE = "idempotent, but the second run finds nothing and answers 404"
     NEVER = "not idempotent: a second run may change another campaign"
+    UNKNOWN = "unknown to this library, so nothing is retried, whatever the method"
 
 
 @final
@@ -50,7 +51,7 @@ class Request(Generic[T]):
         sent: HTTP method and path template, which is all that errors and logs tell of it.
         path: path below the base URL, percent-encoded, with its leading slash.
         query: query, percent-encoded, without the question mark; empty for none.
-        body: JSON body; None for none.
+        body: what is sent as JSON; None for no body.
         decoder: what turns the body of a 200 into the result.
         idempotency: whether it may be sent again after an attempt that may have run.
         recovery_hint: how a caller finds out whether a write of unknown outcome ran.
@@ -63,7 +64,7 @@ class Request(Generic[T]):
     decoder: ResponseDecoder[T]
     idempotency: Idempotency = Idempotency.SAFE
     query: str = ""
-    body: Mapping[str, str] | None = None
+    body: object = None
     recovery_hint: str = ""
     about: str = ""
     expected_id: int | None = None
@@ -75,8 +76,8 @@ class Request(Generic[T]):
 
     @property
     def is_write(self) -> bool:
-        """Whether carrying it out changes something on the server."""
-        return self.sent.method != "GET"
+        """Whether it may change something on the server. This server has functions that do so on a GET."""
+        return self.sent.method != "GET" or self.idempotency is Idempotency.UNKNOWN
 
 
 _CAMPAIGNS = "/dialler/campaigns"
@@ -193,6 +194,17 @@ def checked_language(language: int) -> Language:
     """The language that a call asks for; ConfigurationError for what can't be a LanguagesID."""
     # A Language may be any int.
     return language if type(language) is Language and language > 0 else Language(_positive(language, "a LanguagesID"))
+
+
+def checked_languages(languages: Iterable[int]) -> tuple[Language, ...]:
+    """Return the languages in their order, each once.
+
+    Raises:
+        ConfigurationError: There is none, or one can't be a LanguagesID.
+    """
+    checked = tuple(dict.fromkeys(map(checked_language, languages)))
+    require(bool(checked), "at least one language is needed")
+    return checked
 
 
 def _positive(value: object, what: str) -> int:

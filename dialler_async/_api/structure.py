@@ -138,12 +138,14 @@ class FastPath:
             field.name: {} if field.default is attrs.NOTHING else {"default": field.default}
             for field in attrs.fields(kind)
         }
-        known = [
+        known: list[tuple[str, Any, Any]] = [
             # Dates are parsed later: msgspec accepts other forms than the API has.
             (name, str | None if type_ == datetime | None else type_, msgspec.field(name=keys[name], **defaults[name]))
             for name, type_ in _types(kind)
         ]
-        others = [(f"unknown_{n}", Any, msgspec.field(name=key, default=None)) for n, key in enumerate(unknown)]
+        others: list[tuple[str, Any, Any]] = [
+            (f"unknown_{n}", Any, msgspec.field(name=key, default=None)) for n, key in enumerate(unknown)
+        ]
         # `gc=False`: values of JSON make no cycles, and what the garbage collector does not see costs it no time.
         struct = msgspec.defstruct(
             kind.__name__, known + others, kw_only=True, gc=False, frozen=True, forbid_unknown_fields=True

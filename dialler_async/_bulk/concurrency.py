@@ -26,15 +26,26 @@ class LatencyTimer:
     Attributes:
         was_refused: whether an attempt was refused.
         is_paused: whether the call waits on the client's side.
+        is_cached: whether a response came from the cache. Without a request of its own, the item has no latency.
     """
 
-    __slots__ = ("_auto", "_begun", "_clock", "_paused_at", "_waited", "is_paused", "was_refused")
+    __slots__ = (
+        "_auto",
+        "_begun",
+        "_clock",
+        "_has_sent",
+        "_paused_at",
+        "_waited",
+        "is_cached",
+        "is_paused",
+        "was_refused",
+    )
 
     def __init__(self, auto: AutoConcurrency, clock: Callable[[], float]) -> None:
         self._auto = auto
         self._clock = clock
         self._waited = 0.0
-        self.was_refused = self.is_paused = False
+        self.was_refused = self.is_paused = self.is_cached = self._has_sent = False
         self._begun = self._paused_at = clock()
 
     def pause(self) -> None:
@@ -44,14 +55,15 @@ class LatencyTimer:
             self._paused_at = self._clock()
 
     def resume(self) -> None:
-        """Start the timer again, if it is paused."""
+        """Start the timer again, if it is paused, since a request is sent."""
+        self._has_sent = True
         if self.is_paused:
             self.is_paused = False
             self._waited += self._clock() - self._paused_at
 
     def failed(self, error: Exception) -> None:
         """Report an attempt that failed, whether it is retried or not."""
-        if is_refusal(error) and not self.is_paused:
+        if is_refusal(error) and not self.is_paused and self._has_latency:
             self.was_refused = True
             now = self._clock()
             self._report(self._auto.refused, now, now - self._begun - self._waited)
@@ -62,13 +74,17 @@ class LatencyTimer:
         Args:
             in_flight: number of items in flight, this one included.
         """
-        if not self.was_refused:
+        if not self.was_refused and self._has_latency:
             now = self._clock()
             whole = now - self._begun
             latency = whole - self._waited
             # Others of those in flight wait as long as this item did.
             together = in_flight * latency / whole if whole > 0 else in_flight
             self._report(self._auto.finished, now, latency, together)
+
+    @property
+    def _has_latency(self) -> bool:
+        return self._has_sent or not self.is_cached
 
     def _report(self, method: Callable[..., None], *sample: float) -> None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sized
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
 from .._api.endpoints import Request
+from .._bulk.concurrency import LATENCY_TIMER
 from ..errors import DiallerError, require
 from ..models import Campaign
 from .clock import CLOCK
@@ -25,6 +26,12 @@ MAX_RECORDS: Final = 10_000
 def require_max_age(max_age: float | None) -> None:
     """Raise ConfigurationError for a `max_age` that is negative or not a number."""
     require(max_age is None or max_age >= 0, "max_age=… is a number of seconds, and not negative")
+
+
+def _note_cached() -> None:
+    """Keep a response without a request out of the latencies that a fan-out adapts to."""
+    if (timer := LATENCY_TIMER.get()) is not None:
+        timer.is_cached = True
 
 
 class _Key(NamedTuple):
@@ -45,8 +52,16 @@ class _Key(NamedTuple):
 class AccountCache:
     """The responses to the reads of one account. Its writes invalidate what they may change."""
 
-    def __init__(self) -> None:
-        self._responses: Cache[_Key, Any] = Cache()
+    def __init__(self, responses: "Cache[_Key, Any] | None" = None, options: Hashable = None) -> None:
+        self._responses: Cache[_Key, Any] = Cache() if responses is None else responses
+        self._options = options
+
+    def for_options(self, options: Hashable) -> "AccountCache":
+        """Return a view of this cache whose callers share requests only with callers that have equal options.
+
+        Otherwise, a caller with a short deadline would wait for a request with a long one.
+        """
+        return AccountCache(self._responses, options)
 
     def get(self, request: Request[Any], max_age: float | None, send: Callable[[], Awaitable[V]]) -> Awaitable[V]:
         """Return the response to a request, from the cache or from the server; see `Cache.get`.
@@ -58,7 +73,7 @@ class AccountCache:
         """
         if max_age is None:
             return send()
-        return self._responses.get(_Key(request.path, request.query, request.expected_id), max_age, send)
+        return self._responses.get(_Key(request.path, request.query, request.expected_id), max_age, send, self._options)
 
     def forget(self, campaign: Campaign | int | None = None) -> None:
         """Remove what a change of one campaign affects: its own responses, and all lists and searches.
@@ -99,10 +114,10 @@ class Cache(Generic[K, V]):
     def __init__(self) -> None:
         # The least recently used first.
         self._kept: dict[K, _Kept[V]] = {}
-        self._flights: dict[K, _Flight[V]] = {}
+        self._flights: dict[tuple[K, Hashable], _Flight[V]] = {}
         self._records = 0
 
-    async def get(self, key: K, max_age: float, fetch: Callable[[], Awaitable[V]]) -> V:
+    async def get(self, key: K, max_age: float, fetch: Callable[[], Awaitable[V]], options: Hashable = None) -> V:
         """Return the value that is kept, or that is in flight, or else the one that `fetch` returns.
 
         A caller that is cancelled leaves the request to the others. The last caller that leaves cancels the request.
@@ -111,6 +126,7 @@ class Cache(Generic[K, V]):
             key: what identifies the value.
             max_age: seconds that a value may be old, counted from the moment it was requested.
             fetch: returns the value; runs in a task of its own, with the context of the first caller.
+            options: a value in flight is shared by callers with equal options.
         Raises:
             ConfigurationError: `max_age` is negative.
             Exception: what `fetch` raises. It is not kept; each caller that waits for it gets a copy.
@@ -120,13 +136,17 @@ class Cache(Generic[K, V]):
         if kept is not None:
             self._kept[key] = kept
             if CLOCK.monotonic() - kept.requested_at <= max_age:
+                _note_cached()
                 return kept.value
-        flight = self._flights.get(key)
+        flight_key = key, options
+        flight = self._flights.get(flight_key)
         # A caller in another event loop can't await this one's flight: its own request raises the error.
         if flight is None or flight.task is None or flight.loop is not asyncio.get_running_loop():
-            flight = self._flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._fly(key, flight, fetch))
-        outcome = await self._landing(key, flight, flight.task)
+            flight = self._flights[flight_key] = _Flight()
+            flight.task = asyncio.create_task(self._fly(flight_key, flight, fetch))
+        else:
+            _note_cached()
+        outcome = await self._landing(flight_key, flight, flight.task)
         if isinstance(outcome, _Kept):
             return outcome.value
         # A copy for each caller: a traceback grows wherever an error is raised.
@@ -140,10 +160,12 @@ class Cache(Generic[K, V]):
         """
         for key in [key for key in self._kept if affected(key)]:
             self._records -= self._kept.pop(key).size
-        for key in [key for key in self._flights if affected(key)]:
-            del self._flights[key]
+        for flight_key in [flight_key for flight_key in self._flights if affected(flight_key[0])]:
+            del self._flights[flight_key]
 
-    async def _fly(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> _Kept[V] | Exception:
+    async def _fly(
+        self, flight_key: tuple[K, Hashable], flight: _Flight[V], fetch: Callable[[], Awaitable[V]]
+    ) -> _Kept[V] | Exception:
         if flight.task is None:
             # An eager task runs inside of create_task: wait until its flight holds it.
             await asyncio.sleep(0)
@@ -155,23 +177,23 @@ class Cache(Generic[K, V]):
             outcome = error
         finally:
             # A flight is removed early when its key is forgotten, or when nobody waits for it.
-            expected = self._flights.get(key) is flight
+            expected = self._flights.get(flight_key) is flight
             if expected:
-                del self._flights[key]
+                del self._flights[flight_key]
         if expected and isinstance(outcome, _Kept):
-            self._keep(key, outcome)
+            self._keep(flight_key[0], outcome)
         return outcome
 
     async def _landing(
-        self, key: K, flight: _Flight[V], task: asyncio.Task[_Kept[V] | Exception]
+        self, flight_key: tuple[K, Hashable], flight: _Flight[V], task: asyncio.Task[_Kept[V] | Exception]
     ) -> _Kept[V] | Exception:
         flight.waiting += 1
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
             if flight.waiting == 1 and not task.done():
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
+                if self._flights.get(flight_key) is flight:
+                    del self._flights[flight_key]
                 task.cancel()
                 await asyncio.wait([task])
             raise
@@ -181,7 +203,11 @@ class Cache(Generic[K, V]):
 
     def _keep(self, key: K, kept: _Kept[V]) -> None:
         older = self._kept.pop(key, None)
-        self._records += kept.size - (0 if older is None else older.size)
+        if older is not None:
+            self._records -= older.size
+            # Callers with other options may have requested it later, and received it earlier.
+            kept = max(older, kept, key=lambda value: value.requested_at)
+        self._records += kept.size
         self._kept[key] = kept
         while self._records > MAX_RECORDS:
             self._records -= self._kept.pop(next(iter(self._kept))).size

@@ -5,14 +5,16 @@ except in errors.
 """
 
 import logging
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from .._bulk.concurrency import LATENCY_TIMER
-from ..errors import DiallerError, SentRequest
+from ..errors import DiallerError, ResponseInfo, SentRequest
 from ..observer import ObservedCall, Observer
 from .clock import CLOCK
 from .connector import ResendGuard
+from .headers import checked_headers
 from .response import Response
 
 _log = logging.getLogger("dialler_async")
@@ -108,6 +110,20 @@ class CallTrace:
             self._notify("attempt_started", waited)
         return self._guard
 
+    def attempt_headers(self) -> Mapping[str, str]:
+        """Return the headers that the observer adds to the attempt."""
+        if self._observer is None:
+            return _NO_HEADERS
+        try:
+            return checked_headers(self._observer.attempt_headers(cast(ObservedCall, self._observed)))
+        except Exception as error:
+            _log_failure("attempt_headers", error)
+            return _NO_HEADERS
+
+    def response_received(self, response: ResponseInfo) -> None:
+        """Notify the observer of a response."""
+        self._notify("response_received", response)
+
     def attempt_ended(self, result: Response | BaseException) -> None:
         """Note that the response was read, or that there is none."""
         if isinstance(result, Response):
@@ -117,8 +133,9 @@ class CallTrace:
             outcome = result.status if isinstance(result, Response) else type(result).__name__
             _log.debug("%s: %s in %.1f ms, attempt %d", self._request, outcome, milliseconds, self.attempts)
         if self._observed is not None:
+            error = None if isinstance(result, Response) else result
             self._observed.status = result.status if isinstance(result, Response) else None
-            self._notify("attempt_ended")
+            self._notify("attempt_ended", CLOCK.monotonic() - self._sent_at, error)
 
     def retry_scheduled(self, error: DiallerError, delay: float) -> None:
         """Note that the latest attempt failed, and that the call is retried after a delay in seconds."""
@@ -141,7 +158,13 @@ class CallTrace:
         try:
             getattr(self._observer, method)(self._observed, *arguments)
         except Exception as error:
-            _log.error("%s of the observer raised %s", method, type(error).__name__)
+            _log_failure(method, error)
+
+
+def _log_failure(method: str, error: Exception) -> None:
+    # Without its text, which may hold anything that the observer knows.
+    _log.error("%s of the observer raised %s", method, type(error).__name__)
 
 
 _NOTHING_SENT: Final = ResendGuard()
+_NO_HEADERS: Final[Mapping[str, str]] = {}

@@ -5,6 +5,8 @@ request's headers, with the token, in attributes and in the local variables of t
 returned here, not raised.
 """
 
+import copy
+from collections.abc import Mapping
 from typing import Any, Final, final
 
 import aiohttp
@@ -13,7 +15,6 @@ from yarl import URL
 from .._api import decoding
 from .._api.endpoints import Request
 from ..errors import Body, NoReplyError, PayloadError
-from ..version import __version__
 from .connector import ConnectionLost, ResendGuard
 from .pool import Pool
 from .proxy import proxy_for
@@ -22,8 +23,8 @@ from .timeouts import Timeouts
 from .token import Token
 from .transport_errors import map_transport_error
 
-_HEADERS: Final = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
-_HEADERS_WITH_BODY: Final = {**_HEADERS, "Content-Type": "application/json"}
+_NO_BODY: Final[Mapping[str, str]] = {}
+_JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _MAX_ERROR_BODY: Final = 64 * 1024
 """Bytes that are read of a response other than 200, after decompression. Its error text is short."""
 
@@ -50,10 +51,24 @@ class Exchange:
         self._timeouts = timeouts
         self._timeouts_of_attempt = timeouts.of_attempt()
 
+    def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
+        """Return a copy with other timeouts."""
+        other = copy.copy(self)
+        other._timeouts = timeouts
+        other._timeouts_of_attempt = timeouts.of_attempt()
+        return other
+
     async def attempt(
-        self, request: Request[Any], session: aiohttp.ClientSession, guard: ResendGuard
+        self, request: Request[Any], headers: Mapping[str, str], session: aiohttp.ClientSession, guard: ResendGuard
     ) -> Response | NoReplyError | PayloadError:
-        """Send a request once; return its response or its error."""
+        """Send a request once; return its response or its error.
+
+        Args:
+            request: the request.
+            headers: the headers besides the token's.
+            session: the session to send it with.
+            guard: the guard of this attempt.
+        """
         try:
             # One expression without local variables, which tools that record tracebacks show: the headers hold the
             # token, and a response shows its request's headers.
@@ -70,7 +85,7 @@ class Exchange:
                         encoded=True,
                     ),
                     data=None if request.body is None else decoding.encode(request.body),
-                    headers={**(_HEADERS if request.body is None else _HEADERS_WITH_BODY), **self._token.headers},
+                    headers={**headers, **(_NO_BODY if request.body is None else _JSON_BODY), **self._token.headers},
                     allow_redirects=False,
                     raise_for_status=False,
                     proxy=self._proxy,

@@ -2,6 +2,7 @@
 
 import asyncio
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from .aiohttp_internals import detach_connections, loop_of, middlewares_of
 from .caller import find_caller
 from .clock import CLOCK
 from .connector import CheckingConnector
+from .deadlines import Deadlines
 from .fork import PROCESS
 from .pool_config import PoolConfig, ssl_context
 from .rate_limit import RateLimiter, rate_limiter
@@ -53,6 +55,8 @@ class Pool:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._limiter = None if max_rate is None else rate_limiter(max_rate)
+        # Those of each transport on this pool.
+        self.deadlines: Final[weakref.WeakSet[Deadlines]] = weakref.WeakSet()
         self._made_at = find_caller().place
         PROCESS.pools.add(self)
         # Given with each request, since the middlewares of a request replace those of its session.
@@ -135,10 +139,13 @@ class Pool:
         )
         return self._session
 
-    async def aclose(self) -> None:
+    async def aclose(self, timeout: float | None) -> None:
         """Refuse further calls, wait for calls in flight, and close the session unless it is the user's.
 
         In a forked child this does nothing: the connections and the calls in flight are the parent's.
+
+        Args:
+            timeout: seconds to wait; then the calls are cancelled, and raise ClientStateError. None for no limit.
         """
         if self._pid is not None and self._pid != PROCESS.pid:
             return
@@ -146,12 +153,21 @@ class Pool:
             raise ClientStateError("this client belongs to another event loop: close it there")
         self._closing = True
         try:
-            while self._in_flight:
-                self._idle.clear()
-                await self._idle.wait()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wait_until_idle()
+            except TimeoutError:
+                for deadlines in list(self.deadlines):
+                    deadlines.cancel_all()
+                await self._wait_until_idle()
         finally:
             if self._session is not None and self._owns_session:
                 await self._session.close()
+
+    async def _wait_until_idle(self) -> None:
+        while self._in_flight:
+            self._idle.clear()
+            await self._idle.wait()
 
     def detach_after_fork(self) -> Iterator[object]:
         """Yield everything that must stay alive in a forked child, and make closing it do nothing there."""

@@ -1,14 +1,17 @@
 """Decode the response to a request, and keep the token out of its errors."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from .._api.charsets import recoding
 from .._api.decoding import PartialRecords
 from .._api.endpoints import Request
-from ..errors import Body, DiallerError, PayloadError, StatusError
+from .._api.error_responses import printable_excerpt
+from ..errors import Body, DiallerError, PayloadError, ResponseInfo, StatusError
 from ..models import Campaign, Records
+from .clock import CLOCK
 from .slices import finish, finish_in_slices
 from .token import Token
 from .transport_errors import strip_traceback
@@ -29,6 +32,22 @@ class Response:
     def with_body(self, body: Body) -> "Response":
         """Return this response with another body."""
         return Response(self.status, self.headers, body)
+
+
+_REQUEST_IDS: Final = ("x-request-id", "x-correlation-id", "request-id")
+_MAY_BE_SECRET: Final = re.compile("auth|cookie|key|location|link|pass|refresh|secret|session|token")
+"""Parts of header names. A URL in `Location`, `Link` or `Refresh` may hold a name, or credentials."""
+
+
+def response_info(response: Response, token: Token) -> ResponseInfo:
+    """Return what a user may see of a response."""
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        name = printable_excerpt(token.redacted_text(name)).lower()
+        shown = "***" if _MAY_BE_SECRET.search(name) else printable_excerpt(token.redacted_text(value))
+        headers[name] = f"{headers[name]}, {shown}" if name in headers else shown
+    request_id = next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+    return ResponseInfo(status=response.status, headers=headers, request_id=request_id, received_at=CLOCK.now())
 
 
 async def decode_response(request: Request[Any], response: Response, token: Token) -> Any:

@@ -156,6 +156,8 @@ _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 def _may_retry(request: Request[Any], error: DiallerError) -> bool:
     idempotency = request.idempotency
+    if idempotency is Idempotency.UNKNOWN:
+        return False
     match error:
         case ConnectError():
             return True
@@ -189,8 +191,8 @@ def may_have_run(request: Request[Any], error: DiallerError) -> bool:
             # A 2xx other than 200 is not documented, but the write has probably run.
             return error.status < 300 or (error.status > 500 and error.status not in _REFUSED_UNREAD)
         case PayloadError():
-            # The status was 200.
-            return True
+            # The status was 200. A caller's own decoder may refuse JSON that the server is right to send.
+            return error.not_json or request.idempotency is not Idempotency.UNKNOWN
         case _:
             return False
 

@@ -5,12 +5,14 @@ attempt has failed. Errors are returned as values until the last step, for the r
 """
 
 import asyncio
-from collections.abc import Coroutine
+import copy
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import aiohttp
 
 from .._api.endpoints import Idempotency, Request
+from .._api.error_responses import error_from_response
 from ..errors import (
     AuthenticationError,
     ClientStateError,
@@ -20,19 +22,16 @@ from ..errors import (
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
-    error_from_response,
 )
-from ..observer import Observer
 from . import retry
-from .backpressure import Backpressure
 from .call_trace import QUEUED, CallTrace, Phase
 from .circuit import Permit
 from .clock import CLOCK
-from .deadlines import Deadlines
+from .deadlines import Deadline, Deadlines
 from .exchange import Exchange
-from .pool import Pool
-from .response import Response, decode_response
-from .timeouts import Timeouts
+from .headers import override
+from .response import Response, decode_response, response_info
+from .shared import Shared
 from .token import Token
 from .transport_errors import strip_traceback
 
@@ -43,7 +42,9 @@ class _Call:
     """The state of one call."""
 
     __slots__ = (
+        "deadline",
         "gave_up_after",
+        "headers",
         "outcome_unknown",
         "probing",
         "request",
@@ -53,9 +54,11 @@ class _Call:
         "waiting_since",
     )
 
-    def __init__(self, request: Request[Any], trace: CallTrace) -> None:
+    def __init__(self, request: Request[Any], headers: Mapping[str, str], trace: CallTrace) -> None:
         self.request = request
+        self.headers = headers
         self.trace = trace
+        self.deadline: Deadline
         self.token_version = 0
         """Version of the token that the latest attempt sent."""
         self.token_renewed = False
@@ -77,25 +80,36 @@ class _Call:
 class Transport:
     """Sends requests to one base URL with one token, through a pool that other transports may share."""
 
-    def __init__(
-        self,
-        base_url: str,
-        token: Token,
-        pool: Pool,
-        policy: retry.RetryPolicy,
-        timeouts: Timeouts,
-        backpressure: Backpressure,
-        observer: Observer | None,
-    ) -> None:
+    def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
         self._base_url = base_url
         self._token = token
-        self._pool = pool
-        self._policy = policy
-        self._timeouts = timeouts
-        self._exchange = Exchange(base_url, token, pool, timeouts)
-        self._deadlines = Deadlines(timeouts.deadline)
-        self._backpressure = backpressure
-        self._observer = observer
+        self._pool = shared.pool
+        self._policy = shared.policy
+        self._timeouts = shared.timeouts
+        self._exchange = Exchange(base_url, token, shared.pool, shared.timeouts)
+        self._deadlines = Deadlines(shared.timeouts.deadline)
+        self._pool.deadlines.add(self._deadlines)
+        self._backpressure = shared.backpressure
+        self._observer = shared.observer
+        self._headers = shared.headers
+        self._limiter = shared.limiter
+
+    def with_options(self, shared: Shared) -> "Transport":
+        """Return a transport with other options on the same pool, which costs far less than a new one.
+
+        Args:
+            shared: the pool, backpressure and observer of this transport, with other options.
+        """
+        other = copy.copy(self)
+        if shared.timeouts is not self._timeouts:
+            other._timeouts = shared.timeouts
+            other._exchange = self._exchange.with_timeouts(shared.timeouts)
+            other._deadlines = Deadlines(shared.timeouts.deadline, is_brief=True)
+            self._pool.deadlines.add(other._deadlines)
+        other._policy = shared.policy
+        other._headers = shared.headers
+        other._limiter = shared.limiter
+        return other
 
     def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
         """Return what the request asks for. The request is retried where that is safe.
@@ -103,8 +117,9 @@ class Transport:
         Raises:
             NoReplyError, StatusError, PayloadError: see `errors`.
             ClientStateError: the client is closed, or belongs to another loop or process.
+            ConfigurationError: a function of the caller returned an invalid header.
         """
-        call = _Call(request, CallTrace(request.sent, self._base_url, self._observer))
+        call = _Call(request, self._headers.of_call(), CallTrace(request.sent, self._base_url, self._observer))
         return self._run(call) if self._observer is None else self._run_observed(call)
 
     async def _run_observed(self, call: _Call) -> Any:
@@ -119,7 +134,7 @@ class Transport:
 
     async def _run(self, call: _Call) -> Any:
         """Run a call within its deadline."""
-        deadline = self._deadlines.start(self._pool.check())
+        deadline = call.deadline = self._deadlines.start(self._pool.check())
         try:
             if not self._token.version:
                 call.trace.waits(Phase.AUTHENTICATING)
@@ -129,23 +144,27 @@ class Transport:
             if isinstance(outcome, DiallerError):
                 outcome = await self._retry(call, outcome, deadline.when)
         except asyncio.CancelledError:
-            if not deadline.was_it():
+            if not deadline.caused_cancellation():
                 raise
             # Made here, but raised below, where the cancellation is no longer its context.
-            outcome = self._deadline_error(call)
+            in_flight = call.trace.phase in (Phase.SENT, Phase.DECODING)
+            call.outcome_unknown |= in_flight and call.request.is_write
+            outcome = self._final_error(call, self._cause_of_cancellation(call))
         finally:
             self._deadlines.stop(deadline)
         if isinstance(outcome, DiallerError):
             raise outcome
         return outcome
 
-    def _deadline_error(self, call: _Call) -> DiallerError:
+    def _cause_of_cancellation(self, call: _Call) -> DiallerError:
+        """Return the error of a call that its deadline has cancelled."""
         phase = call.trace.phase
         if phase is Phase.QUEUED and CLOCK.monotonic() < self._backpressure.paused_until:
             phase = Phase.PAUSED
-        call.outcome_unknown |= phase in (Phase.SENT, Phase.DECODING) and call.request.is_write
-        text = f"{call.request.sent}: the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
-        return self._final_error(call, DeadlineError(text))
+        if call.deadline.is_closing:
+            return ClientStateError(f"{call.request.sent}: the client was closed while {phase.value}")
+        ran_out = f"the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
+        return DeadlineError(f"{call.request.sent}: {ran_out}")
 
     async def _retry(self, call: _Call, error: DiallerError, deadline: float) -> Any:
         """Retry a call whose first attempt failed; return its value, or the error that the caller gets."""
@@ -243,6 +262,9 @@ class Transport:
                 call.probing = permit is Permit.PROBE
                 is_admitted = permit is not Permit.SEND
             call.trace.waits(QUEUED)
+            if self._limiter is not None:
+                # Before the call takes a slot: a slow group of calls must not hold up the others.
+                await self._limiter.acquire()
             session = await self._pool.enter(self._backpressure.pause_left)
             if is_admitted or not circuit.is_open:
                 return session
@@ -253,34 +275,48 @@ class Transport:
         call.token_version = self._token.version
         try:
             guard = call.trace.attempt_started()
-            response = await self._exchange.attempt(call.request, session, guard)
+            headers = call.headers
+            if self._observer is not None:
+                headers = override(headers, call.trace.attempt_headers())
+            response = await self._exchange.attempt(call.request, headers, session, guard)
         except BaseException as error:
             # A cancellation, or a defect. It is raised without aiohttp's frames, which hold the token.
-            call.trace.attempt_ended(error)
-            raise strip_traceback(error) from None
+            strip_traceback(error)
+            is_ours = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
+            call.trace.attempt_ended(self._cause_of_cancellation(call) if is_ours else error)
+            raise error from None
         finally:
             self._pool.leave()
+        if self._observer is not None and isinstance(response, Response):
+            call.trace.response_received(response_info(response, self._token))
         call.trace.attempt_ended(response)
         if not isinstance(response, Response):
             return response
+        outcome: Any
         if response.status == 200:
-            return await decode_response(call.request, response, self._token)
-        return error_from_response(
-            response.status,
-            {name: self._token.redacted_text(value) for name, value in response.headers.items()},
-            self._token.redacted(response.body),
-            request=call.request.sent,
-            path=call.request.path,
-            now=CLOCK.now(),
-        )
+            outcome = await decode_response(call.request, response, self._token)
+        else:
+            outcome = error_from_response(
+                response.status,
+                {name: self._token.redacted_text(value) for name, value in response.headers.items()},
+                self._token.redacted(response.body),
+                request=call.request.sent,
+                path=call.request.path,
+                now=CLOCK.now(),
+            )
+        if isinstance(outcome, RequestError):
+            outcome.response = response_info(response, self._token)
+        return outcome
 
     def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:
         """Return the error that the caller gets."""
         request = call.request
         if call.outcome_unknown and not retry.resolves_outcome(request, error):
+            response = error.response if isinstance(error, RequestError) else None
             error = OutcomeUnknownError(
                 f"{error}. The write may have run all the same. Check before you retry: {request.recovery_hint}"
             )
+            error.response = response
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts

@@ -1,1 +1,1 @@
-"""Text and files for people: escaping, CSV cells, files written in one step. Used by audit, export and cli."""
+"""Text and files for people: escaping, CSV cells, atomic files. Used by audit, export and cli."""

@@ -1,10 +1,10 @@
-"""CSV that spreadsheets open and don't obey.
+"""CSV without formulas: a spreadsheet must not run a name from the server.
 
-A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, whoever wrote it. Such a text gets an
-apostrophe in front. What does not print, line breaks too, is shown as an escape. So CSV is not lossless; JSON is.
+Spreadsheets read a cell that begins with `=`, `+`, `-` or `@` as a formula. An apostrophe before it makes it text.
+Unprintable characters, line breaks too, become escapes. So CSV is not lossless; JSON is.
 
-Which character separates cells depends on the spreadsheet's locale: in German, it is `;`. So within a text, too, an
-apostrophe stands after each `;`, `,` or tab that a formula would follow, quotes and blanks aside.
+The separator depends on the spreadsheet's locale: in German it is `;`. So an apostrophe also stands within a text,
+after each `;`, `,` or tab before a formula, even with quotes or blanks between them.
 """
 
 import csv
@@ -16,17 +16,17 @@ from .escaping import escape_unprintable
 
 Cell = str | int | None
 
-# The wide forms too: some spreadsheets take them for the narrow ones.
-_BEFORE_A_FORMULA = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # noqa: RUF001  # that is what is meant
+# Some spreadsheets read the full-width forms as the usual ones.
+_BEFORE_A_FORMULA = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # noqa: RUF001  # the full-width forms are meant
 
 
 def csv_line(cells: Iterable[Cell]) -> str:
-    """One line of CSV (RFC 4180), with nothing in it that a spreadsheet would carry out."""
+    """Return one line of CSV (RFC 4180) without formulas."""
     buffer = StringIO()
     csv.writer(buffer).writerow([as_text(cell) if isinstance(cell, str) else cell for cell in cells])
     return buffer.getvalue()
 
 
 def as_text(text: str) -> str:
-    """A text that spreadsheets take for a text."""
+    """Return a text that no spreadsheet reads as a formula."""
     return _BEFORE_A_FORMULA.sub(r"\1'", escape_unprintable(text))

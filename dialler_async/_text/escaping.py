@@ -1,22 +1,21 @@
-"""Text from elsewhere, made fit to be shown.
+"""Escapes for text from the server.
 
-Whoever may name a campaign could otherwise send escape sequences to the terminal of whoever lists them: move the
-cursor, rewrite lines above, set the window title. In files that only want text, such as XML, most of these characters
-are not allowed at all.
+A campaign's name may hold escape sequences, which move the cursor of a terminal, rewrite lines above, or set the window
+title. Some file formats, such as XML, do not allow most of these characters at all.
 """
 
 
 def escape_unprintable(text: str) -> str:
-    r"""The text with everything that does not print shown as an escape, such as `\x1b`, `\n` or `\u202e`.
+    r"""Return the text with its unprintable characters as escapes, such as `\x1b`, `\n` or `\u202e`.
 
-    That is: control characters, line breaks, characters that turn the direction of writing, lone surrogates, and blanks
-    that only look like a space.
+    Unprintable are control characters, line breaks, characters that change the direction of text, lone surrogates, and
+    blanks other than the space.
     """
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def one_line(text: str) -> str:
-    """A message of ours that may hold text from elsewhere: its line breaks are blanks, the rest is escaped."""
+    """Return a message in one line: line breaks become blanks, other unprintable characters escapes."""
     return escape_unprintable(" ".join(text.splitlines()))
 
 

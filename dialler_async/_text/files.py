@@ -1,4 +1,4 @@
-"""The one way in which this package writes files: complete, or not at all."""
+"""Atomic files: complete, or not there at all."""
 
 import errno
 import os
@@ -12,14 +12,13 @@ from typing import BinaryIO
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write to, which takes its place at `path` once the body has ended without an error.
+    """Yield a temporary file that replaces `path` if the body ends without an error.
 
-    So a reader never sees half of it, and when the body raises, what was there before stays. The data goes to a
-    temporary file in the same directory, whose name nobody can guess and which nobody else can open. It gets the mode
-    of the file that it replaces; a new file can be read by its owner only. A symbolic link stays, and the file that it
-    points to is replaced.
+    A reader never sees half a file. If the body raises, the old file stays. The temporary file is in the same
+    directory; its name can't be guessed, and no other user can open it. It gets the mode of the file that it replaces;
+    a new file can be read by its owner only. A symbolic link stays: the file that it points to is replaced.
 
-    A device or pipe, such as `/dev/stdout`, is written to directly.
+    Devices and pipes, such as `/dev/stdout`, are written to directly.
 
     Raises:
         OSError: the file can't be written there.
@@ -37,7 +36,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         if target.exists():
             _set_mode(file, target.stat().st_mode & 0o777)
         yield file
-        # Before the replacement, as a full disk may only show now.
+        # Before the replacement: a full disk may raise only now.
         file.close()
         Path(name).replace(target)
     except BaseException:
@@ -54,12 +53,12 @@ def _set_mode(file: BinaryIO, mode: int) -> None:
 
 
 def _refuse_planted_link(path: Path) -> None:
-    """Refuse a link that another user has put into a directory where everybody can write, such as `/tmp`.
+    """Raise OSError for the link of another user in a directory that everybody can write, such as `/tmp`.
 
-    Linux does the same for `open` (`fs.protected_symlinks`), but not for a replacement.
+    Linux does so for `open` (`fs.protected_symlinks`), but not for a replacement.
     """
     if not path.is_symlink() or not hasattr(os, "getuid"):
         return
     directory = path.parent.stat()
     if directory.st_mode & stat.S_IWOTH and path.lstat().st_uid not in (os.getuid(), directory.st_uid):
-        raise OSError(errno.EACCES, "it is a link of another user in a directory where everybody can write")
+        raise OSError(errno.EACCES, "it is a link of another user in a directory that everybody can write")

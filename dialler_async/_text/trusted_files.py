@@ -1,4 +1,4 @@
-"""Files that decide which code runs: settings and rule modules. They count only if nobody else could have written them.
+"""Files that decide which code runs: settings and rule modules. They are used only if no other user can write them.
 
 A command looks for its settings in the directories above the current one, and `/tmp` is one of those. Without this
 check, another user's settings could run another user's code with the token in its environment.
@@ -14,7 +14,9 @@ from ..errors import ConfigurationError
 _ROOT: Final = 0
 
 
-def require_trusted(path: Path, status: os.stat_result | None = None) -> None:
+def require_trusted(
+    path: Path, status: os.stat_result | None = None, *, decides: str = "which code runs with your token"
+) -> None:
     """Raise ConfigurationError if another user may have written a file, or could put another one in its place.
 
     The file and its directory must belong to the user or to root. Group and others can't write the file. Others can't
@@ -22,40 +24,41 @@ def require_trusted(path: Path, status: os.stat_result | None = None) -> None:
 
     Args:
         path: the file.
-        status: what `os.fstat` says of the file, where it is open already.
+        status: the result of `os.fstat`, where the file is open already.
+        decides: what the file decides, for the error message.
     """
     if not hasattr(os, "getuid"):
         return
     try:
-        _check_file(path, path.stat() if status is None else status)
+        _check_file(path, path.stat() if status is None else status, decides)
         for directory in {path.absolute().parent, path.resolve().parent}:
-            _check_directory(path, directory)
+            _check_directory(path, directory, decides)
     except OSError as error:
         raise ConfigurationError(f"can't tell who may write {path}: {error.strerror}") from None
 
 
-def _check_file(path: Path, status: os.stat_result) -> None:
+def _check_file(path: Path, status: os.stat_result, decides: str) -> None:
     if not _is_ours(status):
-        raise _refused(path, f"it belongs to another user (UID {status.st_uid})", "take it over with chown")
+        raise _refused(path, f"it belongs to another user (UID {status.st_uid})", "take it over with chown", decides)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _refused(path, "other users can write it", f"run chmod go-w {path}")
+        raise _refused(path, "other users can write it", f"run chmod go-w {path}", decides)
 
 
-def _check_directory(path: Path, directory: Path) -> None:
+def _check_directory(path: Path, directory: Path, decides: str) -> None:
     status = directory.stat()
     if not _is_ours(status):
-        told = f"its directory {directory} belongs to another user (UID {status.st_uid})"
-        raise _refused(path, told, "take it over with chown")
+        reason = f"its directory {directory} belongs to another user (UID {status.st_uid})"
+        raise _refused(path, reason, "take it over with chown", decides)
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise _refused(path, f"other users can write its directory {directory}", f"run chmod o-w {directory}")
+        raise _refused(path, f"other users can write its directory {directory}", f"run chmod o-w {directory}", decides)
 
 
 def _is_ours(status: os.stat_result) -> bool:
     return status.st_uid in (os.getuid(), _ROOT)
 
 
-def _refused(path: Path, reason: str, remedy: str) -> ConfigurationError:
+def _refused(path: Path, reason: str, remedy: str, decides: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{path} is not used: {reason}, and it decides which code runs with your token. If you trust it, {remedy}; "
+        f"{path} is not used: {reason}, and it decides {decides}. If you trust it, {remedy}; "
         "otherwise remove it or work in another directory"
     )

@@ -79,14 +79,22 @@ class Baseline(msgspec.Struct):
         require(all(0 <= code < most for code in codes), "it is no report of an audit: a code has no content")
         return baseline
 
-    def require_account(self, identity: AccountIdentity | None) -> None:
-        """Check that this report is about the same account.
+    def require_comparable(self, identity: AccountIdentity | None, scope: str | None, *, other_account: bool) -> None:
+        """Check that a report of this account and scope can be compared with this one.
+
+        Args:
+            identity: the account of the report.
+            scope: which part of the account it is about; None for the whole.
+            other_account: whether this one may be of another account.
 
         Raises:
-            ConfigurationError: It is about another account, or does not say which.
+            ConfigurationError: This one is of another account, or of another part of the account.
         """
         own = None if self.server is None else AccountIdentity(self.server, self.clients_id)
-        require(own == identity, f"it is of {own or 'an unknown account'}, and this audit is of {identity}")
+        whose = f"it is of {own or 'an unknown account'}, and this audit is of {identity or 'an unknown account'}"
+        require(other_account or own == identity, whose)
+        same_scope = self.scope in (None, scope)
+        require(same_scope, f"it is of part of the account ({self.scope}), and this audit is of another part")
 
 
 def _decoded(data: bytes, type: type[_T]) -> _T:
@@ -111,10 +119,7 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
     """
     whole = not report.accounts and len(report.records) == len(report.summaries)
     require(whole, "only the report of one account's audit in a single run can be compared")
-    if not other_account:
-        baseline.require_account(report.identity)
-    same_scope = baseline.scope in (None, report.scope)
-    require(same_scope, f"the baseline is of part of the account ({baseline.scope}), so audit the same part")
+    baseline.require_comparable(report.identity, report.scope, other_account=other_account)
     active = {_identity(finding) for finding in baseline.findings}
     then = {_identity(finding): finding for finding in (*baseline.accepted, *baseline.findings)}
     findings = tuple(_with_state(finding, active) for finding in report.findings)

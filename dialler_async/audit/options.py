@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from dialler_async.errors import require
+from dialler_async._api.endpoints import checked_languages
 from dialler_async.models import Language
 
 from .rules import ALWAYS, AnyRule, differs_from_template
@@ -39,8 +39,7 @@ class AuditOptions:
         Raises:
             ConfigurationError: No language is given.
         """
-        asked = tuple(dict.fromkeys(Language(language) for language in languages))
-        require(len(asked) > 0, "an audit needs at least one language")
+        asked = checked_languages(languages)
         given = {rule.info.id: rule for rule in rules}
         if not template:
             given.pop(differs_from_template.info.id, None)

@@ -1,37 +1,74 @@
 """`dialler audit`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from cyclopts import Parameter
+import attrs
+from cyclopts import Group, Parameter
 
 from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
-from dialler_async.audit import Baseline, Severity, compare
+from dialler_async.audit import AccountIdentity, Baseline, Selection, compare
+from dialler_async.audit import accept as accept_by_settings
 from dialler_async.audit import audit as run_audit
 
+from .acceptance import accept_findings
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, UsageError
-from .languages import LANGUAGES, LanguageName
-from .numbers import Positive
+from .languages import ALL_LANGUAGES, LanguageNames, languages_named
+from .numbers import Id, Positive
 from .options import Flag
 from .patience import notice_of_retries
 from .progress import progress_bar
-from .report import ON_THE_TERMINAL, Destination
+from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
 from .rules import ALL_RULES, RuleOptions, print_rules
 
 _USUAL_CONCURRENCY = PoolConfig().limit
+_SANDBOX = AccountIdentity("sandbox", 1)
+"""The sandbox has another port in each run, which must not make its reports those of different accounts."""
+
+
+@Parameter(name="*", group=Group("Campaigns", sort_key=0))
+@attrs.frozen(kw_only=True)
+class SelectionOptions:
+    """The options that choose campaigns.
+
+    Parameters
+    ----------
+    name
+        Only campaigns whose name is like this pattern, such as 'VIP*'. Repeat it for several.
+    id
+        Only the campaign of this ID. Repeat it for several.
+    running
+        Only campaigns that are valid now.
+    limit
+        At most so many campaigns, those with the lowest IDs.
+    """
+
+    name: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    id: Annotated[tuple[Id, ...], Parameter(negative=(), show_default=False)] = ()
+    running: Flag = False
+    limit: Positive | None = None
+
+    def selection(self) -> Selection:
+        """Return the selection of these options."""
+        return Selection(names=self.name, ids=self.id, running=self.running, limit=self.limit)
+
+
+ALL_CAMPAIGNS = SelectionOptions()
+"""No option given."""
 
 
 async def audit(
     *,
     concurrency: Positive = _USUAL_CONCURRENCY,
-    fail_on: Annotated[
-        Literal["error", "warning", "info", "never"] | None, Parameter(show_default=lambda _: "never")
-    ] = None,
+    fail_on: Annotated[FailOn | None, Parameter(show_default=lambda _: "never")] = None,
     baseline: Path | None = None,
+    baseline_of_other_account: Flag = False,
     fail_on_new: Flag = False,
-    language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
+    accept: Flag = False,
+    language: LanguageNames = ALL_LANGUAGES,
     template: str | None = None,
+    selection_options: SelectionOptions = ALL_CAMPAIGNS,
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
     connection: Connection = FROM_ENVIRONMENT,
@@ -41,44 +78,54 @@ async def audit(
     Parameters
     ----------
     concurrency
-        How many requests run at once, at most, and so how many connections are open. How many do, is found on the way.
+        How many requests run at once, at most. The number adapts to the server.
     fail_on
-        Exit with 1 if there are findings as bad as that, or worse.
+        Exit with 1 if there are findings as bad as that, or worse; otherwise fail-on in the settings.
     baseline
-        Report of before, written with --format json: tell what is new, what is gone, and which records changed since.
+        Earlier report, written with --format json: show which findings are new or gone, and which records changed.
+    baseline_of_other_account
+        Compare even if the baseline is of another account or server.
     fail_on_new
         Exit with 1 for new findings only: those as bad as --fail-on says, or any.
+    accept
+        Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
     language
         A language to fetch and compare result codes in. Repeat it for several.
     template
-        Exact name of a campaign that the others are compared with.
+        Exact name of the campaign that the others are compared with; otherwise template in the settings.
     """
-    rules = rule_options.chosen()
+    loaded = rule_options.load()
     if rule_options.list_rules:
-        print_rules(rules)
+        print_rules(loaded.rules)
         return Exit.DONE
     if fail_on_new and baseline is None:
-        raise UsageError("--fail-on-new needs a --baseline to tell what is new")
+        raise UsageError("--fail-on-new needs a --baseline to compare with")
     before = None if baseline is None else _read(baseline)
-    destination.check()
-    async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
-        with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
-            report = await run_audit(
-                dialler,
-                languages=[LANGUAGES[name] for name in language],
-                rules=rules,
-                template=template,
-                on_progress=on_progress,
-            )
-    if before is not None:
-        report = compare(report, before)
-    destination.put(report)
-    if report.stopped:
-        return Exit.REFUSED
-    findings = report.comparison.new if fail_on_new and report.comparison else report.findings
-    level = fail_on or ("info" if fail_on_new else "never")
-    failed = level != "never" and any(finding.severity.at_least(Severity(level)) for finding in findings)
-    return Exit.FINDINGS if failed else Exit.DONE
+    selection = selection_options.selection()
+    level = fail_on or loaded.settings.fail_on or ("info" if fail_on_new else "never")
+    with destination.open() as put:
+        async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
+            identity = _SANDBOX if connection.sandbox else AccountIdentity.of(dialler.base_url)
+            if before is not None:
+                _require_comparable(before, identity, selection, baseline_of_other_account)
+            with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
+                report = await run_audit(
+                    dialler,
+                    languages=languages_named(language),
+                    rules=loaded.rules,
+                    template=template or loaded.settings.template,
+                    selection=selection,
+                    on_progress=on_progress,
+                )
+        report = attrs.evolve(report, identity=identity, fails_on_new=fail_on_new)
+        report = accept_by_settings(report, loaded.settings.accept)
+        if before is not None:
+            report = compare(report, before, other_account=baseline_of_other_account)
+        put(report)
+    if accept:
+        accept_findings(report, loaded.file)
+        return Exit.DONE
+    return exit_code(report, level)
 
 
 def _read(path: Path) -> Baseline:
@@ -88,3 +135,13 @@ def _read(path: Path) -> Baseline:
         raise UsageError(f"can't read {path}: {error.strerror}") from None
     except ConfigurationError as error:
         raise UsageError(f"can't compare with {path}: {error}") from None
+
+
+def _require_comparable(
+    baseline: Baseline, identity: AccountIdentity, selection: Selection, other_account: bool
+) -> None:
+    try:
+        baseline.require_comparable(identity, str(selection) or None, other_account=other_account)
+    except ConfigurationError as error:
+        hint = "" if other_account else " (--baseline-of-other-account compares with another account)"
+        raise UsageError(f"can't compare with the baseline: {error}{hint}") from None

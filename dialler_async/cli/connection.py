@@ -1,7 +1,6 @@
 """The connection options of every command, and the client that they make."""
 
 import os
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +12,11 @@ from dialler_async import DiallerClient, Timeouts
 from dialler_async._http import environment
 from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
+from dialler_async._text.token_files import read_token_file
 from dialler_async.client import Options
 from dialler_async.observer import Observer
 
-from .exits import UsageError, print_error
+from .exits import UsageError, print_warnings
 from .numbers import Positive, PositiveDecimal
 from .options import Flag
 
@@ -125,12 +125,8 @@ class Connection:
         return settings
 
     def _client(self, options: Options) -> DiallerClient:
-        with warnings.catch_warnings(record=True, action="always") as warned:
-            dialler = DiallerClient(self._base_url(), self._token(), **options)
-        # Python would add the place in this package that warned.
-        for warning in warned:
-            print_error(f"warning: {warning.message}")
-        return dialler
+        with print_warnings():
+            return DiallerClient(self._base_url(), self._token(), **options)
 
     def _base_url(self) -> str:
         base_url = self.base_url or environment.base_url(os.environ)
@@ -144,14 +140,7 @@ class Connection:
             if not token:
                 raise UsageError("no token: set DIALLER_TOKEN, or give --token-file (or try --sandbox)")
             return token
-        try:
-            token = self.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UsageError(f"can't read the token file {self.token_file}: {reason}") from None
-        if not token:
-            raise UsageError(f"the token file {self.token_file} is empty")
-        return token
+        return read_token_file(self.token_file, f"the token file {self.token_file}")
 
 
 FROM_ENVIRONMENT = Connection()

@@ -1,6 +1,5 @@
 """`dialler campaigns delete`: shows the campaign, asks, and deletes it."""
 
-import signal
 import sys
 
 from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
@@ -10,6 +9,7 @@ from .exits import Exit, UsageError, print_error
 from .numbers import Id
 from .options import Flag
 from .output import counted, print_line, quoted
+from .prompt import ask
 from .writes import WriteWatcher
 
 
@@ -76,11 +76,4 @@ async def _describe_codes(dialler: DiallerClient, campaign: Campaign | int) -> s
 
 
 def _confirmed() -> bool:
-    # Under asyncio the first Ctrl-C only asks the task to stop, but the task waits for a line of input here.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        sys.stderr.write("Delete it? [y/N] ")
-        sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return ask("Delete it? [y/N] ").lower() in ("y", "yes")

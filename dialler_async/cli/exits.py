@@ -1,7 +1,9 @@
 """Exit codes, and the one line on stderr that every error becomes."""
 
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 from dialler_async._text.escaping import one_line
@@ -26,7 +28,7 @@ class Exit(IntEnum):
 HELP = """Exit codes:
   0    done
   1    findings at or above --fail-on
-  2    usage or settings
+  2    usage or settings; a rule raised an error
   3    the server said no, or sent an invalid reply
   4    no reply
   5    the output can't be written; a clone or deletion was done
@@ -68,3 +70,12 @@ def print_error(message: str) -> None:
     # If stderr can't be written to either, the exit code is all that is left.
     with suppress(OSError):
         sys.stderr.write(f"dialler: {one_line(message)}\n")
+
+
+@contextmanager
+def print_warnings() -> Iterator[None]:
+    """Print the warnings of the body on stderr after it, without the line of our code that Python would add."""
+    with warnings.catch_warnings(record=True, action="always") as recorded:
+        yield
+    for warning in recorded:
+        print_error(f"warning: {warning.message}")

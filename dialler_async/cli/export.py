@@ -1,16 +1,14 @@
 """`dialler export`."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .exits import Exit, OutputError, print_error
-from .languages import LANGUAGES, LanguageName
+from .languages import ALL_LANGUAGES, LanguageNames, languages_named
+from .options import Flag
 from .output import counted, print_line
 from .patience import notice_of_retries
 from .progress import progress_bar
@@ -20,7 +18,8 @@ from .report import check_place
 async def export(
     *,
     output: Path,
-    language: Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)] = ("en", "de"),
+    language: LanguageNames = ALL_LANGUAGES,
+    excel: Flag = False,
     connection: Connection = FROM_ENVIRONMENT,
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
@@ -31,13 +30,14 @@ async def export(
     Args:
         output: File to write; .json is lossless, .csv and .parquet have a row for each result code and language.
         language: A language to fetch result codes in. Repeat it for several.
+        excel: Write a CSV file that Excel opens with umlauts: with a byte order mark.
     """
     check_place(output)
     try:
         async with connection.open(retry=RetryPolicy.patient()) as dialler:
             with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
                 exported = await run_export(
-                    dialler, output, languages=[LANGUAGES[name] for name in language], on_progress=on_progress
+                    dialler, output, languages=languages_named(language), excel=excel, on_progress=on_progress
                 )
     except DiallerError:
         raise  # some are an OSError as well

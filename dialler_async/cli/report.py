@@ -1,30 +1,34 @@
-"""Where the report of an audit goes, and in which format."""
+"""Where the report of an audit goes, in which format, and how the command exits."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Annotated, Literal, TextIO
 
 import attrs
 from cyclopts import Group, Parameter
 
 from dialler_async._text.files import whole_file
-from dialler_async.audit import WRITERS, AuditReport
+from dialler_async.audit import WRITERS, AuditReport, Severity, SortKey
 
-from .exits import OutputError, UsageError
-from .findings import print_report
+from .exits import Exit, OutputError, UsageError, print_error
+from .findings import print_report, totals
 from .options import Flag
-from .output import Console
+from .output import Console, counted
 
 Format = Literal["table", "json", "jsonl", "csv", "markdown", "junit", "sarif"]
+FailOn = Literal["error", "warning", "info", "never"]
+
+_STDOUT = Path("-")
 
 
 @Parameter(name="*", group=Group("Report", sort_key=-1))
 @attrs.frozen(kw_only=True)
 class Destination:
-    """The options about what becomes of a report.
+    """The options about the output.
 
     Parameters
     ----------
@@ -33,56 +37,135 @@ class Destination:
     json
         The same as --format json.
     output
-        File to write the report to, in place of the terminal.
+        File to write the report to, in place of the terminal; - is stdout.
     html
-        File to write an HTML report to, besides: overviews and findings in one page that needs nothing else.
+        File to write an HTML report to, besides: overviews and findings in one page that needs no other file.
+    sort
+        What findings are sorted by.
+    unfold
+        Show each of many findings of one rule in the table, in place of one line with their number.
     """
 
     format: Format = "table"
     json: Flag = False
-    output: Path | None = None
+    output: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None
     html: Path | None = None
+    sort: Literal["severity", "campaign", "rule"] = "severity"
+    unfold: Flag = False
 
-    def check(self) -> None:
-        """Find out before the run what would only come out after it.
+    @contextmanager
+    def open(self) -> Iterator[Callable[[AuditReport], None]]:
+        """Open the files, and yield a function that writes the report to all of them and to the terminal.
+
+        The files keep their old content until the function has written a new one completely. It raises OutputError if
+        an output can't be written; the others are written all the same.
 
         Raises:
-            UsageError: options contradict each other, a file can't be written there, or the extra is missing.
+            UsageError: Options contradict each other, a file can't be written, or the extra is missing.
         """
+        if self.output != _STDOUT and str(self.output).startswith("-"):
+            raise UsageError(f"--output needs a file, not the option {self.output}")
         if self.json and self.format not in ("table", "json"):
             raise UsageError(f"--json and --format {self.format} contradict each other")
-        for path in (self.output, self.html):
-            if path is not None:
-                check_place(path)
         if self.html is not None and not (find_spec("jinja2") and find_spec("svg")):
             raise UsageError("the HTML report needs an extra: pip install 'dialler-async[report]'")
+        if self.html is not None and self.html == self.output:
+            raise UsageError("--output and --html name the same file")
+        files: list[_ReportFile] = []
+        with ExitStack() as stack:
+            if self.output is not None and self.output != _STDOUT:
+                files.append(stack.enter_context(_ReportFile.open(self.output, self._print)))
+            if self.html is not None:
+                files.append(stack.enter_context(_ReportFile.open(self.html, _print_html)))
+            yield lambda report: self._put(report.sorted_by(SortKey(self.sort)), files)
 
-    def put(self, report: AuditReport) -> None:
-        """Write the report.
-
-        Raises:
-            OutputError: a file can't be written.
-        """
-        if self.html is not None:
-            # Only here, as it needs an extra.
-            from dialler_async.audit.writers.html import write_html
-
-            _write(self.html, lambda file: file.writelines(write_html(report)))
-        if self.output is None:
-            self._print(report, sys.stdout)
-        else:
-            _write(self.output, lambda file: self._print(report, file))
+    def _put(self, report: AuditReport, files: list["_ReportFile"]) -> None:
+        failures: list[str] = []
+        for file in files:
+            try:
+                file.put(report)
+            except OSError as error:
+                failures.append(f"can't write {file.path}: {error.strerror or error}")
+            except Exception as error:
+                failures.append(f"can't write {file.path}: {type(error).__name__}: {error}")
+        try:
+            if self.output in (None, _STDOUT):
+                self._print(report, sys.stdout)
+                sys.stdout.flush()
+        except OSError as error:
+            if not failures:
+                raise
+            failures.append(f"can't write to stdout: {error.strerror}")
+        written = [str(file.path) for file in files if file.is_written]
+        if self.output not in (None, _STDOUT) and written:
+            numbers = totals(report).removesuffix(".")
+            print_error(f"wrote {' and '.join(written)}: {numbers} in {counted(len(report.summaries), 'campaign')}")
+        if failures:
+            raise OutputError("; ".join(failures))
 
     def _print(self, report: AuditReport, file: TextIO) -> None:
         format = "json" if self.json else self.format
         if format == "table":
-            print_report(report, Console(file=file))
+            print_report(report, Console(file=file), unfold=self.unfold)
         else:
             file.writelines(WRITERS[format](report))
 
 
 ON_THE_TERMINAL = Destination()
 """No option given."""
+
+
+class _ReportFile:
+    """A file that is open before the audit, and gets its new content when the report is complete."""
+
+    def __init__(
+        self, path: Path, file: TextIO, print: Callable[[AuditReport, TextIO], None], stack: ExitStack
+    ) -> None:
+        self.path = path
+        self.is_written = False
+        self._file = file
+        self._print = print
+        self._stack = stack
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, print: Callable[[AuditReport, TextIO], None]) -> Iterator["_ReportFile"]:
+        """Open a file, and drop it at the end if nothing was written."""
+        check_place(path)
+        stack = ExitStack()
+        try:
+            binary = stack.enter_context(whole_file(path))
+        except OSError as error:
+            raise UsageError(f"can't write {path}: {error.strerror or error}") from None
+        # Line ends are the format's own. A lone surrogate has no encoding, and must not cost the report.
+        text = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
+        file = cls(path, text, print, stack)
+        try:
+            yield file
+        finally:
+            if not file.is_written:
+                file._drop(UsageError("nothing was written"))
+
+    def put(self, report: AuditReport) -> None:
+        """Write the report."""
+        try:
+            self._print(report, self._file)
+            self._file.flush()
+        except BaseException as error:
+            self._drop(error)
+            raise
+        self._stack.close()
+        self.is_written = True
+
+    def _drop(self, error: BaseException) -> None:
+        self._stack.__exit__(type(error), error, None)
+
+
+def _print_html(report: AuditReport, file: TextIO) -> None:
+    # Only here, as it needs an extra.
+    from dialler_async.audit.writers.html import write_html
+
+    file.writelines(write_html(report))
 
 
 def check_place(path: Path) -> None:
@@ -93,12 +176,12 @@ def check_place(path: Path) -> None:
         raise UsageError(f"can't write {path}: there is no such directory")
 
 
-def _write(path: Path, write: Callable[[TextIO], None]) -> None:
-    try:
-        # Line ends are the format's own. A lone surrogate has no encoding, and must not cost the report.
-        with whole_file(path) as binary:
-            file = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
-            write(file)
-            file.flush()
-    except OSError as error:
-        raise OutputError(f"can't write {path}: {error.strerror or error}") from None
+def exit_code(report: AuditReport, fail_on: str) -> Exit:
+    """Return how the command exits after a report."""
+    if report.unfinished:
+        return Exit.REFUSED
+    if report.rule_failed:
+        return Exit.USAGE
+    level = None if fail_on == "never" else Severity(fail_on)
+    failing = (finding for finding in report.findings if level is not None and finding.severity.at_least(level))
+    return Exit.FINDINGS if any(report.fails(finding) for finding in failing) else Exit.DONE

@@ -1,7 +1,7 @@
 """`dialler result-codes`."""
 
 from .connection import FROM_ENVIRONMENT, Connection
-from .languages import LANGUAGES, LanguageName
+from .languages import LanguageName, languages_named
 from .numbers import Id
 from .options import Flag
 from .records import show_result_codes
@@ -22,5 +22,6 @@ async def result_codes(
         language: The language of their texts.
         json: Print the server's envelope (records, count), with each record as it came.
     """
+    (chosen,) = languages_named([language])
     async with connection.open() as dialler:
-        show_result_codes(await dialler.result_codes.list(campaign, language=LANGUAGES[language]), as_json=json)
+        show_result_codes(await dialler.result_codes.list(campaign, language=chosen), as_json=json)

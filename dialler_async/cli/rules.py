@@ -1,8 +1,8 @@
-"""What an audit judges by: the options, and the file with the settings."""
+"""The rules and settings of an audit: the options, and the file with the settings."""
 
-import os
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +11,34 @@ from cyclopts import Group, Parameter
 from rich.table import Table
 
 from dialler_async import ConfigurationError
+from dialler_async._text.toml_files import read_toml
 from dialler_async._text.trusted_files import require_trusted
 from dialler_async.audit import AnyRule, AuditSettings, available_rules, load_rules
+from dialler_async.audit.settings import KEYS
+from dialler_async.audit.suggestions import require_known
 
 from .exits import UsageError
 from .options import Flag
 from .output import Console, text
 
 _Many = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
-_FILES = {"dialler.toml": ("audit",), "pyproject.toml": ("tool", "dialler", "audit")}
+_FILES = ("dialler.toml", "pyproject.toml")
+_TOOL = "dialler"
+
+
+@attrs.frozen(kw_only=True)
+class LoadedSettings:
+    """The settings of the file and the command line together.
+
+    Attributes:
+        settings: what both say; the command line goes before the file.
+        rules: the rules to apply.
+        file: the file; None if there is none.
+    """
+
+    settings: AuditSettings
+    rules: tuple[AnyRule, ...]
+    file: Path | None
 
 
 @Parameter(name="*", group=Group("Rules", sort_key=0))
@@ -30,9 +49,9 @@ class RuleOptions:
     Parameters
     ----------
     select
-        ID of a rule: judge by this one only. Repeat it for several.
+        ID of a rule: apply only this one. Separate several by commas, or repeat the option.
     ignore
-        ID of a rule not to judge by. Repeat it for several.
+        ID of a rule not to apply. Separate several by commas, or repeat the option.
     rules
         module:name of a rule of your own, or of several. Repeat it for more.
     config
@@ -48,36 +67,42 @@ class RuleOptions:
     config: Path | None = None
     list_rules: Flag = False
 
-    def chosen(self) -> tuple[AnyRule, ...]:
-        """The rules to judge by. What is given on the command line goes before the file.
+    def load(self) -> LoadedSettings:
+        """Return the settings and the rules.
 
         Raises:
-            UsageError: the file can't be read, or it or an option is wrong.
+            UsageError: The file can't be read, or it or an option is wrong.
         """
-        settled, directory = self._settled()
-        # A module named in a file stands beside it; one named here, where the command is called.
-        own = available_rules(settled.rules, directory)
-        return settled.choose((*own, *load_rules(self.rules, Path.cwd())))
+        path, table = _found() if self.config is None else (self.config, _read(self.config))
+        with _naming(path):
+            settings = AuditSettings.of(table)
+            # A module named in a file stands beside it; one named in an option, in the current directory.
+            available = available_rules(settings.rules, path and path.parent)
+        available = (*available, *load_rules(self.rules, Path.cwd()))
+        with _naming(path):
+            settings.choose(available)
+        # A `select` in the file is a default; rules that the file ignores stay ignored.
+        select, ignore = _split(self.select) or settings.select, (*settings.ignore, *_split(self.ignore))
+        settings = attrs.evolve(settings, select=select, ignore=ignore)
+        return LoadedSettings(settings=settings, rules=settings.choose(available), file=path)
+
+    def chosen(self) -> tuple[AnyRule, ...]:
+        """Return the rules to apply.
+
+        Raises:
+            UsageError: The file can't be read, or it or an option is wrong.
+        """
+        return self.load().rules
 
     def for_workers(self) -> tuple[AuditSettings, Path]:
-        """The same as settings that others can be told, and where this process looks for the modules named in them.
+        """Return settings that name all rules, and where this process looks for the modules named in them.
 
         Raises:
-            UsageError: the file can't be read, or it is wrong.
+            UsageError: The file can't be read, or it or an option is wrong.
         """
-        settled, directory = self._settled()
-        return attrs.evolve(settled, rules=(*settled.rules, *self.rules)), directory or Path.cwd()
-
-    def _settled(self) -> tuple[AuditSettings, Path | None]:
-        path, table = _found() if self.config is None else (self.config, _read(self.config))
-        try:
-            settled = AuditSettings.of(table)
-        except ConfigurationError as error:
-            raise UsageError(f"{path}: {error}") from None
-        if self.select:
-            # A list in the file is a default; what is ignored there stays so.
-            settled = attrs.evolve(settled, select=self.select)
-        return attrs.evolve(settled, ignore=(*settled.ignore, *self.ignore)), path and path.parent
+        loaded = self.load()
+        settings = attrs.evolve(loaded.settings, rules=(*loaded.settings.rules, *self.rules))
+        return settings, Path.cwd() if loaded.file is None else loaded.file.parent
 
 
 ALL_RULES = RuleOptions()
@@ -94,8 +119,21 @@ def print_rules(rules: tuple[AnyRule, ...]) -> None:
     Console().print(table)
 
 
+def _split(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
+@contextmanager
+def _naming(path: Path | None) -> Iterator[None]:
+    """Name the file in errors about its settings."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise UsageError(str(error) if path is None else f"{path}: {error}") from None
+
+
 def _found() -> tuple[Path | None, Mapping[str, Any]]:
-    """The nearest file that has settings of ours."""
+    """Return the nearest file with settings for audits."""
     for directory in (Path.cwd(), *Path.cwd().parents):
         for name in _FILES:
             path = directory / name
@@ -106,20 +144,47 @@ def _found() -> tuple[Path | None, Mapping[str, Any]]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        with path.open("rb") as file:
-            # Of the open file: one that takes its place after this can't be read in its name.
-            status = os.fstat(file.fileno())
-            table: Mapping[str, Any] = tomllib.loads(file.read().decode())
-    except OSError as error:
-        raise UsageError(f"can't read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
-    for key in _FILES.get(path.name, ("audit",)):
-        table = table.get(key, {})
-        if not isinstance(table, Mapping):
-            raise UsageError(f"{path}: “{key}” is a table, not {table!r}")
-    if table:
-        # A pyproject.toml without settings for this command may belong to anybody.
+    document, status = read_toml(path)
+    is_shared = path.name == "pyproject.toml"
+    if is_shared and not _is_about_us(document):
+        # It may belong to anybody.
+        return {}
+    if document:
         require_trusted(path, status)
-    return table
+    with _naming(path):
+        return _table_of_shared(document) if is_shared else _table_of_own(document)
+
+
+def _is_about_us(document: Mapping[str, Any]) -> bool:
+    tools = document.get("tool", {})
+    return isinstance(tools, Mapping) and bool(get_close_matches(_TOOL, tools, n=1, cutoff=0.9))
+
+
+def _table_of_own(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the table [audit] of a file that holds nothing else."""
+    for key in document:
+        if key in KEYS:
+            raise ConfigurationError(f"“{key}” belongs under [audit]")
+        if key == "tool":
+            raise ConfigurationError("the table is [audit] in this file; [tool.dialler.audit] is for pyproject.toml")
+        require_known(key, ("audit",), "table")
+    return _mapping(document.get("audit", {}), "audit")
+
+
+def _table_of_shared(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the table [tool.dialler.audit] of a pyproject.toml."""
+    tools = document["tool"]
+    if _TOOL not in tools:
+        (close,) = get_close_matches(_TOOL, tools, n=1)
+        raise ConfigurationError(f"there is no tool “{close}”; did you mean [tool.{_TOOL}.audit]?")
+    for key in _mapping(tools[_TOOL], _TOOL):
+        if key in KEYS:
+            raise ConfigurationError(f"“{key}” belongs under [tool.{_TOOL}.audit]")
+        require_known(key, ("audit",), f"table under [tool.{_TOOL}]")
+    return _mapping(tools[_TOOL].get("audit", {}), "audit")
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"“{name}” is a table, not {value!r}")
+    return value

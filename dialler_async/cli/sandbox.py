@@ -1,21 +1,25 @@
 """`dialler sandbox`: the embedded dialler as a process."""
 
+import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from dialler_async._text.files import whole_file
+from dialler_async.fleet.manifest import write_fleet
 
 from .exits import UsageError
-from .numbers import NotNegative, Port, Positive
+from .numbers import NotNegative, Port, Positive, PositiveDecimal
 from .output import print_line
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
-    from dialler_async.sandbox import SandboxAccount
+    from dialler_async.sandbox import Sandbox
 
 
 async def sandbox(
@@ -28,32 +32,53 @@ async def sandbox(
     delete_by_name: Literal["first-partial-match", "exact"] = "first-partial-match",
     find_without_match: Literal["404", "empty"] = "404",
     dates: Literal["naive", "zulu"] = "naive",
+    fault: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    fault_share: PositiveDecimal = 0.1,
+    rotate_token: PositiveDecimal | None = None,
+    token_file: Path | None = None,
 ) -> None:
-    """Serve made-up campaigns on this machine, until Ctrl-C or SIGTERM.
+    """Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM.
 
-    Prints the settings that other commands need, and a call to try. With several accounts also the command that
-    audits them all: it reads a fleet.toml and tokens that are written to a temporary directory, and gone in the end.
+    Prints the settings for other commands, and a curl command to try. With several accounts, it also
+    prints the command that audits them all. Its fleet.toml is deleted at the end.
+
+    While it runs, requests with the token that was printed first control it:
+
+    - POST /sandbox/faults plans faults, such as {"faults": ["503", "reset"], "call": "clone"}.
+    - DELETE /sandbox/faults removes them.
+    - POST /sandbox/token replaces the token.
+    - GET /sandbox/journal shows the requests that arrived, secrets redacted; DELETE clears it.
 
     Parameters
     ----------
     port
-        Where to listen, on 127.0.0.1; 0 takes a free port.
+        Port to listen on, on 127.0.0.1; 0 takes a free port.
     campaigns
-        How many to make up for each account.
+        How many to generate for each account.
     accounts
         How many accounts to serve; each has a ClientsID from 1 up, a token and campaigns of its own.
     seed
-        The same seed makes up the same campaigns and tokens.
+        The same seed generates the same campaigns and tokens.
     filler_keys
         How many neutral keys to add to each campaign, for size; with 60 it has 73.
     delete_by_name
-        What a delete by name hits; no page of the API says.
+        What a delete by name deletes; the API reference doesn't say.
     find_without_match
-        What a search that finds nothing answers; no page of the API says.
+        The response to a search without a match; the API reference doesn't say.
     dates
-        How dates are printed: without a zone, or in UTC with a Z; no page of the API says.
+        Dates without a zone, or in UTC with a Z; the API reference doesn't say.
+    fault
+        What goes wrong with some requests: reset, hang-up, stall, stall-in-body, cut-short, trickle, html,
+        close-after-response, or a status such as 503 or 429-retry-after-2. With -when-done, as in reset-when-done or
+        502-when-done, the request is carried out before. Repeat it for several.
+    fault_share
+        Share of the requests that meet a --fault, such as 0.1.
+    rotate_token
+        Replace the token each time so many seconds have passed. The new one is printed.
+    token_file
+        File for the token; it is rewritten when the token is replaced.
     """
-    # Only here, as no other command needs a server.
+    # Imported here, because no other command needs a server.
     from dialler_async.sandbox import Sandbox
 
     server = Sandbox(
@@ -66,36 +91,63 @@ async def sandbox(
         find_without_match=find_without_match,
         dates=dates,
     )
+    if fault:
+        _plan(server, fault, fault_share, seed)
+    token_files = [] if token_file is None else [token_file]
+
+    def replace_token() -> None:
+        server.revoke()
+        _write_token(server.token, token_files)
+        print_line(f"DIALLER_TOKEN={server.token}")
+
+    server.enable_control(replace_token)
     with stop_signal() as stop:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(server)
             except OSError as error:
                 raise UsageError(f"can't listen on port {port}: {error.strerror or error}") from None
-            _introduce(server.base_url, server.token)
+            _write_token(server.token, token_files)
+            _print_settings(server.base_url, server.token)
             if accounts > 1:
                 directory = Path(stack.enter_context(TemporaryDirectory(prefix="dialler-sandbox-")))
-                manifest = _written_fleet(directory, server.server, server.accounts)
+                tokens = {id: account.token for id, account in server.accounts.items()}
+                manifest = write_fleet(directory, server.server, tokens)
+                token_files.append(directory / f"{server.clients_id}.token")
                 print_line(f"dialler fleet audit {shlex.quote(str(manifest))}")
-            await stop.wait()
+            await _wait(stop, rotate_token, replace_token)
 
 
-def _introduce(base_url: str, token: str) -> None:
+def _plan(server: "Sandbox", names: tuple[str, ...], share: float, seed: int) -> None:
+    from dialler_async.sandbox.fault_names import fault_of
+
+    try:
+        server.faults.chance(share, [fault_of(name) for name in names], seed=seed)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+async def _wait(stop: asyncio.Event, seconds: float | None, replace_token: Callable[[], None]) -> None:
+    """Wait for the stop signal, and replace the token each time so many seconds have passed."""
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                await stop.wait()
+                return
+        except TimeoutError:
+            replace_token()
+
+
+def _write_token(token: str, paths: list[Path]) -> None:
+    for path in paths:
+        try:
+            with whole_file(path) as file:
+                file.write(token.encode())
+        except OSError as error:
+            raise UsageError(f"can't write the token to {path}: {error.strerror}") from None
+
+
+def _print_settings(base_url: str, token: str) -> None:
     print_line(f"DIALLER_BASE_URL={base_url}")
     print_line(f"DIALLER_TOKEN={token}")
     print_line(f"curl -H 'Authorization: Bearer {token}' {base_url}/dialler/campaigns")
-
-
-def _written_fleet(directory: Path, url: str, accounts: "Mapping[int, SandboxAccount]") -> Path:
-    """Write what `dialler_async.fleet` reads, the tokens in files beside it."""
-    tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
-    for id, account in accounts.items():
-        with whole_file(directory / f"{id}.token") as file:
-            file.write(account.token.encode())
-        tables.append(
-            f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
-        )
-    manifest = directory / "fleet.toml"
-    with whole_file(manifest) as file:
-        file.write("\n".join(tables).encode())
-    return manifest

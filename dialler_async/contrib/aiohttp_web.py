@@ -14,11 +14,10 @@ the calls that it awaits. Protect writes by `asyncio.shield`. `dialler_async.con
 to each error.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from ..client import DiallerClient
 from ..errors import DiallerError
@@ -46,7 +45,9 @@ def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.A
 
 
 @web.middleware
-async def dialler_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def dialler_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """Turn this library's errors into responses, for all handlers. An exception group counts as its worst error."""
     try:
         return await handler(request)

@@ -1,28 +1,35 @@
-"""OpenTelemetry: a span for each call, and metrics, by the semantic conventions for HTTP clients.
+"""OpenTelemetry: a span for each attempt, and metrics, by the semantic conventions for HTTP clients.
 
     DiallerClient(…, observer=OpenTelemetryObserver())
 
-| what                           | kind             | of                                                       |
-|--------------------------------|------------------|----------------------------------------------------------|
-| `GET /dialler/campaigns`, …    | client span      | a call with all its repeats, each of which is an event   |
-| `http.client.request.duration` | histogram, s     | a call, with all that was waited for                     |
-| `http.client.active_requests`  | up-down counter  | attempts on the wire                                     |
-| `dialler_async.gate.duration`  | histogram, s     | the wait for a place in the pool, of an attempt          |
+| name                                     | kind            | for each                                        |
+|------------------------------------------|-----------------|-------------------------------------------------|
+| `GET /dialler/campaigns`, …              | client span     | attempt; `http.request.resend_count` counts up  |
+| `http.client.request.duration`           | histogram, s    | attempt                                         |
+| `http.client.active_requests`            | up-down counter | attempt in flight                               |
+| `dialler_async.client.request.wait_time` | histogram, s    | attempt: its wait for the client's limiter      |
 
-The convention's `url.full` is left out, since names and IDs are in it; `url.template` tells the calls apart. So are
-descriptions of errors, since the server's words are in them; `error.type` is a status or a class.
+A span is a child of the current span, and its context is sent to the server (`traceparent`). Other instrumentations of
+HTTP clients are suppressed during an attempt, so that it has one span.
+
+Two attributes of the conventions are left out on purpose. `url.full` holds names and IDs; `url.template` tells the
+calls apart. The description of a status holds the server's message; `error.type` is an HTTP status or a class.
 Needs the extra `otel`. Source: OpenTelemetry semantic conventions, "HTTP spans" and "HTTP metrics".
 """
 
+from collections.abc import Mapping
+from contextvars import Token
 from functools import lru_cache
-from typing import Final, final
+from typing import Final, NamedTuple, cast, final
 from urllib.parse import urlsplit
 
+# The key is private since its place in the API is not final. opentelemetry-instrumentation imports it from here, too.
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, attach, detach, set_value
 from opentelemetry.metrics import MeterProvider, get_meter
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer
+from opentelemetry.propagate import inject
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from ..errors import DiallerError, StatusError
 from ..observer import ObservedCall, Observer
 from ..version import __version__
 
@@ -30,19 +37,27 @@ _SCHEMA: Final = "https://opentelemetry.io/schemas/1.37.0"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds, as the convention advises."""
 _PORTS: Final = {"http": 80, "https": 443}
+_FIRST_ERROR_STATUS: Final = 400
 
 _Attributes = dict[str, AttributeValue]
 
 
+class _Attempt(NamedTuple):
+    """The span of an attempt, and the token that restores the context before it."""
+
+    span: Span
+    token: Token[Context]
+
+
 @final
 class OpenTelemetryObserver(Observer):
-    """Tells OpenTelemetry of every call of the client it is given to.
+    """Reports each attempt of a client to OpenTelemetry.
 
-    A call of `result_codes.list(max_age=…)` that several share has a span of its own below that of the first asker.
+    A call of `list(max_age=…)` that several callers share has its spans below the current span of the first caller.
 
     Args:
-        tracer_provider: for the spans; the global one when not given.
-        meter_provider: for the metrics; the global one when not given.
+        tracer_provider: provider of the spans; the global one by default.
+        meter_provider: provider of the metrics; the global one by default.
     """
 
     def __init__(
@@ -56,51 +71,50 @@ class OpenTelemetryObserver(Observer):
             "Duration of HTTP client requests.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
-        self._at_gate = meter.create_histogram(
-            "dialler_async.gate.duration",
+        self._wait_time = meter.create_histogram(
+            "dialler_async.client.request.wait_time",
             "s",
-            "Time that attempts waited for a place in the pool.",
+            "Time that requests waited for the client's limiter.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
         self._active = meter.create_up_down_counter(
             "http.client.active_requests", "{request}", "Number of active HTTP requests."
         )
 
-    def call_started(self, call: ObservedCall) -> None:
-        """Begins the span."""
-        call.note = self._tracer.start_span(str(call.request), kind=SpanKind.CLIENT, attributes=_attributes(call))
-
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
-        """Records the time at the gate, and counts the request."""
+        """Start a span, and make it the current one."""
         attributes = _attributes(call)
-        self._at_gate.record(waited, attributes)
+        self._wait_time.record(waited, attributes)
         self._active.add(1, attributes)
+        if call.attempts > 1:
+            attributes = attributes | {"http.request.resend_count": call.attempts - 1}
+        span = self._tracer.start_span(str(call.request), kind=SpanKind.CLIENT, attributes=attributes)
+        context = set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, set_span_in_context(span))
+        call.note = _Attempt(span, attach(context))
 
-    def attempt_ended(self, call: ObservedCall) -> None:
-        """Counts the request off."""
-        self._active.add(-1, _attributes(call))
+    def attempt_headers(self, call: ObservedCall) -> Mapping[str, str]:
+        """Return the headers that propagate the span's context."""
+        headers: dict[str, str] = {}
+        inject(headers)
+        return headers
 
-    def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
-        """Adds the event."""
-        span: Span = call.note
-        span.add_event(
-            "repeat",
-            {"http.request.resend_count": call.attempts, "error.type": _kind(error), "dialler_async.wait": wait},
-        )
-
-    def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
-        """Ends the span, and records the duration."""
+    def attempt_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
+        """End the span, and record the duration."""
+        span, token = cast(_Attempt, call.note)
         outcome: _Attributes = {}
         if call.status is not None:
             outcome["http.response.status_code"] = call.status
         if error is not None:
-            outcome["error.type"] = _kind(error)
-        self._duration.record(seconds, _attributes(call) | outcome)
-        span: Span = call.note
+            outcome["error.type"] = f"{type(error).__module__}.{type(error).__qualname__}"
+        elif call.status is not None and call.status >= _FIRST_ERROR_STATUS:
+            outcome["error.type"] = str(call.status)
+        attributes = _attributes(call)
+        self._active.add(-1, attributes)
+        # While the span is the current one, so that an exemplar can point to it.
+        self._duration.record(seconds, attributes | outcome)
+        detach(token)
         span.set_attributes(outcome)
-        if call.attempts > 1:
-            span.set_attribute("http.request.resend_count", call.attempts - 1)
-        if error is not None:
+        if "error.type" in outcome:
             span.set_status(Status(StatusCode.ERROR))
         span.end()
 
@@ -111,7 +125,7 @@ def _attributes(call: ObservedCall) -> _Attributes:
 
 @lru_cache
 def _common(method: str, template: str, base_url: str) -> _Attributes:
-    """What all that is told of a call has in common; not to be changed."""
+    """Return the attributes that all signals of a call share. They must not be changed."""
     url = urlsplit(base_url)
     return {
         "http.request.method": method,
@@ -120,10 +134,3 @@ def _common(method: str, template: str, base_url: str) -> _Attributes:
         "server.address": url.hostname or "",
         "server.port": url.port or _PORTS[url.scheme],
     }
-
-
-def _kind(error: BaseException) -> str:
-    """The convention's `error.type`: the status where it is one that says no, else the class."""
-    if isinstance(error, StatusError):
-        return str(error.status)
-    return f"{type(error).__module__}.{type(error).__qualname__}"

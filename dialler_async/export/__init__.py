@@ -6,19 +6,20 @@
         exported = await export(dialler, Path("account.parquet"))
     print(exported.campaigns, exported.codes, exported.failed)
 
-The end of the file's name says its format:
+The suffix of the file's name decides the format:
 
 `.json`
-    Lossless: each record as the server sent it. An object with `schema` (1), `exported` (when, ISO 8601), `languages`,
-    `campaigns`, and at the end `failed`. Each of `campaigns` has `campaign` (the record), `codes` (LanguagesID to
-    records) and `errors` (LanguagesID to what went wrong).
+    Lossless: each record as the server sent it. An object with `schema` (1), `exported` (a date, ISO 8601),
+    `languages`, `campaigns`, and at the end `failed`. Each of `campaigns` has `campaign` (the record), `codes`
+    (LanguagesID to records) and `errors` (LanguagesID to the error).
 `.csv`, `.parquet`
     Flat: a row for each campaign, language and result code, with the columns of `dialler_async.export.flat`. Parquet
-    needs the extra: `pip install 'dialler-async[data]'`. CSV is made for spreadsheets.
+    needs the extra: `pip install 'dialler-async[data]'`. CSV is for spreadsheets; `excel=True` makes it one that Excel
+    opens with umlauts.
 
-A lookup that failed, or whose answer was shortened, is never silent: the file has the error in the place of what is
-missing, and `Exported` tells of it. So it is with a campaign that is not as documented: it comes after the others, in
-JSON as the server sent it, flat by ID and name, and with the error in place of its codes.
+If a lookup fails, or its reply is incomplete, the file has the error in place of the missing codes, and `Exported`
+counts it. A campaign that is not as documented comes after the others, with the error in place of its codes: in JSON
+as the server sent it, in flat files by ID and name.
 """
 
 from .run import Exported, export

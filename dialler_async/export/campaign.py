@@ -1,4 +1,4 @@
-"""What is exported of one campaign, and what takes it."""
+"""One exported campaign, and the protocol of the file formats."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,12 +10,12 @@ from dialler_async.models import Campaign, Language, ResultCode
 
 @attrs.frozen
 class ExportedCampaign:
-    """One campaign, with what its lookups came to.
+    """One campaign with the results of its lookups.
 
     Attributes:
         campaign: its record.
-        codes: its result codes by language; none where the lookup failed.
-        errors: what went wrong, by language.
+        codes: its result codes by language, without the languages whose lookup failed.
+        errors: the errors by language.
     """
 
     campaign: Campaign
@@ -24,13 +24,17 @@ class ExportedCampaign:
 
 
 class Writer(Protocol):
-    """What makes a file of campaigns."""
+    """A file format."""
 
     def add(self, exported: ExportedCampaign) -> None:
-        """Take one more campaign."""
+        """Add a campaign."""
 
     def finish(self, failed: int) -> None:
-        """Write what is still to be written; so many lookups failed."""
+        """Write the rest of the file.
+
+        Args:
+            failed: number of failed lookups.
+        """
 
     def close(self) -> None:
-        """Let go of the file, finished or not."""
+        """Close the file, finished or not."""

@@ -8,25 +8,37 @@ from dialler_async._text.csv_cells import csv_line
 from dialler_async.models import Language
 
 from .campaign import ExportedCampaign
-from .flat import COLUMNS, rows
+from .flat import COLUMNS, Cell, rows
 
 
 class CsvFile:
-    """Writes as it goes. What failed is in the column `error`."""
+    """Writes each campaign at once. Errors are in the column `error`."""
+
+    encoding = "utf-8"
 
     def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # Lines end as CSV wants it.
-        self._file = TextIOWrapper(file, encoding="utf-8", newline="")
+        # `csv_line` ends lines as CSV does.
+        self._file = TextIOWrapper(file, encoding=self.encoding, newline="")
         self._file.write(csv_line(COLUMNS))
 
     def add(self, exported: ExportedCampaign) -> None:
         """Write one campaign."""
-        self._file.writelines(csv_line(row) for row in rows(exported))
+        self._file.writelines(csv_line(map(_as_text, row)) for row in rows(exported))
 
     def finish(self, failed: int) -> None:
         """Write the end."""
         self._file.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
+
+
+def _as_text(cell: Cell) -> str | int | None:
+    return cell.isoformat() if isinstance(cell, datetime) else cell
+
+
+class ExcelCsvFile(CsvFile):
+    """With a byte order mark: Excel reads a file without one in a legacy encoding, and breaks umlauts."""
+
+    encoding = "utf-8-sig"

@@ -2,19 +2,19 @@
 
 Columns, in this order:
 
-- `campaign_…`: the attributes of `Campaign`, and `campaign_extra`, the keys that this library doesn't know, as JSON.
-- `language`: the LanguagesID in which the codes were asked for.
-- `error`: why the codes did not come in this language, or not all of them; else empty.
-- `code_…`: the attributes of `ResultCode`, and `code_extra`. All empty in a row that is there for its campaign only,
-  because it has no code in this language or none came.
+- `campaign_…`: the attributes of `Campaign`, and `campaign_extra`, the unpublished keys as JSON.
+- `language`: the LanguagesID of the lookup.
+- `error`: why codes in this language are missing; else empty.
+- `code_…`: the attributes of `ResultCode`, and `code_extra`. All empty in the row of a campaign that has no code in
+  this language, or whose lookup failed.
 
-Dates are ISO 8601 as text: those without a zone have none, and no column of moments could hold both kinds.
+CSV has dates as ISO 8601, those without a zone too. Parquet has types.
 """
 
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
 import attrs
 
@@ -22,11 +22,11 @@ from dialler_async.models import Campaign, ResultCode
 
 from .campaign import ExportedCampaign
 
-Cell = str | int | bool | None
+Cell = str | int | bool | datetime | None
 
 
 def _fields(cls: type[Campaign] | type[ResultCode]) -> dict[str, type]:
-    """The public attributes of a record, with their types (without None)."""
+    """Return the public attributes of a record with their types, without None."""
     found = {}
     for field in attrs.fields(cls):
         if not field.name.startswith("_"):
@@ -45,11 +45,11 @@ COLUMNS: dict[str, type] = {
     **{f"code_{name}": kind for name, kind in _CODE.items()},
     "code_extra": str,
 }
-"""The columns with their types; a `datetime` is given as text."""
+"""The columns with their types."""
 
 
 def rows(exported: ExportedCampaign) -> Iterator[tuple[Cell, ...]]:
-    """The rows of one campaign."""
+    """Yield the rows of one campaign."""
     campaign = _cells(exported.campaign, _CAMPAIGN)
     nothing: tuple[Cell, ...] = (None,) * (len(_CODE) + 1)
     for language in sorted({*exported.codes, *exported.errors}):
@@ -61,8 +61,4 @@ def rows(exported: ExportedCampaign) -> Iterator[tuple[Cell, ...]]:
 
 
 def _cells(record: Campaign | ResultCode, fields: dict[str, type]) -> tuple[Cell, ...]:
-    return (*(_cell(getattr(record, name)) for name in fields), json.dumps(record.extra) if record.extra else None)
-
-
-def _cell(value: Any) -> Cell:
-    return value.isoformat() if isinstance(value, datetime) else value
+    return (*(getattr(record, name) for name in fields), json.dumps(record.extra) if record.extra else None)

@@ -9,15 +9,15 @@ from dialler_async.models import Language
 
 from .campaign import ExportedCampaign
 
-# Raised when a key changes its meaning or goes away, not when one is added.
+# Incremented if a key is removed or changes its meaning, not if one is added.
 SCHEMA = 1
 
 
 class JsonFile:
-    """Writes as it goes; `failed` comes last, since it is known only then."""
+    """Writes each campaign at once; `failed` comes last, because only then it is known."""
 
     def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # All in ASCII, so that whatever the server sent has an encoding.
+        # ASCII only: a lone surrogate from the server has no encoding, but an escape.
         self._file = TextIOWrapper(file, encoding="ascii", newline="\n")
         head = {"schema": SCHEMA, "exported": exported.isoformat(), "languages": [int(one) for one in languages]}
         self._file.write(json.dumps(head)[:-1] + ', "campaigns": [')
@@ -39,5 +39,5 @@ class JsonFile:
         self._file.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()

@@ -1,6 +1,6 @@
-"""The export: fetch the campaigns, then their result codes, and write each campaign once its codes are here.
+"""The export: fetch the campaigns and their result codes, and write each campaign as soon as its codes are fetched.
 
-Only the list of campaigns is held as a whole; codes go to the file in the order of the campaigns, and are let go of.
+Only the list of campaigns is in memory as a whole. Codes go to the file in the order of the campaigns.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import BinaryIO
 import attrs
 
 from dialler_async._api.decoding import InvalidRecord
+from dialler_async._api.endpoints import checked_languages
 from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient
@@ -20,21 +21,21 @@ from dialler_async.errors import ConfigurationError, PayloadError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 from .campaign import ExportedCampaign, Writer
-from .csv_file import CsvFile
+from .csv_file import CsvFile, ExcelCsvFile
 from .json_file import JsonFile
 
 
 @attrs.frozen(kw_only=True)
 class Exported:
-    """What an export came to.
+    """The result of an export.
 
     Attributes:
-        campaigns: how many campaigns are in the file, invalid ones included.
-        codes: how many records of result codes, over all languages.
-        lookups: how many lists of result codes were asked for.
-        failed: how many of these did not come, or not whole.
-        errors: what went wrong with these: the first error of each kind.
-        invalid: what is not as documented, for each campaign whose codes were therefore not asked for.
+        campaigns: number of campaigns in the file, invalid ones included.
+        codes: number of records of result codes in all languages.
+        lookups: number of lists of result codes that were requested.
+        failed: number of these lookups that failed, or whose reply was incomplete.
+        errors: the first error of each class among these.
+        invalid: an error for each campaign that is not as documented; its codes were not requested.
     """
 
     campaigns: int
@@ -51,52 +52,56 @@ async def export(
     *,
     languages: Iterable[Language] = Language,
     concurrency: Concurrency = "auto",
+    excel: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Exported:
-    """Write the campaigns and result codes of the account to a file; the end of its name says how.
+    """Write the campaigns and result codes of the account to a file; the suffix of its name decides the format.
 
-    The file is there as a whole, or not at all.
+    The file is complete, or it stays as it was before.
 
     Args:
         dialler: the account.
-        path: where to; `.json`, `.csv` or `.parquet`.
+        path: the file; `.json`, `.csv` or `.parquet`.
         languages: the languages in which result codes are fetched.
         concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
-        on_progress: called with (done, failed, total) lookups as they finish.
+        excel: whether a CSV file begins with a byte order mark, without which Excel breaks umlauts.
+        on_progress: called with (done, failed, total) after each lookup.
 
     Raises:
-        ConfigurationError: no such format, no language, or the extra that the format needs is missing.
-        DiallerError: the list of campaigns could not be fetched, or not whole, or the token or the base URL is wrong.
-            Any other failing lookup does not raise, nor does a campaign that is not as documented: the file and
-            `Exported` tell of it.
+        ConfigurationError: the format is unknown, there is no language, an extra is missing, or `excel` is given for
+            another format than CSV.
+        DiallerError: the list of campaigns could not be fetched as a whole, or the token or the base URL is wrong.
+            Another failed lookup does not raise, nor does a campaign that is not as documented: the file and
+            `Exported` have the error.
         OSError: the file can't be written.
     """
-    asked = tuple(dict.fromkeys(Language(language) for language in languages))
-    if not asked:
-        raise ConfigurationError("an export needs at least one language")
-    open_writer = writer_for(path)
-    told = _Told()
-    # Opened before anything is fetched, as it may fail.
+    asked = checked_languages(languages)
+    open_writer = writer_for(path, excel=excel)
+    stats = _Stats()
+    # Opened before the first request, because it may fail.
     with whole_file(path) as file, closing(open_writer(file, datetime.now(UTC), asked)) as writer:
-        await _fetch(dialler, writer, asked, concurrency, on_progress, told)
-        await asyncio.to_thread(writer.finish, told.failed)
-    return told.exported()
+        await _fetch(dialler, writer, asked, concurrency, on_progress, stats)
+        await asyncio.to_thread(writer.finish, stats.failed)
+    return stats.exported()
 
 
-def writer_for(path: Path) -> Callable[[BinaryIO, datetime, tuple[Language, ...]], Writer]:
-    """What writes files of such a name.
+def writer_for(path: Path, *, excel: bool = False) -> Callable[[BinaryIO, datetime, tuple[Language, ...]], Writer]:
+    """Return the class that writes files of this name.
 
     Raises:
-        ConfigurationError: nothing does, or not without an extra.
+        ConfigurationError: the format is unknown, its extra is missing, or it is not for Excel.
     """
-    match path.suffix.lower():
+    suffix = path.suffix.lower()
+    if excel and suffix != ".csv":
+        raise ConfigurationError(f"only a CSV file can be made for Excel, and {path.name} does not end in .csv")
+    match suffix:
         case ".json":
             return JsonFile
         case ".csv":
-            return CsvFile
+            return ExcelCsvFile if excel else CsvFile
         case ".parquet":
             try:
-                # Only here, as it needs an extra.
+                # Imported here, because it needs an extra.
                 from .parquet_file import ParquetFile
             except ModuleNotFoundError as error:
                 if error.name != "polars":
@@ -104,11 +109,11 @@ def writer_for(path: Path) -> Callable[[BinaryIO, datetime, tuple[Language, ...]
                 raise ConfigurationError("parquet needs an extra: pip install 'dialler-async[data]'") from None
             return ParquetFile
         case _:
-            raise ConfigurationError(f"{path.name} is no name of an export: it ends in .json, .csv or .parquet")
+            raise ConfigurationError(f"{path.name} has none of the suffixes .json, .csv and .parquet")
 
 
 @attrs.define
-class _Told:
+class _Stats:
     campaigns: int = 0
     codes: int = 0
     lookups: int = 0
@@ -137,7 +142,7 @@ async def _fetch(
     languages: tuple[Language, ...],
     concurrency: Concurrency,
     on_progress: OnProgress | None,
-    told: _Told,
+    stats: _Stats,
 ) -> None:
     listed = await dialler.campaigns.list_partial()
     campaigns, invalid = listed.records, listed.invalid
@@ -155,27 +160,27 @@ async def _fetch(
             language, error = outcome.item.language, outcome.error
             if outcome.value is not None:
                 codes[language] = tuple(outcome.value)
-                told.codes += len(outcome.value)
-                error = None if outcome.value.complete else _shortened(outcome.value)
+                stats.codes += len(outcome.value)
+                error = None if outcome.value.complete else _incomplete(outcome.value)
             if error is not None:
                 errors[language] = str(error) or type(error).__name__
-                told.failure(error)
-            told.lookups += 1
+                stats.failure(error)
+            stats.lookups += 1
             if language == languages[-1]:
                 writer.add(ExportedCampaign(campaigns[position], codes, errors))
                 position += 1
                 codes, errors = {}, {}
     for one in invalid:
-        writer.add(ExportedCampaign(_as_it_came(one), {}, dict.fromkeys(languages, str(one.error))))
-    told.campaigns = sent
-    told.invalid = tuple(one.error for one in invalid)
+        writer.add(ExportedCampaign(_campaign_of(one), {}, dict.fromkeys(languages, str(one.error))))
+    stats.campaigns = sent
+    stats.invalid = tuple(one.error for one in invalid)
 
 
-def _as_it_came(invalid: InvalidRecord) -> Campaign:
-    """What is known of a campaign that is not as documented; its record is kept as the server sent it."""
+def _campaign_of(invalid: InvalidRecord) -> Campaign:
+    """Return ID, name and record of a campaign that is not as documented."""
     name = invalid.record.get("Name")
     return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "", wire=dict(invalid.record))
 
 
-def _shortened(codes: Records[ResultCode]) -> PayloadError:
+def _incomplete(codes: Records[ResultCode]) -> PayloadError:
     return PayloadError(f"the server counts {codes.total} result codes, but sent {len(codes)}")

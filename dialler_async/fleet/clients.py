@@ -1,4 +1,4 @@
-"""The clients of a worker: one pool for each server, shared by its accounts."""
+"""The clients of a worker: one connection pool for each server, shared by its accounts."""
 
 import warnings
 from typing import Final, final
@@ -15,8 +15,8 @@ from dialler_async.errors import ConfigurationError
 from .limits import SharedRate
 from .manifest import Fleet, Server
 
-_PATIENCE: Final = 3600.0
-"""Seconds that a call may wait for its turn at a server with a `max_rate`; other workers' calls go before it."""
+_RATE_LIMITED_DEADLINE: Final = 3600.0
+"""Seconds that a call may take at a server with a `max_rate`, where calls of other workers come first."""
 
 
 @final
@@ -24,8 +24,8 @@ class Clients:
     """Makes clients, and closes their pools.
 
     Args:
-        fleet: the servers and accounts.
-        redis: where the workers keep the rates of the servers; None if this process works alone.
+        fleet: The servers and accounts.
+        redis: Where the workers share the rates of the servers; None if this process works alone.
     """
 
     def __init__(self, fleet: Fleet, redis: Redis | None = None) -> None:
@@ -33,11 +33,11 @@ class Clients:
         self._redis = redis
         self._by_server: dict[str, DiallerClient] = {}
 
-    def of(self, account: str) -> DiallerClient:
-        """The client of an account; it needs no closing.
+    def get(self, account: str) -> DiallerClient:
+        """Return a client for an account. It needs no closing.
 
         Raises:
-            ConfigurationError: there is no such account here.
+            ConfigurationError: There is no such account.
         """
         known = self._fleet.accounts.get(account)
         if known is None:
@@ -45,21 +45,21 @@ class Clients:
         client = self._by_server.get(known.server)
         if client is not None:
             return client.for_account(known.clients_id, known.token)
+        server = self._fleet.servers[known.server]
         with warnings.catch_warnings():
-            # Of a token in clear, whoever read the manifest was warned already.
+            # `Server` has already warned of an unencrypted token.
             warnings.simplefilter("ignore", UserWarning)
-            server = self._fleet.servers[known.server]
             client = DiallerClient.for_account(server.url, known.clients_id, known.token, **self._options(server))
         self._by_server[known.server] = client
         return client
 
     async def aclose(self) -> None:
-        """Closes the pools of all servers."""
+        """Close the pools of all servers."""
         for client in self._by_server.values():
             await client.aclose()
 
     def _options(self, server: Server) -> Options:
-        # Nobody waits for an audit by the second: it outlasts a restart of the server.
+        # An audit can wait for the restart of a server.
         retry = RetryPolicy.patient()
         if server.attempts is not None:
             retry = attrs.evolve(retry, attempts=server.attempts)
@@ -72,7 +72,7 @@ class Clients:
         deadline = server.deadline
         if server.max_rate is not None:
             options["max_rate"] = SharedRate(server, self._redis)
-            deadline = deadline or _PATIENCE
+            deadline = deadline or _RATE_LIMITED_DEADLINE
         if deadline is not None:
             options["timeouts"] = Timeouts(deadline=deadline)
         return options

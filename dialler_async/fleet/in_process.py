@@ -1,62 +1,59 @@
-"""taskiq's in-memory broker, as the coordinator wants it: jobs run in this process, and need no set-up."""
+"""A broker that runs jobs in this process."""
 
 import asyncio
 from typing import Any, Final, final
 
-from taskiq import AsyncResultBackend, InMemoryBroker, TaskiqResult
+from taskiq import InMemoryBroker
+from taskiq.message import BrokerMessage
 
+from .broker import kick_job
 from .messages import Result
-from .tasks import returned
+from .result_backends import ResultQueue
 
-PLACES: Final = 16
-"""Jobs at once. They wait for their servers most of the time, so there are more than a worker takes by default."""
+SLOTS: Final = 16
+"""Jobs at once: more than the default of a worker, since jobs mostly wait for their servers."""
 
 
 @final
-class InProcess(InMemoryBroker):
-    """Runs jobs as tasks of this event loop, from the moment they are sent."""
+class InProcessBroker(InMemoryBroker):
+    """Runs each job as a task of this event loop as soon as it is sent. It is a `Broker`."""
 
     def __init__(self) -> None:
         super().__init__()
-        results = _Results()
+        results = ResultQueue()
         self.with_result_backend(results)
-        self._done = results.done
+        self._finished = results.finished
+        self._running: set[asyncio.Task[None]] = set()
 
     async def open_run(self, run: str) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def close_run(self, run: str) -> None:
-        """Ends the jobs that still run."""
-        running = list(self._running_tasks)
+        """Cancel the jobs that still run."""
+        running = list(self._running)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def results(self, run: str, within: float) -> list[tuple[str, Result]]:
-        """Those that have come in, by the names of their jobs; the first is waited for so many seconds at most."""
+    async def slots(self) -> int:
+        """Return how many jobs run at once."""
+        return SLOTS
+
+    async def send(self, job: str, task: str, arguments: dict[str, Any]) -> None:
+        """Start a job. See `Broker.send`."""
+        await kick_job(self, job, task, arguments)
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Start a job. taskiq calls this."""
+        task = asyncio.create_task(self.receiver.callback(message=message.message))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def results(self, run: str, timeout: float) -> list[tuple[str, Result]]:
+        """Return the new results. See `Broker.results`."""
         try:
-            async with asyncio.timeout(within):
-                first = await self._done.get()
+            async with asyncio.timeout(timeout):
+                first = await self._finished.get()
         except TimeoutError:
             return []
-        return [first, *(self._done.get_nowait() for _ in range(self._done.qsize()))]
-
-    async def places(self) -> int:
-        """How many jobs can be worked on at once."""
-        return PLACES
-
-
-class _Results(AsyncResultBackend[Any]):
-    """Hands results over, instead of keeping them for somebody who asks."""
-
-    def __init__(self) -> None:
-        self.done: asyncio.Queue[tuple[str, Result]] = asyncio.Queue()
-
-    async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        self.done.put_nowait((task_id, Result.from_json(returned(result))))
-
-    async def is_result_ready(self, task_id: str) -> bool:
-        return False
-
-    async def get_result(self, task_id: str, with_logs: bool = False) -> TaskiqResult[Any]:
-        raise NotImplementedError
+        return [first, *(self._finished.get_nowait() for _ in range(self._finished.qsize()))]

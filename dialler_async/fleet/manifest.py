@@ -1,42 +1,49 @@
-"""`fleet.toml`: which servers and accounts there are, and where the tokens are. It holds none itself.
+"""`fleet.toml`: the servers, the accounts, and where their tokens are. It holds no token.
 
-No message about a mistake repeats a value that could be a token in the wrong place.
+No error message repeats a value that could be a token in the wrong place.
 """
 
 import math
 import os
-import tomllib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from yarl import URL
 
-from dialler_async.client import DiallerClient
+from dialler_async._http.base_url import check_base_url, cleartext_warning
+from dialler_async._text.files import whole_file
+from dialler_async._text.token_files import read_token_file
+from dialler_async._text.toml_files import read_toml
+from dialler_async._text.trusted_files import require_trusted
 from dialler_async.errors import ConfigurationError, is_number, require
 
-_PATH_KEYS = ("ca_file", "client_cert", "client_key")
-_SERVER_KEYS = ("name", "url", "max_rate", "max_concurrency", "deadline", "attempts", "proxy", *_PATH_KEYS)
-_ACCOUNT_KEYS = ("name", "server", "clients_id", "token_env", "token_file")
+_PATH_KEYS: Final = ("ca_file", "client_cert", "client_key")
+_SERVER_KEYS: Final = ("name", "url", "max_rate", "max_concurrency", "deadline", "attempts", "proxy", *_PATH_KEYS)
+_ACCOUNT_KEYS: Final = ("name", "server", "clients_id", "token_env", "token_file")
 
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """A server that accounts are on.
+    """A server of accounts.
 
     Attributes:
-        name: as accounts refer to it.
-        url: such as `https://acd.example.com`, with the path in front of `rest` if there is one.
-        max_rate: calls a second, over all workers together; None for no limit.
-        max_concurrency: calls at once, over all workers together; None for no limit.
-        deadline: seconds that a call may take, with its retries and waits; None for the default.
-        attempts: how often a call is tried in all; None for that of `RetryPolicy.patient()`.
-        proxy: URL of the HTTP proxy to it, without credentials; empty for no proxy; None for that of the environment.
-        ca_file: certificates of the CAs to trust, in PEM; None for those of the system.
-        client_cert: certificate by which the client shows who it is, in PEM; None for none.
-        client_key: key of `client_cert`; None if it is in the same file.
+        name: The name that accounts refer to.
+        url: `https://acd.example.com`, with the path in front of `rest` if there is one.
+        max_rate: Calls a second, over all workers together; None for no limit.
+        max_concurrency: Calls at once, over all workers together; None for no limit.
+        deadline: Seconds that a call may take, with its retries and waits; None for the default.
+        attempts: How often a call is sent at most; None for that of `RetryPolicy.patient()`.
+        proxy: URL of the HTTP proxy, without credentials; empty for no proxy; None for the proxy of the environment.
+        ca_file: CA certificates to trust, in PEM; None for those of the system.
+        client_cert: Client certificate in PEM; None for none.
+        client_key: Key of `client_cert`; None if it is in the same file.
+
+    Raises:
+        ConfigurationError: A value is invalid.
     """
 
     name: str
@@ -75,20 +82,17 @@ class Server:
             require(path is None or isinstance(path, Path), f"“{key}” is the path of a file")
         require(
             self.client_key is None or self.client_cert is not None,
-            "“client_key” is that of a “client_cert”, which is missing",
+            "“client_key” belongs to a “client_cert”, which is missing",
         )
-        try:
-            # Warns, too, of one that would send tokens in clear.
-            DiallerClient.for_account(self.url, 1, lambda: "")
-        except ConfigurationError:
-            # It could hold a password; and what is said of a whole base URL would mislead.
-            url = None
-        else:
-            url = self.url
-        require(
-            url is not None and "/rest/v1.0" not in url,
-            "“url” is like https://acd.example.com: without user, query, and what comes from /rest on",
-        )
+        url = check_base_url(self.url)
+        # The message of `check_base_url` would mislead: it is about a whole base URL.
+        if isinstance(url, ConfigurationError) or "/rest/v1.0" in self.url:
+            raise ConfigurationError(
+                "“url” is like https://acd.example.com: without user, query, and the path from /rest on"
+            )
+        if (warning := cleartext_warning(url)) is not None:
+            # The caller of `Server`: between are this method and the `__init__` of attrs.
+            warnings.warn(warning, stacklevel=3)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,10 +100,13 @@ class Account:
     """An account to audit.
 
     Attributes:
-        name: as reports and messages call it.
-        server: name of the server that it is on.
-        clients_id: its ClientsID there.
-        token: a function that gives the token; called where the calls are made, and again after a 401.
+        name: Its name in reports and messages.
+        server: Name of its server.
+        clients_id: Its ClientsID there.
+        token: A function that returns the token. It is called by the process that makes the calls, again after a 401.
+
+    Raises:
+        ConfigurationError: A value is invalid.
     """
 
     name: str
@@ -115,31 +122,31 @@ class Account:
 
 @attrs.frozen(kw_only=True)
 class Fleet:
-    """The servers and accounts, by name, in the order in which they were given."""
+    """Servers and accounts by name, in the order in which they were given."""
 
     servers: Mapping[str, Server]
     accounts: Mapping[str, Account]
 
     @classmethod
     def of(cls, servers: Iterable[Server], accounts: Iterable[Account]) -> "Fleet":
-        """A fleet of these.
+        """Return a fleet of these servers and accounts.
 
         Raises:
-            ConfigurationError: a name or an account is there twice, or the server of an account is not there.
+            ConfigurationError: There is no account, a name or an account occurs twice, or a server is missing.
         """
         by_name: dict[str, Server] = {}
         for server in servers:
             require(server.name not in by_name, f"two servers have the name “{server.name}”")
             by_name[server.name] = server
         known: dict[str, Account] = {}
-        places: dict[tuple[str, int], str] = {}
+        names: dict[tuple[str, int], str] = {}
         for account in accounts:
             require(account.name not in known, f"two accounts have the name “{account.name}”")
             if account.server not in by_name:
                 raise ConfigurationError(
                     f"account “{account.name}”: there is no such server; there are {', '.join(by_name) or 'none'}"
                 )
-            other = places.setdefault((account.server, account.clients_id), account.name)
+            other = names.setdefault((account.server, account.clients_id), account.name)
             require(other == account.name, f"accounts “{other}” and “{account.name}” are the same one of their server")
             known[account.name] = account
         require(bool(known), "there is no account in it: add [[accounts]]")
@@ -147,17 +154,14 @@ class Fleet:
 
 
 def read_fleet(path: Path) -> Fleet:
-    """The fleet as a file tells it.
+    """Return the fleet that a file describes.
 
     Raises:
-        ConfigurationError: the file can't be read, or something in it can't work; the message says where.
+        ConfigurationError: The file can't be read, another user may have written it, or something in it is invalid.
+            The message says where.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"can't read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}") from None
+    table, status = read_toml(path)
+    require_trusted(path, status, decides="where your tokens are sent")
     try:
         for key in table:
             require(key in ("servers", "accounts"), f"unknown key “{key}”: there are [[servers]] and [[accounts]]")
@@ -168,14 +172,35 @@ def read_fleet(path: Path) -> Fleet:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
+def write_fleet(directory: Path, url: str, tokens: Mapping[int, str]) -> Path:
+    """Write a fleet of one server, with a token file for each account, and return the path of its `fleet.toml`.
+
+    Args:
+        directory: Where the files are written.
+        url: URL of the server.
+        tokens: The token of each account, by ClientsID.
+    """
+    tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
+    for id, token in tokens.items():
+        with whole_file(directory / f"{id}.token") as file:
+            file.write(token.encode())
+        tables.append(
+            f'[[accounts]]\nname = "account {id}"\nserver = "sandbox"\nclients_id = {id}\ntoken_file = "{id}.token"\n'
+        )
+    path = directory / "fleet.toml"
+    with whole_file(path) as file:
+        file.write("\n".join(tables).encode())
+    return path
+
+
 def _entries(table: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any]]]:
     entries = table.get(kind, [])
     is_list = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
     require(is_list, f"“{kind}” is a list of tables: write [[{kind}]]")
     for number, entry in enumerate(entries, 1):
         name = entry.get("name")
-        called = f" (“{name}”)" if _is_name(name) else ""
-        yield f"{kind.removesuffix('s')} {number}{called}", entry
+        suffix = f" (“{name}”)" if _is_name(name) else ""
+        yield f"{kind.removesuffix('s')} {number}{suffix}", entry
 
 
 def _server(entry: dict[str, Any], where: str, directory: Path) -> Server:
@@ -232,12 +257,9 @@ def _from_environment(account: str, variable: str) -> str:
 
 def _from_file(account: str, path: Path) -> str:
     try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigurationError(f"account “{account}”: can't read its token_file: {reason}") from None
-    require(bool(token), f"account “{account}”: its token_file is empty")
-    return token
+        return read_token_file(path, "its token_file")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"account “{account}”: {error}") from None
 
 
 def _is_name(value: object) -> bool:

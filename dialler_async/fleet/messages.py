@@ -1,4 +1,4 @@
-"""What goes through the broker: JSON, the bulky part of it packed. No token, and no pickle.
+"""The messages that go through the broker: JSON with packed records. They hold no token, and they are no pickles.
 
 Reading a pickle would run the code of whoever can write to the broker.
 """
@@ -20,18 +20,18 @@ from dialler_async.errors import require
 from dialler_async.models import Campaign, Language
 from dialler_async.version import __version__
 
-from .wire import ERROR_LENGTH, UNREADABLE, RejectedMessageError, WireOrders, WireResult, unpack
+from .wire import DECODE_ERRORS, ERROR_LENGTH, RejectedMessageError, WireJobSpec, WireResult, unpack
 
 
 def settings_digest(settings: AuditSettings) -> str:
-    """Return the SHA-256 of audit settings in canonical form: the same for settings that mean the same.
+    """Return the SHA-256 of audit settings in canonical form. Equivalent settings have the same digest.
 
-    Messages carry this digest instead of the settings, so that no message decides what a worker imports.
+    Messages hold this digest and not the settings, so no message decides what a worker imports.
     """
     canonical = {
         "select": sorted(set(settings.select)),
         "ignore": sorted(set(settings.ignore)),
-        # In their order, as findings of one campaign are reported in the order of the rules.
+        # Not sorted: findings of one campaign are reported in the order of the rules.
         "rules": list(settings.rules),
         "by_rule": {
             rule: {key.replace("-", "_"): value for key, value in table.items()}
@@ -39,20 +39,20 @@ def settings_digest(settings: AuditSettings) -> str:
             if table
         },
     }
-    # Values that no rule accepts, such as dates in TOML, are refused elsewhere.
+    # `AuditSettings.choose` refuses values that no rule accepts, such as TOML dates.
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 @attrs.frozen(kw_only=True)
-class Orders:
-    """What each job of a run is told alike.
+class JobSpec:
+    """What all jobs of an audit share.
 
     Attributes:
-        languages: in which result codes are fetched and compared.
-        now: what dates are compared with, with a zone.
-        settings: digest of the audit settings; a worker judges by its own settings, which must have the same digest.
-        chunk: how many campaigns a job has at most.
+        languages: The languages in which result codes are fetched and compared.
+        now: The time that dates are compared with, with a zone.
+        settings: Digest of the audit settings. A worker uses its own settings, which must have the same digest.
+        chunk: How many campaigns a job holds at most.
     """
 
     languages: tuple[Language, ...]
@@ -61,7 +61,7 @@ class Orders:
     chunk: int
 
     def to_json(self) -> dict[str, Any]:
-        """The orders as JSON has them; `from_json` reads it."""
+        """Return the spec as JSON."""
         return {
             "version": __version__,
             "languages": [int(language) for language in self.languages],
@@ -71,22 +71,22 @@ class Orders:
         }
 
     @classmethod
-    def from_json(cls, orders: dict[str, Any]) -> "Orders":
-        """The orders that `to_json` wrote.
+    def from_json(cls, spec: dict[str, Any]) -> "JobSpec":
+        """Return the spec that `to_json` wrote.
 
         Raises:
-            ConfigurationError: another version of this library wrote them.
-            RejectedMessageError: they are malformed.
+            ConfigurationError: Another version of this library wrote it.
+            RejectedMessageError: It is malformed.
         """
-        theirs = orders.get("version")
+        theirs = spec.get("version")
         if isinstance(theirs, str) and len(theirs) <= 64 and theirs.isprintable():
             require(theirs == __version__, f"this worker has dialler-async {__version__}, the audit {theirs}: use one")
         try:
-            read = msgspec.convert(orders, WireOrders)
+            read = msgspec.convert(spec, WireJobSpec)
             now = datetime.fromisoformat(read.now)
             languages = tuple(Language(language) for language in read.languages)
-        except UNREADABLE:
-            raise RejectedMessageError("its orders are malformed") from None
+        except DECODE_ERRORS:
+            raise RejectedMessageError("its spec is malformed") from None
         if now.utcoffset() is None:
             raise RejectedMessageError("its time has no zone")
         return cls(languages=languages, now=now, settings=read.settings, chunk=read.chunk)
@@ -94,73 +94,73 @@ class Orders:
 
 @attrs.frozen(kw_only=True)
 class Slice:
-    """Campaigns of an account on their way to be looked up, as the server sent them.
+    """Campaigns of an account that are still to be looked up.
 
     Attributes:
-        campaigns: how many.
-        packed: their records.
+        campaigns: How many there are.
+        packed: Their records as the server sent them, compressed.
     """
 
     campaigns: int
     packed: str
 
     @classmethod
-    def of(cls, campaigns: Iterable[Campaign]) -> "Slice":
-        """A slice of these."""
+    def pack(cls, campaigns: Iterable[Campaign]) -> "Slice":
+        """Return a slice of campaigns."""
         records = [campaign.wire for campaign in campaigns]
         return cls(campaigns=len(records), packed=_pack(json.dumps(records, separators=(",", ":")).encode("ascii")))
 
     @staticmethod
-    def unpacked(packed: str) -> list[Campaign]:
-        """The campaigns, just as the survey saw them.
+    def unpack(packed: str) -> list[Campaign]:
+        """Return the campaigns of a slice.
 
         Raises:
-            RejectedMessageError: they are malformed, or too large.
+            RejectedMessageError: They are malformed or too large.
         """
         data = unpack(packed)
         try:
-            # Not by msgspec: it reads no lone surrogate, and a campaign's name can hold one.
+            # msgspec refuses a lone surrogate, which a campaign's name can hold.
             return [structure_strictly(Campaign, record) for record in json.loads(data)]
-        except (*UNREADABLE, MisfitError):
+        except (*DECODE_ERRORS, MisfitError):
             raise RejectedMessageError("its campaigns are malformed") from None
 
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
-        part: what was found out; None where the job failed.
-        left: campaigns that are still to be looked up.
-        error: why the job failed, in words without any secret.
-        for_good: whether it would fail again.
+        part: The part of the audit; None if the job failed.
+        left: Campaigns that are still to be looked up.
+        error: Why the job failed, without secrets.
+        is_permanent: Whether a retry would fail, too.
     """
 
     part: AuditPart | None = None
     left: tuple[Slice, ...] = ()
     error: str = ""
-    for_good: bool = False
+    is_permanent: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The result as JSON has it; `from_json` reads it."""
+        """Return the result as JSON."""
         return {
             "part": None if self.part is None else _pack(self.part.to_json()),
             "left": [attrs.asdict(slice) for slice in self.left],
-            # Lone surrogates, which a server may have sent, are escaped: strict JSON has none.
+            # A server may send lone surrogates, which strict JSON does not allow.
             "error": self.error.encode(errors="backslashreplace").decode()[:ERROR_LENGTH],
-            "for_good": self.for_good,
+            "is_permanent": self.is_permanent,
         }
 
     @classmethod
     def from_json(cls, result: dict[str, Any]) -> "Result":
-        """The result that `to_json` wrote.
+        """Return the result that `to_json` wrote.
 
         Raises:
-            RejectedMessageError: it is malformed, or too large.
+            RejectedMessageError: It is malformed or too large.
         """
         try:
             read = msgspec.convert(result, WireResult)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             raise RejectedMessageError("it is malformed") from None
         return cls.read(read)
 
@@ -169,14 +169,14 @@ class Result:
         """Return the result with its part unpacked.
 
         Raises:
-            RejectedMessageError: The part is malformed, or too large.
+            RejectedMessageError: The part is malformed or too large.
         """
         part = None
         if result.part is not None:
             data = unpack(result.part)
             try:
                 part = AuditPart.from_json(data)
-            except UNREADABLE:
+            except DECODE_ERRORS:
                 raise RejectedMessageError("its part is malformed") from None
             if min(part.campaigns, part.codes, part.lookups, part.requests) < 0:
                 raise RejectedMessageError("its part is malformed")
@@ -184,7 +184,7 @@ class Result:
             part=part,
             left=tuple(Slice(campaigns=slice.campaigns, packed=slice.packed) for slice in result.left),
             error=result.error,
-            for_good=result.for_good,
+            is_permanent=result.is_permanent,
         )
 
 

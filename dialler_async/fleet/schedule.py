@@ -1,4 +1,4 @@
-"""Which job is next: fair over the servers, and within their limits. Pure."""
+"""The order of jobs: fair to all servers, and within their limits. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ import attrs
 from .manifest import Account, Server
 from .messages import Slice
 
-TRIES: Final = 3
-"""How often a job that fails is sent in all, each time behind everything else of its server."""
-_JOBS_OF_A_LIMIT: Final = 4
-"""Among how many jobs a server's `max_concurrency` is divided: one job often waits for its last few calls."""
-_RESERVE: Final = 1.5
-"""Jobs sent, for each place of a worker: the next is there when one is done."""
+MAX_TRIES: Final = 3
+"""How often a failing job is sent. Each retry comes after all other jobs of its server."""
+_JOBS_PER_LIMIT: Final = 4
+"""How many jobs share the `max_concurrency` of a server: one job alone often waits for its last few calls."""
+_PREFETCH_RATIO: Final = 1.5
+"""Jobs in flight for each slot of a worker, so that the next job is there when one finishes."""
 
 
 @attrs.define(eq=False)
@@ -23,10 +23,10 @@ class Job:
     """A survey of an account, or a slice of its campaigns.
 
     Attributes:
-        account: whose.
-        slice: None for a survey.
-        concurrency: calls at once; None where a level is to be found.
-        tries: how often it was sent.
+        account: The account.
+        slice: The campaigns; None for a survey.
+        concurrency: How many calls the job makes at once; None for a level that adapts to the latency.
+        tries: How often it was sent.
     """
 
     account: Account
@@ -37,71 +37,75 @@ class Job:
 
 @final
 class Schedule:
-    """Jobs that wait, and how many are under way.
+    """The jobs that wait, and the number of jobs in flight.
 
     Args:
-        servers: all there are.
-        accounts: each is surveyed first.
+        servers: All servers.
+        accounts: All accounts. Each is surveyed first.
+
+    Attributes:
+        in_flight: How many jobs are in flight.
     """
 
     def __init__(self, servers: Iterable[Server], accounts: Iterable[Account]) -> None:
-        self._lanes = {server.name: _Lane(server) for server in servers}
+        self._queues = {server.name: _ServerQueue(server) for server in servers}
         for account in accounts:
-            lane = self._lanes[account.server]
-            lane.waiting.append(Job(account, concurrency=lane.concurrency))
-        self._turns = deque(self._lanes.values())
-        self.sent: int = 0
-        """How many jobs are under way."""
+            queue = self._queues[account.server]
+            queue.waiting.append(Job(account, concurrency=queue.concurrency))
+        self._turns = deque(self._queues.values())
+        self.in_flight: int = 0
 
-    def next(self, places: int) -> Job | None:
-        """A job to send now, given how many the workers can take at once; None where all of them have enough.
+    def next(self, slots: int) -> Job | None:
+        """Return the job to send now, or None if the workers have enough.
 
-        The servers take turns, and none gets more than its share of the places, so that one that is slow can't keep
-        the others waiting.
+        The servers take turns. No server gets more than its share of the slots, so a slow server does not block others.
+
+        Args:
+            slots: How many jobs all workers together can run at once.
         """
-        most = max(1, int(places * _RESERVE))
-        busy = sum(lane.sent > 0 or bool(lane.waiting) for lane in self._turns)
-        if self.sent >= most or not busy:
+        limit = max(1, int(slots * _PREFETCH_RATIO))
+        busy = sum(queue.in_flight > 0 or bool(queue.waiting) for queue in self._turns)
+        if self.in_flight >= limit or not busy:
             return None
-        share = ceil(most / busy)
+        share = ceil(limit / busy)
         for _ in range(len(self._turns)):
-            lane = self._turns[0]
+            queue = self._turns[0]
             self._turns.rotate(-1)
-            if lane.waiting and lane.sent < min(share, lane.most):
-                job = lane.waiting.popleft()
+            if queue.waiting and queue.in_flight < min(share, queue.limit):
+                job = queue.waiting.popleft()
                 job.tries += 1
-                lane.sent += 1
-                self.sent += 1
+                queue.in_flight += 1
+                self.in_flight += 1
                 return job
         return None
 
     def finished(self, job: Job, left: Iterable[Slice] = ()) -> None:
-        """A job is no longer under way; slices that it left go before further accounts."""
-        lane = self._lanes[job.account.server]
-        self._returned(lane)
-        lane.waiting.extendleft(Job(job.account, slice, lane.concurrency) for slice in reversed(tuple(left)))
+        """Take a job out of flight, and queue the slices that it left before further accounts."""
+        queue = self._land(job)
+        queue.waiting.extendleft(Job(job.account, slice, queue.concurrency) for slice in reversed(tuple(left)))
 
     def failed(self, job: Job) -> bool:
-        """A job has failed. Says whether it is going to be sent again."""
-        lane = self._lanes[job.account.server]
-        self._returned(lane)
-        if job.tries >= TRIES:
+        """Take a failed job out of flight, and return whether it is queued for another try."""
+        queue = self._land(job)
+        if job.tries >= MAX_TRIES:
             return False
-        lane.waiting.append(job)
+        queue.waiting.append(job)
         return True
 
-    def _returned(self, lane: "_Lane") -> None:
-        lane.sent -= 1
-        self.sent -= 1
+    def _land(self, job: Job) -> "_ServerQueue":
+        queue = self._queues[job.account.server]
+        queue.in_flight -= 1
+        self.in_flight -= 1
+        return queue
 
 
-class _Lane:
+class _ServerQueue:
     """The jobs of one server."""
 
     def __init__(self, server: Server) -> None:
         self.waiting: deque[Job] = deque()
-        self.sent: int = 0
-        limit = server.max_concurrency
-        self.concurrency = None if limit is None else max(1, limit // _JOBS_OF_A_LIMIT)
-        # Jobs times calls at once of each.
-        self.most = float("inf") if limit is None or self.concurrency is None else limit // self.concurrency
+        self.in_flight: int = 0
+        calls = server.max_concurrency
+        self.concurrency = None if calls is None else max(1, calls // _JOBS_PER_LIMIT)
+        # All jobs together make no more calls at once than the server allows.
+        self.limit = float("inf") if calls is None or self.concurrency is None else calls // self.concurrency

@@ -1,4 +1,4 @@
-"""The two tasks of a worker: survey an account, audit a slice of its campaigns. They read, and change nothing."""
+"""The two tasks of a worker: survey an account, and audit a slice of its campaigns. They only read."""
 
 import asyncio
 import logging
@@ -12,91 +12,88 @@ from dialler_async.audit.rules import AnyRule
 from dialler_async.errors import AuthenticationError, DiallerError, EndpointNotFoundError, require
 
 from .clients import Clients
-from .messages import Orders, Result, Slice, settings_digest
+from .messages import JobSpec, Result, Slice, settings_digest
 from .wire import SLICE, SURVEY, RejectedMessageError
-
-__all__ = ["SLICE", "SURVEY", "Work", "returned"]
 
 _log: Final = logging.getLogger("dialler_async.fleet")
 
 
 @final
-class Work:
-    """Carries out jobs.
+class JobRunner:
+    """Runs jobs.
 
     Args:
-        clients: makes a client for an account.
-        settings: the audit settings of this process; jobs of an audit with other settings fail.
-        rules: the rules that these settings choose. No message can add one.
+        clients: Clients by account.
+        settings: The audit settings of this process. Jobs of an audit with other settings fail.
+        rules: The rules that these settings choose. No message can add a rule.
     """
 
     def __init__(self, clients: Clients, settings: AuditSettings, rules: tuple[AnyRule, ...]) -> None:
         self._clients = clients
         self._digest = settings_digest(settings)
         self._rules = rules
-        self._in_hand: set[asyncio.Task[Any]] = set()
-        self._latest: tuple[dict[str, Any], Orders] | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        self._last_spec: tuple[dict[str, Any], JobSpec] | None = None
 
-    def offer(self, broker: AsyncBroker) -> None:
-        """Registers the tasks."""
+    def register(self, broker: AsyncBroker) -> None:
+        """Register the two tasks with a broker."""
 
-        # Functions, since taskiq renames what it is given, which a method does not bear.
+        # taskiq sets attributes of a task, which a bound method does not allow.
         @broker.task(SURVEY)
-        async def survey(account: str, orders: dict[str, Any], concurrency: int | None) -> dict[str, Any]:
-            return await self._told(self._survey(account, orders, concurrency))
+        async def survey(account: str, spec: dict[str, Any], concurrency: int | None) -> dict[str, Any]:
+            return await self._run(self._survey(account, spec, concurrency))
 
         @broker.task(SLICE)
-        async def slice(account: str, orders: dict[str, Any], concurrency: int | None, packed: str) -> dict[str, Any]:
-            return await self._told(self._slice(account, orders, concurrency, packed))
+        async def slice(account: str, spec: dict[str, Any], concurrency: int | None, packed: str) -> dict[str, Any]:
+            return await self._run(self._slice(account, spec, concurrency, packed))
 
-    async def give_up(self) -> None:
-        """Ends the jobs that are in hand; they are given back."""
-        # taskiq leaves them running when its receiver is cancelled; and one that waits for its turn by way of Redis
-        # may miss to be cancelled once.
-        in_hand = set(self._in_hand)
-        while in_hand:
-            for task in in_hand:
+    async def cancel_all(self) -> None:
+        """Cancel the running jobs, and wait for their end. Their results ask for another try."""
+        # taskiq's receiver does not cancel them. A job that waits for the rate limit in Redis can lose a cancellation.
+        running = set(self._running)
+        while running:
+            for task in running:
                 task.cancel()
-            _, in_hand = await asyncio.wait(in_hand, timeout=1)
+            _, running = await asyncio.wait(running, timeout=1)
 
-    async def _survey(self, account: str, told: dict[str, Any], concurrency: int | None) -> Result:
-        """List the campaigns of an account, judge the list, and look them up if they are few."""
-        orders = self._orders(told)
+    async def _survey(self, account: str, spec: dict[str, Any], concurrency: int | None) -> Result:
+        """List the campaigns of an account, check the list, and look the campaigns up if they are few."""
+        checked = self._checked_spec(spec)
         found = await survey(
-            self._clients.of(account),
+            self._clients.get(account),
             rules=self._rules,
-            languages=orders.languages,
-            now=orders.now,
-            chunk=orders.chunk,
+            languages=checked.languages,
+            now=checked.now,
+            chunk=checked.chunk,
             concurrency=concurrency,
         )
-        return Result(part=found.part, left=tuple(map(Slice.of, found.left)))
+        return Result(part=found.part, left=tuple(map(Slice.pack, found.left)))
 
-    async def _slice(self, account: str, told: dict[str, Any], concurrency: int | None, packed: str) -> Result:
-        """Look up and judge campaigns that a survey has left."""
-        orders = self._orders(told)
+    async def _slice(self, account: str, spec: dict[str, Any], concurrency: int | None, packed: str) -> Result:
+        """Look up and check campaigns that a survey has left."""
+        checked = self._checked_spec(spec)
         part = await audit_slice(
-            self._clients.of(account),
-            Slice.unpacked(packed),
+            self._clients.get(account),
+            Slice.unpack(packed),
             rules=self._rules,
-            languages=orders.languages,
-            now=orders.now,
+            languages=checked.languages,
+            now=checked.now,
             concurrency=concurrency,
         )
         return Result(part=part)
 
-    async def _told(self, work: Awaitable[Result]) -> dict[str, Any]:
-        """What the work comes to, whatever that is: taskiq would log a traceback of what it is left to catch."""
+    async def _run(self, job: Awaitable[Result]) -> dict[str, Any]:
+        """Return the result of a job, also for an error: taskiq would log its traceback."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._in_hand.add(task)
+        self._running.add(task)
         try:
-            result = await work
+            result = await job
         except (AuthenticationError, EndpointNotFoundError) as error:
-            # Of anything else, another worker or another moment may make something.
-            result = Result(error=str(error), for_good=True)
+            # Other errors may go away, so the job is retried.
+            result = Result(error=str(error), is_permanent=True)
         except RejectedMessageError as error:
             _log.warning("rejected a job: %s", error)
-            result = Result(error=f"a worker rejected the job: {error}", for_good=True)
+            result = Result(error=f"a worker rejected the job: {error}", is_permanent=True)
         except DiallerError as error:
             result = Result(error=str(error) or type(error).__name__)
         except asyncio.CancelledError:
@@ -104,22 +101,28 @@ class Work:
         except Exception as error:
             result = Result(error=f"{type(error).__name__}: {error}")
         finally:
-            self._in_hand.discard(task)
+            self._running.discard(task)
         return result.to_json()
 
-    def _orders(self, told: dict[str, Any]) -> Orders:
-        if self._latest is None or self._latest[0] != told:
-            self._latest = told, Orders.from_json(told)
-        orders = self._latest[1]
+    def _checked_spec(self, spec: dict[str, Any]) -> JobSpec:
+        """Return the spec of a job, read once for all jobs of an audit.
+
+        Raises:
+            ConfigurationError: The audit has other settings, or another version of this library.
+            RejectedMessageError: The spec is malformed.
+        """
+        if self._last_spec is None or self._last_spec[0] != spec:
+            self._last_spec = spec, JobSpec.from_json(spec)
+        checked = self._last_spec[1]
         require(
-            orders.settings == self._digest,
+            checked.settings == self._digest,
             f"the audit settings of this worker have the digest {self._digest[:12]}, those of the audit "
-            f"{orders.settings[:12]}: give both the same settings (--config, --select, --ignore, --rules)",
+            f"{checked.settings[:12]}: give both the same settings (--config, --select, --ignore, --rules)",
         )
-        return orders
+        return checked
 
 
-def returned(result: TaskiqResult[Any]) -> dict[str, Any]:
-    """What a task has returned. One that raised was given what it can't take, or a rule ended it from inside."""
+def task_result(result: TaskiqResult[Any]) -> dict[str, Any]:
+    """Return the result of a task as JSON; a failed one if taskiq could not call the task."""
     value: dict[str, Any] | None = result.return_value
     return value or Result(error=f"{type(result.error).__name__}: {result.error}").to_json()

@@ -1,4 +1,4 @@
-"""A worker: takes jobs from the broker until it is told to stop, and finishes what it has begun."""
+"""A worker: it takes jobs from the broker until it is stopped, and finishes the jobs it has taken."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from taskiq.receiver import Receiver
 
 from dialler_async.audit import AuditSettings, available_rules
 
-from .broker import RedisBroker
 from .clients import Clients
 from .manifest import Fleet
-from .tasks import Work
+from .redis_broker import RedisBroker
+from .tasks import JobRunner
 
 
-async def work(
+async def run_worker(
     fleet: Fleet,
     broker: RedisBroker,
     *,
@@ -24,36 +24,36 @@ async def work(
     directory: Path | None = None,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do jobs of whatever audits come along.
+    """Run the jobs of all audits that use the broker.
 
     Args:
-        fleet: the servers and accounts, with the tokens that this worker has.
-        broker: where the jobs are, opened and closed by this; its places are how many are worked on at once.
-        stop: once it is set, what is in hand is finished, and that is all.
-        settings: the audit settings of this worker; all rules with their defaults, if None. They must be those of
-            the audit: jobs of an audit with other settings fail, with a text that says so.
-        directory: where modules with rules of the user's own are looked for first.
-        on_ready: called once jobs can come.
+        fleet: The servers and accounts, with the tokens of this worker.
+        broker: Where the jobs are. It is started and shut down here. Its slots are how many jobs run at once.
+        stop: Once it is set, no further job is taken, and running jobs are finished.
+        settings: The audit settings of this worker; all rules with their defaults, if None. Jobs of an audit with other
+            settings fail with a message that says so.
+        directory: Where modules with the user's own rules are looked for first.
+        on_ready: Called when the worker can take jobs.
 
     Raises:
-        ConfigurationError: the settings can't work, or a rule can't be loaded.
-        BrokerError: the broker can't be reached at the start. One that is lost later is waited for.
+        ConfigurationError: The settings are invalid, or a rule can't be loaded.
+        BrokerError: The broker can't be reached at the start. Later, the worker waits for it.
     """
     settings = settings or AuditSettings()
     rules = settings.choose(available_rules(settings.rules, directory))
     broker.is_worker_process = True
     broker.stop = stop
     clients = Clients(fleet, broker.redis)
-    jobs = Work(clients, settings, rules)
-    jobs.offer(broker)
+    runner = JobRunner(clients, settings, rules)
+    runner.register(broker)
     try:
         await broker.startup()
         on_ready()
         receiver = Receiver(
-            broker, max_async_tasks=broker.own_places, run_startup=False, ack_type=AcknowledgeType.WHEN_SAVED
+            broker, max_async_tasks=broker.own_slots, run_startup=False, ack_type=AcknowledgeType.WHEN_SAVED
         )
         await receiver.listen(stop)
     finally:
-        await jobs.give_up()
+        await runner.cancel_all()
         await broker.shutdown()
         await clients.aclose()

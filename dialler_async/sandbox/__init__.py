@@ -36,7 +36,22 @@ The API reference leaves some behaviour open. If there is no option for it, the 
 from dialler_async.sandbox.account import SandboxAccount
 from dialler_async.sandbox.connections import ConnectionCounts
 from dialler_async.sandbox.defects import SeededDefect, Template
+from dialler_async.sandbox.exchange import Exchange
+from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.journal import Received
+from dialler_async.sandbox.outage import Outage
+from dialler_async.sandbox.response import Response
 from dialler_async.sandbox.server import Sandbox
 
-__all__ = ["ConnectionCounts", "Received", "Sandbox", "SandboxAccount", "SeededDefect", "Template"]
+__all__ = [
+    "ConnectionCounts",
+    "Exchange",
+    "FaultPlan",
+    "Outage",
+    "Received",
+    "Response",
+    "Sandbox",
+    "SandboxAccount",
+    "SeededDefect",
+    "Template",
+]

@@ -178,9 +178,9 @@ def _caller_id_off(draft: Draft, generator: Generator) -> Findings:
     yield SeededDefect("caller-id-off", draft.id, key="bCallerIDActive")
 
 
-def _closes_without_result_code(draft: Draft, generator: Generator) -> Findings:
+def _closes_without_code(draft: Draft, generator: Generator) -> Findings:
     draft.record |= {"bCloseContactsOnIncomingCallsMatchCallerID": True, "IncomingCallResultCodesID": None}
-    yield SeededDefect("closes-without-result-code", draft.id, key="IncomingCallResultCodesID")
+    yield SeededDefect("closes-without-code", draft.id, key="IncomingCallResultCodesID")
 
 
 def _no_line_cap(draft: Draft, generator: Generator) -> Findings:
@@ -231,7 +231,7 @@ _IN_ONE: tuple[Callable[[Draft, Generator], Findings], ...] = (
     _expiring_soon,
     _not_started,
     _caller_id_off,
-    _closes_without_result_code,
+    _closes_without_code,
     _no_line_cap,
 )
 _IN_TWO: tuple[Callable[[Draft, Draft, Generator], Findings], ...] = (

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from random import Random
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
@@ -22,6 +23,7 @@ from dialler_async.sandbox.calls import (
 from dialler_async.sandbox.codes import WireRecord
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
 from dialler_async.sandbox.contents import Contents, generated, given
+from dialler_async.sandbox.control import PREFIX, Control
 from dialler_async.sandbox.dates import DateStyle
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.fault_plan import FaultPlan
@@ -132,6 +134,7 @@ class Sandbox(SandboxAccount):
         self._ssl_context = ssl_context
         self._running: Listener | None = None
         self._thread: LoopThread | None = None
+        self._control: Control | None = None
 
     @property
     def server(self) -> str:
@@ -174,6 +177,18 @@ class Sandbox(SandboxAccount):
             RuntimeError: the sandbox is closed.
         """
         return Outage(self._listener, self._thread)
+
+    def enable_control(self, rotate_token: Callable[[], object]) -> None:
+        """Serve the control endpoint, too; see `dialler_async.sandbox.control`. Its key is the present token.
+
+        Args:
+            rotate_token: called when a request asks for a new token. It is expected to call `revoke`.
+        Raises:
+            ValueError: the sandbox doesn't listen on a loopback address.
+        """
+        if not ip_address(self._host).is_loopback:
+            raise ValueError(f"the control endpoint is served on a loopback address only, not on {self._host}")
+        self._control = Control(self.token, self.faults, self.journal, rotate_token)
 
     def close_idle(self) -> None:
         """Close the kept-alive connections that have no request in flight.
@@ -239,8 +254,10 @@ class Sandbox(SandboxAccount):
 
     async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
-        target = target_of(request.method, path)
         authorization = request.headers.get("Authorization", "")
+        if self._control is not None and path.startswith(PREFIX):
+            return _sendable(self._control.respond(request.method, path, authorization, await request.read()))
+        target = target_of(request.method, path)
         received = Received(
             method=request.method,
             target=request.raw_path,
@@ -275,7 +292,7 @@ class Sandbox(SandboxAccount):
         if response is None or connection.closed.is_set():
             return AlreadySent(keep_alive=exchange.keep_open)
         received.status = response.status
-        return web.Response(status=response.status, body=response.body, headers=response.headers)
+        return _sendable(response)
 
     async def _work(self) -> None:
         """Wait for a free slot, and then for the latency."""
@@ -301,6 +318,10 @@ class Sandbox(SandboxAccount):
         with account.lock:
             calls = Calls(account.store, self._delete_by_name, self._find_without_match, self._dates)
             return calls.respond(target, received)
+
+
+def _sendable(response: Response) -> web.Response:
+    return web.Response(status=response.status, body=response.body, headers=response.headers)
 
 
 def _decoded(query: str) -> dict[str, str]:

@@ -460,6 +460,7 @@ async def counted_turns() -> AsyncIterator[Turns]:
             await counting
 
 
+@pytest.mark.slow
 async def test_others_run_while_a_large_list_is_decoded() -> None:
     async with (
         Sandbox(10_000, filler_keys=60) as sandbox,
@@ -477,6 +478,7 @@ async def test_others_run_while_a_large_list_is_decoded() -> None:
         assert turns.since_arrival > 150
 
 
+@pytest.mark.slow
 async def test_others_run_while_a_million_tiny_records_are_decoded() -> None:
     million = 1_000_000
     sent = body(b",".join([b'{"Name":""}'] * million), b"%d" % million)
@@ -511,6 +513,7 @@ async def typed_or_right(sandbox: Sandbox, dialler: DiallerClient, fault: Fault)
     assert not isinstance(got, DeadlineError)
 
 
+@pytest.mark.slow
 def test_any_bytes_in_a_body_are_a_right_answer_or_an_error() -> None:
     whole = text().encode()
     spoilt = st.builds(
@@ -522,6 +525,7 @@ def test_any_bytes_in_a_body_are_a_right_answer_or_an_error() -> None:
     on_one_loop(lambda sandbox, dialler, sent: typed_or_right(sandbox, dialler, answer(sent)), st.binary() | spoilt)
 
 
+@pytest.mark.slow
 def test_any_bytes_on_the_wire_are_a_right_answer_or_an_error() -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(text().encode())
     whole += text().encode()

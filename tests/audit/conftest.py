@@ -62,7 +62,7 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
 
 
 def _hostile_report() -> AuditReport:
-    """A campaign for each hostile name, with a warning that repeats it, and with an export key of that name."""
+    """Return a report with a campaign, a warning and an export key for each hostile name."""
     runner = RuleRunner(AuditOptions.of([*RULES, own_rule], (Language.ENGLISH, Language.GERMAN), NOW, template=True))
     campaigns = [Campaign(id=id, name=name) for id, name in enumerate(HOSTILE, 1)]
     runner.check_list(PartialRecords(tuple(campaigns), (), len(campaigns) + 1))
@@ -84,6 +84,25 @@ async def _audited(campaigns: int) -> AuditReport:
         DiallerClient(sandbox.base_url, sandbox.token) as dialler,
     ):
         return await audit(dialler)
+
+
+@cache
+def _large_report() -> AuditReport:
+    """Return five audits of 2,000 campaigns as if they were one: 10,000 campaigns with some 850 findings."""
+    report = _real_report(2000)
+    copies = [1_000_000 * copy for copy in range(5)]
+    return attrs.evolve(
+        report,
+        campaigns=5 * report.campaigns,
+        codes=5 * report.codes,
+        findings=tuple(
+            attrs.evolve(found, campaign_id=found.campaign_id and found.campaign_id + copy)
+            for copy in copies
+            for found in report.findings
+        ),
+        summaries=tuple(attrs.evolve(one, id=one.id and one.id + copy) for copy in copies for one in report.summaries),
+        records=(),
+    )
 
 
 def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
@@ -137,6 +156,7 @@ class Reports:
     hostile = staticmethod(_hostile_report)
     real = staticmethod(_real_report)
     fleet = staticmethod(_fleet_report)
+    large = staticmethod(_large_report)
     compared = staticmethod(_compared_report)
     empty = staticmethod(_empty_report)
 

@@ -21,6 +21,42 @@ BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, AccountRule)}
 [DIFFERS_FROM_TEMPLATE] = [rule for rule in RULES if isinstance(rule, Rule) and rule.info.id == "differs-from-template"]
 
 
+def setting(id: int, **values: Any) -> CampaignSummary:
+    return attrs.evolve(brief(id), **values)
+
+
+class TestCallerIdOff:
+    def test_campaign_without_caller_id_is_reported_if_90_percent_of_the_others_have_one(self) -> None:
+        on = [setting(id, caller_id_active=True) for id in range(1, 19)]
+        others = [setting(20, caller_id_active=None), setting(21, caller_id_active=False)]
+        assert violations("caller-id-off", *on, *others, setting(30, caller_id_active=False)) == [
+            (21, "bCallerIDActive", "transmits no caller ID, while 18 of 19 others do"),
+            (30, "bCallerIDActive", "transmits no caller ID, while 18 of 19 others do"),
+        ]
+
+    @pytest.mark.parametrize(("on", "off"), [(0, 1), (0, 9), (1, 2), (8, 2), (9, 0)])
+    def test_nothing_is_reported_if_fewer_others_have_a_caller_id(self, on: int, off: int) -> None:
+        campaigns = [setting(id, caller_id_active=id < on) for id in range(on + off)]
+        assert violations("caller-id-off", *campaigns) == []
+
+
+class TestDuplicateUserData:
+    def test_campaigns_with_the_same_user_data_are_reported(self) -> None:
+        campaigns = [setting(id, user_data=data) for id, data in enumerate(("crm-7", None, "", " ", "crm-7", " "), 1)]
+        assert violations("duplicate-user-data", *campaigns) == [
+            (1, "UserData", "has the UserData “crm-7”, like campaign 5"),
+            (5, "UserData", "has the UserData “crm-7”, like campaign 1"),
+        ]
+
+    def test_many_are_counted(self) -> None:
+        messages = [
+            message
+            for *_, message in violations("duplicate-user-data", *(setting(id, user_data="x") for id in range(99)))
+        ]
+        assert messages[0] == "has the UserData “x”, like campaign 1, campaign 2, campaign 3 and 95 more"
+        assert messages[-1] == "has the UserData “x”, like campaign 0, campaign 1, campaign 2 and 95 more"
+
+
 def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary:
     keys = tuple((key, CodeType(type)) for key, type in export_keys.items())
     return CampaignSummary(
@@ -28,22 +64,24 @@ def brief(id: int | None, name: str = "", **export_keys: str) -> CampaignSummary
     )
 
 
-def told(rule: str, *campaigns: CampaignSummary) -> list[tuple[int | None, str, str]]:
+def violations(rule: str, *campaigns: CampaignSummary) -> list[tuple[int | None, str, str]]:
     account = AccountFacts(campaigns=campaigns, now=NOW)
     return [(campaign.id, found.subject, found.message) for campaign, found in BY_ID[rule].apply(account)]
 
 
 class TestDuplicateName:
-    def test_but_for_case_and_spaces(self) -> None:
+    def test_names_that_differ_only_in_case_and_spaces_are_reported(self) -> None:
         campaigns = [brief(1, "Rückruf 7"), brief(2, " RÜCKRUF  7"), brief(3, "Rückruf7"), brief(4, "Rückruf 8")]
-        assert told("duplicate-name", *campaigns) == [
+        assert violations("duplicate-name", *campaigns) == [
             (1, "Name", "has the same name as campaign 2 and campaign 3, but for case and spaces"),
             (2, "Name", "has the same name as campaign 1 and campaign 3, but for case and spaces"),
             (3, "Name", "has the same name as campaign 1 and campaign 2, but for case and spaces"),
         ]
 
     def test_many_are_counted(self) -> None:
-        messages = [message for *_, message in told("duplicate-name", *(brief(id, "Same") for id in range(1, 3001)))]
+        messages = [
+            message for *_, message in violations("duplicate-name", *(brief(id, "Same") for id in range(1, 3001)))
+        ]
         assert messages[0] == (
             "has the same name as campaign 2, campaign 3, campaign 4 and 2,996 more, but for case and spaces"
         )
@@ -51,17 +89,17 @@ class TestDuplicateName:
 
 
 class TestNameWithinName:
-    def test_without_case(self) -> None:
+    def test_a_name_inside_another_is_reported_in_any_case(self) -> None:
         campaigns = [brief(1, "Spring"), brief(2, "SPRING sale"), brief(None, "late spring"), brief(4, "Sprin g")]
-        assert told("name-within-name", *campaigns) == [
-            (1, "Name", "its name stands within that of campaign 2 and a campaign without ID")
+        assert violations("name-within-name", *campaigns) == [
+            (1, "Name", "its name is part of the name of campaign 2 and a campaign without ID")
         ]
 
-    def test_names_that_are_the_same_have_a_rule_of_their_own(self) -> None:
-        assert told("name-within-name", brief(1, "Spring"), brief(2, "spring"), brief(3, "Spring ")) == []
+    def test_equal_names_are_left_to_duplicate_name(self) -> None:
+        assert violations("name-within-name", brief(1, "Spring"), brief(2, "spring"), brief(3, "Spring ")) == []
 
     @given(st.lists(st.text("abAB ß", max_size=8), max_size=12))
-    def test_is_what_looking_at_each_pair_comes_to(self, names: list[str]) -> None:
+    def test_pairs_equal_those_of_a_comparison_of_every_pair(self, names: list[str]) -> None:
         pairs = permutations(range(len(names)), 2)
         expected = {(short, long) for short, long in pairs if names[short] and names[short] in names[long]}
         listed = list(_pairs(names))
@@ -70,20 +108,22 @@ class TestNameWithinName:
 
 
 class TestConflictingExportKey:
-    def test_two_that_contradict_each_other(self) -> None:
-        assert told("conflicting-export-key", brief(1, X="done", Y="done"), brief(2, X="aborted", Y="done")) == [
+    def test_both_of_two_conflicting_campaigns_are_reported(self) -> None:
+        assert violations("conflicting-export-key", brief(1, X="done", Y="done"), brief(2, X="aborted", Y="done")) == [
             (1, "X", "the export key “X” is done here, but aborted in campaign 2"),
             (2, "X", "the export key “X” is aborted here, but done in campaign 1"),
         ]
 
-    def test_where_most_agree_those_that_do_not_are_told(self) -> None:
+    def test_only_campaigns_that_differ_from_the_majority_are_reported(self) -> None:
         campaigns = [brief(id, X="done") for id in range(1, 21)]
-        assert told("conflicting-export-key", *campaigns, brief(21, X="delay")) == [
+        assert violations("conflicting-export-key", *campaigns, brief(21, X="delay")) == [
             (21, "X", "the export key “X” is delay here, but done in campaign 1, campaign 2, campaign 3 and 17 more")
         ]
 
-    def test_what_is_unclear_contradicts_nothing(self) -> None:
-        assert told("conflicting-export-key", brief(1, X="done"), brief(2, X="unclear"), brief(3, Z="delay")) == []
+    def test_an_unclear_type_conflicts_with_nothing(self) -> None:
+        assert (
+            violations("conflicting-export-key", brief(1, X="done"), brief(2, X="unclear"), brief(3, Z="delay")) == []
+        )
 
 
 def code(id: int, **given: Any) -> ResultCode:
@@ -119,41 +159,41 @@ def copy(codes: Any = COPIES, **wire: Any) -> CampaignFacts:
 
 
 class TestDiffersFromTemplate:
-    def test_a_faithful_copy_and_the_template_itself(self) -> None:
+    def test_an_exact_copy_and_the_template_itself_do_not_differ(self) -> None:
         assert against(TEMPLATE, copy()) == {}
         assert against(TEMPLATE, TEMPLATE) == {}
         assert differences(copy()) == []
 
-    def test_settings(self) -> None:
+    def test_changed_settings_are_reported(self) -> None:
         assert against(TEMPLATE, copy(nMaxParallelLines=None, Unknown="x")) == {
             "nMaxParallelLines": "nMaxParallelLines is not set, in the template 5",
             "Unknown": "Unknown is “x”, in the template not set",
         }
 
-    def test_a_setting_that_leads_to_another_code(self) -> None:
+    def test_a_setting_that_names_another_code_is_reported(self) -> None:
         assert against(TEMPLATE, copy(IncomingCallResultCodesID=12)) == {
             "IncomingCallResultCodesID": "IncomingCallResultCodesID is “NO”, in the template “YES”"
         }
 
-    def test_missing_and_extra_codes(self) -> None:
+    def test_missing_and_extra_codes_are_reported(self) -> None:
         assert against(TEMPLATE, copy([COPIES[0], code(13, export_key="MAYBE")])) == {
             "NO": "has no code with the template's export key “NO”",
             "MAYBE": "the template has no code with the export key “MAYBE”",
         }
 
-    def test_changed_codes(self) -> None:
+    def test_changed_codes_are_reported(self) -> None:
         changed = attrs.evolve(COPIES[0], time_offset=5, content="Ja")
         assert against(TEMPLATE, copy([changed, COPIES[1]])) == {
             "YES": "the code with the export key “YES” differs: TimeOffset is 5, in the template not set, the text in"
             " English is “Ja”, in the template “Text 1” and the text in German is “Ja”, in the template “Text 1”"
         }
 
-    def test_translation_keys_differ_in_every_clone(self) -> None:
+    def test_translation_keys_are_not_compared(self) -> None:
         untranslated = [attrs.evolve(one, content=one.short_text) for one in CODES]
         copies = [attrs.evolve(one, short_text=f"other.{one.id}", content=f"other.{one.id}") for one in COPIES]
         assert against(facts(untranslated, wire=WIRE), copy(copies)) == {}
 
-    def test_codes_that_are_not_all_here_are_not_compared(self) -> None:
+    def test_an_incomplete_list_of_codes_is_not_compared(self) -> None:
         short = facts(COPIES[:1], counts=2, id=8, wire={**WIRE, "ID": 8, "IncomingCallResultCodesID": 55})
         assert against(TEMPLATE, short) == {}
 

@@ -1,4 +1,4 @@
-"""A report beside an earlier one."""
+"""A report compared with an earlier one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ import pytest
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
 from dialler_async._api.decoding import InvalidRecord, PartialRecords
-from dialler_async.audit import RULES, AuditReport, Baseline, Change, Comparison, compare
+from dialler_async.audit import (
+    RULES,
+    AcceptanceEntry,
+    AccountIdentity,
+    AuditReport,
+    Baseline,
+    Change,
+    Comparison,
+    State,
+    accept,
+    compare,
+)
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.audit.writers import json_schema, write_json
@@ -28,7 +39,7 @@ NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
 
 
 def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
-    """A report on campaigns with these records; `failing` could not be looked up, `invalid` not be read."""
+    """Return a report on campaigns with these records. Lookups of `failing` fail; records of `invalid` are invalid."""
     runner = RuleRunner(AuditOptions.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
     records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
     invalid = tuple(
@@ -57,13 +68,13 @@ ONE = {"ID": 1, "Name": "Spring", "UserData": None, "nMaxParallelLines": 5}
 TWO = {"ID": 2, "Name": "Autumn", "OwnResultCodesID": 9}
 
 
-def test_nothing_has_changed() -> None:
+def test_equal_reports_have_no_differences() -> None:
     assert since(report(ONE, TWO), report(ONE, TWO)) == Comparison(
         since=NOW, new=(), gone=(), unchanged=1, unjudged=(), changes=()
     )
 
 
-def test_new_and_gone_whatever_the_message_says() -> None:
+def test_new_and_gone_findings_do_not_depend_on_messages() -> None:
     then = report(ONE, TWO)
     compared = since(then, report({**ONE, "OwnResultCodesID": 8}, {**TWO, "OwnResultCodesID": 77}))
     assert rules(compared.new) == [(1, "dangling-result-code")]
@@ -72,7 +83,7 @@ def test_new_and_gone_whatever_the_message_says() -> None:
     assert rules(compared.gone) == [(2, "dangling-result-code")]
 
 
-def test_what_was_not_judged_is_not_gone() -> None:
+def test_a_finding_that_was_not_checked_again_is_not_gone() -> None:
     then = report(ONE, TWO)
     for now in (
         report(ONE, TWO, failing=[2]),
@@ -86,7 +97,7 @@ def test_what_was_not_judged_is_not_gone() -> None:
     assert rules(since(then, report(ONE)).gone) == [(2, "dangling-result-code")]
 
 
-def test_records_are_told_key_by_key() -> None:
+def test_changes_of_records_are_listed_by_key() -> None:
     then = report({**ONE, "Gone": "x"}, TWO)
     now = report({**ONE, "Name": "Summer", "nMaxParallelLines": None, "UserData": "crm"}, {"ID": 3, "Name": "New"})
     changes = since(then, now).changes
@@ -100,7 +111,7 @@ def test_records_are_told_key_by_key() -> None:
     ]
 
 
-def test_codes_are_told_key_by_key() -> None:
+def test_changes_of_codes_are_listed_by_key() -> None:
     changed = (attrs.evolve(DONE, content="Sale", done=None, agent_bound=True), ResultCode(id=3, aborted=True))
     assert since(report(ONE), report(ONE, codes=changed)).changes == tuple(
         Change(campaign_id=1, campaign_name="Spring", what=what, before=before, after=after)
@@ -114,12 +125,12 @@ def test_codes_are_told_key_by_key() -> None:
     )
 
 
-def test_codes_that_did_not_come_have_not_changed() -> None:
+def test_codes_that_could_not_be_fetched_have_not_changed() -> None:
     assert since(report(ONE), report(ONE, failing=[1])).changes == ()
     assert since(report(ONE, failing=[1]), report(ONE)).changes == ()
 
 
-def test_a_record_that_has_become_readable_is_no_new_campaign() -> None:
+def test_a_record_that_is_valid_again_is_no_new_campaign() -> None:
     assert since(report(ONE, invalid=[2]), report(ONE, {"ID": 2, "Name": "Autumn"})).changes == ()
 
 
@@ -136,7 +147,7 @@ def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
     assert since(both, english).changes == since(english, both).changes == ()
 
 
-def test_a_comparison_is_as_the_schema_says() -> None:
+def test_json_of_a_comparison_matches_the_schema() -> None:
     now = report({**TWO, "Name": "Summer"})
     whole = compare(now, Baseline.read("".join(write_json(report(ONE, TWO))).encode()))
     shown = json.loads("".join(write_json(whole)))
@@ -156,7 +167,7 @@ def test_a_comparison_is_as_the_schema_says() -> None:
         (b'{"schema": "1"}', "Expected `int`"),
     ],
 )
-def test_what_is_no_report_is_refused(broken: bytes, message: str) -> None:
+def test_an_invalid_report_is_refused(broken: bytes, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Baseline.read(broken)
 
@@ -176,7 +187,7 @@ def test_several_accounts_are_not_compared(reports: Reports) -> None:
         since(report(), fleet)
 
 
-def test_a_report_of_parts_kept_nothing_to_compare() -> None:
+def test_a_report_of_parts_is_not_compared() -> None:
     whole = report({"ID": 1, "Name": "A"})
     with pytest.raises(ConfigurationError, match="single run"):
         since(whole, attrs.evolve(whole, records=()))
@@ -188,3 +199,109 @@ def test_report_with_a_name_cut_inside_an_emoji_is_read() -> None:
     assert [(change.what, change.before, change.after) for change in compared.changes] == [
         ("Name", "half an emoji \ud83c", "Spring")
     ]
+
+
+class TestAccount:
+    ACCOUNT = AccountIdentity("acd.example.com/rest/v1.0", 1)
+
+    def compared(self, then: AccountIdentity | None, now: AccountIdentity | None, **options: bool) -> AuditReport:
+        earlier = attrs.evolve(report(ONE), identity=then)
+        baseline = Baseline.read("".join(write_json(earlier)).encode())
+        return compare(attrs.evolve(report(ONE), identity=now), baseline, **options)
+
+    def test_the_same_account_is_compared(self) -> None:
+        assert self.compared(self.ACCOUNT, self.ACCOUNT).comparison
+
+    @pytest.mark.parametrize(
+        ("then", "whose"),
+        [
+            (AccountIdentity("acd.example.com/rest/v1.0", 2), "account 2 on acd.example.com/rest/v1.0"),
+            (AccountIdentity("test.example.com/rest/v1.0", 1), "account 1 on test.example.com/rest/v1.0"),
+            (None, "an unknown account"),
+        ],
+    )
+    def test_another_account_is_refused_unless_other_account_is_given(
+        self, then: AccountIdentity | None, whose: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=f"it is of {whose}, and this audit is of account 1 on acd"):
+            self.compared(then, self.ACCOUNT)
+        assert self.compared(then, self.ACCOUNT, other_account=True).comparison
+
+    @pytest.mark.parametrize(
+        ("base_url", "identity"),
+        [
+            ("https://acd.example.com/rest/v1.0/1", ACCOUNT),
+            ("https://acd.example.com:443/rest/v1.0/1/", ACCOUNT),
+            ("http://user:secret@acd.example.com/rest/v1.0/1?token=secret#secret", ACCOUNT),
+            ("https://acd.example.com:8443/a/rest/v1.0/1", AccountIdentity("acd.example.com:8443/a/rest/v1.0", 1)),
+            ("https://[::1]:8443/rest", AccountIdentity("[::1]:8443/rest", None)),
+        ],
+    )
+    def test_the_identity_of_a_base_url_has_no_secret(self, base_url: str, identity: AccountIdentity) -> None:
+        assert AccountIdentity.of(base_url) == identity
+
+
+def test_findings_have_their_state() -> None:
+    baseline = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
+    compared = compare(report({**ONE, "OwnResultCodesID": 8}, TWO), baseline)
+    assert {(finding.campaign_id, finding.state) for finding in compared.findings} == {
+        (1, State.NEW),
+        (2, State.UNCHANGED),
+    }
+    assert compared.comparison
+    assert (compared.comparison.new, compared.comparison.unchanged) == (compared.findings[:1], 1)
+    changed = compare(report(ONE, {**TWO, "OwnResultCodesID": 1}), baseline)
+    assert changed.comparison
+    assert [finding.state for finding in changed.comparison.gone] == [State.GONE]
+
+
+class TestAccepted:
+    def accepted(self, until: str) -> AuditReport:
+        entry = {"rule": "dangling-result-code", "campaign": 2, "reason": "known", "until": until}
+        return accept(report(ONE, TWO), [AcceptanceEntry.of(entry)])
+
+    def test_an_accepted_finding_of_the_baseline_is_unchanged_or_gone(self) -> None:
+        then = Baseline.read("".join(write_json(self.accepted("2030-01-01"))).encode())
+        now = compare(self.accepted("2030-01-01"), then)
+        assert [finding.state for finding in now.accepted] == [State.UNCHANGED]
+        assert now.findings == ()
+        fixed = compare(report(ONE, {**TWO, "OwnResultCodesID": 1}), then).comparison
+        assert fixed
+        assert rules(fixed.gone) == [(2, "dangling-result-code")]
+
+    def test_a_finding_whose_acceptance_has_ended_is_new(self) -> None:
+        then = Baseline.read("".join(write_json(self.accepted("2030-01-01"))).encode())
+        now = compare(attrs.evolve(self.accepted("2020-01-01"), fails_on_new=True), then)
+        (back,) = [finding for finding in now.findings if finding.campaign_id == 2]
+        assert back.state is State.NEW
+        assert now.fails(back)
+
+    def test_a_finding_that_is_accepted_now_is_not_gone(self) -> None:
+        then = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
+        now = compare(self.accepted("2030-01-01"), then)
+        assert now.comparison
+        assert now.comparison.gone == now.comparison.unjudged == ()
+        assert [finding.state for finding in now.accepted] == [State.UNCHANGED]
+
+
+class TestPartOfAnAccount:
+    THEN = report(ONE, TWO, {"ID": 3, "Name": "autumn"})
+
+    def test_findings_of_other_campaigns_and_between_campaigns_are_unjudged(self) -> None:
+        part = attrs.evolve(report(TWO | {"OwnResultCodesID": 1}), scope="ID 2")
+        compared = since(self.THEN, part)
+        assert rules(compared.gone) == [(2, "dangling-result-code")]
+        assert rules(compared.unjudged) == [(2, "duplicate-name"), (3, "duplicate-name")]
+        assert [change.what for change in compared.changes] == ["OwnResultCodesID"]
+
+    def test_a_baseline_of_another_part_is_refused(self) -> None:
+        part = attrs.evolve(self.THEN, scope="running")
+        with pytest.raises(ConfigurationError, match=r"part of the account \(running\)"):
+            since(part, self.THEN)
+        assert since(part, part).new == ()
+
+
+def test_a_finding_of_the_run_itself_can_be_gone() -> None:
+    none = report()
+    assert rules(none.findings) == [(None, "no-campaigns")]
+    assert rules(since(none, report(ONE)).gone) == [(None, "no-campaigns")]

@@ -1,4 +1,4 @@
-"""The HTML report in a real browser, where there is one."""
+"""The HTML report in a real browser, if there is one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
@@ -16,17 +17,20 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import AuditReport
+from dialler_async.audit import RULES, AuditReport
 from dialler_async.audit.writers.html import write_html
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Reports
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="needs chromium and chromedriver: apt-get install chromium chromium-driver",
+    ),
+]
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -38,7 +42,9 @@ OPTIONS = (
 )
 
 
-# What a page says itself, and what the browser asks its own pages for while it starts.
+RULES_BY_ID = {rule.info.id: rule.info for rule in RULES}
+
+# Addresses of the page itself, and of the browser's own pages.
 OWN = ("data:", "chrome:")
 
 
@@ -86,7 +92,7 @@ def evaluated(page: Chrome, script: str) -> Any:
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
-def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+def test_page_makes_no_requests_and_logs_nothing(report: AuditReport, opened: Callable[..., Chrome]) -> None:
     page = opened(report)
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     requests = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
@@ -94,15 +100,15 @@ def test_opens_in_silence_and_asks_nobody(report: AuditReport, opened: Callable[
     assert page.get_log("browser") == []
 
 
-def test_names_are_text(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_names_are_shown_as_text(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.hostile())
     headings = [element.text for element in page.find_elements(By.CSS_SELECTOR, "h3 bdi")]
-    assert headings == [" ".join(escape_unprintable(name).split()) for name in reports.names]
+    assert sorted(headings) == sorted(" ".join(escape_unprintable(name).split()) for name in reports.names)
     assert evaluated(page, "document.scripts.length") == 1
     assert evaluated(page, "document.querySelectorAll('img, [onmouseover], [onerror]').length") == 0
 
 
-def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_injected_script_does_not_run(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.hostile())
     page.execute_script(
         "const evil = document.createElement('script'); evil.textContent = 'hit = 1'; document.body.append(evil);"
@@ -111,20 +117,27 @@ def test_a_script_that_got_in_would_not_run(opened: Callable[..., Chrome], repor
     assert "Content Security Policy" in page.get_log("browser")[0]["message"]
 
 
-def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
+def choose(page: Chrome, text: str) -> None:
+    """Search for a text, and leave the field."""
+    field = page.find_element(By.ID, "text")
+    field.clear()
+    field.send_keys(text, Keys.TAB)
+
+
+def test_filter_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report)
     findings = "#list li"
-    told = page.find_element(By.ID, "count")
+    counter = page.find_element(By.ID, "count")
     everything = len(report.findings)
-    assert (shown(page, findings), told.text) == (everything, f"{everything} findings")
-    assert told.get_attribute("aria-live") == "polite"
+    assert (shown(page, findings), counter.text) == (everything, f"{everything} findings")
+    assert counter.get_attribute("aria-live") == "polite"
 
     warning = page.find_element(By.CSS_SELECTOR, "input[value=warning]")
     warning.click()
     left = [finding for finding in report.findings if finding.severity != "warning"]
     assert shown(page, findings) == len(left) < everything
-    assert told.text.startswith(f"{len(left)} of {everything} findings")
+    assert counter.text.startswith(f"{len(left)} of {everything} findings")
     warning.click()
 
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")
@@ -139,13 +152,13 @@ def test_filters_by_rule_severity_and_campaign(opened: Callable[..., Chrome], re
     one = report.findings[-1]
     page.find_element(By.ID, "text").send_keys(str(one.campaign_name).upper(), Keys.ENTER)
     assert shown(page, findings) == sum(finding.campaign_id == one.campaign_id for finding in report.findings)
-    assert shown(page, ".periods > li") <= 1
+    assert shown(page, "li.r, li.o, li.a, li.i") <= 1
 
     page.find_element(By.ID, "text").send_keys("there is no such campaign")
     assert (shown(page, findings), shown(page, "#none")) == (0, 1)
 
 
-def test_filters_by_account(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_filter_by_account(opened: Callable[..., Chrome], reports: Reports) -> None:
     names = ("north", "north-2", "far north", "Müller  & “Söhne”")
     report = reports.fleet(names)
     page = opened(report)
@@ -159,7 +172,153 @@ def test_filters_by_account(opened: Callable[..., Chrome], reports: Reports) -> 
         assert shown(page, ".periods > li") == 1
 
 
-def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
+@pytest.mark.parametrize(
+    "query", ["AbortOnNoTelNumberResultCodesID", "no such result code", "dangling-result-code", "#578"]
+)
+def test_search_covers_messages_subjects_rules_and_ids(
+    query: str, opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    report = reports.real()
+    page = opened(report)
+    choose(page, query.upper())
+    expected = [
+        finding
+        for finding in report.findings
+        if query in f"#{finding.campaign_id} {finding.rule} {finding.message} {finding.subject}"
+    ]
+    assert shown(page, "#list li") == len(expected) > 0
+    # The campaigns of these findings stay in the timeline as well.
+    dated = {one.id for one in report.summaries if one.dt_from or one.dt_to}
+    assert shown(page, ".periods > li") == len({finding.campaign_id for finding in expected} & dated)
+
+
+def test_filter_counts_use_singular_and_plural(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.real()
+    page = opened(report)
+    Select(page.find_element(By.ID, "rule")).select_by_value("expired")
+    assert page.find_element(By.ID, "count").text == f"1 of {len(report.findings)} findings, in 1 campaign"
+
+
+def test_address_keeps_the_filters(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    everything = shown(page, "#list li")
+    choose(page, "campaign 6")
+    page.find_element(By.CSS_SELECTOR, "input[value=info]").click()
+    page.find_element(By.ID, "differ").click()
+    left = shown(page, "#list li")
+    assert 0 < left < everything
+    assert page.current_url.endswith("report.html?text=campaign+6&severity=error%2Cwarning&keys=all")
+
+    page.get(page.current_url)
+    assert shown(page, "#list li") == left
+    assert page.find_element(By.ID, "text").get_attribute("value") == "campaign 6"
+    assert not page.find_element(By.ID, "differ").is_selected()
+
+    page.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    assert shown(page, "#list li") == everything
+    assert page.current_url.endswith("report.html?keys=all")
+
+
+def test_filter_by_new_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
+    report = reports.compared()
+    assert report.comparison is not None
+    page = opened(report)
+    assert shown(page, "#list li") == len(report.findings)
+    page.find_element(By.ID, "new").click()
+    assert shown(page, "#list li") == len(report.comparison.new) < len(report.findings)
+    assert page.current_url.endswith("?new=only")
+
+
+def test_address_with_unknown_filters_shows_everything(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    page.get(f"{page.current_url}?rule=no-such-rule&other=1")
+    assert shown(page, "#list li") == len(reports.real().findings)
+    assert page.get_log("browser") == []
+
+
+def test_rule_link_resets_filters_that_hide_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    choose(page, "no such campaign")
+    page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
+    page.find_element(By.LINK_TEXT, "inverted-dates").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    assert shown(page, "#list li") == 1
+    assert page.current_url.endswith("?rule=inverted-dates#findings")
+
+
+def test_links_of_a_campaign_show_targets_hidden_by_a_filter(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    row = page.find_element(By.CSS_SELECTOR, ".periods a")
+    target = str(row.get_attribute("href")).partition("#")[2]
+    page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
+    page.find_element(By.CSS_SELECTOR, "input[value=info]").click()
+    assert shown(page, f"#{target}") == 0
+    page.execute_script("arguments[0].click()", row)
+    assert shown(page, f"#{target}") == 1
+
+    page.execute_script("arguments[0].click()", page.find_element(By.CSS_SELECTOR, "article a[href^='#k']"))
+    target = page.current_url.partition("#")[2]
+    assert shown(page, f"#{target}") == 1
+
+
+def test_folded_findings_are_counted_and_open_for_a_link(opened: Callable[..., Chrome], reports: Reports) -> None:
+    one = next(finding for finding in reports.real().findings if finding.rule == "expired")
+    summaries = reports.real().summaries
+    findings = tuple(attrs.evolve(one, campaign_id=it.id, campaign_name=it.name) for it in summaries)
+    page = opened(attrs.evolve(reports.real(), findings=findings))
+    assert shown(page, "#list details") == 1
+    assert evaluated(page, "document.querySelector('#list li').checkVisibility()") is False
+    choose(page, f"#{summaries[0].id}")
+    assert page.find_element(By.CSS_SELECTOR, "#list summary").text == (
+        f"info expired 1 finding: {RULES_BY_ID['expired'].title}"
+    )
+    page.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    page.execute_script("arguments[0].click()", page.find_element(By.CSS_SELECTOR, ".periods a"))
+    page.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")
+    assert evaluated(page, "document.querySelector('#list details').open") is True
+
+
+def test_tables_are_sorted_by_a_click_on_a_heading(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+
+    def column(number: int) -> list[str]:
+        cells = page.find_elements(By.CSS_SELECTOR, f"#rules tbody tr > :nth-child({number})")
+        return [cell.text for cell in cells]
+
+    before = column(2)
+    severity, rule, findings = page.find_elements(By.CSS_SELECTOR, "#rules thead button")[:3]
+    rule.click()
+    assert column(2) == sorted(before) != before
+    rule.click()
+    assert column(2) == sorted(before, reverse=True)
+    findings.click()
+    numbers = [int(number) for number in column(3)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert evaluated(page, "[...document.querySelectorAll('#rules th')].map((one) => one.ariaSort).join()").startswith(
+        ",,descending,"
+    )
+    severity.click()
+    assert column(1) == sorted(column(1), key=["error", "warning", "info"].index)
+
+
+def test_cut_name_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
+    page = opened(reports.real())
+    cut, whole = (
+        page.execute_script(
+            "const name = [...document.querySelectorAll('.periods b')].find("
+            f"(one) => one.scrollWidth {comparison} one.clientWidth); name.scrollIntoView();"
+            "name.dispatchEvent(new PointerEvent('pointerover', {bubbles: true}));"
+            "return [name.title, name.textContent]"
+        )
+        for comparison in (">", "<=")
+    )
+    assert cut[0] == cut[1]
+    assert whole[0] == ""
+
+
+def test_rule_link_shows_its_findings(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report)
     page.find_element(By.LINK_TEXT, "inverted-dates").click()
@@ -167,7 +326,7 @@ def test_a_rule_in_the_summary_leads_to_its_findings(opened: Callable[..., Chrom
     assert page.current_url.endswith("#findings")
 
 
-def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_matrix_shows_campaigns_that_lack_a_key_or_all(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     lacking = shown(page, ".matrix .lacking")
     assert shown(page, ".matrix .rows > li") == lacking > 0
@@ -175,11 +334,19 @@ def test_the_matrix_shows_those_that_lack_a_key_or_all(opened: Callable[..., Chr
     assert shown(page, ".matrix .rows > li") == 120
 
 
-def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[..., Chrome], reports: Reports) -> None:
-    page = opened(reports.real(2000))
-    timing = evaluated(page, "performance.getEntriesByType('navigation')[0].toJSON()")
-    assert timing["loadEventEnd"] < 3000
-    page.find_element(By.ID, "differ").click()
+def test_page_of_10000_campaigns_takes_less_than_a_second(opened: Callable[..., Chrome], reports: Reports) -> None:
+    # Processor time of the page's thread: other tests run at the same time.
+    page = opened(reports.empty())
+    page.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    metrics = opened(reports.large()).execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    page.execute_cdp_cmd("Performance.disable", {})
+    assert 0 < {one["name"]: one["value"] for one in metrics}["TaskDuration"] < 1
+
+
+def test_filter_of_10000_campaigns_takes_less_than_half_a_second(
+    opened: Callable[..., Chrome], reports: Reports
+) -> None:
+    page = opened(reports.large())
     milliseconds = page.execute_script("""
         const field = document.getElementById("text");
         const begin = performance.now();
@@ -188,18 +355,34 @@ def test_two_thousand_campaigns_are_filtered_without_a_wait(opened: Callable[...
         document.body.getBoundingClientRect();
         return performance.now() - begin;
     """)
-    assert 0 < shown(page, ".periods > li") < 2000
+    assert 0 < shown(page, ".periods > li") < 10_000
     assert milliseconds < 500
 
 
+NODE_MODULES = Path(__file__).parents[2] / ".ci" / "node_modules"
+AXE = NODE_MODULES / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --prefix .ci")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(report: AuditReport, width: int, scheme: str, opened: Callable[..., Chrome]) -> None:
+    page = opened(report, width=width, scheme=scheme)
+    page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.execute_script(AXE.read_text(encoding="utf-8"))
+    found = page.execute_async_script("axe.run().then(arguments[0])")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 20
+
+
 @pytest.mark.parametrize("report", ["hostile", "real", "fleet"], indirect=True)
-def test_a_phone_scrolls_in_one_direction(report: AuditReport, opened: Callable[..., Chrome]) -> None:
+def test_narrow_page_does_not_scroll_sideways(report: AuditReport, opened: Callable[..., Chrome]) -> None:
     page = opened(report, width=360)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert evaluated(page, "document.documentElement.scrollWidth") == 360
 
 
-def test_dark_where_it_is_dark(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_dark_scheme_has_a_dark_background(opened: Callable[..., Chrome], reports: Reports) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
         page = opened(reports.hostile(), scheme=scheme)
@@ -208,22 +391,22 @@ def test_dark_where_it_is_dark(opened: Callable[..., Chrome], reports: Reports) 
     assert grounds == {True, False}
 
 
-def test_paper_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_print_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports) -> None:
     report = reports.real()
     page = opened(report, media="print")
     assert shown(page, "#list li") == len(report.findings)
     assert shown(page, ".periods > li") == 60
-    assert shown(page, "input, select, button, nav, summary") == 0
+    assert shown(page, "input, select, form button, nav, summary") == 0
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
-def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Reports) -> None:
+def test_keyboard_reaches_every_control(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
     assert page.switch_to.active_element.text == "Skip to the findings"
     assert evaluated(page, "getComputedStyle(document.activeElement).outlineStyle") == "solid"
     reached = set()
-    for _ in range(40):
+    for _ in range(120):
         page.switch_to.active_element.send_keys(Keys.TAB)
         element = page.switch_to.active_element
         reached.add(element.get_attribute("id") or element.get_attribute("role") or element.tag_name)
@@ -231,9 +414,7 @@ def test_the_keyboard_gets_everywhere(opened: Callable[..., Chrome], reports: Re
 
 
 @pytest.mark.parametrize(("report", "field"), [("real", "searchbox"), ("fleet", "combobox")], indirect=["report"])
-def test_everything_has_a_name_for_screen_readers(
-    report: AuditReport, field: str, opened: Callable[..., Chrome]
-) -> None:
+def test_controls_have_accessible_names(report: AuditReport, field: str, opened: Callable[..., Chrome]) -> None:
     page = opened(report)
     tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""An audit in parts: put together, they say what a single run says, whoever made them and in whatever order."""
+"""An audit in parts: the merged report equals the report of a single run, in any order of the parts."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -40,14 +40,14 @@ def client(sandbox: Sandbox) -> DiallerClient:
 
 
 def looks_up(ids: Iterable[int]) -> Any:
-    """Whether a request is for the codes of one of these campaigns."""
+    """Return a function that says whether a request is for the codes of one of these campaigns."""
     paths = tuple(f"/campaign/{id}/resultCodes" for id in ids)
     return lambda received: received.path.endswith(paths)
 
 
 @pytest.fixture(params=[2, 5, 11])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    """An account in which everything is wrong that an audit tells, much of it across slices."""
+    """Return an account with every defect that an audit finds, many of them across slices."""
     async with Sandbox(campaigns=60, seed=request.param, invalid_record=True, now=datetime(2026, 3, 2, 12)) as sandbox:  # noqa: DTZ001  # its wall clock
         random = Random(request.param)
         ids = sorted(sandbox.campaigns)
@@ -64,7 +64,7 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
 
 
 async def in_parts(sandbox: Sandbox, chunk: int, seed: int = 0) -> list[AuditPart]:
-    """All parts, each by a client of its own and by way of JSON; those of the slices in any order."""
+    """Return all parts, each made by its own client and decoded from JSON; the slices come in random order."""
     async with client(sandbox) as dialler:
         begun = await survey(dialler, **OPTIONS, chunk=chunk)
     parts = []
@@ -80,15 +80,16 @@ def comparable(report: AuditReport) -> AuditReport:
     return attrs.evolve(report, records=(), identity=None, **RUN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
-async def test_parts_say_what_a_single_run_says(sandbox: Sandbox, chunk: int) -> None:
+async def test_merged_parts_equal_the_report_of_a_single_run(sandbox: Sandbox, chunk: int) -> None:
     async with client(sandbox) as dialler:
         whole = await audit(dialler, **OPTIONS)
     merged = merge(await in_parts(sandbox, chunk), **OPTIONS, **RUN)
     assert merged == comparable(whole)
     assert merged.records == ()
-    told = {finding.rule for finding in merged.findings}
-    assert {"duplicate-name", "invalid-record", "unreachable-codes"} <= told
+    rules = {finding.rule for finding in merged.findings}
+    assert {"duplicate-name", "invalid-record", "unreachable-codes"} <= rules
 
 
 async def test_names_are_compared_across_slices() -> None:
@@ -102,7 +103,7 @@ async def test_names_are_compared_across_slices() -> None:
 
 
 class TestSurvey:
-    async def test_a_small_account_is_done_at_once(self) -> None:
+    async def test_a_small_account_is_audited_at_once(self) -> None:
         seen: list[tuple[int, int, int | None]] = []
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=10, on_progress=lambda *numbers: seen.append(numbers))
@@ -110,7 +111,7 @@ class TestSurvey:
             assert begun.part.requests == len(sandbox.journal) == 21
         assert seen[-1] == (20, 0, 20)
 
-    async def test_of_a_large_one_only_the_list_is_fetched(self) -> None:
+    async def test_only_the_list_of_a_large_account_is_fetched(self) -> None:
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=4)
             assert [len(slice) for slice in begun.left] == [4, 4, 2]
@@ -129,7 +130,7 @@ class TestSurvey:
         assert sum(map(len, slices)) == 6
         assert sorted(map(len, begun.left)) == [2, 3, 4]
 
-    async def test_those_of_one_id_make_no_slice_too_large(self) -> None:
+    async def test_campaigns_of_one_id_do_not_make_a_slice_too_large(self) -> None:
         async with Sandbox(campaigns=[]) as sandbox, client(sandbox) as dialler:
             for id, name in enumerate("ABCDE", 1):
                 sandbox.load({"ID": id, "Name": name})
@@ -137,21 +138,21 @@ class TestSurvey:
             begun = await survey(dialler, **OPTIONS, chunk=2)
         assert [[campaign.name for campaign in slice] for slice in begun.left] == [["A"], ["B", "C"], ["D", "E"]]
 
-    async def test_a_list_that_does_not_come_is_an_error(self) -> None:
+    async def test_a_list_that_can_not_be_fetched_raises(self) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
             sandbox.faults.next(Status(500))
             with pytest.raises(ServerError):
                 await survey(dialler, **OPTIONS, chunk=3)
 
     @pytest.mark.parametrize("wrong", [{"chunk": 0}, {"languages": []}])
-    async def test_what_can_not_work_is_refused_before_anything_is_sent(self, wrong: dict[str, Any]) -> None:
+    async def test_wrong_arguments_are_refused_before_any_request(self, wrong: dict[str, Any]) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
             with pytest.raises(ConfigurationError):
                 await survey(dialler, **{**OPTIONS, "chunk": 3, **wrong})
             assert sandbox.journal == []
 
 
-async def test_a_refusal_in_several_slices_is_told_once() -> None:
+async def test_a_refusal_in_several_slices_is_one_finding() -> None:
     async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
         begun = await survey(dialler, **OPTIONS, chunk=4)
         parts = [begun.part, await audit_slice(dialler, begun.left[0], **OPTIONS)]
@@ -172,8 +173,8 @@ async def test_a_refusal_in_several_slices_is_told_once() -> None:
     assert (merged.campaigns, merged.lookups) == (12, 10)
 
 
-class TestWhatWasNotAudited:
-    async def test_a_lost_slice_is_told_and_costs_only_itself(self) -> None:
+class TestNotAudited:
+    async def test_a_lost_slice_is_reported_and_the_others_are_kept(self) -> None:
         async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=4)
             kept = await audit_slice(dialler, begun.left[0], **OPTIONS)
@@ -203,11 +204,11 @@ class TestWhatWasNotAudited:
             (1200, "1,200 campaigns were not audited: why"),
         ],
     )
-    def test_how_much_it_concerns(self, campaigns: int | None, message: str) -> None:
+    def test_the_message_has_the_number_of_campaigns(self, campaigns: int | None, message: str) -> None:
         merged = merge([AuditPart.from_json(not_audited("why", campaigns).to_json())], **OPTIONS, **RUN)
         assert [finding.message for finding in merged.findings] == [message]
 
-    def test_different_reasons_are_told_apart_whichever_came_first(self) -> None:
+    def test_different_reasons_are_different_findings_in_any_order_of_parts(self) -> None:
         parts = [not_audited("b", 1), not_audited("a", 2), not_audited("b"), not_audited("a", 3)]
         reports = [merge(given, **OPTIONS, **RUN) for given in (parts, parts[::-1])]
         assert reports[0] == reports[1]
@@ -219,7 +220,7 @@ class TestWhatWasNotAudited:
 
 
 class TestJson:
-    def test_keeps_all(self) -> None:
+    def test_a_part_survives_json(self) -> None:
         summary = CampaignSummary(
             id=2**70,
             name="\ud800\x00 “ü”",
@@ -243,7 +244,7 @@ class TestJson:
         assert again.summaries[0].dt_from.tzinfo is None
 
     @pytest.mark.parametrize("none", [b"", b"[]", b'{"campaigns": "many"}', b"\xff"])
-    def test_refuses_what_is_no_part(self, none: bytes) -> None:
+    def test_invalid_json_is_refused(self, none: bytes) -> None:
         with pytest.raises(ValueError):  # noqa: PT011  # several, each with words of its own
             AuditPart.from_json(none)
 
@@ -253,14 +254,14 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
     yield Violation("Name", "is there")
 
 
-async def test_parts_that_were_judged_by_other_rules_are_refused() -> None:
+async def test_parts_with_findings_of_other_rules_are_refused() -> None:
     async with Sandbox(campaigns=1, seed=1) as sandbox, client(sandbox) as dialler:
         begun = await survey(dialler, **{**OPTIONS, "rules": [own_rule]}, chunk=5)
     with pytest.raises(ConfigurationError, match="“own-rule”"):
         merge([begun.part], **OPTIONS, **RUN)
 
 
-async def test_dates_are_compared_with_the_same_moment_in_every_part() -> None:
+async def test_dates_are_compared_with_the_same_time_in_every_part() -> None:
     options = {**OPTIONS, "now": datetime(2026, 3, 2, 12)}  # noqa: DTZ001  # local time, as a user may give it
     async with Sandbox(campaigns=2, seed=1) as sandbox, client(sandbox) as dialler:
         begun = await survey(dialler, **options, chunk=5)
@@ -273,7 +274,7 @@ async def test_dates_are_compared_with_the_same_moment_in_every_part() -> None:
 class TestAccounts:
     @pytest.fixture
     async def reports(self) -> dict[str, AuditReport]:
-        """Two accounts with campaigns of the same IDs, and one that could not be audited."""
+        """Return two accounts with campaigns of the same IDs, and one that could not be audited."""
         reports = {}
         for name, seed in (("north", 2), ("east", 1)):
             async with Sandbox(campaigns=20, seed=seed) as sandbox:
@@ -308,5 +309,5 @@ class TestAccounts:
         twice = merge_accounts({"a": reports["north"], "b": reports["north"]}, **OPTIONS, **RUN)
         assert len(twice.findings) == 2 * len(reports["north"].findings)
 
-    def test_none_at_all(self) -> None:
+    def test_no_account_gives_an_empty_report(self) -> None:
         assert merge_accounts({}, **OPTIONS, **RUN).findings == ()

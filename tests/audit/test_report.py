@@ -1,4 +1,4 @@
-"""The judge's order and counts, the report, and its JSON."""
+"""Order and counts of the rule runner, the report, and its JSON."""
 
 import json
 import pickle
@@ -41,7 +41,7 @@ def campaign(id: int | None, name: str) -> Campaign:
     return Campaign(id=id, name=name)
 
 
-def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
+def test_the_order_does_not_depend_on_the_order_of_responses() -> None:
     given = [campaign(10, "Ten"), campaign(9, "Nine"), campaign(None, "B"), campaign(None, "A")]
     reports = set()
     for arrival in permutations(given):
@@ -63,7 +63,7 @@ def test_the_order_does_not_depend_on_which_answer_came_first() -> None:
     ]
 
 
-def test_rules_report_in_the_order_they_are_given() -> None:
+def test_findings_of_a_campaign_are_in_the_order_of_the_rules() -> None:
     runner = RuleRunner(AuditOptions.of(RULES, BOTH, NOW))
     bad = ResultCode(id=1, export_key="X", short_text="X")
     over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
@@ -73,7 +73,7 @@ def test_rules_report_in_the_order_they_are_given() -> None:
     assert len(seen) == 7
 
 
-def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None:
+def test_failed_lookups_are_reported_whichever_rules_are_given() -> None:
     runner = RuleRunner(AuditOptions.of([], BOTH, NOW))
     runner.check_campaigns([campaign(1, "A")], {Language.ENGLISH: ConnectError("refused"), Language.GERMAN: codes()})
     runner.check_campaigns([campaign(2, "B")], {Language.ENGLISH: codes()})
@@ -83,7 +83,7 @@ def test_what_was_not_fetched_is_reported_whatever_rules_are_asked_for() -> None
     ]
 
 
-def test_a_rule_that_is_always_there_is_not_there_twice() -> None:
+def test_a_rule_that_is_always_applied_is_applied_once() -> None:
     assert [info.id for info in report(RuleRunner(AuditOptions.of(RULES, BOTH, NOW))).rules].count(
         "unreachable-codes"
     ) == 1
@@ -103,7 +103,7 @@ def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
     )
 
 
-def test_counts_a_code_once_in_however_many_languages() -> None:
+def test_a_code_counts_once_for_all_languages() -> None:
     runner = RuleRunner(AuditOptions.of([], BOTH, NOW))
     runner.check_list(listed(campaign(1, "A"), campaign(2, "B")))
     runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
@@ -114,7 +114,7 @@ def test_counts_a_code_once_in_however_many_languages() -> None:
     assert not whole.at_least(Severity.INFO)
 
 
-def test_two_campaigns_of_one_id_are_both_judged() -> None:
+def test_two_campaigns_of_one_id_are_both_checked() -> None:
     runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
     answers: dict[Language, LookupResult] = dict.fromkeys(BOTH, codes(1))
     runner.check_campaigns([campaign(1, "B"), campaign(1, "A")], answers)
@@ -130,7 +130,7 @@ def sample() -> AuditReport:
     return report(runner)
 
 
-def test_groups_and_counts_for_whoever_shows_it() -> None:
+def test_findings_are_grouped_and_counted() -> None:
     whole = sample()
     assert [[finding.rule for finding in group] for group in whole.by_campaign()] == [
         ["unreachable-codes", "own-rule"],
@@ -153,7 +153,7 @@ def test_a_report_is_a_plain_value() -> None:
     assert pickle.loads(pickle.dumps(sample())) == sample()  # noqa: S301  # its own bytes
 
 
-def test_json_says_it_all() -> None:
+def test_json_has_every_attribute() -> None:
     shown = json.loads(json.dumps(report_as_json(sample())))
     assert {key: value for key, value in shown.items() if key not in ("findings", "rules", "records")} == {
         "schema": 1,

@@ -1,4 +1,4 @@
-"""Each rule of the audit, by calling it."""
+"""Each rule of the audit, called directly."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,7 +19,7 @@ BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, Rule)}
 
 
 def code(id: int | None = 1, **given: Any) -> ResultCode:
-    """A faultless result code, but for what is given."""
+    """Return a sound result code with the given changes."""
     usual = {"content": f"Text {id}", "short_text": f"DiallerCampaignsResultCodes.{id}", "export_key": f"K{id}"}
     return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
 
@@ -34,7 +34,7 @@ def facts(
     now: datetime = NOW,
     **campaign: Any,
 ) -> CampaignFacts:
-    """Facts of a campaign; German codes are the English ones unless given. `counts`: as the server counts them."""
+    """Return facts of a campaign. German codes are the English ones unless given. `counts` is the server's count."""
     lists = {Language.ENGLISH: english, Language.GERMAN: english if german is None else german}
     codes = {
         language: Records(records, total=len(records) if counts is None else counts)
@@ -49,7 +49,7 @@ def found(rule: str, given: CampaignFacts) -> list[tuple[str, str]]:
     return [(finding.subject, finding.message) for finding in BY_ID[rule].apply(given)]
 
 
-def test_a_finding_says_whose_it_is_and_how_bad() -> None:
+def test_a_finding_has_its_campaign_and_severity() -> None:
     (finding,) = BY_ID["dangling-result-code"].apply(facts(wire={"IncomingCallResultCodesID": 9}))
     assert finding == Finding(
         rule="dangling-result-code",
@@ -79,7 +79,7 @@ def test_the_ids_and_severities_are_public() -> None:
         "differs-from-template": "warning",
         "expiring-soon": "warning",
         "caller-id-off": "warning",
-        "closes-without-result-code": "warning",
+        "closes-without-code": "warning",
         "duplicate-user-data": "warning",
         "name-within-name": "info",
         "no-line-cap": "info",
@@ -89,13 +89,13 @@ def test_the_ids_and_severities_are_public() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.info.id)
-def test_people_are_told_what_why_and_what_to_do(rule: AnyRule) -> None:
+def test_a_rule_has_title_why_and_fix(rule: AnyRule) -> None:
     assert rule.info.title
     assert rule.info.why.endswith(".")
     assert rule.info.fix.endswith(".")
 
 
-def test_a_faultless_campaign_has_no_findings() -> None:
+def test_a_sound_campaign_has_no_findings() -> None:
     sound = facts(
         [code(1), code(2, done=False, delay=True, time_offset=5), code(3, done=False, aborted=True)],
         wire={"IncomingCallResultCodesID": 1, "AbortOnNoTelNumberResultCodesID": None, "MaxResultCodesID": 2},
@@ -105,7 +105,7 @@ def test_a_faultless_campaign_has_no_findings() -> None:
     assert [finding for rule in BY_ID.values() for finding in rule.apply(sound)] == []
 
 
-def test_codes_without_id_are_brought_together_by_their_translation_key() -> None:
+def test_codes_without_id_are_matched_by_their_translation_key() -> None:
     assert len(facts([code(None)], [code(None, content="Deutsch")]).by_code) == 1
     nameless = facts([code(None, short_text=None)], [code(None, short_text=None, content="Deutsch")])
     assert len(nameless.by_code) == 2
@@ -114,7 +114,7 @@ def test_codes_without_id_are_brought_together_by_their_translation_key() -> Non
 class TestDanglingResultCode:
     rule = "dangling-result-code"
 
-    def test_every_such_key_counts_also_unknown_ones(self) -> None:
+    def test_known_and_unknown_keys_are_checked(self) -> None:
         wire = {"IncomingCallResultCodesID": 1, "NeverHeardOfResultCodesID": 5, "ResultCodesID": 6, "ID": 7}
         assert [subject for subject, _ in found(self.rule, facts([code(1)], wire=wire))] == [
             "NeverHeardOfResultCodesID",
@@ -125,7 +125,7 @@ class TestDanglingResultCode:
         assert found(self.rule, facts(wire={"DiallerResultCodesTypesID": 5, "xResultCodesIDs": 5})) == []
 
     @pytest.mark.parametrize("value", ["1", True, 1.0, [1], {"ID": 1}, 0])
-    def test_a_value_that_is_no_id_dangles_too(self, value: object) -> None:
+    def test_a_value_that_is_no_id_is_reported(self, value: object) -> None:
         assert len(found(self.rule, facts([code(1)], wire={"OwnResultCodesID": value}))) == 1
 
     def test_a_huge_value_makes_a_short_message(self) -> None:
@@ -145,7 +145,7 @@ class TestDanglingResultCode:
         ],
         ids=["shortened", "failed", "code without ID", "never asked"],
     )
-    def test_codes_that_are_not_all_here_are_not_judged_but_reported(self, doubtful: CampaignFacts) -> None:
+    def test_an_incomplete_list_of_codes_is_not_checked_but_reported(self, doubtful: CampaignFacts) -> None:
         assert found(self.rule, doubtful) == []
         assert found("unreachable-codes", doubtful) != []
 
@@ -153,30 +153,30 @@ class TestDanglingResultCode:
 class TestUnreachableCodes:
     rule = "unreachable-codes"
 
-    def test_tells_the_error(self) -> None:
+    def test_the_message_has_the_error(self) -> None:
         given = facts([code(1)], failures={Language.GERMAN: ConnectError("connection refused")})
         assert found(self.rule, given) == [("German", "no result codes in German: connection refused")]
 
-    def test_tells_the_same_error_once_for_all_languages(self) -> None:
+    def test_the_same_error_in_all_languages_is_one_finding(self) -> None:
         given = facts(failures={Language.ENGLISH: ConnectError("refused"), Language.GERMAN: ConnectError("refused")})
         assert found(self.rule, given) == [("English and German", "no result codes in English and German: refused")]
 
-    def test_an_error_without_words_is_told_by_its_name(self) -> None:
+    def test_an_error_without_text_is_shown_by_its_type(self) -> None:
         given = facts(failures={Language.GERMAN: ConnectError()})
         assert found(self.rule, given) == [("German", "no result codes in German: ConnectError")]
 
-    def test_tells_of_a_shortened_list(self) -> None:
+    def test_a_shortened_list_is_reported(self) -> None:
         assert found(self.rule, facts([code(1), code(2)], counts=7)) == [
             ("English", "the server sent 2 of 7 result codes in English"),
             ("German", "the server sent 2 of 7 result codes in German"),
         ]
 
-    def test_tells_of_codes_without_id(self) -> None:
+    def test_codes_without_id_are_reported(self) -> None:
         assert found(self.rule, facts([code(1)], [code(1), code(None)])) == [
             ("German", "1 of 2 result codes in German came without an ID")
         ]
 
-    def test_tells_of_a_campaign_without_id(self) -> None:
+    def test_a_campaign_without_id_is_reported(self) -> None:
         given = CampaignFacts(campaign=Campaign(name="Campaign 1000"), codes={}, failures={}, now=NOW)
         assert found(self.rule, given) == [
             ("ID", "the server sent no usable ID for this campaign, so its result codes can't be looked up")
@@ -197,11 +197,11 @@ class TestContradictoryType:
     def test_no_type(self, nothing: bool | None) -> None:
         assert found(self.rule, facts([code(3, done=nothing)])) == [("3", "code 3 (K3) is of no type")]
 
-    def test_in_one_language_is_enough(self) -> None:
+    def test_a_defect_in_one_language_is_reported(self) -> None:
         assert len(found(self.rule, facts([code(3)], [code(3, aborted=True)]))) == 1
 
     @pytest.mark.parametrize("flag", ["done", "aborted", "delay", "appointment"])
-    def test_each_of_the_four_alone_is_sound(self, flag: str) -> None:
+    def test_exactly_one_flag_is_sound(self, flag: str) -> None:
         assert found(self.rule, facts([code(3, **{"done": False, flag: True})])) == []
 
 
@@ -213,13 +213,13 @@ class TestDuplicateExportKey:
         assert found(self.rule, given) == [("OK", "codes 1, 3 and 4 share the export key “OK”")]
 
     @pytest.mark.parametrize("blank", [None, "", "  "])
-    def test_having_none_is_sharing_none(self, blank: str | None) -> None:
+    def test_missing_keys_are_not_duplicates(self, blank: str | None) -> None:
         assert found(self.rule, facts([code(1, export_key=blank), code(2, export_key=blank)])) == []
 
-    def test_one_code_in_two_languages_shares_with_nobody(self) -> None:
+    def test_one_code_in_two_languages_is_no_duplicate(self) -> None:
         assert found(self.rule, facts([code(1)], [code(1)])) == []
 
-    def test_codes_without_id_are_told_apart_by_their_translation_key(self) -> None:
+    def test_codes_without_id_are_distinguished_by_their_translation_key(self) -> None:
         given = facts([code(None, export_key="OK"), code(None, export_key="OK", short_text="other")])
         assert [subject for subject, _ in found(self.rule, given)] == ["OK"]
 
@@ -239,10 +239,10 @@ class TestMissingTranslation:
             ("1", "code 1 (K1) shows only its translation key in English")
         ]
 
-    def test_a_key_of_any_form_is_known_by_being_the_short_text(self) -> None:
+    def test_a_text_equal_to_the_short_text_is_a_translation_key(self) -> None:
         assert len(found(self.rule, facts([code(1, content="own.key", short_text="own.key")], [code(1)]))) == 1
 
-    def test_a_text_that_speaks_of_the_key_is_a_text(self) -> None:
+    def test_a_text_that_contains_a_translation_key_is_a_text(self) -> None:
         assert found(self.rule, facts([code(1, content="see DiallerCampaignsResultCodes.1")])) == []
 
     def test_in_one_language_only(self) -> None:
@@ -251,7 +251,7 @@ class TestMissingTranslation:
             ("1", "code 1 (K1) does not exist in English")
         ]
 
-    def test_two_faults_of_a_code_are_one_finding(self) -> None:
+    def test_two_defects_of_a_code_are_one_finding(self) -> None:
         given = facts([code(1, content="")], [code(1, content="DiallerCampaignsResultCodes.1")])
         assert found(self.rule, given) == [
             ("1", "code 1 (K1) has no text in English and shows only its translation key in German")
@@ -283,7 +283,7 @@ class TestDates:
         given = facts(dt_to=datetime(2026, 3, 2, 10, 59, tzinfo=UTC))
         assert found("expired", given) == [("dtTo", "ended 2026-03-02 10:59+00:00")]
 
-    def test_naive_dates_are_wall_time_where_now_is(self) -> None:
+    def test_naive_dates_have_the_zone_of_now(self) -> None:
         # It is noon in Berlin, so eleven o'clock in UTC.
         assert found("expired", facts(dt_to=NAIVE_NOON)) == []
         assert len(found("expired", facts(dt_to=NAIVE_NOON - timedelta(minutes=1)))) == 1
@@ -314,20 +314,20 @@ class TestTypesThatAreThere:
         assert found("no-success-code", facts([delay, code(2)])) == []
         assert found("no-abort-code", facts([delay, code(2, aborted=True)])) == []
 
-    def test_codes_that_are_not_all_here_may_have_one(self) -> None:
+    def test_an_incomplete_list_of_codes_is_not_checked(self) -> None:
         for rule in ("no-success-code", "no-abort-code"):
             assert found(rule, facts([], counts=1)) == []
             assert found(rule, facts([], failures={Language.GERMAN: ConnectError()})) == []
 
 
 class TestDelayWithoutOffset:
-    @pytest.mark.parametrize(("offset", "said"), [(None, "no time"), (0, "a time of 0"), (-5, "a time of -5 minutes")])
-    def test_no_or_no_positive_time(self, offset: int | None, said: str) -> None:
+    @pytest.mark.parametrize(("offset", "words"), [(None, "no time"), (0, "a time of 0"), (-5, "a time of -5 minutes")])
+    def test_no_or_no_positive_time(self, offset: int | None, words: str) -> None:
         ((subject, message),) = found("delay-without-offset", facts([code(3, delay=True, time_offset=offset)]))
         assert subject == "3"
-        assert said in message
+        assert words in message
 
-    def test_others_need_none(self) -> None:
+    def test_other_types_need_no_offset(self) -> None:
         assert found("delay-without-offset", facts([code(1), code(2, delay=True, time_offset=1)])) == []
 
 
@@ -339,8 +339,8 @@ class TestMissingExportKey:
         ]
 
 
-class TestUnreadableRecord:
-    def test_a_code_that_is_not_as_documented_is_told_by_its_id(self) -> None:
+class TestInvalidRecord:
+    def test_an_invalid_code_is_identified_by_its_id(self) -> None:
         odd = PayloadError("in records[3] (ID 77) bDone is 'x'", path="records[3].bDone", record_id=77)
         given = facts(failures={Language.ENGLISH: odd, Language.GERMAN: odd})
         assert found("invalid-record", given) == [
@@ -348,17 +348,17 @@ class TestUnreadableRecord:
         ]
         assert found("unreachable-codes", given) == []
 
-    def test_without_an_id_by_its_key_and_never_by_its_place(self) -> None:
+    def test_an_invalid_code_without_id_is_identified_by_its_key(self) -> None:
         odd = PayloadError("odd", path="records[3].bDone")
         assert [subject for subject, _ in found("invalid-record", facts(failures={Language.GERMAN: odd}))] == ["bDone"]
 
-    def test_a_body_that_is_none_is_out_of_reach(self) -> None:
+    def test_an_invalid_body_is_reported_as_unreachable_codes(self) -> None:
         given = facts(failures={Language.GERMAN: PayloadError("an empty body")})
         assert found("invalid-record", given) == []
         assert len(found("unreachable-codes", given)) == 1
 
 
-class TestSoon:
+class TestExpiringSoonAndNotStarted:
     @pytest.mark.parametrize(
         ("hours", "soon"), [(-1, False), (0, True), (1, True), (7 * 24, True), (7 * 24 + 1, False)]
     )
@@ -372,5 +372,41 @@ class TestSoon:
         ]
 
 
-def test_languages_have_names_also_unpublished_ones() -> None:
+class TestInvertedDates:
+    @pytest.mark.parametrize("ends", [NAIVE_NOON - timedelta(days=9), NAIVE_NOON + timedelta(days=1)])
+    def test_are_one_finding(self, ends: datetime) -> None:
+        given = facts(dt_from=NAIVE_NOON + timedelta(days=90), dt_to=ends)
+        rules = ("inverted-dates", "expired", "expiring-soon", "not-started")
+        assert [rule for rule in rules if found(rule, given)] == ["inverted-dates"]
+
+
+class TestClosesWithoutCode:
+    rule = "closes-without-code"
+
+    def test_closing_without_a_code(self) -> None:
+        given = facts(wire={"IncomingCallResultCodesID": None}, close_contacts_on_incoming_calls_match_caller_id=True)
+        assert found(self.rule, given) == [
+            ("IncomingCallResultCodesID", "closes contacts on incoming calls, but IncomingCallResultCodesID is not set")
+        ]
+
+    @pytest.mark.parametrize("closes", [False, None])
+    def test_without_closing_no_code_is_needed(self, closes: bool | None) -> None:
+        given = facts(wire={"IncomingCallResultCodesID": None}, close_contacts_on_incoming_calls_match_caller_id=closes)
+        assert found(self.rule, given) == []
+
+    @pytest.mark.parametrize("wire", [{}, {"IncomingCallResultCodesID": 5}])
+    def test_a_key_that_was_not_sent_may_be_set(self, wire: dict[str, Any]) -> None:
+        given = facts(wire=wire, close_contacts_on_incoming_calls_match_caller_id=True)
+        assert found(self.rule, given) == []
+
+
+class TestNoLineCap:
+    @pytest.mark.parametrize(
+        ("wire", "number"), [({"nMaxParallelLines": None}, 1), ({}, 0), ({"nMaxParallelLines": 0}, 0)]
+    )
+    def test_only_a_key_that_was_sent_as_null_is_reported(self, wire: dict[str, Any], number: int) -> None:
+        assert len(found("no-line-cap", facts(wire=wire))) == number
+
+
+def test_known_and_unknown_languages_have_names() -> None:
     assert [language_name(Language(number)) for number in (1, 2, 7)] == ["English", "German", "Language 7"]

@@ -70,7 +70,7 @@ async def test_the_same_report_at_any_concurrency(sandbox: Sandbox) -> None:
     assert places == sorted(places)
 
 
-async def test_counts_what_it_looked_at(sandbox: Sandbox) -> None:
+async def test_the_report_counts_campaigns_codes_and_requests(sandbox: Sandbox) -> None:
     seen: list[tuple[int, int, int | None]] = []
     before = datetime.now(UTC)
     report = await report_on(sandbox, on_progress=lambda *numbers: seen.append(numbers))
@@ -86,13 +86,13 @@ async def test_counts_what_it_looked_at(sandbox: Sandbox) -> None:
     assert 0 < report.seconds < 30
 
 
-async def test_one_language_compares_with_no_other(sandbox: Sandbox) -> None:
+async def test_with_one_language_translations_are_not_compared(sandbox: Sandbox) -> None:
     report = await report_on(sandbox, languages=[Language.ENGLISH, Language.ENGLISH])
     assert report.lookups == 60
     assert not any("German" in finding.message for finding in report.findings)
 
 
-async def test_no_language_is_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+async def test_no_language_is_refused_before_any_request(sandbox: Sandbox) -> None:
     with pytest.raises(ConfigurationError, match="at least one language"):
         await report_on(sandbox, languages=[])
     assert sandbox.journal == []
@@ -104,19 +104,19 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
         yield Violation("Name", "is called Empty")
 
 
-async def test_rules_of_ones_own() -> None:
+async def test_the_users_own_rules_are_applied() -> None:
     async with Sandbox(campaigns=[{"ID": 4, "Name": "Empty"}]) as sandbox:
         report = await report_on(sandbox, rules=[own_rule])
     assert [(finding.campaign_id, finding.rule) for finding in report.findings] == [(4, "own-rule")]
 
 
-async def test_an_empty_list_of_codes_is_a_list() -> None:
+async def test_an_empty_list_of_codes_is_checked() -> None:
     async with Sandbox(campaigns=[{"ID": 4, "Name": "Empty", "OwnResultCodesID": 9}]) as sandbox:
         report = await report_on(sandbox)
     assert [finding.rule for finding in report.findings] == ["dangling-result-code", "no-success-code", "no-abort-code"]
 
 
-async def test_now_is_given() -> None:
+async def test_dates_are_compared_with_the_given_time() -> None:
     record = {"ID": 4, "Name": "Over", "dtTo": "2026-03-02T12:00:00"}
     async with Sandbox(campaigns=[]) as sandbox:
         sandbox.load(record, codes=SOUND)
@@ -128,7 +128,7 @@ async def test_now_is_given() -> None:
         assert [finding.rule for finding in before.findings] == ["expiring-soon"]
 
 
-async def test_a_published_example_has_no_id_and_is_reported() -> None:
+async def test_a_campaign_without_id_is_reported() -> None:
     example = {"Name": "Campaign 1000", "IncomingCallResultCodesID": 2494, "dtTo": None}
     async with Sandbox(campaigns=[example]) as sandbox:
         sandbox.load({"ID": 4, "Name": "Sound"}, codes=SOUND)
@@ -139,7 +139,7 @@ async def test_a_published_example_has_no_id_and_is_reported() -> None:
 
 
 @pytest.mark.parametrize("unusable", [0, -3])
-async def test_an_id_that_cannot_be_asked_for_is_reported(unusable: int) -> None:
+async def test_an_unusable_id_is_reported(unusable: int) -> None:
     async with Sandbox(campaigns=[{"ID": 4, "Name": "Odd"}]) as sandbox:
         sandbox.change(4, ID=unusable)
         report = await report_on(sandbox)
@@ -147,7 +147,7 @@ async def test_an_id_that_cannot_be_asked_for_is_reported(unusable: int) -> None
     assert report.requests == 1
 
 
-async def test_a_campaign_that_goes_away_meanwhile_is_reported(sandbox: Sandbox) -> None:
+async def test_a_campaign_that_is_deleted_during_the_audit_is_reported(sandbox: Sandbox) -> None:
     gone = max(sandbox.campaigns)
 
     def remove_it(done: int, failed: int, total: int | None) -> None:
@@ -161,7 +161,9 @@ async def test_a_campaign_that_goes_away_meanwhile_is_reported(sandbox: Sandbox)
     assert "404" in finding.message
 
 
-async def test_a_token_that_is_lost_in_mid_flight_loses_no_campaign(sandbox: Sandbox) -> None:
+async def test_a_token_that_is_revoked_during_the_audit_is_one_finding_and_every_campaign_is_reported(
+    sandbox: Sandbox,
+) -> None:
     def revoke(done: int, failed: int, total: int | None) -> None:
         if done == 20:
             sandbox.revoke()
@@ -179,7 +181,7 @@ async def test_a_token_that_is_lost_in_mid_flight_loses_no_campaign(sandbox: San
     assert sandbox.token not in repr(report)
 
 
-async def test_a_token_function_that_fails_in_mid_flight_stops_the_audit_with_a_partial_report(
+async def test_a_token_function_that_fails_during_the_audit_stops_it_with_a_partial_report(
     sandbox: Sandbox,
 ) -> None:
     first = [sandbox.token]
@@ -201,7 +203,7 @@ async def test_a_token_function_that_fails_in_mid_flight_stops_the_audit_with_a_
     assert sandbox.token not in repr(report)
 
 
-async def test_lookups_that_never_came_are_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lookups_without_a_response_are_reported(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     fan_out = ResultCodes.for_campaigns
 
     async def stop_early(
@@ -214,9 +216,9 @@ async def test_lookups_that_never_came_are_reported(sandbox: Sandbox, monkeypatc
 
     monkeypatch.setattr(ResultCodes, "for_campaigns", stop_early)
     report = await report_on(sandbox, concurrency=1)
-    unjudged = [finding for finding in report.findings if finding.rule == "unreachable-codes"]
-    assert len(unjudged) == 51
-    assert {finding.message.rpartition(": ")[2] for finding in unjudged} == {
+    unchecked = [finding for finding in report.findings if finding.rule == "unreachable-codes"]
+    assert len(unchecked) == 51
+    assert {finding.message.rpartition(": ")[2] for finding in unchecked} == {
         "the run stopped before they were asked for"
     }
 

@@ -1,4 +1,4 @@
-"""Which rules an audit judges by: settings, rules of one's own, and where they come from."""
+"""The settings of an audit, and the user's own rules."""
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -50,14 +50,14 @@ def test_select_and_ignore() -> None:
 
 
 @pytest.mark.parametrize("where", ["select", "ignore", "by_rule"])
-def test_an_unknown_id_is_refused_and_what_there_is_is_told(where: str) -> None:
+def test_an_unknown_rule_is_refused_with_a_list_of_rules(where: str) -> None:
     given: Any = {"no-such-rule": {}} if where == "by_rule" else ("no-such-rule",)
     with pytest.raises(ConfigurationError, match=r"no rule “no-such-rule”; there are invalid-record, .*not-started"):
         AuditSettings(**{where: given}).choose(RULES)
 
 
-@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early", "not-audited"])
-def test_what_was_not_looked_at_is_never_ignored(id: str) -> None:
+@pytest.mark.parametrize("id", [*ALWAYS, "incomplete-list", "stopped-early", "rule-failed", "not-audited"])
+def test_rules_about_missing_data_are_never_ignored(id: str) -> None:
     with pytest.raises(ConfigurationError, match="can't be ignored"):
         AuditSettings(ignore=(id,)).choose(RULES)
 
@@ -67,7 +67,7 @@ def test_two_rules_of_one_id_are_refused() -> None:
         AuditSettings().choose([own_rule, own_rule])
 
 
-def test_a_severity_and_a_setting_of_a_rule() -> None:
+def test_severity_and_settings_of_a_rule_are_applied() -> None:
     table = {"expiring-soon": {"days": 30, "severity": "error"}, "differs-from-template": {"ignore-keys": ["X"]}}
     chosen = {rule.info.id: rule for rule in AuditSettings.of(table).choose(RULES)}
     assert chosen["expiring-soon"].settings == {"days": 30}
@@ -97,14 +97,42 @@ def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
         AuditSettings.of(table).choose(RULES)
 
 
-def test_a_rule_by_module_and_name() -> None:
+def test_templates_fail_on_and_accepted_findings() -> None:
+    tables = [{"match": "Winback*", "campaign": "Winback Master"}, {"match": "*", "campaign": "Master"}]
+    settings = AuditSettings.of({"template": tables, "fail-on": "warning"})
+    assert list(settings.template.items()) == [("Winback*", "Winback Master"), ("*", "Master")]
+    assert settings.fail_on == "warning"
+    assert AuditSettings.of({"template": "Master"}).template == {"*": "Master"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"template": 3}, "“template” is a name, or a list of tables"),
+        ({"template": [{"match": "x"}]}, "needs a “campaign”"),
+        ({"template": [{"mach": "x"}]}, "did you mean “match”"),
+        ({"template": ["x"]}, "is a table"),
+        ({"accept": {}}, "is a list of tables"),
+        ({"acept": []}, "did you mean “accept”"),
+        ({"selct": ["expired"]}, "did you mean “select”"),
+        ({"selct": {}}, "there is no rule “selct”; did you mean “select”"),
+        ({"expird": {}}, "there is no rule “expird”; did you mean “expired”"),
+        ({"ignore": ["expird"]}, "there is no rule “expird”; did you mean “expired”"),
+    ],
+)
+def test_wrong_settings_are_refused_with_a_suggestion(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        AuditSettings.of(table).choose(RULES)
+
+
+def test_a_rule_is_loaded_by_module_and_name() -> None:
     assert load_rules([f"{__name__}:own_rule", f"{__name__}:SEVERAL"]) == (own_rule, own_rule)
 
 
 SEVERAL = [own_rule]
 
 
-def test_a_module_beside_the_settings(tmp_path: Path) -> None:
+def test_a_rule_is_loaded_from_a_module_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "rules_beside.py").write_text(
         "from dialler_async.audit import Violation, Severity, rule\n"
         "@rule('beside', Severity.INFO, title='t', why='w', fix='f')\n"
@@ -125,7 +153,7 @@ def test_a_module_beside_the_settings(tmp_path: Path) -> None:
         (":x", "not like module:name"),
     ],
 )
-def test_what_is_no_rule_is_refused(reference: str, message: str) -> None:
+def test_a_reference_to_no_rule_is_refused(reference: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         load_rules([reference])
 

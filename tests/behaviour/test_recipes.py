@@ -213,6 +213,7 @@ def test_endpoint(dialler_sandbox):
 """
 
 
+@pytest.mark.slow
 def test_endpoint_of_an_app_is_tested_with_the_dependency_overridden(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

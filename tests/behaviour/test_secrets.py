@@ -366,7 +366,7 @@ async def check_case(case: str, source: str) -> None:
         assert copy.copy(error) == error
 
 
-def test_the_cases_know_every_fault_and_every_error() -> None:
+def test_cases_cover_every_fault_and_every_error() -> None:
     # Refused and revoked, and the errors of a client that is closed, have tests of their own.
     met = {type(fault) for fault, _, _ in CASES.values() if fault is not None}
     # Other tests have faults of their own.
@@ -382,7 +382,7 @@ def test_the_cases_know_every_fault_and_every_error() -> None:
 
 
 @pytest.mark.parametrize("source", ["static", "function", "coroutine function"])
-async def test_no_error_shows_the_token_when_it_is_revoked_in_mid_run(
+async def test_no_error_shows_a_token_that_is_revoked_during_a_run(
     source: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(0)
@@ -394,7 +394,7 @@ async def test_no_error_shows_the_token_when_it_is_revoked_in_mid_run(
             assert_hidden(text)
 
 
-async def test_no_error_shows_the_token_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_error_shows_the_token_when_the_connection_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     async with at_work() as (sandbox, dialler), sandbox.refusing():
         error = await told(get, dialler)
@@ -414,7 +414,7 @@ async def test_no_error_shows_the_token_when_the_client_is_closed_or_on_another_
             assert_hidden(text)
 
 
-async def test_no_error_shows_the_token_when_the_deadline_runs_out() -> None:
+async def test_no_error_shows_the_token_when_the_deadline_expires() -> None:
     async with at_work(timeouts=Timeouts(deadline=0.2)) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [StallBeforeHeaders()])
         for call, kind in ((get, DeadlineError), (clone, OutcomeUnknownError)):
@@ -437,7 +437,7 @@ class LateEcho(CannedResponse):
         return await super().play(exchange)
 
 
-async def test_a_replaced_token_is_hidden_as_well_when_a_late_answer_repeats_it() -> None:
+async def test_replaced_token_is_redacted_from_a_late_response() -> None:
     late = LateEcho()
     async with at_work("changing", retry=RetryPolicy(attempts=1)) as (sandbox, dialler):
         sandbox.faults.next(late, match="find")
@@ -469,7 +469,7 @@ CANCELLED_WHILE: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("while_", CANCELLED_WHILE)
-async def test_a_cancelled_call_shows_no_token(while_: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelled_call_shows_no_token(while_: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     frames = await check_cancelled(while_)
     gc.collect()
@@ -547,7 +547,7 @@ def wrong_arguments() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in wrong_arguments()])
-def test_arguments_that_cannot_work_are_told_without_what_is_secret_in_them(make: Callable[[], object]) -> None:
+def test_errors_of_wrong_arguments_show_no_secret(make: Callable[[], object]) -> None:
     error = told_at_once(make)
     assert type(error) is ConfigurationError
     for text in surfaces(error):
@@ -558,9 +558,7 @@ def test_arguments_that_cannot_work_are_told_without_what_is_secret_in_them(make
     ("base_url", "token"),
     [(BAD_URLS["user info"], "fine"), (BASE_URL, f"{TOKEN} x"), ("", TOKEN), (BAD_URLS["a token in the query"], TOKEN)],
 )
-def test_settings_that_cannot_work_are_told_without_what_is_secret_in_them(
-    base_url: str, token: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_wrong_settings_show_no_secret(base_url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIALLER_BASE_URL", base_url)
     monkeypatch.setenv("DIALLER_TOKEN", token)
     del base_url, token
@@ -579,7 +577,7 @@ async def bad_async_token() -> Any:
 
 
 @pytest.mark.parametrize("source", [bad_sync_token, bad_async_token])
-async def test_a_bad_token_from_a_function_is_told_without_it(source: Any) -> None:
+async def test_error_of_an_invalid_token_from_a_function_shows_no_token(source: Any) -> None:
     async with DiallerClient(BASE_URL, source) as dialler:
         error = await told(get, dialler)
     assert type(error) is InvalidTokenError
@@ -598,7 +596,7 @@ async def raising_async_token() -> str:
 
 
 @pytest.mark.parametrize("source", [raising_sync_token, raising_async_token])
-async def test_an_error_of_the_token_function_shows_no_token(source: Any) -> None:
+async def test_error_of_the_token_function_shows_no_token(source: Any) -> None:
     async with DiallerClient(BASE_URL, source) as dialler:
         error = await told(get, dialler)
     assert type(error) is TokenSourceError
@@ -607,7 +605,7 @@ async def test_an_error_of_the_token_function_shows_no_token(source: Any) -> Non
         assert_hidden(text)
 
 
-def test_a_client_shows_no_token() -> None:
+def test_client_shows_no_token() -> None:
     for source in SOURCES.values():
         dialler = DiallerClient(BASE_URL, source)
         for thing in (dialler, dialler.campaigns, dialler.result_codes, dialler.campaigns._transport, dialler._shared):
@@ -617,21 +615,21 @@ def test_a_client_shows_no_token() -> None:
 
 
 @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_client_refuses_to_be_pickled_or_copied(way: Callable[[object], object]) -> None:
+def test_client_cannot_be_pickled_or_copied(way: Callable[[object], object]) -> None:
     dialler = DiallerClient(BASE_URL, TOKEN)
     with pytest.raises(TypeError, match=r"a DiallerClient holds a token .* can't be pickled or copied"):
         way(dialler)
 
 
 @pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy])
-def test_what_hangs_on_a_client_takes_the_token_nowhere(way: Callable[[object], object]) -> None:
+def test_attributes_of_a_client_cannot_carry_the_token_away(way: Callable[[object], object]) -> None:
     dialler = DiallerClient(BASE_URL, TOKEN)
     for resource in (dialler.campaigns, dialler.result_codes):
         with pytest.raises(TypeError, match="token"):
             way(resource)
 
 
-async def test_a_client_that_was_never_closed_is_warned_of_without_its_token() -> None:
+async def test_warning_of_an_unclosed_client_shows_no_token() -> None:
     async with Sandbox(1, token=TOKEN) as sandbox:
         with warnings.catch_warnings(record=True, action="always") as warned:
             await leave_open(sandbox)
@@ -649,14 +647,14 @@ async def leave_open(sandbox: Sandbox) -> None:
     await dialler.campaigns.list()
 
 
-def test_the_warning_of_plain_http_shows_no_token() -> None:
+def test_warning_of_plain_http_shows_no_token() -> None:
     with warnings.catch_warnings(record=True, action="always") as warned:
         DiallerClient("http://acd.example/rest/v1.0/1", TOKEN)
     assert len(warned) == 1
     assert_hidden(str(warned[0]))
 
 
-async def test_a_report_shows_no_token_that_error_pages_repeat() -> None:
+async def test_report_shows_no_token_that_error_pages_contain() -> None:
     async with at_work() as (sandbox, dialler):
         faults = [echo(500, said(500)), echo(200, record(IN_JSON)), echo(403, TOKEN), Redirect(f"http://x/{IN_URL}")]
         sandbox.faults.chance(0.8, faults, match="result_codes")
@@ -697,6 +695,7 @@ async def run(argv: tuple[str, ...], base_url: str, token_file: Path | None = No
     return printed.decode()
 
 
+@pytest.mark.slow
 async def test_commands_print_no_token(tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN)
@@ -711,7 +710,7 @@ async def test_commands_print_no_token(tmp_path: Path) -> None:
             assert_hidden(printed)
 
 
-async def test_log_lines_tell_method_path_template_and_status_and_nothing_of_the_call(
+async def test_log_lines_have_method_path_template_and_status_and_no_arguments(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, "dialler_async")
@@ -745,7 +744,7 @@ VALUES: list[Any] = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_values_come_back_equal_from_a_pickle(value: Any, protocol: int) -> None:
+def test_unpickled_values_are_equal(value: Any, protocol: int) -> None:
     back = pickled(value, protocol)
     assert back == value
     assert type(back) is type(value)
@@ -753,7 +752,7 @@ def test_values_come_back_equal_from_a_pickle(value: Any, protocol: int) -> None
     assert copy.deepcopy(value) == value
 
 
-async def test_records_come_back_from_a_pickle_with_all_that_the_server_sent() -> None:
+async def test_unpickled_records_have_all_that_the_server_sent() -> None:
     async with Sandbox(5, filler_keys=4) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         campaigns = await dialler.campaigns.list()
         codes = await dialler.result_codes.list(campaigns[0])
@@ -764,12 +763,12 @@ async def test_records_come_back_from_a_pickle_with_all_that_the_server_sent() -
         assert (back.total, back.order_by) == (records.total, records.order_by)
 
 
-def test_a_context_for_tls_is_not_pickled_in_silence() -> None:
+def test_pickle_of_a_pool_config_with_an_ssl_context_raises() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(PoolConfig(ssl=ssl.create_default_context()))
 
 
-def test_this_test_would_see_a_token_in_an_error_of_aiohttp() -> None:
+def test_search_finds_the_token_in_an_error_of_aiohttp() -> None:
     """So that the tests above are known to look: what aiohttp raises shows it in a dozen places."""
     error = NoReplyError("no reply")
     error.__context__ = aiohttp.ClientConnectionError({"Authorization": f"Bearer {TOKEN}"})

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -219,7 +220,8 @@ class Calls(RuleBasedStateMachine):
             assert {id: record["Name"] for id, record in self.sandbox.campaigns.items()} == self.model.names
 
 
-def test_any_sequence_of_calls_agrees_with_a_model_in_memory() -> None:
+@pytest.mark.slow
+def test_sequences_of_calls_agree_with_a_model_in_memory() -> None:
     run_state_machine_as_test(
         Calls,
         settings=settings(
@@ -235,7 +237,7 @@ def test_any_sequence_of_calls_agrees_with_a_model_in_memory() -> None:
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
 
 
-def test_any_text_as_a_name_arrives_unchanged() -> None:
+def test_names_of_any_text_arrive_unchanged() -> None:
     with asyncio.Runner(debug=True) as runner:
         stack = AsyncExitStack()
         sandbox = runner.run(stack.enter_async_context(Sandbox(1)))
@@ -276,7 +278,7 @@ def test_any_text_as_a_name_arrives_unchanged() -> None:
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64), min_size=1, max_size=8)
 )
-def test_a_campaign_of_any_name_is_found_cloned_and_deleted_by_it(names: list[str]) -> None:
+def test_campaigns_of_any_name_are_found_cloned_and_deleted_by_name(names: list[str]) -> None:
     async def live() -> None:
         async with (
             Sandbox([{"ID": 1, "Name": names[0]}]) as sandbox,

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -439,7 +440,8 @@ def surroundings_kept() -> Iterator[None]:
             setattr(CLOCK, name, value)
 
 
-def test_on_a_bad_day_nothing_is_done_twice_and_nothing_told_that_is_not_so() -> None:
+@pytest.mark.slow
+def test_sequences_of_calls_under_faults_run_each_write_once_and_report_the_truth() -> None:
     with surroundings_kept():
         run_state_machine_as_test(
             BadDays,

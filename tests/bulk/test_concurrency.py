@@ -26,7 +26,7 @@ from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import Status
 
 
-def test_a_burst_of_refusals_counts_once() -> None:
+def test_burst_of_refusals_lowers_the_level_once() -> None:
     auto = AutoConcurrency(64)
     auto.level = 40
     for _ in range(40):
@@ -34,7 +34,7 @@ def test_a_burst_of_refusals_counts_once() -> None:
     assert auto.level == 28
 
 
-def test_refusals_of_calls_that_began_since_go_on_lowering_it_to_one() -> None:
+def test_refusals_of_later_calls_lower_the_level_down_to_one() -> None:
     auto = AutoConcurrency(64)
     auto.level = 40
     for second in range(1, 30):
@@ -42,7 +42,7 @@ def test_refusals_of_calls_that_began_since_go_on_lowering_it_to_one() -> None:
     assert auto.level == 1
 
 
-def test_calls_that_come_too_seldom_to_fill_the_level_do_not_raise_it() -> None:
+def test_level_does_not_rise_while_too_few_calls_are_in_flight() -> None:
     auto = AutoConcurrency(64)
     for call in range(2000):
         auto.finished(0.1 * call, 0.02, 1)
@@ -56,7 +56,7 @@ def test_calls_that_come_too_seldom_to_fill_the_level_do_not_raise_it() -> None:
         max_size=300,
     ),
 )
-def test_whatever_comes_it_stays_between_one_and_its_limit(limit: int, calls: list[Any]) -> None:
+def test_level_stays_between_one_and_the_limit_for_any_sample(limit: int, calls: list[Any]) -> None:
     auto = AutoConcurrency(limit)
     now = 0.0
     for passed, latency, in_flight, refused in calls:
@@ -69,7 +69,7 @@ def test_whatever_comes_it_stays_between_one_and_its_limit(limit: int, calls: li
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 2.5])
-def test_a_limit_is_a_positive_int(limit: Any) -> None:
+def test_limit_that_is_not_a_positive_int_is_refused(limit: Any) -> None:
     with pytest.raises(ConfigurationError):
         AutoConcurrency(limit)
 
@@ -87,11 +87,11 @@ def test_a_limit_is_a_positive_int(limit: Any) -> None:
         (LookupError(), False),
     ],
 )
-def test_what_says_that_there_are_too_many_calls(error: Exception, is_one: bool) -> None:
+def test_is_refusal_for_429_503_504_and_timeouts_only(error: Exception, is_one: bool) -> None:
     assert is_refusal(error) is is_one
 
 
-def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
+def test_latency_timer_subtracts_all_pauses() -> None:
     auto, clock = AutoConcurrency(8), iter([0.0, 1.0, 3.0, 4.0, 8.0, 10.0]).__next__
     heard: list[float] = []
     auto.finished = lambda now, latency, in_flight: heard.append(latency)
@@ -103,7 +103,7 @@ def test_all_that_an_item_waits_for_on_this_side_is_taken_off() -> None:
     assert heard == [10 - 2 - 4]
 
 
-async def test_a_call_made_outside_of_a_fan_out_is_not_watched(sandbox: Sandbox) -> None:
+async def test_latency_timer_is_set_only_in_a_fan_out_with_auto_concurrency(sandbox: Sandbox) -> None:
     async def one(campaign: int) -> bool:
         await dialler.campaigns.get(campaign)
         return LATENCY_TIMER.get() is None
@@ -116,7 +116,7 @@ async def test_a_call_made_outside_of_a_fan_out_is_not_watched(sandbox: Sandbox)
 
 
 @pytest.mark.parametrize("concurrency", ["Auto", 0, -1, None, 2.5, True])
-async def test_concurrency_is_a_positive_int_or_auto(concurrency: Any) -> None:
+async def test_invalid_concurrency_is_refused_also_by_auto(concurrency: Any) -> None:
     async def nothing(item: int) -> None:
         pass
 
@@ -124,7 +124,7 @@ async def test_concurrency_is_a_positive_int_or_auto(concurrency: Any) -> None:
         await anext(fan_out(nothing, [1], concurrency=concurrency))
 
 
-async def test_a_level_that_rises_is_made_use_of_while_the_reader_is_busy() -> None:
+async def test_raised_level_starts_more_calls_while_the_reader_is_busy() -> None:
     auto = AutoConcurrency(8)
     begun: list[int] = []
     let_go = asyncio.Semaphore(1)
@@ -147,7 +147,7 @@ def in_flight(sandbox: Sandbox) -> int:
     return sum(received.status is None for received in sandbox.journal[-200:])
 
 
-async def test_climbs_to_the_limit_of_the_pool_and_never_over_it() -> None:
+async def test_auto_climbs_to_the_limit_of_the_pool_and_not_above() -> None:
     together: list[int] = []
 
     def look(received: Received) -> bool:
@@ -165,9 +165,10 @@ async def test_climbs_to_the_limit_of_the_pool_and_never_over_it() -> None:
     assert max(together) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("attempts", [1, 20])
-async def test_backs_off_from_a_server_that_refuses(status: int, attempts: int) -> None:
+async def test_auto_backs_off_when_the_server_refuses_calls(status: int, attempts: int) -> None:
     bears = 3
     async with Sandbox(60, latency=0.05) as sandbox:
         sandbox.faults.chance(1, [Status(status)], match=lambda received: in_flight(sandbox) > bears)
@@ -180,7 +181,7 @@ async def test_backs_off_from_a_server_that_refuses(status: int, attempts: int) 
     assert sum(outcome.error is not None for outcome in outcomes) == (refused if attempts == 1 else 0)
 
 
-async def test_waiting_at_the_gate_is_not_taken_for_a_slow_server() -> None:
+async def test_wait_for_a_pool_slot_does_not_count_as_latency() -> None:
     """Eight items on two connections: each call is as quick as ever, and two are in flight."""
     auto = AutoConcurrency(8)
     heard: list[tuple[float, float]] = []
@@ -237,7 +238,7 @@ def test_auto_concurrency_climbs_to_its_limit_while_the_clock_stands_still(laten
     assert auto.level == 50
 
 
-def test_auto_concurrency_bears_latencies_that_become_zero_after_a_queue_was_seen() -> None:
+def test_auto_concurrency_accepts_zero_latencies_after_a_queue() -> None:
     auto = AutoConcurrency(64)
     now = 0.0
     for latency in (0.02, 0.2, 0.0, 0.02, 0.0):
@@ -262,7 +263,7 @@ async def test_auto_concurrency_fails_no_item_while_the_clock_of_the_loop_stands
     assert sorted(outcome.item for outcome in outcomes) == list(range(1000))
 
 
-async def test_auto_concurrency_bears_a_clock_that_goes_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_auto_concurrency_accepts_a_clock_that_goes_backward(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     times = itertools.count(loop.time(), -0.01)
     monkeypatch.setattr(loop, "time", lambda: next(times))
@@ -274,7 +275,7 @@ async def test_auto_concurrency_bears_a_clock_that_goes_backward(monkeypatch: py
     assert [outcome.error for outcome in outcomes] == [None] * 300
 
 
-async def test_an_error_in_auto_concurrency_becomes_no_outcome_and_is_logged_once(
+async def test_error_in_auto_concurrency_fails_no_item_and_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:

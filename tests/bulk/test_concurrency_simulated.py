@@ -133,9 +133,10 @@ def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
     return max(throughput(done, 1, 3) for done in runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["always the same", "give or take 20 %"])
 @pytest.mark.parametrize("capacity", [2, 8, 32, 128])
-def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: Callable[[Random], float]) -> None:
+def test_auto_settles_at_the_best_throughput_with_low_latency(capacity: int, work: Callable[[Random], float]) -> None:
     best = best_fixed(capacity, work)
     done = run(Simulation(capacity, work), 13)
     assert throughput(done, 2, 13) >= 0.95 * best
@@ -143,15 +144,16 @@ def test_settles_where_throughput_is_best_and_latency_low(capacity: int, work: C
     assert p95(done, 2, 13) <= 3 * UNLOADED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capacity", [8, 32, 128])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_bears_calls_of_very_different_length(capacity: int, seed: int) -> None:
+def test_auto_keeps_throughput_with_calls_of_very_different_length(capacity: int, seed: int) -> None:
     done = run(Simulation(capacity, exponential, seed=seed), 20)
     assert throughput(done, 3, 20) >= 0.92 * capacity / WORK
 
 
 @pytest.mark.parametrize("capacity", [8, 32, 128])
-def test_follows_a_server_whose_capacity_halves_and_comes_back(capacity: int) -> None:
+def test_auto_follows_a_capacity_that_halves_and_recovers(capacity: int) -> None:
     done = run(Simulation(capacity, changes=[(5, {"capacity": capacity // 2}), (10, {"capacity": capacity})]), 15)
     assert throughput(done, 6, 10) >= 0.97 * capacity / 2 / WORK
     assert p95(done, 6, 10) <= 2 * UNLOADED
@@ -159,14 +161,14 @@ def test_follows_a_server_whose_capacity_halves_and_comes_back(capacity: int) ->
 
 
 @pytest.mark.parametrize("work", [lambda random: WORK, jitter])
-def test_takes_what_a_server_without_a_sharp_edge_has_to_give(work: Callable[[Random], float]) -> None:
+def test_auto_uses_the_throughput_of_a_server_without_a_sharp_limit(work: Callable[[Random], float]) -> None:
     done = run(Simulation(256, work, crowding=40), 25)
     at_twice_the_latency = 40 / (2 * WORK)
     assert throughput(done, 5, 25) >= 0.9 * at_twice_the_latency
     assert p95(done, 12, 25) <= 4 * UNLOADED
 
 
-def test_a_server_that_works_longer_on_each_call_is_not_taken_for_one_with_a_queue() -> None:
+def test_longer_calls_are_not_mistaken_for_a_queue() -> None:
     def twice(random: Random) -> float:
         return 2 * WORK
 
@@ -175,7 +177,7 @@ def test_a_server_that_works_longer_on_each_call_is_not_taken_for_one_with_a_que
     assert p95(done, 7, 30) <= 2 * (2 * WORK + WAY)
 
 
-def test_what_a_standing_queue_takes_never_becomes_the_normal_latency() -> None:
+def test_standing_queue_never_becomes_part_of_the_base_latency() -> None:
     simulation = Simulation(8)
     done = run(simulation, 120)
     assert p95(done, 100, 120) <= 2 * UNLOADED
@@ -183,7 +185,7 @@ def test_what_a_standing_queue_takes_never_becomes_the_normal_latency() -> None:
 
 
 @pytest.mark.parametrize(("capacity", "bears"), [(8, 8), (32, 20), (128, 40)])
-def test_stays_below_what_the_server_refuses(capacity: int, bears: int) -> None:
+def test_level_stays_below_the_refused_one(capacity: int, bears: int) -> None:
     simulation = Simulation(capacity, refuse_above=bears)
     done = run(simulation, 30)
     assert sum(one.refused for one in done) < 0.005 * len(done)
@@ -196,7 +198,7 @@ def test_stays_below_what_the_server_refuses(capacity: int, bears: int) -> None:
 @given(
     st.integers(1, 60), st.integers(1, 64), st.integers(1, 1000), st.sampled_from([jitter, exponential, lambda _: WORK])
 )
-def test_whatever_the_server_it_is_kept_busy_or_the_limit_reached(
+def test_any_server_is_kept_busy_or_the_limit_is_reached(
     capacity: int, limit: int, seed: int, work: Callable[[Random], float]
 ) -> None:
     simulation = Simulation(capacity, work, seed=seed)

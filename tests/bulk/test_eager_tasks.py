@@ -76,7 +76,7 @@ async def eager(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("eager")
 class TestCache:
-    async def test_an_error_that_comes_at_once_is_not_kept(self) -> None:
+    async def test_immediate_error_is_not_cached(self) -> None:
         kept: Cache[str, list[int]] = Cache()
         asked = 0
 
@@ -93,7 +93,7 @@ class TestCache:
         assert await kept.get("key", 60, ask) == [2]
         assert asked == 2
 
-    async def test_an_answer_that_comes_at_once_is_kept_and_forgotten(self) -> None:
+    async def test_immediate_response_is_cached_until_it_is_forgotten(self) -> None:
         kept: Cache[str, list[int]] = Cache()
         asked = 0
 
@@ -106,7 +106,7 @@ class TestCache:
         kept.forget(lambda key: True)
         assert await kept.get("key", 60, ask) == [2]
 
-    async def test_askers_at_the_same_time_share_one_request(self) -> None:
+    async def test_simultaneous_callers_share_one_request(self) -> None:
         kept: Cache[str, list[int]] = Cache()
         asked = 0
 
@@ -118,7 +118,7 @@ class TestCache:
 
         assert await asyncio.gather(*(kept.get("key", 0, ask) for _ in range(20))) == [[1]] * 20
 
-    async def test_an_asker_that_is_cancelled_at_once_leaves_nothing_behind(self) -> None:
+    async def test_caller_that_is_cancelled_at_once_leaves_no_task(self) -> None:
         kept: Cache[str, list[int]] = Cache()
 
         async def ask() -> list[int]:
@@ -155,14 +155,14 @@ class TestFanOut:
         assert workers <= limit
 
     @pytest.mark.parametrize("concurrency", [1, 2, 5])
-    async def test_every_item_has_one_outcome_though_none_pauses(self, concurrency: int) -> None:
+    async def test_every_item_has_one_outcome_if_no_call_suspends(self, concurrency: int) -> None:
         async def function(item: int) -> int:
             return item
 
         outcomes = [outcome async for outcome in fan_out(function, range(50), concurrency=concurrency)]
         assert sorted(outcome.item for outcome in outcomes) == list(range(50))
 
-    async def test_leaving_early_leaves_nothing_running(self) -> None:
+    async def test_cancelled_run_leaves_no_task(self) -> None:
         async def function(item: int) -> int:
             if item:
                 await asyncio.Event().wait()
@@ -175,7 +175,7 @@ class TestFanOut:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio.eager_task_factory is new in Python 3.12")
-async def test_a_token_function_that_failed_once_is_asked_again_for_a_cached_key() -> None:
+async def test_failed_token_function_is_called_again_for_a_cached_key() -> None:
     async with Sandbox() as sandbox:
         errors = [LookupError("sealed")]
 

@@ -75,7 +75,7 @@ PLANS = st.lists(
 @pytest.mark.parametrize("form", ["list", "iterator", "async iterator"])
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8))
-async def test_every_item_has_one_outcome_and_never_more_calls_run_than_allowed(
+async def test_every_item_has_one_outcome_within_the_concurrency(
     form: str, plans: list[tuple[int, str | None, int]], concurrency: int
 ) -> None:
     running = peak = 0
@@ -123,7 +123,7 @@ async def test_every_item_has_one_outcome_and_never_more_calls_run_than_allowed(
         assert progress[-1][1] == len(failing)
 
 
-async def test_it_uses_all_the_concurrency_it_is_given() -> None:
+async def test_as_many_calls_run_as_concurrency_allows() -> None:
     gauge = Gauge()
     outcomes = fan_out(gauge, range(10), concurrency=4)
     async with aclosing(outcomes):
@@ -134,7 +134,7 @@ async def test_it_uses_all_the_concurrency_it_is_given() -> None:
         assert (await first).error is None
 
 
-async def test_calls_that_end_while_the_reader_is_busy_do_not_leave_it_waiting_for_ever() -> None:
+async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy() -> None:
     async def function(item: int) -> int:
         await turns(item)()
         return item
@@ -150,7 +150,7 @@ async def test_calls_that_end_while_the_reader_is_busy_do_not_leave_it_waiting_f
     assert seen == [1, 4]
 
 
-async def test_outcomes_come_as_they_finish_not_as_they_were_given() -> None:
+async def test_outcomes_come_in_the_order_in_which_calls_finish() -> None:
     async def function(item: int) -> int:
         await turns(item)()
         return item
@@ -158,7 +158,7 @@ async def test_outcomes_come_as_they_finish_not_as_they_were_given() -> None:
     assert [outcome.value async for outcome in fan_out(function, [9, 5, 1], concurrency=3)] == [1, 5, 9]
 
 
-async def test_items_are_taken_only_as_they_are_needed_so_there_may_be_endlessly_many() -> None:
+async def test_endless_items_are_taken_only_when_they_are_needed() -> None:
     taken = 0
 
     def endless() -> Iterator[int]:
@@ -177,7 +177,7 @@ async def test_items_are_taken_only_as_they_are_needed_so_there_may_be_endlessly
     assert others() == set()
 
 
-async def test_a_function_that_never_waits_does_not_starve_the_reader_of_an_endless_source() -> None:
+async def test_reader_of_endless_items_is_not_starved_by_calls_that_never_suspend() -> None:
     async def at_once(item: int) -> int:
         return item
 
@@ -186,7 +186,7 @@ async def test_a_function_that_never_waits_does_not_starve_the_reader_of_an_endl
         assert [(await anext(outcomes)).value for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
-async def test_one_worker_at_a_time_reads_an_async_source() -> None:
+async def test_async_items_are_read_by_one_worker_at_a_time() -> None:
     inside = 0
 
     class Source:
@@ -216,26 +216,26 @@ async def test_no_items_have_no_outcomes(items: list[int]) -> None:
 
 
 @pytest.mark.parametrize("total", [0, -1, 1, 100])
-async def test_a_total_that_does_not_agree_with_the_items_loses_none_of_them(total: int) -> None:
+async def test_wrong_total_loses_no_item(total: int) -> None:
     seen = [outcome.item async for outcome in fan_out(double, iter(range(5)), concurrency=2, total=total)]
     assert sorted(seen) == [0, 1, 2, 3, 4]
 
 
-async def test_the_length_of_the_items_goes_before_a_total_that_was_given() -> None:
+async def test_length_of_items_overrides_total() -> None:
     totals = set()
     async for _ in fan_out(double, [1, 2], concurrency=2, total=7, on_progress=lambda *told: totals.add(told[2])):
         pass
     assert totals == {2}
 
 
-async def test_a_total_that_was_given_is_told_where_the_items_have_no_length() -> None:
+async def test_total_is_reported_for_items_without_length() -> None:
     told: list[tuple[int, int, int | None]] = []
     async for _ in fan_out(double, iter([1, 2]), concurrency=1, total=2, on_progress=lambda *it: told.append(it)):
         pass
     assert told == [(1, 0, 2), (2, 0, 2)]
 
 
-async def test_it_starts_no_more_workers_than_there_are_items() -> None:
+async def test_no_more_workers_start_than_there_are_items() -> None:
     gauge = Gauge()
     outcomes = fan_out(gauge, [1, 2], concurrency=1000)
     async with aclosing(outcomes):
@@ -247,12 +247,12 @@ async def test_it_starts_no_more_workers_than_there_are_items() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "4", None])
-async def test_a_concurrency_that_can_not_be_is_refused(concurrency: int) -> None:
+async def test_invalid_concurrency_is_refused(concurrency: int) -> None:
     with pytest.raises(ConfigurationError, match="concurrency"):
         await anext(fan_out(double, [1], concurrency=concurrency))
 
 
-async def test_leaving_early_cancels_what_runs_and_waits_for_it() -> None:
+async def test_leaving_early_cancels_and_awaits_running_calls() -> None:
     gauge = Gauge()
     quick = asyncio.Event()
 
@@ -275,7 +275,7 @@ async def test_leaving_early_cancels_what_runs_and_waits_for_it() -> None:
     assert others() == set()
 
 
-async def test_an_error_in_the_readers_body_leaves_nothing_running() -> None:
+async def test_error_in_the_loop_body_leaves_no_task() -> None:
     gauge = Gauge()
 
     async def function(item: int) -> int:
@@ -293,7 +293,7 @@ async def test_an_error_in_the_readers_body_leaves_nothing_running() -> None:
     assert others() == set()
 
 
-async def test_cancelling_the_reader_cancels_the_calls_and_passes_the_cancellation_on() -> None:
+async def test_cancelled_reader_cancels_the_calls_and_is_cancelled() -> None:
     gauge = Gauge()
 
     async def read() -> None:
@@ -310,7 +310,7 @@ async def test_cancelling_the_reader_cancels_the_calls_and_passes_the_cancellati
     assert others() == set()
 
 
-async def test_a_function_that_makes_away_with_its_cancellation_begins_nothing_more() -> None:
+async def test_no_call_starts_after_a_function_suppressed_its_cancellation() -> None:
     begun = []
     woken = False
 
@@ -337,7 +337,7 @@ async def test_a_function_that_makes_away_with_its_cancellation_begins_nothing_m
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_an_error_of_the_source_comes_out_after_the_outcomes_that_are_there(asynchronous: bool) -> None:
+async def test_error_of_items_is_raised_after_the_finished_outcomes(asynchronous: bool) -> None:
     def items() -> Iterator[int]:
         yield from (1, 2)
         raise HitError("the source")
@@ -353,7 +353,7 @@ async def test_an_error_of_the_source_comes_out_after_the_outcomes_that_are_ther
     assert others() == set()
 
 
-async def test_an_error_of_on_progress_comes_out_and_leaves_nothing_running() -> None:
+async def test_error_of_on_progress_is_raised_and_leaves_no_task() -> None:
     gauge = Gauge()
 
     async def function(item: int) -> int:
@@ -369,12 +369,12 @@ async def test_an_error_of_on_progress_comes_out_and_leaves_nothing_running() ->
     assert others() == set()
 
 
-async def test_what_is_neither_kind_of_iterable_is_a_type_error() -> None:
+async def test_items_that_are_not_iterable_raise_type_error() -> None:
     with pytest.raises(TypeError):
         await anext(fan_out(double, 5, concurrency=1))  # type: ignore[arg-type]  the mistake that is tested
 
 
-async def test_a_failure_is_told_as_it_was_raised_and_stops_no_other() -> None:
+async def test_failure_holds_the_error_and_stops_no_other_call() -> None:
     async def function(item: int) -> int:
         if item % 2:
             raise HitError(str(item))
@@ -389,9 +389,7 @@ async def test_a_failure_is_told_as_it_was_raised_and_stops_no_other() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, "auto"])
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_an_item_that_awaits_a_cancelled_task_fails_and_the_others_go_on(
-    concurrency: Concurrency, in_order: bool
-) -> None:
+async def test_item_that_awaits_a_cancelled_task_fails_alone(concurrency: Concurrency, in_order: bool) -> None:
     somebody_elses = asyncio.create_task(asyncio.Event().wait())
     somebody_elses.cancel()
 
@@ -419,7 +417,7 @@ async def test_an_item_that_awaits_a_cancelled_task_fails_and_the_others_go_on(
     assert others() == set()
 
 
-async def test_a_worker_that_is_cancelled_from_outside_ends_the_fan_out() -> None:
+async def test_worker_cancelled_from_outside_cancels_the_fan_out() -> None:
     gauge = Gauge()
 
     async def read() -> None:
@@ -447,7 +445,7 @@ BEHAVIOURS = st.lists(
     in_order=st.booleans(),
     leave_after=st.one_of(st.none(), st.integers(0, 30)),
 )
-async def test_every_item_has_one_outcome_whatever_its_function_does_and_early_exit_leaves_nothing_behind(
+async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
     behaviours: list[tuple[str, int]], concurrency: Concurrency, in_order: bool, leave_after: int | None
 ) -> None:
     never = asyncio.get_running_loop().create_future()

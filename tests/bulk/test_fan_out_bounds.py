@@ -34,7 +34,7 @@ def others() -> set[asyncio.Task[object]]:
 
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8), asynchronous=st.booleans())
-async def test_in_the_order_of_the_items_on_request(
+async def test_in_order_yields_in_the_order_of_the_items(
     plans: list[tuple[int, str | None, int]], concurrency: int, asynchronous: bool
 ) -> None:
     async def function(index: int) -> int:
@@ -61,7 +61,7 @@ async def test_in_the_order_of_the_items_on_request(
     assert others() == set()
 
 
-async def test_a_slow_call_holds_up_what_comes_after_it_instead_of_piling_it_up() -> None:
+async def test_slow_call_limits_the_outcomes_that_wait_behind_it() -> None:
     begun = []
     go = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def test_a_slow_call_holds_up_what_comes_after_it_instead_of_piling_it_up(
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_an_error_that_no_other_item_would_escape_ends_it(in_order: bool) -> None:
+async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
     begun = []
     cancelled = []
 
@@ -116,7 +116,7 @@ async def test_an_error_that_no_other_item_would_escape_ends_it(in_order: bool) 
     assert others() == set()
 
 
-async def test_after_a_gap_what_has_finished_comes_in_order_too() -> None:
+async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap() -> None:
     go = asyncio.Event()
 
     async def function(item: int) -> int:
@@ -144,7 +144,7 @@ async def test_after_a_gap_what_has_finished_comes_in_order_too() -> None:
     assert seen == [1, 2, 3]
 
 
-async def test_many_at_once_that_fail_for_all_are_told_once() -> None:
+async def test_simultaneous_errors_of_stop_on_are_raised_once() -> None:
     async def function(item: int) -> int:
         await turns(2)
         raise HitError(str(item))
@@ -169,7 +169,7 @@ class Answer:
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_a_hundred_thousand_items_take_no_more_memory_than_a_few(in_order: bool) -> None:
+async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> None:
     # It would record a traceback for each of a hundred thousand steps.
     asyncio.get_running_loop().set_debug(False)
     Answer.alive = Answer.peak = 0

@@ -12,7 +12,7 @@ def outcomes() -> list[Outcome[int, str]]:
     return [Success(1, "one"), Failure(2, NotFoundError("no such campaign", status=404))]
 
 
-def test_is_none_of_error_narrows_an_outcome() -> None:
+def test_error_is_none_narrows_an_outcome() -> None:
     texts: list[str] = []
     for outcome in outcomes():
         if outcome.error is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -72,15 +72,24 @@ def twin(facts, *, name):
 """
 
 
-StartProcess = Callable[..., subprocess.Popen[str]]
+class Process(subprocess.Popen[str]):
+    """A process that a failed test kills; `Popen` would wait for its end."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, traceback)
+
+
+StartProcess = Callable[..., Process]
 
 
 @pytest.fixture
 def start_process(command: Command) -> StartProcess:
     """Return a function that starts `dialler` in a process of its own."""
 
-    def start(*argv: str, **changed: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(*argv: str, **changed: str) -> Process:
+        return Process(
             [*command.argv, *argv],
             env=command.environment(**changed),
             stdin=subprocess.DEVNULL,

@@ -1,12 +1,15 @@
-"""`dialler audit`: which rules it judges by, what it compares with, and how it exits."""
+"""`dialler audit`: rules, settings, baselines, chosen campaigns, accepted findings, and exit codes."""
 
 from __future__ import annotations
 
 import json
+import tomllib
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from junitparser import JUnitXml
 
 from dialler_async.audit import RULES
 from dialler_async.sandbox import Sandbox
@@ -18,23 +21,39 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory with nothing above it that has settings."""
+    """Return the current directory, which has no settings in it or above it."""
     place = tmp_path / "account" / "nightly"
     place.mkdir(parents=True)
     monkeypatch.chdir(place)
     return place
 
 
-def judged(out: str) -> list[tuple[int, str]]:
+def findings_in(out: str) -> list[tuple[int, str]]:
     return [(finding["campaign_id"], finding["rule"]) for finding in json.loads(out)["findings"]]
 
 
 class TestRules:
     def test_select_and_ignore(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--json", "--select", "duplicate-name", "--select", "name-within-name")
-        assert judged(ran.out) == [(3, "duplicate-name"), (4, "duplicate-name"), (1, "name-within-name")]
+        assert findings_in(ran.out) == [(3, "duplicate-name"), (4, "duplicate-name"), (1, "name-within-name")]
         ran = run("audit", "--json", "--select", "duplicate-name", "--ignore", "duplicate-name")
-        assert judged(ran.out) == []
+        assert findings_in(ran.out) == []
+
+    def test_several_ids_separated_by_commas(self, run: Run, sandbox: Sandbox) -> None:
+        ran = run(
+            "audit", "--json", "--select", "duplicate-name, name-within-name", "--ignore", "expired,duplicate-name"
+        )
+        assert findings_in(ran.out) == [(1, "name-within-name")]
+
+    def test_a_rule_that_raises_exits_with_settings_and_not_with_findings(
+        self, run: Run, sandbox: Sandbox, here: Path, own_rule: str
+    ) -> None:
+        (here / "broken_rule.py").write_text(own_rule.replace('"is a twin"', "1 / 0"))
+        ran = run("audit", "--json", "--rules", "broken_rule:twin", "--fail-on", "info")
+        assert ran.exit == 2
+        (failed,) = [finding for finding in json.loads(ran.out)["findings"] if finding["rule"] == "rule-failed"]
+        assert failed["message"] == "the rule “twin” failed on 2 campaigns: ZeroDivisionError at broken_rule.py:7"
+        assert (3, "duplicate-name") in findings_in(ran.out)
 
     def test_an_unknown_rule_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--ignore", "duplicate-names")
@@ -42,12 +61,12 @@ class TestRules:
         assert ran.err == "dialler: there is no rule “duplicate-names”; did you mean “duplicate-name”?\n"
         assert sandbox.journal == []
 
-    def test_a_rule_of_ones_own(self, run: Run, sandbox: Sandbox, here: Path, own_rule: str) -> None:
+    def test_the_users_own_rule_is_applied(self, run: Run, sandbox: Sandbox, here: Path, own_rule: str) -> None:
         (here / "twins_here.py").write_text(own_rule)
         ran = run("audit", "--json", "--rules", "twins_here:twin", "--select", "twin", "--fail-on", "error")
-        assert (ran.exit, judged(ran.out)) == (1, [(3, "twin"), (4, "twin")])
+        assert (ran.exit, findings_in(ran.out)) == (1, [(3, "twin"), (4, "twin")])
 
-    def test_list_rules_asks_nobody(self, run: Run, no_settings: None) -> None:
+    def test_list_rules_sends_no_request(self, run: Run, no_settings: None) -> None:
         ran = run("audit", "--list-rules")
         assert (ran.exit, ran.err) == (0, "")
         assert max(map(len, ran.out.splitlines())) <= 80
@@ -56,7 +75,7 @@ class TestRules:
 
 class TestSettings:
     @pytest.mark.parametrize(("name", "table"), [("dialler.toml", "audit"), ("pyproject.toml", "tool.dialler.audit")])
-    def test_from_the_nearest_file_upwards(
+    def test_settings_come_from_the_nearest_file_upwards(
         self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path, own_rule: str
     ) -> None:
         module = f"twins_of_{table.replace('.', '_')}"
@@ -64,16 +83,16 @@ class TestSettings:
         (here.parent / name).write_text(
             f'[{table}]\nselect = ["twin"]\nrules = ["{module}:twin"]\n[{table}.twin]\nname = "Spring"\n'
         )
-        # No settings of ours: it is passed by.
+        # It has no settings of ours.
         (here / "pyproject.toml").write_text("[project]\nname = 'x'\n")
-        assert judged(run("audit", "--json").out) == [(1, "twin")]
+        assert findings_in(run("audit", "--json").out) == [(1, "twin")]
         # The command line goes before the file.
-        assert judged(run("audit", "--json", "--select", "duplicate-name").out) == [
+        assert findings_in(run("audit", "--json", "--select", "duplicate-name").out) == [
             (3, "duplicate-name"),
             (4, "duplicate-name"),
         ]
 
-    def test_from_a_file_that_is_named(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_settings_come_from_a_named_file(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         (here / "other.toml").write_text(
             '[audit]\nselect = ["duplicate-name"]\n[audit.duplicate-name]\nseverity="info"'
         )
@@ -83,14 +102,20 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("[audit", "dialler.toml is no TOML: "),
+            ("[audit", "dialler.toml is not TOML: "),
             ("audit = 3", "“audit” is a table, not 3"),
             ("[audit]\nselcet = []", "dialler.toml: there is no setting “selcet”"),
-            ("[audit]\nselect = ['x']", "there is no rule “x”"),
+            ("[audit]\nselect = ['x']", "dialler.toml: there is no rule “x”"),
+            ("[audit]\nignore = ['expird']", "dialler.toml: there is no rule “expird”; did you mean “expired”?"),
+            ("[audt]\nselect = []", "dialler.toml: there is no table “audt”; did you mean “audit”?"),
+            ("ignore = ['expired']\n[audit]", "dialler.toml: “ignore” belongs under [audit]"),
+            ("[tool.dialler.audit]\nselect = []", "dialler.toml: the table is [audit] in this file"),
+            ("[audit.expired]\nday = 3", "dialler.toml: there is no setting “day” of the rule “expired”"),
+            ("[[audit.accept]]\nrule = 'expired'", "dialler.toml: an entry of [[audit.accept]] needs a “reason”"),
             ("[audit]\nrules = ['no_such_module:x']", "can't load rules from “no_such_module:x”: ModuleNotFoundError"),
         ],
     )
-    def test_what_is_wrong_in_it_is_told(
+    def test_wrong_settings_are_an_error_that_names_the_file(
         self, content: str, message: str, run: Run, sandbox: Sandbox, here: Path
     ) -> None:
         (here / "dialler.toml").write_text(content)
@@ -99,18 +124,55 @@ class TestSettings:
         assert message in ran.err
         assert sandbox.journal == []
 
-    def test_a_file_that_is_not_there(self, run: Run, sandbox: Sandbox) -> None:
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("[tool.dialer.audit]\nselect = []", "there is no tool “dialer”; did you mean [tool.dialler.audit]?"),
+            ("[tool.dialler.audti]\nselect = []", "no table under [tool.dialler] “audti”; did you mean “audit”?"),
+            ("[tool.dialler]\nselect = []", "“select” belongs under [tool.dialler.audit]"),
+        ],
+    )
+    def test_wrong_settings_in_a_pyproject_file_are_an_error(
+        self, content: str, message: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        (here / "pyproject.toml").write_text(content)
+        ran = run("audit")
+        assert ran.exit == 2
+        assert f"pyproject.toml: {message}" in ran.err.replace("there is no table", "no table")
+        assert sandbox.journal == []
+
+    @pytest.mark.parametrize("content", ["[tool.ruff]", "[project]\nname='dialler'", "[tool.diallerish]", "tool = 3"])
+    def test_a_pyproject_file_without_our_table_is_skipped(
+        self, content: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        (here / "pyproject.toml").write_text(content)
+        assert run("audit", "--json").exit == 0
+
+    def test_template_and_fail_on_in_the_file(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        (here / "dialler.toml").write_text(
+            "[audit]\nfail-on = 'warning'\nselect = ['differs-from-template']\n"
+            "[[audit.template]]\nmatch = 'Spring*'\ncampaign = 'Spring 2'\n"
+            "[[audit.template]]\nmatch = '*'\ncampaign = 'Spring'\n"
+        )
+        ran = run("audit", "--json")
+        assert (ran.exit, findings_in(ran.out)) == (1, [(4, "differs-from-template")] * 2)
+        assert run("audit", "--fail-on", "error").exit == 0
+        assert findings_in(run("audit", "--json", "--template", "Spring").out) == findings_in(ran.out)
+
+    def test_a_missing_settings_file_is_an_error(self, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--config", "none.toml").err == "dialler: can't read none.toml: No such file or directory\n"
 
 
 class TestTemplate:
-    def test_differences(self, run: Run, sandbox: Sandbox) -> None:
+    def test_differences_from_a_template_are_reported(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--json", "--template", "Spring", "--select", "differs-from-template")
         subjects = [(finding["campaign_id"], finding["subject"]) for finding in json.loads(ran.out)["findings"]]
         assert subjects == [(4, "LanguagesID"), (4, "Extra")]
 
     @pytest.mark.parametrize(("name", "number"), [("spring", "no"), ("Twin", "2")])
-    def test_not_exactly_one(self, name: str, number: str, run: Run, sandbox: Sandbox) -> None:
+    def test_a_template_name_of_no_or_several_campaigns_is_refused(
+        self, name: str, number: str, run: Run, sandbox: Sandbox
+    ) -> None:
         ran = run("audit", "--template", name)
         assert (ran.exit, ran.err) == (
             2,
@@ -123,7 +185,7 @@ class TestBaseline:
     def last(self, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--format", "json", "--output", "last.json").exit == 0
 
-    def test_new_gone_and_changed(self, run: Run, sandbox: Sandbox) -> None:
+    def test_new_gone_and_changed_are_shown(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, OwnResultCodesID=5, Extra="\x1b[31m")
         sandbox.remove(2)
         ran = run("audit", "--baseline", "last.json")
@@ -133,13 +195,13 @@ class TestBaseline:
         (new,) = [line for line in lines if " new  " in line]
         assert new.startswith("error    dangling-result-code  new  OwnResultCodesID is 5")
         assert any(line.startswith("Gone since ") for line in lines)
-        assert "info  name-within-name  its name stands within that of campaign 2" in lines
+        assert "info  name-within-name  its name is part of the name of campaign 2" in lines
         assert "OwnResultCodesID  nothing → 5" in lines
         assert "Extra             nothing → \\x1b[31m" in lines
         assert "campaign  Spring 2 → nothing" in lines
         assert any(line.endswith("1 new, 3 gone, 8 unchanged") for line in lines)
 
-    def test_fail_on_new(self, run: Run, sandbox: Sandbox) -> None:
+    def test_fail_on_new_exits_with_findings_for_new_ones_only(self, run: Run, sandbox: Sandbox) -> None:
         compared = ("audit", "--baseline", "last.json")
         assert run(*compared, "--fail-on-new").exit == 0
         assert run(*compared, "--fail-on", "error").exit == 1
@@ -149,13 +211,30 @@ class TestBaseline:
         assert run(*compared, "--fail-on", "error", "--fail-on-new").exit == 0
 
     def test_fail_on_new_needs_a_baseline(self, run: Run) -> None:
-        assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to tell what is new\n"
+        assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to compare with\n"
+
+    def test_a_baseline_of_another_account_is_refused_before_any_request(
+        self, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        (here / "other.json").write_text((here / "last.json").read_text().replace('"clients_id": 1', '"clients_id": 2'))
+        requests = len(sandbox.journal)
+        ran = run("audit", "--baseline", "other.json")
+        assert (ran.exit, ran.out, len(sandbox.journal)) == (2, "", requests)
+        assert "it is of account 2 on 127.0.0.1:" in ran.err
+        assert "--baseline-of-other-account" in ran.err
+        assert run("audit", "--baseline", "other.json", "--baseline-of-other-account").exit == 0
+
+    def test_only_new_findings_fail_in_junit(self, run: Run, sandbox: Sandbox) -> None:
+        sandbox.change(1, OwnResultCodesID=5)
+        compared = ("audit", "--format", "junit", "--baseline", "last.json")
+        assert JUnitXml.fromstring(run(*compared).out.encode()).failures == 11
+        assert JUnitXml.fromstring(run(*compared, "--fail-on-new").out.encode()).failures == 1
 
     @pytest.mark.parametrize(
         ("content", "message"),
         [(None, "can't read other.json"), ("{}", "can't compare with other.json: it is no report of an audit")],
     )
-    def test_what_is_no_baseline(self, content: str | None, message: str, run: Run, here: Path) -> None:
+    def test_an_invalid_baseline_is_an_error(self, content: str | None, message: str, run: Run, here: Path) -> None:
         if content is not None:
             (here / "other.json").write_text(content)
         ran = run("audit", "--baseline", "other.json")
@@ -163,9 +242,100 @@ class TestBaseline:
         assert message in ran.err
 
 
-def test_a_run_that_was_stopped_says_so_and_exits_as_refused(run: Run, sandbox: Sandbox) -> None:
+def test_a_stopped_run_is_reported_and_exits_as_refused(run: Run, sandbox: Sandbox) -> None:
     sandbox.faults.next(Status(401), match="result_codes", after=3)
     ran = run("audit", "--concurrency", 1, "--select", "duplicate-name")
     assert ran.exit == 3
     assert "stopped-early" in ran.out
     assert "The whole account" in ran.out
+
+
+class TestSelection:
+    @pytest.mark.parametrize(
+        ("options", "campaigns", "scope"),
+        [
+            (["--name", "Spring*"], [1, 2], "name “Spring*”"),
+            (["--id", 4, "--id", 2], [2, 4], "ID 4 or 2"),
+            (["--running", "--limit", 3], [1, 2, 3], "running, at most 3"),
+        ],
+    )
+    def test_only_chosen_campaigns_are_fetched(
+        self, options: list[object], campaigns: list[int], scope: str, run: Run, sandbox: Sandbox
+    ) -> None:
+        ran = run("audit", "--json", *options)
+        assert len(sandbox.journal) == 1 + 2 * len(campaigns)
+        report = json.loads(ran.out)
+        assert [record["id"] for record in report["records"]] == campaigns
+        assert report["scope"] == scope
+
+    def test_an_id_that_does_not_exist_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
+        ran = run("audit", "--id", 77)
+        assert (ran.exit, ran.out) == (2, "")
+        assert ran.err == "dialler: the account has no campaign with the ID 77\n"
+
+    @pytest.mark.parametrize("id", ["5.0", "0", "x"])
+    def test_an_id_is_a_whole_number(self, id: str, run: Run, sandbox: Sandbox) -> None:
+        assert run("audit", "--id", id).exit == 2
+        assert sandbox.journal == []
+
+
+def test_findings_are_sorted_by_the_chosen_key(run: Run, sandbox: Sandbox) -> None:
+    rules = ("audit", "--json", "--select", "duplicate-name,name-within-name,no-abort-code", "--id", 1, "--id", 2)
+    by_severity = [(2, "no-abort-code"), (1, "no-abort-code"), (1, "name-within-name")]
+    assert sorted(findings_in(run(*rules).out)[:2]) == sorted(by_severity[:2])
+    assert findings_in(run(*rules, "--sort", "campaign").out) == [
+        (1, "no-abort-code"),
+        (1, "name-within-name"),
+        (2, "no-abort-code"),
+    ]
+    assert [rule for _, rule in findings_in(run(*rules, "--sort", "rule").out)] == ["no-abort-code"] * 2 + [
+        "name-within-name"
+    ]
+
+
+class TestAccept:
+    @pytest.fixture(autouse=True)
+    def reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO("  known since May \n"))
+
+    def test_writes_entries_for_the_selected_findings(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        ran = run("audit", "--select", "duplicate-name", "--accept", "--fail-on", "error")
+        assert ran.exit == 0
+        assert ran.err == "Reason to accept 2 findings in dialler.toml: dialler: accepted 2 findings in dialler.toml\n"
+        entries = tomllib.loads((here / "dialler.toml").read_text())["audit"]["accept"]
+        entry = {"rule": "duplicate-name", "subject": "Name", "reason": "known since May"}
+        assert entries == [{**entry, "campaign": 3}, {**entry, "campaign": 4}]
+        again = run("audit", "--json", "--select", "duplicate-name", "--fail-on", "error")
+        assert (again.exit, findings_in(again.out)) == (0, [])
+        assert [one["acceptance"]["reason"] for one in json.loads(again.out)["accepted"]] == ["known since May"] * 2
+
+    @pytest.mark.parametrize(("name", "table"), [("dialler.toml", "audit"), ("pyproject.toml", "tool.dialler.audit")])
+    def test_appends_to_the_settings_in_use(
+        self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        before = f"# mine\n[{table}]\nselect = ['duplicate-name']\n\n[{table}.expired]\nseverity = 'error'"
+        (here.parent / name).write_text(before)
+        assert run("audit", "--id", 3, "--id", 4, "--accept").exit == 0
+        assert (here.parent / name).read_text().startswith(before + "\n\n[[")
+        assert findings_in(run("audit", "--json").out) == []
+
+    def test_without_a_reason_nothing_is_written(
+        self, run: Run, sandbox: Sandbox, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO(" \n"))
+        ran = run("audit", "--accept")
+        assert ran.exit == 2
+        assert "an acceptance needs a reason" in ran.err
+        assert list(here.iterdir()) == []
+
+    def test_a_file_that_takes_no_entries_is_left_alone(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        (here / "dialler.toml").write_text("audit = {ignore = ['expired']}")
+        ran = run("audit", "--accept")
+        assert ran.exit == 2
+        assert "can't add entries to" in ran.err
+        assert (here / "dialler.toml").read_text() == "audit = {ignore = ['expired']}"
+
+    def test_nothing_to_accept(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+        ran = run("audit", "--select", "expired", "--accept")
+        assert (ran.exit, ran.err) == (0, "dialler: there is nothing to accept\n")
+        assert list(here.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The commands, called in this process, against a sandbox that lives in a thread of its own."""
+"""The commands in this process, with a server in a thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
 
 
 class TestReading:
-    def test_list(self, run: Run, sandbox: Sandbox) -> None:
+    def test_list_prints_one_campaign_a_line(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("campaigns", "list")
         assert [line.split()[:2] for line in ran.out.splitlines()] == [
             ["ID", "Name"],
@@ -47,30 +47,30 @@ class TestReading:
         ]
         assert (ran.exit, ran.err) == (0, "")
 
-    def test_list_as_json_loses_nothing(self, run: Run, sandbox: Sandbox) -> None:
+    def test_list_json_keeps_every_key(self, run: Run, sandbox: Sandbox) -> None:
         shown = json.loads(run("campaigns", "list", "--json").out)
         assert shown["records"] == list(sandbox.campaigns.values())
         assert shown["count"] == 4
         assert {"filter", "limitStart", "limitPageSize", "orderBy", "ascending"} <= set(shown)
 
-    def test_get(self, run: Run, sandbox: Sandbox) -> None:
+    def test_get_prints_all_keys(self, run: Run, sandbox: Sandbox) -> None:
         assert "Extra  1" in run("campaigns", "get", 4).out
         assert json.loads(run("campaigns", "get", 4, "--json").out) == {"records": [sandbox.campaigns[4]], "count": 1}
 
-    def test_find(self, run: Run, sandbox: Sandbox) -> None:
+    def test_find_prints_matching_campaigns(self, run: Run, sandbox: Sandbox) -> None:
         assert [line.split()[0] for line in run("campaigns", "find", "spring").out.splitlines()] == ["ID", "1", "2"]
         assert json.loads(run("campaigns", "find", "spring", "--json").out)["count"] == 2
 
-    def test_find_nothing(self, run: Run, sandbox: Sandbox) -> None:
+    def test_find_without_match_exits_with_0_and_a_notice(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "find", "x\u202e") == (0, "", "dialler: no campaign has “x\\u202e” in its name\n")
         ran = run("campaigns", "find", "x", "--json")
         assert (ran.exit, json.loads(ran.out)) == (0, {"records": [], "count": 0})
 
-    def test_text_that_looks_like_an_option(self, run: Run, sandbox: Sandbox) -> None:
+    def test_text_after_two_dashes_is_no_option(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "find", "--", "--token").exit == 0
         assert sandbox.journal[-1].query == {"name": "--token"}
 
-    def test_result_codes(self, run: Run, no_settings: None) -> None:
+    def test_result_codes_are_in_the_chosen_language(self, run: Run, no_settings: None) -> None:
         english = run("result-codes", 665, "--sandbox")
         german = run("result-codes", 665, "--sandbox", "--language", "de")
         assert "Closed" in english.out or "Completed" in english.out
@@ -81,7 +81,7 @@ class TestReading:
 
 
 class TestWriting:
-    def test_clone(self, run: Run, sandbox: Sandbox) -> None:
+    def test_clone_sends_user_data_and_dates(self, run: Run, sandbox: Sandbox) -> None:
         ran = run(
             "campaigns", "clone", "Spring", "Monday", "--user-data", "crm", "--from", "2026-03-02", "--to",
             "2026-03-03T10:30:00",
@@ -95,7 +95,7 @@ class TestWriting:
             "dtTo": "2026-03-03T10:30:00",
         }
 
-    def test_clone_what_is_there(self, run: Run, sandbox: Sandbox) -> None:
+    def test_clone_to_an_existing_name_needs_exist_ok(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("campaigns", "clone", "Spring", "Spring 2")
         assert (ran.exit, ran.out) == (3, "")
         assert ran.err.count("\n") == 1
@@ -105,7 +105,9 @@ class TestWriting:
             "",
         )
 
-    def test_delete_shows_and_asks(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_delete_shows_the_campaign_and_asks(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         answer(monkeypatch, "y\n")
         ran = run("campaigns", "delete", 1)
         assert ran == (
@@ -118,7 +120,7 @@ class TestWriting:
         assert set(sandbox.campaigns) == {2, 3, 4}
 
     @pytest.mark.parametrize("line", ["n\n", "\n", "", "yesterday\n"])
-    def test_anything_but_yes_is_no(
+    def test_delete_needs_yes_as_the_answer(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
         answer(monkeypatch, line)
@@ -127,7 +129,9 @@ class TestWriting:
         assert ran.err.endswith("dialler: nothing was deleted\n")
         assert 1 in sandbox.campaigns
 
-    def test_ctrl_c_at_the_question(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ctrl_c_at_the_question_deletes_nothing(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         unheard: list[str] = []
 
         class Interrupted(Terminal):
@@ -141,7 +145,7 @@ class TestWriting:
         assert unheard == []
         assert 1 in sandbox.campaigns
 
-    def test_the_question_leaves_signals_as_they_were(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_question_restores_the_signal_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answer(monkeypatch, "y\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -151,7 +155,7 @@ class TestWriting:
             signal.signal(signal.SIGINT, before)
 
     @pytest.mark.parametrize(("options", "exit"), [([], 3), (["--missing-ok"], 0)])
-    def test_somebody_else_was_faster(
+    def test_delete_of_a_campaign_deleted_meanwhile_needs_missing_ok(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, options: list[str], exit: int
     ) -> None:
         class Thinking(Terminal):
@@ -162,28 +166,30 @@ class TestWriting:
         monkeypatch.setattr("sys.stdin", Thinking())
         assert run("campaigns", "delete", 1, *options).exit == exit
 
-    def test_delete_by_name_hits_that_name_only(self, run: Run, sandbox: Sandbox) -> None:
+    def test_delete_by_name_deletes_the_exact_name_only(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "delete", "--name", "Spring", "--yes").exit == 0
         assert set(sandbox.campaigns) == {2, 3, 4}
         # By ID: what the API's own delete by name hits is not documented.
         assert sandbox.journal[-1].method == "DELETE"
         assert sandbox.journal[-1].query == {}
 
-    def test_delete_by_a_name_of_several(self, run: Run, sandbox: Sandbox) -> None:
+    def test_delete_by_ambiguous_name_deletes_nothing(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("campaigns", "delete", "--name", "Twin", "--yes")
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         assert len(sandbox.campaigns) == 4
 
     @pytest.mark.parametrize(
-        ("which", "said"), [(["99"], "no campaign 99"), (["--name", "Spr"], "no campaign “Spr”")], ids=["ID", "name"]
+        ("which", "message"), [(["99"], "no campaign 99"), (["--name", "Spr"], "no campaign “Spr”")], ids=["ID", "name"]
     )
-    def test_delete_what_is_not_there(self, run: Run, sandbox: Sandbox, which: list[str], said: str) -> None:
+    def test_delete_of_a_missing_campaign_needs_missing_ok(
+        self, run: Run, sandbox: Sandbox, which: list[str], message: str
+    ) -> None:
         ran = run("campaigns", "delete", *which, "--yes")
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         ran = run("campaigns", "delete", *which, "--yes", "--missing-ok")
-        assert ran == (0, "", f"dialler: nothing to delete: there is {said}\n")
+        assert ran == (0, "", f"dialler: nothing to delete: there is {message}\n")
 
-    def test_codes_that_do_not_come_do_not_keep_a_campaign_alive(
+    def test_delete_works_if_the_lookup_of_codes_fails(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def fail(*_: object, **__: object) -> None:
@@ -195,14 +201,16 @@ class TestWriting:
         assert "with its result codes and" in ran.err
         assert 1 not in sandbox.campaigns
 
-    def test_a_record_without_id_is_deleted_by_the_one_given(self, run: Run, sandbox: Sandbox) -> None:
+    def test_delete_of_a_record_without_id_uses_the_given_id(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, ID=None)
         assert run("campaigns", "delete", "--name", "Spring", "--yes").exit == 2
         assert 1 in sandbox.campaigns
         assert run("campaigns", "delete", 1, "--yes").out == "deleted campaign 1 “Spring”\n"
         assert 1 not in sandbox.campaigns
 
-    def test_nobody_to_ask(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_delete_without_terminal_needs_yes_option(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("sys.stdin", StringIO("y\n"))
         assert run("campaigns", "delete", 1) == (
             2,
@@ -212,7 +220,7 @@ class TestWriting:
         assert sandbox.journal == []
 
     @pytest.mark.parametrize("which", [[], ["1", "--name", "Spring"]])
-    def test_either_id_or_name(self, run: Run, sandbox: Sandbox, which: list[str]) -> None:
+    def test_delete_needs_either_id_or_name(self, run: Run, sandbox: Sandbox, which: list[str]) -> None:
         assert run("campaigns", "delete", *which, "--yes") == (
             2,
             "",
@@ -222,7 +230,7 @@ class TestWriting:
 
 
 class TestAudit:
-    def test_sandbox(self, run: Run, no_settings: None) -> None:
+    def test_audit_of_the_sandbox_prints_findings_at_80_columns(self, run: Run, no_settings: None) -> None:
         ran = run("audit", "--sandbox")
         assert (ran.exit, ran.err) == (0, "")
         assert "\x1b" not in ran.out
@@ -232,7 +240,7 @@ class TestAudit:
         assert "500 campaigns" in ran.out.splitlines()[-1]
         assert "1,001 requests in " in ran.out.splitlines()[-1]
 
-    def test_json(self, run: Run, sandbox: Sandbox) -> None:
+    def test_audit_json_has_findings_and_totals(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, OwnResultCodesID=5)
         only = ("--select", "dangling-result-code")
         shown = json.loads(run("audit", "--json", "--language", "de", "--concurrency", 1, *only).out)
@@ -241,16 +249,18 @@ class TestAudit:
         assert sandbox.connections.peak == 1
 
     @pytest.mark.parametrize(("level", "exit"), [("never", 0), ("error", 0), ("warning", 0), ("info", 1)])
-    def test_fail_on(self, run: Run, sandbox: Sandbox, level: str, exit: int) -> None:
+    def test_fail_on_exits_with_1_for_findings_of_that_severity(
+        self, run: Run, sandbox: Sandbox, level: str, exit: int
+    ) -> None:
         sandbox.change(1, dtTo="2020-01-01T00:00:00")
         assert run("audit", "--fail-on", level, "--select", "expired").exit == exit
 
-    def test_fail_on_what_is_not_there(self, run: Run, sandbox: Sandbox) -> None:
+    def test_fail_on_without_findings_exits_with_0(self, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--fail-on", "info", "--select", "expired").exit == 0
 
 
 class TestSettings:
-    def test_flags_before_environment(
+    def test_options_override_the_environment(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("DIALLER_BASE_URL", "http://127.0.0.1:1/rest/v1.0/1")
@@ -259,43 +269,47 @@ class TestSettings:
         file.write_text(f"{TOKEN}\n")
         assert run("campaigns", "list", "--base-url", sandbox.base_url, "--token-file", file).exit == 0
 
-    def test_wrong_token(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_wrong_token_exits_with_3_and_is_not_printed(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("DIALLER_TOKEN", "wrong-but-secret")
         ran = run("campaigns", "list")
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         assert "401" in ran.err
         assert "secret" not in ran.err
 
-    @pytest.mark.parametrize(("unset", "said"), [("DIALLER_BASE_URL", "no base URL"), ("DIALLER_TOKEN", "no token")])
-    def test_missing(self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, unset: str, said: str) -> None:
+    @pytest.mark.parametrize(("unset", "message"), [("DIALLER_BASE_URL", "no base URL"), ("DIALLER_TOKEN", "no token")])
+    def test_missing_settings_are_usage_errors(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, unset: str, message: str
+    ) -> None:
         monkeypatch.delenv(unset)
         ran = run("campaigns", "list")
         assert (ran.exit, ran.err.count("\n")) == (2, 1)
-        assert ran.err.startswith(f"dialler: {said}: set {unset}")
+        assert ran.err.startswith(f"dialler: {message}: set {unset}")
 
     @pytest.mark.parametrize(
-        ("content", "said"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is no text")]
+        ("content", "message"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")]
     )
-    def test_token_file_that_is_none(
-        self, run: Run, sandbox: Sandbox, tmp_path: Path, content: bytes | None, said: str
+    def test_unusable_token_file_is_a_usage_error(
+        self, run: Run, sandbox: Sandbox, tmp_path: Path, content: bytes | None, message: str
     ) -> None:
         file = tmp_path / "token"
         if content is not None:
             file.write_bytes(content)
         ran = run("campaigns", "list", "--token-file", file)
         assert (ran.exit, ran.err.count("\n")) == (2, 1)
-        assert said in ran.err
+        assert message in ran.err
 
-    def test_sandbox_and_settings_contradict_each_other(self, run: Run, tmp_path: Path) -> None:
+    def test_sandbox_with_base_url_or_token_is_a_usage_error(self, run: Run, tmp_path: Path) -> None:
         for option in (["--base-url", "http://127.0.0.1:1/rest/v1.0/1"], ["--token-file", str(tmp_path)]):
             ran = run("campaigns", "list", "--sandbox", *option)
             assert (ran.exit, ran.err.count("\n")) == (2, 1)
 
-    def test_a_base_url_that_cannot_work(self, run: Run, sandbox: Sandbox) -> None:
+    def test_invalid_base_url_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("campaigns", "list", "--base-url", f"http://{TOKEN}:{TOKEN}@127.0.0.1/rest/v1.0/1")
         assert (ran.exit, ran.err.count("\n")) == (2, 1)
 
-    def test_a_token_in_clear_is_warned_of_in_one_line(self, run: Run, sandbox: Sandbox) -> None:
+    def test_token_over_plain_http_warns_in_one_line(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("campaigns", "find", "", "--base-url", "http://dialler.invalid/rest/v1.0/1")
         warning, error = ran.err.splitlines()
         assert warning.startswith("dialler: warning: ")
@@ -303,7 +317,7 @@ class TestSettings:
         assert (ran.exit, error.startswith("dialler: ")) == (2, True)
 
     @pytest.mark.parametrize("given", [["--token", TOKEN], [f"--token={TOKEN}"]])
-    def test_a_token_is_no_argument_and_is_not_repeated(self, run: Run, given: list[str]) -> None:
+    def test_token_as_an_argument_is_refused_and_not_printed(self, run: Run, given: list[str]) -> None:
         ran = run("campaigns", "list", *given)
         assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
         assert "--token-file" in ran.err
@@ -330,23 +344,23 @@ class TestEnds:
         ],
         ids=" ".join,
     )
-    def test_usage(self, run: Run, sandbox: Sandbox, argv: list[str]) -> None:
+    def test_wrong_arguments_are_usage_errors(self, run: Run, sandbox: Sandbox, argv: list[str]) -> None:
         ran = run(*argv)
         assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
         assert ran.err.startswith("dialler: ")
 
-    def test_the_server_says_no(self, run: Run, sandbox: Sandbox) -> None:
+    def test_refused_requests_exit_with_3(self, run: Run, sandbox: Sandbox) -> None:
         for argv in (["campaigns", "get", 99], ["result-codes", 99], ["campaigns", "clone", "nope", "new"]):
             ran = run(*argv)
             assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
 
-    def test_an_answer_that_is_none(self, run: Run, sandbox: Sandbox) -> None:
+    def test_invalid_reply_exits_with_3(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, nMaxParallelLines="many")
         ran = run("campaigns", "get", 1)
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         assert "nMaxParallelLines" in ran.err
 
-    def test_no_reply(self, run: Run, sandbox: Sandbox) -> None:
+    def test_no_reply_exits_with_4(self, run: Run, sandbox: Sandbox) -> None:
         with socket.socket() as bound_but_deaf:
             bound_but_deaf.bind(("127.0.0.1", 0))
             port = bound_but_deaf.getsockname()[1]
@@ -356,18 +370,18 @@ class TestEnds:
     @pytest.mark.parametrize(
         "argv", [[], ["--help"], ["campaigns"], ["audit", "--help"], ["campaigns", "delete", "-h"]]
     )
-    def test_help_tells_the_exit_codes(self, run: Run, argv: list[str]) -> None:
+    def test_help_lists_the_exit_codes(self, run: Run, argv: list[str]) -> None:
         ran = run(*argv)
         assert (ran.exit, ran.err) == (0, "")
         for line in ("0    done", "1    findings", "2    usage", "3    the server said no", "4    no reply"):
             assert f"  {line}" in ran.out
 
-    def test_version(self, run: Run) -> None:
+    def test_version_prints_the_version(self, run: Run) -> None:
         import dialler_async
 
         assert run("--version") == (0, f"{dialler_async.__version__}\n", "")
 
-    def test_ctrl_c_during_a_call(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ctrl_c_during_a_call_exits_with_130(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         open_client = DiallerClient.__aenter__
 
         async def interrupt(client: DiallerClient) -> DiallerClient:
@@ -380,7 +394,7 @@ class TestEnds:
             base_url = f"http://127.0.0.1:{silent.getsockname()[1]}/rest/v1.0/1"
             assert run("campaigns", "list", "--base-url", base_url) == (130, "", "")
 
-    def test_a_reader_that_has_seen_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_closed_pipe_exits_with_141(self, monkeypatch: pytest.MonkeyPatch) -> None:
         reader, writer = os.pipe()
         os.close(reader)
         with os.fdopen(writer, "w") as closed_pipe:
@@ -389,14 +403,14 @@ class TestEnds:
             # What is written from here on, such as at exit, goes nowhere and fails no more.
             print("more", file=closed_pipe, flush=True)
 
-    def test_an_output_that_is_no_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_stdout_without_file_descriptor_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
         output = StringIO()
         monkeypatch.setattr("sys.stdout", output)
         assert main(["--version"]) == 0
         assert output.getvalue()
 
 
-def test_the_arguments_of_the_process_are_the_default(
+def test_main_uses_the_arguments_of_the_process_by_default(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["dialler", "--version"])
@@ -405,14 +419,14 @@ def test_the_arguments_of_the_process_are_the_default(
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich.console"])
-def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_missing_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     for module in [name for name in sys.modules if name.startswith(("dialler_async.cli.", "cyclopts", "rich"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
     assert run("audit") == (2, "", "dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
 
 
-def test_another_module_that_is_missing_is_no_matter_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_module_of_the_package_is_not_taken_for_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.startswith("dialler_async.cli.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "dialler_async.cli.app", None)
@@ -422,15 +436,17 @@ def test_another_module_that_is_missing_is_no_matter_of_the_extra(monkeypatch: p
 
 class TestSandboxCommand:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_serves_until_told_to_stop(self, run: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    def test_sandbox_serves_until_a_signal(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    ) -> None:
         before = signal.getsignal(number)
         wait = asyncio.Event.wait
 
-        def wait_and_be_told(event: asyncio.Event) -> Awaitable[bool]:
+        def stop_and_wait(event: asyncio.Event) -> Awaitable[bool]:
             signal.raise_signal(number)
             return wait(event)
 
-        monkeypatch.setattr(asyncio.Event, "wait", wait_and_be_told)
+        monkeypatch.setattr(asyncio.Event, "wait", stop_and_wait)
         ran = run("sandbox", "--port", 0, "--campaigns", 1, "--seed", 3)
         base_url, token, curl = ran.out.splitlines()
         assert (ran.exit, ran.err) == (0, "")
@@ -439,7 +455,7 @@ class TestSandboxCommand:
         assert curl.startswith("curl -H 'Authorization: Bearer ")
         assert signal.getsignal(number) == before
 
-    def test_a_port_that_is_taken(self, run: Run) -> None:
+    def test_occupied_port_is_a_usage_error(self, run: Run) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             ran = run("sandbox", "--port", port, "--campaigns", 1)

@@ -1,4 +1,4 @@
-"""How a report looks, and the progress bar."""
+"""The report on a terminal, and the progress bar."""
 
 import re
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ def lines(whole: AuditReport, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_layout_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = lines(FULL, capsys)
     assert shown[:18] == [
@@ -96,7 +96,7 @@ def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_says_when_there_is_nothing_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_without_findings_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time"
     assert lines(report(), capsys)[2:] == [
         as_of,
@@ -151,7 +151,7 @@ def test_an_audit_of_part_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def fleet(*accounts: str, **lost: str) -> AuditReport:
-    """Many accounts, and what is told of some of them."""
+    """Return a report of these accounts, some of which could not be audited."""
     findings = (
         attrs.evolve(finding("not-audited", Severity.ERROR, message, None, None), account=name)
         for name, message in lost.items()
@@ -176,7 +176,7 @@ def test_names_the_account_of_each_campaign(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_tells_the_accounts_worst_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_worst_accounts_come_first(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(fleet("north", "south", "west", south="could not be audited: why"), capsys)
     begin = shown.index("By account")
     assert shown[begin : begin + 8] == [
@@ -191,7 +191,7 @@ def test_tells_the_accounts_worst_first(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
-def test_of_thousands_of_accounts_only_the_worst_are_told(
+def test_only_the_worst_of_thousands_of_accounts_are_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -209,7 +209,7 @@ class Terminal(StringIO):
         return True
 
 
-def test_colour_on_a_terminal_only_and_not_against_ones_will(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_used_on_terminals_only_and_not_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     for no_color, colours in ((None, True), ("1", False)):
@@ -234,8 +234,8 @@ def test_progress_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         show(10, 2, 10)
     assert "Fetching, 2 failed" in terminal.getvalue()
     assert "10/10" in terminal.getvalue()
-    assert re.search(r"\d/s", terminal.getvalue()), "how fast it goes"
-    assert re.search(r"00:\d\d", terminal.getvalue()), "how long it will still take"
+    assert re.search(r"\d/s", terminal.getvalue()), "the rate"
+    assert re.search(r"00:\d\d", terminal.getvalue()), "the remaining time"
     # The cursor is back where the bar began, and its line is wiped.
     assert terminal.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True

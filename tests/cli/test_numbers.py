@@ -1,4 +1,4 @@
-"""Numbers on the command line: what is no plain number is refused before anything is sent."""
+"""Numbers on the command line: anything but plain digits is refused before a request."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def test_number_option_that_is_not_plain_digits_is_refused(run: Run, option: lis
 
 
 @pytest.mark.parametrize("option", [["audit", "--concurrency"], ["sandbox", "--accounts"]], ids=" ".join)
-def test_zero_is_refused_where_one_is_the_least(run: Run, option: list[str]) -> None:
+def test_zero_is_refused_by_positive_options(run: Run, option: list[str]) -> None:
     assert "give a whole number in digits, 1 or more" in run(*option, "0").err

@@ -16,19 +16,19 @@ from dialler_async.cli.overview import COMMANDS, INSTALL_COMPLETION, overview
 @pytest.mark.parametrize(
     ("argv", "absent"),
     [
-        (["--help"], {"aiohttp", "cyclopts", "rich", "dialler_async.client"}),
-        (["--version"], {"aiohttp", "cyclopts", "rich", "dialler_async.client"}),
+        (["--help"], ["aiohttp", "cyclopts", "rich", "dialler_async.client"]),
+        (["--version"], ["aiohttp", "cyclopts", "rich", "dialler_async.client"]),
         (
             ["campaigns", "--help"],
-            {"aiohttp.web", "dialler_async.audit", "dialler_async.fleet", "dialler_async.sandbox"},
+            ["aiohttp.web", "dialler_async.audit", "dialler_async.fleet", "dialler_async.sandbox"],
         ),
     ],
     ids=["help", "version", "campaigns-help"],
 )
-def test_help_imports_only_the_called_command(argv: list[str], absent: set[str]) -> None:
+def test_help_imports_only_the_called_command(argv: list[str], absent: list[str]) -> None:
     script = (
         f"import sys; from dialler_async.cli import main; main({argv!r}); "
-        f"sys.exit(' '.join({absent!r} & set(sys.modules)) or 0)"
+        f"sys.exit(' '.join({{*{absent!r}}} & {{*sys.modules}}) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

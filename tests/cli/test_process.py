@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import StartProcess
     from tests.conftest import Command
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them"),
+]
 
 
 RunProcess = Callable[..., subprocess.CompletedProcess[str]]
@@ -46,7 +49,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_the_main_job(run_process: RunProcess) -> None:
+def test_audit_of_the_sandbox_fits_80_columns_without_colours(run_process: RunProcess) -> None:
     done = run_process("audit", "--sandbox")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
@@ -54,13 +57,13 @@ def test_the_main_job(run_process: RunProcess) -> None:
     assert re.search(r"^500 campaigns, [\d,]+ result codes, 1,001 requests in \d+\.\d s$", done.stdout, re.MULTILINE)
 
 
-def test_no_settings(run_process: RunProcess) -> None:
+def test_missing_settings_are_one_line(run_process: RunProcess) -> None:
     done = run_process("campaigns", "list")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "dialler: no base URL: set DIALLER_BASE_URL, or give --base-url (or try --sandbox)\n"
 
 
-def test_a_closed_port_is_one_line(run_process: RunProcess) -> None:
+def test_refused_connection_is_one_line(run_process: RunProcess) -> None:
     done = run_process(
         "campaigns", "list", DIALLER_BASE_URL="http://127.0.0.1:9/rest/v1.0/1", DIALLER_TOKEN="hidden-token"
     )
@@ -74,7 +77,7 @@ def test_a_closed_port_is_one_line(run_process: RunProcess) -> None:
     [["campaigns", "list"], ["campaigns", "list", "--json"], ["audit"], ["campaigns", "get", "665", "--json"]],
     ids=" ".join,
 )
-def test_a_reader_that_has_seen_enough(argv: list[str], start_process: StartProcess) -> None:
+def test_closed_pipe_exits_with_141(argv: list[str], start_process: StartProcess) -> None:
     process = start_process(*argv, "--sandbox")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -84,14 +87,14 @@ def test_a_reader_that_has_seen_enough(argv: list[str], start_process: StartProc
     process.stderr.close()
 
 
-def test_output_survives_an_encoding_that_lacks_letters(run_process: RunProcess) -> None:
+def test_letters_missing_in_the_encoding_are_escaped(run_process: RunProcess) -> None:
     done = run_process("campaigns", "list", "--sandbox", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\xfc" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_sandbox_serves_until_it_is_told_to_stop(
+def test_sandbox_serves_until_a_signal(
     number: signal.Signals, run_process: RunProcess, start_process: StartProcess
 ) -> None:
     with start_process("sandbox", "--port", "0", "--campaigns", "20") as process:
@@ -151,7 +154,7 @@ def _rest(master: int) -> bytes:
         ("dialler_async.cli.app", {"aiohttp", "dialler_async.audit", "dialler_async.fleet", "dialler_async.sandbox"}),
     ],
 )
-def test_nothing_is_loaded_that_is_not_needed(imported: str, absent: set[str]) -> None:
+def test_import_loads_only_what_it_needs(imported: str, absent: set[str]) -> None:
     script = f"import sys, {imported}; print(*sorted({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == ""

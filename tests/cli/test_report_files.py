@@ -1,29 +1,40 @@
-"""`dialler audit`: formats, files, and what is said when they can't be."""
+"""`dialler audit`: formats, output files, and errors about them."""
 
+from __future__ import annotations
+
+import errno
 import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from junitparser import JUnitXml
 
 from dialler_async._text.files import whole_file
-from dialler_async.audit import WRITERS
+from dialler_async.audit import WRITERS, AuditReport
 from dialler_async.cli import main
+
+if TYPE_CHECKING:
+    from tests.conftest import Command
 
 
 def audit(*argv: object) -> int:
     return main(["audit", "--sandbox", *map(str, argv)])
 
 
+@pytest.mark.slow
 def test_every_format_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for format in ("table", *WRITERS):
         assert audit("--format", format, "--output", tmp_path / format) == 0
-    assert capsys.readouterr().out == ""
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err == (f"dialler: wrote {tmp_path / format}: 9 errors, 15 warnings, 4 infos in 500 campaigns\n")
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(("table", *WRITERS))
     assert json.loads((tmp_path / "json").read_text())["campaigns"] == 500
     assert JUnitXml.fromfile(str(tmp_path / "junit")).failures > 0
@@ -31,23 +42,94 @@ def test_every_format_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert b"\r\r\n" not in (tmp_path / "csv").read_bytes()
 
 
-def test_json_is_short_for_its_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_option_is_short_for_the_format(capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--json") == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
 
 
-def test_html_besides_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_is_written_besides_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--html", tmp_path / "report.html", "--fail-on", "error") == 1
     assert "By rule" in capsys.readouterr().out
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
-    """The one line that such a command is refused with, before anything is fetched."""
+    """Return the one line with which a command is refused before any request."""
     assert main(["audit", "--base-url", "http://127.0.0.1:1/rest/v1.0/1", *map(str, argv)]) == 2
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("\n")) == ("", 1)
-    return told.err
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    return shown.err
+
+
+def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert audit("--format", "json", "--output", "-") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["campaigns"] == 500
+    assert shown.err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_in_place_of_a_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--output needs a file, not the option --json" in refused(capsys, "--output", "--json")
+
+
+@pytest.mark.parametrize("option", ["--output", "--html"])
+def test_a_file_without_permission_is_refused_before_any_request(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("dialler_async._text.files.mkstemp", denied)
+    assert "report: Permission denied" in refused(capsys, option, tmp_path / "report")
+
+
+class TestOneOutputFails:
+    @pytest.fixture(
+        params=[OSError(errno.ENOSPC, "No space left on device"), RuntimeError("a bug")], ids=["full", "bug"]
+    )
+    def broken_html(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        def write_html(report: AuditReport) -> Iterator[str]:
+            yield "half"
+            raise request.param
+
+        monkeypatch.setattr("dialler_async.audit.writers.html.write_html", write_html)
+        return "No space left on device" if isinstance(request.param, OSError) else "RuntimeError: a bug"
+
+    def test_the_other_file_is_written(
+        self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        html = tmp_path / "report.html"
+        html.write_text("before")
+        assert audit("--json", "--output", tmp_path / "report.json", "--html", html) == 5
+        assert json.loads((tmp_path / "report.json").read_text())["campaigns"] == 500
+        assert html.read_text() == "before"
+        assert len(list(tmp_path.iterdir())) == 2
+        wrote, failed = capsys.readouterr().err.splitlines()
+        assert wrote.startswith(f"dialler: wrote {tmp_path / 'report.json'}: ")
+        assert failed == f"dialler: can't write {html}: {broken_html}"
+
+    def test_the_table_is_printed(self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert audit("--html", tmp_path / "report.html") == 5
+        assert "By rule" in capsys.readouterr().out
+
+    def test_a_full_stdout_does_not_cost_the_files(self, tmp_path: Path, command: Command) -> None:
+        argv = [*command.argv, "audit", "--sandbox", "--html", str(tmp_path / "report.html")]
+        with Path("/dev/full").open("w") as full:
+            ran = subprocess.run(
+                argv, env=command.environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert (ran.returncode, "can't write to stdout" in ran.stderr) == (5, True)
+        assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_an_audit_that_fails_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = tmp_path / "old"
+    old.write_text("before")
+    command = ["audit", "--base-url", "http://127.0.0.1:1/rest/v1.0/1", "--attempts", "1"]
+    assert main([*command, "--output", str(old), "--html", str(tmp_path / "new")]) == 4
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old", "before")]
 
 
 @pytest.fixture(autouse=True)
@@ -56,18 +138,22 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_a_place_where_nothing_can_be_written(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_or_a_missing_directory_is_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "there is no such directory" in refused(capsys, option, tmp_path / "none" / "report")
     assert "it is a directory" in refused(capsys, option, tmp_path)
 
 
-def test_formats_that_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_contradicting_formats_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--format csv" in refused(capsys, "--json", "--format", "csv")
     refused(capsys, "--format", "pdf")
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "svg"])
-def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_without_the_extra_is_refused(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("dialler_async.cli.report.find_spec", lambda name: None if name == missing else object())
     assert "pip install 'dialler-async[report]'" in refused(capsys, "--html", "report.html")
 
@@ -80,7 +166,7 @@ def test_the_extra_is_loaded_only_when_it_is_used(tmp_path: Path, monkeypatch: p
 
 
 class TestWholeFile:
-    def test_what_was_there_stays_when_the_body_fails(self, tmp_path: Path) -> None:
+    def test_the_old_content_stays_when_the_body_fails(self, tmp_path: Path) -> None:
         file = tmp_path / "report"
         file.write_text("before")
         with suppress(ZeroDivisionError), whole_file(file) as beside:
@@ -95,7 +181,7 @@ class TestWholeFile:
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "file").read_text() == "new"
 
-    def test_what_is_no_file_is_not_replaced(self) -> None:
+    def test_a_device_is_not_replaced(self) -> None:
         with whole_file(Path("/dev/null")) as beside:
             assert beside.name == "/dev/null"
         assert Path("/dev/null").is_char_device()

@@ -1,4 +1,4 @@
-"""Streams that can't be written to, and Ctrl-C during a write: an exit code of its own, one line, no traceback."""
+"""Streams that can't be written to, and Ctrl-C during a write: exit code, one line, no traceback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import StartProcess
     from tests.conftest import Command
 
-pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full"),
+]
 
 READS = [
     ["campaigns", "list"],
@@ -63,7 +66,7 @@ def shell(command: Command) -> Shell:
     ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
 )
 @pytest.mark.parametrize("argv", READS, ids=" ".join)
-def test_stdout_that_cannot_be_written_to_has_an_exit_code_of_its_own(
+def test_unwritable_stdout_exits_with_5(
     sandbox: Sandbox, argv: list[str], redirection: str, reason: str, shell: Shell
 ) -> None:
     done = shell(redirection, *argv)
@@ -71,7 +74,7 @@ def test_stdout_that_cannot_be_written_to_has_an_exit_code_of_its_own(
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
-def test_deletion_is_told_of_where_stdout_cannot_be_written_to(
+def test_deletion_is_reported_on_stderr_if_stdout_is_unwritable(
     sandbox: Sandbox, redirection: str, shell: Shell
 ) -> None:
     done = shell(redirection, "campaigns", "delete", "1", "--yes")
@@ -81,9 +84,7 @@ def test_deletion_is_told_of_where_stdout_cannot_be_written_to(
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_stderr_that_cannot_be_written_to_leaves_the_exit_code(
-    sandbox: Sandbox, redirection: str, shell: Shell
-) -> None:
+def test_unwritable_stderr_keeps_the_exit_code(sandbox: Sandbox, redirection: str, shell: Shell) -> None:
     for argv, exit in (
         (["campaigns", "get", "99"], 3),
         (["campaigns", "get", "0x1"], 2),
@@ -93,22 +94,20 @@ def test_stderr_that_cannot_be_written_to_leaves_the_exit_code(
         assert (done.returncode, done.stdout, done.stderr) == (exit, "", "")
 
 
-def test_all_streams_closed_and_report_to_a_file(sandbox: Sandbox, tmp_path: Path, shell: Shell) -> None:
+def test_report_is_written_with_all_streams_closed(sandbox: Sandbox, tmp_path: Path, shell: Shell) -> None:
     done = shell("<&- >&- 2>&-", "audit", "--output", str(tmp_path / "report"))
     assert done.returncode == 0
     assert "4 campaigns" in (tmp_path / "report").read_text()
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_report_to_a_full_disk_has_the_same_exit_code(sandbox: Sandbox, option: str, shell: Shell) -> None:
+def test_report_to_a_full_disk_exits_with_5(sandbox: Sandbox, option: str, shell: Shell) -> None:
     done = shell("", "audit", option, "/dev/full")
     assert (done.returncode, done.stderr) == (5, "dialler: can't write /dev/full: No space left on device\n")
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "parquet"])
-def test_export_to_a_full_disk_has_the_same_exit_code(
-    sandbox: Sandbox, tmp_path: Path, format: str, shell: Shell
-) -> None:
+def test_export_to_a_full_disk_exits_with_5(sandbox: Sandbox, tmp_path: Path, format: str, shell: Shell) -> None:
     full = tmp_path / f"account.{format}"
     full.symlink_to("/dev/full")
     done = shell("", "export", "--output", str(full))
@@ -116,7 +115,7 @@ def test_export_to_a_full_disk_has_the_same_exit_code(
     assert done.stderr == f"dialler: can't write {full}: No space left on device\n"
 
 
-def test_report_cut_off_by_a_limit_leaves_what_was_there(sandbox: Sandbox, tmp_path: Path, command: Command) -> None:
+def test_report_over_the_size_limit_keeps_the_old_file(sandbox: Sandbox, tmp_path: Path, command: Command) -> None:
     report = tmp_path / "report"
     report.write_text("before")
     limited = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {command.argv[-1]}"
@@ -148,7 +147,7 @@ class Stall(Fault):
 
 @pytest.mark.parametrize("carried_out", [True, False])
 @pytest.mark.parametrize(
-    ("call", "argv", "told"),
+    ("call", "argv", "message"),
     [
         (
             "delete",
@@ -162,8 +161,8 @@ class Stall(Fault):
         ),
     ],
 )
-def test_ctrl_c_during_a_write_says_that_it_may_have_been_carried_out(
-    sandbox: Sandbox, call: str, argv: list[str], told: str, carried_out: bool, start_process: StartProcess
+def test_ctrl_c_during_a_write_exits_with_6_and_a_hint(
+    sandbox: Sandbox, call: str, argv: list[str], message: str, carried_out: bool, start_process: StartProcess
 ) -> None:
     stall = Stall(carried_out)
     sandbox.faults.next(stall, match=call)
@@ -171,14 +170,12 @@ def test_ctrl_c_during_a_write_says_that_it_may_have_been_carried_out(
         assert stall.arrived.wait(30)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
-    assert (process.returncode, out, errors.splitlines()[-1]) == (6, "", told)
+    assert (process.returncode, out, errors.splitlines()[-1]) == (6, "", message)
     assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("call", ["get", "result_codes"])
-def test_ctrl_c_during_the_lookups_before_a_write_is_a_plain_interruption(
-    sandbox: Sandbox, call: str, start_process: StartProcess
-) -> None:
+def test_ctrl_c_before_a_write_exits_with_130(sandbox: Sandbox, call: str, start_process: StartProcess) -> None:
     stall = Stall(carried_out=False)
     sandbox.faults.next(stall, match=call)
     settings = {"DIALLER_BASE_URL": sandbox.base_url, "DIALLER_TOKEN": sandbox.token}

@@ -1,4 +1,4 @@
-"""Names from the server on a terminal: escaped, whatever is in them."""
+"""Names from the server on a terminal are escaped."""
 
 import json
 from io import StringIO
@@ -18,24 +18,24 @@ EVIL = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
 
 
 @given(st.text())
-def test_what_is_shown_prints_and_is_one_line(name: str) -> None:
+def test_escaped_text_is_printable(name: str) -> None:
     assert all(char.isprintable() for char in escape_unprintable(name))
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"])))
-def test_ordinary_text_is_left_alone(name: str) -> None:
+def test_printable_text_stays_as_it_is(name: str) -> None:
     assert escape_unprintable(name) == name
 
 
-def test_escapes_can_be_read() -> None:
+def test_escapes_are_readable() -> None:
     assert escape_unprintable("a\x1b[31mb\n\u202e\x9b") == "a\\x1b[31mb\\n\\u202e\\x9b"
 
 
-def test_a_message_is_one_line_and_its_blanks_stay() -> None:
+def test_message_is_one_line_and_keeps_its_blanks() -> None:
     assert one_line("first\nsecond  third\x1b") == "first second  third\\x1b"
 
 
-def test_errors_and_tables_show_names_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_and_tables_escape_names(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(f"no campaign {EVIL}")
     print_table(["Name"], [[text(EVIL)]])
     shown = capsys.readouterr()
@@ -46,7 +46,7 @@ def test_errors_and_tables_show_names_harmless(capsys: pytest.CaptureFixture[str
     assert shown.err.count("\n") == 1
 
 
-def test_json_holds_all_and_is_plain_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_keeps_every_key_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     wire = {"Name": EVIL, "Unknown": [1, None, {"ü": 0.5}], "ID": 3}
     campaigns = Records([Campaign(name=EVIL, id=3, wire=wire)], total=1, order_by="Name", ascending=True, filter="")
     show_campaigns(campaigns, as_json=True)
@@ -58,18 +58,18 @@ def test_json_holds_all_and_is_plain_ascii(capsys: pytest.CaptureFixture[str]) -
     assert list(shown["records"][0]) == list(wire)
 
 
-def test_the_envelope_of_other_answers_has_records_and_count_only() -> None:
+def test_envelope_of_result_codes_has_records_and_count() -> None:
     assert envelope(Records([ResultCode(id=1, wire={"ID": 1})], total=7)) == {"records": [{"ID": 1}], "count": 7}
 
 
-def test_a_shortened_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_incomplete_reply_prints_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     show_result_codes(Records([ResultCode(id=1)], total=7), as_json=False)
     assert capsys.readouterr().err == "dialler: the server counts 7 records, but sent 1\n"
     show_result_codes(Records([ResultCode(id=1)], total=1), as_json=False)
     assert capsys.readouterr().err == ""
 
 
-def test_one_campaign_shows_every_key_name_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_campaign_shows_id_and_name_first(capsys: pytest.CaptureFixture[str]) -> None:
     wire: dict[str, Any] = {"bSome": False, "Name": "A", "Nested": {"a": [1]}, "Nothing": None, "ID": 4}
     show_campaign(Campaign(name="A", id=4, wire=wire), as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -83,7 +83,7 @@ def test_one_campaign_shows_every_key_name_first(capsys: pytest.CaptureFixture[s
     ]
 
 
-def test_a_language_without_a_name_is_shown_by_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unpublished_language_is_shown_by_number(capsys: pytest.CaptureFixture[str]) -> None:
     show_campaigns(
         Records([Campaign(name="A", languages_id=7), Campaign(name="B"), Campaign(name="C", languages_id=2)], total=3),
         as_json=False,
@@ -91,7 +91,7 @@ def test_a_language_without_a_name_is_shown_by_number(capsys: pytest.CaptureFixt
     assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [["A", "7"], ["B"], ["C", "de"]]
 
 
-def test_counted() -> None:
+def test_counted_uses_the_plural_except_for_one() -> None:
     assert [counted(number, "error") for number in (0, 1, 2, 1000)] == [
         "0 errors",
         "1 error",
@@ -100,7 +100,7 @@ def test_counted() -> None:
     ]
 
 
-def test_what_is_printed_is_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_console_prints_markup_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     Console().print("[red]Sale[/red] :smile:")
     assert capsys.readouterr().out == "[red]Sale[/red] :smile:\n"
 
@@ -110,7 +110,7 @@ class Terminal(StringIO):
         return True
 
 
-def test_a_pipe_has_a_width_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_console_of_a_pipe_is_80_columns_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert Console().width == 80
     monkeypatch.setenv("COLUMNS", "132")
@@ -120,7 +120,7 @@ def test_a_pipe_has_a_width_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Console(stderr=True).is_terminal
 
 
-def test_a_pipe_that_is_closed_is_for_the_command_to_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_console_raises_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError

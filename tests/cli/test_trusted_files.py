@@ -112,7 +112,7 @@ def test_settings_in_a_directory_of_another_user_are_refused(
     assert "belongs to another user" in run("audit").err
 
 
-def test_project_file_of_another_user_without_settings_is_passed_by(
+def test_project_file_of_another_user_without_settings_is_ignored(
     run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway
 ) -> None:
     give_away(write(above / "pyproject.toml", "[project]\nname = 'x'\n"))

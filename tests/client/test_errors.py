@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -39,16 +39,15 @@ from dialler_async import (
     StatusError,
     TokenSourceError,
 )
-from dialler_async.errors import (
-    SentRequest,
+from dialler_async._api.error_responses import (
     claimed_status,
     error_from_response,
     excerpt,
     parse_retry_after,
-    require,
 )
+from dialler_async.errors import ResponseInfo, SentRequest, require
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import Status
+from dialler_async.sandbox.faults import CannedResponse, Reset, Status
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -510,3 +509,87 @@ async def test_error_names_the_campaign_in_an_attribute_and_a_note_but_not_in_it
     assert "535" not in str(error) + caplog.text
     assert "Spring" not in str(error) + caplog.text
     assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  bytes of our own
+
+
+RESPONSE = ResponseInfo(
+    status=503, headers={"x-request-id": "r-17"}, request_id="r-17", received_at=datetime(2026, 1, 1, tzinfo=UTC)
+)
+
+
+class TestResponse:
+    """`error.response`: what a support request needs, without secrets."""
+
+    @pytest.fixture
+    async def dialler(self, sandbox: Sandbox) -> AsyncIterator[DiallerClient]:
+        retry = RetryPolicy(attempts=2, base_delay=0)
+        async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry) as dialler:
+            yield dialler
+
+    def test_response_pickles_compares_and_hashes(self) -> None:
+        error = StatusError("text", status=503)
+        error.response = RESPONSE
+        assert unpickled(error) == error
+        assert unpickled(error).response == RESPONSE
+        assert hash(RESPONSE) == hash(copy.copy(RESPONSE))
+        assert error != StatusError("text", status=503)
+
+    async def test_status_error_has_the_response_of_the_latest_attempt(
+        self, sandbox: Sandbox, dialler: DiallerClient
+    ) -> None:
+        sandbox.faults.next(*(CannedResponse(503, b"{}", {"X-Request-ID": id}) for id in ("r-1", "r-2")))
+        with pytest.raises(ServerError) as failed:
+            await dialler.campaigns.list()
+        assert failed.value.response is not None
+        assert (failed.value.response.status, failed.value.response.request_id) == (503, "r-2")
+        assert failed.value.response.received_at.tzinfo is not None
+
+    async def test_payload_error_has_its_response(self, sandbox: Sandbox, dialler: DiallerClient) -> None:
+        sandbox.faults.next(CannedResponse(200, b'{"records": 5}', {"X-Correlation-ID": "c-1"}))
+        with pytest.raises(PayloadError) as failed:
+            await dialler.campaigns.list()
+        assert failed.value.response is not None
+        assert (failed.value.response.status, failed.value.response.request_id) == (200, "c-1")
+
+    async def test_unknown_outcome_of_a_write_keeps_the_response(
+        self, sandbox: Sandbox, dialler: DiallerClient
+    ) -> None:
+        sandbox.faults.next(CannedResponse(504, b"", {"Request-Id": "q-1"}))
+        with pytest.raises(OutcomeUnknownError) as failed:
+            await dialler.campaigns.clone("a", "b")
+        assert failed.value.response is not None
+        assert failed.value.response.request_id == "q-1"
+
+    async def test_error_without_a_response_has_none(self, sandbox: Sandbox, dialler: DiallerClient) -> None:
+        sandbox.faults.next(Reset(), Reset())
+        with pytest.raises(NoReplyError) as failed:
+            await dialler.campaigns.list()
+        assert failed.value.response is None
+
+    @pytest.mark.parametrize(
+        "name",
+        ["Set-Cookie", "WWW-Authenticate", "X-Api-Key", "X-Auth-Token", "Location", "Link", "X-Session", "X-Secret-1"],
+    )
+    async def test_header_that_may_be_secret_is_hidden(
+        self, sandbox: Sandbox, dialler: DiallerClient, name: str
+    ) -> None:
+        sandbox.faults.next(CannedResponse(400, b"{}", {name: "s3cret"}))
+        with pytest.raises(BadRequestError) as failed:
+            await dialler.campaigns.list()
+        assert failed.value.response is not None
+        assert failed.value.response.headers[name.lower()] == "***"
+
+    async def test_token_is_redacted_in_names_and_values_of_headers(self, dialler: DiallerClient) -> None:
+        async with Sandbox(token="tokentokentoken") as sandbox:
+            sandbox.faults.next(
+                CannedResponse(
+                    400, b"{}", {f"X-{sandbox.token}": "a", "X-Echo": f"<{sandbox.token}>", "X-Long": "x" * 5000}
+                )
+            )
+            async with DiallerClient(sandbox.base_url, sandbox.token) as client:
+                with pytest.raises(BadRequestError) as failed:
+                    await client.campaigns.list()
+        response = failed.value.response
+        assert response is not None
+        assert sandbox.token not in repr(response).lower()
+        assert response.headers["x-echo"] == "<***>"
+        assert len(response.headers["x-long"]) == 200

@@ -1,10 +1,11 @@
-"""What an observer is told of calls, as they go well, are repeated, fail, or are cancelled."""
+"""The events that an observer gets of calls that succeed, are retried, fail, or are cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,41 +21,52 @@ from dialler_async import (
     ServerError,
     Timeouts,
 )
+from dialler_async.errors import ResponseInfo
 from dialler_async.observer import ObservedCall, Observer
 from dialler_async.sandbox import Sandbox
-from dialler_async.testing import Reset, StallBeforeHeaders, Status, instant_waits
+from dialler_async.testing import CannedResponse, Reset, StallBeforeHeaders, Status, instant_waits
 
 if TYPE_CHECKING:
     from tests.conftest import HeldRequest
 
 
 class Notebook(Observer):
-    """Writes everything down."""
+    """Records all events."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.events: list[Any] = []
         self.calls: list[ObservedCall] = []
         self.waited: list[float] = []
         self.seconds: list[float] = []
+        self.attempt_seconds: list[float] = []
+        self.responses: list[ResponseInfo] = []
+        self.headers: Mapping[str, str] = {}
 
     def call_started(self, call: ObservedCall) -> None:
         self.calls.append(call)
         call.note = f"call {len(self.calls)}"
-        self.told.append("started")
+        self.events.append("started")
 
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
         self.waited.append(waited)
-        self.told.append(("attempt", call.attempts))
+        self.events.append(("attempt", call.attempts))
 
-    def attempt_ended(self, call: ObservedCall) -> None:
-        self.told.append(("off the wire", call.status))
+    def attempt_headers(self, call: ObservedCall) -> Mapping[str, str]:
+        return self.headers
 
-    def call_retried(self, call: ObservedCall, error: Exception, wait: float) -> None:
-        self.told.append(("repeated", type(error).__name__, wait))
+    def response_received(self, call: ObservedCall, response: ResponseInfo) -> None:
+        self.responses.append(response)
+
+    def attempt_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
+        self.attempt_seconds.append(seconds)
+        self.events.append(("attempt ended", call.status if error is None else type(error).__name__))
+
+    def call_retried(self, call: ObservedCall, error: Exception, delay: float) -> None:
+        self.events.append(("retried", type(error).__name__, delay))
 
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
         self.seconds.append(seconds)
-        self.told.append(("ended", error))
+        self.events.append(("ended", error))
 
 
 @pytest.fixture
@@ -74,63 +86,67 @@ def id(sandbox: Sandbox) -> int:
     return next(iter(sandbox.campaigns))
 
 
-async def test_a_call_that_works(dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int) -> None:
+async def test_observer_gets_the_events_of_a_successful_call(
+    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+) -> None:
     await dialler.campaigns.get(id)
-    assert notebook.told == ["started", ("attempt", 1), ("off the wire", 200), ("ended", None)]
+    assert notebook.events == ["started", ("attempt", 1), ("attempt ended", 200), ("ended", None)]
     [call] = notebook.calls
     assert str(call.request) == "GET /dialler/campaigns/{DiallerCampaignsID}"
     assert call.base_url == sandbox.base_url
     assert call.note == "call 1"
 
 
-async def test_each_repeat_and_why(dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int) -> None:
+async def test_observer_gets_each_retry_with_its_error_and_delay(
+    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+) -> None:
     sandbox.faults.next(Reset(), Status(503, retry_after=5))
     with instant_waits():
         await dialler.campaigns.get(id)
-    assert notebook.told == [
+    assert notebook.events == [
         "started",
         ("attempt", 1),
-        ("off the wire", None),
-        ("repeated", "NoReplyError", 0.0),
+        ("attempt ended", "NoReplyError"),
+        ("retried", "NoReplyError", 0.0),
         ("attempt", 2),
-        ("off the wire", 503),
-        ("repeated", "ServerError", 5.0),
+        ("attempt ended", 503),
+        ("retried", "ServerError", 5.0),
         ("attempt", 3),
-        ("off the wire", 200),
+        ("attempt ended", 200),
         ("ended", None),
     ]
     assert notebook.calls[0].attempts == 3
     assert notebook.seconds[0] >= 5
-    # The wait between attempts was not one at the gate.
+    # The delay of a retry is no wait for the limiter.
     assert max(notebook.waited) < 5
 
 
-async def test_the_error_that_the_caller_gets(
+async def test_observer_gets_the_error_that_the_call_raises(
     dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(*[Status(500)] * 3)
     with pytest.raises(ServerError) as failed:
         await dialler.campaigns.get(id)
-    assert notebook.told[-2:] == [("off the wire", 500), ("ended", failed.value)]
-    assert notebook.told.count(("repeated", "ServerError", 0.0)) == 2
+    assert notebook.events[-2:] == [("attempt ended", 500), ("ended", failed.value)]
+    assert notebook.events.count(("retried", "ServerError", 0.0)) == 2
     with pytest.raises(NotFoundError) as absent:
         await dialler.campaigns.delete(404404)
-    assert notebook.told[-1] == ("ended", absent.value)
+    assert notebook.events[-1] == ("ended", absent.value)
     assert notebook.calls[-1].status == 404
 
 
-async def test_a_new_token_is_a_repeat(sandbox: Sandbox, notebook: Notebook, id: int) -> None:
+async def test_renewed_token_counts_as_a_retry(sandbox: Sandbox, notebook: Notebook, id: int) -> None:
     tokens = ["stale", sandbox.token]
     async with DiallerClient(sandbox.base_url, lambda: tokens.pop(0), observer=notebook) as dialler:
         await dialler.campaigns.get(id)
-    assert notebook.told[2:5] == [
-        ("off the wire", 401),
-        ("repeated", AuthenticationError.__name__, 0.0),
+    assert notebook.events[2:5] == [
+        ("attempt ended", 401),
+        ("retried", AuthenticationError.__name__, 0.0),
         ("attempt", 2),
     ]
 
 
-async def test_a_call_that_is_cancelled_on_the_wire_ends(
+async def test_call_cancelled_in_flight_ends_with_the_cancellation(
     dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -140,13 +156,13 @@ async def test_a_call_that_is_cancelled_on_the_wire_ends(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    *before, (ended, error) = notebook.told
-    assert before == ["started", ("attempt", 1), ("off the wire", None)]
+    *before, (ended, error) = notebook.events
+    assert before == ["started", ("attempt", 1), ("attempt ended", "CancelledError")]
     assert ended == "ended"
     assert isinstance(error, asyncio.CancelledError)
 
 
-async def test_a_call_that_is_cancelled_at_the_gate_was_never_sent(
+async def test_call_cancelled_in_the_queue_has_no_attempt(
     sandbox: Sandbox, notebook: Notebook, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -156,17 +172,17 @@ async def test_a_call_that_is_cancelled_at_the_gate_was_never_sent(
         first = asyncio.create_task(dialler.campaigns.get(id))
         await held.arrived.wait()
         second = asyncio.create_task(dialler.campaigns.get(id))
-        # A turn for it to get to the gate; it can get no further.
+        # One turn brings it into the queue, and no further.
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait([second])
         held.release.set()
         await first
     assert [call.attempts for call in notebook.calls] == [1, 0]
-    assert [told[0] for told in notebook.told if told != "started"].count("ended") == 2
+    assert [event[0] for event in notebook.events if event != "started"].count("ended") == 2
 
 
-async def test_the_time_at_the_gate_is_told(
+async def test_observer_gets_the_wait_for_the_limiter(
     sandbox: Sandbox, notebook: Notebook, id: int, monkeypatch: pytest.MonkeyPatch, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -185,23 +201,25 @@ async def test_the_time_at_the_gate_is_told(
     assert [seconds > 59 for seconds in notebook.seconds] == [True, True]
 
 
-async def test_a_deadline_is_what_the_caller_gets(sandbox: Sandbox, notebook: Notebook, id: int) -> None:
+async def test_observer_gets_the_deadline_error(sandbox: Sandbox, notebook: Notebook, id: int) -> None:
     sandbox.faults.next(StallBeforeHeaders())
     timeouts = Timeouts(deadline=0.05)
     async with DiallerClient(sandbox.base_url, sandbox.token, timeouts=timeouts, observer=notebook) as dialler:
         with pytest.raises(DeadlineError) as failed:
             await dialler.campaigns.get(id)
-    assert notebook.told[-1] == ("ended", failed.value)
+    assert notebook.events[-2:] == [("attempt ended", "DeadlineError"), ("ended", failed.value)]
 
 
-async def test_a_closed_client(dialler: DiallerClient, notebook: Notebook, id: int) -> None:
+async def test_call_on_a_closed_client_ends_without_an_attempt(
+    dialler: DiallerClient, notebook: Notebook, id: int
+) -> None:
     await dialler.aclose()
     with pytest.raises(ClientStateError) as failed:
         await dialler.campaigns.get(id)
-    assert notebook.told == ["started", ("ended", failed.value)]
+    assert notebook.events == ["started", ("ended", failed.value)]
 
 
-async def test_another_account_on_the_same_pool_is_watched_too(
+async def test_client_for_another_account_has_the_same_observer(
     dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox
 ) -> None:
     with pytest.raises(AuthenticationError):
@@ -209,7 +227,7 @@ async def test_another_account_on_the_same_pool_is_watched_too(
     assert notebook.calls[0].base_url.endswith("/2")
 
 
-async def test_the_methods_do_nothing_by_themselves(sandbox: Sandbox, id: int) -> None:
+async def test_plain_observer_does_nothing(sandbox: Sandbox, id: int) -> None:
     sandbox.faults.next(Status(500))
     retry = RetryPolicy(base_delay=0)
     async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=Observer()) as dialler:
@@ -217,15 +235,16 @@ async def test_the_methods_do_nothing_by_themselves(sandbox: Sandbox, id: int) -
 
 
 class Broken(Observer):
-    """Fails at every step."""
+    """Raises in every method."""
 
-    def call_started(self, call: ObservedCall) -> None:
+    def call_started(self, *_: Any) -> None:
         raise ZeroDivisionError("with the token: s3cret")
 
-    attempt_started = attempt_ended = call_retried = call_ended = call_started
+    attempt_started = attempt_ended = call_retried = call_ended = call_started  # type: ignore[assignment]  all raise
+    attempt_headers = response_received = call_started  # type: ignore[assignment]  all raise
 
 
-async def test_an_observer_that_raises_harms_nothing_and_is_logged(
+async def test_observer_that_raises_is_logged_and_has_no_effect(
     sandbox: Sandbox, id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox.faults.next(Status(500))
@@ -234,5 +253,90 @@ async def test_an_observer_that_raises_harms_nothing_and_is_logged(
         assert await dialler.campaigns.get(id)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert errors[0].getMessage() == "call_started of the observer raised ZeroDivisionError"
-    assert len(errors) == 7
+    assert len(errors) == 11
     assert "s3cret" not in caplog.text
+
+
+async def test_attempt_seconds_leave_out_waits_in_the_client(
+    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+) -> None:
+    sandbox.faults.next(Status(503, retry_after=30))
+    with instant_waits():
+        await dialler.campaigns.get(id)
+    assert len(notebook.attempt_seconds) == 2
+    assert max(notebook.attempt_seconds) < 30 <= notebook.seconds[0]
+
+
+class TestHeaders:
+    async def test_headers_of_the_observer_are_sent_with_each_attempt(
+        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    ) -> None:
+        notebook.headers = {"X-Trace": "t-1"}
+        sandbox.faults.next(Status(500))
+        await dialler.campaigns.get(id)
+        assert [received.headers.get("X-Trace") for received in sandbox.journal] == ["t-1", "t-1"]
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Authorization": "Bearer other"},
+            {"authorization": "Bearer other"},
+            {"Content-Length": "7"},
+            {"X-Trace": "a\r\nAuthorization: Bearer other"},
+            {"X-Trace": "\u00fc"},
+            {"X Trace": "a"},
+            {"X-Trace": None},
+            ["X-Trace"],
+            5,
+        ],
+        ids=repr,
+    )
+    async def test_invalid_headers_of_the_observer_are_logged_and_not_sent(
+        self,
+        dialler: DiallerClient,
+        notebook: Notebook,
+        sandbox: Sandbox,
+        id: int,
+        caplog: pytest.LogCaptureFixture,
+        headers: Any,
+    ) -> None:
+        notebook.headers = headers
+        await dialler.campaigns.get(id)
+        [received] = sandbox.journal
+        assert received.authorised
+        assert "X-Trace" not in received.headers
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert errors == ["attempt_headers of the observer raised ConfigurationError"]
+        assert "other" not in caplog.text
+
+
+class TestResponses:
+    async def test_observer_gets_each_response_without_secrets(
+        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    ) -> None:
+        headers = {
+            "Content-Type": "application/json",
+            "X-Request-ID": "r-17",
+            "Set-Cookie": "session=s3cret",
+            "X-Echo": f"Bearer {sandbox.token}",
+            "Location": "https://user:s3cret@elsewhere/",
+        }
+        sandbox.faults.next(CannedResponse(503, b"{}", headers))
+        await dialler.campaigns.get(id)
+        failed, worked = notebook.responses
+        assert (failed.status, failed.request_id) == (503, "r-17")
+        assert failed.headers["content-type"] == "application/json"
+        assert failed.headers["set-cookie"] == failed.headers["location"] == "***"
+        assert failed.headers["x-echo"] == "Bearer ***"
+        assert (worked.status, worked.request_id) == (200, None)
+        assert failed.received_at <= worked.received_at
+        assert worked.received_at.utcoffset() == timedelta()
+        assert "s3cret" not in repr(notebook.responses)
+        assert sandbox.token not in repr(notebook.responses)
+
+    async def test_attempt_without_a_response_gives_none(
+        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    ) -> None:
+        sandbox.faults.next(Reset())
+        await dialler.campaigns.get(id)
+        assert [response.status for response in notebook.responses] == [200]

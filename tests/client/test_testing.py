@@ -12,6 +12,8 @@ from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox, faults
 from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code
 
+pytestmark = pytest.mark.slow
+
 
 async def test_client_reads_the_made_campaign_from_the_sandbox(sandbox: Sandbox) -> None:
     made = make_campaign(

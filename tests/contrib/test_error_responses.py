@@ -115,6 +115,7 @@ def test_group_with_an_error_of_the_app_has_no_response() -> None:
 LOG_IN_AN_APP = """
 import logging
 {setup}
+from dialler_async.client import DiallerClient
 from dialler_async.contrib.error_responses import logged_response_for
 from dialler_async.errors import AuthenticationError
 logged_response_for(AuthenticationError(status=401))

@@ -1,22 +1,25 @@
-"""What OpenTelemetry is told, by the SDK's own exporters in memory."""
+"""The spans and metrics of OpenTelemetry, as the SDK exports them into memory."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_current_span
 
-from dialler_async import DeadlineError, DiallerClient, NotFoundError, RetryPolicy, ServerError, Timeouts
+from dialler_async import DeadlineError, DiallerClient, NotFoundError, PoolConfig, RetryPolicy, ServerError, Timeouts
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
 from dialler_async.sandbox import Sandbox
 from dialler_async.testing import Html, Reset, StallBeforeHeaders, Status, instant_waits
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """What was told so far."""
+    """The spans and metrics so far."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -38,16 +41,21 @@ class Telemetry:
 
     @property
     def span(self) -> ReadableSpan:
-        """The only one."""
+        """The only span."""
         [span] = self.exporter.get_finished_spans()
         return span
 
     def points(self, name: str) -> list[Any]:
-        """The data points of a metric."""
+        """Return the data points of a metric."""
         data = self.reader.get_metrics_data()
         assert data is not None
-        [scope] = data.resource_metrics[0].scope_metrics
-        return [point for metric in scope.metrics if metric.name == name for point in metric.data.data_points]
+        return [
+            point
+            for scope in data.resource_metrics[0].scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        ]
 
 
 @pytest.fixture
@@ -77,7 +85,20 @@ def where(sandbox: Sandbox, template: str = "/dialler/campaigns/{DiallerCampaign
     }
 
 
-async def test_a_span_for_a_call(dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int) -> None:
+def traceparent(context: SpanContext | None) -> str:
+    """Return the header that propagates a span's context, as W3C Trace Context defines it."""
+    assert context is not None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def by_template(points: list[Any]) -> dict[str, float]:
+    """Return the sums of data points by their path template."""
+    return {point.attributes["url.template"]: point.sum for point in points}
+
+
+async def test_attempt_is_a_client_span(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
     await dialler.campaigns.get(id)
     span = telemetry.span
     assert span.name == "GET /dialler/campaigns/{DiallerCampaignsID}"
@@ -89,29 +110,62 @@ async def test_a_span_for_a_call(dialler: DiallerClient, telemetry: Telemetry, s
     assert span.instrumentation_scope.name == "dialler_async"
 
 
-async def test_an_event_for_each_repeat(
+async def test_each_retry_is_a_span_of_its_own_with_its_resend_count(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Reset(), Status(503, retry_after=7))
-    with instant_waits():
+    with instant_waits(), telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
         await dialler.campaigns.get(id)
-    span = telemetry.span
-    assert span.attributes == {**where(sandbox), "http.response.status_code": 200, "http.request.resend_count": 2}
-    assert span.status.status_code is StatusCode.UNSET
-    assert [(event.name, dict(event.attributes or {})) for event in span.events] == [
-        (
-            "repeat",
-            {
-                "http.request.resend_count": 1,
-                "error.type": "dialler_async.errors.NoReplyError",
-                "dialler_async.wait": 0.0,
-            },
-        ),
-        ("repeat", {"http.request.resend_count": 2, "error.type": "503", "dialler_async.wait": 7.0}),
+    lost, refused, worked = telemetry.exporter.get_finished_spans()[:3]
+    assert lost.attributes == {**where(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
+    assert refused.attributes == {
+        **where(sandbox),
+        "http.request.resend_count": 1,
+        "http.response.status_code": 503,
+        "error.type": "503",
+    }
+    assert worked.attributes == {
+        **where(sandbox),
+        "http.request.resend_count": 2,
+        "http.response.status_code": 200,
+    }
+    assert [span.status.status_code for span in (lost, refused, worked)] == [
+        StatusCode.ERROR,
+        StatusCode.ERROR,
+        StatusCode.UNSET,
     ]
+    # Siblings: a retry is no child of the attempt before it.
+    assert [span.parent for span in (lost, refused, worked)] == [handler.get_span_context()] * 3
 
 
-async def test_an_error_by_its_status(dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox) -> None:
+async def test_context_of_the_span_arrives_at_the_server(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
+    sandbox.faults.next(Status(500))
+    await dialler.campaigns.get(id)
+    contexts = [span.get_span_context() for span in telemetry.exporter.get_finished_spans()]
+    assert [received.headers["traceparent"] for received in sandbox.journal] == [
+        traceparent(context) for context in contexts
+    ]
+    assert len(contexts) == 2
+
+
+async def test_context_of_the_caller_is_restored_after_each_call(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
+    sandbox.faults.next(Reset(), match="get")
+    with telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
+        await dialler.campaigns.get(id)
+        assert get_current_span() is handler
+        assert is_http_instrumentation_enabled()
+        with pytest.raises(NotFoundError):
+            await dialler.campaigns.get(404404)
+        assert get_current_span() is handler
+
+
+async def test_error_response_has_its_status_as_error_type(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox
+) -> None:
     with pytest.raises(NotFoundError):
         await dialler.campaigns.get(404404)
     span = telemetry.span
@@ -121,7 +175,9 @@ async def test_an_error_by_its_status(dialler: DiallerClient, telemetry: Telemet
     assert span.events == ()
 
 
-async def test_an_error_without_a_reply_by_its_class(sandbox: Sandbox, telemetry: Telemetry, id: int) -> None:
+async def test_attempt_without_a_response_has_the_class_as_error_type(
+    sandbox: Sandbox, telemetry: Telemetry, id: int
+) -> None:
     sandbox.faults.next(StallBeforeHeaders())
     timeouts = Timeouts(deadline=0.05)
     async with DiallerClient(
@@ -132,7 +188,7 @@ async def test_an_error_without_a_reply_by_its_class(sandbox: Sandbox, telemetry
     assert telemetry.span.attributes == {**where(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
 
 
-async def test_a_cancelled_call_ends_its_span_and_is_counted_off(
+async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -148,7 +204,9 @@ async def test_a_cancelled_call_ends_its_span_and_is_counted_off(
     assert active.value == 0
 
 
-async def test_the_durations(dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int) -> None:
+async def test_durations_are_recorded_for_each_attempt(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
     sandbox.faults.next(*[Status(500)] * 3, match="get")
     with pytest.raises(ServerError):
         await dialler.campaigns.get(id)
@@ -156,19 +214,40 @@ async def test_the_durations(dialler: DiallerClient, telemetry: Telemetry, sandb
         await dialler.campaigns.list()
     failed, listed = telemetry.points("http.client.request.duration")
     assert dict(failed.attributes) == {**where(sandbox), "http.response.status_code": 500, "error.type": "500"}
-    assert failed.count == 1
+    assert failed.count == 3
     assert dict(listed.attributes) == {**where(sandbox, "/dialler/campaigns"), "http.response.status_code": 200}
     assert listed.count == 4
     assert listed.explicit_bounds == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
     assert 0 < listed.sum < 60
-    at_gate = telemetry.points("dialler_async.gate.duration")
-    assert [(dict(point.attributes), point.count) for point in at_gate] == [
+    wait_times = telemetry.points("dialler_async.client.request.wait_time")
+    assert [(dict(point.attributes), point.count) for point in wait_times] == [
         (where(sandbox), 3),
         (where(sandbox, "/dialler/campaigns"), 4),
     ]
 
 
-async def test_a_span_is_below_the_one_that_is_current(
+async def test_wait_for_the_limiter_is_no_part_of_the_duration(
+    telemetry: Telemetry, sandbox: Sandbox, id: int, hold: type[HeldRequest]
+) -> None:
+    held = hold()
+    sandbox.faults.next(held, match="list")
+    pool = PoolConfig(limit=1)
+    with instant_waits() as waits:
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=telemetry.observer) as dialler:
+            first = asyncio.create_task(dialler.campaigns.list())
+            await held.arrived.wait()
+            second = asyncio.create_task(dialler.campaigns.get(id))
+            await asyncio.sleep(0)
+            waits.append(60)
+            held.release.set()
+            await asyncio.gather(first, second)
+    durations = by_template(telemetry.points("http.client.request.duration"))
+    waited = by_template(telemetry.points("dialler_async.client.request.wait_time"))
+    assert waited["/dialler/campaigns/{DiallerCampaignsID}"] > 59 > durations["/dialler/campaigns/{DiallerCampaignsID}"]
+    assert durations["/dialler/campaigns"] > 59 > waited["/dialler/campaigns"]
+
+
+async def test_shared_request_has_its_span_below_that_of_its_first_caller(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     with telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
@@ -177,7 +256,64 @@ async def test_a_span_is_below_the_one_that_is_current(
     assert span.parent == handler.get_span_context()
 
 
-async def test_nothing_tells_names_ids_or_secrets(
+class TestBesideOtherInstrumentation:
+    """`opentelemetry-instrumentation-aiohttp-client` and this observer at once."""
+
+    @pytest.fixture(autouse=True)
+    def _instrumented(self, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+        instrumentor = AioHttpClientInstrumentor()
+        instrumentor.instrument(tracer_provider=telemetry.tracers, meter_provider=telemetry.meters)
+        yield
+        instrumentor.uninstrument()
+
+    async def test_attempt_has_one_span_and_one_traceparent(
+        self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+    ) -> None:
+        sandbox.faults.next(Status(500))
+        await dialler.campaigns.get(id)
+        spans = telemetry.exporter.get_finished_spans()
+        assert [span.instrumentation_scope and span.instrumentation_scope.name for span in spans] == [
+            "dialler_async"
+        ] * 2
+        for span, received in zip(spans, sandbox.journal, strict=True):
+            assert received.headers.getall("traceparent") == [traceparent(span.get_span_context())]
+
+    async def test_duration_is_recorded_once(
+        self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+    ) -> None:
+        await dialler.campaigns.get(id)
+        [point] = telemetry.points("http.client.request.duration")
+        assert point.count == 1
+
+    async def test_other_requests_of_the_program_keep_their_spans(
+        self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+    ) -> None:
+        await dialler.campaigns.get(id)
+        async with aiohttp.ClientSession() as session, session.get(f"{sandbox.base_url}/dialler/campaigns"):
+            pass
+        scopes = [span.instrumentation_scope for span in telemetry.exporter.get_finished_spans()]
+        assert [scope and scope.name for scope in scopes] == [
+            "dialler_async",
+            "opentelemetry.instrumentation.aiohttp_client",
+        ]
+
+    async def test_both_agree_on_the_attributes_of_the_conventions(
+        self, telemetry: Telemetry, sandbox: Sandbox, id: int
+    ) -> None:
+        async with DiallerClient(sandbox.base_url, sandbox.token) as theirs:
+            await theirs.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as ours:
+            await ours.campaigns.get(id)
+        reference, span = telemetry.exporter.get_finished_spans()
+        assert reference.kind is span.kind
+        # `url.full` holds IDs and names; `url.template` stands for it.
+        expected = {key: value for key, value in (reference.attributes or {}).items() if key != "url.full"}
+        common = {key: value for key, value in (span.attributes or {}).items() if key in expected}
+        assert common == expected
+
+
+async def test_no_signal_holds_names_ids_or_secrets(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox
 ) -> None:
     name = "s3cret name"
@@ -192,19 +328,19 @@ async def test_nothing_tells_names_ids_or_secrets(
     metrics = telemetry.reader.get_metrics_data()
     assert metrics is not None
     told += metrics.to_json()
-    assert len(telemetry.exporter.get_finished_spans()) == 7
+    assert len(telemetry.exporter.get_finished_spans()) == 8
     for secret in ("s3cret", "987654", sandbox.token, "/rest/v1.0", "name=", "html"):
         assert secret not in told
 
 
-def test_ports_that_the_url_leaves_out() -> None:
+def test_port_that_the_url_leaves_out_is_the_default_of_its_scheme() -> None:
     from dialler_async.contrib.opentelemetry import _common
 
     assert _common("GET", "/", "https://acd.example.com/rest/v1.0/1")["server.port"] == 443
     assert _common("GET", "/", "http://acd.example.com/rest/v1.0/1")["server.port"] == 80
 
 
-def test_the_core_imports_none_of_the_extras() -> None:
+def test_core_imports_no_extra() -> None:
     program = """
 import sys, dialler_async
 extras = {"aiolimiter", "cyclopts", "fastapi", "jinja2", "opentelemetry", "polars", "pytest", "rich", "starlette"}

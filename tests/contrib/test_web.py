@@ -31,7 +31,7 @@ ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 async def names(ids: str, dialler: DiallerClient) -> list[str]:
-    """Fetch campaigns at once, as handlers with a `TaskGroup` do; without an ID, fail by an error of the app's own."""
+    """Return the names of campaigns, fetched in a `TaskGroup`. Text that is no ID raises an error of the app itself."""
 
     async def name(id: str) -> str:
         return (await dialler.campaigns.get(int(id))).name
@@ -136,6 +136,7 @@ def id(sandbox: Sandbox) -> int:
     return next(iter(sandbox.campaigns))
 
 
+@pytest.mark.slow
 async def test_200_requests_at_once_share_one_pool(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession
 ) -> None:
@@ -152,7 +153,7 @@ async def test_200_requests_at_once_share_one_pool(
     assert sandbox.connections.opened <= LIMIT
 
 
-async def test_the_client_closes_with_the_app_after_the_last_request(
+async def test_client_closes_with_the_app_after_the_last_request(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
     held = hold()
@@ -176,7 +177,7 @@ async def test_the_client_closes_with_the_app_after_the_last_request(
         await made[0].campaigns.get(id)
 
 
-async def test_a_client_that_hangs_up_cancels_the_call_upstream(
+async def test_disconnect_cancels_the_call_to_the_dialler(
     serve: Serve,
     make: Make,
     sandbox: Sandbox,
@@ -198,7 +199,7 @@ async def test_a_client_that_hangs_up_cancels_the_call_upstream(
     assert not [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
+async def test_write_runs_to_its_end_after_a_disconnect(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, hold: Callable[..., Any]
 ) -> None:
     held = hold()
@@ -209,7 +210,7 @@ async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        # Another request and its answer: by then the app knows that the first one's client is gone.
+        # After another response, the app knows that the client of the first request is gone.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
         held.release.set()
@@ -218,25 +219,25 @@ async def test_a_write_runs_to_its_end_though_the_client_hangs_up(
     assert id not in sandbox.campaigns
 
 
-async def test_errors_become_answers(
+async def test_errors_become_responses(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
 ) -> None:
-    async def answer(id: int = id) -> tuple[int, str | None, Any]:
+    async def response_to(id: int = id) -> tuple[int, str | None, Any]:
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert "WWW-Authenticate" not in response.headers
             return response.status, response.headers.get("Retry-After"), await response.json()
 
     unreachable = {"detail": "The dialler can't be reached for now."}
     async with serve(make) as app:
-        assert await answer(404404) == (404, None, {"detail": "The dialler has no such record."})
-        assert await answer(0) == (400, None, {"detail": "The dialler can't be asked for this."})
+        assert await response_to(404404) == (404, None, {"detail": "The dialler has no such record."})
+        assert await response_to(0) == (400, None, {"detail": "The dialler can't be asked for this."})
         sandbox.faults.next(Reset(), Status(500), Status(503, retry_after=7), Status(429, retry_after=100))
-        assert await answer() == (503, None, unreachable)
-        assert await answer() == (503, None, unreachable)
-        assert await answer() == (503, "7", unreachable)
-        assert await answer() == (503, "100", unreachable)
+        assert await response_to() == (503, None, unreachable)
+        assert await response_to() == (503, None, unreachable)
+        assert await response_to() == (503, "7", unreachable)
+        assert await response_to() == (503, "100", unreachable)
         sandbox.revoke()
-        assert await answer() == (502, None, {"detail": "The dialler's response can't be used."})
+        assert await response_to() == (502, None, {"detail": "The dialler's response can't be used."})
 
 
 async def test_task_group_gets_the_response_of_its_worst_error(
@@ -416,7 +417,7 @@ async def test_models_are_responses(
 
 @pytest.mark.parametrize("body", [b"", b"a body"])
 @pytest.mark.parametrize("serving", ["fastapi", "fastapi below a middleware"])
-async def test_a_handler_can_read_the_body_of_a_get(
+async def test_handler_can_read_the_body_of_a_get(
     make: Make,
     sandbox: Sandbox,
     browser: aiohttp.ClientSession,
@@ -429,8 +430,8 @@ async def test_a_handler_can_read_the_body_of_a_get(
         assert await asyncio.wait_for(response.json(), 10) == body.decode() + sandbox.campaigns[id]["Name"]
 
 
-async def test_only_a_hang_up_is_taken_for_one(make: Make, sandbox: Sandbox, id: int) -> None:
-    """By a server that repeats itself; uvicorn does not."""
+async def test_only_a_disconnect_cancels_the_handler(make: Make, sandbox: Sandbox, id: int) -> None:
+    """The server here sends the end of the request twice; uvicorn does not."""
     incoming = [{"type": "http.request"}, {"type": "http.request"}]
     sent: list[Any] = []
 
@@ -447,7 +448,7 @@ async def test_only_a_hang_up_is_taken_for_one(make: Make, sandbox: Sandbox, id:
     assert not incoming
 
 
-async def test_a_background_task_outlives_its_request(
+async def test_background_task_outlives_its_request(
     make: Make,
     sandbox: Sandbox,
     browser: aiohttp.ClientSession,
@@ -465,7 +466,7 @@ async def test_a_background_task_outlives_its_request(
     assert sandbox.journal[0].carried_out
 
 
-async def test_an_app_without_the_lifespan_says_so(
+async def test_app_without_the_lifespan_raises_with_advice(
     browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = FastAPI()
@@ -473,20 +474,20 @@ async def test_an_app_without_the_lifespan_says_so(
     @app.get("/")
     async def get(dialler: Dialler) -> None: ...
 
-    told = ""
+    message = ""
 
     @app.exception_handler(RuntimeError)
     async def keep(request: Request, error: RuntimeError) -> Any:
-        nonlocal told
-        told = str(error)
+        nonlocal message
+        message = str(error)
         return contrib_fastapi.JSONResponse({}, 500)
 
     async with serve_by_uvicorn(app) as served, browser.get(served.url) as response:
         assert response.status == 500
-    assert told.startswith("this app has no dialler client: use FastAPI(lifespan=")
+    assert message.startswith("this app has no dialler client: use FastAPI(lifespan=")
 
 
-async def test_the_app_can_start_again_with_a_new_client(
+async def test_app_can_start_again_with_a_new_client(
     make: Make, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = fastapi_app(make)
@@ -495,7 +496,7 @@ async def test_the_app_can_start_again_with_a_new_client(
             assert response.status == 200
 
 
-async def test_a_server_that_waits_no_longer_cancels_the_call_upstream(
+async def test_server_shutdown_cancels_the_call_to_the_dialler(
     make: Make,
     sandbox: Sandbox,
     browser: aiohttp.ClientSession,
@@ -513,6 +514,6 @@ async def test_a_server_that_waits_no_longer_cancels_the_call_upstream(
         await held.hung_up.wait()
         with pytest.raises(aiohttp.ClientError):
             (await asking).raise_for_status()
-    # As if there were no client hanging up in it: uvicorn gets its own cancellation back, and tells of it.
-    told = [record.exc_info[0] for record in caplog.records if record.exc_info]
-    assert told == [asyncio.CancelledError]
+    # uvicorn gets its own cancellation back and logs it, as for handlers without the dependency.
+    logged = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert logged == [asyncio.CancelledError]

@@ -1,14 +1,16 @@
-"""The export: everything in the file, exact in JSON, flat elsewhere, and nothing that is missing goes untold."""
+"""The export: complete and exact in JSON, flat in CSV and Parquet, with an error in place of whatever is missing."""
 
+import codecs
 import csv
 import json
 import os
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
 import polars
 import pytest
 
@@ -47,7 +49,7 @@ async def exported(sandbox: Sandbox, path: Path, **options: Any) -> Exported:
 
 async def test_json_is_the_account_as_the_server_has_it(sandbox: Sandbox, tmp_path: Path) -> None:
     async with sandbox:
-        told = await exported(sandbox, tmp_path / "account.json")
+        result = await exported(sandbox, tmp_path / "account.json")
     account = json.loads((tmp_path / "account.json").read_text())
     assert {key: account[key] for key in ("schema", "languages", "failed")} == {
         "schema": 1,
@@ -64,17 +66,17 @@ async def test_json_is_the_account_as_the_server_has_it(sandbox: Sandbox, tmp_pa
         # Keys in the server's order, too.
         assert list(one["campaign"]) == list(sandbox.campaigns[campaign])
     codes = sum(len(codes) for one in account["campaigns"] for codes in one["codes"].values())
-    assert told == Exported(campaigns=30, codes=codes, lookups=60, failed=0, errors=())
+    assert result == Exported(campaigns=30, codes=codes, lookups=60, failed=0, errors=())
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-async def test_flat_files_have_a_row_for_each_code_and_language(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+async def test_flat_file_has_a_row_for_each_code_and_language(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     async with sandbox:
-        told = await exported(sandbox, path)
+        result = await exported(sandbox, path)
     rows = read(path)
     assert list(rows[0]) == list(COLUMNS)
-    assert len(rows) == told.codes
+    assert len(rows) == result.codes
     expected = [
         (str(campaign), str(int(language)), str(code["ID"]), code["Content"] or "")
         for campaign in sandbox.campaigns
@@ -108,21 +110,19 @@ async def test_parquet_has_types(sandbox: Sandbox, tmp_path: Path) -> None:
         polars.Int64,
         polars.Boolean,
         polars.String,
-        polars.String,
+        polars.Datetime("us"),
     )
 
 
-async def test_more_rows_than_are_held_as_objects(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rows_are_written_in_chunks(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 50)
     async with sandbox:
-        told = await exported(sandbox, tmp_path / "account.parquet")
-    assert len(read(tmp_path / "account.parquet")) == told.codes > 50
+        result = await exported(sandbox, tmp_path / "account.parquet")
+    assert len(read(tmp_path / "account.parquet")) == result.codes > 50
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_what_failed_is_told_in_its_place(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+async def test_file_has_the_error_in_place_of_codes_that_failed(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     async with sandbox:
         campaign = next(iter(sandbox.campaigns))
@@ -131,8 +131,8 @@ async def test_what_failed_is_told_in_its_place(sandbox: Sandbox, tmp_path: Path
             [Status(500)],
             match=lambda received: received.target.endswith(f"/{campaign}/resultCodes?languagesID=2"),
         )
-        told = await exported(sandbox, path)
-    assert (told.campaigns, told.failed, len(told.errors)) == (30, 1, 1)
+        result = await exported(sandbox, path)
+    assert (result.campaigns, result.failed, len(result.errors)) == (30, 1, 1)
     if format == "json":
         account = json.loads(path.read_text())
         (errors,) = [one["errors"] for one in account["campaigns"] if one["errors"]]
@@ -146,17 +146,17 @@ async def test_what_failed_is_told_in_its_place(sandbox: Sandbox, tmp_path: Path
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_shortened_answers_are_told_of(tmp_path: Path, format: str) -> None:
+async def test_file_has_an_error_for_an_incomplete_reply(tmp_path: Path, format: str) -> None:
     body = b'{"records": [{"ID": 7, "Content": "Text"}], "count": 3, "status": 200}'
     async with Sandbox([{"ID": 1, "Name": "One"}]) as sandbox:
         sandbox.faults.next(CannedResponse(200, body), match="result_codes")
-        told = await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.ENGLISH])
-    assert (told.failed, told.codes) == (1, 1)
+        result = await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.ENGLISH])
+    assert (result.failed, result.codes) == (1, 1)
     text = (tmp_path / f"account.{format}").read_bytes()
     assert b"the server counts 3 result codes, but sent 1" in text
 
 
-async def test_a_campaign_without_codes_has_a_row_of_its_own(tmp_path: Path) -> None:
+async def test_campaign_without_codes_has_a_row(tmp_path: Path) -> None:
     sandbox = Sandbox([{"ID": 1, "Name": FORMULA}])
     async with sandbox:
         for format in ("csv", "parquet"):
@@ -167,42 +167,42 @@ async def test_a_campaign_without_codes_has_a_row_of_its_own(tmp_path: Path) -> 
     assert (row["campaign_name"], row["language"], row["error"]) == (FORMULA, 2, None)
 
 
-async def test_a_campaign_without_an_id_is_there_with_its_error(tmp_path: Path) -> None:
+async def test_campaign_without_id_is_exported_with_an_error(tmp_path: Path) -> None:
     sandbox = Sandbox([{"Name": "Nameless"}, {"ID": 2, "Name": "Two"}])
     async with sandbox:
-        told = await exported(sandbox, tmp_path / "account.json")
+        result = await exported(sandbox, tmp_path / "account.json")
     campaigns = json.loads((tmp_path / "account.json").read_text())["campaigns"]
     assert [(one["campaign"]["Name"], sorted(one["errors"])) for one in campaigns] == [
         ("Nameless", ["1", "2"]),
         ("Two", []),
     ]
-    assert told.failed == 2
+    assert result.failed == 2
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_an_unreadable_campaign_costs_only_itself(tmp_path: Path, format: str) -> None:
+async def test_invalid_campaign_does_not_stop_the_export(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     record = {"ID": 1, "Name": "Broken", "nMaxParallelLines": "many", "Own": 5}
     async with Sandbox([record, {"ID": 2, "Name": "Sound"}, {"ID": 3, "Name": 7}]) as sandbox:
-        told = await exported(sandbox, path, languages=[Language.GERMAN])
+        result = await exported(sandbox, path, languages=[Language.GERMAN])
         assert [received.path.split("/")[-2] for received in sandbox.journal[1:]] == ["2"]
-    assert (told.campaigns, told.lookups, told.failed) == (3, 1, 0)
-    assert {error.record_id for error in told.invalid} == {1, 3}
+    assert (result.campaigns, result.lookups, result.failed) == (3, 1, 0)
+    assert {error.record_id for error in result.invalid} == {1, 3}
     if format == "json":
         campaigns = {one["campaign"]["ID"]: one for one in json.loads(path.read_text())["campaigns"]}
         assert campaigns[1]["campaign"] == record
         assert (campaigns[1]["codes"], campaigns[2]["errors"]) == ({}, {})
-        told_of = {id: one["errors"]["2"] for id, one in campaigns.items() if one["errors"]}
+        errors_by_id = {id: one["errors"]["2"] for id, one in campaigns.items() if one["errors"]}
     else:
         rows = {int(row["campaign_id"]): row for row in read(path)}
         assert [rows[id]["campaign_name"] or "" for id in (1, 2, 3)] == ["Broken", "Sound", ""]
         assert json.loads(rows[1]["campaign_extra"]) == {"Own": 5}
-        told_of = {id: row["error"] for id, row in rows.items() if row["error"]}
-    assert set(told_of) == {1, 3}
-    assert "nMaxParallelLines" in told_of[1]
+        errors_by_id = {id: row["error"] for id, row in rows.items() if row["error"]}
+    assert set(errors_by_id) == {1, 3}
+    assert "nMaxParallelLines" in errors_by_id[1]
 
 
-async def test_a_shortened_list_of_campaigns_is_no_export(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_incomplete_list_of_campaigns_raises_and_writes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     async with sandbox:
         sandbox.faults.next(CannedResponse(200, b'{"records": [{"ID": 7, "Name": "x"}], "count": 3, "status": 200}'))
         with pytest.raises(PayloadError, match="counts 3 campaigns, but sent 1"):
@@ -211,7 +211,7 @@ async def test_a_shortened_list_of_campaigns_is_no_export(sandbox: Sandbox, tmp_
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_a_file_is_there_as_a_whole_or_as_it_was(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+async def test_failed_export_leaves_the_file_as_it_was(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     path.write_text("before")
     async with sandbox:
@@ -223,7 +223,7 @@ async def test_a_file_is_there_as_a_whole_or_as_it_was(sandbox: Sandbox, tmp_pat
 
 
 class TestRefused:
-    """Before anything is fetched."""
+    """Errors before the first request."""
 
     async def refused(self, path: Path, **options: Any) -> str:
         async with Sandbox(campaigns=1) as sandbox:
@@ -234,6 +234,10 @@ class TestRefused:
 
     async def test_no_such_format(self, tmp_path: Path) -> None:
         assert ".parquet" in await self.refused(tmp_path / "account.xlsx")
+
+    @pytest.mark.parametrize("format", ["json", "parquet"])
+    async def test_excel_for_another_format(self, format: str, tmp_path: Path) -> None:
+        assert "does not end in .csv" in await self.refused(tmp_path / f"account.{format}", excel=True)
 
     async def test_no_language(self, tmp_path: Path) -> None:
         assert "language" in await self.refused(tmp_path / "account.json", languages=[])
@@ -257,7 +261,7 @@ class TestCommand:
         assert path.stat().st_size > 10_000
 
     @pytest.mark.parametrize(("fault", "exit"), [(Status(500), 3), (HangUp(), 4)])
-    def test_says_and_exits_with_what_failed(
+    def test_failed_lookups_set_message_and_exit_code(
         self,
         fault: Any,
         exit: int,
@@ -272,28 +276,28 @@ class TestCommand:
 
         monkeypatch.setattr("dialler_async.sandbox.Sandbox", broken)
         assert main(["export", "--sandbox", "--attempts", "1", "--output", str(tmp_path / "account.json")]) == exit
-        told = capsys.readouterr()
-        assert (told.out, told.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
-        assert told.err.startswith("dialler: 6 lookups of result codes failed: ")
+        result = capsys.readouterr()
+        assert (result.out, result.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
+        assert result.err.startswith("dialler: 6 lookups of result codes failed: ")
         assert json.loads((tmp_path / "account.json").read_text())["failed"] == 6
 
-    def test_says_which_campaigns_are_unreadable(
+    def test_names_invalid_campaigns(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(
             "dialler_async.sandbox.Sandbox", lambda **_: Sandbox([{"ID": 1, "Name": 5}, {"ID": 2, "Name": "Sound"}])
         )
         assert main(["export", "--sandbox", "--output", str(tmp_path / "account.csv")]) == 3
-        told = capsys.readouterr()
-        assert (told.out, told.err.count("\n")) == ("2 campaigns, 0 records of result codes\n", 1)
-        assert told.err.startswith("dialler: 1 campaign without result codes, because the record is not as ")
-        assert told.err.endswith("in records[0] (ID 1) Name is 5, not text\n")
+        result = capsys.readouterr()
+        assert (result.out, result.err.count("\n")) == ("2 campaigns, 0 records of result codes\n", 1)
+        assert result.err.startswith("dialler: 1 campaign without result codes, because the record is not as ")
+        assert result.err.endswith("in records[0] (ID 1) Name is 5, not text\n")
 
     @pytest.mark.parametrize("name", ["account.xlsx", "none/account.json", ""])
-    def test_one_line_when_it_cannot_be(self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_usage_error_is_one_line(self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["export", "--sandbox", "--output", str(tmp_path / name)]) == 2
-        told = capsys.readouterr()
-        assert (told.out, told.err.count("\n")) == ("", 1)
+        result = capsys.readouterr()
+        assert (result.out, result.err.count("\n")) == ("", 1)
 
 
 SURROGATE = "half an emoji \ud83c"
@@ -301,7 +305,7 @@ BEYOND = 2**64 + 1
 
 
 def write_by_hand(path: Path, *campaigns: Campaign) -> None:
-    """Write campaigns with a result code each, as `export` does."""
+    """Write campaigns with one result code each, as `export` does."""
     with whole_file(path) as file, closing(writer_for(path)(file, datetime.now(UTC), (Language.GERMAN,))) as writer:
         for campaign in campaigns:
             code = ResultCode(id=campaign.id, content=campaign.name, wire={"ID": campaign.id, "Content": campaign.name})
@@ -329,6 +333,55 @@ def test_parquet_columns_with_numbers_of_64_bits_stay_numbers(tmp_path: Path) ->
     ids = [2**63 - 1, -(2**63)]
     write_by_hand(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
     assert polars.read_parquet(tmp_path / "account.parquet")["code_id"].drop_nulls().to_list() == ids
+
+
+def wire_date(*parts: int) -> datetime:
+    """Return a date without a zone, as the server sends it."""
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001  # that is what is tested
+
+
+NAIVE, AWARE = wire_date(2026, 3, 2, 12, 0, 0, 250_000), datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=1)))
+EXTREME = [wire_date(1, 1, 1), wire_date(9999, 12, 31, 23, 59)]
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        ([NAIVE, None], [NAIVE, None]),
+        ([AWARE, None, AWARE.astimezone(UTC)], [AWARE, None, AWARE]),
+        ([NAIVE, AWARE], [NAIVE.isoformat(), AWARE.isoformat()]),
+        (EXTREME, EXTREME),
+        ([None], [None]),
+    ],
+    ids=["naive", "aware", "both", "extreme", "none"],
+)
+def test_parquet_dates_are_timestamps_unless_only_some_have_a_zone(
+    dates: list[datetime | None], expected: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 2)
+    campaigns = [attrs.evolve(campaign(id, "Any"), dt_to=date) for id, date in enumerate(dates)]
+    write_by_hand(tmp_path / "account.parquet", *campaigns)
+    table = polars.read_parquet(tmp_path / "account.parquet")
+    column = table.filter(polars.col("language") == 2)["campaign_dt_to"]
+    assert column.to_list() == expected
+    zone = "UTC" if AWARE in expected else None
+    assert column.dtype == (polars.String() if isinstance(expected[0], str) else polars.Datetime("us", zone))
+
+
+def test_csv_dates_are_iso_8601(tmp_path: Path) -> None:
+    write_by_hand(tmp_path / "account.csv", attrs.evolve(campaign(1, "Any"), dt_from=NAIVE, dt_to=AWARE))
+    row = read(tmp_path / "account.csv")[0]
+    assert row["campaign_dt_from"] == "2026-03-02T12:00:00.250000"
+    assert row["campaign_dt_to"] == "2026-03-02T12:00:00+01:00"
+
+
+async def test_csv_for_excel_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
+    async with Sandbox([{"ID": 1, "Name": "Müller"}]) as sandbox:
+        for name, excel in (("plain.csv", False), ("excel.csv", True)):
+            await exported(sandbox, tmp_path / name, excel=excel)
+    plain, for_excel = ((tmp_path / name).read_bytes() for name in ("plain.csv", "excel.csv"))
+    assert for_excel == codecs.BOM_UTF8 + plain
+    assert "Müller".encode() in plain
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])

@@ -19,8 +19,8 @@ import pytest
 from dialler_async import DiallerClient
 from dialler_async.audit import AuditReport, Finding, audit
 from dialler_async.fleet import Account, Fleet, Server
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.worker import work
+from dialler_async.fleet.redis_broker import RedisBroker
+from dialler_async.fleet.worker import run_worker
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
@@ -165,8 +165,8 @@ def workers(redis: RunningRedis) -> Workers:
         # The timeout makes a test fail that would wait for ever.
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             for event in ready:
-                broker = RedisBroker(redis.url, **{"places": 2, **options})
-                group.create_task(work(fleet, broker, stop=stop, on_ready=event.set, **own))
+                broker = RedisBroker(redis.url, **{"slots": 2, **options})
+                group.create_task(run_worker(fleet, broker, stop=stop, on_ready=event.set, **own))
             try:
                 for event in ready:
                     await asyncio.wait_for(event.wait(), 10)

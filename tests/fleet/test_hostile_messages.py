@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditPart, AuditSettings
 from dialler_async.fleet import audit_fleet
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.messages import Orders, Result, Slice, settings_digest
+from dialler_async.fleet.messages import JobSpec, Result, Slice, settings_digest
+from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.fleet.wire import (
     JOB_LIMIT,
     RESULT_LIMIT,
@@ -49,7 +49,7 @@ JOB = f"{RUN}/7"
 
 
 def valid_job(job: str = JOB) -> dict[str, Any]:
-    orders = Orders(
+    spec = JobSpec(
         languages=(Language.ENGLISH, Language.GERMAN), now=NOW, settings=settings_digest(AuditSettings()), chunk=250
     )
     return {
@@ -58,7 +58,7 @@ def valid_job(job: str = JOB) -> dict[str, Any]:
         "labels": {},
         "labels_types": {},
         "args": [],
-        "kwargs": {"account": "account 1", "orders": orders.to_json(), "concurrency": None},
+        "kwargs": {"account": "account 1", "spec": spec.to_json(), "concurrency": None},
     }
 
 
@@ -90,7 +90,7 @@ def random_json(rng: random.Random, depth: int = 4) -> Any:
     if kind == 2:
         return [random_json(rng, depth - 1) for _ in range(rng.randrange(4))]
     if kind == 3:
-        keys = ["job", "task_id", "kwargs", "orders", "settings", "labels", "timeout", "x"]
+        keys = ["job", "task_id", "kwargs", "spec", "settings", "labels", "timeout", "x"]
         return {rng.choice(keys): random_json(rng, depth - 1) for _ in range(rng.randrange(5))}
     return rng.choice(VALUES)
 
@@ -139,7 +139,7 @@ def hostile(rng: random.Random, message: Any) -> bytes:
             return json.dumps(mutated(rng, message)).encode()
 
 
-def test_ten_thousand_generated_messages_are_read_as_what_they_are_or_rejected() -> None:
+def test_generated_messages_are_parsed_or_rejected() -> None:
     rng = random.Random(20261125)
     unsigned, signed = MessageSigner(None), MessageSigner(KEY)
     job, result = valid_job(), Result(part=AuditPart(campaigns=3), left=(Slice(campaigns=1, packed="eJw="),)).to_json()
@@ -153,10 +153,10 @@ def test_ten_thousand_generated_messages_are_read_as_what_they_are_or_rejected()
             try:
                 check_job(unsigned, JOB, {b"job": JOB.encode(), b"data": data})
                 told = json.loads(data)["kwargs"]
-                assert set(told) == {"account", "orders", "concurrency"}
-                orders = Orders.from_json(told["orders"])
+                assert set(told) == {"account", "spec", "concurrency"}
+                spec = JobSpec.from_json(told["spec"])
                 # Nothing but a digest, which a worker compares with its own.
-                assert len(orders.settings) == 64
+                assert len(spec.settings) == 64
             except (RejectedMessageError, ConfigurationError):
                 rejected += 1
             else:
@@ -181,12 +181,12 @@ def test_ten_thousand_generated_messages_are_read_as_what_they_are_or_rejected()
 @pytest.mark.parametrize(
     "name", [b"", b"r", b"r/", b"/1", b"r/x", b"r/1\n", b"../r/1", b"r/1/2", b"x" * 33 + b"/1", "r/\u0661".encode()]
 )
-def test_name_that_no_job_has_is_rejected(name: bytes) -> None:
+def test_malformed_job_name_is_rejected(name: bytes) -> None:
     with pytest.raises(RejectedMessageError):
         job_name({b"job": name})
 
 
-def test_packed_data_that_is_too_large_or_cut_off_is_rejected() -> None:
+def test_records_that_are_too_large_or_cut_off_are_rejected() -> None:
     bomb = packed(b"[" + b" " * (UNPACKED_LIMIT + 1) + b"]")
     assert len(bomb) < JOB_LIMIT
     for wrong in (bomb, packed(b"{}," * 3_000_000), packed(b"[]")[:-4], "eJw", "%", ""):
@@ -195,13 +195,13 @@ def test_packed_data_that_is_too_large_or_cut_off_is_rejected() -> None:
     assert unpack(packed(b"[]")) == b"[]"
 
 
-def test_campaigns_that_are_none_are_rejected() -> None:
+def test_records_that_are_no_campaigns_are_rejected() -> None:
     for wrong in (b"5", b'["x"]', b"[" * 100_000, b"[[]]", b"null", b"\xff"):
         with pytest.raises(RejectedMessageError):
-            Slice.unpacked(packed(wrong))
+            Slice.unpack(packed(wrong))
 
 
-def test_result_that_is_too_large_is_rejected() -> None:
+def test_too_large_result_is_rejected() -> None:
     fields = {b"result": b" " * (RESULT_LIMIT + 1), b"of": digest(b"").encode()}
     with pytest.raises(RejectedMessageError, match="more than"):
         check_result(MessageSigner(None), JOB, digest(b""), fields)
@@ -216,7 +216,7 @@ class TestSignature:
         fields[b"mac"] = sign_result(signer, JOB, digest(data), result).encode()
         assert check_result(signer, JOB, digest(data), fields).error == "e"
 
-    def test_signature_with_another_key_or_of_another_message_is_rejected(self) -> None:
+    def test_signature_of_another_key_or_message_is_rejected(self) -> None:
         signer, data = MessageSigner(KEY), json.dumps(valid_job()).encode()
         other_job = f"{RUN[::-1]}/7"
         wrong = [
@@ -243,11 +243,11 @@ class TestSignature:
             with pytest.raises(RejectedMessageError, match="signature is wrong"):
                 check_result(signer, JOB, of, fields)
 
-    def test_bytes_can_not_move_from_one_part_to_the_next(self) -> None:
+    def test_bytes_moved_to_the_next_part_change_the_signature(self) -> None:
         signer = MessageSigner(KEY)
         assert signer.sign("job", b"ab", b"c") != signer.sign("job", b"a", b"bc")
 
-    def test_key_is_in_no_repr_and_no_pickle(self) -> None:
+    def test_key_is_not_in_repr_or_pickle(self) -> None:
         signer = MessageSigner(KEY)
         assert KEY not in repr(signer)
         assert not hasattr(signer, "__dict__")
@@ -262,8 +262,9 @@ class TestSignature:
             RedisBroker("redis://localhost")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_hostile_messages_cost_no_valid_job_and_no_worker(
+async def test_hostile_messages_stop_no_valid_job_and_no_worker(
     key: str | None,
     redis: RunningRedis,
     monkeypatch: pytest.MonkeyPatch,
@@ -294,7 +295,7 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
                 name = rng.choice([job, f"{run}/{rng.randrange(9)}", f"{RUN}/1", "x", ""])
                 data = hostile(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
                 pipe.xadd(jobs, {"job": name, "data": data, "mac": rng.choice([b"", b"00", valid.get(b"mac", b"")])})
-                answer = hostile(rng, {"part": 5, "left": [], "error": "no", "for_good": True})
+                answer = hostile(rng, {"part": 5, "left": [], "error": "no", "is_permanent": True})
                 pipe.xadd(
                     f"dialler-fleet:results:{run}",
                     {"job": name, "result": answer, "of": rng.choice([b"", digest(valid[b"data"])])},
@@ -302,7 +303,7 @@ async def test_hostile_messages_cost_no_valid_job_and_no_worker(
                 sent += 2
             if key is not None:
                 # A well-formed answer to a job that is under way: only the signature tells that it is forged.
-                forged = json.dumps(Result(error="forged", for_good=True).to_json()).encode()
+                forged = json.dumps(Result(error="forged", is_permanent=True).to_json()).encode()
                 of = digest(valid[b"data"])
                 for signature in ("", sign_result(MessageSigner("another key"), job, of, forged)):
                     entry = {"job": job, "result": forged, "of": of, "mac": signature}
@@ -346,7 +347,7 @@ async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
             use(coordinator)
             broker = RedisBroker(redis.url)
             await broker.startup()
-            assert await broker.places() == 0
+            assert await broker.slots() == 0
             await broker.shutdown()
             async with workers(fleet):
                 report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 
-async def test_it_finds_what_audits_of_each_account_find(
+@pytest.mark.slow
+async def test_fleet_finds_the_same_as_one_audit_for_each_account(
     fleet_on: FleetOn,
     findings_one_by_one: FindingsOneByOne,
     without_times: WithoutTimes,
@@ -49,7 +50,7 @@ async def test_it_finds_what_audits_of_each_account_find(
     assert [finding for finding in both.findings if finding.account != "third"] == list(report.findings)
 
 
-async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are(fleet_on: FleetOn) -> None:
+async def test_account_that_can_not_be_audited_is_a_finding_and_stops_no_other(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
         sandbox.accounts[2].revoke()
@@ -72,7 +73,7 @@ async def test_an_account_that_can_not_be_audited_is_told_and_the_others_are(fle
     assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
 
 
-async def test_what_fails_is_tried_again(fleet_on: FleetOn) -> None:
+async def test_failed_job_is_retried(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
         fleet = fleet_on(sandbox)
         failures = 2
@@ -102,7 +103,7 @@ async def test_what_fails_is_tried_again(fleet_on: FleetOn) -> None:
     assert report.campaigns == 3
 
 
-async def test_a_slice_that_keeps_failing_is_told_with_its_size(
+async def test_slice_that_keeps_failing_is_reported_with_its_size(
     monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn
 ) -> None:
     original = dialler_async.fleet.tasks.audit_slice
@@ -121,7 +122,7 @@ async def test_a_slice_that_keeps_failing_is_told_with_its_size(
     assert (report.campaigns, len(report.summaries)) == (10, 8)
 
 
-async def test_a_token_that_is_replaced_in_mid_run_is_asked_anew(
+async def test_token_replaced_during_the_audit_is_read_again(
     hold: type[HeldRequest],
     fleet_on: FleetOn,
     findings_one_by_one: FindingsOneByOne,
@@ -138,7 +139,7 @@ async def test_a_token_that_is_replaced_in_mid_run_is_asked_anew(
     assert not report.unfinished
 
 
-async def test_leaving_early_leaves_nothing_running(hold: type[HeldRequest], fleet_on: FleetOn) -> None:
+async def test_cancelled_run_leaves_no_task(hold: type[HeldRequest], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=6, accounts=3) as sandbox:
         held = hold()
         sandbox.faults.next(held)
@@ -152,7 +153,7 @@ async def test_leaving_early_leaves_nothing_running(hold: type[HeldRequest], fle
         assert audit in before
 
 
-async def test_settings_and_rules_of_ones_own(
+async def test_own_settings_and_rules_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn
 ) -> None:
     module = """
@@ -173,7 +174,7 @@ def has_a_name(facts):
 
 
 @pytest.mark.parametrize("options", [{"languages": []}, {"chunk": 0}])
-async def test_what_can_not_be(options: dict[str, object], fleet_on: FleetOn) -> None:
+async def test_invalid_languages_and_chunk_are_refused(options: dict[str, object], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=1) as sandbox:
         with pytest.raises(ConfigurationError):
             await audit_fleet(fleet_on(sandbox), **options)  # type: ignore[arg-type]
@@ -181,13 +182,13 @@ async def test_what_can_not_be(options: dict[str, object], fleet_on: FleetOn) ->
 
 
 class TestLimits:
-    async def test_calls_at_once(self, fleet_on: FleetOn, gauge: RequestGauge) -> None:
+    async def test_max_concurrency_limits_the_calls_of_all_jobs(self, fleet_on: FleetOn, gauge: RequestGauge) -> None:
         async with Sandbox(campaigns=12, accounts=6, latency=0.002) as sandbox:
             sandbox.faults.chance(1.0, [gauge])
             await audit_fleet(fleet_on(sandbox, max_concurrency=3), now=NOW, chunk=4)
         assert gauge.most == 3
 
-    async def test_calls_a_second(self, fleet_on: FleetOn) -> None:
+    async def test_max_rate_limits_the_calls_of_all_jobs(self, fleet_on: FleetOn) -> None:
         loop = asyncio.get_running_loop()
         async with Sandbox(campaigns=3, accounts=2) as sandbox:
             begun = loop.time()
@@ -197,7 +198,7 @@ class TestLimits:
         # Two of them may go at once.
         assert took >= 12 / 100 - 0.001
 
-    async def test_they_are_evenly_spaced_from_the_start(self) -> None:
+    async def test_rate_limited_calls_are_evenly_spaced_from_the_start(self) -> None:
         loop = asyncio.get_running_loop()
         rate = SharedRate(Server(name="a", url="http://localhost", max_rate=50), None)
         begun, times = loop.time(), []

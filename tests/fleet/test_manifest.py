@@ -16,7 +16,7 @@ SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
 ACCOUNT = '[[accounts]]\nname = "acme"\nserver = "north"\nclients_id = 1\ntoken_env = "ACME_TOKEN"\n'
 BAD_URL = (
     "fleet.toml: server 1 (“north”): “url” is like https://acd.example.com: "
-    "without user, query, and what comes from /rest on"
+    "without user, query, and the path from /rest on"
 )
 
 
@@ -30,7 +30,7 @@ def refused(directory: Path, text: str) -> str:
     return message.replace(f"{path}", "fleet.toml")
 
 
-def test_all_that_it_can_say(tmp_path: Path) -> None:
+def test_manifest_with_every_kind_of_key_is_read(tmp_path: Path) -> None:
     limited = '[[servers]]\nname = "süd"\nurl = "http://localhost/pbx"\nmax_rate = 0.5\nmax_concurrency = 4\n'
     other = '[[accounts]]\nname = "globex"\nserver = "süd"\nclients_id = 1\ntoken_file = "secrets/globex"\n'
     (tmp_path / "fleet.toml").write_text(SERVER + limited + ACCOUNT + other)
@@ -51,7 +51,7 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         ("", "fleet.toml: there is no account in it: add [[accounts]]"),
         (
             "[[servers]",
-            "fleet.toml is no TOML: Expected ']]' at the end of an array declaration (at line 1, column 10)",
+            "fleet.toml is not TOML: Expected ']]' at the end of an array declaration (at line 1, column 10)",
         ),
         ("[fleet]", "fleet.toml: unknown key “fleet”: there are [[servers]] and [[accounts]]"),
         ("[servers]\nname = 1", "fleet.toml: “servers” is a list of tables: write [[servers]]"),
@@ -89,7 +89,7 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         (SERVER + 'client_cert = ""', "fleet.toml: server 1 (“north”): “client_cert” is the path of a file"),
         (
             SERVER + 'client_key = "k"',
-            "fleet.toml: server 1 (“north”): “client_key” is that of a “client_cert”, which is missing",
+            "fleet.toml: server 1 (“north”): “client_key” belongs to a “client_cert”, which is missing",
         ),
         (
             SERVER + ACCOUNT.replace("name", "nam"),
@@ -128,11 +128,11 @@ def test_all_that_it_can_say(tmp_path: Path) -> None:
         (SERVER + ACCOUNT.replace('"ACME_TOKEN"', '""'), "fleet.toml: account 1 (“acme”): “token_env” is a text"),
     ],
 )
-def test_each_mistake_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:
+def test_mistake_in_the_manifest_is_refused_with_place_and_reason(tmp_path: Path, text: str, message: str) -> None:
     assert refused(tmp_path, text) == message
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^can't read .*fleet\.toml: No such file or directory$"):
         read_fleet(tmp_path / "fleet.toml")
 
@@ -140,12 +140,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 class TestTokens:
     SECRET = "tok3n-of-acme"
 
-    def test_one_in_the_file_is_refused_and_not_repeated(self, tmp_path: Path) -> None:
+    def test_token_in_the_manifest_is_refused_and_not_shown(self, tmp_path: Path) -> None:
         message = refused(tmp_path, SERVER + ACCOUNT.replace("token_env", "token").replace("ACME_TOKEN", self.SECRET))
         assert message.startswith("fleet.toml: account 1 (“acme”): a token has no place in this file")
         assert self.SECRET not in message
 
-    def test_it_is_looked_up_each_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_token_is_read_from_the_environment_for_each_call(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "fleet.toml").write_text(SERVER + ACCOUNT)
         account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
         for token in (self.SECRET, "another"):
@@ -153,7 +155,7 @@ class TestTokens:
             assert account.token() == token
         assert self.SECRET not in repr(account)
 
-    def test_files_stand_beside_the_manifest(self, tmp_path: Path) -> None:
+    def test_token_file_is_relative_to_the_manifest_and_read_for_each_call(self, tmp_path: Path) -> None:
         (tmp_path / "fleet.toml").write_text(SERVER + ACCOUNT.replace("token_env", "token_file"))
         account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
         for token in (self.SECRET, "another"):
@@ -165,11 +167,11 @@ class TestTokens:
         [
             ("token_env", None, "account “acme”: the environment variable of its token_env is not set here"),
             ("token_file", None, "account “acme”: can't read its token_file: No such file or directory"),
-            ("token_file", b"\xff", "account “acme”: can't read its token_file: it is no text"),
+            ("token_file", b"\xff", "account “acme”: can't read its token_file: it is not text"),
             ("token_file", b"\n", "account “acme”: its token_file is empty"),
         ],
     )
-    def test_where_there_is_none_it_is_not_told_what_was_looked_for(
+    def test_missing_token_error_does_not_show_the_source(
         self, tmp_path: Path, key: str, content: bytes | None, message: str
     ) -> None:
         # It may be the token itself, in the wrong place.
@@ -182,7 +184,7 @@ class TestTokens:
             account.token()
         assert str(raised.value) == message
 
-    def test_one_that_would_go_in_clear_is_warned_of(self, tmp_path: Path) -> None:
+    def test_unencrypted_token_is_warned_of(self, tmp_path: Path) -> None:
         (tmp_path / "fleet.toml").write_text(SERVER.replace("https", "http") + ACCOUNT)
         with pytest.warns(UserWarning, match="in clear"):
             read_fleet(tmp_path / "fleet.toml")
@@ -205,7 +207,7 @@ class TestServerOptions:
         assert options["timeouts"].deadline == 7
         assert options["retry"] == attrs.evolve(RetryPolicy.patient(), attempts=3)
 
-    async def test_fleet_audits_a_server_that_wants_a_client_certificate(self, tmp_path: Path) -> None:
+    async def test_fleet_audits_a_server_that_requires_a_client_certificate(self, tmp_path: Path) -> None:
         ca = trustme.CA()
         ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         ca.issue_cert("worker.example.com").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "worker.pem"))
@@ -221,7 +223,7 @@ class TestServerOptions:
             report = await audit_fleet(read_fleet(tmp_path / "fleet.toml"))
         assert (report.campaigns, report.unfinished) == (3, False)
 
-    def test_calls_are_retried_patiently_by_default(self) -> None:
+    def test_retries_are_patient_by_default(self) -> None:
         server = Server(name="north", url="https://acd.example.com")
         options = Clients(Fleet(servers={"north": server}, accounts={}))._options(server)
         assert options["retry"] == RetryPolicy.patient()
@@ -229,16 +231,16 @@ class TestServerOptions:
     @pytest.mark.parametrize(
         "proxy", ["5", '"socks5://p:1"', '"http://user:hidden@p:1"', '"p:3128"', '"environment"', '"http://[hidden"']
     )
-    def test_proxy_that_is_none_or_holds_credentials_is_refused(self, proxy: str, tmp_path: Path) -> None:
+    def test_invalid_proxy_or_proxy_with_credentials_is_refused(self, proxy: str, tmp_path: Path) -> None:
         message = refused(tmp_path, SERVER + f"proxy = {proxy}")
         assert message.startswith("fleet.toml: server 1 (“north”): “proxy” is like http://PROXY:PORT")
         assert "hidden" not in message
 
-    def test_empty_proxy_is_none(self) -> None:
+    def test_empty_proxy_disables_the_proxy(self) -> None:
         server = Server(name="north", url="https://acd.example.com", proxy="")
         assert Clients(Fleet(servers={"north": server}, accounts={}))._options(server)["pool"].proxy is None
 
-    async def test_file_that_can_not_be_used_ends_the_account_with_an_error_that_names_it(self, tmp_path: Path) -> None:
+    async def test_unusable_tls_file_fails_the_account_and_is_named(self, tmp_path: Path) -> None:
         server = Server(name="north", url="https://127.0.0.1:9", ca_file=tmp_path / "missing.pem", attempts=1)
         account = Account(name="acme", server="north", clients_id=1, token=lambda: "t")
         report = await audit_fleet(Fleet.of([server], [account]))

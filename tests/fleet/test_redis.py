@@ -18,22 +18,25 @@ import pyrate_limiter.clocks
 import pytest
 from redis.asyncio import Redis
 
-import dialler_async.fleet.broker
 import dialler_async.fleet.coordinator
+import dialler_async.fleet.heartbeat
 import dialler_async.fleet.tasks
 from dialler_async import ConfigurationError
 from dialler_async._http.clock import CLOCK
 from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Fleet, Server, audit_fleet
-from dialler_async.fleet.broker import DELIVERIES, BrokerError, RedisBroker, _Sent
+from dialler_async.fleet.broker import BrokerError
 from dialler_async.fleet.limits import SharedRate
 from dialler_async.fleet.messages import Result, settings_digest
+from dialler_async.fleet.redis_broker import MAX_DELIVERIES, RedisBroker, SentJob
 from dialler_async.fleet.wire import digest
 from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from tests.conftest import HeldRequest
     from tests.fleet.conftest import FindingsOneByOne, FleetOn, RequestGauge, RunningRedis, WithoutTimes, Workers
+
+pytestmark = pytest.mark.slow
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
@@ -58,7 +61,7 @@ async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dic
 NOTHING = {"jobs": 0, "pending": 0, "keys": {}, "workers": 0}
 
 
-async def test_two_workers_find_what_one_process_finds_and_leave_nothing_behind(
+async def test_two_workers_find_the_same_as_one_process_and_leave_redis_empty(
     redis: RunningRedis,
     fleet_on: FleetOn,
     workers: Workers,
@@ -108,7 +111,7 @@ async def _hear(monitor: Any, heard: list[str]) -> None:
             return
 
 
-async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_pickled_result_is_rejected(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
     class Dangerous:
         def __reduce__(self) -> Any:
             return pytest.fail, ("what is in Redis was run",)
@@ -116,7 +119,7 @@ async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCap
     broker = RedisBroker(redis.url)
     await broker.startup()
     await broker.open_run("r")
-    broker._sent["r/1"] = _Sent(b"1-0", digest(b"job"))
+    broker._sent["r/1"] = SentJob(b"1-0", digest(b"job"))
     entry = {"job": "r/1", "result": pickle.dumps(Dangerous()), "of": digest(b"job")}
     await broker.redis.xadd("dialler-fleet:results:r", entry)
     assert await broker.results("r", 0.1) == []
@@ -125,7 +128,7 @@ async def test_results_are_no_pickles(redis: RunningRedis, caplog: pytest.LogCap
 
 
 class TestWorkersThatDie:
-    async def test_what_they_had_taken_is_done_by_others(
+    async def test_job_of_a_killed_worker_is_taken_over(
         self,
         redis: RunningRedis,
         fleet_on: FleetOn,
@@ -134,7 +137,7 @@ class TestWorkersThatDie:
     ) -> None:
         async with Sandbox(campaigns=10, accounts=2) as sandbox:
             fleet = fleet_on(sandbox)
-            dying = RedisBroker(redis.url, places=4, idle=SHORT)
+            dying = RedisBroker(redis.url, slots=4, idle=SHORT)
             await dying.startup()
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4))
             jobs = dying.listen()
@@ -146,14 +149,14 @@ class TestWorkersThatDie:
             assert report.findings == await findings_one_by_one(sandbox)
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
 
-    async def test_a_job_that_ends_all_its_workers_is_reported_and_not_tried_for_ever(
+    async def test_job_that_kills_its_workers_is_reported_after_some_deliveries(
         self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=10) as sandbox:
             fleet = fleet_on(sandbox)
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
-            for _ in range(DELIVERIES):
-                dying = RedisBroker(redis.url, places=1, idle=SHORT)
+            for _ in range(MAX_DELIVERIES):
+                dying = RedisBroker(redis.url, slots=1, idle=SHORT)
                 await dying.startup()
                 jobs = dying.listen()
                 await anext(jobs)
@@ -161,12 +164,12 @@ class TestWorkersThatDie:
             async with workers(fleet, idle=SHORT):
                 report = await audit
         assert [finding.message for finding in report.findings] == [
-            "could not be audited: whoever worked on it died, 3 times"
+            "could not be audited: 3 workers died while they ran it"
         ]
         assert not sandbox.journal
         assert await left_in(redis, but_for_the_dead=True) == NOTHING
 
-    async def test_one_that_is_only_slow_is_left_alone(
+    async def test_job_of_a_slow_worker_is_not_taken_over(
         self,
         redis: RunningRedis,
         monkeypatch: pytest.MonkeyPatch,
@@ -177,7 +180,7 @@ class TestWorkersThatDie:
         # Longer than a busy machine keeps anybody from saying that it is there.
         patient = 1.5
         looked, often = 0, asyncio.Event()
-        original = RedisBroker._abandoned
+        original = RedisBroker._claim_abandoned
 
         async def abandoned(self: RedisBroker) -> Any:
             nonlocal looked
@@ -191,18 +194,18 @@ class TestWorkersThatDie:
             fleet = fleet_on(sandbox)
             held = hold()
             sandbox.faults.next(held, match="result_codes")
-            async with workers(fleet, places=1, idle=patient):
+            async with workers(fleet, slots=1, idle=patient):
                 audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
                 await held.arrived.wait()
-                monkeypatch.setattr(RedisBroker, "_abandoned", abandoned)
-                async with workers(fleet, places=1, idle=patient):
+                monkeypatch.setattr(RedisBroker, "_claim_abandoned", abandoned)
+                async with workers(fleet, slots=1, idle=patient):
                     await asyncio.wait_for(often.wait(), 10)
                     held.release.set()
                     await audit
         assert [received.call for received in sandbox.journal].count("list") == 1
         assert await left_in(redis) == NOTHING
 
-    async def test_what_is_done_twice_counts_once(
+    async def test_second_result_of_a_job_is_ignored(
         self,
         redis: RunningRedis,
         hold: type[HeldRequest],
@@ -212,7 +215,7 @@ class TestWorkersThatDie:
     ) -> None:
         async with Sandbox(campaigns=6) as sandbox:
             fleet = fleet_on(sandbox)
-            slow = RedisBroker(redis.url, places=1, idle=SHORT)
+            slow = RedisBroker(redis.url, slots=1, idle=SHORT)
             await slow.startup()
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=2))
             jobs = slow.listen()
@@ -223,11 +226,11 @@ class TestWorkersThatDie:
             async with workers(fleet, idle=SHORT):
                 # The survey is done by another; now the one that was taken for dead finishes it, too.
                 await held.arrived.wait()
-                slow._results._held[json.loads(message.data)["task_id"]] = {
+                slow._buffer._results[json.loads(message.data)["task_id"]] = {
                     "part": None,
                     "left": [],
                     "error": "late",
-                    "for_good": True,
+                    "is_permanent": True,
                 }
                 await message.ack()
                 held.release.set()
@@ -236,9 +239,9 @@ class TestWorkersThatDie:
             assert report.findings == await findings_one_by_one(sandbox)
 
 
-async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialler_async.fleet.broker, "_FORGOTTEN_AFTER", -1)
-    first, second = RedisBroker(redis.url, places=1), RedisBroker(redis.url, places=1)
+async def test_consumers_of_dead_workers_are_removed(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialler_async.fleet.heartbeat, "_REMOVE_AFTER_SECONDS", -1)
+    first, second = RedisBroker(redis.url, slots=1), RedisBroker(redis.url, slots=1)
     await first.startup()
     await first.redis.xgroup_createconsumer("dialler-fleet:jobs", "workers", "long gone")
     await second.startup()
@@ -250,15 +253,15 @@ async def test_workers_that_died_long_ago_are_forgotten(redis: RunningRedis, mon
 
 async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> None:
     """What SIGKILL does to a worker, as far as the others see."""
-    assert broker._beating is not None
-    broker._leaving.set()
-    await broker._beating
+    assert broker._heartbeat._task is not None
+    broker._heartbeat._stop.set()
+    await broker._heartbeat._task
     await jobs.aclose()
     if and_gone:
         await broker.connection_pool.disconnect()
 
 
-async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
+async def test_job_that_keeps_failing_is_reported_and_stops_no_other(
     redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
 ) -> None:
     original = dialler_async.fleet.tasks.survey
@@ -280,7 +283,7 @@ async def test_a_job_that_keeps_failing_is_reported_and_the_rest_goes_on(
     assert await left_in(redis) == NOTHING
 
 
-async def test_a_worker_with_another_manifest_or_version(
+async def test_worker_with_another_manifest_or_version_fails_the_job(
     redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
 ) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
@@ -289,9 +292,9 @@ async def test_a_worker_with_another_manifest_or_version(
         async with workers(narrow):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             monkeypatch.setattr("dialler_async.fleet.messages.__version__", "0.0.1")
-            orders = dialler_async.fleet.coordinator.Orders.to_json
+            spec = dialler_async.fleet.coordinator.JobSpec.to_json
             monkeypatch.setattr(
-                dialler_async.fleet.coordinator.Orders, "to_json", lambda self: {**orders(self), "version": "9.9"}
+                dialler_async.fleet.coordinator.JobSpec, "to_json", lambda self: {**spec(self), "version": "9.9"}
             )
             older = await audit_fleet(narrow, broker=RedisBroker(redis.url), now=NOW)
     assert [finding.message for finding in report.findings if finding.account == "account 2"] == [
@@ -302,7 +305,7 @@ async def test_a_worker_with_another_manifest_or_version(
     ]
 
 
-async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both_digests(
+async def test_worker_with_other_settings_imports_no_module_of_the_audit_and_reports_both_digests(
     redis: RunningRedis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -336,7 +339,7 @@ async def test_worker_imports_no_module_that_only_the_audit_names_and_names_both
     assert sys.foreign_rules_imports == 1  # type: ignore[attr-defined]
 
 
-async def test_worker_with_the_same_settings_does_the_job(
+async def test_worker_with_equivalent_settings_runs_the_job(
     redis: RunningRedis, fleet_on: FleetOn, workers: Workers
 ) -> None:
     settings = AuditSettings(select=("expired", "expiring-soon"), by_rule={"expiring-soon": {"days": 9}})
@@ -349,12 +352,12 @@ async def test_worker_with_the_same_settings_does_the_job(
 
 
 class TestNobodyThere:
-    async def test_somebody_is_told_and_it_goes_on_when_a_worker_comes(
+    async def test_audit_notifies_without_a_worker_and_continues_when_one_comes(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         seconds = iter(range(0, 1000, 4))
         monkeypatch.setattr(CLOCK, "monotonic", lambda: float(next(seconds)))
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.001)
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.001)
         said = asyncio.Event()
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
@@ -366,7 +369,7 @@ class TestNobodyThere:
             async with workers(fleet):
                 assert (await audit).campaigns == 3
 
-    async def test_an_audit_that_is_given_up_takes_its_jobs_back(self, redis: RunningRedis, fleet_on: FleetOn) -> None:
+    async def test_cancelled_audit_deletes_its_jobs(self, redis: RunningRedis, fleet_on: FleetOn) -> None:
         async with Sandbox(campaigns=3, accounts=3) as sandbox:
             broker = RedisBroker(redis.url)
             audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), broker=broker, now=NOW))
@@ -379,10 +382,10 @@ class TestNobodyThere:
                 await audit
         assert await left_in(redis) == NOTHING
 
-    async def test_the_jobs_of_an_audit_that_was_killed_are_dropped(
+    async def test_jobs_of_a_killed_audit_are_dropped(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "_TICK", 0.05)
+        monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.05)
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
@@ -392,7 +395,7 @@ class TestNobodyThere:
                 [run] = await client.keys("dialler-fleet:run:*")
                 # So it runs out when nobody sees to it; and what it had sent is still there.
                 await client.delete(run)
-                with pytest.raises(BrokerError, match="has lost its data"):
+                with pytest.raises(BrokerError, match="has lost the data of this run"):
                     await audit
                 assert await client.xlen("dialler-fleet:jobs") == 1
             async with workers(fleet):
@@ -402,12 +405,12 @@ class TestNobodyThere:
         assert await left_in(redis) == NOTHING
 
 
-async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
+async def test_results_are_deleted_when_they_are_read(redis: RunningRedis) -> None:
     broker = RedisBroker(redis.url)
     await broker.startup()
     await broker.open_run("r")
     for number in range(3):
-        broker._sent[f"r/{number}"] = _Sent(b"1-0", digest(b"job"))
+        broker._sent[f"r/{number}"] = SentJob(b"1-0", digest(b"job"))
         result = json.dumps(Result(error=str(number)).to_json())
         entry = {"job": f"r/{number}", "result": result, "of": digest(b"job")}
         await broker.redis.xadd("dialler-fleet:results:r", entry)
@@ -419,7 +422,7 @@ async def test_results_go_as_they_are_read(redis: RunningRedis) -> None:
 
 
 class TestRedisGone:
-    async def test_an_audit_says_so(
+    async def test_audit_fails_when_redis_is_lost(
         self, redis: RunningRedis, hold: type[HeldRequest], fleet_on: FleetOn, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=3) as sandbox:
@@ -435,7 +438,7 @@ class TestRedisGone:
                 held.release.set()
         assert raised.value.__cause__ is None
 
-    async def test_at_the_start(self, fleet_on: FleetOn) -> None:
+    async def test_audit_and_worker_fail_without_redis_at_the_start(self, fleet_on: FleetOn) -> None:
         async with Sandbox(campaigns=1) as sandbox:
             with pytest.raises(BrokerError, match=r"^can't reach the broker at redis://127\.0\.0\.1:9/0: ") as raised:
                 await audit_fleet(
@@ -444,23 +447,23 @@ class TestRedisGone:
         assert "hidden" not in str(raised.value)
 
     @pytest.mark.parametrize("url", ["", "redis", "http://localhost", "redis://:hid/den@localhost", "redis://[hidden"])
-    def test_a_url_that_is_none_is_not_repeated(self, url: str) -> None:
+    def test_invalid_url_is_not_shown(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match=r"^the broker's URL is not like redis://HOST:PORT/DATABASE$"):
             RedisBroker(url)
 
 
 class TestLimits:
-    async def test_calls_at_once_over_all_workers(
+    async def test_max_concurrency_limits_the_calls_of_all_workers(
         self, redis: RunningRedis, fleet_on: FleetOn, gauge: RequestGauge, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=8, accounts=6, latency=0.002) as sandbox:
             sandbox.faults.chance(1.0, [gauge])
             fleet = fleet_on(sandbox, max_concurrency=3)
-            async with workers(fleet, workers=2, places=4):
+            async with workers(fleet, workers=2, slots=4):
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
         assert gauge.most == 3
 
-    async def test_calls_a_second_over_all_workers(
+    async def test_max_rate_limits_the_calls_of_all_workers(
         self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -474,7 +477,9 @@ class TestLimits:
         # Two of them may go at once.
         assert took >= 19 / 100 - 0.001
 
-    async def test_the_time_is_that_of_redis(self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_rate_limit_uses_the_clock_of_redis(
+        self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # An hour fast: with such a clock, the other one would wait for as long.
         server = Server(name="a", url="http://localhost", max_rate=100)
         async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:

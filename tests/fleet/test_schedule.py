@@ -6,7 +6,7 @@ import pytest
 
 from dialler_async.fleet import Account, Server
 from dialler_async.fleet.messages import Slice
-from dialler_async.fleet.schedule import TRIES, Job, Schedule
+from dialler_async.fleet.schedule import MAX_TRIES, Job, Schedule
 
 
 def accounts(server: str, number: int) -> list[Account]:
@@ -39,16 +39,16 @@ def test_servers_take_turns() -> None:
     assert names == ["a 1", "b 1", "a 2", "b 2", "a 3", "b 3"]
 
 
-def test_there_is_work_in_reserve_but_not_much() -> None:
+def test_some_jobs_are_sent_in_advance() -> None:
     assert len(sent(schedule(server("a"), each=100), 8)) == 12
 
 
-def test_one_is_sent_ahead_of_the_first_worker() -> None:
+def test_one_job_is_sent_before_there_is_a_worker() -> None:
     assert len(sent(schedule(server("a"), each=100), 0)) == 1
 
 
 @pytest.mark.parametrize("others", [1, 2, 5])
-def test_a_server_that_never_answers_leaves_places_to_the_others(others: int) -> None:
+def test_server_that_never_responds_leaves_slots_to_the_others(others: int) -> None:
     servers = [server("slow"), *(server(f"fast {number}") for number in range(others))]
     jobs = schedule(*servers, each=50)
     finished: Counter[str] = Counter()
@@ -66,17 +66,17 @@ def test_a_server_that_never_answers_leaves_places_to_the_others(others: int) ->
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 8, 16, 100])
-def test_jobs_times_their_calls_stay_within_the_limit(limit: int) -> None:
+def test_calls_of_all_jobs_stay_within_max_concurrency(limit: int) -> None:
     jobs = sent(schedule(server("a", limit), each=200), 1000)
     calls = sum(job.concurrency or 0 for job in jobs)
     assert limit * 2 / 3 < calls <= limit
 
 
-def test_without_a_limit_each_job_finds_its_level() -> None:
+def test_job_adapts_its_concurrency_without_a_limit() -> None:
     assert {job.concurrency for job in sent(schedule(server("a"), each=3), 10)} == {None}
 
 
-def test_what_a_survey_leaves_goes_before_further_accounts() -> None:
+def test_slices_of_an_account_come_before_further_accounts() -> None:
     jobs = schedule(server("a"), each=3)
     first = jobs.next(1)
     assert first is not None
@@ -88,7 +88,7 @@ def test_what_a_survey_leaves_goes_before_further_accounts() -> None:
     assert order == [("a 1", 20), ("a 1", 10), ("a 2", None), ("a 3", None)]
 
 
-def test_what_fails_is_sent_again_behind_the_rest_and_not_for_ever() -> None:
+def test_failed_job_is_retried_after_the_others_up_to_max_tries() -> None:
     jobs = schedule(server("a"), each=2)
     order, again = [], []
     while (job := jobs.next(1)) is not None:
@@ -99,5 +99,5 @@ def test_what_fails_is_sent_again_behind_the_rest_and_not_for_ever() -> None:
             jobs.finished(job)
     assert order == ["a 1", "a 2", "a 1", "a 1"]
     assert again == [True, True, False]
-    assert TRIES == 3
-    assert jobs.sent == 0
+    assert MAX_TRIES == 3
+    assert jobs.in_flight == 0

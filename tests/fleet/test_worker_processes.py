@@ -21,7 +21,7 @@ import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError
 from dialler_async.cli import main
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
-from dialler_async.fleet.broker import RedisBroker
+from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -30,19 +30,23 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them"),
+]
 
 # Half a second until it is taken for dead, so that nobody waits for the usual thirty.
 WORKER = """
 import asyncio, sys
 from pathlib import Path
 from dialler_async.fleet import read_fleet
-from dialler_async.fleet.broker import RedisBroker
-from dialler_async.fleet.worker import work
+from dialler_async.fleet.redis_broker import RedisBroker
+from dialler_async.fleet.worker import run_worker
 
 async def main():
-    broker = RedisBroker(sys.argv[2], places=1, idle=0.5)
-    await work(read_fleet(Path(sys.argv[1])), broker, stop=asyncio.Event(), on_ready=lambda: print("ready", flush=True))
+    broker = RedisBroker(sys.argv[2], slots=1, idle=0.5)
+    fleet, stop = read_fleet(Path(sys.argv[1])), asyncio.Event()
+    await run_worker(fleet, broker, stop=stop, on_ready=lambda: print("ready", flush=True))
 
 asyncio.run(main())
 """
@@ -101,7 +105,7 @@ def parsed_without_times(report: str) -> Any:
     return told
 
 
-async def test_a_worker_that_is_killed_in_mid_chunk_loses_nothing(
+async def test_worker_killed_during_a_chunk_loses_no_finding(
     redis: RunningRedis,
     tmp_path: Path,
     hold: type[HeldRequest],
@@ -140,7 +144,7 @@ async def left(redis: RunningRedis) -> tuple[int, int, list[bytes]]:
         return await client.xlen("dialler-fleet:jobs"), group["pending"], others
 
 
-async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(
+async def test_sigterm_lets_a_worker_finish_its_jobs(
     redis: RunningRedis,
     tmp_path: Path,
     hold: type[HeldRequest],
@@ -161,7 +165,9 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(
             async with started(*command.argv, "fleet", "audit", manifest, "--json", DIALLER_BROKER=redis.url) as audit:
                 await held.arrived.wait()
                 first.send_signal(signal.SIGTERM)
-                assert await line(first.stderr) == "dialler: finishing what is in hand; once more to stop now\n"
+                assert (
+                    await line(first.stderr) == "dialler: finishing the running jobs; press Ctrl-C again to stop now\n"
+                )
                 held.release.set()
                 assert await done(first) == (0, "", "")
                 lists = [received.call for received in sandbox.journal].count("list")
@@ -176,7 +182,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(
     assert await left(redis) == (0, 0, [])
 
 
-async def test_a_worker_that_is_told_to_stop_twice_gives_back_what_it_has_begun(
+async def test_second_sigterm_makes_a_worker_return_its_jobs(
     redis: RunningRedis,
     tmp_path: Path,
     hold: type[HeldRequest],
@@ -217,7 +223,7 @@ async def test_ctrl_c_in_a_running_audit_leaves_no_traceback(
             assert await done(audit) == (130, "", "")
 
 
-async def test_a_broker_that_is_lost_is_one_line(
+async def test_lost_broker_is_one_line_on_stderr(
     redis: RunningRedis,
     tmp_path: Path,
     hold: type[HeldRequest],
@@ -246,7 +252,7 @@ async def test_a_broker_that_is_lost_is_one_line(
 
 
 class TestCommand:
-    async def test_an_account_that_can_not_be_audited_shows_in_the_exit_code(
+    async def test_account_that_can_not_be_audited_changes_the_exit_code(
         self, tmp_path: Path, write_fleet: WriteFleet, run: Run
     ) -> None:
         async with Sandbox(campaigns=10, accounts=2) as sandbox:
@@ -258,7 +264,7 @@ class TestCommand:
         assert "can't read its token_file: No such file" in " ".join(refused[1].split())
         assert max(map(len, refused[1].splitlines())) <= 80
 
-    async def test_worker_and_audit_with_the_same_settings_judge_by_rules_of_ones_own(
+    async def test_worker_and_audit_with_the_same_settings_apply_own_rules(
         self, redis: RunningRedis, tmp_path: Path, write_fleet: WriteFleet, command: Command, started: Started, run: Run
     ) -> None:
         module = (
@@ -278,21 +284,21 @@ class TestCommand:
         assert (code, errors) == (0, "")
         assert [finding["rule"] for finding in json.loads(report)["findings"]] == ["named"] * 3
 
-    async def test_the_sandbox(self, run: Run) -> None:
+    async def test_sandbox_option_audits_made_up_accounts(self, run: Run) -> None:
         code, output, errors = await run("fleet", "audit", "--sandbox", "--json")
         assert (code, errors) == (0, "")
         report = json.loads(output)
         assert (len(report["accounts"]), report["campaigns"]) == (100, 2000)
 
-    def test_whoever_waits_for_workers_is_told_how_to_start_one(
+    def test_audit_without_a_worker_prints_how_to_start_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
-            assert options["broker"].own_places == 0
+            assert options["broker"].own_slots == 0
             on_no_worker()
             raise ConfigurationError("and that is all")
 
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        monkeypatch.setattr(dialler_async.fleet, "audit_fleet", audit_fleet)
         manifest = tmp_path / "fleet.toml"
         account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
         manifest.write_text(f'[[servers]]\nname = "s"\nurl = "http://acd.example.com"\n[[accounts]]\n{account}')
@@ -301,26 +307,26 @@ class TestCommand:
         warning, waits, rest = capsys.readouterr().err.splitlines()
         assert warning.startswith("dialler: warning: the token goes to acd.example.com in clear")
         assert waits == (
-            "dialler: no worker is there; waiting for one: "
+            "dialler: there is no worker; waiting for one: "
             f"dialler fleet worker {manifest} --broker redis://broker.example.com:6380/2"
         )
         assert rest == "dialler: and that is all"
 
-    def test_whoever_waits_for_workers_is_told_that_they_need_the_key(
+    def test_audit_without_a_worker_prints_that_it_needs_the_key(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def audit_fleet(_: Fleet, *, on_no_worker: Callable[[], None], **options: Any) -> None:
             on_no_worker()
             raise ConfigurationError("and that is all")
 
-        monkeypatch.setattr(dialler_async.fleet.coordinator, "audit_fleet", audit_fleet)
+        monkeypatch.setattr(dialler_async.fleet, "audit_fleet", audit_fleet)
         account = 'name = "a"\nserver = "s"\nclients_id = 1\ntoken_env = "A"\n'
         manifest = tmp_path / "fleet.toml"
         manifest.write_text(f'[[servers]]\nname = "s"\nurl = "https://acd.example.com"\n[[accounts]]\n{account}')
         monkeypatch.setenv("DIALLER_FLEET_KEY", "k3y-of-the-fleet")
         assert main(["fleet", "audit", str(manifest), "--broker", "redis://broker.example.com/2"]) == 2
         told = capsys.readouterr().err
-        assert "no worker is there with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
+        assert "there is no worker with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
         assert "k3y-of-the-fleet" not in told
 
     @pytest.mark.parametrize(
@@ -329,9 +335,9 @@ class TestCommand:
             (["audit"], "can't read fleet.toml: No such file or directory"),
             (
                 ["audit", "--sandbox", "--broker", "redis://b"],
-                "--sandbox brings its own accounts, and no worker has them",
+                "--sandbox has its own accounts, which no worker has",
             ),
-            (["audit", "--sandbox", "other.toml"], "--sandbox brings its own accounts, and no worker has them"),
+            (["audit", "--sandbox", "other.toml"], "--sandbox has its own accounts, which no worker has"),
             (["audit", "--json", "--format", "csv"], "--json and --format csv contradict each other"),
             (["audit", "--output", "no/such/file"], "can't write no/such/file: there is no such directory"),
             (["worker"], "no broker: set DIALLER_BROKER, or give --broker redis://…"),
@@ -339,7 +345,7 @@ class TestCommand:
         ],
         ids=" ".join,
     )
-    def test_what_can_not_be(
+    def test_contradicting_options_are_refused(
         self,
         argv: list[str],
         message: str,
@@ -356,18 +362,18 @@ class TestCommand:
         assert "hid" not in errors
 
     @pytest.mark.parametrize("command", ["audit", "worker"])
-    def test_without_the_extra_it_says_what_to_install(
+    def test_missing_extra_is_named(
         self, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr("dialler_async.cli.fleet.find_spec", lambda name: None)
         assert main(["fleet", command]) == 2
         assert capsys.readouterr().err == "dialler: this command needs an extra: pip install 'dialler-async[fleet]'\n"
 
-    def test_the_rules(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_list_rules_prints_the_rules(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["fleet", "audit", "--list-rules", "--select", "expired"]) == 0
         assert "expired" in capsys.readouterr().out
 
-    async def test_it_costs_nobody_else_anything(self, started: Started) -> None:
+    async def test_other_commands_import_no_fleet_dependency(self, started: Started) -> None:
         program = (
             "import sys, dialler_async, dialler_async.fleet, dialler_async.cli.app\n"
             "assert not {'taskiq', 'redis', 'pyrate_limiter'} & set(sys.modules)"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dialler_async import (
+    AutoConcurrency,
     Campaign,
     ClientStateError,
     ConfigurationError,
@@ -397,6 +398,20 @@ async def test_for_campaigns_without_max_age_ignores_kept_responses(
     assert len(sandbox.journal) == 2
 
 
+async def test_for_campaigns_adapts_to_the_latency_of_requests_only(
+    dialler: DiallerClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latencies: list[float] = []
+    monkeypatch.setattr(AutoConcurrency, "finished", lambda auto, now, latency, in_flight: latencies.append(latency))
+    campaigns = await dialler.campaigns.list()
+    await dialler.result_codes.list(campaigns[0], max_age=60)
+    # Each campaign comes twice in a row, so the second lookup shares the request of the first.
+    twice = [campaign for campaign in campaigns for _ in range(2)]
+    outcomes = dialler.result_codes.for_campaigns(twice, languages=[1], max_age=60)
+    assert [outcome.error async for outcome in outcomes] == [None] * 10
+    assert len(latencies) == 4
+
+
 async def test_for_campaigns_refuses_a_negative_max_age(dialler: DiallerClient, id: int) -> None:
     with pytest.raises(ConfigurationError, match="max_age"):
         dialler.result_codes.for_campaigns([id], max_age=-1)
@@ -492,6 +507,29 @@ async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyP
     assert asked == 21
     await kept.get("other", 60, ask)
     assert asked == 21
+
+
+async def test_callers_with_other_options_share_kept_values_and_no_requests(clock: Clock) -> None:
+    kept: Cache[str, str] = Cache()
+    slow, requested = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> str:
+        requested.set()
+        await slow.wait()
+        return "old"
+
+    async def at_once() -> str:
+        return "new"
+
+    first = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
+    await asyncio.wait_for(requested.wait(), 10)
+    second = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
+    clock.now += 1
+    assert await kept.get("key", 0, at_once, "impatient") == "new"
+    slow.set()
+    assert [await first, await second] == ["old", "old"]
+    # The newer value stays, although the older one was received later.
+    assert [await kept.get("key", 60, slowly, options) for options in ("patient", "impatient")] == ["new", "new"]
 
 
 async def test_error_of_another_library_is_raised_unchanged(id: int) -> None:

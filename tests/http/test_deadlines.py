@@ -26,7 +26,7 @@ async def under(deadlines: Deadlines, work: Awaitable[object]) -> str:
         await work
         ended = "done"
     except asyncio.CancelledError:
-        ended = "ran out" if deadline.was_it() else "cancelled"
+        ended = "ran out" if deadline.caused_cancellation() else "cancelled"
     finally:
         deadlines.stop(deadline)
     task = asyncio.current_task()
@@ -114,9 +114,9 @@ async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str, unt
     assert deadline is not None
     if who_first == "caller":
         task.cancel()
-        deadline.run_out()
+        deadline.cancel()
     else:
-        deadline.run_out()
+        deadline.cancel()
         task.cancel()
     assert await task == "cancelled, 1 left"
 

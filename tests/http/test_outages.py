@@ -23,6 +23,8 @@ from dialler_async.sandbox import Sandbox
 if TYPE_CHECKING:
     from tests.conftest import Until
 
+pytestmark = pytest.mark.slow
+
 RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
 
 

@@ -1,4 +1,4 @@
-"""Who is let in to the sandbox, where it says that there is nothing, and what it notes down."""
+"""Authorisation, unknown endpoints and the journal of the sandbox."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ CAMPAIGN = {"ContactPreviewTime": 5, "nMaxParallelLines": None, "Name": "Campaig
 
 
 class Caller:
-    """What any HTTP client can do: a method, a path below the base URL, a status and a body."""
+    """A plain HTTP client: it sends a method and a path, and returns status and body."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -80,14 +80,14 @@ async def test_unknown_endpoints_answer_404_with_an_empty_body(call: Caller, met
     assert call.sandbox.journal[-1].call is None
 
 
-async def test_a_wrong_prefix_is_an_unknown_endpoint(call: Caller, session: aiohttp.ClientSession) -> None:
+async def test_wrong_prefix_is_an_unknown_endpoint(call: Caller, session: aiohttp.ClientSession) -> None:
     url = call.sandbox.base_url.replace("/v1.0/", "/v2.0/") + "/dialler/campaigns"
     async with session.get(url) as response:
         assert (response.status, await response.read()) == (404, b"")
 
 
 @pytest.mark.parametrize("authorisation", ["", "Bearer", "Bearer x", "Basic {}", "{}"])
-async def test_only_the_bearer_of_the_token_is_let_in(call: Caller, authorisation: str) -> None:
+async def test_request_without_the_bearer_token_is_a_401(call: Caller, authorisation: str) -> None:
     headers = {"Authorization": authorisation.format(call.sandbox.token)}
     status, body = await call("DELETE", "/campaign/535", headers=headers)
     assert (status, body) == (401, {"status": 401, "error": "Token or ClientsID is wrong"})
@@ -96,7 +96,7 @@ async def test_only_the_bearer_of_the_token_is_let_in(call: Caller, authorisatio
     assert 535 in call.sandbox.campaigns
 
 
-async def test_the_clients_id_in_the_path_is_checked(session: aiohttp.ClientSession) -> None:
+async def test_wrong_clients_id_in_the_path_is_a_401(session: aiohttp.ClientSession) -> None:
     async with Sandbox([], clients_id=42) as sandbox:
         call = Caller(sandbox, session)
         assert sandbox.base_url.endswith("/rest/v1.0/42")
@@ -108,7 +108,7 @@ async def test_the_clients_id_in_the_path_is_checked(session: aiohttp.ClientSess
                 assert (response.status, (await response.json())["status"]) == (401, 401)
 
 
-async def test_a_replaced_token_is_refused_at_once(call: Caller) -> None:
+async def test_replaced_token_is_refused_at_once(call: Caller) -> None:
     old = call.sandbox.token
     new = call.sandbox.revoke()
     assert new == call.sandbox.token != old
@@ -119,7 +119,7 @@ async def test_a_replaced_token_is_refused_at_once(call: Caller) -> None:
     assert (await call("GET", "", headers={"Authorization": "bearer mine"}))[0] == 200
 
 
-async def test_the_journal_says_what_arrived(call: Caller) -> None:
+async def test_journal_records_requests_with_redacted_secrets(call: Caller) -> None:
     path = "/dialler/campaigns/campaign?name=Se%C3%B1or+%2F%26%25&name=second&x="
     headers = {"Authorization": f"Bearer {call.sandbox.token}"}
     url = URL(call.sandbox.base_url + path, encoded=True)
@@ -145,16 +145,16 @@ async def test_the_journal_says_what_arrived(call: Caller) -> None:
     assert (cloned.call, cloned.carried_out, cloned.status) == ("clone", True, 200)
 
 
-async def test_a_client_of_the_standard_library(sandbox: Sandbox) -> None:
+async def test_client_of_the_standard_library_can_use_it(sandbox: Sandbox) -> None:
     def ask(method: str, path: str, body: Any = None) -> tuple[int, str | None, bytes]:
-        request = urllib.request.Request(  # noqa: S310  # our own http URL
+        request = urllib.request.Request(  # noqa: S310  our own http URL
             sandbox.base_url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request) as response:  # noqa: S310  # the same
+            with urllib.request.urlopen(request) as response:  # noqa: S310  the same
                 return response.status, response.headers["Content-Type"], response.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -1,4 +1,4 @@
-"""Many accounts on one sandbox: a token and campaigns each, and none opens another's."""
+"""Several accounts on one sandbox, each with its own token and campaigns."""
 
 import json
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ async def test_each_account_serves_its_own_campaigns(sandbox: Sandbox) -> None:
     assert len(contents) == len({account.token for account in sandbox.accounts.values()}) == 3
 
 
-async def test_a_token_opens_its_own_account_only(sandbox: Sandbox) -> None:
+async def test_token_is_valid_for_its_own_account_only(sandbox: Sandbox) -> None:
     for clients_id in sandbox.accounts:
         for other, account in sandbox.accounts.items():
             expected = 200 if other == clients_id else 401
@@ -63,7 +63,7 @@ async def test_a_token_opens_its_own_account_only(sandbox: Sandbox) -> None:
     assert sandbox.journal[-1].authorised
 
 
-async def test_what_is_done_to_one_account_leaves_the_others(sandbox: Sandbox) -> None:
+async def test_changes_of_one_account_leave_the_others_alone(sandbox: Sandbox) -> None:
     before = {clients_id: everything(account) for clients_id, account in sandbox.accounts.items()}
     account = sandbox.accounts[42]
     old = account.token
@@ -81,7 +81,7 @@ async def test_what_is_done_to_one_account_leaves_the_others(sandbox: Sandbox) -
         assert (await ask(sandbox, other, sandbox.accounts[other].token))[0] == 200
 
 
-async def test_the_first_account_is_the_one_that_stands_alone_elsewhere(sandbox: Sandbox) -> None:
+async def test_first_account_equals_a_sandbox_with_one_account(sandbox: Sandbox) -> None:
     alone = Sandbox(campaigns=30, clients_id=41, now=NOW)
     first = sandbox.accounts[41]
     assert everything(alone) == everything(sandbox) == everything(first)
@@ -92,16 +92,16 @@ async def test_the_first_account_is_the_one_that_stands_alone_elsewhere(sandbox:
     assert sandbox.revoke() == first.token == alone.revoke()
 
 
-def test_accounts_are_the_same_for_a_seed_however_many_there_are() -> None:
+def test_account_depends_on_the_seed_but_not_on_the_number_of_accounts() -> None:
     few, many, other = (Sandbox(30, seed, accounts=n, now=NOW) for seed, n in ((7, 2), (7, 4), (8, 2)))
     assert few.accounts[2].token == many.accounts[2].token != other.accounts[2].token
     assert everything(few.accounts[2]) == everything(many.accounts[2]) != everything(other.accounts[2])
     assert few.accounts[2].seeded_defects == many.accounts[2].seeded_defects != []
-    # Neither is one seed's second account another seed's first.
+    # The second account of one seed is not the first account of another seed.
     assert everything(few.accounts[2]) != everything(other)
 
 
-def test_accounts_of_given_records_hold_them_each() -> None:
+def test_each_account_has_a_copy_of_given_records() -> None:
     sandbox = Sandbox(iter([{"ID": 7, "Name": "x"}]), accounts=2, token="mine")
     sandbox.accounts[2].change(7, Name="y")
     assert [account.campaigns[7]["Name"] for account in sandbox.accounts.values()] == ["x", "y"]
@@ -110,7 +110,7 @@ def test_accounts_of_given_records_hold_them_each() -> None:
         Sandbox([{"ID": 7}, {"ID": 7}])
 
 
-def test_many_accounts_cost_nothing_until_they_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_campaigns_of_an_account_are_generated_at_the_first_access(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def counted(random: Random, clients_id: int, *rest: Any) -> Generator:
@@ -125,12 +125,12 @@ def test_many_accounts_cost_nothing_until_they_are_asked(monkeypatch: pytest.Mon
     assert made == [1, 9]
 
 
-def test_no_account_at_all() -> None:
+def test_less_than_one_account_is_refused() -> None:
     with pytest.raises(ValueError, match="one account or more"):
         Sandbox(accounts=0)
 
 
-def test_tokens_show_in_no_repr() -> None:
+def test_repr_shows_no_token() -> None:
     sandbox = Sandbox(campaigns=3, accounts=2)
     shown = repr(sandbox.accounts)
     assert "clients_id=2" in shown

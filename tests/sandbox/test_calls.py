@@ -1,4 +1,4 @@
-"""The sandbox answers the seven calls as the API reference says; asked by plain aiohttp."""
+"""The sandbox responds to the seven calls as the API reference says. The client is plain aiohttp."""
 
 import io
 import json
@@ -42,7 +42,7 @@ NOT_FOUND = (404, {"status": 404, "error": "Dialler campaign not found"})
 
 
 class Caller:
-    """What any HTTP client can do: a method, a path below the base URL, a status and a body."""
+    """A plain HTTP client: it sends a method and a path, and returns status and body."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -100,7 +100,7 @@ async def test_list_stays_the_same_until_something_is_written(call: Caller) -> N
     assert (await call("GET", ""))[1]["records"][-1] == {"Name": "Zuletzt"}
 
 
-async def test_list_of_no_campaigns(session: aiohttp.ClientSession) -> None:
+async def test_list_of_an_empty_account(session: aiohttp.ClientSession) -> None:
     async with Sandbox([]) as empty:
         status, body = await Caller(empty, session)("GET", "")
     assert (status, body["records"], body["count"]) == (200, [], 0)
@@ -113,7 +113,7 @@ async def test_list_is_ordered_by_name_without_case(session: aiohttp.ClientSessi
     assert [record["Name"] for record in body["records"]] == ["A", "b", "C"]
 
 
-async def test_get(call: Caller) -> None:
+async def test_get_returns_one_record(call: Caller) -> None:
     assert await call("GET", "/535") == (200, {"records": [CAMPAIGN], "count": 1, "status": 200})
     assert await call("GET", "/536") == NOT_FOUND
     assert await call("GET", "/-535") == NOT_FOUND
@@ -125,12 +125,12 @@ async def test_find_is_a_partial_match_without_case(call: Caller, text: str) -> 
     assert found == (200, {"records": [CAMPAIGN], "count": 1, "status": 200})
 
 
-async def test_find_takes_like_wildcards_for_plain_text(call: Caller) -> None:
+async def test_find_treats_wildcards_as_plain_text(call: Caller) -> None:
     assert (await call("GET", "/campaign", params={"name": "50% &"}))[0] == 200
     assert await call("GET", "/campaign", params={"name": "Campaign_1%"}) == NOT_FOUND
 
 
-async def test_find_without_match_is_a_switch(session: aiohttp.ClientSession) -> None:
+async def test_find_without_match_depends_on_the_option(session: aiohttp.ClientSession) -> None:
     async with Sandbox([], find_without_match="empty") as sandbox:
         found = await Caller(sandbox, session)("GET", "/campaign", params={"name": "x"})
     assert found == (200, {"records": [], "count": 0, "status": 200})
@@ -138,13 +138,13 @@ async def test_find_without_match_is_a_switch(session: aiohttp.ClientSession) ->
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize("query", ["", "?name=", "?Name=Campaign"])
-async def test_a_name_is_required(call: Caller, method: str, query: str) -> None:
+async def test_find_and_delete_without_a_name_are_a_400(call: Caller, method: str, query: str) -> None:
     status, body = await call(method, f"/campaign{query}")
     assert (status, body) == (400, {"status": 400, "error": "Parameter name is missing"})
     assert len(call.sandbox.campaigns) == 2
 
 
-async def test_result_codes(call: Caller) -> None:
+async def test_result_codes_come_in_the_requested_language(call: Caller) -> None:
     await call("GET", "/campaign/535/resultCodes?languagesID=2")
     status, body = await call("GET", "/campaign/535/resultCodes?languagesID=2")
     assert (status, body) == (200, {"records": CODES["records"], "count": 2, "status": 200})
@@ -163,16 +163,16 @@ async def test_result_codes_in_an_unknown_language_show_their_translation_keys(
 
 
 @pytest.mark.parametrize("query", ["", "?languagesID=", "?languagesid=1", "?languagesID=de"])
-async def test_result_codes_need_a_language(call: Caller, query: str) -> None:
+async def test_result_codes_without_a_language_are_a_400(call: Caller, query: str) -> None:
     status, body = await call("GET", f"/campaign/535/resultCodes{query}")
     assert (status, body["status"]) == (400, 400)
 
 
-async def test_result_codes_of_no_campaign(call: Caller) -> None:
+async def test_result_codes_of_a_missing_campaign_are_a_404(call: Caller) -> None:
     assert await call("GET", "/campaign/1/resultCodes?languagesID=1") == NOT_FOUND
 
 
-async def test_delete_takes_the_codes_along(call: Caller) -> None:
+async def test_delete_removes_the_codes_too(call: Caller) -> None:
     assert (await call("GET", "/campaign/535/resultCodes?languagesID=2"))[0] == 200
     assert (await call("GET", ""))[1]["count"] == 2
     assert await call("DELETE", "/campaign/535") == (200, {"status": 200})
@@ -181,7 +181,7 @@ async def test_delete_takes_the_codes_along(call: Caller) -> None:
     assert (await call("GET", ""))[1]["count"] == 1
 
 
-async def test_a_campaign_put_in_a_deleted_ones_place_has_its_own_codes(call: Caller) -> None:
+async def test_campaign_with_the_id_of_a_deleted_one_has_its_own_codes(call: Caller) -> None:
     path = "/campaign/535/resultCodes?languagesID=2"
     await call("GET", path)
     call.sandbox.remove(535)
@@ -189,7 +189,7 @@ async def test_a_campaign_put_in_a_deleted_ones_place_has_its_own_codes(call: Ca
     assert (await call("GET", path))[1]["records"] == [code(9, "X")]
 
 
-async def test_delete_by_name_kills_the_first_partial_match(call: Caller) -> None:
+async def test_delete_by_name_deletes_the_first_partial_match(call: Caller) -> None:
     call.sandbox.load({"Name": "Campaign"})
     assert await call("DELETE", "/campaign", params={"name": "Campaign"}) == (200, {"status": 200})
     assert [record["Name"] for record in call.sandbox.campaigns.values()] == [
@@ -199,7 +199,7 @@ async def test_delete_by_name_kills_the_first_partial_match(call: Caller) -> Non
     assert await call("DELETE", "/campaign", params={"name": "gone"}) == NOT_FOUND
 
 
-async def test_delete_by_name_exactly(session: aiohttp.ClientSession) -> None:
+async def test_delete_by_name_with_the_option_exact(session: aiohttp.ClientSession) -> None:
     records = [{"Name": "Campaign 1"}, {"Name": "Campaign"}]
     async with Sandbox(records, delete_by_name="exact") as sandbox:
         call = Caller(sandbox, session)
@@ -242,7 +242,7 @@ async def test_clone_copies_everything_under_new_ids(session: aiohttp.ClientSess
         assert (await call("GET", ""))[1]["count"] == 31
 
 
-async def test_clone_without_user_data_and_dates_keeps_the_sources(call: Caller) -> None:
+async def test_clone_without_user_data_and_dates_keeps_those_of_the_source(call: Caller) -> None:
     call.sandbox.load({"Name": "S", "UserData": "u", "dtFrom": "2026-01-01T00:00:00", "dtTo": None})
     _, body = await clone(call, source="S", destination="D", userData=None)
     assert body["records"] == [{"Name": "D", "UserData": "u", "dtFrom": "2026-01-01T00:00:00", "dtTo": None}]
@@ -285,19 +285,19 @@ async def test_clone_sets_dates(session: aiohttp.ClientSession, dates: Any, give
         None,
     ],
 )
-async def test_clone_refuses(call: Caller, body: Any) -> None:
-    status, answer = await call("POST", "/clone", json=body)
-    assert (status, answer["status"], type(answer["error"])) == (400, 400, str)
+async def test_clone_refuses_wrong_parameters(call: Caller, body: Any) -> None:
+    status, error = await call("POST", "/clone", json=body)
+    assert (status, error["status"], type(error["error"])) == (400, 400, str)
     assert len(call.sandbox.campaigns) == 2
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"source": "\xff"}', b"[" * 100_000])
-async def test_clone_refuses_what_is_no_json(call: Caller, body: bytes) -> None:
+async def test_clone_refuses_a_body_that_is_not_json(call: Caller, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     assert (await call("POST", "/clone", data=body, headers=headers))[0] == 400
 
 
-async def test_clone_needs_the_content_type(call: Caller) -> None:
+async def test_clone_without_the_content_type_is_a_400(call: Caller) -> None:
     data = json.dumps({"source": "Campaign 1000", "destination": "new"})
     headers = {"Content-Type": "text/plain"}
     assert (await call("POST", "/clone", data=data, headers=headers))[0] == 400
@@ -305,7 +305,7 @@ async def test_clone_needs_the_content_type(call: Caller) -> None:
     assert (await call("POST", "/clone", data=data, headers=headers))[0] == 200
 
 
-async def test_clone_of_nothing_and_onto_something(call: Caller) -> None:
+async def test_clone_of_a_missing_source_and_onto_an_existing_name(call: Caller) -> None:
     assert await clone(call, source="Campaign", destination="new") == NOT_FOUND
     status, body = await clone(call, source="campaign 1000 ", destination="CAMPAIGN 1000  ")
     assert (status, body["status"]) == (409, 409)
@@ -313,7 +313,7 @@ async def test_clone_of_nothing_and_onto_something(call: Caller) -> None:
     assert (await clone(call, source="campaign 1000", destination="a"))[0] == 409
 
 
-async def test_a_body_that_is_too_large(call: Caller) -> None:
+async def test_too_large_body_is_a_413(call: Caller) -> None:
     headers = {"Content-Type": "application/json"}
     data = io.BytesIO(b" " * (2**20 + 1))
     status, _ = await call.raw("POST", "/dialler/campaigns/clone", data=data, headers=headers)
@@ -321,7 +321,7 @@ async def test_a_body_that_is_too_large(call: Caller) -> None:
     assert call.sandbox.journal[-1].status == 413
 
 
-async def test_what_somebody_changes_meanwhile_is_served(call: Caller) -> None:
+async def test_changes_of_campaigns_are_served(call: Caller) -> None:
     assert (await call("GET", "/7"))[1]["records"][0]["Name"] == "Sommer / Köln 50% & mehr"
     call.sandbox.change(7, Name="Herbst", UserData="x")
     assert (await call("GET", "/7"))[1]["records"] == [{"ID": 7, "Name": "Herbst", "UserData": "x"}]
@@ -332,15 +332,15 @@ async def test_what_somebody_changes_meanwhile_is_served(call: Caller) -> None:
         call.sandbox.remove(7)
 
 
-def test_records_can_only_be_changed_where_it_shows() -> None:
+def test_records_are_read_only() -> None:
     sandbox = Sandbox([{"ID": 7, "Name": "x"}])
     with pytest.raises(TypeError):
-        sandbox.campaigns[7]["Name"] = "y"  # type: ignore[index]  # that is the point
+        sandbox.campaigns[7]["Name"] = "y"  # type: ignore[index]  # the test is about that
     with pytest.raises(TypeError):
-        del sandbox.campaigns[7]  # type: ignore[attr-defined]  # that is the point
+        del sandbox.campaigns[7]  # type: ignore[attr-defined]  # the test is about that
 
 
-def test_loading_records() -> None:
+def test_load_adds_records_and_codes() -> None:
     sandbox = Sandbox([])
     assert sandbox.load({"records": [{"ID": 9, "Name": "a"}, {"Name": "b"}]}) == [9, 10]
     assert sandbox.load({"ID": "odd", "Name": "c"}) == [11]

@@ -1,4 +1,4 @@
-"""Generated data: believable, the same for a seed, and with just the defects that are listed."""
+"""Generated data: realistic, the same for a seed, and with the listed defects only."""
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ RULES = {
     "not-started",
     "differs-from-template",
     "caller-id-off",
-    "closes-without-result-code",
+    "closes-without-code",
     "duplicate-user-data",
     "no-line-cap",
 }
@@ -47,7 +47,7 @@ def seeded_defects(sandbox: Sandbox, rule: str) -> list[SeededDefect]:
 
 
 def codes(sandbox: Sandbox, campaign_id: int) -> dict[int, dict[int, dict[str, Any]]]:
-    """The codes of a campaign by ID, then by language."""
+    """Return the codes of a campaign by ID, then by language."""
     by_id: dict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
     for language in (ENGLISH, GERMAN):
         for record in sandbox.result_codes(campaign_id, language):
@@ -69,7 +69,7 @@ def everything(sandbox: Sandbox) -> bytes:
 
 
 def findings_in_codes(sandbox: Sandbox) -> set[tuple[Any, ...]]:
-    """What the rules that look at one campaign find; a second, independent reading of them."""
+    """Return what the rules about one campaign find, by an independent implementation."""
     found: set[tuple[Any, ...]] = set()
     for id, campaign in sandbox.campaigns.items():
         by_id = codes(sandbox, id)
@@ -117,7 +117,7 @@ CODE_RULES = {
 
 
 @pytest.mark.parametrize("campaigns", [4, 20, 26, 400, 1500])
-def test_rules_about_one_campaign_find_what_is_planted_and_nothing_else(campaigns: int) -> None:
+def test_rules_about_one_campaign_find_the_seeded_defects_and_no_others(campaigns: int) -> None:
     sandbox = generated(campaigns)
     expected = [as_found(one) for one in sandbox.seeded_defects if one.rule in CODE_RULES]
     assert findings_in_codes(sandbox) == set(expected)
@@ -125,7 +125,7 @@ def test_rules_about_one_campaign_find_what_is_planted_and_nothing_else(campaign
 
 
 @pytest.mark.parametrize("campaigns", [31, 400])
-def test_dates_are_as_planted_and_days_away_from_any_boundary(campaigns: int) -> None:
+def test_dates_have_only_seeded_defects_and_are_days_from_any_limit(campaigns: int) -> None:
     sandbox = generated(campaigns)
     found = set()
     for id, record in sandbox.campaigns.items():
@@ -147,7 +147,7 @@ def test_dates_are_as_planted_and_days_away_from_any_boundary(campaigns: int) ->
     assert found == {as_found(one) for one in sandbox.seeded_defects if one.rule in dates}
 
 
-def test_export_keys_mean_the_same_type_but_where_planted() -> None:
+def test_export_keys_have_one_type_except_for_seeded_defects() -> None:
     sandbox = generated()
     meanings: dict[str, dict[tuple[str, ...], set[int]]] = defaultdict(lambda: defaultdict(set))
     for id in sandbox.campaigns:
@@ -163,7 +163,7 @@ def test_export_keys_mean_the_same_type_but_where_planted() -> None:
 
 
 @pytest.mark.parametrize("campaigns", [26, 1500])
-def test_names_are_unlike_each_other_but_where_planted(campaigns: int) -> None:
+def test_names_differ_except_for_seeded_defects(campaigns: int) -> None:
     sandbox = generated(campaigns)
     names = {id: record["Name"].casefold() for id, record in sandbox.campaigns.items()}
     within = {
@@ -192,7 +192,7 @@ def by_export_key(sandbox: Sandbox, id: int) -> dict[str, Any]:
     }
 
 
-def test_copies_of_the_template_differ_where_planted() -> None:
+def test_copies_of_the_template_differ_only_by_seeded_defects() -> None:
     sandbox = generated(1500)
     template = sandbox.template
     assert template is not None
@@ -205,36 +205,36 @@ def test_copies_of_the_template_differ_where_planted() -> None:
         found |= {(id, key) for key in copy.keys() | expected if copy.get(key) != expected.get(key)}
         theirs, ours = settings(sandbox.campaigns[id]), settings(original)
         found |= {(id, key) for key in ours if theirs[key] != ours[key]}
-    planted_here = seeded_defects(sandbox, "differs-from-template")
-    assert found == {(one.campaign_id, one.export_key or one.key) for one in planted_here}
+    seeded = seeded_defects(sandbox, "differs-from-template")
+    assert found == {(one.campaign_id, one.export_key or one.key) for one in seeded}
     assert len(found) == len(template.copies) - 1 >= 4
 
 
 @pytest.mark.parametrize("campaigns", [29, 30, 60, 400])
-def test_every_kind_of_defect_is_there(campaigns: int) -> None:
+def test_account_has_every_kind_of_defect(campaigns: int) -> None:
     assert {one.rule for one in generated(campaigns).seeded_defects} == RULES
 
 
-def test_defects_are_few_in_a_large_account() -> None:
+def test_large_account_has_few_defects() -> None:
     sandbox = generated(1500)
     assert 0.05 < len({one.campaign_id for one in sandbox.seeded_defects}) / 1500 < 0.1
 
 
-def test_the_same_for_a_seed() -> None:
+def test_data_are_the_same_for_a_seed() -> None:
     one, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
     assert everything(one) == everything(same) != everything(other)
     assert (one.seeded_defects, one.template, one.token) == (same.seeded_defects, same.template, same.token)
     assert one.token != other.token
 
 
-def test_without_a_given_time_dates_are_relative_to_today() -> None:
+def test_dates_are_relative_to_today_by_default() -> None:
     sandbox = Sandbox(30)
     (expired,) = seeded_defects(sandbox, "expired")
     end = datetime.fromisoformat(sandbox.campaigns[expired.campaign_id]["dtTo"] + "+00:00")
     assert timedelta(days=38) < datetime.now(end.tzinfo) - end < timedelta(days=42)
 
 
-def test_dates_in_zulu() -> None:
+def test_dates_with_a_zone_on_request() -> None:
     naive, zulu = Sandbox(30, now=NOW), Sandbox(30, now=NOW, dates="zulu")
     for id, record in naive.campaigns.items():
         for key in ("dtFrom", "dtTo"):
@@ -242,7 +242,7 @@ def test_dates_in_zulu() -> None:
             assert zulu.campaigns[id][key] == expected
 
 
-def test_ids_and_languages_and_numbers_of_codes() -> None:
+def test_ids_languages_and_numbers_of_codes_are_realistic() -> None:
     sandbox = generated()
     assert min(sandbox.campaigns) == 535
     assert {record["ClientsID"] for record in Sandbox(3, clients_id=9).campaigns.values()} == {9}
@@ -257,7 +257,7 @@ def test_ids_and_languages_and_numbers_of_codes() -> None:
     assert {record["LanguagesID"] for record in sandbox.campaigns.values()} == {1, 2}
 
 
-def test_filler_keys_make_a_whole_row() -> None:
+def test_filler_keys_are_added_to_each_record() -> None:
     sandbox = Sandbox(100, filler_keys=60)
     records = [dict(record) for record in sandbox.campaigns.values()]
     published = set(Sandbox(1).campaigns[535])
@@ -268,7 +268,7 @@ def test_filler_keys_make_a_whole_row() -> None:
     assert not any(key.endswith("ResultCodesID") for key in filler - {"MaxAttemptsResultCodesID"})
 
 
-def test_an_untranslated_text_is_shown_as_its_key() -> None:
+def test_untranslated_text_is_served_as_its_key() -> None:
     sandbox = generated()
     shown = [
         code[one.languages_id or 0].get("Content")
@@ -282,7 +282,7 @@ def test_an_untranslated_text_is_shown_as_its_key() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_an_unreadable_record_on_request(seed: int) -> None:
+def test_invalid_record_on_request(seed: int) -> None:
     sandbox = Sandbox(40, seed, invalid_record=True, now=NOW)
     (one,) = seeded_defects(sandbox, "invalid-record")
     assert sandbox.campaigns[one.campaign_id][one.key or ""] == "many"

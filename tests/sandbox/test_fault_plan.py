@@ -1,4 +1,4 @@
-"""Which requests meet with which faults, and that a sandbox gets over all of them."""
+"""Which requests meet which faults, and that a sandbox works after all of them."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def request(call: str, nth_on_connection: int = 1) -> Received:
     return Received("GET", "/", {}, {}, True, call, 1, nth_on_connection)
 
 
-def test_faults_meet_the_next_matching_requests_in_order() -> None:
+def test_next_gives_faults_to_matching_requests_in_order() -> None:
     plan = FaultPlan()
     plan.next(Status(500), Status(502), match="get")
     plan.next(Status(503))
@@ -40,7 +40,7 @@ def test_faults_meet_the_next_matching_requests_in_order() -> None:
     assert got == [Status(503), Status(500), None, Status(502), None, Status(504), None]
 
 
-def test_faults_by_chance_are_the_same_for_a_seed() -> None:
+def test_chance_gives_the_same_faults_for_a_seed() -> None:
     plan = FaultPlan()
 
     def picked(seed: int) -> list[Fault | None]:
@@ -59,7 +59,7 @@ def test_faults_by_chance_are_the_same_for_a_seed() -> None:
     assert [plan.pick(request("get")) for _ in range(50)] == [None] * 50
 
 
-def test_mistakes_in_asking_for_faults_are_told_at_once() -> None:
+def test_wrong_fault_plans_raise_at_once() -> None:
     plan = FaultPlan()
     with pytest.raises(ValueError, match="no such call"):
         plan.next(Reset(), match="clones")
@@ -70,7 +70,8 @@ def test_mistakes_in_asking_for_faults_are_told_at_once() -> None:
         plan.chance(0.5, [])
 
 
-async def test_many_clients_under_all_faults_leave_a_sandbox_that_works() -> None:
+@pytest.mark.slow
+async def test_sandbox_still_works_after_many_requests_with_all_faults() -> None:
     everything: list[Fault] = [
         Reset(),
         Reset(True),

@@ -1,4 +1,4 @@
-"""`dialler sandbox --accounts`: a fleet to be audited from another terminal."""
+"""`dialler sandbox`: the accounts, faults and tokens that it serves to other processes."""
 
 import asyncio
 import shlex
@@ -13,8 +13,10 @@ from dialler_async import DiallerClient
 from dialler_async.cli import main
 from dialler_async.fleet import read_fleet
 
+pytestmark = pytest.mark.slow
 
-def test_many_accounts_come_with_the_command_that_audits_them(
+
+def test_several_accounts_print_a_command_with_a_fleet_of_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -40,7 +42,7 @@ def test_many_accounts_come_with_the_command_that_audits_them(
     assert not Path(shlex.split(audit)[-1]).parent.exists()
 
 
-def test_the_command_that_is_printed_audits_them_from_another_process() -> None:
+def test_printed_command_audits_all_accounts_from_another_process() -> None:
     command = (sys.executable, "-c", "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))")
     options = ("--port", "0", "--campaigns", "20", "--accounts", "3")
     with subprocess.Popen([*command, "sandbox", *options], stdout=subprocess.PIPE, text=True) as sandbox:
@@ -53,7 +55,7 @@ def test_the_command_that_is_printed_audits_them_from_another_process() -> None:
     assert "60 campaigns" in audited.stdout
 
 
-def test_others_cannot_read_the_tokens(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directory_of_tokens_is_private(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[int] = []
 
     async def look_and_stop(waiting: asyncio.Event) -> None:

@@ -17,9 +17,9 @@ HEAD = "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the server, which runs in the same loop, go on until it has come to something."""
+    """Let the server, which runs in the same loop, continue until the condition holds."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # what is looked at are plain values
+        while not condition():  # noqa: ASYNC110  the condition depends on plain values
             await asyncio.sleep(0)
 
 
@@ -68,7 +68,7 @@ async def test_connections_are_counted_when_they_open_and_close(sandbox: Sandbox
         assert (counts.opened, counts.open, counts.peak) == (9, 1, 8)
 
 
-async def test_pipelined_requests_are_answered_in_order(sandbox: Sandbox) -> None:
+async def test_pipelined_requests_get_responses_in_order(sandbox: Sandbox) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
     writer.write(request_of(sandbox) + request_of(sandbox, "/nothing"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
@@ -77,7 +77,7 @@ async def test_pipelined_requests_are_answered_in_order(sandbox: Sandbox) -> Non
     await writer.wait_closed()
 
 
-async def test_latency_is_taken_by_each_request_at_the_same_time() -> None:
+async def test_latencies_of_concurrent_requests_overlap() -> None:
     async with Sandbox(1, latency=0.1) as sandbox, aiohttp.ClientSession() as session:
         begin = time.perf_counter()
         async with asyncio.TaskGroup() as group:
@@ -86,7 +86,7 @@ async def test_latency_is_taken_by_each_request_at_the_same_time() -> None:
         assert 0.1 <= time.perf_counter() - begin < 1.5
 
 
-async def test_a_client_that_hangs_up_gets_its_request_carried_out_all_the_same() -> None:
+async def test_request_is_carried_out_if_the_client_closes_the_connection() -> None:
     async with Sandbox(1, latency=0.02) as sandbox:
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
         delete = request_of(sandbox, "/dialler/campaigns/campaign/535")
@@ -99,7 +99,7 @@ async def test_a_client_that_hangs_up_gets_its_request_carried_out_all_the_same(
         assert (received.carried_out, received.status) == (True, None)
 
 
-async def test_a_client_that_hangs_up_within_its_body_gets_nothing_done(sandbox: Sandbox) -> None:
+async def test_request_with_half_a_body_is_not_carried_out(sandbox: Sandbox) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
     half = request_of(sandbox, "/dialler/campaigns/clone").replace(b"GET", b"POST")
     half = half.replace(b"\r\n\r\n", b"\r\nContent-Type: application/json\r\nContent-Length: 99\r\n")
@@ -130,10 +130,10 @@ async def test_closing_cancels_requests_in_flight_and_leaves_nothing_behind() ->
         await one.wait_closed()
 
 
-async def test_a_request_whose_connection_went_before_its_turn_is_no_request(
+async def test_request_on_a_connection_closed_in_the_meantime_is_ignored(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A race of two steps of the event loop, too narrow to be run on purpose.
+    # A race between two steps of the event loop, which no test can provoke.
     monkeypatch.setattr(CountingServer, "connection_of", lambda *_: None)
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
     writer.write(request_of(sandbox))
@@ -143,7 +143,7 @@ async def test_a_request_whose_connection_went_before_its_turn_is_no_request(
     await writer.wait_closed()
 
 
-async def test_a_sandbox_is_open_once_and_can_be_opened_again() -> None:
+async def test_sandbox_can_be_opened_again_but_not_twice() -> None:
     sandbox = Sandbox(1)
     with pytest.raises(RuntimeError, match="not open"):
         _ = sandbox.base_url
@@ -157,7 +157,7 @@ async def test_a_sandbox_is_open_once_and_can_be_opened_again() -> None:
     assert len(sandbox.journal) == 2
 
 
-async def test_several_at_once_and_one_port_once() -> None:
+async def test_several_sandboxes_run_at_once_on_different_ports() -> None:
     async with Sandbox(1, 1) as one, Sandbox(2, 2) as two, aiohttp.ClientSession() as session:
         assert await get(session, one) == await get(session, two) == 200
         assert (len(one.journal), len(two.journal)) == (1, 1)
@@ -168,7 +168,7 @@ async def test_several_at_once_and_one_port_once() -> None:
             _ = third.base_url
 
 
-async def test_ipv6() -> None:
+async def test_sandbox_listens_on_ipv6() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     try:
@@ -181,7 +181,7 @@ async def test_ipv6() -> None:
 
 @pytest.fixture
 def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Contexts of a server and of a client that trusts it."""
+    """Return the contexts of a server and of a client that trusts it."""
     trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -201,7 +201,7 @@ async def test_https(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> Non
         assert sandbox.base_url.startswith("https://127.0.0.1:")
         assert await get(session, sandbox) == 200
         sandbox.faults.next(Reset(), Reset())
-        # aiohttp sends a GET again when a kept-alive connection goes: so two of them.
+        # aiohttp retries a GET when a kept-alive connection is closed, so there are two faults.
         with pytest.raises(aiohttp.ClientOSError):
             await get(session, sandbox)
         assert await get(session, sandbox) == 200
@@ -210,7 +210,7 @@ async def test_https(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> Non
         assert sandbox.connections.opened == 3
 
 
-async def test_refusing_drops_connections_and_takes_none_until_it_is_over(
+async def test_refusing_resets_connections_and_refuses_new_ones_until_it_ends(
     sandbox: Sandbox,
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))

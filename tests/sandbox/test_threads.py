@@ -11,6 +11,7 @@ import pytest
 
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Meanwhile, Status
+from dialler_async.sandbox.listener import Listener
 
 
 def status_of(sandbox: Sandbox, path: str = "", method: str = "GET") -> int:
@@ -94,11 +95,20 @@ async def test_refusing_in_a_plain_with_is_an_error_without_a_thread() -> None:
             pass
 
 
-def test_close_idle_closes_connections_of_a_sandbox_in_a_thread() -> None:
+def test_close_idle_closes_connections_in_the_thread_of_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    close_idle = Listener.close_idle
+
+    def recorded(listener: Listener) -> None:
+        threads.append(threading.current_thread().name)
+        close_idle(listener)
+
+    monkeypatch.setattr(Listener, "close_idle", recorded)
     with Sandbox([]) as sandbox, socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=10) as connection:
         assert status_of(sandbox) == 200  # By then the server has accepted the first connection as well.
         sandbox.close_idle()
         assert connection.recv(1) == b""
+    assert threads == ["dialler-sandbox"]
 
 
 def test_capacity_lets_queued_requests_in_when_it_grows() -> None:

@@ -16,7 +16,7 @@ Each is pure. Their IDs are public: users have them in settings and reports.
 | `contradictory-type` | error | a code that is not exactly one of done, aborted, delay, appointment |
 | `no-success-code` | error | a campaign none of whose codes is done |
 | `duplicate-export-key` | error | an export key on several codes of a campaign |
-| `duplicate-name` | error | names equal but for case and spaces |
+| `duplicate-name` | error | names that differ only in case and spaces |
 | `inverted-dates` | error | `dtFrom` after `dtTo` |
 | `no-abort-code` | warning | a campaign none of whose codes is aborted |
 | `delay-without-offset` | warning | a delay with no or non-positive `TimeOffset` |
@@ -26,9 +26,9 @@ Each is pure. Their IDs are public: users have them in settings and reports.
 | `differs-from-template` | warning | differences from a template: codes by export key, and settings |
 | `expiring-soon` | warning | `dtTo` within the next days |
 | `caller-id-off` | warning | no caller ID, where nearly all other campaigns have one |
-| `closes-without-result-code` | warning | closing on incoming calls without a result code for it |
+| `closes-without-code` | warning | closing on incoming calls without a result code for it |
 | `duplicate-user-data` | warning | a `UserData` that several campaigns have |
-| `name-within-name` | info | a name inside another name: a delete by name could hit the wrong campaign |
+| `name-within-name` | info | a name that is part of another name: a delete by name could hit the wrong campaign |
 | `no-line-cap` | info | no cap on parallel lines |
 | `expired` | info | `dtTo` before now |
 | `not-started` | info | `dtFrom` after now |
@@ -42,7 +42,7 @@ from typing import TypeAlias
 
 from ..account import AccountRule
 from ..rule import Rule
-from .campaign import caller_id_off, closes_without_result_code, duplicate_user_data, no_line_cap
+from .campaign import caller_id_off, closes_without_code, duplicate_user_data, no_line_cap
 from .codes import (
     contradictory_type,
     dangling_result_code,
@@ -89,7 +89,7 @@ RULES: tuple[AnyRule, ...] = (
     differs_from_template,
     expiring_soon,
     caller_id_off,
-    closes_without_result_code,
+    closes_without_code,
     duplicate_user_data,
     name_within_name,
     no_line_cap,

@@ -9,9 +9,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary
-from .words import called, some
-
-_CLOSES = "bCloseContactsOnIncomingCallsMatchCallerID"
+from .words import others
 
 
 @account_rule(
@@ -26,25 +24,28 @@ def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[Camp
     """Report `bCallerIDActive` false, if at least `percent` % of the other campaigns have it true."""
     known = [campaign for campaign in account.campaigns if campaign.caller_id_active is not None]
     on = sum(campaign.caller_id_active is True for campaign in known)
-    others = len(known) - 1
+    number = len(known) - 1
     for campaign in known if on else ():
-        if not campaign.caller_id_active and 100 * on >= percent * others:
-            yield campaign, Violation("bCallerIDActive", f"transmits no caller ID, as {on:,} of {others:,} others do")
+        if not campaign.caller_id_active and 100 * on >= percent * number:
+            yield (
+                campaign,
+                Violation("bCallerIDActive", f"transmits no caller ID, while {on:,} of {number:,} others do"),
+            )
 
 
 @rule(
-    "closes-without-result-code",
+    "closes-without-code",
     Severity.WARNING,
-    title="A campaign that closes contacts on incoming calls, without a result code for them",
+    title="Closing on incoming calls without a result code",
     why="The reference does not say which result such a contact gets, so reports may miss these contacts.",
     fix="Choose a result code for incoming calls, or switch the closing off.",
 )
-def closes_without_result_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report closing on incoming calls if the key for its result code was sent, and is null."""
+def closes_without_code(facts: CampaignFacts) -> Iterator[Violation]:
+    """Report `bCloseContactsOnIncomingCallsMatchCallerID` if the key for its result code was sent, and is null."""
     campaign = facts.campaign
     key = "IncomingCallResultCodesID"
     if campaign.close_contacts_on_incoming_calls_match_caller_id and campaign.wire.get(key, 0) is None:
-        yield Violation(key, f"{_CLOSES} is on, but {key} is not set")
+        yield Violation(key, f"closes contacts on incoming calls, but {key} is not set")
 
 
 @account_rule(
@@ -62,10 +63,7 @@ def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary
             owners.setdefault(campaign.user_data, []).append(campaign)
     for data, same in owners.items():
         for campaign in same if len(same) > 1 else ():
-            # A few names, so that thousands of equal keys don't take the square of their number.
-            others = [other for other in same[:4] if other is not campaign][:3]
-            named = [*map(called, others), *([f"{len(same) - 1 - len(others):,} more"] if len(same) > 4 else [])]
-            yield campaign, Violation("UserData", f"has the UserData “{data}”, like {some(named, 4)}")
+            yield campaign, Violation("UserData", f"has the UserData “{data}”, like {others(campaign, same)}")
 
 
 @rule(

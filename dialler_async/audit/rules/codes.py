@@ -1,4 +1,4 @@
-"""Result codes of one campaign, each for itself.
+"""Result codes of one campaign.
 
 Sources: API reference, "Campaign records" and "Result codes".
 """
@@ -19,17 +19,17 @@ from .words import label, language_name, listed, subject
     "dangling-result-code",
     Severity.ERROR,
     title="A setting names a result code that the campaign does not have",
-    why="When the case comes up, the dialler has no result to give the contact.",
-    fix="Choose one of the campaign's own result codes in that setting. After a clone, check all of them.",
+    why="When the setting applies, the dialler has no result for the contact.",
+    fix="Choose one of the campaign's own result codes in that setting. After a clone, check all such settings.",
 )
 def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """A `…ResultCodesID` that is not among the campaign's codes: every such key, also unknown ones."""
+    """Report every key `…ResultCodesID`, known or not, whose value is not among the campaign's codes."""
     if not facts.codes_are_whole:
         return
     for key, value in facts.campaign.wire.items():
         if not key.endswith("ResultCodesID") or value is None:
             continue
-        # The value of an unknown key can be anything, also what is no ID or can't be looked up at all.
+        # The value of an unknown key can be anything, even unhashable.
         if type(value) is not int or value not in facts.by_code:
             yield Violation(key, f"{key} is {reprlib.repr(value)}, but the campaign has no such result code")
 
@@ -38,11 +38,11 @@ def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
     "contradictory-type",
     Severity.ERROR,
     title="A result code that is not of exactly one type",
-    why="Done, aborted, delay and appointment exclude each other: nobody can say what happens to the contact.",
+    why="Done, aborted, delay and appointment exclude each other, so what happens to the contact is undefined.",
     fix="Give the code one type in the portal.",
 )
 def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
-    """Not exactly one of the four flags."""
+    """Report a code without exactly one of the four flags."""
     for records in facts.by_code.values():
         for code in records.values():
             if (code.done is True) + (code.aborted is True) + (code.delay is True) + (code.appointment is True) != 1:
@@ -54,12 +54,12 @@ def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
     "missing-translation",
     Severity.WARNING,
     title="A result code without a text in one of the languages",
-    why="Agents who work in that language see an empty line or a technical key, and choose wrongly.",
+    why="Agents who work in that language see an empty line or a technical key, and choose a wrong code.",
     fix="Enter the missing text in the portal.",
 )
 def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
-    """No text, only the translation key for a text, or no such code, in one of the languages."""
-    # A code that is missing from a shortened list may well exist.
+    """Report a code with no text, with only its translation key, or missing in one of the languages."""
+    # A code that is missing from a shortened list may exist.
     comparable = facts.codes_are_whole
     for records in facts.by_code.values():
         lacks = []
@@ -81,11 +81,11 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
     "no-success-code",
     Severity.ERROR,
     title="A campaign without a result code for success",
-    why="No contact of it can ever be finished with success.",
+    why="No contact of the campaign can be finished with success.",
     fix="Add a result code of the type done, or copy one from another campaign.",
 )
 def no_success_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """None of the campaign's codes is done."""
+    """Report a campaign none of whose codes is done."""
     yield from _none_is("done", facts)
 
 
@@ -93,23 +93,23 @@ def no_success_code(facts: CampaignFacts) -> Iterator[Violation]:
     "no-abort-code",
     Severity.WARNING,
     title="A campaign without a result code for failure",
-    why="Contacts that want nothing can't be closed, so they are called again.",
+    why="Contacts that are not interested can't be closed, so they are called again.",
     fix="Add a result code of the type aborted, or copy one from another campaign.",
 )
 def no_abort_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """None of the campaign's codes is aborted."""
+    """Report a campaign none of whose codes is aborted."""
     yield from _none_is("aborted", facts)
 
 
 @rule(
     "delay-without-offset",
     Severity.WARNING,
-    title="A delay that does not say how long",
-    why="Nobody can say when the contact is called again: at once, or never.",
-    fix="Enter the minutes until the next try.",
+    title="A delay without a time",
+    why="It is undefined when the contact is called again.",
+    fix="Enter the minutes until the next attempt.",
 )
 def delay_without_offset(facts: CampaignFacts) -> Iterator[Violation]:
-    """A delay code with no or non-positive `TimeOffset`."""
+    """Report a delay code with no or non-positive `TimeOffset`."""
     for records in facts.by_code.values():
         for code in records.values():
             if code.delay and (code.time_offset is None or code.time_offset <= 0):

@@ -1,4 +1,4 @@
-"""Export keys: what back ends match on.
+"""Export keys, which back ends match on.
 
 Source: API reference, "Result codes".
 """
@@ -22,7 +22,7 @@ from .words import called, listed, some, subject
     fix="Give each code of the campaign an export key of its own.",
 )
 def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
-    """The same export key on several codes of a campaign."""
+    """Report an export key on several codes of a campaign."""
     owners: dict[str, list[ResultCode]] = {}
     for records in facts.by_code.values():
         for key in {code.export_key: None for code in records.values()}:
@@ -37,11 +37,11 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     "missing-export-key",
     Severity.WARNING,
     title="A result code without an export key",
-    why="Back ends match on the export key, so they can't tell what this result is.",
+    why="Back ends match on the export key, so they can't recognise this result.",
     fix="Give the code an export key.",
 )
 def missing_export_key(facts: CampaignFacts) -> Iterator[Violation]:
-    """No export key, or a blank one."""
+    """Report a code without an export key, or with a blank one."""
     for records in facts.by_code.values():
         code = next(iter(records.values()))
         if not code.export_key or not code.export_key.strip():
@@ -52,15 +52,15 @@ def missing_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     "conflicting-export-key",
     Severity.WARNING,
     title="An export key that means different types in different campaigns",
-    why="Back ends that know the key from one campaign take the other's results for the contrary.",
-    fix="Agree on one meaning, and give the code of the other campaigns another export key.",
+    why="Back ends that know the key from one campaign misread the results of the other.",
+    fix="Agree on one meaning, and give the code in the other campaigns another export key.",
 )
 def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """The same export key on codes of different types, in different campaigns: those that deviate from most."""
+    """Report an export key with a type that differs from its type in most other campaigns."""
     owners: dict[str, dict[CodeType, list[CampaignSummary]]] = {}
     for campaign in account.campaigns:
         for key, type in campaign.export_keys:
-            # What is unclear within a campaign, other rules tell.
+            # Other rules report a key that is unclear within a campaign.
             if type is not CodeType.UNCLEAR:
                 owners.setdefault(key, {}).setdefault(type, []).append(campaign)
     for key, by_type in owners.items():
@@ -71,7 +71,7 @@ def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSumm
 def _deviations(
     key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]]
 ) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """A violation for each campaign that does not take the key as most do; if there are no most, for all."""
+    """Yield the campaigns that use the key unlike most; all of them, if there is no majority."""
     used = {type: f"{type} in {some(map(called, campaigns))}" for type, campaigns in by_type.items()}
     numbers = sorted(map(len, by_type.values()))
     usual = numbers[-1] if numbers[-1] > numbers[-2] else None

@@ -1,6 +1,6 @@
-"""Names that are easily taken for each other.
+"""Names that people or programs can confuse.
 
-Both the search and the API's own delete by name match a part of the name, presumably without case.
+The search and the API's own delete by name match a part of the name, presumably without case.
 Source: API reference, "The seven calls" and its traps.
 """
 
@@ -11,39 +11,35 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import Violation
 from ..summary import CampaignSummary
-from .words import called, some
+from .words import called, others, some
 
 
 @account_rule(
     "duplicate-name",
     Severity.ERROR,
-    title="Campaigns whose names are equal but for case and spaces",
-    why="People and programs that go by the name take one for the other, also when they delete.",
+    title="Campaigns whose names differ only in case and spaces",
+    why="People and programs that use the name take one campaign for the other, even when they delete one.",
     fix="Rename all but one of them.",
 )
 def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """Names equal but for case and spaces."""
+    """Report names that differ only in case and spaces."""
     by_name: dict[str, list[CampaignSummary]] = {}
     for campaign in account.campaigns:
         by_name.setdefault(_squeezed(campaign.name), []).append(campaign)
     for same in by_name.values():
         for campaign in same if len(same) > 1 else ():
-            # Four are more than are named, so that thousands of equal names don't take the square of their number.
-            others = [other for other in same[:4] if other is not campaign][:3]
-            rest = len(same) - 1 - len(others)
-            told = some([*map(called, others), *([f"{rest:,} more"] if rest else [])], 4)
-            yield campaign, Violation("Name", f"has the same name as {told}, but for case and spaces")
+            yield campaign, Violation("Name", f"has the same name as {others(campaign, same)}, but for case and spaces")
 
 
 @account_rule(
     "name-within-name",
     Severity.INFO,
-    title="A name that stands within the name of another campaign",
-    why="A search for it finds the others too, and the API's own delete by name may delete one of those.",
+    title="A name that is part of another campaign's name",
+    why="A search for it finds the other campaigns too, and the API's own delete by name may delete one of them.",
     fix="Delete such campaigns by ID only, or rename one of them.",
 )
 def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """Names that a partial match without case would confuse; those that are the same have a rule of their own."""
+    """Report names that a partial match without case confuses; `duplicate-name` reports equal ones."""
     campaigns = account.campaigns
     names = [campaign.name.casefold() for campaign in campaigns]
     within: dict[int, list[CampaignSummary]] = {}
@@ -51,18 +47,17 @@ def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, V
         if _squeezed(names[short]) != _squeezed(names[long]):
             within.setdefault(short, []).append(campaigns[long])
     for short, longer in within.items():
-        told = some(map(called, longer))
-        yield campaigns[short], Violation("Name", f"its name stands within that of {told}")
+        yield campaigns[short], Violation("Name", f"its name is part of the name of {some(map(called, longer))}")
 
 
 _GRAM = 3
 
 
 def _pairs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """The indexes of names that stand within others, each with the index of the other.
+    """Yield the indexes of names that are part of other names, each with the index of the other.
 
-    A name can only stand within those that have its rarest three characters in a row. Names mostly have three that
-    hardly any other has, so few pairs are left to be compared.
+    A name can only be part of names that have its rarest three characters in a row. Most names have three that hardly
+    any other name has, so few pairs remain to compare.
     """
     sizes = {min(_GRAM, len(name)) for name in names if name}
     common = Counter(gram for name in names for gram in _grams(name, sizes))
@@ -79,7 +74,7 @@ def _pairs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _grams(name: str, sizes: Iterable[int]) -> set[str]:
-    """All pieces of a name that are so long."""
+    """Return all substrings of these lengths."""
     return {name[start : start + size] for size in sizes for start in range(len(name) - size + 1)}
 
 

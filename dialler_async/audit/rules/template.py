@@ -1,4 +1,4 @@
-"""What became of the copies of a template.
+"""Differences of campaigns from their template.
 
 Source: API reference, "Result codes" (a clone gets copies with new IDs, while the export key stays).
 """
@@ -13,7 +13,7 @@ from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from .words import language_name, listed
 
-# What a clone has of its own.
+# Keys that differ in every clone.
 _OWN = frozenset({"ID", "Name", "ClientsID", "UserData", "dtFrom", "dtTo"})
 _COMPARED = ("done", "aborted", "delay", "appointment", "agent_bound", "time_offset", "allow_delete")
 _values = attrgetter(*_COMPARED)
@@ -24,11 +24,11 @@ _values = attrgetter(*_COMPARED)
     Severity.WARNING,
     title="A campaign that differs from its template",
     why="Back ends and agents expect what the template has: its export keys, types, times and settings.",
-    fix="Make it as the template is, or clone it anew.",
+    fix="Change it to match the template, or clone the template again.",
     settings={"ignore_keys": ()},
 )
 def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -> Iterator[Violation]:
-    """Missing, extra or changed codes by export key, and changed settings, against the template if there is one."""
+    """Report missing, extra or changed codes by export key, and changed settings, if there is a template."""
     template = facts.template
     if template is None or facts.campaign.id == template.campaign.id:
         return
@@ -39,7 +39,7 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
         if ours == theirs or key in _OWN or key in ignore_keys:
             continue
         if key.endswith("ResultCodesID"):
-            # The codes of a clone have IDs of their own: what counts is which code it leads to.
+            # The codes of a clone have new IDs, so the export keys of the codes are compared.
             ours, theirs = _led_to(facts, ours), _led_to(template, theirs)
             if ours == theirs or not comparable:
                 continue
@@ -81,12 +81,12 @@ def _compare(changed: dict[str, None], what: str, ours: object, theirs: object) 
 
 
 def _text(code: ResultCode) -> str | None:
-    """The text; None for a translation key in its place, which has the code's own ID in it."""
+    """Return the text; None for a translation key in its place, which holds the code's own ID."""
     return code.content if code.content != code.short_text else None
 
 
 def _led_to(facts: CampaignFacts, value: object) -> object:
-    """The export key of the code with this ID; the ID, if there is no such code, or it has no key."""
+    """Return the export key of the code with this ID; the ID, if there is no such code or key."""
     records = facts.by_code.get(value, {}) if isinstance(value, int) else {}
     return next((code.export_key for code in records.values() if code.export_key), value)
 

@@ -4,9 +4,9 @@
 
     Path("report.html").write_text("".join(write_html(report)), encoding="utf-8")
 
-Everything in it is text and drawings made beforehand, so it can be read, searched and printed with scripts turned off;
-its one script only filters. Its policy (CSP) allows its own style and script, by their hashes, and nothing else: no
-request leaves it, and a script that came by way of a campaign's name would not run.
+All its text and drawings are in the file, so it can be read, searched and printed without scripts. Its one script
+filters, and shows tooltips. Its policy (CSP) allows only its own style and script, by their hashes. So it sends no
+request, and a script in a campaign's name would not run.
 """
 
 from .page import write_html

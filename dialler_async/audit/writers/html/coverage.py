@@ -1,4 +1,4 @@
-"""How far the result codes have a text, language by language."""
+"""How many result codes have a text, by language."""
 
 import attrs
 from markupsafe import Markup
@@ -14,11 +14,11 @@ class Coverage:
 
     Attributes:
         language: its name.
-        texts: how many codes have a text in it, of those of the campaigns whose codes came in it.
-        codes: how many codes these campaigns have.
-        whole: campaigns in which every code has a text.
-        gaps: campaigns in which some have none.
-        unknown: campaigns whose codes did not come in it.
+        texts: number of codes that have a text in it.
+        codes: number of codes of all campaigns whose codes were fetched in it.
+        whole: number of campaigns in which every code has a text.
+        gaps: number of campaigns in which some codes have no text.
+        unknown: number of campaigns whose codes were not fetched in it.
     """
 
     language: str
@@ -30,12 +30,14 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """`texts` of `codes`; 1 where there are none."""
-        return self.texts / self.codes if self.codes else 1.0
+        """`texts` divided by `codes`; 0 if there are no codes."""
+        return self.texts / self.codes if self.codes else 0.0
 
     @property
     def percent(self) -> str:
-        """The share in words; 100 % only when it is all of them."""
+        """The share in words; 100 % only if all codes have a text, and there are any."""
+        if not self.codes:
+            return "no codes"
         return "100 %" if self.texts == self.codes else f"{min(self.share, 0.999):.1%}".replace("%", " %")
 
     @property
@@ -45,11 +47,11 @@ class Coverage:
 
 
 def coverage(report: AuditReport) -> list[Coverage]:
-    """Every language that was asked for."""
+    """Return the coverage of every language that was asked for."""
     found = []
     for language in report.languages:
-        came = [(campaign.codes, dict(campaign.texts)) for campaign in report.summaries]
-        of_it = [(codes, texts[language]) for codes, texts in came if language in texts]
+        fetched = [(campaign.codes, dict(campaign.texts)) for campaign in report.summaries]
+        of_it = [(codes, texts[language]) for codes, texts in fetched if language in texts]
         found.append(
             Coverage(
                 language=language_name(language),
@@ -57,7 +59,7 @@ def coverage(report: AuditReport) -> list[Coverage]:
                 codes=sum(codes for codes, _ in of_it),
                 whole=sum(texts == codes for codes, texts in of_it),
                 gaps=sum(texts != codes for codes, texts in of_it),
-                unknown=len(came) - len(of_it),
+                unknown=len(fetched) - len(of_it),
             )
         )
     return found

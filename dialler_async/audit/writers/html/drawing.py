@@ -1,4 +1,4 @@
-"""Drawings as SVG within the page. Numbers and shapes only: what the server sent never comes in here."""
+"""Drawings as SVG within the page. They are made of numbers only, never of text from the server."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,13 +9,13 @@ from markupsafe import Markup
 from ...summary import CodeType
 
 CELL = 14
-"""The side of a cell of the matrix, in pixels; the style sheet has it, too."""
+"""Side of a cell of the matrix, in pixels; the style sheet has the same number."""
 
 
 def inline(
     width: float, height: float, kind: str, elements: Sequence[svg.Element], *, stretched: bool = True
 ) -> Markup:
-    """A drawing that is passed over by screen readers: whatever it shows is said in words beside it."""
+    """Return a drawing that screen readers skip: the page says the same in words beside it."""
     drawing = svg.SVG(
         xmlns=None,
         viewBox=svg.ViewBoxSpec(0, 0, width, height),
@@ -30,20 +30,12 @@ def inline(
 
 
 def share_bar(share: float) -> Markup:
-    """A bar that is filled so far."""
+    """Return a bar that is filled to this share."""
     return inline(100, 1, "share", [svg.Rect(width=round(100 * share, 2), height=1)])
 
 
-def period_bar(begin: float, end: float, kind: str) -> Markup:
-    """A bar from one share of the width to another, at least a hair wide."""
-    width = max(end - begin, 0.002)
-    return inline(
-        1000, 1, "period", [svg.Rect(x=round(1000 * begin, 1), width=round(1000 * width, 1), height=1, class_=[kind])]
-    )
-
-
 def steps(heights: Sequence[int]) -> Markup:
-    """A filled curve in steps of one width; the highest fills the height."""
+    """Return a filled curve in steps of one width; the highest fills the height."""
     top = max(heights, default=0) or 1
     outline: list[svg.PathData] = [svg.M(0, 100)]
     for number, height in enumerate(heights):
@@ -52,7 +44,7 @@ def steps(heights: Sequence[int]) -> Markup:
 
 
 def cells(types: Sequence[CodeType | None], usual: int) -> Markup:
-    """A row of the matrix: each type has a shape and a colour, and what lacks of the usual keys is crossed."""
+    """Return a row of the matrix: each type has a shape and a colour, and a usual key that is missing has a cross."""
     marks: dict[str, list[svg.PathData]] = {}
     for column, type in enumerate(types):
         kind = "lacks" if type is None else type.value
@@ -63,7 +55,7 @@ def cells(types: Sequence[CodeType | None], usual: int) -> Markup:
 
 
 def sample(kind: str) -> Markup:
-    """One mark, for the legend."""
+    """Return one mark, for the legend."""
     return inline(CELL, CELL, "cells", [svg.Path(d=_mark(kind, 0), class_=[kind])], stretched=False)
 
 

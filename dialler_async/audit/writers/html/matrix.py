@@ -1,4 +1,4 @@
-"""The campaigns by their export keys: who has which, of what type, and who lacks one that is usual."""
+"""The campaigns by their export keys: which they have, of what type, and which usual keys they lack."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from markupsafe import Markup
 from ...summary import CampaignSummary, CodeType
 from .drawing import cells, sample, share_bar
 
-# Wider than this nobody reads it; rarer keys are told in the table of keys only.
+# Nobody reads a wider or longer matrix. Rarer keys are in the table of keys only.
 _COLUMNS = 48
+_ROWS = 200
 
 
 @attrs.frozen(kw_only=True)
@@ -19,9 +20,9 @@ class KeyCount:
 
     Attributes:
         key: the export key.
-        campaigns: how many have it.
-        lacking: how many do not.
-        types: what types it has, and in how many campaigns: `done 12, aborted 1`.
+        campaigns: number of campaigns that have it.
+        lacking: number of campaigns that lack it.
+        types: its types, each with the number of campaigns: `done 12, aborted 1`.
         usual: whether at least half of the campaigns have it.
         bar: the share of campaigns that have it, as a drawing.
     """
@@ -40,9 +41,9 @@ class Row:
 
     Attributes:
         campaign: the campaign.
-        lacks: the usual keys that it does not have.
-        types: the type of each key that is drawn; None where the campaign does not have it.
-        usual: how many of these are usual; they come first.
+        lacks: the usual keys that it lacks.
+        types: the type of each key that is drawn; None if the campaign lacks the key.
+        usual: number of usual keys among these; they come first.
     """
 
     campaign: CampaignSummary
@@ -52,7 +53,7 @@ class Row:
 
     @property
     def cells(self) -> Markup:
-        """Its keys as a drawing."""
+        """The keys as a drawing."""
         return cells(self.types, self.usual)
 
 
@@ -61,33 +62,37 @@ class Matrix:
     """Campaigns by export keys.
 
     Attributes:
-        keys: all export keys, those that most campaigns have first.
+        keys: all export keys, the commonest first.
         columns: the keys that are drawn.
-        rows: the campaigns; those that lack most come first. Those whose codes did not come are left out.
-        lacking: how many lack a usual key.
-        legend: a mark and what it means.
+        rows: the campaigns that are drawn: those that lack most usual keys first.
+        campaigns: number of campaigns whose result codes were fetched; the others are left out.
+        lacking: number of campaigns that lack a usual key.
+        legend: each mark and its meaning.
     """
 
     keys: list[KeyCount]
     columns: list[KeyCount]
     rows: list[Row]
+    campaigns: int
     lacking: int
     legend: list[tuple[Markup, str]]
 
     @classmethod
     def of(cls, campaigns: Sequence[CampaignSummary]) -> "Matrix":
-        """The matrix of these campaigns."""
+        """Return the matrix of these campaigns."""
         known = [campaign for campaign in campaigns if campaign.texts]
         keys = _keys(known)
         columns = keys[:_COLUMNS]
         usual = [key.key for key in columns if key.usual]
-        rows = [_row(campaign, columns, usual) for campaign in known]
-        rows.sort(key=lambda row: -len(row.lacks))
+        lacks = [tuple(key for key in usual if key not in dict(campaign.export_keys)) for campaign in known]
+        # Stable: campaigns that lack as many keys stay in the order of the report.
+        rows = sorted(zip(known, lacks, strict=True), key=lambda row: -len(row[1]))[:_ROWS]
         return cls(
             keys=keys,
             columns=columns,
-            rows=rows,
-            lacking=sum(bool(row.lacks) for row in rows),
+            rows=[_row(campaign, lacking, columns, len(usual)) for campaign, lacking in rows],
+            campaigns=len(known),
+            lacking=sum(map(bool, lacks)),
             legend=[(sample(type.value), type.value) for type in CodeType] + [(sample("lacks"), "lacks a usual key")],
         )
 
@@ -113,11 +118,6 @@ def _keys(campaigns: Sequence[CampaignSummary]) -> list[KeyCount]:
     return found
 
 
-def _row(campaign: CampaignSummary, columns: Sequence[KeyCount], usual: Sequence[str]) -> Row:
+def _row(campaign: CampaignSummary, lacks: tuple[str, ...], columns: Sequence[KeyCount], usual: int) -> Row:
     has = dict(campaign.export_keys)
-    return Row(
-        campaign=campaign,
-        lacks=tuple(key for key in usual if key not in has),
-        types=tuple(has.get(column.key) for column in columns),
-        usual=len(usual),
-    )
+    return Row(campaign=campaign, lacks=lacks, types=tuple(has.get(column.key) for column in columns), usual=usual)

@@ -1,4 +1,4 @@
-"""The page: what is shown, put into the template."""
+"""The page: the data of the template, and its settings."""
 
 import base64
 from collections import Counter
@@ -14,51 +14,70 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.version import __version__
 
+from ...findings import Finding
 from ...report import AuditReport
+from ..columns import accepted_note
 from .coverage import coverage
+from .findings import campaign_numbers, groups, numbered
 from .matrix import Matrix
-from .timeline import Timeline
+from .timeline import EDGES, Timeline
 
-# So many characters at once; the template would hand out each tag on its own.
+# Pieces of the template that are written at once; each tag would be a piece of its own.
 _PIECES = 512
-# Of thousands of accounts: no browser shows the campaigns of all, and nobody reads a table so long.
+# Limits for reports of thousands of accounts, which no browser shows and nobody reads.
 _MOST = 5_000
 _WORST = 100
 
 
 def write_html(report: AuditReport) -> Iterator[str]:
-    """The page, piece by piece."""
+    """Return the page, piece by piece."""
     timeline = Timeline.of(report.summaries, report.now)
     sheet = _file("report.css") + (_file("accounts.css") if report.accounts else "")
-    style = Markup(f"{sheet}\n:root{{--now:{timeline.now:.2f}%}}\n")  # noqa: S704  # ours, no text from elsewhere
-    script = Markup(_file("report.js"))  # noqa: S704  # likewise
+    numbers = campaign_numbers(report)
+    periods = numbered(timeline.periods[-_MOST:] if report.accounts else timeline.periods, numbers)
+    matrix = Matrix.of(report.summaries)
+    rows = numbered(matrix.rows, numbers)
+    # Both are files of this package: no text from the server.
+    style = Markup(f"{sheet}\n:root{{--now:{timeline.now:.2f}%}}\n{_edges()}")  # noqa: S704  # see above
+    script = Markup(_file("report.js").strip())  # noqa: S704  # see above
     page = _environment().get_template("report.html.jinja")
     stream = page.stream(
         report=report,
         rules=[(about, report.by_rule().get(about, 0)) for about in report.rules],
         severities=report.by_severity(),
-        groups=list(report.by_campaign()),
+        groups=list(groups(report, numbers)),
         clean=_clean(report),
         worst=list(islice(report.by_account().items(), _WORST)),
         campaigns=Counter(summary.account for summary in report.summaries),
-        most=_MOST if report.accounts else len(report.summaries) + 1,
         timeline=timeline,
-        matrix=Matrix.of(report.summaries),
+        periods=periods,
+        matrix=matrix,
+        rows=rows,
+        in_timeline={number for _, number in periods if number is not None},
+        in_matrix={number for _, number in rows if number is not None},
         coverage=coverage(report),
         style=style,
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
-        version=__version__,
+        apart=_apart(report),
+        accepted_note=accepted_note,
     )
     stream.enable_buffering(_PIECES)
     return iter(stream)
 
 
+def _apart(report: AuditReport) -> dict[str, tuple[Finding, ...]]:
+    """Return the findings that are shown apart from the others, by their headings."""
+    apart = {"Accepted": report.accepted}
+    if report.comparison is not None:
+        apart |= {"Gone": report.comparison.gone, "Not checked this time": report.comparison.unjudged}
+    return {heading: findings for heading, findings in apart.items() if findings}
+
+
 def _clean(report: AuditReport) -> int:
-    """How many campaigns nothing was found in."""
+    """Return the number of campaigns without a finding."""
     with_findings = {(found.account, found.campaign_id, found.campaign_name) for found in report.findings}
     return sum((campaign.account, campaign.id, campaign.name) not in with_findings for campaign in report.summaries)
 
@@ -73,17 +92,29 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number="{:,}".format, moment=_moment)
+    environment.filters.update(number="{:,}".format, moment=_moment, machine=_machine)
     return environment
 
 
 def _shown(value: Any) -> Any:
-    """What the template puts out; it is escaped after this, unless it is markup of ours."""
+    """Return a value as the page shows it. Jinja escapes HTML after this, except in our own markup."""
     return escape_unprintable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _moment(moment: datetime) -> str:
     return moment.isoformat(sep=" ", timespec="minutes")
+
+
+def _machine(moment: datetime) -> str:
+    """Return a moment as the attribute `datetime` takes it: no more than three decimals."""
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _edges() -> str:
+    """Return the classes of the left and right ends of bars. A class is shorter than a drawing for each campaign."""
+    return "".join(
+        f".b{edge}{{--b:{100 * edge / EDGES:g}%}}.e{edge}{{--e:{100 * edge / EDGES:g}%}}" for edge in range(EDGES + 1)
+    )
 
 
 def _hash(content: str) -> str:

@@ -1,4 +1,4 @@
-"""The campaigns by their dates: how many are valid when, and from when to when each of them is."""
+"""The campaigns by their dates: how many are valid at each time, and the period of each."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -8,12 +8,18 @@ import attrs
 from markupsafe import Markup
 
 from ...summary import CampaignSummary
-from .drawing import period_bar, steps
+from .drawing import steps
 
-# Farther away than this, a date is drawn at the edge: the year 9999 would leave the present no room.
+# A date farther away than this is drawn at the edge: the year 9999 would leave no room for the present.
 _REACH = timedelta(days=3 * 365)
 _STEPS = 240
 _TICKS = 5
+
+_CLASSES = {"running": "r", "over": "o", "not begun": "a", "inverted": "i"}
+"""The classes of the states in the style sheet; short, because each campaign has one."""
+
+EDGES = 250
+"""Bars begin and end at one of so many steps, each of which has a class in the style sheet."""
 
 
 @attrs.frozen(kw_only=True)
@@ -23,19 +29,21 @@ class Period:
     Attributes:
         campaign: the campaign.
         state: `running`, `over`, `not begun`, or `inverted`: it ends before it begins.
-        dates: from when to when, in words.
-        edges: the same, as shares of the scale.
+        dates: first and last day, in words.
+        begin: left end of its bar, from 0 to `EDGES`.
+        end: right end of its bar, at least one step after `begin`.
     """
 
     campaign: CampaignSummary
     state: str
     dates: str
-    edges: tuple[float, float]
+    begin: int
+    end: int
 
     @property
-    def bar(self) -> Markup:
-        """The same as a drawing."""
-        return period_bar(*self.edges, "ahead" if self.state == "not begun" else self.state)
+    def classes(self) -> str:
+        """The classes of its state and of the ends of its bar."""
+        return f"{_CLASSES[self.state]} b{self.begin} e{self.end}"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,14 +51,14 @@ class Timeline:
     """All campaigns on one scale.
 
     Attributes:
-        periods: the campaigns that have dates, by when they end.
-        undated: how many have none: they are always valid, and not drawn.
-        states: how many there are of each state.
-        valid: how many campaigns are valid when, as a drawing.
-        most: how many that is at most.
+        periods: the campaigns that have dates, ordered by their end.
+        undated: number of campaigns without dates; they are always valid, and not drawn.
+        states: number of campaigns in each state.
+        valid: how many campaigns are valid at each time, as a drawing.
+        most: the maximum of that.
         ticks: dates at equal distances from the left edge to the right.
-        now: where the present is, in percent of the width.
-        cut: whether any date is farther away than what is shown.
+        now: position of the present, in percent of the width.
+        cut: whether any date is beyond the edges.
     """
 
     periods: list[Period]
@@ -69,7 +77,7 @@ class Timeline:
 
     @classmethod
     def of(cls, campaigns: Sequence[CampaignSummary], now: datetime) -> "Timeline":
-        """The timeline of these campaigns. Naive dates are taken as local time, in the zone of `now`."""
+        """Return the timeline of these campaigns. Naive dates are taken as local time, in the zone of `now`."""
         dated = [campaign for campaign in campaigns if campaign.dt_from or campaign.dt_to]
         dates = [
             _moment(date, now) for campaign in dated for date in (campaign.dt_from, campaign.dt_to) if date is not None
@@ -102,7 +110,7 @@ class _Scale:
         return cls(min([*near, now]) - month, max([*near, now]) + month)
 
     def share(self, date: datetime) -> float:
-        """Where a date is: 0 at the left edge, 1 at the right."""
+        """Return the position of a date: 0 at the left edge, 1 at the right."""
         return min(max((date - self.begin) / (self.end - self.begin), 0.0), 1.0)
 
     def at(self, share: float) -> datetime:
@@ -123,16 +131,18 @@ def _period(campaign: CampaignSummary, scale: _Scale, now: datetime) -> Period:
             state = "not begun"
         else:
             state = "running"
+    left = min(round(EDGES * edges[0]), EDGES - 1)
     return Period(
         campaign=campaign,
         state=state,
         dates=f"{_day(campaign.dt_from)} – {_day(campaign.dt_to)}",  # noqa: RUF001  # from … to
-        edges=edges,
+        begin=left,
+        end=max(round(EDGES * edges[1]), left + 1),
     )
 
 
 def _valid(campaigns: Sequence[CampaignSummary], scale: _Scale, now: datetime) -> list[int]:
-    """How many campaigns are valid, at equal distances along the scale."""
+    """Return how many campaigns are valid, at equal distances along the scale."""
     earliest = [0.0 if one.dt_from is None else scale.share(_moment(one.dt_from, now)) for one in campaigns]
     latest = [1.0 if one.dt_to is None else scale.share(_moment(one.dt_to, now)) for one in campaigns]
     periods = [(begin, end) for begin, end in zip(earliest, latest, strict=True) if begin <= end]
@@ -142,7 +152,7 @@ def _valid(campaigns: Sequence[CampaignSummary], scale: _Scale, now: datetime) -
 
 
 def _end(campaign: CampaignSummary, now: datetime) -> tuple[bool, datetime]:
-    """What the timeline is sorted by; a campaign without a last day ends after all others."""
+    """Return the sort key of the timeline; a campaign without a last day ends after all others."""
     return campaign.dt_to is None, now if campaign.dt_to is None else _moment(campaign.dt_to, now)
 
 

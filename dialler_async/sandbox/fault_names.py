@@ -1,0 +1,47 @@
+"""Names for faults, as `dialler sandbox --fault` and the control endpoint take them."""
+
+import re
+from typing import Final
+
+from dialler_async.sandbox.faults import (
+    CloseAfterResponse,
+    CutShort,
+    Fault,
+    HangUp,
+    Html,
+    Reset,
+    StallBeforeHeaders,
+    StallInBody,
+    Status,
+    Trickle,
+)
+
+_BY_NAME: Final[dict[str, Fault]] = {
+    "close-after-response": CloseAfterResponse(),
+    "cut-short": CutShort(),
+    "hang-up": HangUp(),
+    "hang-up-when-done": HangUp(carried_out=True),
+    "html": Html(),
+    "reset": Reset(),
+    "reset-when-done": Reset(carried_out=True),
+    "stall": StallBeforeHeaders(),
+    "stall-when-done": StallBeforeHeaders(carried_out=True),
+    "stall-in-body": StallInBody(),
+    "trickle": Trickle(),
+}
+_STATUS = re.compile(r"([45][0-9]{2})(?:-retry-after-([0-9]{1,6}))?(-when-done)?", re.ASCII)
+NAMES: Final = f"{', '.join(_BY_NAME)}, 503, 429-retry-after-2, 502-when-done and other 4xx and 5xx"
+
+
+def fault_of(name: str) -> Fault:
+    """Return the fault with this name. With `-when-done`, the request is carried out before.
+
+    Raises:
+        ValueError: there is no such fault.
+    """
+    if (fault := _BY_NAME.get(name)) is not None:
+        return fault
+    if (parts := _STATUS.fullmatch(name)) is None:
+        raise ValueError(f"there is no fault {name!r}; there are {NAMES}")
+    status, retry_after, when_done = parts.groups()
+    return Status(int(status), None if retry_after is None else int(retry_after), carried_out=when_done is not None)

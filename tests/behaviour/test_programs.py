@@ -1,0 +1,159 @@
+"""Small programs, written as users write them, run against a sandbox and pass the type checkers in strict mode."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import importlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from dialler_async import NotFoundError
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import HangUp, Reset, Status
+from dialler_async.testing import instant_waits
+
+PROGRAMS = Path(__file__).with_name("programs")
+PYRIGHT = Path(sys.executable).with_name("basedpyright")
+Serve = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Return a function that imports a program."""
+    monkeypatch.syspath_prepend(str(PROGRAMS))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in {path.stem for path in PROGRAMS.glob("*.py")} & set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Return a server in a thread of its own, which the environment names."""
+    with Sandbox(campaigns=30, seed=1) as sandbox:
+        monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", sandbox.token)
+        yield sandbox
+
+
+def output_of(name: str, *arguments: str, expected: int) -> str:
+    command = [sys.executable, "-W", "error", str(PROGRAMS / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == expected, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "aiohttp"])
+async def test_both_web_apps_have_the_same_six_endpoints(
+    framework: str,
+    program: Callable[[str], Any],
+    sandbox: Sandbox,
+    serve_by_uvicorn: Serve,
+    serve_by_aiohttp: Serve,
+) -> None:
+    module = program(f"{framework}_app")
+    serving = serve_by_uvicorn(module.app) if framework == "fastapi" else serve_by_aiohttp(module.make_app())
+    id, record = next(iter(sandbox.campaigns.items()))
+    async with serving as app, aiohttp.ClientSession(app.url) as browser:
+
+        async def ask(method: str, path: str, **options: Any) -> tuple[int, Any]:
+            async with browser.request(method, path, **options) as response:
+                return response.status, json.loads(await response.read() or "null")
+
+        status, campaigns = await ask("GET", "/campaigns")
+        assert (status, {one["id"] for one in campaigns}) == (200, set(sandbox.campaigns))
+        assert [one["id"] for one in (await ask("GET", "/campaigns", params={"name": record["Name"]}))[1]] == [id]
+        assert (await ask("GET", f"/campaigns/{id}"))[1]["name"] == record["Name"]
+        assert await ask("GET", f"/campaigns/{id}/wire") == (200, record)
+        assert len((await ask("GET", f"/campaigns/{id}/codes?language=2"))[1]) == len(sandbox.result_codes(id, 2))
+        new = {"template": record["Name"], "name": "Monday", "user_data": "crm-7"}
+        status, monday = await ask("POST", "/campaigns", json=new)
+        assert (status, monday["user_data"]) == (201, "crm-7")
+        assert await ask("POST", "/campaigns", json=new) == (200, monday)
+        assert (await ask("POST", "/campaigns", json=new | {"user_data": "other"}))[0] == 409
+        for _ in range(2):
+            assert await ask("DELETE", f"/campaigns/{monday['id']}") == (204, None)
+        assert monday["id"] not in sandbox.campaigns
+        assert (await ask("GET", f"/campaigns/{monday['id']}"))[0] == 404
+        sandbox.revoke()
+        assert (await ask("GET", f"/campaigns/{id}"))[0] == 502
+
+
+def test_bulk_comparison_writes_every_difference_as_csv(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert sandbox.template is not None
+    for id in set(sandbox.campaigns) - {sandbox.template.campaign_id, *sandbox.template.copies}:
+        sandbox.remove(id)
+    sandbox.load({"ID": 9000, "Name": "Without codes"})
+    sandbox.load({"ID": 9001, "Name": "Refused"})
+    sandbox.faults.next(Reset(), Status(500), match="result_codes")
+    sandbox.faults.chance(1.0, [Status(400)], match=lambda received: "/9001/" in received.target)
+    output = tmp_path / "differences.csv"
+    output_of("compare_codes.py", sandbox.template.name, str(output), expected=1)
+    head, *rows = csv.reader(output.read_text().splitlines())
+    assert head == ["campaign ID", "campaign", "language", "export key", "difference"]
+    expected = {
+        (defect.campaign_id, defect.export_key)
+        for defect in sandbox.seeded_defects
+        if defect.rule == "differs-from-template" and defect.export_key in ("ZUSATZ", "NE")
+    }
+    found = {(int(id), key) for id, _, _, key, _ in rows}
+    assert expected <= found
+    assert {language for _, _, language, _, _ in rows} == {"ENGLISH", "GERMAN"}
+    keys = {code["ExportKey"] for code in sandbox.result_codes(sandbox.template.campaign_id)}
+    assert {key for id, key in found if id == 9000} == keys
+    assert [row[-1][:8] for row in rows if row[0] == "9001"] == ["not read"] * 2
+
+
+async def test_queue_worker_carries_out_every_job_once_under_faults(
+    program: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = program("queue_worker")
+    with Sandbox([{"ID": 1, "Name": "Template"}, {"ID": 2, "Name": "Old"}]) as sandbox, instant_waits():
+        monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("DIALLER_TOKEN", sandbox.token)
+        sandbox.faults.chance(
+            0.3, [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(503), Status(502, None, True)]
+        )
+        names = [f"Campaign {number}" for number in range(20)]
+        jobs = [worker.Job("start", name) for name in names for _ in range(2)]
+        jobs += [worker.Job("end", "Old"), worker.Job("start", "Never", "No such template")]
+        done = await asyncio.wait_for(worker.run(jobs), 60)
+    assert Counter(record["Name"] for record in sandbox.campaigns.values()) == Counter(["Template", *names])
+    assert [(job.name, type(error)) for job, error in done.rejected] == [("Never", NotFoundError)]
+    assert len(done.succeeded) == len(jobs) - 1
+
+
+def test_notebook_runs_from_top_to_bottom(sandbox: Sandbox) -> None:
+    lines = output_of("notebook.py", expected=0).splitlines()
+    assert lines[0] == "30 campaigns"
+    assert lines[-1] == "campaign 404404: 404"
+    assert sandbox.connections.open == 0
+
+
+def test_users_tests_pass_in_a_fresh_project(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_users=(PROGRAMS / "users_tests.py").read_text())
+    pytester.runpytest_subprocess().assert_outcomes(passed=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checkers_accept_the_programs_in_strict_mode(checker: str, tmp_path: Path) -> None:
+    if checker == "mypy":
+        command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(PROGRAMS)]
+    else:
+        (tmp_path / "pyrightconfig.json").write_text(
+            json.dumps({"typeCheckingMode": "strict", "include": [str(PROGRAMS)]})
+        )
+        command = [str(PYRIGHT), "--project", str(tmp_path), "--pythonpath", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROGRAMS.parents[2], check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,247 @@
+"""`DiallerClient.with_options`: what its calls do differently, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dialler_async import (
+    ClientStateError,
+    ConfigurationError,
+    DeadlineError,
+    DiallerClient,
+    PoolConfig,
+    RetryPolicy,
+    ServerError,
+    Timeouts,
+)
+from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import Status
+
+if TYPE_CHECKING:
+    from tests.conftest import Clock, HeldRequest
+    from tests.http.conftest import Leap
+
+ID = 535
+
+
+def headers(server: Sandbox, name: str) -> list[str | None]:
+    return [received.headers.get(name) for received in server.journal]
+
+
+class Turnstile:
+    """A rate limiter that counts, and that a test can close."""
+
+    def __init__(self) -> None:
+        self.acquired = 0
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def acquire(self) -> None:
+        self.arrived.set()
+        await self.open.wait()
+        self.acquired += 1
+
+
+class TestDifferences:
+    async def test_retry_policy_is_that_of_the_options(self, server: Sandbox, dialler: DiallerClient) -> None:
+        once = dialler.with_options(retry=RetryPolicy(attempts=1))
+        server.faults.next(Status(500))
+        with pytest.raises(ServerError):
+            await once.campaigns.list()
+        assert len(server.journal) == 1
+        server.faults.next(Status(500))
+        await dialler.campaigns.list()
+        assert len(server.journal) == 3
+
+    async def test_deadline_is_that_of_the_options(self, server: Sandbox, leap: Leap, hold: type[HeldRequest]) -> None:
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            held = hold()
+            server.faults.next(held)
+            hasty = dialler.with_options(timeouts=Timeouts(deadline=5))
+            call = asyncio.create_task(hasty.campaigns.get(ID))
+            await held.arrived.wait()
+            await leap(6)
+            with pytest.raises(DeadlineError, match="the deadline of 5 s"):
+                await call
+            assert (await dialler.campaigns.get(ID)).id == ID
+
+    async def test_options_left_out_stay_as_they_are(self, server: Sandbox, clock: Clock) -> None:
+        async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
+            view = dialler.with_options(timeouts=Timeouts(deadline=5)).with_options(headers={"X-App": "crm"})
+            server.faults.next(Status(500))
+            with pytest.raises(ServerError):
+                await view.campaigns.list()
+            assert len(server.journal) == 1
+
+    async def test_rate_limit_is_that_of_the_options(self, server: Sandbox, dialler: DiallerClient) -> None:
+        turnstile = Turnstile()
+        limited = dialler.with_options(max_rate=turnstile)
+        server.faults.next(Status(500))
+        await limited.campaigns.list()
+        await dialler.campaigns.list()
+        assert turnstile.acquired == 2
+
+    async def test_rate_limit_of_the_client_applies_as_well(self, server: Sandbox) -> None:
+        outer, inner = Turnstile(), Turnstile()
+        async with DiallerClient(server.base_url, server.token, max_rate=outer) as dialler:
+            await dialler.with_options(max_rate=inner).campaigns.list()
+        assert (outer.acquired, inner.acquired) == (1, 1)
+
+    async def test_calls_that_wait_for_their_rate_limit_hold_no_connection(self, server: Sandbox) -> None:
+        turnstile = Turnstile()
+        turnstile.open.clear()
+        async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
+            waiting = asyncio.create_task(dialler.with_options(max_rate=turnstile).campaigns.list())
+            await asyncio.wait_for(turnstile.arrived.wait(), 10)
+            await dialler.campaigns.list()
+            turnstile.open.set()
+            await waiting
+
+    @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), "5"])
+    async def test_invalid_rate_is_refused(self, dialler: DiallerClient, max_rate: Any) -> None:
+        with pytest.raises(ConfigurationError, match="max_rate"):
+            dialler.with_options(max_rate=max_rate)
+
+
+class TestHeaders:
+    async def test_headers_of_the_client_are_on_every_request(self, server: Sandbox, clock: Clock) -> None:
+        async with DiallerClient(server.base_url, server.token, headers={"X-App": "crm"}) as dialler:
+            server.faults.next(Status(500))
+            await dialler.campaigns.get(ID)
+            await dialler.campaigns.delete(ID)
+        assert headers(server, "X-App") == ["crm"] * 3
+        assert all(received.authorised for received in server.journal)
+
+    async def test_headers_of_options_are_added_and_override(self, server: Sandbox) -> None:
+        first = {"X-App": "crm", "X-Other": "kept"}
+        async with DiallerClient(server.base_url, server.token, headers=first) as dialler:
+            await dialler.with_options(headers={"x-app": "night"}).campaigns.list()
+            await dialler.campaigns.list()
+        assert headers(server, "X-App") == ["night", "crm"]
+        assert headers(server, "X-Other") == ["kept", "kept"]
+
+    @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+    async def test_token_can_not_be_overridden(self, server: Sandbox, dialler: DiallerClient, name: str) -> None:
+        forged = {name: "Bearer other"}
+        with pytest.raises(ConfigurationError, match="the client sets"):
+            DiallerClient(server.base_url, server.token, headers=forged)
+        with pytest.raises(ConfigurationError, match="the client sets"):
+            dialler.with_options(headers=forged)
+        dynamic = dialler.with_options(headers=lambda: forged)
+        with pytest.raises(ConfigurationError, match="the client sets"):
+            await dynamic.campaigns.list()
+        assert server.journal == []
+
+    async def test_function_gives_each_call_its_request_id_and_retries_keep_it(
+        self, server: Sandbox, clock: Clock
+    ) -> None:
+        request_id: ContextVar[str] = ContextVar("request_id")
+
+        async def handler(id: str) -> None:
+            request_id.set(id)
+            await dialler.campaigns.list()
+
+        async with DiallerClient(
+            server.base_url, server.token, headers=lambda: {"X-Request-ID": request_id.get()}
+        ) as dialler:
+            server.faults.next(Status(500), Status(500))
+            await asyncio.gather(handler("a"), handler("b"))
+        assert sorted(str(id) for id in headers(server, "X-Request-ID")) == ["a", "a", "b", "b"]
+
+    async def test_error_of_the_function_is_raised_and_nothing_is_sent(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
+        missing: ContextVar[str] = ContextVar("missing")
+        view = dialler.with_options(headers=lambda: {"X-Request-ID": missing.get()})
+        with pytest.raises(LookupError):
+            await view.campaigns.list()
+        assert server.journal == []
+
+
+class TestSharing:
+    async def test_connections_are_shared(self, server: Sandbox, dialler: DiallerClient) -> None:
+        await dialler.campaigns.list()
+        for _ in range(5):
+            await dialler.with_options(timeouts=Timeouts(deadline=5)).campaigns.list()
+        assert server.connections.opened == 1
+
+    async def test_token_is_shared(self, server: Sandbox, clock: Clock) -> None:
+        asked = 0
+
+        def token() -> str:
+            nonlocal asked
+            asked += 1
+            return server.token
+
+        async with DiallerClient(server.base_url, token) as dialler:
+            await dialler.with_options(headers={"X-App": "crm"}).campaigns.list()
+            await dialler.campaigns.list()
+            assert asked == 1
+            server.faults.next(Status(401))
+            await dialler.with_options(headers={"X-App": "crm"}).campaigns.list()
+            await dialler.campaigns.list()
+        assert asked == 2
+
+    async def test_kept_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
+        view = dialler.with_options(headers={"X-App": "crm"})
+        kept = await dialler.campaigns.list(max_age=60)
+        assert await view.campaigns.list(max_age=60) is kept
+        await view.campaigns.delete(ID)
+        assert await dialler.campaigns.list(max_age=60) is not kept
+
+    async def test_requests_in_flight_are_shared_with_equal_timeouts_only(
+        self, server: Sandbox, leap: Leap, hold: type[HeldRequest]
+    ) -> None:
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            held = hold()
+            server.faults.next(held)
+            patient = [
+                asyncio.create_task(one.campaigns.get(ID, max_age=60))
+                for one in (dialler, dialler.with_options(headers={"X-App": "crm"}))
+            ]
+            await held.arrived.wait()
+            held_again = hold()
+            server.faults.next(held_again)
+            hasty = dialler.with_options(timeouts=Timeouts(deadline=5))
+            call = asyncio.create_task(hasty.campaigns.get(ID, max_age=60))
+            await held_again.arrived.wait()
+            await leap(6)
+            with pytest.raises(DeadlineError):
+                await call
+            held.release.set()
+            assert await patient[0] is await patient[1]
+            assert len(server.journal) == 2
+
+    async def test_pause_that_the_server_asks_for_is_shared(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
+        once = dialler.with_options(retry=RetryPolicy(attempts=1))
+        server.faults.next(Status(429, retry_after=7))
+        with pytest.raises(Exception, match="429"):
+            await once.campaigns.list()
+        await dialler.campaigns.list()
+        assert clock.slept == [7]
+
+    async def test_closing_is_up_to_the_first_client(self, server: Sandbox) -> None:
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            view = dialler.with_options(headers={"X-App": "crm"})
+            await view.aclose()
+            async with view:
+                await view.campaigns.list()
+            await dialler.campaigns.list()
+        with pytest.raises(ClientStateError):
+            await view.campaigns.list()
+
+    async def test_other_account_has_the_options_of_the_client_it_came_from(self) -> None:
+        async with (
+            Sandbox(1, accounts=2) as server,
+            DiallerClient.for_account(server.server, 1, server.accounts[1].token) as dialler,
+        ):
+            view = dialler.with_options(headers={"X-App": "crm"})
+            await view.for_account(2, server.accounts[2].token).campaigns.list()
+            assert headers(server, "X-App") == ["crm"]
