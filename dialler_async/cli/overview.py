@@ -10,7 +10,7 @@ COMMANDS = {
     "export": ("export:export", "Write all campaigns and their result codes to a file."),
     "fleet": ("fleet:app", "Audit many accounts on many servers."),
     "result-codes": ("result_codes:result_codes", "List the result codes of a campaign."),
-    "sandbox": ("sandbox:sandbox", "Serve made-up campaigns on this machine."),
+    "sandbox": ("sandbox:sandbox", "Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM."),
 }
 """Name of each command: module and attribute within this package, and one sentence."""
 

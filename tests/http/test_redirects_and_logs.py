@@ -182,7 +182,7 @@ class TestLog:
         await leap(120.01)
         assert type(await calling) is DeadlineError
         assert [level for level, _ in self.lines(caplog)] == ["DEBUG"]
-        assert self.lines(caplog)[0][1].startswith("GET /dialler/campaigns: CancelledError in ")
+        assert self.lines(caplog)[0][1].startswith("GET /dialler/campaigns: DeadlineError in ")
 
     async def test_milliseconds_are_told(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture

@@ -247,7 +247,7 @@ async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
             while True:
                 yield
 
-    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), answer=Endless())
+    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=Endless())
     send = dialler.campaigns._transport.send(request)
     error = await failure_after(send, leap, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
