@@ -1,4 +1,4 @@
-"""Concurrency that finds its own level: on a simulated server without a clock, and on a real one."""
+"""Adaptive concurrency: its samples, and fan-outs against a loopback server."""
 
 import asyncio
 import itertools
@@ -172,7 +172,7 @@ async def test_auto_backs_off_when_the_server_refuses_calls(status: int, attempt
     bears = 3
     async with Sandbox(60, latency=0.05) as sandbox:
         sandbox.faults.chance(1, [Status(status)], match=lambda received: in_flight(sandbox) > bears)
-        # Long enough for the calls that are in the way to end, however the waits are drawn.
+        # The waits are long enough for the other calls to finish, whatever the jitter.
         policy = RetryPolicy(attempts=attempts, base_delay=0.05, max_delay=0.1)
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=policy) as dialler:
             outcomes = [outcome async for outcome in dialler.result_codes.for_campaigns(list(sandbox.campaigns))]
@@ -182,22 +182,20 @@ async def test_auto_backs_off_when_the_server_refuses_calls(status: int, attempt
 
 
 async def test_wait_for_a_pool_slot_does_not_count_as_latency() -> None:
-    """Eight items on two connections: each call is as quick as ever, and two are in flight."""
     auto = AutoConcurrency(8)
-    heard: list[tuple[float, float]] = []
-
+    samples: list[tuple[float, float]] = []
     auto.level = 8
-    auto.finished = lambda now, latency, in_flight: heard.append((latency, in_flight))
+    auto.finished = lambda now, latency, in_flight: samples.append((latency, in_flight))
     async with (
-        Sandbox(60, latency=0.02) as sandbox,
+        Sandbox(12, latency=0.1) as sandbox,
         DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(limit=2)) as dialler,
     ):
         async for _ in dialler.result_codes.for_campaigns(list(sandbox.campaigns), concurrency=auto):
             pass
-    latencies = sorted(latency for latency, _ in heard)
-    assert len(heard) == 120
-    assert latencies[60] < 0.04, "with its wait, each takes 80 ms"
-    assert sum(together for _, together in heard) / 120 < 4
+    latencies = sorted(latency for latency, _ in samples)
+    assert len(samples) == 24
+    assert latencies[12] < 0.2, "with its wait, each call takes 0.4 s"
+    assert sum(in_flight for _, in_flight in samples) / 24 < 4
 
 
 SAMPLES = st.lists(
@@ -210,7 +208,7 @@ SAMPLES = st.lists(
     ),
     max_size=30,
 )
-"""For each run of samples: whether they are answers, seconds since the last, latency, calls in flight, how many."""
+"""For each group of samples: whether they are responses, seconds since the last, latency, calls in flight, count."""
 
 
 @settings(deadline=None, max_examples=300)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from dialler_async._bulk.concurrency import AutoConcurrency
 
 WORK = 0.020
-"""Seconds that a call takes the server."""
+"""Seconds that the server works for a call."""
 WAY = 0.001
-"""Seconds that a call is on its way, there and back."""
+"""Seconds of the network for a call, both ways."""
 
 
 @attrs.frozen
 class Done:
-    """A call that came back."""
+    """A call that was answered or refused."""
 
     at: float
     latency: float
@@ -30,7 +30,7 @@ class Done:
 
 @attrs.define
 class Simulation:
-    """What the server does, and when it changes.
+    """A server with a queue, and a client that keeps `level()` calls in flight.
 
     With `crowding`, it works longer on each call the more there are: twice as long at that many. `changes` are points
     in time with what to set then. `refuse_above` calls in the server are turned away.
@@ -43,7 +43,7 @@ class Simulation:
     crowding: float | None = None
     seed: int = 1
     levels: list[tuple[float, int]] = attrs.field(factory=list)
-    """The client's levels, each with the time from which it was told so."""
+    """The levels of the client, each with the time of its start."""
 
     def run(
         self,
@@ -52,7 +52,7 @@ class Simulation:
         finished: Callable[[float, float, float], None] = lambda now, latency, in_flight: None,
         refused: Callable[[float, float], None] = lambda now, latency: None,
     ) -> list[Done]:
-        """The calls of that many seconds."""
+        """Return the calls of that many seconds."""
         random = Random(self.seed)
         numbers = itertools.count()
         events: list[tuple[float, int, str, object]] = []
@@ -100,12 +100,12 @@ class Simulation:
 
 
 def throughput(done: Iterable[Done], since: float, until: float) -> float:
-    """Answered calls a second."""
+    """Return the answered calls a second."""
     return sum(since <= one.at < until and not one.refused for one in done) / (until - since)
 
 
 def p95(done: Iterable[Done], since: float, until: float) -> float:
-    """The latency that 95 % of the calls keep within."""
+    """Return the 95th percentile of the latency."""
     latencies = sorted(one.latency for one in done if since <= one.at < until)
     return latencies[int(0.95 * len(latencies))]
 
@@ -127,7 +127,7 @@ def run(simulation: Simulation, seconds: float, limit: int = 256) -> list[Done]:
 
 
 def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
-    """Throughput at the best of all fixed levels."""
+    """Return the throughput at the best fixed level."""
     levels = {capacity, capacity + 1, 5 * capacity // 4 + 1, 2 * capacity}
     runs = [Simulation(capacity, work).run(3, lambda level=level: level) for level in levels]
     return max(throughput(done, 1, 3) for done in runs)

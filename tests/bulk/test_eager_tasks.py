@@ -1,4 +1,4 @@
-"""`fan_out` and the cache in a loop whose tasks begin to run inside of `create_task` (Python 3.12 and later)."""
+"""`fan_out` and the cache in a loop whose tasks start inside `create_task` (Python 3.12 and later)."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from dialler_async.sandbox import Sandbox
 
 
 class Rest(Awaitable[Any]):
-    """What is left of a coroutine that has run up to its first pause."""
+    """The rest of a coroutine that has run until its first suspension."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], pause: Any) -> None:
         self.coroutine = coroutine
@@ -37,7 +37,7 @@ class Rest(Awaitable[Any]):
 def emulated_eager_task_factory(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
 ) -> asyncio.Task[Any]:
-    """Run a coroutine up to its first pause, then make its task: `eager_task_factory` for Python 3.11."""
+    """Run a coroutine until its first suspension, then make its task: `eager_task_factory` for Python 3.11."""
 
     async def ended(value: Any) -> Any:
         return value

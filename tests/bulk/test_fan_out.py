@@ -1,4 +1,4 @@
-"""`fan_out`: a bounded concurrent map that loses nothing, stops for nothing, and leaves nothing behind."""
+"""`fan_out`: outcomes, concurrency, cancellation and errors."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ from dialler_async import Concurrency, ConfigurationError, Failure, ItemCancelle
 
 
 class HitError(Exception):
-    """What a function raises in these tests; equal by its text, so that outcomes compare."""
+    """The error of a function in these tests. Errors with the same text are equal, so that outcomes compare."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HitError) and self.args == other.args
@@ -29,7 +29,7 @@ async def double(item: int) -> int:
 
 
 def turns(count: int) -> Callable[[], Awaitable[None]]:
-    """A pause of so many turns of the event loop, which costs no time."""
+    """Return a function that runs the event loop so many times, which takes no time."""
 
     async def pause() -> None:
         for _ in range(count):
@@ -44,7 +44,7 @@ def others() -> set[asyncio.Task[object]]:
 
 
 class Gauge:
-    """A function whose calls wait until they are let go, and that counts them."""
+    """A function whose calls wait for `go`, and which records them."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
@@ -69,7 +69,7 @@ PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
     max_size=25,
 )
-"""For each item: turns of the loop its call takes, whether it fails, turns the reader takes over its outcome."""
+"""For each item: turns of the loop for its call, whether it fails, turns of the reader for its outcome."""
 
 
 @pytest.mark.parametrize("form", ["list", "iterator", "async iterator"])
@@ -100,12 +100,12 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
     progress: list[tuple[int, int, int | None]] = []
 
     async def read() -> None:
-        seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *told: progress.append(told))
+        seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *numbers: progress.append(numbers))
         async for outcome in seen:
             outcomes.append(outcome)
             await turns(plans[outcome.item][2])()
 
-    # The reader hangs here if a wake-up is lost; nothing in it takes any time.
+    # The timeout expires only if a wake-up of the reader is lost.
     await asyncio.wait_for(read(), 10)
 
     failing = {index for index, plan in enumerate(plans) if plan[1]}
@@ -170,7 +170,7 @@ async def test_endless_items_are_taken_only_when_they_are_needed() -> None:
     outcomes = fan_out(double, endless(), concurrency=3)
     async with aclosing(outcomes):
         seen = [(await anext(outcomes)).item for _ in range(50)]
-        # The reader rests, and everything else goes on for as long as it can.
+        # The reader is busy; the calls continue as long as there is room.
         await turns(200)()
         assert seen == sorted(seen)
         assert taken <= 50 + 2 * 3, "a slow reader slows the calls down: one waiting and one running for each worker"
@@ -223,16 +223,18 @@ async def test_wrong_total_loses_no_item(total: int) -> None:
 
 async def test_length_of_items_overrides_total() -> None:
     totals = set()
-    async for _ in fan_out(double, [1, 2], concurrency=2, total=7, on_progress=lambda *told: totals.add(told[2])):
+    async for _ in fan_out(double, [1, 2], concurrency=2, total=7, on_progress=lambda *numbers: totals.add(numbers[2])):
         pass
     assert totals == {2}
 
 
 async def test_total_is_reported_for_items_without_length() -> None:
-    told: list[tuple[int, int, int | None]] = []
-    async for _ in fan_out(double, iter([1, 2]), concurrency=1, total=2, on_progress=lambda *it: told.append(it)):
+    progress: list[tuple[int, int, int | None]] = []
+    async for _ in fan_out(
+        double, iter([1, 2]), concurrency=1, total=2, on_progress=lambda *numbers: progress.append(numbers)
+    ):
         pass
-    assert told == [(1, 0, 2), (2, 0, 2)]
+    assert progress == [(1, 0, 2), (2, 0, 2)]
 
 
 async def test_no_more_workers_start_than_there_are_items() -> None:
@@ -322,7 +324,7 @@ async def test_no_call_starts_after_a_function_suppressed_its_cancellation() -> 
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
                 woken = True
-                # One more turn, since no coverage is recorded in frames that an exception was thrown into.
+                # One more turn, since coverage records nothing in frames that an exception was thrown into.
                 await asyncio.sleep(0)
         return item
 
@@ -381,8 +383,8 @@ async def test_failure_holds_the_error_and_stops_no_other_call() -> None:
         return item
 
     outcomes = [outcome async for outcome in fan_out(function, range(6), concurrency=2)]
-    told = Counter("failed" if outcome.error else "worked" for outcome in outcomes)
-    assert told == {"failed": 3, "worked": 3}
+    counts = Counter("failed" if outcome.error else "worked" for outcome in outcomes)
+    assert counts == {"failed": 3, "worked": 3}
     assert all(outcome.value is None for outcome in outcomes if outcome.error)
     assert {outcome.error for outcome in outcomes if outcome.error} == {HitError("1"), HitError("3"), HitError("5")}
 
@@ -405,7 +407,7 @@ async def test_item_that_awaits_a_cancelled_task_fails_alone(concurrency: Concur
         range(100),
         concurrency=concurrency,
         in_order=in_order,
-        on_progress=lambda *told: progress.append(told),
+        on_progress=lambda *numbers: progress.append(numbers),
     )
     outcomes = [outcome async for outcome in seen]
     assert sorted(outcome.item for outcome in outcomes) == list(range(100))

@@ -1,4 +1,4 @@
-"""`fan_out` in the order of its items, what ends it early, and what it holds in memory."""
+"""`fan_out`: order, errors that abort the run, and memory."""
 
 import asyncio
 import itertools
@@ -105,7 +105,7 @@ async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
     async def read() -> None:
         async for outcome in outcomes:
             seen.append(outcome.item)
-            # A busy reader must not keep the rest going.
+            # A busy reader must not let further calls start.
             await turns(50)
 
     with pytest.raises(HitError, match="for all"):
@@ -156,7 +156,7 @@ async def test_simultaneous_errors_of_stop_on_are_raised_once() -> None:
 
 
 class Answer:
-    """What a lookup brings; counts how many of them there are."""
+    """A result that counts the living results."""
 
     alive = peak = 0
 
@@ -170,7 +170,7 @@ class Answer:
 
 @pytest.mark.parametrize("in_order", [False, True])
 async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> None:
-    # It would record a traceback for each of a hundred thousand steps.
+    # Debug mode would record a traceback for each of a hundred thousand steps.
     asyncio.get_running_loop().set_debug(False)
     Answer.alive = Answer.peak = 0
     concurrency = 16

@@ -1,4 +1,4 @@
-"""Messages that nobody trusted sent: each is rejected with a log line, and costs no valid job and no worker."""
+"""Hostile messages in the broker: each is rejected with a log line, and stops no valid job and no worker."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def random_json(rng: random.Random, depth: int = 4) -> Any:
 
 
 def mutated(rng: random.Random, message: Any) -> Any:
-    """The message with one value replaced, removed or added somewhere."""
+    """Return the message with one value replaced, removed or added."""
     message = copy.deepcopy(message)
     places: list[tuple[Any, Any]] = []
 
@@ -121,7 +121,7 @@ def mutated(rng: random.Random, message: Any) -> Any:
 
 
 def hostile(rng: random.Random, message: Any) -> bytes:
-    """A message of one of the kinds that can come along, or one that differs from a valid one in a detail."""
+    """Return garbage, or a valid message with one detail changed."""
     valid = json.dumps(message).encode()
     match rng.randrange(6):
         case 0:
@@ -152,10 +152,10 @@ def test_generated_messages_are_parsed_or_rejected() -> None:
                 check_job(signed, JOB, {b"job": JOB.encode(), b"data": data})
             try:
                 check_job(unsigned, JOB, {b"job": JOB.encode(), b"data": data})
-                told = json.loads(data)["kwargs"]
-                assert set(told) == {"account", "spec", "concurrency"}
-                spec = JobSpec.from_json(told["spec"])
-                # Nothing but a digest, which a worker compares with its own.
+                arguments = json.loads(data)["kwargs"]
+                assert set(arguments) == {"account", "spec", "concurrency"}
+                spec = JobSpec.from_json(arguments["spec"])
+                # A digest, which a worker compares with its own.
                 assert len(spec.settings) == 64
             except (RejectedMessageError, ConfigurationError):
                 rejected += 1
@@ -291,7 +291,7 @@ async def test_hostile_messages_stop_no_valid_job_and_no_worker(
             run = job.partition("/")[0]
             pipe = client.pipeline(transaction=False)
             for _ in range(1000):
-                # Of the running audit, of another run, of a copied job, of none.
+                # Results of the running audit, of another run, of a copied job, and of no job.
                 name = rng.choice([job, f"{run}/{rng.randrange(9)}", f"{RUN}/1", "x", ""])
                 data = hostile(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
                 pipe.xadd(jobs, {"job": name, "data": data, "mac": rng.choice([b"", b"00", valid.get(b"mac", b"")])})
@@ -302,14 +302,14 @@ async def test_hostile_messages_stop_no_valid_job_and_no_worker(
                 )
                 sent += 2
             if key is not None:
-                # A well-formed answer to a job that is under way: only the signature tells that it is forged.
+                # A well-formed result of a job in flight: only its signature shows that it is forged.
                 forged = json.dumps(Result(error="forged", is_permanent=True).to_json()).encode()
                 of = digest(valid[b"data"])
                 for signature in ("", sign_result(MessageSigner("another key"), job, of, forged)):
                     entry = {"job": job, "result": forged, "of": of, "mac": signature}
                     pipe.xadd(f"dialler-fleet:results:{run}", entry)
             pipe.xadd(jobs, {"job": job, "data": b" " * (JOB_LIMIT + 1)})
-            # A copy of a valid job, and an entry without any field that is known.
+            # A copy of a valid job, and an entry without a known field.
             pipe.xadd(jobs, valid)
             pipe.xadd(jobs, {"x": "y"})
             pipe.zadd("dialler-fleet:workers" + MessageSigner(key).suffix, {"no worker": 9e12, b"\xff:x": 9e12})
@@ -317,7 +317,7 @@ async def test_hostile_messages_stop_no_valid_job_and_no_worker(
         async with workers(fleet):
             report = await audit
             assert report.findings == expected
-            # And it still works.
+            # The broker still works.
             again = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             assert again.findings == expected
     rejections = [record for record in caplog.records if record.message.startswith("rejected ")]

@@ -1,4 +1,4 @@
-"""A fleet audited in one process: the same as each account by itself, whatever goes wrong with some of them."""
+"""Fleets audited in one process: the same findings as single audits, also if some accounts fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_fleet_finds_the_same_as_one_audit_for_each_account(
     without_times: WithoutTimes,
 ) -> None:
     async with Sandbox(campaigns=30, accounts=4) as sandbox, Sandbox(campaigns=3, seed=2) as other:
-        # Of 30 campaigns, some in slices.
+        # The large accounts are audited in slices.
         fleet = fleet_on(sandbox)
         report = await audit_fleet(fleet, now=NOW, chunk=8)
         assert report.findings == await findings_one_by_one(sandbox)
@@ -40,7 +40,7 @@ async def test_fleet_finds_the_same_as_one_audit_for_each_account(
         assert (report.campaigns, report.lookups, report.requests) == (120, 240, 244)
         whole = await audit_fleet(fleet, now=NOW)
         assert without_times(whole) == without_times(report)
-        # On several servers, in the order of the manifest.
+        # Accounts of several servers come in the order of the manifest.
         elsewhere = Server(name="other", url=other.server)
         third = Account(name="third", server="other", clients_id=1, token=lambda: other.token)
         mixed = Fleet.of([*fleet.servers.values(), elsewhere], [third, *fleet.accounts.values()])
@@ -195,7 +195,7 @@ class TestLimits:
             await audit_fleet(fleet_on(sandbox, max_rate=100), now=NOW)
             took = loop.time() - begun
         assert len(sandbox.journal) == 14
-        # Two of them may go at once.
+        # The burst allows two calls at once.
         assert took >= 12 / 100 - 0.001
 
     async def test_rate_limited_calls_are_evenly_spaced_from_the_start(self) -> None:

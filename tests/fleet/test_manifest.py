@@ -1,5 +1,6 @@
-"""`fleet.toml`: what is taken, what is refused and in which words, and where tokens come from."""
+"""`fleet.toml`: its keys, its errors, who may write it, and the sources of tokens."""
 
+import os
 import ssl
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import attrs
 import pytest
 import trustme
 
-from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
+from dialler_async import ConfigurationError, DiallerClient, PoolConfig, RetryPolicy
 from dialler_async.fleet import Account, Fleet, Server, audit_fleet, read_fleet
 from dialler_async.fleet.clients import Clients
+from dialler_async.fleet.manifest import write_fleet
 from dialler_async.sandbox import Sandbox
 
 SERVER = '[[servers]]\nname = "north"\nurl = "https://acd.example.com"\n'
@@ -174,7 +176,7 @@ class TestTokens:
     def test_missing_token_error_does_not_show_the_source(
         self, tmp_path: Path, key: str, content: bytes | None, message: str
     ) -> None:
-        # It may be the token itself, in the wrong place.
+        # The source may be the token itself, in the wrong place.
         manifest = ACCOUNT.replace("token_env", key).replace("ACME_TOKEN", self.SECRET)
         (tmp_path / "fleet.toml").write_text(SERVER + manifest)
         account = read_fleet(tmp_path / "fleet.toml").accounts["acme"]
@@ -246,3 +248,49 @@ class TestServerOptions:
         report = await audit_fleet(Fleet.of([server], [account]))
         [finding] = [it for it in report.findings if it.rule == "not-audited"]
         assert "missing.pem" in finding.message
+
+
+def test_server_is_validated_without_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a client was made")
+
+    monkeypatch.setattr(DiallerClient, "__init__", fail)
+    assert Server(name="north", url="https://acd.example.com").url == "https://acd.example.com"
+
+
+def test_warning_of_an_unencrypted_token_names_the_line_of_the_caller() -> None:
+    with pytest.warns(UserWarning, match="in clear") as warned:
+        Server(name="north", url="http://acd.example.com")
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no owners and modes like these")
+@pytest.mark.parametrize("writable", ["fleet.toml", "."])
+def test_manifest_that_others_can_write_is_refused(tmp_path: Path, writable: str) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text(SERVER + ACCOUNT)
+    read_fleet(path)
+    (tmp_path / writable).chmod(0o777)
+    with pytest.raises(ConfigurationError, match=r"other users can write .* decides where your tokens are sent"):
+        read_fleet(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no owners and modes like these")
+def test_manifest_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text(SERVER + ACCOUNT)
+    if os.getuid() == 0:
+        os.chown(path, 12_345, -1)
+    else:
+        another = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: another)
+    with pytest.raises(ConfigurationError, match=r"it belongs to another user .* decides where your tokens are sent"):
+        read_fleet(path)
+
+
+def test_written_manifest_is_read_back_with_its_tokens(tmp_path: Path) -> None:
+    fleet = read_fleet(write_fleet(tmp_path, "http://127.0.0.1:8080", {1: "first", 2: "second"}))
+    assert [(account.clients_id, account.token()) for account in fleet.accounts.values()] == [
+        (1, "first"),
+        (2, "second"),
+    ]

@@ -1,4 +1,4 @@
-"""A fleet audited by workers with a real Redis between them: nothing lost, nothing done for nothing, nothing left."""
+"""Fleets audited by workers through a real Redis: takeover, retries, limits and cleanup."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ pytestmark = pytest.mark.slow
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 SHORT = 0.3
-"""Seconds after which a worker that is not heard of is taken for dead."""
+"""Seconds without a heartbeat after which a worker counts as dead."""
 
 
 async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dict[str, Any]:
-    """What is in Redis, but for the empty stream of jobs."""
+    """Return the keys in Redis, without the empty stream of jobs."""
     async with Redis.from_url(redis.url) as client:
         keys = {key.decode(): await client.type(key) async for key in client.scan_iter()}
         jobs = await client.xlen("dialler-fleet:jobs")
         groups = await client.xinfo_groups("dialler-fleet:jobs")
     keys.pop("dialler-fleet:jobs")
     if but_for_the_dead:
-        # They could not take leave; their place among the workers goes by itself.
+        # Killed workers did not withdraw; the list of workers expires.
         keys.pop("dialler-fleet:workers", None)
         groups[0]["consumers"] = 0
     return {"jobs": jobs, "pending": groups[0]["pending"], "keys": keys, "workers": groups[0]["consumers"]}
@@ -177,7 +177,7 @@ class TestWorkersThatDie:
         fleet_on: FleetOn,
         workers: Workers,
     ) -> None:
-        # Longer than a busy machine keeps anybody from saying that it is there.
+        # Longer than a busy machine delays a heartbeat.
         patient = 1.5
         looked, often = 0, asyncio.Event()
         original = RedisBroker._claim_abandoned
@@ -185,7 +185,7 @@ class TestWorkersThatDie:
         async def abandoned(self: RedisBroker) -> Any:
             nonlocal looked
             looked += 1
-            # Each third of the time after which it would be taken for dead.
+            # One for each heartbeat.
             if looked > 4:
                 often.set()
             return await original(self)
@@ -224,7 +224,7 @@ class TestWorkersThatDie:
             held = hold()
             sandbox.faults.next(held, match="result_codes", after=3)
             async with workers(fleet, idle=SHORT):
-                # The survey is done by another; now the one that was taken for dead finishes it, too.
+                # Another worker has finished the survey; now the slow one finishes it, too.
                 await held.arrived.wait()
                 slow._buffer._results[json.loads(message.data)["task_id"]] = {
                     "part": None,
@@ -252,7 +252,7 @@ async def test_consumers_of_dead_workers_are_removed(redis: RunningRedis, monkey
 
 
 async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> None:
-    """What SIGKILL does to a worker, as far as the others see."""
+    """Do to a worker what SIGKILL does, as far as others can see."""
     assert broker._heartbeat._task is not None
     broker._heartbeat._stop.set()
     await broker._heartbeat._task
@@ -321,7 +321,7 @@ async def test_worker_with_other_settings_imports_no_module_of_the_audit_and_rep
     monkeypatch.setattr(sys, "foreign_rules_imports", 0, raising=False)
 
     def forget(*_: Any) -> None:
-        # So that a second import, by the worker, would be counted.
+        # So that a second import, by the worker, is counted.
         sys.modules.pop("foreign_rules", None)
 
     theirs, ours = AuditSettings(rules=("foreign_rules:named",)), AuditSettings()
@@ -374,7 +374,7 @@ class TestNobodyThere:
             broker = RedisBroker(redis.url)
             audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), broker=broker, now=NOW))
             async with Redis.from_url(redis.url) as client:
-                # A worker that only looks: until there is a job.
+                # Wait until there is a job.
                 while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
                     pass
             audit.cancel()
@@ -393,7 +393,7 @@ class TestNobodyThere:
                 while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
                     pass
                 [run] = await client.keys("dialler-fleet:run:*")
-                # So it runs out when nobody sees to it; and what it had sent is still there.
+                # The run expires without its coordinator, and its jobs are still in the stream.
                 await client.delete(run)
                 with pytest.raises(BrokerError, match="has lost the data of this run"):
                     await audit
@@ -474,13 +474,13 @@ class TestLimits:
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
                 took = loop.time() - begun
         assert len(sandbox.journal) == 21
-        # Two of them may go at once.
+        # The burst allows two calls at once.
         assert took >= 19 / 100 - 0.001
 
     async def test_rate_limit_uses_the_clock_of_redis(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # An hour fast: with such a clock, the other one would wait for as long.
+        # An hour ahead: by this clock, the other worker would wait for an hour.
         server = Server(name="a", url="http://localhost", max_rate=100)
         async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:
             with monkeypatch.context() as fast:

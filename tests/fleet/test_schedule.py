@@ -1,4 +1,4 @@
-"""Which job is next: turns, shares, limits, tries."""
+"""The order of jobs: turns, shares, limits, retries."""
 
 from collections import Counter
 
@@ -59,7 +59,7 @@ def test_server_that_never_responds_leaves_slots_to_the_others(others: int) -> N
             jobs.finished(job)
             finished[job.account.server] += 1
         under_way += sent(jobs, 8)
-        # As workers take them in the order in which they were sent, all would be held up by more.
+        # Workers take jobs in the order in which they were sent, so more jobs of this server would block all slots.
         if len(finished) < others or min(finished.values()) < 50:
             assert sum(job.account.server == "slow" for job in under_way) < 8
     assert finished == {f"fast {number}": 50 for number in range(others)}

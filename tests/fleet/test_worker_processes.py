@@ -1,4 +1,4 @@
-"""A fleet as processes: two workers, one of them killed; the commands, and how they end."""
+"""Workers and commands as processes: signals, exit codes and output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals and sockets as POSIX has them"),
 ]
 
-# Half a second until it is taken for dead, so that nobody waits for the usual thirty.
+# The worker counts as dead after half a second, not after thirty.
 WORKER = """
 import asyncio, sys
 from pathlib import Path
@@ -99,10 +99,10 @@ async def line(stream: asyncio.StreamReader | None) -> str:
 
 
 def parsed_without_times(report: str) -> Any:
-    told = json.loads(report)
+    content = json.loads(report)
     for key in ("seconds", "started", "now"):
-        told.pop(key, None)
-    return told
+        content.pop(key, None)
+    return content
 
 
 async def test_worker_killed_during_a_chunk_loses_no_finding(
@@ -136,7 +136,7 @@ async def test_worker_killed_during_a_chunk_loses_no_finding(
 
 
 async def left(redis: RunningRedis) -> tuple[int, int, list[bytes]]:
-    """Jobs that are there, those that were taken and not finished, and whatever else but the workers' own list."""
+    """Return the number of jobs, the number of unfinished ones, and the other keys but the list of workers."""
     async with Redis.from_url(redis.url) as client:
         keys = [key async for key in client.scan_iter()]
         [group] = await client.xinfo_groups("dialler-fleet:jobs")
@@ -205,7 +205,7 @@ async def test_second_sigterm_makes_a_worker_return_its_jobs(
             first.send_signal(signal.SIGINT)
             assert await done(first) == (130, "", "")
         async with started(*worker):
-            # At once, and not after the half minute for which it would be taken to be alive.
+            # At once, and not after thirty seconds without a heartbeat.
             report = await asyncio.wait_for(audit, 20)
     assert (report.campaigns, report.unfinished) == (3, False)
     assert await left(redis) == (0, 0, [])
@@ -245,7 +245,7 @@ async def test_lost_broker_is_one_line_on_stderr(
             assert (code, output, errors.count("\n")) == (4, "", 1)
             assert errors.startswith(f"dialler: can't reach the broker at {redis.url}: ")
             held.release.set()
-            # It goes on trying, and can be told to stop.
+            # The worker keeps connecting, and SIGTERM stops it.
             assert (await line(worker.stderr)).startswith("dialler: ")
             worker.send_signal(signal.SIGTERM)
             assert "Traceback" not in (await done(worker))[2]
@@ -325,9 +325,9 @@ class TestCommand:
         manifest.write_text(f'[[servers]]\nname = "s"\nurl = "https://acd.example.com"\n[[accounts]]\n{account}')
         monkeypatch.setenv("DIALLER_FLEET_KEY", "k3y-of-the-fleet")
         assert main(["fleet", "audit", str(manifest), "--broker", "redis://broker.example.com/2"]) == 2
-        told = capsys.readouterr().err
-        assert "there is no worker with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in told
-        assert "k3y-of-the-fleet" not in told
+        errors = capsys.readouterr().err
+        assert "there is no worker with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in errors
+        assert "k3y-of-the-fleet" not in errors
 
     @pytest.mark.parametrize(
         ("argv", "message"),
