@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import attrs
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
 from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
 from dialler_async.audit import AccountIdentity, Baseline, Selection, compare
@@ -58,6 +58,11 @@ ALL_CAMPAIGNS = SelectionOptions()
 """No option given."""
 
 
+app = App(name="audit")
+app.command(f"{__package__}.explain:explain", name="explain", help="Explain one rule, with an example.")
+
+
+@app.default
 async def audit(
     *,
     concurrency: Positive = _USUAL_CONCURRENCY,
@@ -117,7 +122,9 @@ async def audit(
                     selection=selection,
                     on_progress=on_progress,
                 )
-        report = attrs.evolve(report, identity=identity, fails_on_new=fail_on_new)
+        report = attrs.evolve(
+            report, identity=identity, fails_on_new=fail_on_new, portal_url=loaded.settings.portal_url
+        )
         report = accept_by_settings(report, loaded.settings.accept)
         if before is not None:
             report = compare(report, before, other_account=baseline_of_other_account)

@@ -33,11 +33,13 @@ class LoadedSettings:
     Attributes:
         settings: what both say; the command line goes before the file.
         rules: the rules to apply.
+        available: all rules, with the settings of the user.
         file: the file; None if there is none.
     """
 
     settings: AuditSettings
     rules: tuple[AnyRule, ...]
+    available: tuple[AnyRule, ...]
     file: Path | None
 
 
@@ -80,11 +82,12 @@ class RuleOptions:
             available = available_rules(settings.rules, path and path.parent)
         available = (*available, *load_rules(self.rules, Path.cwd()))
         with _naming(path):
+            everything = attrs.evolve(settings, select=(), ignore=()).choose(available)
             settings.choose(available)
         # A `select` in the file is a default; rules that the file ignores stay ignored.
         select, ignore = _split(self.select) or settings.select, (*settings.ignore, *_split(self.ignore))
         settings = attrs.evolve(settings, select=select, ignore=ignore)
-        return LoadedSettings(settings=settings, rules=settings.choose(available), file=path)
+        return LoadedSettings(settings=settings, rules=settings.choose(available), available=everything, file=path)
 
     def chosen(self) -> tuple[AnyRule, ...]:
         """Return the rules to apply.
