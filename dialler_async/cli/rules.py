@@ -48,19 +48,13 @@ class LoadedSettings:
 class RuleOptions:
     """The options about rules.
 
-    Parameters
-    ----------
-    select
-        ID of a rule: apply only this one. Separate several by commas, or repeat the option.
-    ignore
-        ID of a rule not to apply. Separate several by commas, or repeat the option.
-    rules
-        module:name of a rule of your own, or of several. Repeat it for more.
-    config
-        File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit], from the
-        current directory upwards.
-    list_rules
-        Show the rules, why they are there and what to do, and stop.
+    Attributes:
+        select: ID of a rule: apply only this one. Separate several by commas, or repeat the option.
+        ignore: ID of a rule not to apply. Separate several by commas, or repeat the option.
+        rules: module:name of a rule of your own, or of several. Repeat it for more.
+        config: File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit],
+            from the current directory upwards.
+        list_rules: Show the rules, why they are there and what to do, and stop.
     """
 
     select: _Many = ()
