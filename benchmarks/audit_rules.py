@@ -60,7 +60,7 @@ def judged(listed: PartialRecords[Campaign], codes: Codes, template: bool) -> in
     runner = RuleRunner(AuditOptions.of(RULES, Language, NOW, template=template))
     runner.check_list(listed)
     if template:
-        runner.set_template(listed.records[0], codes[listed.records[0].id or 0])
+        runner.add_template("*", listed.records[0], codes[listed.records[0].id or 0])
     for campaign in listed.records:
         runner.check_campaigns([campaign], codes[campaign.id or 0])
     return len(runner.report(seconds=0.0, started=NOW).findings)

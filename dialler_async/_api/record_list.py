@@ -1,7 +1,7 @@
 """The list of records in a body, read record by record and in slices.
 
-A record is cut out where it seems to end, and the fast path decodes it. If the fast path refuses it, the end is searched
-for. If it is refused again, cattrs judges it.
+A record is cut out where it seems to end, and the fast path decodes it. If the fast path refuses it, its true end is
+searched for. If it is refused again, cattrs judges it.
 
 Source: API reference, "The seven calls" and "Campaign records".
 """
@@ -125,17 +125,18 @@ class ListReader(Generic[R]):
         body, find, startswith = self._body, self._body.find, self._body.startswith
         # A part of a memoryview is copied once, a part of a bytearray twice.
         view = body if isinstance(body, bytes) else memoryview(body)
+        slice_size = BYTES_PER_SLICE
         path = fast_path(self._kind)
         decode, instance = path.decode, path.instance
         records: list[R] = []
         invalid = extended = 0
         start = self.start
-        pause = start + BYTES_PER_SLICE
+        pause = start + slice_size
         is_last = startswith(b"]", start)
         while not is_last:
             # A guess: it is wrong if the record contains another object, or this character in a text. Then the bytes
             # up to there are no JSON, for an object has only one possible end.
-            end = find(b"}", start, start + BYTES_PER_SLICE) + 1
+            end = find(b"}", start, start + slice_size) + 1
             while True:
                 piece = bytes(view[start:end])
                 try:
@@ -165,7 +166,7 @@ class ListReader(Generic[R]):
             if start >= pause:
                 self._count(len(records) + invalid)
                 yield records
-                records, invalid, pause = [], 0, start + BYTES_PER_SLICE
+                records, invalid, pause = [], 0, start + slice_size
         self.end = start
         self._count(len(records) + invalid)
         if records:
@@ -182,6 +183,8 @@ class ListReader(Generic[R]):
 
     def _next_record(self, end: int) -> int:
         """Return where the next record begins, or where the closing bracket is."""
+        if self._body.startswith(b"]", end):
+            return end
         separator = re.compile(_AFTER_RECORD).match(self._body, end)
         if separator is None:
             raise not_json(self._body, msgspec.DecodeError(f"JSON is malformed: invalid character (byte {end})"))
