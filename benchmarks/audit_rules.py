@@ -1,4 +1,4 @@
-"""How long it takes to judge a large account by all rules: `python -m benchmarks.audit_rules`.
+"""How long it takes to apply all rules to a large account: `python -m benchmarks.audit_rules`.
 
 5,000 campaigns with 20 result codes each in two languages, structured beforehand; names and codes are those of the
 sandbox, with its defects among them. Nothing is fetched: measured is what the audit itself costs, in time of the
@@ -28,7 +28,7 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def decoded(answer: decoding.ResponseDecoder[Any], records: list[dict[str, Any]]) -> Any:
-    """Records as the client structures them."""
+    """Return records as the client structures them."""
     body = json.dumps({"records": records, "count": len(records), "status": 200}).encode()
     values: list[Any] = []
 
@@ -40,7 +40,7 @@ def decoded(answer: decoding.ResponseDecoder[Any], records: list[dict[str, Any]]
 
 
 def account(campaigns: int, codes_each: int) -> tuple[PartialRecords[Campaign], Codes]:
-    """Campaigns and their codes, as many as wanted for each."""
+    """Return campaigns and their codes, this many for each."""
     sandbox = Sandbox(campaigns, seed=1, now=NOW.replace(tzinfo=None))
     codes: Codes = {}
     for id in sandbox.campaigns:
@@ -55,19 +55,19 @@ def account(campaigns: int, codes_each: int) -> tuple[PartialRecords[Campaign], 
     return decoded(decoding.PARTIAL_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
 
 
-def judged(listed: PartialRecords[Campaign], codes: Codes, template: bool) -> int:
-    """All of it, as a run does it; how many findings there are."""
+def apply_rules(listed: PartialRecords[Campaign], codes: Codes, template: bool) -> int:
+    """Apply all rules as a run does, and return the number of findings."""
     runner = RuleRunner(AuditOptions.of(RULES, Language, NOW, template=template))
     runner.check_list(listed)
     if template:
-        runner.set_template(listed.records[0], codes[listed.records[0].id or 0])
+        runner.add_template("*", listed.records[0], codes[listed.records[0].id or 0])
     for campaign in listed.records:
         runner.check_campaigns([campaign], codes[campaign.id or 0])
     return len(runner.report(seconds=0.0, started=NOW).findings)
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=5_000)
     parser.add_argument("--codes", type=int, default=20)
@@ -77,8 +77,8 @@ def main() -> None:
     names = [campaign.name.casefold() for campaign in listed.records]
     print(f"{options.campaigns:,} campaigns x {options.codes} codes x {len(Language)} languages, {options.runs} runs")
     ways: dict[str, Callable[[], object]] = {
-        "all rules": lambda: judged(listed, codes, template=False),
-        "with a template": lambda: judged(listed, codes, template=True),
+        "all rules": lambda: apply_rules(listed, codes, template=False),
+        "with a template": lambda: apply_rules(listed, codes, template=True),
         "names within names": lambda: deque(_pairs(names), maxlen=0),
     }
     for name, way in ways.items():
