@@ -75,6 +75,7 @@ class AuditReport:
         scope: which campaigns were chosen, in words, such as `running, name “VIP*”`; None for the whole account.
         accepted: findings that a user has accepted. They are in no other attribute, and don't fail.
         fails_on_new: whether only findings that are not in the baseline fail.
+        portal_url: the address of a campaign in the portal, with `{id}` in place of its ID; None without links.
     """
 
     findings: tuple[Finding, ...]
@@ -97,6 +98,7 @@ class AuditReport:
     scope: str | None = None
     accepted: tuple[Finding, ...] = ()
     fails_on_new: bool = False
+    portal_url: str | None = None
 
     def everything(self) -> Iterator[Finding]:
         """Yield the findings, the accepted ones, and those of the baseline that are gone or were not judged."""

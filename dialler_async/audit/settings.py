@@ -8,6 +8,7 @@ In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
     rules = ["my_rules:vip_has_user_data"]      # more rules: `module:name` of a rule, or of several
     template = "Master"                         # the campaign that the others are compared with
     fail-on = "error"
+    portal_url = "https://portal.example.com/campaigns/{id}"    # the HTML report links to it
 
     [audit.expiring-soon]                       # each rule by its ID
     severity = "error"
@@ -37,6 +38,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -54,7 +56,7 @@ ENTRY_POINTS: Final = "dialler_async.audit_rules"
 _BY_THE_RUN: Final = {info.id for info in RUN_RULES}
 _NEVER_IGNORED: Final = {*_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
 _LISTS: Final = ("select", "ignore", "rules")
-KEYS: Final = (*_LISTS, "template", "fail-on", "accept")
+KEYS: Final = (*_LISTS, "template", "fail-on", "portal_url", "accept")
 """The keys of the table, besides a table for each rule."""
 
 
@@ -69,6 +71,7 @@ class AuditSettings:
         by_rule: the settings of single rules, by their IDs; every rule has `severity`.
         template: exact names of templates by patterns of the names that are compared with them.
         fail_on: the severity from which on findings fail; None if the file does not say.
+        portal_url: the address of a campaign in the portal, with `{id}` in place of its ID; None without links.
         accept: which findings are accepted.
     """
 
@@ -78,6 +81,7 @@ class AuditSettings:
     by_rule: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     template: Mapping[str, str] = attrs.field(factory=dict)
     fail_on: Severity | Literal["never"] | None = None
+    portal_url: str | None = None
     accept: tuple[AcceptanceEntry, ...] = ()
 
     @classmethod
@@ -98,6 +102,8 @@ class AuditSettings:
                 allowed = [*(severity.value for severity in Severity), "never"]
                 require(value in allowed, f"“{key}” is one of {', '.join(allowed)}, not {value!r}")
                 settings["fail_on"] = value if value == "never" else Severity(value)
+            elif key == "portal_url":
+                settings[key] = _portal_url(value)
             elif key == "accept":
                 require(isinstance(value, list), f"“{key}” is a list of tables ([[audit.accept]]), not {value!r}")
                 settings[key] = tuple(map(AcceptanceEntry.of, value))
@@ -129,6 +135,17 @@ class AuditSettings:
             if id not in self.ignore and (id in self.select or not self.select or id in _NEVER_IGNORED)
         ]
         return tuple(_with_settings(rule, self.by_rule.get(rule.info.id, {})) for rule in chosen)
+
+
+def _portal_url(value: object) -> str:
+    example = "such as https://portal.example.com/campaigns/{id}"
+    valid = isinstance(value, str) and "{id}" in value
+    parts = urlsplit(value) if valid and isinstance(value, str) else None
+    valid = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+    require(valid, f"“portal_url” is an address with {{id}} for the campaign's ID, {example}")
+    # It stands in reports.
+    require(parts is not None and "@" not in parts.netloc, "“portal_url” holds no user name or password")
+    return str(value)
 
 
 def _templates(value: object) -> dict[str, str]:

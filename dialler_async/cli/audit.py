@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import attrs
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
 from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
 from dialler_async.audit import AccountIdentity, Baseline, Selection, compare
@@ -32,16 +32,11 @@ _SANDBOX = AccountIdentity("sandbox", 1)
 class SelectionOptions:
     """The options that choose campaigns.
 
-    Parameters
-    ----------
-    name
-        Only campaigns whose name is like this pattern, such as 'VIP*'. Repeat it for several.
-    id
-        Only the campaign of this ID. Repeat it for several.
-    running
-        Only campaigns that are valid now.
-    limit
-        At most so many campaigns, those with the lowest IDs.
+    Attributes:
+        name: Only campaigns whose name is like this pattern, such as 'VIP*'. Repeat it for several.
+        id: Only the campaign of this ID. Repeat it for several.
+        running: Only campaigns that are valid now.
+        limit: At most so many campaigns, those with the lowest IDs.
     """
 
     name: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
@@ -58,6 +53,11 @@ ALL_CAMPAIGNS = SelectionOptions()
 """No option given."""
 
 
+app = App(name="audit")
+app.command(f"{__package__}.explain:explain", name="explain", help="Explain one rule, with an example.")
+
+
+@app.default
 async def audit(
     *,
     concurrency: Positive = _USUAL_CONCURRENCY,
@@ -75,24 +75,15 @@ async def audit(
 ) -> Exit:
     """Check every campaign of the account and all its result codes, and show what is wrong with them.
 
-    Parameters
-    ----------
-    concurrency
-        How many requests run at once, at most. The number adapts to the server.
-    fail_on
-        Exit with 1 if there are findings as bad as that, or worse; otherwise fail-on in the settings.
-    baseline
-        Earlier report, written with --format json: show which findings are new or gone, and which records changed.
-    baseline_of_other_account
-        Compare even if the baseline is of another account or server.
-    fail_on_new
-        Exit with 1 for new findings only: those as bad as --fail-on says, or any.
-    accept
-        Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
-    language
-        A language to fetch and compare result codes in. Repeat it for several.
-    template
-        Exact name of the campaign that the others are compared with; otherwise template in the settings.
+    Args:
+        concurrency: How many requests run at once, at most. The number adapts to the server.
+        fail_on: Exit with 1 if there are findings as bad as that, or worse; otherwise fail-on in the settings.
+        baseline: Earlier report, written with --format json: show what is new, gone, or changed.
+        baseline_of_other_account: Compare even if the baseline is of another account or server.
+        fail_on_new: Exit with 1 for new findings only: those as bad as --fail-on says, or any.
+        accept: Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
+        language: A language to fetch and compare result codes in. Repeat it for several.
+        template: Exact name of the campaign that the others are compared with; otherwise template in the settings.
     """
     loaded = rule_options.load()
     if rule_options.list_rules:
@@ -117,7 +108,9 @@ async def audit(
                     selection=selection,
                     on_progress=on_progress,
                 )
-        report = attrs.evolve(report, identity=identity, fails_on_new=fail_on_new)
+        report = attrs.evolve(
+            report, identity=identity, fails_on_new=fail_on_new, portal_url=loaded.settings.portal_url
+        )
         report = accept_by_settings(report, loaded.settings.accept)
         if before is not None:
             report = compare(report, before, other_account=baseline_of_other_account)

@@ -26,29 +26,18 @@ from .options import Flag
 class Connection:
     """The options that every command has.
 
-    Parameters
-    ----------
-    base_url
-        Such as https://acd.example.com/rest/v1.0/1; otherwise DIALLER_BASE_URL.
-    token_file
-        File that holds the token; otherwise DIALLER_TOKEN. A token is never an argument: others could read it.
-    ca_file
-        PEM file with the CA certificates to trust, in place of the system's; otherwise DIALLER_CA_FILE.
-    client_cert
-        PEM file with a client certificate; otherwise DIALLER_CLIENT_CERT.
-    client_key
-        PEM file with its private key, if --client-cert does not hold it; otherwise DIALLER_CLIENT_KEY.
-    proxy
-        Such as http://proxy.example.com:3128; otherwise DIALLER_PROXY, or HTTP_PROXY and the like. If it needs a
-        password, use DIALLER_PROXY: others could read an argument.
-    max_rate
-        Calls per second, at most; otherwise DIALLER_MAX_RATE. Needs the extra: pip install 'dialler-async[rate]'.
-    deadline
-        Seconds that a call may take, with its retries; otherwise DIALLER_DEADLINE, or 120.
-    attempts
-        How often a call is sent, at most; 1 means no retries. Otherwise DIALLER_ATTEMPTS.
-    sandbox
-        Talk to an embedded dialler with 500 made-up campaigns. Needs no settings; all changes are lost.
+    Attributes:
+        base_url: Such as https://acd.example.com/rest/v1.0/1; otherwise DIALLER_BASE_URL.
+        token_file: File that holds the token; otherwise DIALLER_TOKEN. Other users could read an argument.
+        ca_file: PEM file with the CA certificates to trust, in place of the system's; otherwise DIALLER_CA_FILE.
+        client_cert: PEM file with a client certificate; otherwise DIALLER_CLIENT_CERT.
+        client_key: PEM file with its private key, if --client-cert does not hold it; otherwise DIALLER_CLIENT_KEY.
+        proxy: Such as http://proxy.example.com:3128; otherwise DIALLER_PROXY, or HTTP_PROXY and the like. If it needs a
+            password, use DIALLER_PROXY: others could read an argument.
+        max_rate: Calls per second; otherwise DIALLER_MAX_RATE. Needs an extra: pip install 'dialler-async[rate]'.
+        deadline: Seconds that a call may take, with its retries; otherwise DIALLER_DEADLINE, or 120.
+        attempts: How often a call is sent, at most; 1 means no retries. Otherwise DIALLER_ATTEMPTS.
+        sandbox: Talk to an embedded dialler with 500 made-up campaigns. Needs no settings; all changes are lost.
     """
 
     base_url: str | None = None

@@ -5,7 +5,7 @@ from .exits import HELP
 DESCRIPTION = "Work with the campaigns of a call-centre dialler, by its REST API."
 
 COMMANDS = {
-    "audit": ("audit:audit", "Check every campaign of the account and all its result codes."),
+    "audit": ("audit:app", "Check every campaign of the account and all its result codes."),
     "campaigns": ("campaigns:app", "List, show, find, clone and delete campaigns."),
     "export": ("export:export", "Write all campaigns and their result codes to a file."),
     "fleet": ("fleet:app", "Audit many accounts on many servers."),

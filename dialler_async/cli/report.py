@@ -30,20 +30,13 @@ _STDOUT = Path("-")
 class Destination:
     """The options about the output.
 
-    Parameters
-    ----------
-    format
-        How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
-    json
-        The same as --format json.
-    output
-        File to write the report to, in place of the terminal; - is stdout.
-    html
-        File to write an HTML report to, besides: overviews and findings in one page that needs no other file.
-    sort
-        What findings are sorted by.
-    unfold
-        Show each of many findings of one rule in the table, in place of one line with their number.
+    Attributes:
+        format: How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
+        json: The same as --format json.
+        output: File to write the report to, in place of the terminal; - is stdout.
+        html: File to write an HTML report to, besides: overviews and findings in one page that needs no other file.
+        sort: What findings are sorted by.
+        unfold: Show each of many findings of one rule in the table, in place of one line with their number.
     """
 
     format: Format = "table"

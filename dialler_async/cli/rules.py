@@ -33,11 +33,13 @@ class LoadedSettings:
     Attributes:
         settings: what both say; the command line goes before the file.
         rules: the rules to apply.
+        available: all rules, with the settings of the user.
         file: the file; None if there is none.
     """
 
     settings: AuditSettings
     rules: tuple[AnyRule, ...]
+    available: tuple[AnyRule, ...]
     file: Path | None
 
 
@@ -46,19 +48,13 @@ class LoadedSettings:
 class RuleOptions:
     """The options about rules.
 
-    Parameters
-    ----------
-    select
-        ID of a rule: apply only this one. Separate several by commas, or repeat the option.
-    ignore
-        ID of a rule not to apply. Separate several by commas, or repeat the option.
-    rules
-        module:name of a rule of your own, or of several. Repeat it for more.
-    config
-        File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit], from the
-        current directory upwards.
-    list_rules
-        Show the rules, why they are there and what to do, and stop.
+    Attributes:
+        select: ID of a rule: apply only this one. Separate several by commas, or repeat the option.
+        ignore: ID of a rule not to apply. Separate several by commas, or repeat the option.
+        rules: module:name of a rule of your own, or of several. Repeat it for more.
+        config: File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit],
+            from the current directory upwards.
+        list_rules: Show the rules, why they are there and what to do, and stop.
     """
 
     select: _Many = ()
@@ -80,11 +76,12 @@ class RuleOptions:
             available = available_rules(settings.rules, path and path.parent)
         available = (*available, *load_rules(self.rules, Path.cwd()))
         with _naming(path):
+            everything = attrs.evolve(settings, select=(), ignore=()).choose(available)
             settings.choose(available)
         # A `select` in the file is a default; rules that the file ignores stay ignored.
         select, ignore = _split(self.select) or settings.select, (*settings.ignore, *_split(self.ignore))
         settings = attrs.evolve(settings, select=select, ignore=ignore)
-        return LoadedSettings(settings=settings, rules=settings.choose(available), file=path)
+        return LoadedSettings(settings=settings, rules=settings.choose(available), available=everything, file=path)
 
     def chosen(self) -> tuple[AnyRule, ...]:
         """Return the rules to apply.

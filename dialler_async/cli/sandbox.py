@@ -49,34 +49,21 @@ async def sandbox(
     - POST /sandbox/token replaces the token.
     - GET /sandbox/journal shows the requests that arrived, secrets redacted; DELETE clears it.
 
-    Parameters
-    ----------
-    port
-        Port to listen on, on 127.0.0.1; 0 takes a free port.
-    campaigns
-        How many to generate for each account.
-    accounts
-        How many accounts to serve; each has a ClientsID from 1 up, a token and campaigns of its own.
-    seed
-        The same seed generates the same campaigns and tokens.
-    filler_keys
-        How many neutral keys to add to each campaign, for size; with 60 it has 73.
-    delete_by_name
-        What a delete by name deletes; the API reference doesn't say.
-    find_without_match
-        The response to a search without a match; the API reference doesn't say.
-    dates
-        Dates without a zone, or in UTC with a Z; the API reference doesn't say.
-    fault
-        What goes wrong with some requests: reset, hang-up, stall, stall-in-body, cut-short, trickle, html,
-        close-after-response, or a status such as 503 or 429-retry-after-2. With -when-done, as in reset-when-done or
-        502-when-done, the request is carried out before. Repeat it for several.
-    fault_share
-        Share of the requests that meet a --fault, such as 0.1.
-    rotate_token
-        Replace the token each time so many seconds have passed. The new one is printed.
-    token_file
-        File for the token; it is rewritten when the token is replaced.
+    Args:
+        port: Port to listen on, on 127.0.0.1; 0 takes a free port.
+        campaigns: How many to generate for each account.
+        accounts: How many accounts to serve; each has a ClientsID from 1 up, a token and campaigns of its own.
+        seed: The same seed generates the same campaigns and tokens.
+        filler_keys: How many neutral keys to add to each campaign, for size; with 60 it has 73.
+        delete_by_name: What a delete by name deletes; the API reference doesn't say.
+        find_without_match: The response to a search without a match; the API reference doesn't say.
+        dates: Dates without a zone, or in UTC with a Z; the API reference doesn't say.
+        fault: What goes wrong with some requests: reset, hang-up, stall, stall-in-body, cut-short, trickle, html,
+            close-after-response, or a status such as 503 or 429-retry-after-2. With -when-done, as in reset-when-done
+            or 502-when-done, the request is carried out before. Repeat it for several.
+        fault_share: Share of the requests that meet a --fault, such as 0.1.
+        rotate_token: Replace the token each time so many seconds have passed. The new one is printed.
+        token_file: File for the token; it is rewritten when the token is replaced.
     """
     # Imported here, because no other command needs a server.
     from dialler_async.sandbox import Sandbox

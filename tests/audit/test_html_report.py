@@ -297,6 +297,12 @@ class TestOneOfManyReports:
             assert heading in text
         assert f"known: {escape_unprintable(reports.names[1])} (Mia), until 2026-03-02" in text
 
+    def test_links_campaigns_to_the_portal(self, reports: Reports) -> None:
+        report = attrs.evolve(reports.hostile(), portal_url="https://portal.example.com/campaigns/{id}?a&b")
+        links = [attributes["href"] for tag, attributes in Page(report).tags if tag == "a"]
+        assert "https://portal.example.com/campaigns/1?a&b" in links
+        assert not [link for link in links if link is None or "{" in link or "None" in link]
+
     def test_has_nothing_of_a_baseline_without_one(self, reports: Reports) -> None:
         page = Page(reports.hostile())
         assert "unchanged" not in page.text

@@ -1,5 +1,6 @@
 """The settings of an audit, and the user's own rules."""
 
+import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -168,3 +169,25 @@ def test_installed_packages_add_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "entry_points", entry_points)
     assert available_rules() == (*RULES, own_rule)
     assert asked == ["dialler_async.audit_rules"]
+
+
+def test_portal_url_has_a_place_for_the_id() -> None:
+    url = "https://portal.example.com/campaigns/{id}"
+    assert AuditSettings.of({"portal_url": url}).portal_url == url
+    assert AuditSettings.of({}).portal_url is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5, "is an address with {id}"),
+        ("https://portal.example.com/campaigns", "is an address with {id}"),
+        ("javascript:alert({id})", "is an address with {id}"),
+        ("https:///{id}", "is an address with {id}"),
+        ("https://user:secret@portal.example.com/{id}", "holds no user name or password"),
+    ],
+)
+def test_portal_url_that_is_no_address_of_a_campaign_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as raised:
+        AuditSettings.of({"portal_url": value})
+    assert "secret" not in str(raised.value)
