@@ -45,7 +45,7 @@ def main() -> None:
             told = machine(server)
             print("; ".join(f"{name} {value}" for name, value in told.items()), end="\n\n")
             rows = []
-            for row in all_rows(Setting(f"{origin}/rest/v1.0/1", generated_clients(), options.quick)):
+            for row in all_rows(Setting(f"{origin}/rest/v1.0/1", directory, generated_clients(), options.quick)):
                 print(row, end="\n\n", flush=True)
                 rows.append(row.as_json())
     if options.json:

@@ -7,7 +7,8 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,35 @@ async def whole_list(way: Way) -> dict[str, float]:
     figures = watch.figures()
     del campaigns
     return figures
+
+
+async def list_with_wires(way: Way) -> dict[str, float]:
+    """The list of all campaigns, kept, and the record of each as the server sent it."""
+    watch = Stopwatch()
+    campaigns = await way.list()
+    if isinstance(campaigns, Sequence):
+        deque((campaign.wire for campaign in campaigns), maxlen=0)
+    return watch.figures()
+
+
+def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]:
+    """Decode the result codes of one lookup, without any request."""
+    import orjson
+
+    from dialler_async._api.decoding import RESULT_CODES
+    from dialler_async._http.slices import finish
+
+    codes = Path(body).read_bytes()
+    decode: Callable[[], object] = {
+        "ours": lambda: finish(RESULT_CODES.decode(codes)),
+        "orjson": lambda: orjson.loads(codes),
+    }[decoder]
+    for _ in range(WARM_UP):
+        decode()
+    watch = Stopwatch()
+    for _ in range(times):
+        decode()
+    return watch.figures(times)
 
 
 async def list_stop(way: Way) -> dict[str, float]:
@@ -184,7 +214,7 @@ def main() -> None:
         async with WAYS[way](asked.pop("base_url")) as opened:
             return await globals()[measure](opened, **asked)
 
-    figures = importing(**asked) if measure == "importing" else asyncio.run(measured())
+    figures = globals()[measure](**asked) if measure in ("importing", "decode_codes") else asyncio.run(measured())
     print(json.dumps(figures))
 
 

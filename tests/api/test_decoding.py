@@ -24,6 +24,7 @@ from dialler_async import (
     ServerError,
 )
 from dialler_async._api import decoding as decoding_module
+from dialler_async._api import record_list
 from dialler_async._api.charsets import recoding
 from dialler_async._api.dates import format_date, parse_date
 from dialler_async._api.decoding import (
@@ -594,7 +595,7 @@ def odd_bodies(draw: st.DrawFn) -> bytes:
 def test_odd_bodies_are_decoded_alike_wherever_a_slice_ends(body: bytes, slice_: int) -> None:
     outcomes: list[list[Any]] = []
     for size in (64 * 1024, slice_):
-        with patch.multiple(decoding_module, BYTES_PER_SLICE=size):
+        with patch.multiple(record_list, BYTES_PER_SLICE=size):
             outcomes.append([])
             for answer in (CAMPAIGNS, PARTIAL_CAMPAIGNS, DONE):
                 outcome = came_to(answer, body)
@@ -653,15 +654,11 @@ class TestSlices:
         records = self.records(100, 10_000)
         body = json.dumps(envelope(*records)).encode()
         pauses = sum(1 for _ in CAMPAIGNS.decode(body))
-        assert (
-            len(body) // decoding_module.BYTES_PER_SLICE - 5
-            <= pauses
-            <= len(body) // decoding_module.BYTES_PER_SLICE + 1
-        )
+        assert len(body) // record_list.BYTES_PER_SLICE - 5 <= pauses <= len(body) // record_list.BYTES_PER_SLICE + 1
         assert [one.wire for one in decode(CAMPAIGNS, body)] == records
 
     def test_there_is_no_pause_before_the_first_slice_nor_after_the_last(self) -> None:
-        body = json.dumps(envelope(*self.records(1, decoding_module.BYTES_PER_SLICE))).encode()
+        body = json.dumps(envelope(*self.records(1, record_list.BYTES_PER_SLICE))).encode()
         assert list(CAMPAIGNS.decode(body)) == []
 
     @given(sizes=st.lists(st.integers(0, 40_000), max_size=20))
@@ -674,7 +671,7 @@ class TestSlices:
         assert all(got)
         for structured in got:
             filler = sum(len(one.wire["filler"]) for one in structured[:-1])
-            assert filler < decoding_module.BYTES_PER_SLICE, "a slice ends with the record that fills it"
+            assert filler < record_list.BYTES_PER_SLICE, "a slice ends with the record that fills it"
 
     @given(
         records=st.lists(
@@ -705,7 +702,7 @@ class TestSlices:
         body = (json.dumps(envelope, separators=separators)[:-1] + "," + json.dumps(claimed)[1:]).replace(",}", "}")
         outcomes: list[Any] = []
         for size in (slice_, 0, 64 * 1024):
-            with patch.multiple(decoding_module, BYTES_PER_SLICE=size):
+            with patch.multiple(record_list, BYTES_PER_SLICE=size):
                 try:
                     outcomes.append([one.wire for one in decode(CAMPAIGNS, body.encode())])
                 except (PayloadError, NotFoundError) as error:
@@ -733,7 +730,7 @@ class TestSlices:
 
     def test_many_tiny_records_are_sliced_too(self) -> None:
         body = json.dumps(envelope(*[{"Name": ""}] * 5_000)).encode()
-        assert sum(1 for _ in CAMPAIGNS.decode(body)) > len(body) // decoding_module.BYTES_PER_SLICE
+        assert sum(1 for _ in CAMPAIGNS.decode(body)) > len(body) // record_list.BYTES_PER_SLICE
 
     def test_a_wrong_record_is_told_when_its_slice_is_reached_by_its_place_in_all(self) -> None:
         records: list[dict[str, object]] = [*self.records(9, 10_000), {"Name": 7, "ID": 5}]

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dialler_async import Campaign, PayloadError, ResultCode
-from dialler_async._api import decoding
+from dialler_async._api import record_list
 from dialler_async._api.decoding import CAMPAIGNS, PARTIAL_CAMPAIGNS, RESULT_CODES, PartialRecords, ResponseDecoder
 from dialler_async._api.structure import FastPath, fast_path, structure_strictly
 from dialler_async.errors import Body, DiallerError
@@ -64,7 +64,7 @@ def envelope(*records: str) -> bytes:
 def assert_same_without_fast_path(*records: str) -> None:
     body = envelope(*records)
     for decoder in (CAMPAIGNS, RESULT_CODES, PARTIAL_CAMPAIGNS):
-        with patch.object(decoding, "fast_path", Refusing):
+        with patch.object(record_list, "fast_path", Refusing):
             expected = shown(decode(decoder, body))
         assert shown(decode(decoder, body)) == expected
         assert shown(decode(decoder, bytearray(body))) == expected
@@ -143,7 +143,7 @@ def test_fast_path_and_cattrs_agree_on_the_values_of_all_known_keys(kind: type[R
 @pytest.mark.parametrize(("kind", "decoder"), KINDS)
 def test_fast_path_accepts_documented_records(kind: type[Record], decoder: ResponseDecoder[Any]) -> None:
     record = dict.fromkeys(wire_keys(kind).values()) | {"Name": "a", "ID": 2**70, "Column01": [1.5e3, "ü"], "x": {}}
-    with patch.object(decoding, "structure_strictly", None):
+    with patch.object(record_list, "structure_strictly", None):
         (made,) = decode(decoder, envelope(json.dumps(record, ensure_ascii=False)))
     assert made == structure_strictly(kind, record)
     assert (made.wire, made.extra) == (record, structure_strictly(kind, record).extra)
