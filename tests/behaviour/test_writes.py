@@ -27,7 +27,7 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Reset, Status
 
 if TYPE_CHECKING:
-    from tests.conftest import Clock
+    from tests.conftest import CampaignServer, Clock
 
 NAME = "Spring 26"
 COPY = "Monday"
@@ -41,7 +41,7 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
     return raised.value
 
 
-def calls(server: Sandbox) -> list[str | None]:
+def calls(server: CampaignServer) -> list[str | None]:
     return [received.call for received in server.journal]
 
 
@@ -54,7 +54,9 @@ def records(*ids_and_names: tuple[int, str]) -> Fault:
 
 
 class TestDeleteByExactName:
-    async def test_delete_by_name_deletes_only_the_exact_match(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_delete_by_name_deletes_only_the_exact_match(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
         assert calls(server) == ["find", "get", "delete"]
@@ -104,7 +106,9 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 3
             assert calls(server) == ["find"]
 
-    async def test_campaign_renamed_after_find_is_left_alone(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_campaign_renamed_after_find_is_left_alone(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         server.faults.next(Meanwhile(lambda: server.change(ID, Name="Summer 26")), match="get")
         error = await failure(dialler.campaigns.delete_by_name(NAME))
         assert type(error) is NotFoundError
@@ -112,7 +116,7 @@ class TestDeleteByExactName:
         assert len(server.campaigns) == 3
 
     async def test_campaign_whose_name_another_takes_is_left_alone(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         def swap() -> None:
             server.change(ID, Name="Autumn")
@@ -123,7 +127,7 @@ class TestDeleteByExactName:
         assert len(server.campaigns) == 3
 
     async def test_rename_after_get_does_not_delete_another_campaign(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         def swap() -> None:
             server.change(ID, Name="Autumn")
@@ -135,21 +139,23 @@ class TestDeleteByExactName:
 
     @pytest.mark.parametrize("before", ["get", "delete"])
     async def test_campaign_deleted_meanwhile_is_not_found(
-        self, server: Sandbox, dialler: DiallerClient, before: str
+        self, server: CampaignServer, dialler: DiallerClient, before: str
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.remove(ID)), match=before)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is NotFoundError
         assert set(server.campaigns) == {536, 537}
 
     async def test_get_response_with_another_campaign_deletes_nothing(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(records((536, NAME)), match="get")
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is PayloadError
         assert len(server.campaigns) == 3
 
     @pytest.mark.parametrize("look", ["find", "get"])
-    async def test_failed_lookup_deletes_nothing(self, server: Sandbox, dialler: DiallerClient, look: str) -> None:
+    async def test_failed_lookup_deletes_nothing(
+        self, server: CampaignServer, dialler: DiallerClient, look: str
+    ) -> None:
         server.faults.chance(1, [Status(500)], match=look)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is ServerError
         assert server.arrived("delete") == []
@@ -157,14 +163,14 @@ class TestDeleteByExactName:
     @pytest.mark.parametrize(
         "fault", [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(502)], ids=repr
     )
-    async def test_delete_step_is_retried(self, server: Sandbox, dialler: DiallerClient, fault: Fault) -> None:
+    async def test_delete_step_is_retried(self, server: CampaignServer, dialler: DiallerClient, fault: Fault) -> None:
         server.faults.next(fault, match="delete")
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
         assert sum(server.arrived("delete")) == 1
 
     async def test_delete_step_has_unknown_outcome_when_all_responses_are_lost(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.chance(1, [Reset()], match="delete")
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is OutcomeUnknownError
@@ -173,16 +179,16 @@ class TestDeleteByExactName:
 
 class TestDeleteByNameWithExactFalse:
     async def test_exact_false_is_one_request_and_deletes_what_the_server_matches(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         await dialler.campaigns.delete_by_name("pring", exact=False)
         assert calls(server) == ["delete_by_name"]
         assert set(server.campaigns) == {536, 537}
 
-    async def test_exact_false_without_match_is_not_found(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_exact_false_without_match_is_not_found(self, server: CampaignServer, dialler: DiallerClient) -> None:
         assert type(await failure(dialler.campaigns.delete_by_name("Winter", exact=False))) is NotFoundError
 
-    async def test_recovery_hint_of_unknown_outcome_works(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_recovery_hint_of_unknown_outcome_works(self, server: CampaignServer, dialler: DiallerClient) -> None:
         server.faults.next(Reset(carried_out=True))
         error = await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))
         assert "`campaigns.find(name)`" in str(error)
@@ -190,12 +196,16 @@ class TestDeleteByNameWithExactFalse:
 
 
 class TestDelete:
-    async def test_one_of_many_concurrent_deletes_succeeds(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_one_of_many_concurrent_deletes_succeeds(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         results = await asyncio.gather(*(dialler.campaigns.delete(ID) for _ in range(10)), return_exceptions=True)
         assert sorted(map(type, results), key=str) == sorted([type(None), *[NotFoundError] * 9], key=str)
         assert set(server.campaigns) == {536, 537}
 
-    async def test_missing_ok_accepts_absence_and_no_other_error(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_missing_ok_accepts_absence_and_no_other_error(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         await dialler.campaigns.delete(999, missing_ok=True)
         server.faults.next(Status(401))
         assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is AuthenticationError
@@ -204,7 +214,7 @@ class TestDelete:
 
     @pytest.mark.parametrize("carried_out", [False, True])
     async def test_recovery_hint_of_unknown_outcome_works(
-        self, server: Sandbox, clock: Clock, carried_out: bool
+        self, server: CampaignServer, clock: Clock, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
@@ -217,7 +227,7 @@ class TestDelete:
 
 
 class TestClone:
-    async def test_clone_request_arrives_as_given(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_clone_request_arrives_as_given(self, server: CampaignServer, dialler: DiallerClient) -> None:
         from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  a naive date is sent as it is
         to = datetime(2026, 3, 31, 20, 0, 0, 5000, tzinfo=UTC)
         clone = await dialler.campaigns.clone(NAME, COPY, user_data="crm-7", dt_from=from_, dt_to=to)
@@ -232,29 +242,33 @@ class TestClone:
         assert clone.user_data == "crm-7"
 
     @pytest.mark.parametrize("exist_ok", [False, True])
-    async def test_absent_source_is_not_found(self, server: Sandbox, dialler: DiallerClient, exist_ok: bool) -> None:
+    async def test_absent_source_is_not_found(
+        self, server: CampaignServer, dialler: DiallerClient, exist_ok: bool
+    ) -> None:
         error = await failure(dialler.campaigns.clone("Winter", COPY, exist_ok=exist_ok))
         assert type(error) is NotFoundError
 
-    async def test_destination_created_meanwhile_is_a_conflict(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_destination_created_meanwhile_is_a_conflict(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
         assert type(await failure(dialler.campaigns.clone(NAME, COPY))) is ConflictError
 
     async def test_destination_created_meanwhile_is_returned_with_exist_ok(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
         assert (await dialler.campaigns.clone(NAME, COPY, exist_ok=True)).id == 900
 
     async def test_concurrent_clones_with_exist_ok_create_one_campaign_and_all_return_it(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         clones = await asyncio.gather(*(dialler.campaigns.clone(NAME, COPY, exist_ok=True) for _ in range(10)))
         assert sum(server.arrived("clone")) == 1
         assert {clone.id for clone in clones} == {max(server.campaigns)}
 
     async def test_concurrent_clones_without_exist_ok_create_one_campaign_and_one_returns_it(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         results = await asyncio.gather(
             *(dialler.campaigns.clone(NAME, COPY) for _ in range(10)), return_exceptions=True
@@ -264,7 +278,7 @@ class TestClone:
 
     @pytest.mark.parametrize("existing", ["MONDAY", "monday", "Monday "])
     async def test_conflict_with_a_similar_name_is_raised(
-        self, server: Sandbox, dialler: DiallerClient, existing: str
+        self, server: CampaignServer, dialler: DiallerClient, existing: str
     ) -> None:
         server.load({"ID": 900, "Name": existing})
         server.faults.next(Status(409))
@@ -273,13 +287,13 @@ class TestClone:
         assert error.attempts == 1
 
     async def test_error_of_the_lookup_after_a_conflict_is_raised(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Status(409), Status(401))
         assert type(await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))) is AuthenticationError
 
     async def test_retry_that_conflicts_has_unknown_outcome_when_nothing_is_found(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
         server.faults.next(records(), match="find")
@@ -293,7 +307,7 @@ class TestClone:
         "then", [Status(401), Status(500), Reset(), CannedResponse(404), CannedResponse(200, b"<html>")], ids=repr
     )
     async def test_retry_that_conflicts_has_unknown_outcome_when_the_lookup_fails(
-        self, server: Sandbox, dialler: DiallerClient, then: Fault
+        self, server: CampaignServer, dialler: DiallerClient, then: Fault
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
         server.faults.chance(1, [then], match="find")
@@ -305,7 +319,7 @@ class TestClone:
         assert sum(server.arrived("clone")) == 1
 
     async def test_retry_that_conflicts_is_ambiguous_with_several_exact_matches(
-        self, server: Sandbox, dialler: DiallerClient
+        self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
         server.faults.next(records((900, COPY), (901, COPY)), match="find")
@@ -315,7 +329,7 @@ class TestClone:
 
     @pytest.mark.parametrize("carried_out", [False, True])
     async def test_recovery_hint_of_unknown_outcome_works(
-        self, server: Sandbox, dialler: DiallerClient, carried_out: bool
+        self, server: CampaignServer, dialler: DiallerClient, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
         error = await failure(dialler.campaigns.clone(NAME, COPY))
@@ -331,7 +345,7 @@ class TestCloneResponseWithTheSource:
 
     @pytest.mark.parametrize("exist_ok", [False, True])
     async def test_response_with_the_source_is_followed_by_a_lookup(
-        self, server: Sandbox, dialler: DiallerClient, exist_ok: bool
+        self, server: CampaignServer, dialler: DiallerClient, exist_ok: bool
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
         clone = await dialler.campaigns.clone(NAME, COPY, exist_ok=exist_ok)
@@ -352,7 +366,7 @@ class TestCloneResponseWithTheSource:
         ids=repr,
     )
     async def test_failed_lookup_error_says_that_the_server_cloned(
-        self, server: Sandbox, dialler: DiallerClient, then: Fault
+        self, server: CampaignServer, dialler: DiallerClient, then: Fault
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
         server.faults.chance(1, [then], match="find")
@@ -363,7 +377,7 @@ class TestCloneResponseWithTheSource:
         assert server.arrived("clone") == [True]
 
     async def test_lookup_on_a_server_that_is_down_says_that_the_server_cloned(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+        self, server: CampaignServer, dialler: DiallerClient, clock: Clock
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
         server.faults.chance(1, [HangUp()], match="find")

@@ -37,7 +37,7 @@ from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhil
 from dialler_async.sandbox.response import Response
 
 if TYPE_CHECKING:
-    from tests.conftest import Clock, Until
+    from tests.conftest import CampaignServer, Clock, Until
     from tests.http.conftest import Leap, Settle
 
 NAME = "Spring 26"
@@ -86,13 +86,15 @@ def forked(attempt: Callable[[], object]) -> int:
 
 
 class TestGate:
-    async def test_ten_calls_one_after_the_other_open_one_connection(self, server: Sandbox) -> None:
+    async def test_ten_calls_one_after_the_other_open_one_connection(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             for _ in range(10):
                 await dialler.campaigns.get(ID)
         assert server.connections.opened == 1
 
-    async def test_two_hundred_at_once_keep_to_the_limit_in_calls_and_in_connections(self, server: Sandbox) -> None:
+    async def test_two_hundred_at_once_keep_to_the_limit_in_calls_and_in_connections(
+        self, server: CampaignServer
+    ) -> None:
         at_once: list[int] = []
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=8)) as dialler:
             server.faults.chance(1, [Meanwhile(lambda: at_once.append(dialler._shared.pool.in_flight))])
@@ -101,13 +103,13 @@ class TestGate:
         assert max(at_once) == 8
         assert server.connections.opened == server.connections.peak == 8
 
-    async def test_first_come_first_served(self, server: Sandbox) -> None:
+    async def test_first_come_first_served(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             languages = list(range(1, 31))
             await asyncio.gather(*(dialler.result_codes.list(ID, language=language) for language in languages))
         assert [int(received.query["languagesID"]) for received in server.journal] == languages
 
-    async def test_a_call_that_failed_gives_its_place_back(self, server: Sandbox, clock: Clock) -> None:
+    async def test_a_call_that_failed_gives_its_place_back(self, server: CampaignServer, clock: Clock) -> None:
         once = RetryPolicy(attempts=1)
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1), retry=once) as dialler:
             server.faults.next(HangUp(), Status(503))
@@ -117,7 +119,9 @@ class TestGate:
             assert dialler._shared.pool.in_flight == 0
             await dialler.campaigns.list()
 
-    async def test_one_that_waits_to_repeat_leaves_its_place_to_others(self, server: Sandbox, clock: Clock) -> None:
+    async def test_one_that_waits_to_repeat_leaves_its_place_to_others(
+        self, server: CampaignServer, clock: Clock
+    ) -> None:
         server.faults.next(Status(503))
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             clock.meanwhile = dialler.campaigns.list
@@ -151,7 +155,7 @@ class Starts(Observer):
 
 
 class TestRate:
-    async def test_calls_are_evenly_spaced_whoever_makes_them(self, server: Sandbox) -> None:
+    async def test_calls_are_evenly_spaced_whoever_makes_them(self, server: CampaignServer) -> None:
         loop, starts = asyncio.get_running_loop(), Starts()
         async with DiallerClient(server.base_url, server.token, max_rate=100, observer=starts) as dialler:
             begun = loop.time()
@@ -179,7 +183,7 @@ class TestRate:
             await limiter.acquire()
         assert 1 - 1 / rate <= now - 1000 <= 1 + 0.5 / rate
 
-    async def test_repeats_count_too(self, server: Sandbox, clock: Clock) -> None:
+    async def test_repeats_count_too(self, server: CampaignServer, clock: Clock) -> None:
         loop = asyncio.get_running_loop()
         server.faults.next(*[Status(503)] * 3)
         async with DiallerClient(server.base_url, server.token, max_rate=50) as dialler:
@@ -190,7 +194,7 @@ class TestRate:
         assert took >= 2 / 50 - 0.001
 
     async def test_those_who_queued_at_the_gate_do_not_burst_out_of_it(
-        self, server: Sandbox, leap: Leap, until: Until
+        self, server: CampaignServer, leap: Leap, until: Until
     ) -> None:
         held, loop, starts = Held(), asyncio.get_running_loop(), Starts()
         server.faults.next(held)
@@ -212,7 +216,7 @@ class TestRate:
         ] * 4
 
     async def test_those_held_up_by_the_server_do_not_burst_either(
-        self, server: Sandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch, until: Until
+        self, server: CampaignServer, clock: Clock, monkeypatch: pytest.MonkeyPatch, until: Until
     ) -> None:
         over, held_up = asyncio.Event(), []
 
@@ -238,7 +242,9 @@ class TestRate:
             True
         ] * 4
 
-    async def test_a_limiter_of_ones_own_is_asked_before_each_attempt(self, server: Sandbox, clock: Clock) -> None:
+    async def test_a_limiter_of_ones_own_is_asked_before_each_attempt(
+        self, server: CampaignServer, clock: Clock
+    ) -> None:
         class Counting:
             asked = 0
 
@@ -266,7 +272,7 @@ class TestRate:
 
 class TestClosing:
     async def test_calls_in_flight_finish_and_all_others_are_refused(
-        self, server: Sandbox, until: Until, settle: Settle
+        self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
         server.faults.next(held)
@@ -287,7 +293,9 @@ class TestClosing:
         assert len(server.journal) == 1
         await until(lambda: server.connections.open == 0)
 
-    async def test_twice_and_at_the_same_time_is_as_once(self, server: Sandbox, until: Until, settle: Settle) -> None:
+    async def test_twice_and_at_the_same_time_is_as_once(
+        self, server: CampaignServer, until: Until, settle: Settle
+    ) -> None:
         held = Held()
         server.faults.next(held)
         dialler = DiallerClient(server.base_url, server.token)
@@ -301,7 +309,7 @@ class TestClosing:
         await dialler.aclose()
         assert len(await in_flight) == 3
 
-    async def test_before_anything_was_opened_it_refuses_all_the_same(self, server: Sandbox) -> None:
+    async def test_before_anything_was_opened_it_refuses_all_the_same(self, server: CampaignServer) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         await dialler.aclose()
         error = await failure(dialler.campaigns.list())
@@ -310,7 +318,7 @@ class TestClosing:
         assert server.journal == []
 
     async def test_cancelled_it_waits_no_longer_and_cuts_the_calls_in_flight(
-        self, server: Sandbox, clock: Clock, until: Until, settle: Settle
+        self, server: CampaignServer, clock: Clock, until: Until, settle: Settle
     ) -> None:
         held = Held()
         server.faults.next(held, held)
@@ -331,7 +339,7 @@ class TestClosing:
         assert len(server.journal) == 2
 
     async def test_a_call_held_up_by_the_server_is_refused_when_its_turn_comes(
-        self, server: Sandbox, clock: Clock
+        self, server: CampaignServer, clock: Clock
     ) -> None:
         once = RetryPolicy(attempts=1)
         dialler = DiallerClient(server.base_url, server.token, retry=once)
@@ -341,7 +349,7 @@ class TestClosing:
         assert type(await failure(dialler.campaigns.delete(ID))) is ClientStateError
         assert server.arrived("delete") == []
 
-    async def test_the_client_of_another_account_on_the_same_pool_closes_nothing(self, server: Sandbox) -> None:
+    async def test_the_client_of_another_account_on_the_same_pool_closes_nothing(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             async with dialler.for_account(1, server.token) as sibling:
                 await sibling.campaigns.list()
@@ -351,7 +359,7 @@ class TestClosing:
 
 
 class TestBroughtSession:
-    async def test_it_is_never_closed(self, server: Sandbox) -> None:
+    async def test_it_is_never_closed(self, server: CampaignServer) -> None:
         async with aiohttp.ClientSession() as session:
             for _ in range(2):
                 async with DiallerClient(server.base_url, server.token, session=session) as dialler:
@@ -365,7 +373,7 @@ class TestBroughtSession:
         assert server.connections.opened == 1
 
     async def test_it_is_not_closed_when_closing_the_client_is_cancelled_either(
-        self, server: Sandbox, until: Until, settle: Settle
+        self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
         server.faults.next(held)
@@ -381,7 +389,7 @@ class TestBroughtSession:
             assert len(await in_flight) == 3
 
     async def test_one_that_is_closed_is_told_as_that_at_once_and_at_the_gate(
-        self, server: Sandbox, until: Until, settle: Settle
+        self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
         server.faults.next(held)
@@ -396,7 +404,7 @@ class TestBroughtSession:
         assert type(await failure(dialler.campaigns.list())) is ClientStateError
         held.release.set()
 
-    async def test_it_is_used_in_its_own_loop_only(self, server: Sandbox) -> None:
+    async def test_it_is_used_in_its_own_loop_only(self, server: CampaignServer) -> None:
         async with aiohttp.ClientSession() as session:
             dialler = DiallerClient(server.base_url, server.token, session=session)
 
@@ -409,7 +417,7 @@ class TestBroughtSession:
             await dialler.campaigns.list()
         assert server.arrived("delete") == []
 
-    async def test_its_own_view_of_statuses_and_urls_does_not_count(self, server: Sandbox) -> None:
+    async def test_its_own_view_of_statuses_and_urls_does_not_count(self, server: CampaignServer) -> None:
         async with (
             aiohttp.ClientSession(base_url="https://elsewhere.example/", raise_for_status=True) as session,
             DiallerClient(server.base_url, server.token, session=session) as dialler,
@@ -417,7 +425,7 @@ class TestBroughtSession:
             assert type(await failure(dialler.campaigns.delete(999))) is NotFoundError
         assert server.arrived("delete") == [False]
 
-    async def test_its_headers_go_along_but_for_the_token(self, server: Sandbox) -> None:
+    async def test_its_headers_go_along_but_for_the_token(self, server: CampaignServer) -> None:
         headers = {"X-Team": "billing", "Authorization": "Bearer wrong"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
@@ -439,7 +447,7 @@ class TestBroughtSession:
         assert "password" not in str(caught.value)
 
 
-async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) -> None:
+async def test_trace_configs_see_every_attempt(server: CampaignServer, clock: Clock) -> None:
     seen: list[str] = []
 
     async def on_request_start(session: Any, context: Any, params: aiohttp.TraceRequestStartParams) -> None:
@@ -453,7 +461,7 @@ async def test_trace_configs_see_every_attempt(server: Sandbox, clock: Clock) ->
     assert seen == ["DELETE", "DELETE"]
 
 
-async def test_cookies_of_the_server_are_not_kept(server: Sandbox) -> None:
+async def test_cookies_of_the_server_are_not_kept(server: CampaignServer) -> None:
     body = b'{"records":[],"count":0,"status":200}'
     server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
     # By a name: of an address, aiohttp would keep none anyway.
@@ -466,7 +474,7 @@ async def test_cookies_of_the_server_are_not_kept(server: Sandbox) -> None:
 class TestPlace:
     """A client belongs to one event loop in one process."""
 
-    async def test_another_loop_is_refused_and_harms_nothing(self, server: Sandbox) -> None:
+    async def test_another_loop_is_refused_and_harms_nothing(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             await dialler.campaigns.list()
 
@@ -479,7 +487,7 @@ class TestPlace:
             await dialler.campaigns.list()
         assert server.connections.opened == 1
 
-    async def test_entering_it_binds_it_to_the_loop(self, server: Sandbox) -> None:
+    async def test_entering_it_binds_it_to_the_loop(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
 
             async def elsewhere() -> DiallerError:
@@ -493,7 +501,7 @@ class TestPlace:
         asyncio.run(dialler.aclose())
 
     async def test_another_process_is_told_before_anything_else(
-        self, server: Sandbox, monkeypatch: pytest.MonkeyPatch
+        self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             with monkeypatch.context() as child:
@@ -504,7 +512,7 @@ class TestPlace:
         assert server.journal == []
 
     @needs_fork
-    async def test_a_forked_child_is_refused_and_harms_nothing(self, server: Sandbox) -> None:
+    async def test_a_forked_child_is_refused_and_harms_nothing(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             await dialler.campaigns.list()
             child = forked(lambda: asyncio.run(dialler.campaigns.list()))
@@ -539,7 +547,7 @@ class TestCollectedUnclosed:
         gc.collect()
 
     async def test_it_warns_once_with_the_place_it_was_made_at_and_closes_its_connections(
-        self, server: Sandbox, caplog: pytest.LogCaptureFixture, until: Until
+        self, server: CampaignServer, caplog: pytest.LogCaptureFixture, until: Until
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         made_at = f"{__file__}:{sys._getframe().f_lineno - 1}"
@@ -556,7 +564,7 @@ class TestCollectedUnclosed:
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_for_account_is_not_the_place_it_was_made_at(self, server: Sandbox, until: Until) -> None:
+    async def test_for_account_is_not_the_place_it_was_made_at(self, server: CampaignServer, until: Until) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
         dialler = DiallerClient.for_account(origin, 1, server.token)
         line = sys._getframe().f_lineno - 1
@@ -587,7 +595,9 @@ class TestCollectedUnclosed:
         assert not any("Unclosed" in message for message in told)
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_what_was_closed_or_never_opened_or_brought_is_collected_in_silence(self, server: Sandbox) -> None:
+    async def test_what_was_closed_or_never_opened_or_brought_is_collected_in_silence(
+        self, server: CampaignServer
+    ) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             async with DiallerClient(server.base_url, server.token) as dialler:
@@ -603,7 +613,7 @@ class TestCollectedUnclosed:
         assert caught == []
 
     async def test_a_forked_child_does_not_warn_of_its_parents_client(
-        self, server: Sandbox, monkeypatch: pytest.MonkeyPatch
+        self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         await dialler.campaigns.list()

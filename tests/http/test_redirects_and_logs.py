@@ -22,11 +22,10 @@ from dialler_async import (
     RedirectError,
     RetryPolicy,
 )
-from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CannedResponse, Meanwhile, Raw, Redirect, Reset, StallBeforeHeaders, Status
 
 if TYPE_CHECKING:
-    from tests.conftest import Clock, Until
+    from tests.conftest import CampaignServer, Clock, Until
     from tests.http.conftest import Leap, Listening
 
 NAME = "Spring 26"
@@ -43,7 +42,7 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
     return raised.value
 
 
-async def test_no_connection_is_told_as_the_operating_system_has_it(server: Sandbox) -> None:
+async def test_no_connection_is_told_as_the_operating_system_has_it(server: CampaignServer) -> None:
     async with (
         server.refusing(),
         DiallerClient(server.base_url, "t", retry=RetryPolicy(attempts=1)) as dialler,
@@ -57,7 +56,7 @@ async def test_no_connection_is_told_as_the_operating_system_has_it(server: Sand
 class TestRedirects:
     @pytest.mark.parametrize("call", CALLS)
     async def test_none_is_followed(
-        self, server: Sandbox, dialler: DiallerClient, call: str, listening: Listening
+        self, server: CampaignServer, dialler: DiallerClient, call: str, listening: Listening
     ) -> None:
         reached: list[bytes] = []
 
@@ -73,7 +72,7 @@ class TestRedirects:
         assert reached == []
         assert len(server.journal) == 5
 
-    async def test_the_error_says_what_base_url_to_set(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_the_error_says_what_base_url_to_set(self, server: CampaignServer, dialler: DiallerClient) -> None:
         server.faults.next(Redirect("https://acd.example.com:8443/rest/v1.0/1/dialler/campaigns?token=s3cret#part"))
         error = await failure(dialler.campaigns.list())
         assert isinstance(error, RedirectError)
@@ -81,7 +80,7 @@ class TestRedirects:
         assert "set the base URL to https://acd.example.com:8443/rest/v1.0/1" in str(error)
         assert "s3cret" not in str(error)
 
-    async def test_a_name_in_the_query_is_not_told(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_a_name_in_the_query_is_not_told(self, server: CampaignServer, dialler: DiallerClient) -> None:
         server.faults.next(Redirect("https://acd.example.com/rest/v1.0/1/dialler/campaigns/campaign?name=Spring%2026"))
         error = await failure(dialler.campaigns.find(NAME))
         assert "set the base URL to https://acd.example.com/rest/v1.0/1" in str(error)
@@ -89,7 +88,7 @@ class TestRedirects:
 
     @pytest.mark.parametrize("location", ["/login", "https://acd.example.com/login", "https://acd.example.com"])
     async def test_a_place_that_is_no_base_url_is_not_recommended(
-        self, server: Sandbox, dialler: DiallerClient, location: str
+        self, server: CampaignServer, dialler: DiallerClient, location: str
     ) -> None:
         server.faults.next(Redirect(location))
         error = await failure(dialler.campaigns.list())
@@ -97,7 +96,7 @@ class TestRedirects:
         assert error.location == location
         assert "set the base URL" not in str(error)
 
-    async def test_user_info_is_not_told(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_user_info_is_not_told(self, server: CampaignServer, dialler: DiallerClient) -> None:
         server.faults.next(Redirect("https://root:s3cret@acd.example.com/"))
         error = await failure(dialler.campaigns.list())
         assert isinstance(error, RedirectError)
@@ -117,7 +116,7 @@ class TestWhatBrokeOff:
             (b"", "the connection to {address} was lost before the answer came"),
         ],
     )
-    async def test_the_error_says_how(self, server: Sandbox, data: bytes, told: str) -> None:
+    async def test_the_error_says_how(self, server: CampaignServer, data: bytes, told: str) -> None:
         server.faults.next(Raw(data))
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
             error = await failure(dialler.campaigns.list())
@@ -127,7 +126,7 @@ class TestWhatBrokeOff:
 
     @pytest.mark.parametrize("call", ["list", "delete"])
     async def test_an_answer_that_is_too_large_is_cut_and_its_connection_closed(
-        self, server: Sandbox, call: str
+        self, server: CampaignServer, call: str
     ) -> None:
         server.faults.next(CannedResponse(200, b" " * 10_000_000))
         pool = PoolConfig(limit=1, max_body=100_000)
@@ -151,7 +150,7 @@ class TestLog:
         return [(record.levelname, record.getMessage()) for record in records]
 
     async def test_each_attempt_has_a_line_and_each_repeat_a_warning(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, server: CampaignServer, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         server.faults.next(Status(503, retry_after=2), Reset())
         await dialler.campaigns.get(ID)
@@ -165,7 +164,7 @@ class TestLog:
         ]
 
     async def test_a_repeat_with_a_new_token_is_one_too(
-        self, server: Sandbox, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, server: CampaignServer, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         server.faults.next(Status(401))
         async with DiallerClient(server.base_url, lambda: server.token) as dialler:
@@ -174,7 +173,7 @@ class TestLog:
         assert "failed (401), attempt 1" in self.lines(caplog)[1][1]
 
     async def test_an_attempt_that_was_cut_off_has_its_line(
-        self, server: Sandbox, dialler: DiallerClient, leap: Leap, caplog: pytest.LogCaptureFixture, until: Until
+        self, server: CampaignServer, dialler: DiallerClient, leap: Leap, caplog: pytest.LogCaptureFixture, until: Until
     ) -> None:
         server.faults.next(StallBeforeHeaders())
         calling = asyncio.create_task(failure(dialler.campaigns.list()))
@@ -185,7 +184,7 @@ class TestLog:
         assert self.lines(caplog)[0][1].startswith("GET /dialler/campaigns: DeadlineError in ")
 
     async def test_milliseconds_are_told(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, server: CampaignServer, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         server.faults.next(Meanwhile(lambda: setattr(clock, "seconds", clock.seconds + 0.0123)))
         await dialler.campaigns.list()
@@ -193,7 +192,7 @@ class TestLog:
 
     @pytest.mark.parametrize("call", CALLS)
     async def test_it_tells_no_names_ids_bodies_headers_or_tokens(
-        self, server: Sandbox, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture, call: str
+        self, server: CampaignServer, dialler: DiallerClient, clock: Clock, caplog: pytest.LogCaptureFixture, call: str
     ) -> None:
         server.faults.next(Status(503, retry_after=1), Status(429, retry_after=1))
         await server.send(call, dialler)
@@ -215,7 +214,7 @@ class TestLog:
             assert secret not in text
 
     async def test_nothing_is_logged_of_a_call_that_never_went(
-        self, server: Sandbox, caplog: pytest.LogCaptureFixture
+        self, server: CampaignServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         await dialler.aclose()
@@ -224,7 +223,7 @@ class TestLog:
 
 
 async def test_a_logger_that_is_off_costs_no_words(
-    server: Sandbox, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
+    server: CampaignServer, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "dialler_async")
     await dialler.campaigns.list()

@@ -17,7 +17,7 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault, StallBeforeHeaders, StallInBody, Status, Trickle, WrongLength
 
 if TYPE_CHECKING:
-    from tests.conftest import Clock, Until
+    from tests.conftest import CampaignServer, Clock, Until
     from tests.http.conftest import Listening
 
 NAME = "Spring 26"
@@ -102,7 +102,7 @@ async def nothing_is_left_behind(caplog: pytest.LogCaptureFixture, until: Until)
     assert [record for record in caplog.records if record.name == "asyncio" and record.levelno >= logging.ERROR] == []
 
 
-async def assert_unharmed(dialler: DiallerClient, server: Sandbox, calls: int = UNHARMED) -> None:
+async def assert_unharmed(dialler: DiallerClient, server: CampaignServer, calls: int = UNHARMED) -> None:
     """That all places are free, and every call gets its own answer."""
     assert dialler._shared.pool.in_flight == 0
     ids = [(536, 537)[number % 2] for number in range(calls)]
@@ -115,7 +115,7 @@ async def assert_unharmed(dialler: DiallerClient, server: Sandbox, calls: int = 
 @pytest.mark.parametrize("kept_alive", [False, True])
 @pytest.mark.parametrize("call", ["get", "clone", "delete"])
 async def test_every_kind_of_call_at_every_point(
-    server: Sandbox, clock: Clock, call: str, kept_alive: bool, late: bool
+    server: CampaignServer, clock: Clock, call: str, kept_alive: bool, late: bool
 ) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
 
@@ -139,7 +139,7 @@ async def test_every_kind_of_call_at_every_point(
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_in_the_middle_of_an_answer_that_comes_byte_by_byte(server: Sandbox, late: bool) -> None:
+async def test_in_the_middle_of_an_answer_that_comes_byte_by_byte(server: CampaignServer, late: bool) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
 
         async def after() -> None:
@@ -156,7 +156,7 @@ async def test_in_the_middle_of_an_answer_that_comes_byte_by_byte(server: Sandbo
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_between_the_slices_of_a_large_answer(late: bool, server: Sandbox) -> None:
+async def test_between_the_slices_of_a_large_answer(late: bool, server: CampaignServer) -> None:
     records = [*RECORDS, *({"ID": id, "Name": f"{id}", "filler": "x" * 2000} for id in range(1000, 1150))]
     async with (
         Sandbox(records) as server,
@@ -171,7 +171,7 @@ async def test_between_the_slices_of_a_large_answer(late: bool, server: Sandbox)
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_while_waiting_to_repeat_and_in_the_repeat(server: Sandbox, clock: Clock, late: bool) -> None:
+async def test_while_waiting_to_repeat_and_in_the_repeat(server: CampaignServer, clock: Clock, late: bool) -> None:
     policy = RetryPolicy()
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT), retry=policy) as dialler:
 
@@ -189,7 +189,7 @@ async def test_while_waiting_to_repeat_and_in_the_repeat(server: Sandbox, clock:
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_while_asking_for_a_token(server: Sandbox, clock: Clock, late: bool) -> None:
+async def test_while_asking_for_a_token(server: CampaignServer, clock: Clock, late: bool) -> None:
     asked = 0
 
     async def source() -> str:
@@ -217,7 +217,7 @@ async def test_while_asking_for_a_token(server: Sandbox, clock: Clock, late: boo
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_at_a_limited_rate(server: Sandbox, late: bool) -> None:
+async def test_at_a_limited_rate(server: CampaignServer, late: bool) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT), max_rate=2000) as dialler:
 
         async def made() -> None:
@@ -227,7 +227,7 @@ async def test_at_a_limited_rate(server: Sandbox, late: bool) -> None:
         assert points >= 1
 
 
-async def test_while_a_limiter_has_it_wait(server: Sandbox) -> None:
+async def test_while_a_limiter_has_it_wait(server: CampaignServer) -> None:
     class Limiter:
         asked, go = asyncio.Event(), asyncio.Event()
 
@@ -246,7 +246,7 @@ async def test_while_a_limiter_has_it_wait(server: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("steps", range(0, 60, 6))
-async def test_many_at_once_after_so_many_turns_of_the_loop(server: Sandbox, steps: int) -> None:
+async def test_many_at_once_after_so_many_turns_of_the_loop(server: CampaignServer, steps: int) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
         tasks = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
         for _ in range(steps):
@@ -259,7 +259,7 @@ async def test_many_at_once_after_so_many_turns_of_the_loop(server: Sandbox, ste
         await assert_unharmed(dialler, server, 20)
 
 
-async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: Sandbox, until: Until) -> None:
+async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: CampaignServer, until: Until) -> None:
     server.faults.next(StallBeforeHeaders(), match="get")
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         first = asyncio.create_task(dialler.campaigns.get(ID))
@@ -276,7 +276,7 @@ async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: Sandbox, u
 
 
 @pytest.mark.parametrize("fault", [StallBeforeHeaders(), StallInBody()], ids=repr)
-async def test_the_connection_of_a_cancelled_call_is_closed(server: Sandbox, fault: Fault, until: Until) -> None:
+async def test_the_connection_of_a_cancelled_call_is_closed(server: CampaignServer, fault: Fault, until: Until) -> None:
     server.faults.next(fault)
     async with DiallerClient(server.base_url, server.token) as dialler:
         task = asyncio.create_task(dialler.campaigns.list())
@@ -292,7 +292,7 @@ async def test_the_connection_of_a_cancelled_call_is_closed(server: Sandbox, fau
 
 
 async def test_an_answer_that_is_longer_than_promised_does_not_become_the_answer_to_the_next_call(
-    server: Sandbox, clock: Clock
+    server: CampaignServer, clock: Clock
 ) -> None:
     server.faults.next(WrongLength(-1), WrongLength(-30))
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
@@ -319,7 +319,7 @@ async def test_a_second_answer_that_nobody_asked_for_does_not_become_the_answer_
 
 
 async def test_a_cancelled_write_is_sent_no_second_time(
-    server: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
+    server: CampaignServer, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     async def for_ever(seconds: float) -> None:
         await asyncio.get_running_loop().create_future()

@@ -25,11 +25,10 @@ from dialler_async import (
 )
 from dialler_async._api import endpoints
 from dialler_async._http.clock import CLOCK
-from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
 
 if TYPE_CHECKING:
-    from tests.conftest import Clock, Until
+    from tests.conftest import CampaignServer, Clock, Until
     from tests.http.conftest import Leap
 
 NAME = "Spring 26"
@@ -90,7 +89,7 @@ async def deaf() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_no_connection_in_time_is_a_connect_error_for_every_call(
-    deaf: str, leap: Leap, call: str, server: Sandbox
+    deaf: str, leap: Leap, call: str, server: CampaignServer
 ) -> None:
     async with DiallerClient(deaf, "t", timeouts=Timeouts(connect=7), retry=ONCE) as dialler:
         error = await failure_after(server.send(call, dialler), leap, 7.01)
@@ -100,7 +99,7 @@ async def test_no_connection_in_time_is_a_connect_error_for_every_call(
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(
-    deaf: str, leap: Leap, call: str, server: Sandbox
+    deaf: str, leap: Leap, call: str, server: CampaignServer
 ) -> None:
     async with DiallerClient(deaf, "t", timeouts=Timeouts(deadline=9)) as dialler:
         error = await failure_after(server.send(call, dialler), leap, 9.01)
@@ -112,7 +111,7 @@ async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(
 @pytest.mark.parametrize("fault", STALLS, ids=repr)
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_silent_server_is_told_with_how_long_it_was_silent(
-    server: Sandbox, leap: Leap, call: str, fault: StallBeforeHeaders | StallInBody
+    server: CampaignServer, leap: Leap, call: str, fault: StallBeforeHeaders | StallInBody
 ) -> None:
     server.faults.next(fault)
     async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=20), retry=ONCE) as dialler:
@@ -123,7 +122,9 @@ async def test_a_silent_server_is_told_with_how_long_it_was_silent(
         assert server.arrived(call) == [server.is_done(call)]
 
 
-async def test_a_deadline_error_is_a_timeout_error_too(server: Sandbox, dialler: DiallerClient, leap: Leap) -> None:
+async def test_a_deadline_error_is_a_timeout_error_too(
+    server: CampaignServer, dialler: DiallerClient, leap: Leap
+) -> None:
     server.faults.next(StallBeforeHeaders())
     error = await failure_after(dialler.campaigns.list(), leap, 121, lambda: server.journal)
     assert isinstance(error, TimeoutError)
@@ -131,7 +132,7 @@ async def test_a_deadline_error_is_a_timeout_error_too(server: Sandbox, dialler:
     assert error.__context__ is None
 
 
-async def test_a_slow_answer_is_no_silent_one(server: Sandbox) -> None:
+async def test_a_slow_answer_is_no_silent_one(server: CampaignServer) -> None:
     server.faults.next(Trickle())
     async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=5), retry=ONCE) as dialler:
         assert len(await dialler.campaigns.list()) == 3
@@ -139,7 +140,7 @@ async def test_a_slow_answer_is_no_silent_one(server: Sandbox) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
-    server: Sandbox, leap: Leap, call: str
+    server: CampaignServer, leap: Leap, call: str
 ) -> None:
     timeouts = Timeouts(read=60, deadline=50)
     for fault in STALLS:
@@ -155,7 +156,7 @@ async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, leap: Leap, call: str) -> None:
+async def test_a_deadline_at_the_gate_sends_nothing(server: CampaignServer, leap: Leap, call: str) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         pool = dialler._shared.pool
         await pool.enter(no_pause)
@@ -169,7 +170,7 @@ async def test_a_deadline_at_the_gate_sends_nothing(server: Sandbox, leap: Leap,
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
-    server: Sandbox, dialler: DiallerClient, endless: None, leap: Leap, call: str
+    server: CampaignServer, dialler: DiallerClient, endless: None, leap: Leap, call: str
 ) -> None:
     server.faults.next(Status(503, retry_after=1))
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
@@ -181,7 +182,7 @@ async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
 async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_its_outcome_unknown(
-    server: Sandbox, dialler: DiallerClient, endless: None, leap: Leap, call: str
+    server: CampaignServer, dialler: DiallerClient, endless: None, leap: Leap, call: str
 ) -> None:
     server.faults.next(Reset(carried_out=True))
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
@@ -191,7 +192,7 @@ async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_i
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
 async def test_so_does_a_deadline_in_the_repeat_itself(
-    server: Sandbox, dialler: DiallerClient, leap: Leap, call: str
+    server: CampaignServer, dialler: DiallerClient, leap: Leap, call: str
 ) -> None:
     server.faults.next(Reset(carried_out=True), StallBeforeHeaders())
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: len(server.journal) == 2)
@@ -200,7 +201,7 @@ async def test_so_does_a_deadline_in_the_repeat_itself(
 
 
 async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
-    server: Sandbox, leap: Leap, endless: None
+    server: CampaignServer, leap: Leap, endless: None
 ) -> None:
     async with DiallerClient(server.base_url, server.token, retry=ONCE) as dialler:
         server.faults.next(Status(429, retry_after=30))
@@ -211,7 +212,7 @@ async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
     assert len(server.journal) == 1
 
 
-async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Sandbox, leap: Leap) -> None:
+async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: CampaignServer, leap: Leap) -> None:
     async with DiallerClient(server.base_url, for_ever_a_token) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
@@ -219,7 +220,7 @@ async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Sa
     assert error.attempts == 0
 
 
-async def test_so_is_one_that_does_so_when_asked_once_more(server: Sandbox, leap: Leap) -> None:
+async def test_so_is_one_that_does_so_when_asked_once_more(server: CampaignServer, leap: Leap) -> None:
     tokens = [server.token]
 
     async def slow_the_second_time() -> str:
@@ -238,7 +239,7 @@ async def for_ever_a_token() -> str:
 
 
 async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
-    server: Sandbox, dialler: DiallerClient, leap: Leap
+    server: CampaignServer, dialler: DiallerClient, leap: Leap
 ) -> None:
     class Endless:
         """An answer so large that reading it takes for ever."""
@@ -255,7 +256,7 @@ async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
 
 
 async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor_read(
-    server: Sandbox, leap: Leap
+    server: CampaignServer, leap: Leap
 ) -> None:
     timeouts = Timeouts(connect=1, read=1)
     async with DiallerClient(
@@ -279,7 +280,7 @@ class Full:
 
 
 @pytest.fixture
-async def full(server: Sandbox, until: Until) -> AsyncIterator[Full]:
+async def full(server: CampaignServer, until: Until) -> AsyncIterator[Full]:
     server.faults.next(StallBeforeHeaders())
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as session:
@@ -290,7 +291,7 @@ async def full(server: Sandbox, until: Until) -> AsyncIterator[Full]:
 
 
 async def test_nor_do_those_who_queue_behind_a_brought_session_with_less_room_than_the_gate(
-    server: Sandbox, full: Full, leap: Leap
+    server: CampaignServer, full: Full, leap: Leap
 ) -> None:
     timeouts = Timeouts(connect=1, read=1)
     async with DiallerClient(
@@ -305,7 +306,7 @@ async def test_nor_do_those_who_queue_behind_a_brought_session_with_less_room_th
 
 @pytest.mark.parametrize("call", AS_IS)
 async def test_a_deadline_behind_a_brought_session_without_room_leaves_nothing_unknown(
-    server: Sandbox, full: Full, leap: Leap, call: str
+    server: CampaignServer, full: Full, leap: Leap, call: str
 ) -> None:
     async with DiallerClient(server.base_url, server.token, session=full.session) as dialler:
         error = await failure_after(server.send(call, dialler), leap, 120.01)
@@ -314,7 +315,7 @@ async def test_a_deadline_behind_a_brought_session_without_room_leaves_nothing_u
 
 
 async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(
-    server: Sandbox, leap: Leap, until: Until
+    server: CampaignServer, leap: Leap, until: Until
 ) -> None:
     server.faults.next(StallBeforeHeaders())
     async with (
@@ -332,7 +333,7 @@ async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(
 
 @pytest.mark.parametrize("call", READS)
 async def test_a_call_that_was_done_in_time_is_not_cut_afterwards(
-    server: Sandbox, dialler: DiallerClient, clock: Clock, leap: Leap, call: str
+    server: CampaignServer, dialler: DiallerClient, clock: Clock, leap: Leap, call: str
 ) -> None:
     await server.send(call, dialler)
     await leap(1000)
@@ -341,7 +342,7 @@ async def test_a_call_that_was_done_in_time_is_not_cut_afterwards(
 
 
 @pytest.mark.parametrize("name", ["connect", "read", "deadline"])
-async def test_infinity_sets_no_limit(name: str, server: Sandbox) -> None:
+async def test_infinity_sets_no_limit(name: str, server: CampaignServer) -> None:
     timeouts = Timeouts(**{name: float("inf")})
     async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
         assert (await dialler.campaigns.get(ID)).name == NAME
