@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from ._bulk.outcome import Failure, Outcome, Success
     from ._http.headers import HeaderSource
     from ._http.pool_config import PoolConfig
+    from ._http.rate_limit import RateLimiter
     from ._http.retry import RetryPolicy
     from ._http.timeouts import Timeouts
+    from ._http.token import TokenSource
     from .campaigns import Campaigns, CloneResult
     from .client import DiallerClient
     from .errors import (
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
         PayloadError,
         RateLimitedError,
         RedirectError,
+        RequestError,
+        ResponseInfo,
+        SentRequest,
         ServerError,
         StatusError,
         TokenSourceError,
@@ -99,15 +104,20 @@ __all__ = [
     "PayloadError",
     "PoolConfig",
     "RateLimitedError",
+    "RateLimiter",
     "Records",
     "RedirectError",
+    "RequestError",
+    "ResponseInfo",
     "ResultCode",
     "ResultCodes",
     "RetryPolicy",
+    "SentRequest",
     "ServerError",
     "StatusError",
     "Success",
     "Timeouts",
+    "TokenSource",
     "TokenSourceError",
     "__version__",
     "fan_out",
@@ -132,6 +142,7 @@ _MODULE_OF = {
     "EndpointNotFoundError": "errors",
     "Failure": "_bulk.outcome",
     "HeaderSource": "_http.headers",
+    "InvalidRecord": "_api.decoding",
     "InvalidTokenError": "errors",
     "ItemCancelledError": "errors",
     "Language": "models",
@@ -143,21 +154,25 @@ _MODULE_OF = {
     "OnProgress": "_bulk.fan_out",
     "Outcome": "_bulk.outcome",
     "OutcomeUnknownError": "errors",
+    "PartialRecords": "_api.decoding",
     "PayloadError": "errors",
     "PoolConfig": "_http.pool_config",
     "RateLimitedError": "errors",
-    "PartialRecords": "_api.decoding",
+    "RateLimiter": "_http.rate_limit",
     "Records": "models",
     "RedirectError": "errors",
+    "RequestError": "errors",
+    "ResponseInfo": "errors",
     "ResultCode": "models",
     "ResultCodes": "result_codes",
     "RetryPolicy": "_http.retry",
+    "SentRequest": "errors",
     "ServerError": "errors",
     "StatusError": "errors",
     "Success": "_bulk.outcome",
-    "TokenSourceError": "errors",
     "Timeouts": "_http.timeouts",
-    "InvalidRecord": "_api.decoding",
+    "TokenSource": "_http.token",
+    "TokenSourceError": "errors",
     "fan_out": "_bulk.fan_out",
 }
 """Where each public name is defined. It is imported on first use, since aiohttp and attrs take 0.2 s to import."""

@@ -33,7 +33,7 @@ from .result_codes import ResultCodes
 
 T = TypeVar("T")
 
-# Not to be printed where nobody has set up logging: an error that is not retried is raised.
+# Without configured logging, nothing is printed: an error that is not retried is raised.
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())
 
 
@@ -61,7 +61,7 @@ class _ForSibling(Protocol):
 
 
 class _ForAccount:
-    """`for_account`, which is a constructor on the class, and another account on a client."""
+    """Make `for_account` a constructor on the class, and a method for another account on a client."""
 
     @overload
     def __get__(self, client: None, cls: type["DiallerClient"]) -> _ForServer: ...
@@ -78,34 +78,35 @@ class DiallerClient:
         async with DiallerClient("https://acd.example.com/rest/v1.0/1", token="…") as dialler:
             campaigns = await dialler.campaigns.list()
 
-    May be made outside an event loop, and belongs to the one it is first used in. Without `async with`, the first
-    call opens the pool and `aclose` closes it.
+    A client may be made outside an event loop. It belongs to the loop of its first call. Without `async with`, the
+    first call opens the pool and `aclose` closes it.
 
-    What is repeated, as `retry` says:
+    The retry rules, with the limits of `retry`:
 
-    - reads, and a clone with `exist_ok`, whenever no answer or a 429 or 5xx came;
-    - a delete by ID when none or a 429, 502, 503 or 504 came; a 404 to a repeat means done;
-    - a plain clone, and the API's own delete by name, only when they were surely not carried out. Otherwise they raise
-      OutcomeUnknownError.
+    - A read, and a clone with `exist_ok`, is retried after no response, a 429 or a 5xx.
+    - A delete by ID is retried after no response, a 429, 502, 503 or 504. A 404 after a retry means that it is done.
+    - A plain clone, and the API's own delete by name, is retried only if the server surely did not run it. Otherwise
+      it raises OutcomeUnknownError.
 
     Args:
         base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path in front of `rest` and a trailing slash are
             fine; user info, a query and a fragment are not.
-        token: the bearer token, or a function that returns one, at once or awaited; it is asked anew after a 401.
-        pool: connections, and what they may carry.
-        retry: how often and how patiently calls are repeated.
-        timeouts: for an attempt, and for a call as a whole.
+        token: the bearer token, or a function that returns one, directly or as an awaitable; it is called again
+            after a 401.
+        pool: options of the connection pool.
+        retry: how often and after which delays calls are retried.
+        timeouts: limits for an attempt and for a whole call.
         headers: headers for every request, or a function that returns them for each call, such as the request ID of a
             web app. They can't set `Authorization` and other headers that the client sets itself. A `User-Agent` is put
             before the client's own.
         max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
             `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited
             before each attempt.
-        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`. Kept
-            connections that received anything unasked are closed before a call, but not those that a call gets after
-            it waited for a free one: give its connector at least `pool.limit` connections.
+        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`. A kept-alive
+            connection with unrequested data is closed before a call. This check does not run if the call waits for a
+            free connection, so give the connector at least `pool.limit` connections.
         trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
-        observer: is told of every call; see `dialler_async.observer`.
+        observer: its methods are called for every call; see `dialler_async.observer`.
     Raises:
         ConfigurationError: an argument that can't work.
 
@@ -135,7 +136,7 @@ class DiallerClient:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         observer: Observer | None = None,
     ) -> None:
-        # No local variable holds a secret from here on: whoever records a traceback would record it.
+        # No local variable holds a secret from here on: tools that record tracebacks would record it.
         held = Token(token)
         checked = check_base_url(base_url)
         del token, base_url

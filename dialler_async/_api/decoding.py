@@ -199,7 +199,7 @@ class _SlicesOf(Generic[R]):
         self.kind = kind
 
     def decode(self, body: Body) -> Generator[None, None, Iterator[list[R]]]:
-        # The whole body is read before the first slice: if it is in another charset, it is decoded anew.
+        # The whole body is read before the first slice: if it is in another charset, it is decoded again.
         envelope, reader = yield from _read(self.kind, body, keep=False)
         reader, _ = _checked(envelope, reader, body, may_be_shortened=False)
         return self._slices(ListReader(self.kind, body, reader.start, all_invalid=False))

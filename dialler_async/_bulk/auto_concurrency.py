@@ -7,7 +7,7 @@ latency without a queue. A quarter more keeps the server busy and keeps a short 
 - No queue: the server has spare capacity. The level doubles at the start. Later it grows by a quarter, then faster as
   long as no queue forms.
 - A queue far longer than that: the server has less capacity now, or each call takes more work. The *latency probe*
-  tells the two apart. It lowers the level until no queue can form, measures the latency there, and starts anew from it.
+  tells the two apart. It lowers the level until no queue can form, measures the latency there, and starts from it.
 - The *throughput probe* raises the level now and then. Many servers have no sharp limit: they take more calls a little
   more slowly. If the throughput grows enough, the level stays there, up to 1.75 times the latency without a queue.
 - The latency probe also runs every few seconds while there is a queue. Otherwise the queue slowly becomes part of what

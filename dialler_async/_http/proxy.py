@@ -1,4 +1,4 @@
-"""Which proxy the requests to a server go through: the one that is set, or that of the environment.
+"""The proxy for the requests to a server: the configured proxy, or the proxy of the environment.
 
 aiohttp's own `trust_env` is not used: it also reads the user's netrc, whose credentials would replace the token.
 """
@@ -22,7 +22,7 @@ def proxy_for(server: URL, proxy: str | None) -> URL | None:
         proxy: a URL; None for no proxy; "environment" for `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in upper or
             lower case, unless `NO_PROXY` names the host. A loopback host has no proxy then.
     Raises:
-        ConfigurationError: the URL can't be that of a proxy. The message leaves it out, as it may hold credentials.
+        ConfigurationError: the URL is not valid for a proxy. The message leaves it out, since it may hold credentials.
     """
     if proxy is None:
         return None

@@ -185,7 +185,7 @@ def may_have_run(request: Request[Any], error: DiallerError) -> bool:
         case NoReplyError():
             return True
         case StatusError(status=500):
-            # Whoever gets a 500 for a delete by ID can look the campaign up and delete it again.
+            # After a 500 for a delete by ID, the caller can look the campaign up and delete it again.
             return request.idempotency is not Idempotency.GONE_MEANS_DONE
         case StatusError():
             # A 2xx other than 200 is not documented, but the write has probably run.

@@ -38,7 +38,7 @@ class Token:
 
     @property
     def renewable(self) -> bool:
-        """Whether there is a source to ask anew."""
+        """Whether there is a source to call again."""
         return not isinstance(self._source, str)
 
     def check(self) -> None:
@@ -100,7 +100,7 @@ class Token:
 
 
 TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
-"""A token, or a function that gives one, at once or awaited: asked at the first call, and anew after a 401."""
+"""A token, or a function that returns one, directly or as an awaitable: called for the first request and after a 401."""
 
 
 _PACKAGE = __name__.partition(".")[0]

@@ -55,7 +55,7 @@ class Acceptance:
 class Finding:
     """One violation of a rule. A plain value: it pickles, compares and hashes.
 
-    The texts hold what the server sent, unescaped. Whoever shows them escapes them.
+    The texts hold what the server sent, unescaped. Code that shows them must escape them.
 
     Attributes:
         rule: ID of the rule, such as `dangling-result-code`.

@@ -74,7 +74,7 @@ class CampaignFacts:
 
 
 def with_zone(date: datetime, now: datetime) -> datetime:
-    """Return a date with a zone. A naive date gets that of `now`: no page of the reference states the zone."""
+    """Return a date with a zone. A naive date gets the zone of `now`, since the reference states none."""
     return date if date.utcoffset() is not None else date.replace(tzinfo=now.tzinfo)
 
 

@@ -219,7 +219,7 @@ class _Run:
         try:
             self._reports[name] = merged(account.parts, seconds=self._seconds())
         except Exception as error:
-            # Whoever can write to the broker decides what is in the parts.
+            # A process that can write to the broker can send any part.
             _log.warning("can't merge the results of an account: %s", type(error).__name__)
             account.has_failed = True
             parts = [not_audited("its results can't be merged")]

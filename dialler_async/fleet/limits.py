@@ -3,7 +3,7 @@
 It is the GCRA of pyrate-limiter. GCRA keeps one number for each server, which expires when nobody calls. A sliding
 window would keep an entry for each call. Calls are evenly spaced.
 
-The time is that of Redis, read for each call. The clocks of the workers' machines differ, and a clock that is ahead by
+The clock of Redis is read for each call. The clocks of the workers' machines differ, and a clock that is ahead by
 seconds would make all other workers wait for as long.
 """
 

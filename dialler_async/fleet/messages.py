@@ -1,6 +1,6 @@
 """The messages that go through the broker: JSON with packed records. They hold no token, and they are no pickles.
 
-Reading a pickle would run the code of whoever can write to the broker.
+Reading a pickle would run the code of any process that can write to the broker.
 """
 
 import hashlib

@@ -26,7 +26,7 @@ class SandboxAccount:
     Attributes:
         clients_id: ClientsID of the account, a part of its URL.
         token: the only valid token. A new value invalidates the old one at once.
-        lock: held by whoever reads or changes `store`.
+        lock: held while `store` is read or changed.
     """
 
     clients_id: int
