@@ -20,8 +20,7 @@ Imported by themselves:
 The client logs to `dialler_async`: what it retries as warnings, each attempt at level DEBUG; no names, IDs or secrets.
 """
 
-from importlib import import_module
-
+from ._lazy import lazy_names
 from .version import __version__
 
 # Not from `typing`, whose import takes most of the 10 ms that this module may take. Type checkers know the name.
@@ -179,13 +178,4 @@ _MODULE_OF = {
 
 # Type checkers read the imports above instead: with this function, they would accept any name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-        globals()[name] = value
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy_names(__name__, globals(), _MODULE_OF, __all__)

@@ -100,7 +100,7 @@ class Token:
 
 
 TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
-"""A token, or a function that returns one, directly or as an awaitable: called for the first request and after a 401."""
+"""A token, or a function that returns one or an awaitable of one: called for the first request and after a 401."""
 
 
 _PACKAGE = __name__.partition(".")[0]

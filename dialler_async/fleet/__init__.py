@@ -51,8 +51,9 @@ Redis: `redis://broker.example.com/1`.
     report = await audit_fleet(read_fleet(Path("fleet.toml")))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dialler_async._lazy import lazy_names
 
 from .manifest import Account, Fleet, Server, read_fleet
 
@@ -86,13 +87,4 @@ _MODULE_OF = {
 
 # Type checkers read the imports above instead: with this function, they would accept any name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-        globals()[name] = value
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy_names(__name__, globals(), _MODULE_OF, __all__)

@@ -1,7 +1,7 @@
 """Strict parsing of messages from the broker: typed, bounded, and signed if `DIALLER_FLEET_KEY` is set.
 
-A process that can write to Redis can send anything. An invalid message is rejected as a whole with `RejectedMessageError`.
-Its text never repeats content of the message.
+A process that can write to Redis can send anything. An invalid message is rejected with
+`RejectedMessageError`. Its text never repeats content of the message.
 """
 
 import hashlib

@@ -1,12 +1,14 @@
 """Authorisation, unknown endpoints and the journal of the sandbox."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -14,31 +16,14 @@ from yarl import URL
 
 from dialler_async.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sandbox.conftest import Caller
+
+    CallerOf = Callable[[Sandbox], Caller]
+
 CAMPAIGN = {"ContactPreviewTime": 5, "nMaxParallelLines": None, "Name": "Campaign 1000"}
-
-
-class Caller:
-    """A plain HTTP client: it sends a method and a path, and returns status and body."""
-
-    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
-        self.sandbox = sandbox
-        self.session = session
-
-    async def raw(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
-        url = self.sandbox.base_url + path
-        headers = {"Authorization": f"Bearer {self.sandbox.token}"} | options.pop("headers", {})
-        async with self.session.request(method, url, headers=headers, **options) as response:
-            return response.status, await response.read()
-
-    async def __call__(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        status, body = await self.raw(method, "/dialler/campaigns" + path, **options)
-        return status, json.loads(body)
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 @pytest.fixture
@@ -46,11 +31,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox([{"ID": 7, "Name": "Sommer / Köln 50% & mehr"}]) as sandbox:
         sandbox.load(CAMPAIGN, campaign_id=535)
         yield sandbox
-
-
-@pytest.fixture
-def call(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    return Caller(sandbox, session)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +76,9 @@ async def test_request_without_the_bearer_token_is_a_401(call: Caller, authorisa
     assert 535 in call.sandbox.campaigns
 
 
-async def test_wrong_clients_id_in_the_path_is_a_401(session: aiohttp.ClientSession) -> None:
+async def test_wrong_clients_id_in_the_path_is_a_401(caller_of: CallerOf, session: aiohttp.ClientSession) -> None:
     async with Sandbox([], clients_id=42) as sandbox:
-        call = Caller(sandbox, session)
+        call = caller_of(sandbox)
         assert sandbox.base_url.endswith("/rest/v1.0/42")
         assert (await call("GET", ""))[0] == 200
         headers = {"Authorization": f"Bearer {sandbox.token}"}

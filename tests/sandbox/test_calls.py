@@ -1,14 +1,22 @@
 """The sandbox responds to the seven calls as the API reference says. The client is plain aiohttp."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 
 from dialler_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sandbox.conftest import Caller
+
+    CallerOf = Callable[[Sandbox], Caller]
 
 CAMPAIGN = {
     "ContactPreviewTime": 5,
@@ -41,40 +49,11 @@ CODES = {"records": [code(2695, "ABG"), code(2698, "Aufleger")], "count": 7, "st
 NOT_FOUND = (404, {"status": 404, "error": "Dialler campaign not found"})
 
 
-class Caller:
-    """A plain HTTP client: it sends a method and a path, and returns status and body."""
-
-    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
-        self.sandbox = sandbox
-        self.session = session
-
-    async def raw(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
-        url = self.sandbox.base_url + path
-        headers = {"Authorization": f"Bearer {self.sandbox.token}"} | options.pop("headers", {})
-        async with self.session.request(method, url, headers=headers, **options) as response:
-            return response.status, await response.read()
-
-    async def __call__(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        status, body = await self.raw(method, "/dialler/campaigns" + path, **options)
-        return status, json.loads(body)
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox([{"ID": 7, "Name": "Sommer / Köln 50% & mehr"}]) as sandbox:
         sandbox.load(CAMPAIGN, campaign_id=535, codes={2: CODES})
         yield sandbox
-
-
-@pytest.fixture
-def call(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    return Caller(sandbox, session)
 
 
 async def test_list_has_every_record_as_given_in_the_documented_envelope(call: Caller) -> None:
@@ -100,16 +79,16 @@ async def test_list_stays_the_same_until_something_is_written(call: Caller) -> N
     assert (await call("GET", ""))[1]["records"][-1] == {"Name": "Zuletzt"}
 
 
-async def test_list_of_an_empty_account(session: aiohttp.ClientSession) -> None:
+async def test_list_of_an_empty_account(caller_of: CallerOf) -> None:
     async with Sandbox([]) as empty:
-        status, body = await Caller(empty, session)("GET", "")
+        status, body = await caller_of(empty)("GET", "")
     assert (status, body["records"], body["count"]) == (200, [], 0)
 
 
-async def test_list_is_ordered_by_name_without_case(session: aiohttp.ClientSession) -> None:
+async def test_list_is_ordered_by_name_without_case(caller_of: CallerOf) -> None:
     names = ["b", "C", "A"]
     async with Sandbox([{"Name": name} for name in names]) as sandbox:
-        _, body = await Caller(sandbox, session)("GET", "")
+        _, body = await caller_of(sandbox)("GET", "")
     assert [record["Name"] for record in body["records"]] == ["A", "b", "C"]
 
 
@@ -130,9 +109,9 @@ async def test_find_treats_wildcards_as_plain_text(call: Caller) -> None:
     assert await call("GET", "/campaign", params={"name": "Campaign_1%"}) == NOT_FOUND
 
 
-async def test_find_without_match_depends_on_the_option(session: aiohttp.ClientSession) -> None:
+async def test_find_without_match_depends_on_the_option(caller_of: CallerOf) -> None:
     async with Sandbox([], find_without_match="empty") as sandbox:
-        found = await Caller(sandbox, session)("GET", "/campaign", params={"name": "x"})
+        found = await caller_of(sandbox)("GET", "/campaign", params={"name": "x"})
     assert found == (200, {"records": [], "count": 0, "status": 200})
 
 
@@ -199,10 +178,10 @@ async def test_delete_by_name_deletes_the_first_partial_match(call: Caller) -> N
     assert await call("DELETE", "/campaign", params={"name": "gone"}) == NOT_FOUND
 
 
-async def test_delete_by_name_with_the_option_exact(session: aiohttp.ClientSession) -> None:
+async def test_delete_by_name_with_the_option_exact(caller_of: CallerOf) -> None:
     records = [{"Name": "Campaign 1"}, {"Name": "Campaign"}]
     async with Sandbox(records, delete_by_name="exact") as sandbox:
-        call = Caller(sandbox, session)
+        call = caller_of(sandbox)
         assert await call("DELETE", "/campaign", params={"name": "Camp"}) == NOT_FOUND
         assert (await call("DELETE", "/campaign", params={"name": "Campaign"}))[0] == 200
         assert [record["Name"] for record in sandbox.campaigns.values()] == ["Campaign 1"]
@@ -212,9 +191,9 @@ async def clone(call: Caller, **body: Any) -> tuple[int, Any]:
     return await call("POST", "/clone", json=body)
 
 
-async def test_clone_copies_everything_under_new_ids(session: aiohttp.ClientSession) -> None:
+async def test_clone_copies_everything_under_new_ids(caller_of: CallerOf) -> None:
     async with Sandbox(30) as sandbox:
-        call = Caller(sandbox, session)
+        call = caller_of(sandbox)
         source_id, source = next(
             (id, record)
             for id, record in sandbox.campaigns.items()
@@ -258,9 +237,9 @@ async def test_clone_without_user_data_and_dates_keeps_those_of_the_source(call:
         ("zulu", "2026-08-01T08:30:00.123456Z", "2026-08-01T08:30:00.123Z"),
     ],
 )
-async def test_clone_sets_dates(session: aiohttp.ClientSession, dates: Any, given: str, served: str) -> None:
+async def test_clone_sets_dates(caller_of: CallerOf, dates: Any, given: str, served: str) -> None:
     async with Sandbox([{"Name": "S"}], dates=dates) as sandbox:
-        call = Caller(sandbox, session)
+        call = caller_of(sandbox)
         _, body = await clone(call, source="S", destination="D", dtFrom=given, dtTo=given)
     assert body["records"] == [{"Name": "D", "dtFrom": served, "dtTo": served}]
 
