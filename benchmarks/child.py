@@ -1,4 +1,4 @@
-"""One measurement in a fresh process: `python -m benchmarks.child '{"measure": …}'` prints its figures as JSON."""
+"""Measure once in a fresh process: `python -m benchmarks.child '{"measure": …}'` prints the figures as JSON."""
 
 import asyncio
 import compileall
@@ -16,32 +16,32 @@ from typing import Any
 from .ways import LIMIT, TOKEN, WAYS, Way, by_workers
 
 WARM_UP = 200
-"""Lookups before the clock starts: connections made, code warm."""
+"""Lookups before the clock starts. They open the connections and warm up the code."""
 
 
 class Stopwatch:
-    """CPU time of this process and wall time, per piece of work; and the most memory that the process ever had."""
+    """Measures the CPU time of this process and the wall time for each piece of work, and the peak memory."""
 
     def __init__(self) -> None:
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
     def figures(self, pieces: int = 1) -> dict[str, float]:
-        """Seconds per piece since the start, and MiB."""
+        """Return the seconds for each piece since the start, and the peak memory in MiB."""
         cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
         return {"cpu": cpu / pieces, "wall": wall / pieces, "memory": peak_memory()}
 
 
 def peak_memory() -> float:
-    """The most memory that this process ever had, in MiB."""
+    """Return the peak memory of this process in MiB."""
     try:
-        told = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return int(told.partition("VmHWM:")[2].split()[0]) / 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 async def fan_out(way: Way, lookups: int) -> dict[str, float]:
-    """Lookups, 32 at once."""
+    """Measure lookups, 32 at once."""
     await way.fan_out(range(1, WARM_UP + 1))
     watch = Stopwatch()
     assert await way.fan_out(range(1, lookups + 1)) == lookups
@@ -49,7 +49,7 @@ async def fan_out(way: Way, lookups: int) -> dict[str, float]:
 
 
 async def one_by_one(way: Way, lookups: int) -> dict[str, float]:
-    """One lookup after another."""
+    """Measure one lookup after another."""
     await way.fan_out(range(1, WARM_UP + 1))
     watch = Stopwatch()
     for campaign in range(1, lookups + 1):
@@ -58,7 +58,7 @@ async def one_by_one(way: Way, lookups: int) -> dict[str, float]:
 
 
 async def whole_list(way: Way) -> dict[str, float]:
-    """The list of all campaigns, kept."""
+    """Measure the list of all campaigns, while it is kept."""
     watch = Stopwatch()
     campaigns = await way.list()
     figures = watch.figures()
@@ -67,7 +67,7 @@ async def whole_list(way: Way) -> dict[str, float]:
 
 
 async def list_with_wires(way: Way) -> dict[str, float]:
-    """The list of all campaigns, kept, and the record of each as the server sent it."""
+    """Measure the list of all campaigns, and reading the `wire` of each."""
     watch = Stopwatch()
     campaigns = await way.list()
     if isinstance(campaigns, Sequence):
@@ -76,7 +76,7 @@ async def list_with_wires(way: Way) -> dict[str, float]:
 
 
 def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]:
-    """Decode the result codes of one lookup, without any request."""
+    """Measure the decoding of the result codes of one lookup, without a request."""
     import orjson
 
     from dialler_async._api.decoding import RESULT_CODES
@@ -96,14 +96,14 @@ def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]
 
 
 async def list_stop(way: Way) -> dict[str, float]:
-    """The longest time for which the event loop stands still during the list."""
+    """Measure the longest time for which the list blocks the event loop."""
     return await longest_stop(way.list)
 
 
 async def longest_stop(work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
-    """The longest time in which a task that only ever yields has no turn: of this thread's CPU time, and of wall time.
+    """Measure the longest time for which some work blocks the event loop.
 
-    CPU time tells what the work does; wall time includes whatever else runs on the machine.
+    CPU time is the time of the work; wall time includes other processes of the machine.
     """
     cpu_stops, wall_stops = [0.0], [0.0]
 
@@ -120,7 +120,7 @@ async def longest_stop(work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
 
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(0)
-    # Kept until the ticker had its turn again: to let go of so much takes its time, too, but that is the caller's.
+    # The result is kept until the ticker has run again: freeing a large result takes long, but is the caller's time.
     result = await work()
     await asyncio.sleep(0)
     ticker.cancel()
@@ -130,7 +130,7 @@ async def longest_stop(work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
 
 
 async def accounts(base_url: str, clients: int, lookups: int) -> dict[str, float]:
-    """Lookups of ours, 32 at once, by so many clients of different accounts on one pool."""
+    """Measure lookups, 32 at once, by this many clients of different accounts on one pool."""
     from dialler_async import DiallerClient, PoolConfig
 
     async with DiallerClient(base_url, TOKEN, pool=PoolConfig(limit=LIMIT)) as first:
@@ -147,7 +147,7 @@ async def accounts(base_url: str, clients: int, lookups: int) -> dict[str, float
 
 
 async def own_work(part: str, calls: int) -> dict[str, float]:
-    """What the client itself does for a lookup, without aiohttp and the wire: of `send`, or of a bare attempt only."""
+    """Measure the client's own work for a lookup, without aiohttp and a socket: for `send`, or for one attempt only."""
     from unittest.mock import patch
 
     from dialler_async import DiallerClient
@@ -161,7 +161,7 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
         return Response(200, {}, b'{"records":[],"count":0,"status":200}')
 
     async def attempt(request: Any) -> Any:
-        return await sender._attempt(_Call(request, CallTrace(request.sent, "", None)))
+        return await sender._attempt(_Call(request, sender._headers.of_call(), CallTrace(request.sent, "", None)))
 
     request = endpoints.list_result_codes(535, 2)
     with patch.object(Exchange, "attempt", played):
@@ -177,7 +177,7 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
 
 
 async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]:
-    """An audit of the whole account in two languages, and how long a lookup takes while nothing else goes on."""
+    """Measure an audit of the whole account in two languages, and single lookups before it."""
     from dialler_async import DiallerClient, PoolConfig
     from dialler_async.audit import audit
 
@@ -194,8 +194,8 @@ async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]
 
 
 def importing(module: str) -> dict[str, float]:
-    """A module and all it brings along."""
-    # As an installation does; without, Python may compile the source each time.
+    """Measure the import of a module and of all it imports."""
+    # pip compiles a package when it installs it. Without that, Python may compile the source each time.
     compileall.compile_dir(Path(__file__).parent.parent / "dialler_async", quiet=1)
     watch = Stopwatch()
     import_module(module)
@@ -203,7 +203,7 @@ def importing(module: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Takes what to measure from the command line."""
+    """Print the figures of the measure that the command line names."""
     asked = json.loads(sys.argv[1])
     measure, way = asked.pop("measure"), asked.pop("way", None)
     sys.path.extend(asked.pop("path", []))
