@@ -85,10 +85,10 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 class BoundedEvent(asyncio.Event):
-    """An event that a test awaits for at most ten seconds."""
+    """An event that a test awaits for at most a minute, since a busy machine starts a process slowly."""
 
     async def wait(self) -> Literal[True]:
-        return await asyncio.wait_for(super().wait(), 10)
+        return await asyncio.wait_for(super().wait(), 60)
 
 
 class HeldRequest(Fault):
@@ -149,7 +149,7 @@ def until() -> Until:
 
 
 async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # the conditions read plain values
             await asyncio.sleep(0)
 
@@ -191,7 +191,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the event loop and the client skip each wait for a timer, so that a slow machine changes no measured time.
 
-    It works while client and server run in this event loop: what one sends over the loopback the other can read at once.
+    It works while client and server run in this event loop: what one sends, the other can read at once.
     """
     loop = asyncio.get_running_loop()
     selector = loop._selector  # type: ignore[attr-defined]  asyncio has no public place to wait elsewhere

@@ -414,6 +414,7 @@ async def test_no_error_shows_the_token_when_the_client_is_closed_or_on_another_
             assert_hidden(text)
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_no_error_shows_the_token_when_the_deadline_expires() -> None:
     async with at_work(timeouts=Timeouts(deadline=0.2)) as (sandbox, dialler):
         sandbox.faults.chance(1.0, [StallBeforeHeaders()])
