@@ -187,26 +187,39 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+SkipWaits = Callable[[asyncio.AbstractEventLoop], None]
+
+
 @pytest.fixture
-async def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the event loop and the client skip each wait for a timer, so that a slow machine changes no measured time.
+def skip_waits() -> SkipWaits:
+    """Return a function that lets a new event loop skip each wait for a timer, so that its time is virtual.
 
     It works while client and server run in this event loop: what one sends, the other can read at once.
     """
-    loop = asyncio.get_running_loop()
+    return _skip_waits
+
+
+def _skip_waits(loop: asyncio.AbstractEventLoop) -> None:
     selector = loop._selector  # type: ignore[attr-defined]  asyncio has no public place to wait elsewhere
     select, skipped, started_at = selector.select, 0.0, loop.time()
 
     def skip(timeout: float | None) -> Any:
         nonlocal skipped
         # The kernel may deliver a packet a moment late.
-        events = select(timeout if timeout is None else min(timeout, 0.001))
-        if timeout and not events:
+        events = select(timeout if timeout is None else min(timeout, 0.003))
+        if timeout and timeout > 0 and not events:
             skipped += timeout
         return events
 
-    monkeypatch.setattr(selector, "select", skip)
-    monkeypatch.setattr(loop, "time", lambda: started_at + skipped)
+    selector.select = skip
+    loop.time = lambda: started_at + skipped  # type: ignore[method-assign]  the same
+
+
+@pytest.fixture
+async def virtual_time(skip_waits: SkipWaits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the event loop and the client skip each wait for a timer, so that a slow machine changes no measured time."""
+    loop = asyncio.get_running_loop()
+    skip_waits(loop)
     monkeypatch.setattr(CLOCK, "monotonic", loop.time)
 
 
