@@ -1,16 +1,22 @@
-"""`fan_out`: outcomes, concurrency, cancellation and errors."""
+"""`fan_out`: outcomes, concurrency and progress."""
+
+from __future__ import annotations
 
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialler_async import Concurrency, ConfigurationError, Failure, ItemCancelledError, Outcome, Success, fan_out
+from dialler_async import ConfigurationError, Failure, Outcome, Success, fan_out
+
+if TYPE_CHECKING:
+    from tests.bulk.conftest import Gauge, Others, Turns
 
 
 class HitError(Exception):
@@ -28,43 +34,6 @@ async def double(item: int) -> int:
     return item * 2
 
 
-def turns(count: int) -> Callable[[], Awaitable[None]]:
-    """Return a function that runs the event loop so many times, which takes no time."""
-
-    async def pause() -> None:
-        for _ in range(count):
-            await asyncio.sleep(0)
-
-    return pause
-
-
-def others() -> set[asyncio.Task[object]]:
-    current = asyncio.current_task()
-    return {task for task in asyncio.all_tasks() if task is not current}
-
-
-class Gauge:
-    """A function whose calls wait for `go`, and which records them."""
-
-    def __init__(self) -> None:
-        self.running: set[int] = set()
-        self.begun: list[int] = []
-        self.cancelled: list[int] = []
-        self.go = asyncio.Event()
-
-    async def __call__(self, item: int) -> int:
-        self.running.add(item)
-        self.begun.append(item)
-        try:
-            await self.go.wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(item)
-            raise
-        finally:
-            self.running.discard(item)
-        return item
-
-
 PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
     max_size=25,
@@ -76,7 +45,7 @@ PLANS = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8))
 async def test_every_item_has_one_outcome_within_the_concurrency(
-    form: str, plans: list[tuple[int, str | None, int]], concurrency: int
+    form: str, plans: list[tuple[int, str | None, int]], concurrency: int, turns: Turns, others: Others
 ) -> None:
     running = peak = 0
 
@@ -84,7 +53,7 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        await turns(plans[index][0])()
+        await turns(plans[index][0])
         running -= 1
         if plans[index][1]:
             raise HitError(str(index))
@@ -103,7 +72,7 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *numbers: progress.append(numbers))
         async for outcome in seen:
             outcomes.append(outcome)
-            await turns(plans[outcome.item][2])()
+            await turns(plans[outcome.item][2])
 
     # The timeout expires only if a wake-up of the reader is lost.
     await asyncio.wait_for(read(), 10)
@@ -123,42 +92,41 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         assert progress[-1][1] == len(failing)
 
 
-async def test_as_many_calls_run_as_concurrency_allows() -> None:
-    gauge = Gauge()
+async def test_as_many_calls_run_as_concurrency_allows(turns: Turns, gauge: Gauge) -> None:
     outcomes = fan_out(gauge, range(10), concurrency=4)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(20)()
+        await turns(20)
         assert gauge.running == {0, 1, 2, 3}
         gauge.go.set()
         assert (await first).error is None
 
 
-async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy() -> None:
+async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy(turns: Turns) -> None:
     async def function(item: int) -> int:
-        await turns(item)()
+        await turns(item)
         return item
 
     seen = []
 
     async def read() -> None:
         async for outcome in fan_out(function, [1, 4], concurrency=2):
-            await turns(20)()
+            await turns(20)
             seen.append(outcome.item)
 
     await asyncio.wait_for(read(), 10)
     assert seen == [1, 4]
 
 
-async def test_outcomes_come_in_the_order_in_which_calls_finish() -> None:
+async def test_outcomes_come_in_the_order_in_which_calls_finish(turns: Turns) -> None:
     async def function(item: int) -> int:
-        await turns(item)()
+        await turns(item)
         return item
 
     assert [outcome.value async for outcome in fan_out(function, [9, 5, 1], concurrency=3)] == [1, 5, 9]
 
 
-async def test_endless_items_are_taken_only_when_they_are_needed() -> None:
+async def test_endless_items_are_taken_only_when_they_are_needed(turns: Turns, others: Others) -> None:
     taken = 0
 
     def endless() -> Iterator[int]:
@@ -171,7 +139,7 @@ async def test_endless_items_are_taken_only_when_they_are_needed() -> None:
     async with aclosing(outcomes):
         seen = [(await anext(outcomes)).item for _ in range(50)]
         # The reader is busy; the calls continue as long as there is room.
-        await turns(200)()
+        await turns(200)
         assert seen == sorted(seen)
         assert taken <= 50 + 2 * 3, "a slow reader slows the calls down: one waiting and one running for each worker"
     assert others() == set()
@@ -186,20 +154,20 @@ async def test_reader_of_endless_items_is_not_starved_by_calls_that_never_suspen
         assert [(await anext(outcomes)).value for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
-async def test_async_items_are_read_by_one_worker_at_a_time() -> None:
+async def test_async_items_are_read_by_one_worker_at_a_time(turns: Turns) -> None:
     inside = 0
 
     class Source:
         left = 6
 
-        def __aiter__(self) -> "Source":
+        def __aiter__(self) -> Source:
             return self
 
         async def __anext__(self) -> int:
             nonlocal inside
             inside += 1
             assert inside == 1
-            await turns(3)()
+            await turns(3)
             inside -= 1
             if not self.left:
                 raise StopAsyncIteration
@@ -237,12 +205,11 @@ async def test_total_is_reported_for_items_without_length() -> None:
     assert progress == [(1, 0, 2), (2, 0, 2)]
 
 
-async def test_no_more_workers_start_than_there_are_items() -> None:
-    gauge = Gauge()
+async def test_no_more_workers_start_than_there_are_items(turns: Turns, others: Others, gauge: Gauge) -> None:
     outcomes = fan_out(gauge, [1, 2], concurrency=1000)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(5)()
+        await turns(5)
         assert len(others() - {first}) == 2
         gauge.go.set()
         await first
@@ -252,123 +219,6 @@ async def test_no_more_workers_start_than_there_are_items() -> None:
 async def test_invalid_concurrency_is_refused(concurrency: int) -> None:
     with pytest.raises(ConfigurationError, match="concurrency"):
         await anext(fan_out(double, [1], concurrency=concurrency))
-
-
-async def test_leaving_early_cancels_and_awaits_running_calls() -> None:
-    gauge = Gauge()
-    quick = asyncio.Event()
-
-    async def function(item: int) -> int:
-        if item == 0:
-            await quick.wait()
-            return item
-        return await gauge(item)
-
-    outcomes = fan_out(function, itertools.count(), concurrency=3)
-    async with aclosing(outcomes):
-        quick.set()
-        async for outcome in outcomes:
-            assert outcome.value == 0
-            await turns(10)()
-            break
-        assert gauge.running == {1, 2, 3}
-    assert gauge.running == set()
-    assert sorted(gauge.cancelled) == [1, 2, 3]
-    assert others() == set()
-
-
-async def test_error_in_the_loop_body_leaves_no_task() -> None:
-    gauge = Gauge()
-
-    async def function(item: int) -> int:
-        return item if item == 0 else await gauge(item)
-
-    async def read() -> None:
-        async with aclosing(fan_out(function, range(10), concurrency=3)) as outcomes:
-            async for _ in outcomes:
-                await turns(10)()
-                raise HitError("in the body")
-
-    with pytest.raises(HitError):
-        await read()
-    assert sorted(gauge.cancelled) == [1, 2, 3]
-    assert others() == set()
-
-
-async def test_cancelled_reader_cancels_the_calls_and_is_cancelled() -> None:
-    gauge = Gauge()
-
-    async def read() -> None:
-        async for _ in fan_out(gauge, range(10), concurrency=3):
-            raise AssertionError("none of them finishes")
-
-    reader = asyncio.create_task(read())
-    await turns(10)()
-    assert gauge.running == {0, 1, 2}
-    reader.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    assert sorted(gauge.cancelled) == [0, 1, 2]
-    assert others() == set()
-
-
-async def test_no_call_starts_after_a_function_suppressed_its_cancellation() -> None:
-    begun = []
-    woken = False
-
-    async def stubborn(item: int) -> int:
-        nonlocal woken
-        begun.append(item)
-        if item and not woken:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                woken = True
-                # One more turn, since coverage records nothing in frames that an exception was thrown into.
-                await asyncio.sleep(0)
-        return item
-
-    outcomes = fan_out(stubborn, range(20), concurrency=2)
-    assert (await anext(outcomes)).value == 0
-    await turns(10)()
-    assert begun == [0, 1, 2]
-    await asyncio.wait_for(outcomes.aclose(), 10)
-    assert woken
-    assert begun == [0, 1, 2]
-    assert others() == set()
-
-
-@pytest.mark.parametrize("asynchronous", [False, True])
-async def test_error_of_items_is_raised_after_the_finished_outcomes(asynchronous: bool) -> None:
-    def items() -> Iterator[int]:
-        yield from (1, 2)
-        raise HitError("the source")
-
-    async def later() -> AsyncIterator[int]:
-        for item in items():
-            yield item
-
-    outcomes = fan_out(double, later() if asynchronous else items(), concurrency=1)
-    assert [(await anext(outcomes)).value, (await anext(outcomes)).value] == [2, 4]
-    with pytest.raises(HitError, match="the source"):
-        await anext(outcomes)
-    assert others() == set()
-
-
-async def test_error_of_on_progress_is_raised_and_leaves_no_task() -> None:
-    gauge = Gauge()
-
-    async def function(item: int) -> int:
-        await turns(3)()
-        return item if item == 0 else await gauge(item)
-
-    def on_progress(done: int, failed: int, total: int | None) -> None:
-        raise HitError(f"{done} of {total}, {failed} failed")
-
-    with pytest.raises(HitError, match="1 of 5, 0 failed"):
-        await anext(fan_out(function, range(5), concurrency=2, on_progress=on_progress))
-    assert gauge.cancelled == [1]
-    assert others() == set()
 
 
 async def test_items_that_are_not_iterable_raise_type_error() -> None:
@@ -387,98 +237,3 @@ async def test_failure_holds_the_error_and_stops_no_other_call() -> None:
     assert counts == {"failed": 3, "worked": 3}
     assert all(outcome.value is None for outcome in outcomes if outcome.error)
     assert {outcome.error for outcome in outcomes if outcome.error} == {HitError("1"), HitError("3"), HitError("5")}
-
-
-@pytest.mark.parametrize("concurrency", [1, 3, "auto"])
-@pytest.mark.parametrize("in_order", [False, True])
-async def test_item_that_awaits_a_cancelled_task_fails_alone(concurrency: Concurrency, in_order: bool) -> None:
-    somebody_elses = asyncio.create_task(asyncio.Event().wait())
-    somebody_elses.cancel()
-
-    async def function(item: int) -> int:
-        await asyncio.sleep(0)
-        if item % 10 == 7:
-            await somebody_elses
-        return item
-
-    progress: list[tuple[int, int, int | None]] = []
-    seen = fan_out(
-        function,
-        range(100),
-        concurrency=concurrency,
-        in_order=in_order,
-        on_progress=lambda *numbers: progress.append(numbers),
-    )
-    outcomes = [outcome async for outcome in seen]
-    assert sorted(outcome.item for outcome in outcomes) == list(range(100))
-    failed = [outcome for outcome in outcomes if outcome.error]
-    assert sorted(outcome.item for outcome in failed) == list(range(7, 100, 10))
-    assert {type(outcome.error) for outcome in failed} == {ItemCancelledError}
-    assert {type(outcome.error.__cause__) for outcome in failed if outcome.error} == {asyncio.CancelledError}
-    assert progress[-1] == (100, 10, 100)
-    assert others() == set()
-
-
-async def test_worker_cancelled_from_outside_cancels_the_fan_out() -> None:
-    gauge = Gauge()
-
-    async def read() -> None:
-        async for _ in fan_out(gauge, range(10), concurrency=2):
-            raise AssertionError("none of them finishes")
-
-    reader = asyncio.create_task(read())
-    await turns(10)()
-    (others() - {reader}).pop().cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    assert gauge.begun == [0, 1]
-    assert others() == set()
-
-
-BEHAVIOURS = st.lists(
-    st.tuples(st.sampled_from(["return", "raise", "await cancelled"]), st.integers(0, 5)), max_size=30
-)
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    behaviours=BEHAVIOURS,
-    concurrency=st.one_of(st.integers(1, 6), st.just("auto")),
-    in_order=st.booleans(),
-    leave_after=st.one_of(st.none(), st.integers(0, 30)),
-)
-async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
-    behaviours: list[tuple[str, int]], concurrency: Concurrency, in_order: bool, leave_after: int | None
-) -> None:
-    never = asyncio.get_running_loop().create_future()
-    never.cancel()
-    errors = {"return": None, "raise": HitError("defect"), "await cancelled": ItemCancelledError}
-
-    async def function(index: int) -> int:
-        behaviour, pause = behaviours[index]
-        await turns(pause)()
-        if behaviour == "raise":
-            raise HitError("defect")
-        if behaviour == "await cancelled":
-            await never
-        return index
-
-    seen: list[int] = []
-
-    async def read() -> None:
-        outcomes = fan_out(function, range(len(behaviours)), concurrency=concurrency, in_order=in_order)
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                seen.append(outcome.item)
-                expected = errors[behaviours[outcome.item][0]]
-                assert outcome.error == expected or type(outcome.error) is expected
-                assert outcome.value == (outcome.item if expected is None else None)
-                if len(seen) == leave_after:
-                    break
-
-    await asyncio.wait_for(read(), 10)
-    expected_count = len(behaviours) if not leave_after else min(leave_after, len(behaviours))
-    assert len(seen) == len(set(seen)) == expected_count
-    if in_order:
-        assert seen == list(range(expected_count))
-    assert others() == set()

@@ -1,15 +1,21 @@
 """`fan_out`: order, errors that abort the run, and memory."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialler_async import fan_out
+
+if TYPE_CHECKING:
+    from tests.bulk.conftest import Others, Turns
 
 PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
@@ -22,20 +28,10 @@ class HitError(Exception):
     """The error of a function in these tests."""
 
 
-async def turns(count: int) -> None:
-    """Run the event loop so many times, which takes no time."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-def others() -> set[asyncio.Task[object]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8), asynchronous=st.booleans())
 async def test_in_order_yields_in_the_order_of_the_items(
-    plans: list[tuple[int, str | None, int]], concurrency: int, asynchronous: bool
+    plans: list[tuple[int, str | None, int]], concurrency: int, asynchronous: bool, turns: Turns, others: Others
 ) -> None:
     async def function(index: int) -> int:
         await turns(plans[index][0])
@@ -61,7 +57,7 @@ async def test_in_order_yields_in_the_order_of_the_items(
     assert others() == set()
 
 
-async def test_slow_call_limits_the_outcomes_that_wait_behind_it() -> None:
+async def test_slow_call_limits_the_outcomes_that_wait_behind_it(turns: Turns) -> None:
     begun = []
     go = asyncio.Event()
 
@@ -82,7 +78,7 @@ async def test_slow_call_limits_the_outcomes_that_wait_behind_it() -> None:
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
+async def test_error_of_stop_on_aborts_the_run(in_order: bool, turns: Turns, others: Others) -> None:
     begun = []
     cancelled = []
 
@@ -110,13 +106,13 @@ async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
 
     with pytest.raises(HitError, match="for all"):
         await read()
-    assert seen == [0, 1], "what has finished is not lost"
+    assert seen == [0, 1], "finished outcomes are not lost"
     assert cancelled == [2]
     assert begun == [0, 1, 2, 3]
     assert others() == set()
 
 
-async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap() -> None:
+async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap(turns: Turns) -> None:
     go = asyncio.Event()
 
     async def function(item: int) -> int:
@@ -133,7 +129,7 @@ async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap() -> 
 
     async def read() -> None:
         async for outcome in outcomes:
-            seen.append(outcome.value)  # noqa: PERF401  extending would lose them with the error
+            seen.append(outcome.value)  # noqa: PERF401  a comprehension would lose them with the error
 
     reader = asyncio.create_task(read())
     await turns(50)
@@ -144,7 +140,7 @@ async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap() -> 
     assert seen == [1, 2, 3]
 
 
-async def test_simultaneous_errors_of_stop_on_are_raised_once() -> None:
+async def test_simultaneous_errors_of_stop_on_are_raised_once(turns: Turns) -> None:
     async def function(item: int) -> int:
         await turns(2)
         raise HitError(str(item))
@@ -169,7 +165,7 @@ class Answer:
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> None:
+async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool, others: Others) -> None:
     # Debug mode would record a traceback for each of a hundred thousand steps.
     asyncio.get_running_loop().set_debug(False)
     Answer.alive = Answer.peak = 0
@@ -190,6 +186,6 @@ async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> 
             tasks = max(tasks, len(others()))
     assert count == 100_000
     assert tasks == concurrency
-    assert Answer.peak <= 2 * concurrency + 1, "those that are held, and the one that the reader has in hand"
+    assert Answer.peak <= 2 * concurrency + 1, "the pending outcomes, and the one that the reader holds"
     del outcome
     assert Answer.alive == 0
