@@ -8,16 +8,16 @@ class Calls:
 
     def __init__(self, auto: AutoConcurrency, now: float = 0.0) -> None:
         self._auto = auto
-        self._now = now
+        self.now = now
 
     def next_level(self, latency: float) -> int:
         """Return the level to which calls with this latency lead."""
         before = self._auto.level
         # The first of them start after the step before.
-        self._now += latency
-        for _ in range(1000):
-            self._now += 0.001
-            self._auto.finished(self._now, latency, before)
+        self.now += latency
+        for _ in range(10_000):
+            self.now += 0.001
+            self._auto.finished(self.now, latency, before)
             if self._auto.level != before:
                 return self._auto.level
         raise AssertionError(f"the level stayed at {before}")
@@ -40,6 +40,16 @@ def test_level_returns_when_the_throughput_does_not_grow_with_it() -> None:
 def test_level_stays_raised_when_the_throughput_grows_with_it() -> None:
     # The next probe begins at 30.
     assert probing_for_throughput().next_level(0.15) == 45
+
+
+def test_failed_throughput_probe_is_repeated_after_twice_the_time() -> None:
+    calls = probing_for_throughput()
+    for seconds in (0.5, 1, 2, 4):
+        assert calls.next_level(0.1875) == 20
+        failed_at = calls.now
+        assert calls.next_level(0.125) == 30
+        # A probe begins at the end of a window of calls, which takes 0.2 s at most.
+        assert seconds < calls.now - failed_at < seconds + 0.2
 
 
 def test_level_grows_ever_faster_after_the_time_in_which_it_avoids_a_refused_level() -> None:
