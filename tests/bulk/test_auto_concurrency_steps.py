@@ -59,3 +59,25 @@ def test_level_grows_ever_faster_after_the_time_in_which_it_avoids_a_refused_lev
     assert auto.level == 28
     calls = Calls(auto, now=10.0)
     assert [calls.next_level(0.1) for _ in range(4)] == [35, 55, 108, 216]
+
+
+def calls_until_the_level_changes(auto: AutoConcurrency) -> int:
+    """Return how many calls with very different latencies, begun after the last step, change the level."""
+    before = auto.level
+    for count in range(1, 1000):
+        auto.finished(1000.0 + count, 0.01 if count % 2 else 0.19, before)
+        if auto.level != before:
+            return count
+    raise AssertionError(f"the level stayed at {before}")
+
+
+def test_climbing_level_is_judged_by_sixteen_calls_if_their_latencies_differ() -> None:
+    # The first two calls, as many as the level, do not count.
+    assert calls_until_the_level_changes(AutoConcurrency(1000)) == 2 + 16
+
+
+def test_held_level_is_judged_by_64_calls_if_their_latencies_differ() -> None:
+    auto = AutoConcurrency(1000)
+    auto.level = 10
+    auto.refused(0.0, 0.02)
+    assert calls_until_the_level_changes(auto) == 7 + 64
