@@ -71,12 +71,10 @@ async def decode_response(request: Request[Any], response: Response, token: Toke
     if redacted.body == response.body:
         return outcome
     again = await _decode(request, redacted)
-    if isinstance(again, Iterator):
-        return _guarded(request, redacted, token, again)
     if recoded.body == response.body and isinstance(outcome, DiallerError) and not isinstance(again, DiallerError):
         # The redaction made the body valid: its records are not what the server sent.
         return _hidden_error(request)
-    return again
+    return _guarded(request, redacted, token, again) if isinstance(again, Iterator) else again
 
 
 def _guarded(request: Request[Any], response: Response, token: Token, slices: Iterator[T]) -> Iterator[T]:

@@ -96,6 +96,10 @@ def echo(status: int, body: bytes | str, **headers: str) -> faults.CannedRespons
     return faults.CannedResponse(status, sent, {"Content-Type": "application/json", **headers})
 
 
+# A quote in the token makes the body invalid JSON, and its redaction would make the body valid.
+QUOTED = f'{{"records":[{{"ID":535,"Name":"{TOKEN}"}}],"count":1,"status":200}}'
+
+
 def said(status: int) -> bytes:
     return b'{"status":%d,"error":%s}' % (status, IN_JSON)
 
@@ -162,6 +166,8 @@ CASES: dict[str, tuple[faults.Fault | None, Call, type[errors.DiallerError] | No
         iterate,
         errors.PayloadError,
     ),
+    "invalid JSON repeats it": (echo(200, QUOTED), list_all, errors.PayloadError),
+    "invalid JSON of a slice repeats it": (echo(200, QUOTED), iterate, errors.PayloadError),
     "truncated JSON repeats it": (echo(200, b'{"records":[' + IN_JSON), list_all, errors.PayloadError),
     "broken UTF-8 repeats it": (echo(200, b'{"x":"\xff' + IN_JSON), iterate, errors.PayloadError),
     "HTML with 200 repeats it": (echo(200, f"<p>{IN_HTML}</p>"), get, errors.PayloadError),
@@ -220,6 +226,16 @@ async def check_case(case: str, source: str, at_work: AtWork, error_of: ErrorOf,
         assert_hidden.in_pickle_and_value(error)
         assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  our own bytes
         assert copy.copy(error) == error
+
+
+async def test_error_of_a_slice_says_what_is_wrong_without_the_token(
+    at_work: AtWork, error_of: ErrorOf, assert_hidden: AssertHidden
+) -> None:
+    async with at_work() as (sandbox, dialler):
+        sandbox.faults.next(echo(200, record(b"[" + IN_JSON + b"]")))
+        error = await error_of(iterate, dialler)
+    assert "nMaxParallelLines" in str(error)
+    assert_hidden.in_pickle_and_value(error)
 
 
 def test_cases_cover_every_fault_and_every_error() -> None:
