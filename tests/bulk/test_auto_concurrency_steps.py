@@ -52,6 +52,17 @@ def test_failed_throughput_probe_is_repeated_after_twice_the_time() -> None:
         assert seconds < calls.now - failed_at < seconds + 0.2
 
 
+def test_successful_throughput_probe_shortens_the_time_to_the_next() -> None:
+    calls = probing_for_throughput()
+    assert calls.next_level(0.1875) == 20
+    assert calls.next_level(0.125) == 30
+    assert calls.next_level(0.15) == 45
+    assert calls.next_level(0.3) == 30
+    failed_at = calls.now
+    assert calls.next_level(0.15) == 45
+    assert 0.5 < calls.now - failed_at < 0.5 + 0.3
+
+
 def test_level_grows_ever_faster_after_the_time_in_which_it_avoids_a_refused_level() -> None:
     auto = AutoConcurrency(1000)
     auto.level = 40

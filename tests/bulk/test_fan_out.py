@@ -178,6 +178,27 @@ async def test_async_items_are_read_by_one_worker_at_a_time(turns: Turns) -> Non
     assert sorted(value for value in seen if value is not None) == [0, 2, 4, 6, 8, 10]
 
 
+async def test_items_are_not_taken_again_after_their_end() -> None:
+    ends = 0
+
+    class Source:
+        left = 5
+
+        def __iter__(self) -> Source:
+            return self
+
+        def __next__(self) -> int:
+            nonlocal ends
+            if not self.left:
+                ends += 1
+                raise StopIteration
+            self.left -= 1
+            return self.left
+
+    assert len([outcome async for outcome in fan_out(double, Source(), concurrency=1)]) == 5
+    assert ends == 1
+
+
 @pytest.mark.parametrize("items", [[], iter(()), ()])
 async def test_no_items_have_no_outcomes(items: list[int]) -> None:
     assert [outcome async for outcome in fan_out(double, items, concurrency=3)] == []

@@ -177,6 +177,23 @@ class Caller:
 CALLER: ContextVar[Caller] = ContextVar("CALLER")
 
 
+async def test_brief_deadlines_leave_no_timer_after_the_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, timers = asyncio.get_running_loop(), []
+    real = loop.call_at
+
+    def call_at(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        timers.append(real(*arguments, **options))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_at", call_at)
+    deadlines = Deadlines(10, is_brief=True)
+    first, second = deadlines.start(loop), deadlines.start(loop)
+    deadlines.stop(first)
+    assert [timer.cancelled() for timer in timers] == [False]
+    deadlines.stop(second)
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
 async def test_the_timer_holds_nothing_of_the_call_that_set_it() -> None:
     deadlines = Deadlines(10)
 
