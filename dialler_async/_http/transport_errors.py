@@ -1,7 +1,7 @@
 """Map aiohttp's exceptions to this library's errors. Pure.
 
-Only the reason of the operating system or of TLS is kept of an exception. Its other texts may contain names, and some
-contain the token.
+A message contains only the reason from the operating system or from TLS. Other texts of an exception may contain names,
+IDs or the token.
 """
 
 import os
@@ -29,46 +29,48 @@ def map_transport_error(
 
     Args:
         what: the call.
-        error: what aiohttp raised.
-        sent: whether the server may have received anything of the request; None if nobody knows.
+        error: the exception that aiohttp raised.
+        sent: whether the server may have received a part of the request; None if unknown.
         connect: the timeout for connecting, in seconds.
-        read: the timeout between two pieces of a response, in seconds.
+        read: the timeout between two chunks of a response, in seconds.
         server: host and port.
     """
     match error:
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if sent:
-            # A middleware of the user's session tried to send the request again, and got no connection.
-            return NoReplyError(f"{what}: the connection to {server} was lost before the answer came", request=what)
+            # A middleware of the user's session sent the request again, and got no connection the second time.
+            return NoReplyError(f"{what}: the connection to {server} was lost before the response", request=what)
         case aiohttp.ConnectionTimeoutError():
             text = f"{what}: no connection to {server} within {connect:g} s; nothing was sent"
             return ConnectError(text, request=what)
         case aiohttp.ClientProxyConnectionError():
-            text = f"{what}: no connection to the proxy on the way to {server}; nothing was sent"
+            text = f"{what}: no connection to the proxy for {server}; nothing was sent"
             return ConnectError(text, request=what)
         case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(error.certificate_error, "verify_message", "") or "it does not verify"
+            reason = getattr(error.certificate_error, "verify_message", "") or "it can't be verified"
             text = (
-                f"{what}: the server's certificate is not trusted ({reason}), at {server}; nothing was sent. If it is"
-                " your own, trust it: PoolConfig(ca_file=…)"
+                f"{what}: the certificate of {server} is not trusted ({reason}); nothing was sent. For your own CA,"
+                " set PoolConfig(ca_file=…)"
             )
             return ConnectError(text, request=what)
         case aiohttp.ClientConnectorSSLError() if _is_not_tls(error.os_error):
-            text = f"{what}: {server} does not speak https; nothing was sent. Is it http, or another port?"
+            text = (
+                f"{what}: {server} does not support https; nothing was sent. Check the scheme and port of the base URL"
+            )
             return ConnectError(text, request=what)
         case aiohttp.ClientConnectorSSLError() if "HANDSHAKE_FAILURE" in (_ssl_reason(error.os_error)):
-            text = f"{what}: {server} refused the TLS handshake; nothing was sent. If it wants a client certificate"
-            return ConnectError(f"{text}, give it one: PoolConfig(client_cert=…)", request=what)
+            text = f"{what}: {server} refused the TLS handshake; nothing was sent. If it requires a client certificate"
+            return ConnectError(f"{text}, set PoolConfig(client_cert=…)", request=what)
         case aiohttp.ClientConnectorError():
             reason = _reason(error.os_error)
             return ConnectError(f"{what}: no connection to {server} ({reason}); nothing was sent", request=what)
         case aiohttp.ClientHttpProxyError(status=407):
-            text = f"{what}: the proxy on the way to {server} asks for other credentials; nothing was sent"
-            return ConnectError(f"{text}. Put them into the proxy's URL: PoolConfig(proxy=…)", request=what)
+            text = f"{what}: the proxy for {server} refused the credentials; nothing was sent"
+            return ConnectError(f"{text}. Set them in the proxy's URL: PoolConfig(proxy=…)", request=what)
         case aiohttp.ClientHttpProxyError():
             text = f"{what}: the proxy refused a connection to {server} ({error.status}); nothing was sent"
             return ConnectError(text, request=what)
         case aiohttp.InvalidURL():
-            return ConnectError(f"{what}: the base URL's host can't be one; nothing was sent", request=what)
+            return ConnectError(f"{what}: the host in the base URL is invalid; nothing was sent", request=what)
         case aiohttp.ServerFingerprintMismatch():
             text = f"{what}: no connection to {server} ({type(error).__name__}); nothing was sent"
             return ConnectError(text, request=what)
@@ -78,21 +80,21 @@ def map_transport_error(
             text = f"{what}: the server sent nothing for {read:g} s"
             return DeadlineError(text, request=what)
         case aiohttp.ClientPayloadError():
-            return NoReplyError(f"{what}: the answer broke off", request=what)
+            return NoReplyError(f"{what}: the response is incomplete", request=what)
         case aiohttp.ClientResponseError():
-            text = f"{what}: what came back from {server} is not HTTP. If the port speaks https, so must the base URL"
+            text = f"{what}: the response of {server} is not HTTP. Check the scheme and port of the base URL"
             return NoReplyError(text, request=what)
         case ConnectionLost(wants_client_certificate=True):
-            text = f"{what}: {server} wants a client certificate; nothing was read of the request"
-            return ConnectError(f"{text}. Give it one: PoolConfig(client_cert=…)", request=what)
+            text = f"{what}: {server} requires a client certificate, and has not read the request"
+            return ConnectError(f"{text}. Set PoolConfig(client_cert=…)", request=what)
         case _:
-            return NoReplyError(f"{what}: the connection to {server} was lost before the answer came", request=what)
+            return NoReplyError(f"{what}: the connection to {server} was lost before the response", request=what)
 
 
 def _reason(error: OSError) -> str:
-    """Return why there is no connection, in the words of the operating system if the error has its number."""
+    """Return the operating system's reason for a failed connection, if the error has an error number."""
     if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
-        # asyncio replaces them by "Connect call failed" and an address.
+        # asyncio replaces the reason by "Connect call failed" and an address.
         return os.strerror(error.errno)
     return error.strerror or type(error).__name__
 

@@ -181,7 +181,7 @@ def test_a_clone_sends_dates_naive_as_they_are_and_aware_with_their_offset() -> 
 
 @pytest.mark.parametrize("clone", [{"dt_from": "2026-07-01T00:00:00"}, {"dt_to": datetime.now(UTC).date()}])
 def test_a_date_that_is_no_datetime_is_refused(clone: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="a date is a datetime"):
+    with pytest.raises(ConfigurationError, match="a date must be a datetime"):
         endpoints.clone_campaign("A", "B", **clone)
 
 
@@ -258,9 +258,9 @@ def test_a_name_with_a_control_character_is_refused(call: Callable[[str], object
     [
         ("", "empty"),
         ("\ud800", "surrogate"),
-        (None, "is a str, not NoneType"),
-        (535, "is a str, not int"),
-        (b"Summer", "is a str, not bytes"),
+        (None, "must be a str, not NoneType"),
+        (535, "must be a str, not int"),
+        (b"Summer", "must be a str, not bytes"),
     ],
 )
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_what_can_be_no_name_is_refused(call: Callable[[Any], object], name: obj
         call(name)
 
 
-@pytest.mark.parametrize(("user_data", "complaint"), [(7, "user_data is a str, not int"), ("\udfff", "surrogate")])
+@pytest.mark.parametrize(("user_data", "complaint"), [(7, "user_data must be a str, not int"), ("\udfff", "surrogate")])
 def test_what_can_be_no_user_data_is_refused(user_data: Any, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         endpoints.clone_campaign("A", "B", user_data=user_data)
@@ -282,7 +282,7 @@ def test_a_new_name_is_as_long_as_the_server_holds_and_no_longer() -> None:
     body = endpoints.clone_campaign("A", "ü" * 64).body
     assert body is not None
     assert body["destination"] == "ü" * 64
-    with pytest.raises(ConfigurationError, match="up to 64 characters on the server, and this one has 65"):
+    with pytest.raises(ConfigurationError, match="at most 64 characters; this name has 65"):
         endpoints.clone_campaign("A", "ü" * 65)
 
 
@@ -308,7 +308,7 @@ def test_a_campaign_and_its_id_mean_the_same(call: Callable[[Campaign | int], Re
 @pytest.mark.parametrize("call", BY_ID)
 @pytest.mark.parametrize("id", [0, -1, True, False, 535.0, "535", None, b"535", [535]])
 def test_an_id_that_is_no_positive_int_is_refused(call: Callable[[Any], object], id: object) -> None:
-    with pytest.raises(ConfigurationError, match="a campaign's ID is a positive int, not "):
+    with pytest.raises(ConfigurationError, match="a campaign's ID must be a positive int, not "):
         call(id)
 
 
@@ -332,7 +332,7 @@ def test_any_language_of_the_installation_can_be_asked_for(language: int, sent: 
 
 @pytest.mark.parametrize("language", [0, -1, True, "de", None, 1.0, Language(0), Language(-1)])
 def test_a_language_that_can_not_be_is_refused(language: Any) -> None:
-    with pytest.raises(ConfigurationError, match="a LanguagesID is a positive int"):
+    with pytest.raises(ConfigurationError, match="a LanguagesID must be a positive int"):
         endpoints.list_result_codes(535, language)
 
 

@@ -129,7 +129,7 @@ def test_response_of_another_kind_is_a_payload_error(decoder: Any, body: bytes, 
 
 
 def test_type_that_can_not_be_decoded_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="decoder is bytes, or a type"):
+    with pytest.raises(ConfigurationError, match="decoder must be bytes, or a type"):
         request(decoder=object.__init__)
 
 

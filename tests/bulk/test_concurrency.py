@@ -292,4 +292,4 @@ async def test_error_in_auto_concurrency_fails_no_item_and_is_logged_once(
     assert failed == set(range(0, 90, 3))
     assert {type(outcome.error) for outcome in outcomes} == {type(None), RateLimitedError}
     logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert logged == ["auto concurrency failed; it stays at 2"]
+    assert logged == ["AutoConcurrency failed; the level stays at 2"]

@@ -225,7 +225,7 @@ class TestGet:
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{LIST}/535", **answer({"ID": 536, "Name": "Summer"}))
-        with pytest.raises(PayloadError, match="asked for campaign 535, the server sent campaign 536") as caught:
+        with pytest.raises(PayloadError, match="about campaign 535, but the server sent campaign 536") as caught:
             await dialler.campaigns.get(535)
         assert (caught.value.path, caught.value.record_id) == ("records[0].ID", 536)
         assert str(caught.value.request) == "GET /dialler/campaigns/{DiallerCampaignsID}"
@@ -489,7 +489,7 @@ class TestClone:
     async def test_dt_to_before_dt_from_is_refused_before_anything_is_sent(
         self, dt_from: datetime, dt_to: datetime, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: the campaign would end before"):
+        with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: swap the dates"):
             await dialler.campaigns.clone("Template", "Monday", dt_from=dt_from, dt_to=dt_to, exist_ok=exist_ok)
         assert arrived(played) == []
 
@@ -536,7 +536,9 @@ class TestClone:
         played.post(CLONE, **LOST)
         played.post(CLONE, **CONFLICT)
         played.get(f"{BY_NAME}Monday", **NO_ENDPOINT)
-        with pytest.raises(OutcomeUnknownError, match=r"looking for it failed \(.*no such endpoint") as caught:
+        with pytest.raises(
+            OutcomeUnknownError, match=r"looking for it failed \(.*the endpoint does not exist"
+        ) as caught:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.attempts == 2
 
@@ -563,9 +565,9 @@ class TestClone:
             (answer(), "no campaign has exactly this name"),
             (answer(MONDAY, MONDAY), "2 campaigns have exactly this name"),
             ({"status": 401, "body": b'{"status": 401, "error": "Token replaced"}'}, "Token replaced"),
-            (NO_ENDPOINT, "no such endpoint"),
+            (NO_ENDPOINT, "the endpoint does not exist"),
             ({"body": b"[]"}, "not the JSON documented"),
-            ({"exception": aiohttp.ServerDisconnectedError(), "repeat": True}, "was lost before the answer came"),
+            ({"exception": aiohttp.ServerDisconnectedError(), "repeat": True}, "was lost before the response"),
             ({"exception": aiohttp.ConnectionTimeoutError(), "repeat": True}, "nothing was sent"),
         ],
     )
@@ -790,7 +792,7 @@ async def test_read_is_retried_until_it_succeeds(
 
 async def test_read_that_never_succeeds_reports_its_attempts(dialler: DiallerClient, played: PlayedServer) -> None:
     played.get(LIST, exception=aiohttp.ServerDisconnectedError(), repeat=True)
-    with pytest.raises(NoReplyError, match="tried 4 times") as caught:
+    with pytest.raises(NoReplyError, match="4 attempts") as caught:
         await dialler.campaigns.list()
     assert caught.value.attempts == 4
     assert len(played.sent) == 4

@@ -96,7 +96,7 @@ class TestBaseUrl:
         ],
     )
     def test_what_is_no_url_of_a_server_is_refused(self, given: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"not like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
+        with pytest.raises(ConfigurationError, match=r"must be like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
             DiallerClient(given, "token")
 
     @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ class TestBaseUrl:
         ],
     )
     def test_user_info_is_refused_and_not_told(self, given: str) -> None:
-        with pytest.raises(ConfigurationError, match="user info") as caught:
+        with pytest.raises(ConfigurationError, match="must not contain a user or password") as caught:
             DiallerClient(given, "token")
         assert "hidden" not in str(caught.value)
 
@@ -168,7 +168,7 @@ class TestForAccountOnTheClass:
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
     def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
-        with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
+        with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient.for_account("https://acd.example.com", clients_id, "abc")
 
     @pytest.mark.parametrize("server", ["acd.example.com", "https://acd.example.com?a=b", "https://u:p@acd", None, 5])
@@ -230,7 +230,7 @@ class TestForAccountOnAClient:
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
     def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
-        with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
+        with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient(BASE, "one").for_account(clients_id, "two")
 
     @pytest.mark.parametrize("token", ["", "has space", None, 5])
@@ -328,7 +328,7 @@ class TestSession:
 
     async def test_it_takes_its_trace_configs_itself(self) -> None:
         async with aiohttp.ClientSession() as session:
-            with pytest.raises(ConfigurationError, match="give them to it instead"):
+            with pytest.raises(ConfigurationError, match="set these on the session"):
                 DiallerClient(BASE, "token", session=session, trace_configs=[aiohttp.TraceConfig()])
 
 
@@ -413,7 +413,7 @@ class TestRefusals:
     ],
 )
 def test_plain_http_to_another_machine_is_warned_of(base_url: str, host: str) -> None:
-    with pytest.warns(UserWarning, match=f"the token goes to {host} in clear") as caught:
+    with pytest.warns(UserWarning, match=f"the token is sent to {host} unencrypted") as caught:
         DiallerClient(base_url, "token")
     assert [warning.filename for warning in caught] == [__file__]
 

@@ -214,15 +214,15 @@ class TestReply:
             (404, NotFoundError, "the record does not exist"),
             (405, StatusError, ""),
             (408, StatusError, "gave up waiting"),
-            (409, ConflictError, "it already exists, or another precondition does not hold"),
+            (409, ConflictError, "the destination already exists, or another precondition does not hold"),
             (413, StatusError, "too large"),
             (418, StatusError, ""),
             (429, RateLimitedError, "too many requests"),
             (500, ServerError, "internal error"),
             (501, ServerError, ""),
-            (502, ServerError, "a proxy got no usable answer"),
-            (503, ServerError, "not available for now"),
-            (504, ServerError, "a proxy waited in vain"),
+            (502, ServerError, "a proxy got no usable response"),
+            (503, ServerError, "the server is unavailable"),
+            (504, ServerError, "a proxy got no response from the server in time"),
             (520, ServerError, ""),
             (599, ServerError, ""),
         ],
@@ -235,7 +235,7 @@ class TestReply:
         text = str(error)
         assert text.startswith(f"GET /dialler/campaigns/{{DiallerCampaignsID}}: {status}")
         assert meaning in text
-        assert "(the server says: what the server says)" in text
+        assert "(message from the server: what the server says)" in text
 
     @pytest.mark.parametrize("body", [b"", HTML, b"  ", b"not JSON", b"[1]", b"null", b'{"message": "no Route"}'])
     def test_a_404_without_the_apis_json_is_a_missing_endpoint_and_says_to_check_the_base_url(
@@ -282,7 +282,7 @@ class TestReply:
         error = reply(status, body)
         assert type(error) is not EndpointNotFoundError
         assert error.message == message
-        assert ("the server says" in str(error)) is bool(message)
+        assert ("message from the server" in str(error)) is bool(message)
 
     def test_the_servers_words_are_cut_and_cleaned(self) -> None:
         error = reply(500, b'{"status": 500, "error": "line\\none\\u001b[31m' + b"x" * 1000 + b'"}')
@@ -304,7 +304,7 @@ class TestReply:
     def test_retry_after_is_told_whatever_case_its_name_is_in(self, name: str, status: int) -> None:
         error = reply(status, **{name: "7"})
         assert error.retry_after == 7.0
-        assert status == 301 or "it asks to wait 7 s" in str(error)
+        assert status == 301 or "Retry-After is 7 s" in str(error)
 
     @pytest.mark.parametrize("name", ["Location", "location"])
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
@@ -313,7 +313,7 @@ class TestReply:
         error = reply(status, **{name: location})
         assert type(error) is RedirectError
         assert (error.status, error.location, error.request) == (status, location, GET)
-        assert f"{status}, redirected to {location}; redirects are not followed" in str(error)
+        assert f"{status}, a redirect to {location}; redirects are not followed" in str(error)
         assert "set the base URL to https://acd.example.com/rest/v1.0/1" in str(error)
 
     @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ class TestReply:
         assert error.location == told
         assert "secret" not in str(error) + repr(vars(error))
         assert "set the base URL" not in str(error)
-        assert (f"redirected to {told};" if told else "redirected without saying where to;") in str(error)
+        assert (f"a redirect to {told};" if told else "a redirect without a target;") in str(error)
 
     def test_a_relative_redirect_to_the_same_call_advises_no_base_url(self) -> None:
         assert "set the base URL" not in str(reply(308, Location="/v2/dialler/campaigns/535"))
@@ -349,7 +349,7 @@ class TestReply:
         error = reply(302)
         assert isinstance(error, RedirectError)
         assert error.location == ""
-        assert "without saying where to" in str(error)
+        assert "without a target" in str(error)
 
 
 class TestClaimedStatus:
@@ -372,7 +372,7 @@ class TestClaimedStatus:
         error = claimed_status(status, "its\nwords", b"{}")
         assert type(error) is kind
         assert (error.status, error.message, error.request) == (status, "its words", None)
-        assert f"the server said 200, but its body says {status}" in str(error)
+        assert f"the status is 200, but the body has status {status}" in str(error)
 
     @pytest.mark.parametrize("message", [None, ""])
     def test_without_words_it_tells_the_beginning_of_the_body(self, message: str | None) -> None:
@@ -386,7 +386,7 @@ class TestClaimedStatus:
         error = claimed_status(status, "its words", b"the body")
         assert isinstance(error, PayloadError)
         assert (error.path, error.excerpt) == ("status", "the body")
-        assert f"claims status {status}" in str(error)
+        assert f"the body has status {status}" in str(error)
 
 
 class TestRetryAfter:

@@ -252,7 +252,7 @@ async def test_observer_that_raises_is_logged_and_has_no_effect(
     async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=Broken()) as dialler:
         assert await dialler.campaigns.get(id)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors[0].getMessage() == "call_started of the observer raised ZeroDivisionError"
+    assert errors[0].getMessage() == "the observer's call_started raised ZeroDivisionError"
     assert len(errors) == 11
     assert "s3cret" not in caplog.text
 
@@ -306,7 +306,7 @@ class TestHeaders:
         assert received.authorised
         assert "X-Trace" not in received.headers
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-        assert errors == ["attempt_headers of the observer raised ConfigurationError"]
+        assert errors == ["the observer's attempt_headers raised ConfigurationError"]
         assert "other" not in caplog.text
 
 

@@ -227,17 +227,17 @@ async def test_errors_become_responses(
             assert "WWW-Authenticate" not in response.headers
             return response.status, response.headers.get("Retry-After"), await response.json()
 
-    unreachable = {"detail": "The dialler can't be reached for now."}
+    unreachable = {"detail": "The dialler is unavailable. Try again later."}
     async with serve(make) as app:
-        assert await response_to(404404) == (404, None, {"detail": "The dialler has no such record."})
-        assert await response_to(0) == (400, None, {"detail": "The dialler can't be asked for this."})
+        assert await response_to(404404) == (404, None, {"detail": "The record does not exist in the dialler."})
+        assert await response_to(0) == (400, None, {"detail": "The request to the dialler is invalid."})
         sandbox.faults.next(Reset(), Status(500), Status(503, retry_after=7), Status(429, retry_after=100))
         assert await response_to() == (503, None, unreachable)
         assert await response_to() == (503, None, unreachable)
         assert await response_to() == (503, "7", unreachable)
         assert await response_to() == (503, "100", unreachable)
         sandbox.revoke()
-        assert await response_to() == (502, None, {"detail": "The dialler's response can't be used."})
+        assert await response_to() == (502, None, {"detail": "The dialler sent an unusable response."})
 
 
 async def test_task_group_gets_the_response_of_its_worst_error(
@@ -348,7 +348,7 @@ async def test_error_closes_the_websocket_with_the_text_of_the_response(
     async with serve_by_uvicorn(with_websockets(make)) as app, browser.ws_connect(f"{app.url}/{path}") as websocket:
         await websocket.send_str("404404")
         closed = await websocket.receive(timeout=10)
-        assert (closed.data, closed.extra) == (1011, "The dialler has no such record.")
+        assert (closed.data, closed.extra) == (1011, "The record does not exist in the dialler.")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

@@ -110,10 +110,10 @@ class TestWhatBrokeOff:
         [
             (
                 b"SSH-2.0-OpenSSH\r\n\r\n",
-                "what came back from {address} is not HTTP. If the port speaks https, so must the base URL",
+                "the response of {address} is not HTTP. Check the scheme and port of the base URL",
             ),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "the answer broke off"),
-            (b"", "the connection to {address} was lost before the answer came"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "the response is incomplete"),
+            (b"", "the connection to {address} was lost before the response"),
         ],
     )
     async def test_the_error_says_how(self, server: CampaignServer, data: bytes, told: str) -> None:
@@ -134,7 +134,7 @@ class TestWhatBrokeOff:
             error = await failure(server.send(call, dialler))
             await dialler.campaigns.get(ID)
         assert type(error) is (PayloadError if call == "list" else OutcomeUnknownError)
-        assert "larger than PoolConfig(max_body=100000)" in str(error)
+        assert "larger than 100000 bytes" in str(error)
         assert [received.connection for received in server.journal] == [1, 2]
 
 
@@ -157,9 +157,9 @@ class TestLog:
         get = "GET /dialler/campaigns/{DiallerCampaignsID}"
         assert self.lines(caplog) == [
             ("DEBUG", f"{get}: 503 in 0.0 ms, attempt 1"),
-            ("WARNING", f"{get} failed (503), attempt 1; retried in 2.00 s"),
+            ("WARNING", f"{get} failed (503), attempt 1; retry in 2.00 s"),
             ("DEBUG", f"{get}: NoReplyError in 0.0 ms, attempt 2"),
-            ("WARNING", f"{get} failed (NoReplyError), attempt 2; retried in 0.38 s"),
+            ("WARNING", f"{get} failed (NoReplyError), attempt 2; retry in 0.38 s"),
             ("DEBUG", f"{get}: 200 in 0.0 ms, attempt 3"),
         ]
 

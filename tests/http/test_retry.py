@@ -30,7 +30,7 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async._api import endpoints
-from dialler_async._http.retry import decide, is_transient, may_have_run, patience, resolves_outcome
+from dialler_async._http.retry import decide, is_transient, max_total_delay, may_have_run, resolves_outcome
 
 READ, SAFE, BY_ID, ONCE = "read", "clone, exist_ok", "delete by ID", "once"
 """The rows of the table; several calls share one."""
@@ -290,7 +290,7 @@ class TestPolicy:
         assert policy.max_retry_after == 60.0
 
     def test_the_patient_policy_waits_at_least_37_seconds_and_less_than_the_default_deadline(self) -> None:
-        longest = patience(RetryPolicy.patient())
+        longest = max_total_delay(RetryPolicy.patient())
         assert longest / 2 > 37
         assert longest < Timeouts().deadline
 
@@ -305,17 +305,19 @@ class TestPolicy:
         ],
     )
     def test_patience_is_the_sum_of_the_longest_delays(self, policy: RetryPolicy, seconds: float) -> None:
-        assert patience(policy) == seconds
+        assert max_total_delay(policy) == seconds
 
     @pytest.mark.parametrize("attempts", [0, -1, True, 2.0, "3", None])
     def test_attempts_that_can_not_be_are_refused(self, attempts: Any) -> None:
-        with pytest.raises(ConfigurationError, match=r"RetryPolicy\(attempts=…\) is a positive int"):
+        with pytest.raises(ConfigurationError, match=r"RetryPolicy\(attempts=…\) must be a positive int"):
             RetryPolicy(attempts=attempts)
 
     @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
     @pytest.mark.parametrize("value", [-0.1, -1, float("-inf"), float("nan"), True, "1", None])
     def test_seconds_and_shares_that_can_not_be_are_refused(self, name: str, value: Any) -> None:
-        with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}=…\) is a number, and not negative"):
+        with pytest.raises(
+            ConfigurationError, match=rf"RetryPolicy\({name}=…\) must be a number of seconds, and not negative"
+        ):
             RetryPolicy(**{name: value})
 
     @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])

@@ -109,7 +109,7 @@ class TestNeverSent:
         assert error.attempts == ATTEMPTS
         assert len(clock.slept) == ATTEMPTS - 1
         assert "nothing was sent" in str(error)
-        assert str(error).endswith("(tried 4 times)")
+        assert str(error).endswith("(4 attempts)")
         assert server.journal == []
 
     @pytest.mark.parametrize("call", CALLS)
@@ -831,13 +831,13 @@ class TestCircuit:
         server.journal.clear()
         error = await failure(dialler.for_account(2, "another").campaigns.list())
         assert len(server.journal) == error.attempts == 1
-        assert "(tried once; then the circuit stayed open" in str(error)
+        assert "(1 attempt; then the circuit stayed open" in str(error)
 
     async def test_a_lone_call_uses_all_its_attempts(self, server: CampaignServer, dialler: DiallerClient) -> None:
         server.faults.chance(1, [Status(503)])
         error = await failure(dialler.campaigns.list())
         assert error.attempts == len(server.journal) == 4
-        assert str(error).endswith("(tried 4 times)")
+        assert str(error).endswith("(4 attempts)")
 
     async def test_it_closes_when_a_probe_works(
         self, server: CampaignServer, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
@@ -848,8 +848,8 @@ class TestCircuit:
         await dialler.campaigns.list()
         assert len(server.journal) == 4 + 3 + 1
         lines = [record.getMessage() for record in caplog.records if "circuit" in record.getMessage()]
-        assert lines[0] == "the circuit is open: the latest 5 requests failed; calls wait"
-        assert lines[1].startswith("the circuit is closed after ")
+        assert lines[0] == "circuit opened: the latest 5 requests failed; calls wait"
+        assert lines[1].startswith("circuit closed after ")
         assert len(lines) == 2
 
     async def test_a_call_that_gives_up_says_so_in_the_log(

@@ -104,7 +104,7 @@ async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(
     async with DiallerClient(deaf, "t", timeouts=Timeouts(deadline=9)) as dialler:
         error = await failure_after(server.send(call, dialler), leap, 9.01)
     assert type(error) is DeadlineError
-    assert "the deadline of 9 s ran out while connecting" in str(error)
+    assert "the deadline of 9 s expired while connecting" in str(error)
     assert error.attempts == 1
 
 
@@ -149,7 +149,7 @@ async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
         async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
             error = await failure_after(server.send(call, dialler), leap, 50.01, lambda: server.journal)
         assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
-        assert "the deadline of 50 s ran out while waiting for the response" in str(error)
+        assert "the deadline of 50 s expired while waiting for the response" in str(error)
         assert error.attempts == len(server.journal) == 1
         if call in WRITES:
             assert server.arrived(call) == [server.is_done(call)]
@@ -163,7 +163,7 @@ async def test_a_deadline_at_the_gate_sends_nothing(server: CampaignServer, leap
         error = await failure_after(server.send(call, dialler), leap, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
-    assert "the deadline of 120 s ran out while waiting in the client's queue" in str(error)
+    assert "the deadline of 120 s expired while waiting in the client's queue" in str(error)
     assert error.attempts == 0
     assert server.journal == []
 
@@ -176,7 +176,7 @@ async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
     # It was turned away, so nothing is unknown even of a write.
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the next retry" in str(error)
+    assert "expired while waiting for the next retry" in str(error)
     assert error.attempts == len(server.journal) == 1
 
 
@@ -187,7 +187,7 @@ async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_i
     server.faults.next(Reset(carried_out=True))
     error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
     assert type(error) is OutcomeUnknownError
-    assert "ran out while waiting for the next retry" in str(error)
+    assert "expired while waiting for the next retry" in str(error)
 
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
@@ -208,7 +208,7 @@ async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
         await failure(dialler.campaigns.list())
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the end of the pause that the server asked for" in str(error)
+    assert "expired while waiting for the end of the pause that the server asked for" in str(error)
     assert len(server.journal) == 1
 
 
@@ -216,7 +216,7 @@ async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: Ca
     async with DiallerClient(server.base_url, for_ever_a_token) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the token" in str(error)
+    assert "expired while waiting for the token" in str(error)
     assert error.attempts == 0
 
 
@@ -230,7 +230,7 @@ async def test_so_is_one_that_does_so_when_asked_once_more(server: CampaignServe
     async with DiallerClient(server.base_url, slow_the_second_time) as dialler:
         error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01, lambda: server.journal)
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the token" in str(error)
+    assert "expired while waiting for the token" in str(error)
 
 
 async def for_ever_a_token() -> str:
