@@ -1,4 +1,4 @@
-"""What this library uses of aiohttp and aiohttp does not document. A failure here shows that aiohttp has changed it."""
+"""The undocumented attributes of aiohttp that this library uses. A failure shows that aiohttp has changed them."""
 
 import asyncio
 from typing import Any

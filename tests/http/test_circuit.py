@@ -1,4 +1,4 @@
-"""The circuit breaker, given the time: when calls wait, when one probes, and when they give up."""
+"""The circuit breaker with given times: when calls wait, when a call probes, and when calls give up."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ DEFAULT = RetryPolicy()
 
 
 def opened(policy: RetryPolicy = DEFAULT, now: float = 0.0) -> CircuitBreaker:
-    """Return a circuit that has just opened: its first probe is due after 0.1875 s with the default policy."""
+    """Return a circuit that has just opened. With the default policy, the first probe is due after 0.1875 s."""
     circuit = CircuitBreaker(policy)
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(now, HALF, DOWN, probe=False)
@@ -25,7 +25,7 @@ def test_closed_circuit_sends_every_call() -> None:
     assert CircuitBreaker(RetryPolicy()).permit(0.0, 0.0, sent=False) is Permit.SEND
 
 
-def test_failures_with_a_success_between_them_do_not_open_it() -> None:
+def test_failures_with_a_success_between_them_do_not_open_the_circuit() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(10):
         for _ in range(FAILURES_TO_OPEN - 1):
@@ -34,22 +34,22 @@ def test_failures_with_a_success_between_them_do_not_open_it() -> None:
     assert not circuit.is_open
 
 
-@pytest.mark.parametrize("answer", [None, NotFoundError(status=404), PayloadError(path="count")])
-def test_any_answer_that_a_retry_would_not_change_closes_it(answer: object) -> None:
+@pytest.mark.parametrize("outcome", [None, NotFoundError(status=404), PayloadError(path="count")])
+def test_response_that_a_retry_would_not_change_closes_the_circuit(outcome: object) -> None:
     circuit = opened()
-    assert circuit.record(0.1, HALF, answer, probe=False) is True
+    assert circuit.record(0.1, HALF, outcome, probe=False) is True
     assert not circuit.is_open
     assert circuit.permit(0.1, 0.0, sent=True) is Permit.SEND
 
 
-def test_one_call_probes_when_the_backoff_is_over_and_the_others_wait() -> None:
+def test_one_call_probes_after_the_backoff_and_the_others_wait() -> None:
     circuit = opened()
     assert circuit.permit(0.0, 0.0, sent=True) == 0.1875
     assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
     assert circuit.permit(0.1875, 0.0, sent=True) == 1.75 - 0.1875
 
 
-def test_a_failed_probe_doubles_the_backoff() -> None:
+def test_failed_probe_doubles_the_backoff() -> None:
     circuit = opened()
     now = 0.0
     for delay in (0.1875, 0.375, 0.75):
@@ -59,13 +59,13 @@ def test_a_failed_probe_doubles_the_backoff() -> None:
     assert circuit.permit(now, now, sent=True) == 1.5
 
 
-def test_a_call_that_failed_before_probes_before_one_that_was_never_sent() -> None:
+def test_call_that_failed_before_probes_before_a_call_that_was_never_sent() -> None:
     circuit = opened()
     assert circuit.permit(0.1875, 0.0, sent=False) == 0.25
     assert circuit.permit(0.4375, 0.0, sent=False) is Permit.PROBE
 
 
-def test_failures_of_calls_that_are_no_probe_do_not_postpone_the_next_probe() -> None:
+def test_failures_of_other_calls_do_not_postpone_the_next_probe() -> None:
     circuit = opened()
     for _ in range(100):
         assert circuit.record(0.1, HALF, DOWN, probe=False) is False
@@ -73,7 +73,7 @@ def test_failures_of_calls_that_are_no_probe_do_not_postpone_the_next_probe() ->
 
 
 @pytest.mark.parametrize(("sent", "permit"), [(True, Permit.GIVE_UP), (False, Permit.LAST)])
-def test_a_call_waits_as_long_as_its_retries_may_take(sent: bool, permit: Permit) -> None:
+def test_call_waits_at_most_as_long_as_its_retries_may_take(sent: bool, permit: Permit) -> None:
     circuit = opened()
     assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
     assert isinstance(circuit.permit(1.74, 0.0, sent=sent), float)
@@ -82,7 +82,7 @@ def test_a_call_waits_as_long_as_its_retries_may_take(sent: bool, permit: Permit
     assert not circuit.is_hopeless(1.74, 0.0)
 
 
-def test_a_success_in_between_renews_the_time_that_calls_wait() -> None:
+def test_success_restarts_the_time_that_calls_wait() -> None:
     circuit = opened()
     circuit.record(1.0, HALF, None, probe=False)
     for _ in range(FAILURES_TO_OPEN):
@@ -101,21 +101,21 @@ def test_retry_after_postpones_the_probe_and_the_end_of_the_wait() -> None:
     assert circuit.is_hopeless(16.75, 0.0)
 
 
-def test_a_retry_after_that_is_too_long_to_obey_does_not_count() -> None:
+def test_too_long_retry_after_is_ignored() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(0.0, HALF, ServerError(status=503, retry_after=3600.0), probe=False)
     assert circuit.permit(0.0, 0.0, sent=True) == 0.1875
 
 
-def test_an_abandoned_probe_is_taken_over_at_once_and_costs_nothing() -> None:
+def test_another_call_probes_immediately_after_an_abandoned_probe() -> None:
     circuit = opened()
     for _ in range(100):
         assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
         circuit.abandon_probe()
 
 
-def test_without_tokens_a_call_that_was_never_sent_is_sent_at_the_end_of_its_wait() -> None:
+def test_call_that_was_never_sent_is_sent_after_its_wait_without_tokens() -> None:
     circuit = opened(RetryPolicy(attempts=100, base_delay=0.001, max_delay=0.001))
     now = 0.0
     for _ in range(int(TOKENS)):
@@ -130,7 +130,7 @@ def test_without_tokens_a_call_that_was_never_sent_is_sent_at_the_end_of_its_wai
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.5), st.booleans(), st.booleans()), max_size=60))
-def test_it_never_has_two_probes_and_never_asks_to_wait_for_ever(steps: list[tuple[float, bool, bool]]) -> None:
+def test_circuit_has_at_most_one_probe_and_bounded_waits(steps: list[tuple[float, bool, bool]]) -> None:
     circuit = CircuitBreaker(RetryPolicy())
     now, probing = 0.0, False
     for elapsed, fails, ends in steps:

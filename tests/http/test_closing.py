@@ -1,4 +1,4 @@
-"""`aclose(timeout=…)`: calls in flight may finish within the timeout, and are cancelled after it."""
+"""`aclose(timeout=…)`: calls in flight can finish within the timeout. After it, they are cancelled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dialler_async.testing import Status
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, HeldRequest, Until
-    from tests.http.conftest import Leap, Settle
+    from tests.http.conftest import AdvanceClock, Settle
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -56,7 +56,7 @@ async def test_call_in_flight_finishes_within_the_timeout(
 
 @pytest.mark.parametrize("deadline", [120.0, math.inf])
 async def test_read_in_flight_is_cancelled_after_the_timeout(
-    sandbox: Sandbox, id: int, hold: type[HeldRequest], leap: Leap, settle: Settle, deadline: float
+    sandbox: Sandbox, id: int, hold: type[HeldRequest], advance_clock: AdvanceClock, settle: Settle, deadline: float
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
@@ -64,10 +64,10 @@ async def test_read_in_flight_is_cancelled_after_the_timeout(
     call = asyncio.create_task(failure(dialler.campaigns.get(id)))
     await held.arrived.wait()
     closing = asyncio.create_task(dialler.aclose(timeout=5))
-    await leap(4)
+    await advance_clock(4)
     await settle()
     assert not closing.done()
-    await leap(2)
+    await advance_clock(2)
     error = await call
     assert type(error) is ClientStateError
     assert "the client was closed while waiting for the response" in str(error)

@@ -1,4 +1,4 @@
-"""Client options by environment variables."""
+"""Client options from environment variables."""
 
 import pytest
 

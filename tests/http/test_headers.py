@@ -1,4 +1,4 @@
-"""`headers=…`: what requests carry besides the token, and what is refused."""
+"""`headers=…`: which headers are sent, and which are refused."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Short outages of a raw server, on a real socket and in real time: no read fails, and a dead server is not flooded."""
+"""Outages of a raw server, in real time: no read fails in a short outage, and a dead server gets few requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
 
 
 class RawServer:
-    """Answers `get`; `plan` tells for a path and the number of its earlier requests what happens."""
+    """Responds to `get`. `plan` returns the behaviour for a path and the number of its earlier requests."""
 
     def __init__(self, plan: Callable[[str, int], str]) -> None:
         self.plan = plan
@@ -69,7 +69,7 @@ class RawServer:
 
 
 def answer(writer: asyncio.StreamWriter, path: str, happens: str) -> bool:
-    """Write an answer; return whether the connection is kept."""
+    """Write a response; return whether the connection stays open."""
     if happens == RESET:
         reset(writer)
         return False
@@ -130,7 +130,7 @@ async def test_no_read_fails_when_each_first_request_fails(happens: str, concurr
 
 
 @pytest.mark.parametrize("happens", ["429", "503"])
-async def test_no_read_fails_when_30_percent_of_requests_are_turned_away(happens: str) -> None:
+async def test_no_read_fails_when_30_percent_of_requests_get_429_or_503(happens: str) -> None:
     chance = random.Random(7)
 
     def plan(_: str, __: int) -> str:
@@ -158,20 +158,20 @@ async def test_no_read_fails_when_the_port_refuses_for_400_ms(count: int, until:
         assert failures(results) == []
 
 
-async def test_a_port_that_stays_closed_ends_each_call_in_the_time_of_its_retries() -> None:
+async def test_calls_to_a_closed_port_fail_within_the_time_of_their_retries() -> None:
     async with raw_server(lambda *_: ANSWER) as server, client_of(server) as dialler:
         await server.stop()
-        begun = time.monotonic()
+        started_at = time.monotonic()
         errors = failures(await get_all(dialler, 200))
-        took = time.monotonic() - begun
+        took = time.monotonic() - started_at
         assert {type(error) for error in errors} == {ConnectError}
         assert len(errors) == 200
-        # 1.75 s at most for the delays, and what a busy machine adds.
+        # The delays take at most 1.75 s. A busy machine may take longer.
         assert took < 1.75 + 2
 
 
 @pytest.mark.parametrize("happens", [RESET, "503", "500", "502", "429"])
-async def test_a_server_that_stays_down_gets_at_most_1_3_requests_for_each_call(happens: str) -> None:
+async def test_server_that_stays_down_gets_at_most_1_3_requests_per_call(happens: str) -> None:
     async with raw_server(lambda *_: happens) as server, client_of(server) as dialler:
         errors = failures(await get_all(dialler, 200))
     assert len(errors) == 200
@@ -181,19 +181,19 @@ async def test_a_server_that_stays_down_gets_at_most_1_3_requests_for_each_call(
         assert {error.status for error in errors if isinstance(error, StatusError)} == {int(happens)}
 
 
-async def test_the_error_says_that_the_circuit_stayed_open() -> None:
+async def test_error_says_that_the_circuit_stayed_open() -> None:
     async with raw_server(lambda *_: "503") as server, client_of(server, timeouts=Timeouts(deadline=60)) as dialler:
         errors = failures(await get_all(dialler, 40))
     assert any("then the circuit stayed open, since all requests of this client failed for" in str(e) for e in errors)
 
 
 async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Until) -> None:
-    # The patient policy ten times as fast, for an outage of 3 s in place of 30.
+    # The policy is ten times as fast as `patient()`, for an outage of 3 s instead of 30 s.
     patient = RetryPolicy.patient()
     fast = attrs.evolve(patient, base_delay=patient.base_delay / 10, max_delay=patient.max_delay / 10)
     async with Sandbox(campaigns=60, seed=1) as sandbox:
         async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
-            undisturbed = await audit(dialler)
+            report_without_outage = await audit(dialler)
         sandbox.journal.clear()
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=fast) as dialler:
             auditing = asyncio.create_task(audit(dialler))
@@ -204,4 +204,4 @@ async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Un
                 await over
                 assert not auditing.done()
             report = await auditing
-    assert report.findings == undisturbed.findings
+    assert report.findings == report_without_outage.findings

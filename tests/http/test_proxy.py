@@ -1,4 +1,4 @@
-"""Proxies: which one is used, and calls through a real one, with and without credentials."""
+"""Proxies: which proxy is used, and calls through a real proxy, with and without credentials."""
 
 import asyncio
 import base64
@@ -93,7 +93,7 @@ async def test_session_that_trusts_the_environment_is_refused() -> None:
 
 
 class Proxy:
-    """An HTTP proxy that knows CONNECT and plain http requests, and wants credentials if it has some."""
+    """An HTTP proxy for CONNECT and plain http requests. It requires credentials if it has any."""
 
     def __init__(self, credentials: str = "") -> None:
         self.wanted = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else ""

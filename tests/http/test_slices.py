@@ -1,4 +1,4 @@
-"""Work in slices, run to its end."""
+"""Run generators that work in slices."""
 
 import asyncio
 from collections.abc import Generator

@@ -23,7 +23,7 @@ from dialler_async.sandbox.faults import Status
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, HeldRequest
-    from tests.http.conftest import Leap
+    from tests.http.conftest import AdvanceClock
 
 ID = 535
 
@@ -58,14 +58,16 @@ class TestDifferences:
         await dialler.campaigns.list()
         assert len(server.journal) == 3
 
-    async def test_deadline_is_that_of_the_options(self, server: Sandbox, leap: Leap, hold: type[HeldRequest]) -> None:
+    async def test_deadline_is_that_of_the_options(
+        self, server: Sandbox, advance_clock: AdvanceClock, hold: type[HeldRequest]
+    ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             held = hold()
             server.faults.next(held)
             hasty = dialler.with_options(timeouts=Timeouts(deadline=5))
             call = asyncio.create_task(hasty.campaigns.get(ID))
             await held.arrived.wait()
-            await leap(6)
+            await advance_clock(6)
             with pytest.raises(DeadlineError, match="the deadline of 5 s"):
                 await call
             assert (await dialler.campaigns.get(ID)).id == ID
@@ -195,7 +197,7 @@ class TestSharing:
         assert await dialler.campaigns.list(max_age=60) is not kept
 
     async def test_requests_in_flight_are_shared_with_equal_timeouts_only(
-        self, server: Sandbox, leap: Leap, hold: type[HeldRequest]
+        self, server: Sandbox, advance_clock: AdvanceClock, hold: type[HeldRequest]
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             held = hold()
@@ -210,7 +212,7 @@ class TestSharing:
             hasty = dialler.with_options(timeouts=Timeouts(deadline=5))
             call = asyncio.create_task(hasty.campaigns.get(ID, max_age=60))
             await held_again.arrived.wait()
-            await leap(6)
+            await advance_clock(6)
             with pytest.raises(DeadlineError):
                 await call
             held.release.set()
