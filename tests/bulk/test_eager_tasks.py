@@ -13,8 +13,8 @@ from dialler_async._http.cache import Cache
 from dialler_async.sandbox import Sandbox
 
 
-class Rest(Awaitable[Any]):
-    """The rest of a coroutine that has run until its first suspension."""
+class Resumed(Awaitable[Any]):
+    """An awaitable that resumes a coroutine after its first suspension."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], pause: Any) -> None:
         self.coroutine = coroutine
@@ -37,13 +37,13 @@ class Rest(Awaitable[Any]):
 def emulated_eager_task_factory(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
 ) -> asyncio.Task[Any]:
-    """Run a coroutine until its first suspension, then make its task: `eager_task_factory` for Python 3.11."""
+    """Run a coroutine until its first suspension, then make its task, like `asyncio.eager_task_factory`."""
 
     async def ended(value: Any) -> Any:
         return value
 
     async def rest(pause: Any) -> Any:
-        return await Rest(coroutine, pause)
+        return await Resumed(coroutine, pause)
 
     if not loop.is_running():
         return asyncio.Task(coroutine, loop=loop, **options)
@@ -118,7 +118,7 @@ class TestCache:
 
         assert await asyncio.gather(*(kept.get("key", 0, ask) for _ in range(20))) == [[1]] * 20
 
-    async def test_caller_that_is_cancelled_at_once_leaves_no_task(self) -> None:
+    async def test_immediately_cancelled_caller_leaves_no_task(self) -> None:
         kept: Cache[str, list[int]] = Cache()
 
         async def ask() -> list[int]:

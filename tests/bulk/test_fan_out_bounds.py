@@ -15,7 +15,7 @@ PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
     max_size=25,
 )
-"""For each item: turns of the loop for its call, whether it fails, turns of the reader for its outcome."""
+"""For each item: loop iterations of its call, whether it fails, loop iterations of the reader."""
 
 
 class HitError(Exception):
@@ -23,7 +23,7 @@ class HitError(Exception):
 
 
 async def turns(count: int) -> None:
-    """Run the event loop so many times, which takes no time."""
+    """Wait for a number of iterations of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -105,7 +105,7 @@ async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
     async def read() -> None:
         async for outcome in outcomes:
             seen.append(outcome.item)
-            # A busy reader must not let further calls start.
+            # No further call may start while the reader is busy.
             await turns(50)
 
     with pytest.raises(HitError, match="for all"):
@@ -155,31 +155,31 @@ async def test_simultaneous_errors_of_stop_on_are_raised_once() -> None:
     assert [outcome async for outcome in outcomes] == []
 
 
-class Answer:
-    """A result that counts the living results."""
+class CountedResult:
+    """A result that counts the results that are alive."""
 
     alive = peak = 0
 
     def __init__(self) -> None:
-        Answer.alive += 1
-        Answer.peak = max(Answer.peak, Answer.alive)
+        CountedResult.alive += 1
+        CountedResult.peak = max(CountedResult.peak, CountedResult.alive)
 
     def __del__(self) -> None:
-        Answer.alive -= 1
+        CountedResult.alive -= 1
 
 
 @pytest.mark.parametrize("in_order", [False, True])
 async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> None:
     # Debug mode would record a traceback for each of a hundred thousand steps.
     asyncio.get_running_loop().set_debug(False)
-    Answer.alive = Answer.peak = 0
+    CountedResult.alive = CountedResult.peak = 0
     concurrency = 16
     tasks = 0
 
-    async def look_up(item: int) -> Answer:
+    async def look_up(item: int) -> CountedResult:
         if item % 500 == 0:
             await asyncio.sleep(0)
-        return Answer()
+        return CountedResult()
 
     count = 0
     outcomes = fan_out(look_up, iter(range(100_000)), concurrency=concurrency, in_order=in_order)
@@ -190,6 +190,6 @@ async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> 
             tasks = max(tasks, len(others()))
     assert count == 100_000
     assert tasks == concurrency
-    assert Answer.peak <= 2 * concurrency + 1, "those that are held, and the one that the reader has in hand"
+    assert CountedResult.peak <= 2 * concurrency + 1, "those that are held, and the one that the reader has in hand"
     del outcome
-    assert Answer.alive == 0
+    assert CountedResult.alive == 0

@@ -58,7 +58,7 @@ def answer(*records: object, **rest: object) -> dict[str, bytes]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Delays before retries, which take no time here."""
+    """The delays before retries. They take no time in these tests."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -178,7 +178,7 @@ class TestIterate:
         assert [campaign.wire async for campaign in dialler.campaigns.iterate()] == records
         assert arrived(played) == [("GET", LIST)]
 
-    async def test_iterate_sends_nothing_before_the_first_campaign_is_taken(
+    async def test_iterate_sends_nothing_before_the_first_campaign_is_requested(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         campaigns = dialler.campaigns.iterate()
@@ -571,7 +571,7 @@ class TestClone:
             ({"exception": aiohttp.ConnectionTimeoutError(), "repeat": True}, "nothing was sent"),
         ],
     )
-    async def test_error_says_that_the_server_cloned_when_that_lookup_fails(
+    async def test_error_says_that_the_server_cloned_when_the_lookup_after_it_fails(
         self, lookup: dict[str, Any], problem: str, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **answer({"ID": 535, "Name": "Template"}))
@@ -730,7 +730,7 @@ class TestDeleteByName:
         await dialler.campaigns.delete_by_name("Monday")
         assert arrived(played)[-1] == ("DELETE", by_id(536))
 
-    async def test_delete_by_name_raises_when_the_campaign_is_gone_at_last(
+    async def test_delete_by_name_raises_when_the_campaign_is_gone_at_the_delete(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Monday", **answer(MONDAY))
@@ -760,7 +760,7 @@ class TestDeleteByName:
             await dialler.campaigns.delete_by_name("Monday", exact=False)
 
     @pytest.mark.parametrize("reply", [LOST, {"status": 500}, {"status": 502}, {"status": 504}, {"body": b"{}"}])
-    async def test_exact_false_is_not_retried_when_it_may_have_been_carried_out(
+    async def test_exact_false_is_not_retried_when_it_may_have_run(
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(f"{BY_NAME}Monday", **reply)

@@ -1,4 +1,4 @@
-"""The events that an observer gets of calls that succeed, are retried, fail, or are cancelled."""
+"""The events of an observer, for calls that succeed, are retried, fail, or are cancelled."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_observer_gets_each_retry_with_its_error_and_delay(
     ]
     assert notebook.calls[0].attempts == 3
     assert notebook.seconds[0] >= 5
-    # The delay of a retry is no wait for the limiter.
+    # The delay before a retry does not count as a wait for the limiter.
     assert max(notebook.waited) < 5
 
 
@@ -172,7 +172,7 @@ async def test_call_cancelled_in_the_queue_has_no_attempt(
         first = asyncio.create_task(dialler.campaigns.get(id))
         await held.arrived.wait()
         second = asyncio.create_task(dialler.campaigns.get(id))
-        # One turn brings it into the queue, and no further.
+        # After one iteration of the event loop, the call is in the queue.
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait([second])

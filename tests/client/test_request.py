@@ -66,7 +66,7 @@ class TestRequest:
         assert type(caught.value) is error
         assert len(server.journal) == 1
 
-    async def test_connection_is_not_tried_again_by_default(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_failed_connection_is_not_retried_by_default(self, server: Sandbox, dialler: DiallerClient) -> None:
         async with server.refusing():
             with pytest.raises(ConnectError) as caught:
                 await dialler.request("GET", PATH)
@@ -97,7 +97,7 @@ class TestRequest:
         with pytest.raises(EndpointNotFoundError):
             await dialler.request("GET", "/dialler/unheardOf")
 
-    async def test_names_and_ids_reach_neither_logs_nor_messages(
+    async def test_names_and_ids_are_neither_logged_nor_in_messages(
         self, server: Sandbox, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
@@ -111,7 +111,7 @@ class TestRequest:
         assert caught.value.about == f"GET {path}"
 
     @pytest.mark.parametrize(("options", "is_kept"), [({}, False), ({"idempotent": True}, True)])
-    async def test_call_that_may_change_something_removes_kept_responses(
+    async def test_call_that_may_change_something_removes_cached_responses(
         self, server: Sandbox, dialler: DiallerClient, options: Any, is_kept: bool
     ) -> None:
         kept = await dialler.campaigns.list(max_age=60)
@@ -125,7 +125,7 @@ class TestRequest:
 
 class TestPing:
     @pytest.mark.parametrize("records", [[], [{"ID": 1, "Name": "First"}], [{"ID": 1, "Name": None}]], ids=repr)
-    async def test_ping_returns_after_one_small_request_whatever_the_account_holds(self, records: Any) -> None:
+    async def test_ping_sends_one_small_request(self, records: Any) -> None:
         async with Sandbox(records) as server, DiallerClient(server.base_url, server.token) as dialler:
             await dialler.ping()
             assert [received.call for received in server.journal] == ["get"]

@@ -112,7 +112,7 @@ class TestList:
         assert arrived(played) == []
 
 
-class TestKept:
+class TestMaxAge:
     """`list` with `max_age`."""
 
     async def test_list_without_max_age_always_sends_a_request(
@@ -228,7 +228,7 @@ class TestForCampaigns:
         played.get(url(1, 1), **codes(1))
         played.get(re.compile(".*/resultCodes.*"), status=refusal, repeat=True)
         seen = []
-        # The campaigns are endless, so only the error can end the run.
+        # The campaigns are infinite, so only the error can end the run.
         outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1], concurrency=concurrency)
 
         async def read() -> None:

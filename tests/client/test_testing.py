@@ -1,4 +1,4 @@
-"""The tools for users' own tests: records, waits that take no time, and the pytest plugin."""
+"""The tools for users' own tests: factories of records, instant waits, and the pytest plugin."""
 
 import contextlib
 import time
@@ -126,7 +126,7 @@ USERS_TEST = """
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
-    """pytest's own fixture, in a project where warnings are errors."""
+    """The fixture `pytester`, in a project that raises warnings as errors."""
     pytester.makeini("""
         [pytest]
         filterwarnings = error
@@ -156,7 +156,7 @@ def test_fixtures_work_with_anyio_without_pytest_asyncio(pytester: pytest.Pytest
             return "asyncio"
     """)
     pytester.makepyfile(USERS_TEST.format(mark="@pytest.mark.anyio"))
-    # As if it were not installed.
+    # The plugin is disabled, as if it were not installed.
     pytester.makepyfile(pytest_asyncio="raise ImportError('not there')")
     result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:cov")
     result.assert_outcomes(passed=2)

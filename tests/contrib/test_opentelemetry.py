@@ -1,4 +1,4 @@
-"""The spans and metrics of OpenTelemetry, as the SDK exports them into memory."""
+"""The OpenTelemetry spans and metrics, exported by the SDK into memory."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_attempt_is_a_client_span(
     assert span.instrumentation_scope.name == "dialler_async"
 
 
-async def test_each_retry_is_a_span_of_its_own_with_its_resend_count(
+async def test_each_retry_has_its_own_span_with_its_resend_count(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Reset(), Status(503, retry_after=7))
@@ -134,7 +134,7 @@ async def test_each_retry_is_a_span_of_its_own_with_its_resend_count(
         StatusCode.ERROR,
         StatusCode.UNSET,
     ]
-    # Siblings: a retry is no child of the attempt before it.
+    # The spans are siblings: a retry is not a child of the attempt before it.
     assert [span.parent for span in (lost, refused, worked)] == [handler.get_span_context()] * 3
 
 
@@ -226,7 +226,7 @@ async def test_durations_are_recorded_for_each_attempt(
     ]
 
 
-async def test_wait_for_the_limiter_is_no_part_of_the_duration(
+async def test_wait_for_the_limiter_is_not_in_the_duration(
     telemetry: Telemetry, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -247,7 +247,7 @@ async def test_wait_for_the_limiter_is_no_part_of_the_duration(
     assert durations["/dialler/campaigns"] > 59 > waited["/dialler/campaigns"]
 
 
-async def test_shared_request_has_its_span_below_that_of_its_first_caller(
+async def test_span_of_a_shared_request_is_a_child_of_the_first_callers_span(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     with telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
@@ -257,7 +257,7 @@ async def test_shared_request_has_its_span_below_that_of_its_first_caller(
 
 
 class TestBesideOtherInstrumentation:
-    """`opentelemetry-instrumentation-aiohttp-client` and this observer at once."""
+    """`opentelemetry-instrumentation-aiohttp-client` together with this observer."""
 
     @pytest.fixture(autouse=True)
     def _instrumented(self, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -286,7 +286,7 @@ class TestBesideOtherInstrumentation:
         [point] = telemetry.points("http.client.request.duration")
         assert point.count == 1
 
-    async def test_other_requests_of_the_program_keep_their_spans(
+    async def test_other_requests_of_the_app_keep_their_spans(
         self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
         await dialler.campaigns.get(id)
@@ -313,7 +313,7 @@ class TestBesideOtherInstrumentation:
         assert common == expected
 
 
-async def test_no_signal_holds_names_ids_or_secrets(
+async def test_no_signal_contains_names_ids_or_secrets(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox
 ) -> None:
     name = "s3cret name"
@@ -333,7 +333,7 @@ async def test_no_signal_holds_names_ids_or_secrets(
         assert secret not in told
 
 
-def test_port_that_the_url_leaves_out_is_the_default_of_its_scheme() -> None:
+def test_port_is_the_default_of_the_scheme_when_the_url_has_none() -> None:
     from dialler_async.contrib.opentelemetry import _common
 
     assert _common("GET", "/", "https://acd.example.com/rest/v1.0/1")["server.port"] == 443

@@ -1,4 +1,4 @@
-"""The client in web apps, served by uvicorn and by aiohttp's runner over real sockets."""
+"""The client in web apps that uvicorn and aiohttp serve over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 async def names(ids: str, dialler: DiallerClient) -> list[str]:
-    """Return the names of campaigns, fetched in a `TaskGroup`. Text that is no ID raises an error of the app itself."""
+    """Return the names of campaigns, fetched in a `TaskGroup`. An ID that is not a number raises ValueError."""
 
     async def name(id: str) -> str:
         return (await dialler.campaigns.get(int(id))).name
@@ -69,7 +69,7 @@ def fastapi_app(make: Make) -> FastAPI:
 
 
 def fastapi_below_a_middleware(make: Make) -> FastAPI:
-    """Starlette's function middlewares run the app in another task, behind a `receive` of their own."""
+    """A function middleware. Starlette runs the app in another task, with another `receive`."""
     app = fastapi_app(make)
 
     @app.middleware("http")
@@ -103,7 +103,7 @@ def aiohttp_app(make: Make) -> web.Application:
 
 @pytest.fixture
 def servers(serve_by_uvicorn: Any, serve_by_aiohttp: Any) -> dict[str, Serve]:
-    """Return each framework's way to serve an app."""
+    """Return the functions that serve an app, by framework."""
     return {
         "fastapi": lambda make: serve_by_uvicorn(fastapi_app(make)),
         "fastapi below a middleware": lambda make: serve_by_uvicorn(fastapi_below_a_middleware(make)),
@@ -113,7 +113,7 @@ def servers(serve_by_uvicorn: Any, serve_by_aiohttp: Any) -> dict[str, Serve]:
 
 @pytest.fixture(params=["fastapi", "fastapi below a middleware", "aiohttp"])
 def serve(request: pytest.FixtureRequest, servers: dict[str, Serve]) -> Serve:
-    """Return each framework's way to serve an app, in turn."""
+    """Return a function that serves an app, for each framework in turn."""
     return servers[request.param]
 
 
@@ -137,7 +137,7 @@ def id(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.slow
-async def test_200_requests_at_once_share_one_pool(
+async def test_200_concurrent_requests_share_one_pool(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession
 ) -> None:
     ids = [id for id in sandbox.campaigns for _ in range(40)]
@@ -210,7 +210,7 @@ async def test_write_runs_to_its_end_after_a_disconnect(
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        # After another response, the app knows that the client of the first request is gone.
+        # After another response, the app knows that the client of the first request has disconnected.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
         held.release.set()
@@ -250,7 +250,7 @@ async def test_task_group_gets_the_response_of_its_worst_error(
     async with serve(make) as app:
         assert await response(f"{id}") == (200, None)
         assert await response(f"{id},404404") == (404, None)
-        # Both fail before anything is sent, so neither cancels the other.
+        # Both calls fail before anything is sent, so none of them is cancelled.
         assert await response("0,0") == (400, None)
         sandbox.faults.next(Status(503, retry_after=7))
         assert await response(f"{id}") == (503, "7")
@@ -267,7 +267,7 @@ async def test_group_with_an_error_of_the_app_is_a_500(
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_own_handlers_of_the_app_have_priority_also_for_groups(
+async def test_exception_handlers_of_the_app_take_precedence_also_for_groups(
     make: Make, browser: aiohttp.ClientSession, blocking: bool, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = fastapi_app(make)
@@ -287,7 +287,7 @@ async def test_own_handlers_of_the_app_have_priority_also_for_groups(
             assert response.status == 400
 
 
-async def test_own_handler_for_groups_is_kept(
+async def test_group_handler_of_the_app_is_kept(
     make: Make, browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
@@ -361,7 +361,7 @@ async def test_error_before_a_websocket_is_accepted_rejects_it(
     assert raised.value.status == 403
 
 
-async def test_error_after_the_websocket_is_gone_is_no_second_error(
+async def test_error_after_the_websocket_is_closed_raises_no_second_error(
     make: Make,
     sandbox: Sandbox,
     browser: aiohttp.ClientSession,
@@ -431,7 +431,7 @@ async def test_handler_can_read_the_body_of_a_get(
 
 
 async def test_only_a_disconnect_cancels_the_handler(make: Make, sandbox: Sandbox, id: int) -> None:
-    """The server here sends the end of the request twice; uvicorn does not."""
+    """This server sends the end of the request twice, unlike uvicorn."""
     incoming = [{"type": "http.request"}, {"type": "http.request"}]
     sent: list[Any] = []
 

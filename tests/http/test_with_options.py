@@ -1,4 +1,4 @@
-"""`DiallerClient.with_options`: what its calls do differently, and what they share."""
+"""`DiallerClient.with_options`: which options its calls have, and what they share with the client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def headers(server: Sandbox, name: str) -> list[str | None]:
 
 
 class Turnstile:
-    """A rate limiter that counts, and that a test can close."""
+    """A rate limiter that counts calls, and that a test can block."""
 
     def __init__(self) -> None:
         self.acquired = 0
@@ -189,7 +189,7 @@ class TestSharing:
             await dialler.campaigns.list()
         assert asked == 2
 
-    async def test_kept_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_cached_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
         view = dialler.with_options(headers={"X-App": "crm"})
         kept = await dialler.campaigns.list(max_age=60)
         assert await view.campaigns.list(max_age=60) is kept
@@ -229,7 +229,7 @@ class TestSharing:
         await dialler.campaigns.list()
         assert clock.slept == [7]
 
-    async def test_closing_is_up_to_the_first_client(self, server: Sandbox) -> None:
+    async def test_only_the_first_client_closes_the_pool(self, server: Sandbox) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             view = dialler.with_options(headers={"X-App": "crm"})
             await view.aclose()
