@@ -1,7 +1,8 @@
 """Requests besides the seven calls: to other functions of the server, and to probe whether the server works."""
 
 from collections.abc import Generator, Mapping
-from typing import Any, Final, Generic, TypeVar, final
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -102,35 +103,27 @@ def _encoded_body(body: object) -> msgspec.Raw:
 
 def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:
     if kind is bytes:
-        return _RawBody()
+        # mypy does not infer that `kind` is the return type of the decoder.
+        return cast("ResponseDecoder[T]", _raw_body)
     try:
-        return _Json(msgspec.json.Decoder(kind))
+        return partial(_json, msgspec.json.Decoder(kind))
     except TypeError:
         raise ConfigurationError("decoder must be bytes, or a type that msgspec can decode") from None
 
 
-@final
-class _RawBody:
-    """A decoder that returns the body unchanged."""
-
-    def decode(self, body: Body) -> Generator[None, None, Any]:
-        yield
-        return bytes(body)
+def _raw_body(body: Body) -> Generator[None, None, bytes]:
+    """Return the body unchanged."""
+    yield
+    return bytes(body)
 
 
-@final
-class _Json(Generic[T]):
-    """A decoder for a JSON value of one type."""
-
-    def __init__(self, decoder: "msgspec.json.Decoder[T]") -> None:
-        self._decoder = decoder
-
-    def decode(self, body: Body) -> Generator[None, None, T]:
-        yield
-        try:
-            return self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            problem, not_json = f"not a value of the decoder's type: {error}", False
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            problem, not_json = f"not JSON: {error}", True
-        raise PayloadError(f"the status is 200, but the body is {problem}", excerpt=excerpt(body), not_json=not_json)
+def _json(decoder: "msgspec.json.Decoder[T]", body: Body) -> Generator[None, None, T]:
+    """Return a JSON value of the decoder's type."""
+    yield
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        problem, not_json = f"not a value of the decoder's type: {error}", False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem, not_json = f"not JSON: {error}", True
+    raise PayloadError(f"the status is 200, but the body is {problem}", excerpt=excerpt(body), not_json=not_json)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from .._api.charsets import recoding
-from .._api.decoding import PartialRecords
 from .._api.endpoints import Request
 from .._api.error_responses import printable_excerpt
+from .._api.partial_records import PartialRecords
 from ..errors import Body, DiallerError, PayloadError, ResponseInfo, StatusError
 from ..models import Campaign, Records
 from .clock import CLOCK
@@ -107,7 +107,7 @@ def _redacted_error(request: Request[Any]) -> PayloadError:
 
 async def _decode(request: Request[Any], response: Response) -> Any:
     try:
-        value = await finish_in_slices(request.decoder.decode(response.body))
+        value = await finish_in_slices(request.decoder(response.body))
     except (PayloadError, StatusError) as error:
         return _with_request(request, error)
     return value if request.expected_id is None else _checked_campaign(request, value)
@@ -142,7 +142,7 @@ def _checked_campaign(request: Request[Any], value: Any) -> Any:
 def _decoding_error(request: Request[Any], body: Body) -> DiallerError | None:
     """Return the error of decoding all slices of a body; None if the body is valid."""
     try:
-        value = finish(request.decoder.decode(body))
+        value = finish(request.decoder(body))
         deque(value if isinstance(value, Iterator) else (), maxlen=0)
     except (PayloadError, StatusError) as error:
         return _with_request(request, error)

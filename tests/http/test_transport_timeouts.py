@@ -247,14 +247,11 @@ async def never_returned_token() -> str:
 async def test_deadline_while_decoding_leaves_the_outcome_of_a_write_unknown(
     server: CampaignServer, dialler: DiallerClient, advance_clock: AdvanceClock
 ) -> None:
-    class EndlessDecoder:
-        """A decoder that never ends."""
+    def decode_forever(body: bytes) -> Any:
+        while True:
+            yield
 
-        def decode(self, body: bytes) -> Any:
-            while True:
-                yield
-
-    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=EndlessDecoder())
+    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=decode_forever)
     send = dialler.campaigns._transport.send(request)
     error = await failure_after(send, advance_clock, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
