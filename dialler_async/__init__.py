@@ -4,8 +4,8 @@
         for campaign in await dialler.campaigns.list():
             print(campaign.name)
 
-Begin with `DiallerClient`. Its `campaigns` (class `Campaigns`) and its `result_codes` (class `ResultCodes`) have one
-method for each call of the API. `result_codes.for_campaigns` fetches the codes of many campaigns concurrently.
+Begin with `DiallerClient`. `dialler.campaigns` (class `Campaigns`) and `dialler.result_codes` (class `ResultCodes`)
+have one method for each call of the API. `result_codes.for_campaigns` fetches the codes of many campaigns concurrently.
 `fan_out` calls a coroutine function with many items. `dialler_async.errors` shows the tree of errors.
 
 These modules are imported separately:
@@ -17,8 +17,8 @@ These modules are imported separately:
     dialler_async.testing   factories and faults for tests of your own code; there is a pytest plugin, too
     dialler_async.sandbox   run an embedded dialler server
 
-The logger is `dialler_async`. It logs each retry as a warning, and each attempt at level DEBUG. No log line contains a
-name, an ID or a secret.
+The logger is `dialler_async`. Each retry is logged as a warning, and each attempt at level DEBUG. No log line contains
+a name, an ID or a secret.
 """
 
 from ._lazy import lazy_names
@@ -178,6 +178,6 @@ _MODULE_OF = {
 }
 """The module of each public name. Names are imported on first use, since aiohttp and attrs take 0.2 s to import."""
 
-# Hidden from type checkers, which would accept any name if they saw `__getattr__`. They use the imports above.
+# Hidden from type checkers, which use the imports above. If they saw `__getattr__`, they would accept any name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(__name__, globals(), _MODULE_OF, __all__)

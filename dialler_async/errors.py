@@ -44,7 +44,7 @@ Body: TypeAlias = bytes | bytearray
 @final
 @attrs.frozen
 class SentRequest:
-    """The method and path template of a call. They hold no names, IDs or secrets, so they can be logged.
+    """The method and path template of a call: no names, IDs or secrets, so it can be logged.
 
     Attributes:
         method: HTTP method.
@@ -102,8 +102,8 @@ class RequestError(DiallerError):
     Attributes:
         request: method and path template of the call.
         attempts: number of attempts.
-        about: the campaign of the call, such as "campaign 535"; empty for a call about all campaigns. It is not in the
-            message, so that the message can be logged. A traceback shows it as a note.
+        about: the campaign of the call, such as "campaign 535"; empty for a call about all campaigns. A traceback shows
+            this text as a note. The message does not contain it, so that the message can be logged.
         response: the response that caused the error; None if there was no response.
     """
 

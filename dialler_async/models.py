@@ -71,7 +71,7 @@ class Record:
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Campaign(Record):
-    """A dialler campaign. Every record has a `name`. A key that the server left out is `None`.
+    """A dialler campaign. Every campaign has a `name`. A key that the server left out is `None`.
 
     Campaigns are immutable. Equality and hash use the attributes below. `wire` is the whole record as the server sent
     it; `extra` is the part with the keys that this library does not know.
@@ -180,14 +180,14 @@ def _as_tuple(items: Iterable[T_co]) -> tuple[T_co, ...]:
 class Records(Sequence[T_co]):
     """The records of one response, with the other values of the response.
 
-    This is an immutable sequence. It equals a `Records`, list or tuple of equal items. A slice is a `Records`, too, and
-    has the same attributes.
+    An immutable sequence that equals a `Records`, list or tuple of equal items. A slice is a `Records`, too, with the
+    same attributes.
 
     Attributes:
-        total: number of records that the server counts (`count` in the response). It can be more than `len()`, as in
-            the published example of result codes; see `complete`.
-        filter, limit_start, limit_page_size, order_by, ascending: values in the response to a list of campaigns. They
-            are reserved or undocumented. In other responses, they are None.
+        total: number of records that the server counts (`count` in the response). `total` can be more than `len()`, as
+            in the published example of result codes; see `complete`.
+        filter, limit_start, limit_page_size, order_by, ascending: reserved or undocumented values in the response to a
+            list of campaigns; None in other responses.
 
     Source: API reference, "The seven calls" (list envelope, records envelope).
     """

@@ -1,7 +1,7 @@
 """The seven calls of the API: each is a pure function that returns a `Request`.
 
-The paths are asymmetric on purpose. A campaign is read at `campaigns/{ID}`. It is deleted at `campaigns/campaign/{ID}`,
-and its result codes are read below that path.
+The paths of the API are asymmetric. A campaign is read at `campaigns/{ID}`. A campaign is deleted at
+`campaigns/campaign/{ID}`, and its result codes are read at `campaigns/campaign/{ID}/resultCodes`.
 
 Source: API reference, "The seven calls".
 """

@@ -92,7 +92,7 @@ def _quoted(text: str, what: str, *, safe: str = "") -> str:
 
 
 def _encoded_body(body: object) -> msgspec.Raw:
-    """Return the body as JSON. It is encoded once, so that the caller may change the value during retries."""
+    """Return the body as JSON, encoded once, so that the caller may change the value during retries."""
     try:
         return msgspec.Raw(msgspec.json.encode(body))
     except (TypeError, ValueError, RecursionError) as error:

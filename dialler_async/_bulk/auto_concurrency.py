@@ -7,8 +7,8 @@ keeps the server busy and keeps a short queue measurable.
 
 - If there is no queue, the server has spare capacity. The level doubles at the start. Later it grows by a quarter, and
   then faster while no queue forms.
-- If the queue is far longer than the target, the server has less capacity now, or each call takes more work. The
-  *latency probe* decides which. It lowers the level until no queue can form, and measures the latency there.
+- If the level is far above the target, the server has less capacity now, or each call takes more work. The *latency
+  probe* finds out: it lowers the level until no queue can form, and measures the latency there.
 - The latency probe also runs every few seconds while there is a queue. Otherwise the queue would slowly become part of
   the measured latency without a queue.
 - The *throughput probe* raises the level now and then. Many servers have no sharp limit: with more calls, each call
@@ -18,9 +18,9 @@ keeps the server busy and keeps a short queue measurable.
   level.
 
 Each step is measured on calls that started after it. The first calls are skipped, since they include new connections
-and the old queue. A measurement window ends when the mean is known well enough. The ideas come from TCP Vegas, BBR and
-Netflix's concurrency-limits. Those compare with the smallest latency ever measured, or with an average that a long
-queue distorts.
+and the old queue. A measurement window ends when the standard error of the mean is small enough. The ideas come from
+TCP Vegas, BBR and Netflix's concurrency-limits. Those algorithms compare with the smallest latency ever measured, or
+with an average that a long queue distorts.
 """
 
 import logging
@@ -41,7 +41,7 @@ MAX_GROWTH: Final = 2.0
 NO_QUEUE_RATIO: Final = 1.1
 """Up to this multiple of the latency without a queue, there is no queue."""
 QUEUE_RATIO: Final = 1.5
-"""From this multiple of the latency without a queue, there certainly is a queue. It ends the mode CLIMB."""
+"""From this multiple of the latency without a queue, there certainly is a queue, and the mode CLIMB ends."""
 TOO_HIGH_RATIO: Final = 1.25
 """From this multiple of the target level, the level is too high."""
 IN_USE_RATIO: Final = 0.8
@@ -54,7 +54,7 @@ LATENCY_PROBE_RATIO: Final = 0.8
 LATENCY_PROBE_SECONDS: Final = 10.0
 """Shortest time from one latency probe to the next."""
 LATENCY_PROBE_PAUSE: Final = 20
-"""Shortest time from one latency probe to the next, as a multiple of the probe's duration. So probes cost about 1 %."""
+"""Shortest time from one latency probe to the next, as a multiple of the probe's duration: probes cost about 1 %."""
 THROUGHPUT_PROBE_RATIO: Final = 1.5
 """The level of the throughput probe as a multiple of the level before it."""
 THROUGHPUT_PROBE_GAIN: Final = 0.35
@@ -113,7 +113,7 @@ class _Window:
 
     @property
     def is_full(self) -> bool:
-        """Whether the mean latency is known well enough, or was measured for long enough."""
+        """Whether the standard error of the mean latency is small enough, or the number of calls is large enough."""
         max_calls, error = (16, 0.1) if self._mode is _Mode.CLIMB else (64, 0.03)
         if self._count < max(8, self._level):
             return False

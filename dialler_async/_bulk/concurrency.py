@@ -20,8 +20,8 @@ class LatencyTimer:
     `AutoConcurrency` is logged once and never raised, so a defect in the measurement fails no item.
 
     Args:
-        auto: receives the latencies. It receives each refusal immediately, also before a retry.
-        clock: returns seconds; it never goes backward.
+        auto: receives the latencies, and receives each refusal immediately, also before a retry.
+        clock: returns the time in seconds, and never goes backward.
 
     Attributes:
         was_refused: whether an attempt was refused.
@@ -68,11 +68,11 @@ class LatencyTimer:
             now = self._clock()
             self._report(self._auto.refused, now, now - self._begun - self._waited)
 
-    def answered(self, in_flight: int) -> None:
+    def response_received(self, in_flight: int) -> None:
         """Report the latency of a response.
 
         Args:
-            in_flight: number of items in flight, this one included.
+            in_flight: number of items in flight, with this item.
         """
         if not self.was_refused and self._has_latency:
             now = self._clock()

@@ -178,7 +178,7 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     async def _work(self) -> None:
         if self._is_spawning:
-            # An eager task runs inside `create_task`. It must not read an item before it is in `_workers`.
+            # An eager task runs inside `create_task`, and must not read an item before it is in `_workers`.
             await asyncio.sleep(0)
         while self._pending < self._max_pending and self._stop_error is None:
             self._pending += 1
@@ -230,13 +230,13 @@ class _FanOut(Generic[ItemT, ValueT]):
             value = await self._function(item)
         except (StatusError, PayloadError) as error:
             timer.failed(error)
-            timer.answered(self._calls)
+            timer.response_received(self._calls)
             raise
         except Exception as error:
             timer.failed(error)
             raise
         else:
-            timer.answered(self._calls)
+            timer.response_received(self._calls)
             return value
         finally:
             self._calls -= 1

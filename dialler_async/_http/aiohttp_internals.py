@@ -23,8 +23,8 @@ def middlewares_of(session: aiohttp.ClientSession | None) -> tuple[aiohttp.Clien
 def is_written(request: aiohttp.ClientRequest) -> bool:
     """Return whether aiohttp has begun to write a request.
 
-    aiohttp creates the response, still empty, in the same step. It keeps that response when a middleware sends the same
-    request again.
+    When aiohttp begins to write, it also creates the response, still empty. The response stays when a middleware sends
+    the same request again.
     """
     return getattr(request, "response", request) is not None
 

@@ -19,7 +19,7 @@ class WaitingCall(Protocol):
         """Number of attempts so far."""
 
     waiting_since: float | None
-    """Time of the first failure, or of the beginning of the wait for the circuit; None before both."""
+    """Time of the first failure, or of the beginning of the wait for the circuit; None if neither has happened."""
     probing: bool
     """Whether the attempt is the probe of an open circuit."""
 

@@ -1,9 +1,8 @@
 """A cache of responses. Concurrent callers of the same read share one request.
 
-The number of records bounds the cache, since the records take the memory. The cache holds at most `MAX_RECORDS`, and
-each response counts as one record more than it has. The least recently used response is evicted first. A response that
-is larger than the bound is not cached. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full
-cache takes 11 to 32 MB.
+The cache holds at most `MAX_RECORDS` records, since records take most of the memory. Each response counts as one record
+more than it has. The least recently used response is evicted first. A response that is larger than the maximum is not
+cached. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache takes 11 to 32 MB.
 """
 
 import asyncio
@@ -57,7 +56,7 @@ class AccountCache:
         self._options = options
 
     def for_options(self, options: Hashable) -> "AccountCache":
-        """Return a view of this cache. Its callers share requests only with callers that have equal options.
+        """Return a view of this cache whose callers share requests only with callers that have equal options.
 
         Otherwise, a caller with a short deadline would wait for a request with a long deadline.
         """
@@ -128,11 +127,11 @@ class Cache(Generic[K, V]):
         Args:
             key: key of the value.
             max_age: maximum age of the value in seconds, measured from the start of its request.
-            fetch: returns the value. It runs in its own task, with the context of the first caller.
+            fetch: returns the value; runs in its own task, with the context of the first caller.
             options: only callers with equal options share a request.
         Raises:
             ConfigurationError: `max_age` is negative.
-            Exception: an error of `fetch`. It is not cached. Each waiting caller gets a copy.
+            Exception: an error of `fetch`. Errors are not cached. Each waiting caller gets a copy.
         """
         require_max_age(max_age)
         entry = self._entries.pop(key, None)
@@ -143,7 +142,7 @@ class Cache(Generic[K, V]):
                 return entry.value
         shared_key = key, options
         shared = self._shared.get(shared_key)
-        # A caller in another event loop can't await the task. It sends its own request, which raises ClientStateError.
+        # A caller in another event loop can't await the task, and its own request raises ClientStateError.
         if shared is None or shared.task is None or shared.loop is not asyncio.get_running_loop():
             shared = self._shared[shared_key] = _SharedRequest()
             shared.task = asyncio.create_task(self._fetch(shared_key, shared, fetch))
@@ -170,7 +169,7 @@ class Cache(Generic[K, V]):
         self, shared_key: tuple[K, Hashable], shared: _SharedRequest[V], fetch: Callable[[], Awaitable[V]]
     ) -> _Entry[V] | Exception:
         if shared.task is None:
-            # An eager task runs inside `create_task`. It must wait until `shared.task` is set.
+            # An eager task runs inside `create_task`, and must wait until `shared.task` is set.
             await asyncio.sleep(0)
         requested_at = CLOCK.monotonic()
         outcome: _Entry[V] | Exception

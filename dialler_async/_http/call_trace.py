@@ -32,7 +32,7 @@ class Phase(Enum):
     BACKOFF = "waiting for the next retry"
 
 
-# These members are used in each call. On CPython 3.11, looking a member up in its class takes 200 ns.
+# Constants, since each call uses these members. On CPython 3.11, looking a member up in its class takes 200 ns.
 _AUTHENTICATING: Final = Phase.AUTHENTICATING
 _SENT: Final = Phase.SENT
 _DECODING: Final = Phase.DECODING
@@ -95,7 +95,7 @@ class CallTrace:
             self._queued_at = CLOCK.monotonic()
 
     def attempt_started(self) -> ResendGuard:
-        """Record that an attempt is sent; return the guard of the attempt."""
+        """Record the start of an attempt; return the guard of the attempt."""
         self._phase = _SENT
         self.attempts += 1
         self._guard = ResendGuard()

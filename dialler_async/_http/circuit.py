@@ -1,13 +1,13 @@
 """The circuit breaker of a client. Pure: times and random numbers are passed in.
 
 While a server fails every request, all calls wait, and one of them probes the server. So no read fails in a short
-outage, and a server that stays down gets few requests more than one for each call.
+outage, and a server that stays down gets little more than one request per call.
 
 - Closed: every call is sent. `FAILURES_TO_OPEN` failed requests in a row open the circuit.
 - Open: calls wait. When the backoff is over, one call is sent as a probe. A success closes the circuit; a failure
   doubles the backoff. A probe costs a token, and each call deposits `DEPOSIT` tokens.
-- A call waits at most as long as the delays of its retries could take (`max_total_delay`). Then a call that was never
-  sent is sent once. A call that was sent before fails with its latest error.
+- A call waits at most as long as the delays of its retries could take (`max_total_delay`). After this time, a call that
+  was never sent is sent once. A call that was sent before fails with its latest error.
 
 A response that a retry would not change, such as a 404, counts as a success: the server works.
 """
@@ -29,15 +29,15 @@ DEPOSIT: Final = 0.1
 class Permit(Enum):
     """The next step of a call."""
 
-    SEND = "the circuit is closed"
-    PROBE = "the circuit is open, and this call is the probe"
-    LAST = "the circuit stays open, and this call was never sent"
-    GIVE_UP = "the circuit stays open, and this call has failed before"
+    SEND = "send the request, since the circuit is closed"
+    PROBE = "send the request as the probe of the open circuit"
+    SEND_ONCE = "send the request once, although the circuit stays open, since it was never sent"
+    GIVE_UP = "raise the latest error, since the circuit stays open"
 
 
 @final
 class CircuitBreaker:
-    """The circuit breaker. It counts the outcomes of all requests of a client.
+    """A circuit breaker that counts the outcomes of all requests of a client.
 
     Attributes:
         is_open: whether calls wait.
@@ -85,11 +85,11 @@ class CircuitBreaker:
             return Permit.PROBE
         give_up_at = self._give_up_at(waiting_since)
         if now >= give_up_at:
-            return Permit.GIVE_UP if sent else Permit.LAST
+            return Permit.GIVE_UP if sent else Permit.SEND_ONCE
         return (min(give_up_at, probe_at) if may_probe else give_up_at) - now
 
-    def is_hopeless(self, now: float, waiting_since: float) -> bool:
-        """Return whether a failed call has waited for the maximum time, and the circuit is still open."""
+    def must_give_up(self, now: float, waiting_since: float) -> bool:
+        """Return whether the circuit is open, and a failed call has waited for its maximum time."""
         return self.is_open and now >= self._give_up_at(waiting_since)
 
     def record(self, now: float, random: float, outcome: object, *, probe: bool) -> bool:
@@ -98,7 +98,7 @@ class CircuitBreaker:
         Args:
             now: the time in seconds.
             random: a random number from 0 to 1.
-            outcome: an error; any other value is a success.
+            outcome: the result of the request. A transient error is a failure; all other results are successes.
             probe: whether the call was the probe.
         """
         if not (isinstance(outcome, DiallerError) and is_transient(outcome)):

@@ -24,7 +24,7 @@ class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to
 
 
 class ResendGuard:
-    """A middleware for one attempt. It prevents aiohttp's own retry, and records whether the request was sent.
+    """A middleware for one attempt that prevents aiohttp's own retry, and records whether the request was sent.
 
     If a connection is lost before the response, aiohttp silently sends GET and DELETE again. A delete by name could
     then run twice. A delete by ID could get a 404 although it worked. Here, `retry` decides about retries.
@@ -70,7 +70,7 @@ def _wants_client_certificate(error: BaseException | None) -> bool:
 
 
 class CheckingConnector(aiohttp.TCPConnector):
-    """A connector that does not reuse idle connections with unsolicited data. It closes them."""
+    """A connector that closes idle connections with unsolicited data instead of reusing them."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
@@ -93,8 +93,8 @@ def close_unusable(connector: aiohttp.BaseConnector | None, request: aiohttp.Cli
 def _is_unusable(protocol: Any) -> bool:
     """Return whether a connection has received unsolicited data, or was closed by the server.
 
-    An unsolicited response would be mistaken for the response to the next request. It may be parsed, partly parsed, or
-    still unread in the socket.
+    An unsolicited response would be mistaken for the response to the next request. The response may be parsed, partly
+    parsed, or still unread in the socket.
     """
     if protocol.should_close:
         return True

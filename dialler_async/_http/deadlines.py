@@ -1,7 +1,7 @@
 """The deadlines of all calls of a client, with one timer.
 
 All deadlines have the same length, so they expire in the order in which they started. `asyncio.timeout` would set and
-cancel a timer for each call. That took 9 of the 127 µs of a lookup.
+cancel a timer for each call, which took 9 of the 127 µs of a lookup.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final, cast, final
 
 @final
 class Deadline:
-    """The deadline of one call. It cancels the call's task. Each `Deadlines.start` needs a `Deadlines.stop`.
+    """The deadline of one call, which cancels the call's task. Each `Deadlines.start` needs a `Deadlines.stop`.
 
     Attributes:
         when: time at which the deadline expires, by the loop's clock.
@@ -31,7 +31,7 @@ class Deadline:
 
     @property
     def has_cancelled(self) -> bool:
-        """Whether the deadline has cancelled the task. False again after `caused_cancellation`."""
+        """Whether the deadline has cancelled the task, and `caused_cancellation` was not called since then."""
         return self._has_cancelled
 
     def cancel(self, *, is_closing: bool = False) -> None:

@@ -26,7 +26,7 @@ from .transport_errors import map_transport_error
 _NO_BODY: Final[Mapping[str, str]] = {}
 _JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _MAX_ERROR_BODY: Final = 64 * 1024
-"""Maximum number of bytes that are read of an error response, after decompression. Its text is short."""
+"""Maximum number of bytes that are read of an error response, after decompression. Error texts are short."""
 
 
 @final

@@ -71,8 +71,8 @@ class Pool:
         """Return the session after waiting for a slot. Each `enter` needs a `leave`.
 
         Args:
-            pause: returns the seconds that all calls must wait. It is called after the wait for the slot, so that
-                queued calls wait, too.
+            pause: returns the seconds that all calls must wait. The function is called after the wait for the slot, so
+                that queued calls wait, too.
         Raises:
             ClientStateError: the client is closed, or was closed during the wait.
         """
@@ -147,8 +147,7 @@ class Pool:
         In a forked child this does nothing, since the connections and the calls in flight belong to the parent.
 
         Args:
-            timeout: seconds to wait for calls in flight. Then they are cancelled, and raise ClientStateError. None for
-                no limit.
+            timeout: seconds after which calls in flight are cancelled, and raise ClientStateError; None for no limit.
         Raises:
             ClientStateError: the client belongs to another event loop.
         """

@@ -23,11 +23,11 @@ class PoolConfig:
         proxy: URL of an HTTP proxy, with credentials if the proxy needs them; None for no proxy. By default, the
             environment variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` decide. A netrc file is never
             read.
-        ca_file: PEM file of the trusted CAs for https. It replaces the system's CAs.
+        ca_file: PEM file of the trusted CAs for https, instead of the system's CAs.
         client_cert: PEM file of a client certificate, and of its key without `client_key`.
         client_key: PEM file of the client certificate's key, without a passphrase.
         keep_alive: seconds after which an idle connection is closed.
-        ssl: SSL context for https. It can't be combined with `ca_file`, `client_cert` and `client_key`.
+        ssl: SSL context for https, instead of `ca_file`, `client_cert` and `client_key`.
     Raises:
         ConfigurationError: a value is out of range, or two values contradict each other.
     """

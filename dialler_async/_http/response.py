@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Response:
-    """A response as the server sent it. It is never shown, since it may contain the token."""
+    """A response as the server sent it. Responses are never shown, since they may contain the token."""
 
     __slots__ = ("body", "headers", "status")
 

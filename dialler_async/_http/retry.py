@@ -19,10 +19,10 @@ alternatives were considered:
 
 - A retry budget of 10 tokens with 0.1 for each call, as in gRPC A6. A burst of 32 lost connections used up the budget,
   and 22 of 32 reads failed that would have succeeded with a retry.
-- botocore's quota of 500 tokens, with a refund for a successful retry. It survives that burst. But a server that stays
-  down gets 4 requests for each of the first hundred calls, and later reads fail without a retry.
-- A rate that adapts to errors, as in botocore's adaptive mode. It helps against throttling, but not when the port is
-  closed.
+- botocore's quota of 500 tokens, with a refund for a successful retry. The quota survives that burst. But a server that
+  stays down gets 4 requests for each of the first hundred calls, and later reads fail without a retry.
+- A rate that adapts to errors, as in botocore's adaptive mode. Such a rate helps against throttling, but not when the
+  port is closed.
 
 Source: API reference, "Status codes and error bodies" and the traps below "The seven calls" (a clone that is sent again
 gets a 409 although it worked; a delete gets a 404).
@@ -54,7 +54,7 @@ class RetryPolicy:
     """The number of attempts of a call, and the delays between them.
 
     The backoff begins with `base_delay` and doubles with each attempt, up to `max_delay`. Each delay is a random time
-    between half of the backoff and the backoff ("equal jitter"). It is never shorter than a `Retry-After`.
+    between half of the backoff and the backoff ("equal jitter"), but not shorter than a `Retry-After`.
 
     While a server fails every request, all calls of a client wait, and one of them probes the server. A call waits at
     most as long as all its delays could take: 1.75 s with the defaults.
@@ -78,7 +78,7 @@ class RetryPolicy:
     def patient(cls) -> "RetryPolicy":
         """Return a policy for nightly jobs: calls survive an outage of the server of 30 s.
 
-        A call is retried for 37 to 75 s. `Timeouts.deadline` must be longer than that; the default is.
+        A call is retried for 37 to 75 s. `Timeouts.deadline` must be longer; the default is 120 s.
         """
         return cls(attempts=12, base_delay=0.5, max_delay=10.0)
 

@@ -1,4 +1,4 @@
-"""Run a generator that does its work in slices. It yields between slices, and its return value is the result."""
+"""Run a generator that works in slices: the generator yields between slices, and returns the result."""
 
 import asyncio
 from collections.abc import Generator

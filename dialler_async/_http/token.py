@@ -193,7 +193,7 @@ _HTML_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": (
 
 
 def _safe_description(error: Exception) -> str:
-    """Return the error's type, and the file and line that raised it. These can't contain the token.
+    """Return the error's type, and the file and line that raised it, which can't contain the token.
 
     For an error that this package raised, the text is included, since it never contains a token.
     """

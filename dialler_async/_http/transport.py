@@ -62,11 +62,11 @@ class _Call:
         self.token_version = 0
         """Version of the token in the latest attempt."""
         self.token_renewed = False
-        """Whether the token was renewed after a 401. This happens at most once in a call."""
+        """Whether the token was renewed after a 401. A call renews the token at most once."""
         self.outcome_unknown = False
         """Whether a failed attempt may have run."""
         self.waiting_since: float | None = None
-        """Time of the first failure, or of the beginning of the wait for the circuit; None before both."""
+        """Time of the first failure, or of the beginning of the wait for the circuit; None if neither has happened."""
         self.probing = False
         """Whether the attempt is the probe of an open circuit."""
         self.gave_up_after: float | None = None
@@ -95,7 +95,7 @@ class Transport:
         self._limiter = shared.limiter
 
     def with_options(self, shared: Shared) -> "Transport":
-        """Return a transport with other options on the same pool. This is much cheaper than a new transport.
+        """Return a transport with other options on the same pool, which is much cheaper than a new transport.
 
         Args:
             shared: the new options, with the pool, the backpressure and the observer of this transport.
@@ -208,7 +208,7 @@ class Transport:
         now = CLOCK.monotonic()
         if call.waiting_since is None:
             call.waiting_since = now
-        if self._backpressure.circuit.is_hopeless(now, call.waiting_since):
+        if self._backpressure.circuit.must_give_up(now, call.waiting_since):
             self._give_up(call)
             return None
         return delay
@@ -280,7 +280,7 @@ class Transport:
                 headers = override(headers, call.trace.attempt_headers())
             response = await self._exchange.attempt(call.request, headers, session, guard)
         except BaseException as error:
-            # This is a cancellation or a defect. It is raised without aiohttp's frames, which hold the token.
+            # Any error here is a cancellation or a defect. aiohttp's frames are removed, since they hold the token.
             strip_traceback(error)
             by_deadline = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
             call.trace.attempt_ended(self._cause_of_cancellation(call) if by_deadline else error)

@@ -15,8 +15,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file that replaces `path` if the `with` block ends without an error.
 
     A reader never sees half a file. If the block raises an error, the old file stays. The temporary file is in the same
-    directory. Its name is random, and other users can't open it. It gets the mode of the file that it replaces; only
-    the owner can read a new file. If `path` is a symbolic link, the target of the link is replaced.
+    directory, with a random name and without access for other users. If `path` exists, the new file gets its mode;
+    otherwise only the owner can read the new file. If `path` is a symbolic link, the target of the link is replaced.
 
     Devices and pipes, such as `/dev/stdout`, are written directly.
 

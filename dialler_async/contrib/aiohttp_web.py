@@ -9,8 +9,8 @@
 
     web.run_app(app, handler_cancellation=True)
 
-With `handler_cancellation`, aiohttp cancels a handler when the browser closes the connection. This also cancels the
-calls that the handler awaits, so protect writes by `asyncio.shield`. `dialler_async.contrib.error_responses` lists
+With `handler_cancellation`, aiohttp cancels a handler when the browser closes the connection. The calls that the
+handler awaits are cancelled, too, so protect writes by `asyncio.shield`. `dialler_async.contrib.error_responses` lists
 the response to each error.
 """
 
@@ -31,7 +31,7 @@ def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.A
     """Return a cleanup context that opens a client with the app, and closes it after the last request.
 
     Args:
-        make_client: returns the client, such as `DiallerClient.from_env`. It is called when the app starts.
+        make_client: returns the client, such as `DiallerClient.from_env`; called when the app starts.
     Returns:
         an item for `app.cleanup_ctx`.
     """

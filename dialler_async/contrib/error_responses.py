@@ -104,7 +104,7 @@ _WORST_FIRST: Final = (502, 503, 409, 400, 404)
 
 
 def response_for(error: DiallerError) -> ErrorResponse:
-    """Return the response to an error, by the table of this module. It does not contain the error's text.
+    """Return the response to an error, by the table of this module. The response does not contain the error's text.
 
     Args:
         error: any error of this library.
@@ -120,8 +120,8 @@ def response_for(error: DiallerError) -> ErrorResponse:
 def logged_response_for(error: DiallerError) -> ErrorResponse:
     """Return the response to an error, and log a warning if its status is 500 or more.
 
-    The warning contains the method and path template, the class of the error and its status. It contains no names and
-    no text from the server. The logger is `dialler_async.contrib`. Without a handler for it, the warning is printed to
+    The warning contains the method and path template, the class of the error and its status, but no names and no text
+    from the server. The logger is `dialler_async.contrib`. Without a handler for this logger, the warning is printed to
     stderr.
 
     Args:
@@ -141,8 +141,8 @@ def worst_error(error: Exception) -> DiallerError | None:
     Args:
         error: an error or an exception group.
     Returns:
-        the error itself. For a group, its worst error; of several errors with a 503, the one with the longest
-            `Retry-After`. None if the group contains an exception of another library.
+        the error itself, or the worst error of a group. Of several errors with a 503, the error with the longest
+            `Retry-After` is the worst. None if the group contains an exception of another library.
     """
     errors: list[DiallerError] = []
     for leaf in _leaves(error):

@@ -40,7 +40,7 @@ from ..errors import DiallerError
 from .error_responses import logged_response_for, worst_error
 
 CLIENT_CLOSED_REQUEST: Final = 499
-"""Status for a request whose client closed the connection. It appears only in the app's log."""
+"""Status for a request whose client closed the connection. The status appears only in the app's log."""
 _INTERNAL_ERROR: Final = 1011
 """Close code of a websocket after an error."""
 
@@ -55,7 +55,7 @@ def lifespan(make_client: Callable[[], DiallerClient]) -> Callable[[FastAPI], Ab
     """Return a lifespan that opens a client with the app, and closes it after the last request.
 
     Args:
-        make_client: returns the client, such as `DiallerClient.from_env`. It is called each time the app starts.
+        make_client: returns the client, such as `DiallerClient.from_env`; called each time the app starts.
     Returns:
         a value for `FastAPI(lifespan=…)`.
     """
@@ -69,7 +69,7 @@ def lifespan(make_client: Callable[[], DiallerClient]) -> Callable[[FastAPI], Ab
 
 
 async def get_dialler(connection: HTTPConnection) -> AsyncGenerator[DiallerClient, None]:
-    """Yield the app's client. This is the dependency of `Dialler`; tests can override it.
+    """Yield the app's client. `Dialler` depends on this function, and tests can override it.
 
     Raises:
         RuntimeError: the app's lifespan did not open a client.

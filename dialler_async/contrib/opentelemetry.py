@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each attempt, and metrics. They follow the semantic conventions for HTTP clients.
+"""OpenTelemetry: a span for each attempt, and metrics, by the semantic conventions for HTTP clients.
 
     DiallerClient(…, observer=OpenTelemetryObserver())
 
@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, cast, final
 from urllib.parse import urlsplit
 
-# The key is private, since OpenTelemetry may move it. Its package opentelemetry-instrumentation imports it from here.
+# The key is private, since OpenTelemetry may move it. The package opentelemetry-instrumentation uses the same import.
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, attach, detach, set_value
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.propagate import inject
@@ -54,7 +54,7 @@ class _Attempt(NamedTuple):
 class OpenTelemetryObserver(Observer):
     """An observer that reports each attempt of a client to OpenTelemetry.
 
-    If several callers share one request of `list(max_age=…)`, its spans are children of the first caller's span.
+    If several callers share a request of `list(max_age=…)`, its spans are children of the first caller's span.
 
     Args:
         tracer_provider: provider of the spans; the global provider by default.

@@ -99,7 +99,7 @@ def test_latency_timer_subtracts_all_pauses() -> None:
     for _ in range(2):
         timer.pause()
         timer.resume()
-    timer.answered(1)
+    timer.response_received(1)
     assert latencies_reported == [10 - 2 - 4]
 
 

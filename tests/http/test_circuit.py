@@ -72,14 +72,14 @@ def test_failures_of_other_calls_do_not_postpone_the_next_probe() -> None:
     assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
 
 
-@pytest.mark.parametrize(("sent", "permit"), [(True, Permit.GIVE_UP), (False, Permit.LAST)])
+@pytest.mark.parametrize(("sent", "permit"), [(True, Permit.GIVE_UP), (False, Permit.SEND_ONCE)])
 def test_call_waits_at_most_as_long_as_its_retries_may_take(sent: bool, permit: Permit) -> None:
     circuit = opened()
     assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
     assert isinstance(circuit.permit(1.74, 0.0, sent=sent), float)
     assert circuit.permit(1.75, 0.0, sent=sent) is permit
-    assert circuit.is_hopeless(1.75, 0.0)
-    assert not circuit.is_hopeless(1.74, 0.0)
+    assert circuit.must_give_up(1.75, 0.0)
+    assert not circuit.must_give_up(1.74, 0.0)
 
 
 def test_success_restarts_the_time_that_calls_wait() -> None:
@@ -87,8 +87,8 @@ def test_success_restarts_the_time_that_calls_wait() -> None:
     circuit.record(1.0, HALF, None, probe=False)
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(1.5, HALF, DOWN, probe=False)
-    assert not circuit.is_hopeless(2.7, 0.0)
-    assert circuit.is_hopeless(2.75, 0.0)
+    assert not circuit.must_give_up(2.7, 0.0)
+    assert circuit.must_give_up(2.75, 0.0)
 
 
 def test_retry_after_postpones_the_probe_and_the_end_of_the_wait() -> None:
@@ -97,8 +97,8 @@ def test_retry_after_postpones_the_probe_and_the_end_of_the_wait() -> None:
         circuit.record(0.0, HALF, ServerError(status=503, retry_after=5.0), probe=False)
     assert circuit.permit(0.0, 0.0, sent=True) == 5.0
     assert circuit.permit(5.0, 0.0, sent=True) is Permit.PROBE
-    assert not circuit.is_hopeless(16.7, 0.0)
-    assert circuit.is_hopeless(16.75, 0.0)
+    assert not circuit.must_give_up(16.7, 0.0)
+    assert circuit.must_give_up(16.75, 0.0)
 
 
 def test_too_long_retry_after_is_ignored() -> None:
@@ -123,7 +123,7 @@ def test_call_that_was_never_sent_is_sent_after_its_wait_without_tokens() -> Non
         assert circuit.permit(now, now, sent=True) is Permit.PROBE
         circuit.record(now, HALF, DOWN, probe=True)
     assert circuit.permit(now, now, sent=False) == pytest.approx(0.099)
-    assert circuit.permit(now + 0.1, now, sent=False) is Permit.LAST
+    assert circuit.permit(now + 0.1, now, sent=False) is Permit.SEND_ONCE
     for _ in range(11):
         circuit.deposit()
     assert circuit.permit(now + 0.1, now, sent=False) is Permit.PROBE
