@@ -81,7 +81,7 @@ def attempts(environ: Mapping[str, str]) -> int | None:
     Raises:
         ConfigurationError: the value is not a positive integer.
     """
-    text = _matching(environ, "DIALLER_ATTEMPTS", r"[1-9][0-9]{0,8}", "give a whole number in digits, 1 or more")
+    text = _matching(environ, "DIALLER_ATTEMPTS", r"[1-9][0-9]{0,8}", "a whole number in digits, 1 or more")
     return None if text is None else int(text)
 
 
@@ -104,7 +104,7 @@ def max_rate(environ: Mapping[str, str]) -> float | None:
 
 
 def _decimal(environ: Mapping[str, str], name: str) -> float | None:
-    text = _matching(environ, name, _DECIMAL, "give a number above 0 in digits, such as 30 or 0.5")
+    text = _matching(environ, name, _DECIMAL, "a number above 0 in digits, such as 30 or 0.5")
     return None if text is None else float(text)
 
 
@@ -114,5 +114,5 @@ def _matching(environ: Mapping[str, str], name: str, pattern: str, accepted: str
         return None
     # `float` and `int` alone would accept "5_3", "nan" and "inf".
     if not re.fullmatch(pattern, value) or not float(value):
-        raise ConfigurationError(f"{name}: {accepted}; {value[:20]!r} is not accepted")
+        raise ConfigurationError(f"{name} must be {accepted}, not {value[:20]!r}")
     return value

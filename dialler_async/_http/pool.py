@@ -20,7 +20,10 @@ from .rate_limit import RateLimiter, rate_limiter
 
 
 class Pool:
-    """One aiohttp session, which is created at the first call. Clients of several accounts can share the pool."""
+    """The aiohttp session and the limiter of a client. The clients of several accounts can share a pool.
+
+    The session is created at the first call.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class Pool:
         require(
             session is None or not session.trust_env,
             "session=… must not have trust_env=True, since credentials from a netrc file would replace the token;"
-            " proxies of the environment are used without it, too",
+            " the client uses the proxies of the environment by itself",
         )
         require(
             session is None or session.auth is None,

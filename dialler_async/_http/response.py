@@ -71,13 +71,14 @@ async def decode_response(request: Request[Any], response: Response, token: Toke
     redacted = recoded.with_body(await finish_in_slices(token.redacting(recoded.body)))
     if redacted.body == response.body:
         return outcome
-    again = await _decode(request, redacted)
-    if isinstance(again, Iterator):
-        return _guarded(request, redacted, token, again)
-    if recoded.body == response.body and isinstance(outcome, DiallerError) and not isinstance(again, DiallerError):
+    redacted_outcome = await _decode(request, redacted)
+    if isinstance(redacted_outcome, Iterator):
+        return _guarded(request, redacted, token, redacted_outcome)
+    is_repaired = isinstance(outcome, DiallerError) and not isinstance(redacted_outcome, DiallerError)
+    if recoded.body == response.body and is_repaired:
         # The redaction made the body valid, but the server sent other records.
         return _redacted_error(request)
-    return again
+    return redacted_outcome
 
 
 def _guarded(request: Request[Any], response: Response, token: Token, slices: Iterator[T]) -> Iterator[T]:

@@ -23,7 +23,7 @@ class Token:
     """The current token, and the `Authorization` header with it.
 
     Args:
-        source: a token, or a function that returns one. An invalid token raises no error here, but in `check`.
+        source: a token, or a function that returns a token. `check` raises the error for an invalid token.
 
     Attributes:
         headers: the `Authorization` header; empty without a token.

@@ -182,15 +182,15 @@ class Transport:
             if delay:
                 await CLOCK.sleep(delay)
             try:
-                again = await self._retry_with_new_token(call, await self._attempt(call))
+                new_outcome = await self._retry_with_new_token(call, await self._attempt(call))
             except ClientStateError as closed:
                 if not call.outcome_unknown:
                     raise
                 outcome = strip_traceback(closed)
                 break
-            if again is Permit.GIVE_UP:
+            if new_outcome is Permit.GIVE_UP:
                 break
-            outcome = again
+            outcome = new_outcome
         return self._final_error(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
     def _retry_delay(self, call: _Call, error: DiallerError, deadline: float) -> float | None:
@@ -228,11 +228,11 @@ class Transport:
         except Exception:
             if not call.outcome_unknown:
                 raise
-            # The caller gets an OutcomeUnknownError instead of the token's error, since it matters more.
+            # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
             return outcome
         call.trace.retry_scheduled(outcome, 0.0)
-        again = await self._attempt(call)
-        return outcome if again is Permit.GIVE_UP else again
+        new_outcome = await self._attempt(call)
+        return outcome if new_outcome is Permit.GIVE_UP else new_outcome
 
     async def _attempt(self, call: _Call) -> Any:
         """Send the request once; return its value, its error, or `Permit.GIVE_UP` if the circuit stays open."""

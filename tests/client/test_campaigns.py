@@ -52,7 +52,7 @@ def by_id(id: int) -> str:
     return f"{LIST}/campaign/{id}"
 
 
-def answer(*records: object, **rest: object) -> dict[str, bytes]:
+def envelope(*records: object, **rest: object) -> dict[str, bytes]:
     return {"body": json.dumps({"records": list(records), "count": len(records), "status": 200} | rest).encode()}
 
 
@@ -84,7 +84,7 @@ class TestHeaders:
     async def test_request_without_body_carries_token_and_accept(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(LIST, **answer())
+        played.get(LIST, **envelope())
         await dialler.campaigns.list()
         [sent] = played.sent
         assert sent.headers.pop("User-Agent").startswith("dialler-async/")
@@ -93,7 +93,7 @@ class TestHeaders:
         assert sent.follows_redirects is False
 
     async def test_request_with_body_carries_content_type(self, dialler: DiallerClient, played: PlayedServer) -> None:
-        played.post(CLONE, **answer(MONDAY))
+        played.post(CLONE, **envelope(MONDAY))
         await dialler.campaigns.clone("Template", "Monday")
         [sent] = played.sent
         assert sent.headers["Content-Type"] == "application/json"
@@ -153,7 +153,7 @@ class TestList:
         assert arrived(played) == [("GET", LIST)]
 
     async def test_empty_account_has_no_campaigns(self, dialler: DiallerClient, played: PlayedServer) -> None:
-        played.get(LIST, **answer())
+        played.get(LIST, **envelope())
         assert await dialler.campaigns.list() == []
 
     async def test_list_raises_not_found_on_404(self, dialler: DiallerClient, played: PlayedServer) -> None:
@@ -174,7 +174,7 @@ class TestIterate:
 
     async def test_iterate_yields_the_campaigns_of_list(self, dialler: DiallerClient, played: PlayedServer) -> None:
         records = [{"Name": str(number), "ID": number, "filler": "x" * 30_000} for number in range(1, 5)]
-        played.get(LIST, **answer(*records))
+        played.get(LIST, **envelope(*records))
         assert [campaign.wire async for campaign in dialler.campaigns.iterate()] == records
         assert arrived(played) == [("GET", LIST)]
 
@@ -188,7 +188,7 @@ class TestIterate:
     async def test_invalid_record_is_raised_after_the_slices_before_it(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(LIST, **answer({"Name": "good", "filler": "x" * 100_000}, {"Name": None, "ID": 7}))
+        played.get(LIST, **envelope({"Name": "good", "filler": "x" * 100_000}, {"Name": None, "ID": 7}))
         campaigns = dialler.campaigns.iterate()
         assert (await anext(campaigns)).name == "good"
         with pytest.raises(PayloadError) as caught:
@@ -204,7 +204,7 @@ class TestGet:
     async def test_get_has_no_campaign_segment_in_its_path(
         self, campaign: Campaign | int, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{LIST}/535", **answer({"ID": 535, "Name": "Summer"}))
+        played.get(f"{LIST}/535", **envelope({"ID": 535, "Name": "Summer"}))
         assert (await dialler.campaigns.get(campaign)).name == "Summer"
         assert arrived(played) == [("GET", f"{LIST}/535")]
 
@@ -224,7 +224,7 @@ class TestGet:
     async def test_response_with_another_campaign_is_refused(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{LIST}/535", **answer({"ID": 536, "Name": "Summer"}))
+        played.get(f"{LIST}/535", **envelope({"ID": 536, "Name": "Summer"}))
         with pytest.raises(PayloadError, match="about campaign 535, but the server sent campaign 536") as caught:
             await dialler.campaigns.get(535)
         assert (caught.value.path, caught.value.record_id) == ("records[0].ID", 536)
@@ -234,7 +234,7 @@ class TestGet:
     async def test_response_with_no_or_several_campaigns_is_refused(
         self, records: list[object], dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{LIST}/535", **answer(*records))
+        played.get(f"{LIST}/535", **envelope(*records))
         with pytest.raises(PayloadError, match="where one is documented"):
             await dialler.campaigns.get(535)
 
@@ -251,17 +251,19 @@ class TestFind:
 
     async def test_find_sends_the_name_percent_encoded(self, dialler: DiallerClient, played: PlayedServer) -> None:
         url = f"{BY_NAME}a%2Fb%3Fc%23%25%26%2B_%20%C3%BC"
-        played.get(url, **answer({"Name": "xa/b?c#%&+_ üx", "ID": 1}))
+        played.get(url, **envelope({"Name": "xa/b?c#%&+_ üx", "ID": 1}))
         assert [campaign.id for campaign in await dialler.campaigns.find("a/b?c#%&+_ ü")] == [1]
         assert arrived(played) == [("GET", url)]
 
     async def test_find_returns_several_matches(self, dialler: DiallerClient, played: PlayedServer) -> None:
-        played.get(f"{BY_NAME}Sum", **answer({"Name": "Summer"}, {"Name": "summary"}))
+        played.get(f"{BY_NAME}Sum", **envelope({"Name": "Summer"}, {"Name": "summary"}))
         found = await dialler.campaigns.find("Sum")
         assert ([campaign.name for campaign in found], found.total) == (["Summer", "summary"], 2)
 
     @pytest.mark.parametrize(
-        "reply", [answer(), NOT_FOUND, {"body": (EXAMPLES / "error_404.json").read_bytes()}], ids=["200", "404", "both"]
+        "reply",
+        [envelope(), NOT_FOUND, {"body": (EXAMPLES / "error_404.json").read_bytes()}],
+        ids=["200", "404", "both"],
     )
     async def test_find_without_match_is_empty_on_200_and_404(
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
@@ -284,13 +286,13 @@ class TestGetByName:
     ) -> None:
         names = ["Summer 26 b", "summer 26", "Summer 26", "Summer 26 ", " Summer 26"]
         records = [{"Name": name, "ID": number} for number, name in enumerate(names, 1)]
-        played.get(f"{BY_NAME}Summer%2026", **answer(*records))
+        played.get(f"{BY_NAME}Summer%2026", **envelope(*records))
         assert (await dialler.campaigns.get_by_name("Summer 26")).id == 3
         assert arrived(played) == [("GET", f"{BY_NAME}Summer%2026")]
 
     @pytest.mark.parametrize(
         ("reply", "similar"),
-        [(answer({"Name": "summer"}, {"Name": "Summer "}), 2), (answer(), 0), (NOT_FOUND, 0)],
+        [(envelope({"Name": "summer"}, {"Name": "Summer "}), 2), (envelope(), 0), (NOT_FOUND, 0)],
     )
     async def test_get_by_name_without_exact_match_is_not_found(
         self, reply: dict[str, Any], similar: int, dialler: DiallerClient, played: PlayedServer
@@ -304,7 +306,7 @@ class TestGetByName:
     async def test_get_by_name_with_several_exact_matches_is_ambiguous(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{BY_NAME}Summer", **answer({"Name": "Summer", "ID": 1}, {"Name": "Summer", "ID": 2}))
+        played.get(f"{BY_NAME}Summer", **envelope({"Name": "Summer", "ID": 1}, {"Name": "Summer", "ID": 2}))
         with pytest.raises(AmbiguousNameError, match="2 campaigns have exactly this name") as caught:
             await dialler.campaigns.get_by_name("Summer")
         assert [campaign.id for campaign in caught.value.matches] == [1, 2]
@@ -314,9 +316,9 @@ class TestClone:
     """`clone` and `get_or_clone`."""
 
     async def test_clone_sends_the_published_request(self, dialler: DiallerClient, played: PlayedServer) -> None:
-        played.post(CLONE, **answer({"ID": 536, "Name": "My New Campaign", "UserData": "UserData Field Contents"}))
-        made = await dialler.campaigns.clone("Campaign 1000", "My New Campaign", user_data="UserData Field Contents")
-        assert (made.id, made.name, made.user_data) == (536, "My New Campaign", "UserData Field Contents")
+        played.post(CLONE, **envelope({"ID": 536, "Name": "My New Campaign", "UserData": "UserData Field Contents"}))
+        clone = await dialler.campaigns.clone("Campaign 1000", "My New Campaign", user_data="UserData Field Contents")
+        assert (clone.id, clone.name, clone.user_data) == (536, "My New Campaign", "UserData Field Contents")
         [sent] = played.sent
         assert (sent.method, sent.url) == ("POST", CLONE)
         assert sent.body == json.loads((EXAMPLES / "clone_request.json").read_bytes())
@@ -324,7 +326,7 @@ class TestClone:
     async def test_clone_sends_aware_dates_with_their_offset(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.post(CLONE, **answer(MONDAY))
+        played.post(CLONE, **envelope(MONDAY))
         await dialler.campaigns.clone(
             "Template",
             "Monday",
@@ -358,17 +360,17 @@ class TestClone:
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer({"ID": 535, "Name": "Monday b"}, MONDAY))
-        made = await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
-        assert (made.id, made.name) == (536, "Monday")
+        played.get(f"{BY_NAME}Monday", **envelope({"ID": 535, "Name": "Monday b"}, MONDAY))
+        clone = await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
+        assert (clone.id, clone.name) == (536, "Monday")
         assert arrived(played) == [("POST", CLONE), ("GET", f"{BY_NAME}Monday")]
 
     async def test_exist_ok_clones_when_no_campaign_exists(self, dialler: DiallerClient, played: PlayedServer) -> None:
-        played.post(CLONE, **answer(MONDAY))
+        played.post(CLONE, **envelope(MONDAY))
         assert (await dialler.campaigns.clone("Template", "Monday", exist_ok=True)).id == 536
         assert arrived(played) == [("POST", CLONE)]
 
-    @pytest.mark.parametrize("found", [answer(), NOT_FOUND, answer({"ID": 1, "Name": "monday"})])
+    @pytest.mark.parametrize("found", [envelope(), NOT_FOUND, envelope({"ID": 1, "Name": "monday"})])
     async def test_conflict_without_existing_campaign_is_raised(
         self, found: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
@@ -382,14 +384,14 @@ class TestClone:
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY, {"ID": 537, "Name": "Monday"}))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY, {"ID": 537, "Name": "Monday"}))
         with pytest.raises(AmbiguousNameError):
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
 
     async def test_get_or_clone_returns_a_new_campaign_as_created(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.post(CLONE, **answer(MONDAY))
+        played.post(CLONE, **envelope(MONDAY))
         campaign, created = await dialler.campaigns.get_or_clone("Template", "Monday")
         assert (campaign.id, created) == (536, True)
         assert arrived(played) == [("POST", CLONE)]
@@ -398,7 +400,7 @@ class TestClone:
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         result = await dialler.campaigns.get_or_clone("Template", "Monday")
         assert (result.campaign.id, result.created) == (536, False)
 
@@ -407,7 +409,7 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **LOST)
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         result = await dialler.campaigns.get_or_clone("Template", "Monday")
         assert (result.campaign.id, result.created) == (536, None)
 
@@ -438,7 +440,7 @@ class TestClone:
         played: PlayedServer,
     ) -> None:
         played.post(CLONE, repeat=True, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", repeat=True, **answer(MONDAY | existing))
+        played.get(f"{BY_NAME}Monday", repeat=True, **envelope(MONDAY | existing))
         for call in (
             dialler.campaigns.get_or_clone("Template", "Monday", **wanted),
             dialler.campaigns.clone("Template", "Monday", exist_ok=True, **wanted),
@@ -472,7 +474,7 @@ class TestClone:
         self, wanted: dict[str, Any], existing: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY | existing))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY | existing))
         result = await dialler.campaigns.get_or_clone("Template", "Monday", **wanted)
         assert (result.campaign.id, result.created) == (536, False)
 
@@ -497,7 +499,7 @@ class TestClone:
     async def test_dt_to_that_may_not_be_before_dt_from_is_sent(
         self, dt_to: datetime, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.post(CLONE, **answer(MONDAY))
+        played.post(CLONE, **envelope(MONDAY))
         await dialler.campaigns.clone("Template", "Monday", dt_from=NAIVE, dt_to=dt_to)
         assert arrived(played) == [("POST", CLONE)]
 
@@ -506,7 +508,7 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **LOST)
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         assert (await dialler.campaigns.clone("Template", "Monday", exist_ok=True)).id == 536
         assert [method for method, _ in arrived(played)] == ["POST", "POST", "GET"]
         assert len(waits) == 1
@@ -516,7 +518,7 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **LOST)
         played.post(CLONE, **CONFLICT)
-        played.get(f"{BY_NAME}Monday", **answer())
+        played.get(f"{BY_NAME}Monday", **envelope())
         with pytest.raises(OutcomeUnknownError, match="reads may lag behind writes") as caught:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.attempts == 2
@@ -554,16 +556,16 @@ class TestClone:
     async def test_clone_response_with_the_source_is_followed_by_a_lookup(
         self, exist_ok: bool, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.post(CLONE, **answer({"ID": 535, "Name": "Template"}))
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
-        made = await dialler.campaigns.clone("Template", "Monday", exist_ok=exist_ok)
-        assert (made.id, made.name) == (536, "Monday")
+        played.post(CLONE, **envelope({"ID": 535, "Name": "Template"}))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
+        clone = await dialler.campaigns.clone("Template", "Monday", exist_ok=exist_ok)
+        assert (clone.id, clone.name) == (536, "Monday")
 
     @pytest.mark.parametrize(
         ("lookup", "problem"),
         [
-            (answer(), "no campaign has exactly this name"),
-            (answer(MONDAY, MONDAY), "2 campaigns have exactly this name"),
+            (envelope(), "no campaign has exactly this name"),
+            (envelope(MONDAY, MONDAY), "2 campaigns have exactly this name"),
             ({"status": 401, "body": b'{"status": 401, "error": "Token replaced"}'}, "Token replaced"),
             (NO_ENDPOINT, "the endpoint does not exist"),
             ({"body": b"[]"}, "not the JSON documented"),
@@ -574,7 +576,7 @@ class TestClone:
     async def test_error_says_that_the_server_cloned_when_the_lookup_after_it_fails(
         self, lookup: dict[str, Any], problem: str, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.post(CLONE, **answer({"ID": 535, "Name": "Template"}))
+        played.post(CLONE, **envelope({"ID": 535, "Name": "Template"}))
         played.get(f"{BY_NAME}Monday", **lookup)
         with pytest.raises(PayloadError, match="the server cloned, but answered with a campaign of another name") as it:
             await dialler.campaigns.clone("Template", "Monday")
@@ -671,8 +673,10 @@ class TestDeleteByName:
     async def test_delete_by_name_finds_and_reads_the_campaign_and_deletes_by_id(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{BY_NAME}Monday", **answer({"ID": 535, "Name": "monday"}, MONDAY, {"ID": 537, "Name": "Monday b"}))
-        played.get(f"{LIST}/536", **answer(MONDAY))
+        played.get(
+            f"{BY_NAME}Monday", **envelope({"ID": 535, "Name": "monday"}, MONDAY, {"ID": 537, "Name": "Monday b"})
+        )
+        played.get(f"{LIST}/536", **envelope(MONDAY))
         played.delete(by_id(536), **DELETED)
         await dialler.campaigns.delete_by_name("Monday")
         assert arrived(played) == [*LOOK, ("DELETE", by_id(536))]
@@ -680,11 +684,11 @@ class TestDeleteByName:
     @pytest.mark.parametrize(
         ("found", "error"),
         [
-            (answer(), NotFoundError),
+            (envelope(), NotFoundError),
             (NOT_FOUND, NotFoundError),
-            (answer({"ID": 1, "Name": "monday"}, {"ID": 2, "Name": "Monday "}), NotFoundError),
-            (answer(MONDAY, {"ID": 537, "Name": "Monday"}), AmbiguousNameError),
-            (answer({"Name": "Monday"}), PayloadError),
+            (envelope({"ID": 1, "Name": "monday"}, {"ID": 2, "Name": "Monday "}), NotFoundError),
+            (envelope(MONDAY, {"ID": 537, "Name": "Monday"}), AmbiguousNameError),
+            (envelope({"Name": "Monday"}), PayloadError),
         ],
         ids=["none", "404", "similar", "several", "without ID"],
     )
@@ -699,11 +703,11 @@ class TestDeleteByName:
     @pytest.mark.parametrize(
         ("again", "error", "reason"),
         [
-            (answer({"ID": 536, "Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
-            (answer({"ID": 536, "Name": "monday"}), NotFoundError, "has another now; nothing was deleted"),
-            (answer({"Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
+            (envelope({"ID": 536, "Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
+            (envelope({"ID": 536, "Name": "monday"}), NotFoundError, "has another now; nothing was deleted"),
+            (envelope({"Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
             (NOT_FOUND, NotFoundError, "Dialler campaign not found"),
-            (answer({"ID": 537, "Name": "Monday"}), PayloadError, "the server sent campaign 537"),
+            (envelope({"ID": 537, "Name": "Monday"}), PayloadError, "the server sent campaign 537"),
         ],
         ids=["renamed", "case", "renamed, without ID", "deleted", "another"],
     )
@@ -715,7 +719,7 @@ class TestDeleteByName:
         dialler: DiallerClient,
         played: PlayedServer,
     ) -> None:
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         played.get(f"{LIST}/536", **again)
         with pytest.raises(error, match=reason):
             await dialler.campaigns.delete_by_name("Monday")
@@ -724,8 +728,8 @@ class TestDeleteByName:
     async def test_delete_by_name_accepts_a_get_response_without_id(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
-        played.get(f"{LIST}/536", **answer({"Name": "Monday"}))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
+        played.get(f"{LIST}/536", **envelope({"Name": "Monday"}))
         played.delete(by_id(536), **DELETED)
         await dialler.campaigns.delete_by_name("Monday")
         assert arrived(played)[-1] == ("DELETE", by_id(536))
@@ -733,8 +737,8 @@ class TestDeleteByName:
     async def test_delete_by_name_raises_when_the_campaign_is_gone_at_the_delete(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
-        played.get(f"{LIST}/536", **answer(MONDAY))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
+        played.get(f"{LIST}/536", **envelope(MONDAY))
         played.delete(by_id(536), **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.delete_by_name("Monday")
@@ -742,7 +746,7 @@ class TestDeleteByName:
     async def test_delete_by_name_deletes_nothing_when_get_fails(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        played.get(f"{BY_NAME}Monday", **answer(MONDAY))
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         played.get(f"{LIST}/536", exception=aiohttp.ConnectionTimeoutError(), repeat=True)
         with pytest.raises(ConnectError):
             await dialler.campaigns.delete_by_name("Monday")
@@ -784,7 +788,7 @@ async def test_read_is_retried_until_it_succeeds(
     played.get(LIST, **LOST)
     played.get(LIST, status=503, headers={"retry-after": "5"})
     played.get(LIST, status=500)
-    played.get(LIST, **answer(MONDAY))
+    played.get(LIST, **envelope(MONDAY))
     assert [campaign.id for campaign in await dialler.campaigns.list()] == [536]
     assert len(waits) == 3
     assert waits[1] == 5.0

@@ -66,8 +66,8 @@ def error_of(status: int, body: bytes = b"", **headers: str) -> StatusError:
 
 
 def unpickled(error: E) -> E:
-    twin: E = pickle.loads(pickle.dumps(error))  # noqa: S301  bytes of our own
-    return twin
+    copied: E = pickle.loads(pickle.dumps(error))  # noqa: S301  bytes of our own
+    return copied
 
 
 class TestTree:
@@ -104,11 +104,11 @@ class TestTree:
         assert set(bases) <= set(kind.__mro__)
         assert getattr(dialler_async, kind.__name__) is kind
 
-    def test_endpoint_not_found_is_no_not_found_error(self) -> None:
+    def test_endpoint_not_found_error_is_not_a_not_found_error(self) -> None:
         assert not issubclass(EndpointNotFoundError, NotFoundError)
 
     @pytest.mark.parametrize("kind", [ConnectError, DeadlineError, OutcomeUnknownError])
-    def test_no_reply_errors_are_no_status_or_payload_errors(self, kind: type[Exception]) -> None:
+    def test_no_reply_errors_are_neither_status_nor_payload_errors(self, kind: type[Exception]) -> None:
         assert not issubclass(kind, StatusError | PayloadError)
 
 
@@ -150,12 +150,12 @@ class TestValues:
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
     @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
     def test_pickles_and_copies_equal_the_error(self, error: DiallerError, duplicate: Any) -> None:
-        twin = duplicate(error)
-        assert type(twin) is type(error)
-        assert twin == error
-        assert hash(twin) == hash(error)
-        assert vars(twin) == vars(error)
-        assert (str(twin), twin.args) == (str(error), ("text",))
+        copied = duplicate(error)
+        assert type(copied) is type(error)
+        assert copied == error
+        assert hash(copied) == hash(error)
+        assert vars(copied) == vars(error)
+        assert (str(copied), copied.args) == (str(error), ("text",))
 
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
     def test_errors_with_another_text_or_attribute_differ(self, error: DiallerError) -> None:
@@ -194,8 +194,8 @@ class TestValues:
 
 
 def unpickled_request() -> SentRequest:
-    twin: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  bytes of our own
-    return twin
+    copied: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  bytes of our own
+    return copied
 
 
 DOCUMENTED = b'{"status": %d, "error": "what the server says"}'

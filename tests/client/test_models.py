@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 def unpickled(it: T) -> T:
-    twin: T = pickle.loads(pickle.dumps(it))  # noqa: S301  bytes of our own
-    return twin
+    copied: T = pickle.loads(pickle.dumps(it))  # noqa: S301  bytes of our own
+    return copied
 
 
-def received(body: bytes) -> Campaign:
+def decoded_campaign(body: bytes) -> Campaign:
     decoding = CAMPAIGN(body)
     with pytest.raises(StopIteration) as decoded:
         next(decoding)
@@ -30,7 +30,7 @@ def received(body: bytes) -> Campaign:
     return one
 
 
-RECEIVED = received(
+RECEIVED = decoded_campaign(
     b'{"records": [{"ZZ": [1], "Name": "Summer", "ID": 535, "bCallerIDActive": 1, "dtTo": "2026-07-01T00:00:00Z"}]}'
 )
 CONSTRUCTED = Campaign(name="Summer", id=535, caller_id_active=True, dt_to=RECEIVED.dt_to)
@@ -95,11 +95,11 @@ class TestRecord:
 
     @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
     def test_pickles_and_copies_keep_the_wire(self, duplicate: Any) -> None:
-        twin = duplicate(RECEIVED)
-        assert twin == RECEIVED
-        assert hash(twin) == hash(RECEIVED)
-        assert list(twin.wire.items()) == list(RECEIVED.wire.items())
-        assert twin.extra == RECEIVED.extra
+        copied = duplicate(RECEIVED)
+        assert copied == RECEIVED
+        assert hash(copied) == hash(RECEIVED)
+        assert list(copied.wire.items()) == list(RECEIVED.wire.items())
+        assert copied.extra == RECEIVED.extra
 
     def test_repr_of_a_record_shows_typed_fields_and_not_the_wire(self) -> None:
         assert repr(CONSTRUCTED).startswith("Campaign(id=535, name='Summer', clients_id=None, ")
@@ -216,11 +216,11 @@ class TestRecords:
     @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
     def test_records_can_be_pickled_and_copied(self, duplicate: Any) -> None:
         records = Records(items=[RECEIVED], total=4, order_by="Name")
-        twin = duplicate(records)
-        assert type(twin) is Records
-        assert twin == records
-        assert (twin.total, twin.order_by) == (4, "Name")
-        assert twin[0].wire == RECEIVED.wire
+        copied = duplicate(records)
+        assert type(copied) is Records
+        assert copied == records
+        assert (copied.total, copied.order_by) == (4, "Name")
+        assert copied[0].wire == RECEIVED.wire
 
     def test_repr_of_records_is_short(self) -> None:
         assert repr(Records(items=[], total=0)) == "Records([], total=0)"

@@ -35,8 +35,8 @@ class TestRequest:
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         body = {"source": NAME, "destination": "Müller & Söhne"}
-        made = await dialler.request("POST", "/dialler/campaigns/clone", body=body)
-        assert made["records"][0]["Name"] == "Müller & Söhne"
+        response = await dialler.request("POST", "/dialler/campaigns/clone", body=body)
+        assert response["records"][0]["Name"] == "Müller & Söhne"
         found = await dialler.request("GET", "/dialler/campaigns/campaign", query={"name": "Müller & Söhne"})
         assert found["count"] == 1
         assert await dialler.request("GET", PATH, decoder=bytes) != b""

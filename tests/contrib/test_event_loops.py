@@ -109,7 +109,7 @@ def test_timeouts_end_calls_and_close_their_connections(
 
 
 def test_connection_with_an_unsolicited_response_is_not_reused(run: Callable[[Main], None]) -> None:
-    surplus = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    unsolicited = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     opened: list[int] = []
 
     def serve(listening: socket.socket) -> None:
@@ -120,7 +120,7 @@ def test_connection_with_an_unsolicited_response_is_not_reused(run: Callable[[Ma
             with connection:
                 opened.append(len(opened))
                 connection.recv(65536)
-                connection.sendall(head + body + surplus)
+                connection.sendall(head + body + unsolicited)
                 # The read ends when the client closes the connection.
                 connection.recv(65536)
 

@@ -75,7 +75,7 @@ def id(sandbox: Sandbox) -> int:
     return next(iter(sandbox.campaigns))
 
 
-def where(sandbox: Sandbox, template: str = "/dialler/campaigns/{DiallerCampaignsID}") -> dict[str, Any]:
+def expected_attributes(sandbox: Sandbox, template: str = "/dialler/campaigns/{DiallerCampaignsID}") -> dict[str, Any]:
     return {
         "http.request.method": "GET",
         "url.template": template,
@@ -103,7 +103,7 @@ async def test_attempt_is_a_client_span(
     span = telemetry.span
     assert span.name == "GET /dialler/campaigns/{DiallerCampaignsID}"
     assert span.kind is SpanKind.CLIENT
-    assert span.attributes == {**where(sandbox), "http.response.status_code": 200}
+    assert span.attributes == {**expected_attributes(sandbox), "http.response.status_code": 200}
     assert span.status.status_code is StatusCode.UNSET
     assert span.events == ()
     assert span.instrumentation_scope is not None
@@ -117,15 +117,15 @@ async def test_each_retry_has_its_own_span_with_its_resend_count(
     with instant_waits(), telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
         await dialler.campaigns.get(id)
     lost, refused, worked = telemetry.exporter.get_finished_spans()[:3]
-    assert lost.attributes == {**where(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
+    assert lost.attributes == {**expected_attributes(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
     assert refused.attributes == {
-        **where(sandbox),
+        **expected_attributes(sandbox),
         "http.request.resend_count": 1,
         "http.response.status_code": 503,
         "error.type": "503",
     }
     assert worked.attributes == {
-        **where(sandbox),
+        **expected_attributes(sandbox),
         "http.request.resend_count": 2,
         "http.response.status_code": 200,
     }
@@ -169,7 +169,7 @@ async def test_error_response_has_its_status_as_error_type(
     with pytest.raises(NotFoundError):
         await dialler.campaigns.get(404404)
     span = telemetry.span
-    assert span.attributes == {**where(sandbox), "http.response.status_code": 404, "error.type": "404"}
+    assert span.attributes == {**expected_attributes(sandbox), "http.response.status_code": 404, "error.type": "404"}
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description is None
     assert span.events == ()
@@ -185,7 +185,10 @@ async def test_attempt_without_a_response_has_the_class_as_error_type(
     ) as dialler:
         with pytest.raises(DeadlineError):
             await dialler.campaigns.get(id)
-    assert telemetry.span.attributes == {**where(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
+    assert telemetry.span.attributes == {
+        **expected_attributes(sandbox),
+        "error.type": "dialler_async.errors.DeadlineError",
+    }
 
 
 async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
@@ -196,10 +199,13 @@ async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
     asking = asyncio.create_task(dialler.campaigns.get(id))
     await held.arrived.wait()
     [active] = telemetry.points("http.client.active_requests")
-    assert (active.value, dict(active.attributes)) == (1, where(sandbox))
+    assert (active.value, dict(active.attributes)) == (1, expected_attributes(sandbox))
     asking.cancel()
     await asyncio.wait([asking])
-    assert telemetry.span.attributes == {**where(sandbox), "error.type": "asyncio.exceptions.CancelledError"}
+    assert telemetry.span.attributes == {
+        **expected_attributes(sandbox),
+        "error.type": "asyncio.exceptions.CancelledError",
+    }
     [active] = telemetry.points("http.client.active_requests")
     assert active.value == 0
 
@@ -213,16 +219,23 @@ async def test_durations_are_recorded_for_each_attempt(
     for _ in range(4):
         await dialler.campaigns.list()
     failed, listed = telemetry.points("http.client.request.duration")
-    assert dict(failed.attributes) == {**where(sandbox), "http.response.status_code": 500, "error.type": "500"}
+    assert dict(failed.attributes) == {
+        **expected_attributes(sandbox),
+        "http.response.status_code": 500,
+        "error.type": "500",
+    }
     assert failed.count == 3
-    assert dict(listed.attributes) == {**where(sandbox, "/dialler/campaigns"), "http.response.status_code": 200}
+    assert dict(listed.attributes) == {
+        **expected_attributes(sandbox, "/dialler/campaigns"),
+        "http.response.status_code": 200,
+    }
     assert listed.count == 4
     assert listed.explicit_bounds == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
     assert 0 < listed.sum < 60
     wait_times = telemetry.points("dialler_async.client.request.wait_time")
     assert [(dict(point.attributes), point.count) for point in wait_times] == [
-        (where(sandbox), 3),
-        (where(sandbox, "/dialler/campaigns"), 4),
+        (expected_attributes(sandbox), 3),
+        (expected_attributes(sandbox, "/dialler/campaigns"), 4),
     ]
 
 

@@ -71,7 +71,7 @@ async def processes_that_respond(url: str, expected: str) -> set[int]:
     """Send requests until two processes have responded, and return their IDs."""
     processes: set[int] = set()
 
-    async def ask() -> None:
+    async def request() -> None:
         # Each request has a new connection, so that any process can accept it.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as response:
@@ -82,7 +82,7 @@ async def processes_that_respond(url: str, expected: str) -> set[int]:
 
     async with asyncio.timeout(SECONDS):
         while len(processes) < 2:
-            await asyncio.gather(*(ask() for _ in range(8)))
+            await asyncio.gather(*(request() for _ in range(8)))
     return processes
 
 

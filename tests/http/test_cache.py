@@ -349,7 +349,7 @@ class TestEveryRead:
 
 @pytest.mark.parametrize("outcome", ["cloned", "exists", "unknown"])
 @pytest.mark.parametrize("read", ["list", "find"])
-async def test_clone_removes_lists_whatever_its_outcome(
+async def test_clone_removes_lists_with_any_outcome(
     dialler: DiallerClient, sandbox: Sandbox, id: int, read: str, outcome: str
 ) -> None:
     campaign = await dialler.campaigns.get(id)

@@ -459,7 +459,7 @@ async def test_trace_configs_see_every_attempt(server: CampaignServer, clock: Cl
     assert seen == ["DELETE", "DELETE"]
 
 
-async def test_cookies_of_the_server_are_not_kept(server: CampaignServer) -> None:
+async def test_cookies_of_the_server_are_not_stored(server: CampaignServer) -> None:
     body = b'{"records":[],"count":0,"status":200}'
     server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
     # The host is a name, since aiohttp stores no cookies for an IP address.
@@ -548,7 +548,7 @@ class TestGarbageCollection:
         self, server: CampaignServer, caplog: pytest.LogCaptureFixture, until: Until
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
-        made_at = f"{__file__}:{sys._getframe().f_lineno - 1}"
+        created_at = f"{__file__}:{sys._getframe().f_lineno - 1}"
         await dialler.campaigns.list()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -557,7 +557,7 @@ class TestGarbageCollection:
             await until(lambda: server.connections.open == 0)
             gc.collect()
         assert [str(warning.message) for warning in caught] == [
-            f"a DiallerClient was never closed; it was made at {made_at}"
+            f"a DiallerClient was never closed; it was made at {created_at}"
         ]
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []

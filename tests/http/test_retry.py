@@ -60,7 +60,7 @@ TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
     # Each entry has an error, and the result for a read, a clone with exist_ok, a delete by ID, and other writes.
     ("never sent", ConnectError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
     ("lost after sending", NoReplyError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
-    ("no answer in time", DeadlineError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("no response in time", DeadlineError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
     ("429", status(RateLimitedError, 429), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: ERROR}),
     ("429, wait", status(RateLimitedError, 429, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
     ("502", status(ServerError, 502), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),

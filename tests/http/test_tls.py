@@ -36,13 +36,13 @@ def ca() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def trusting(ca: trustme.CA) -> ssl.SSLContext:
+def trusting_context(ca: trustme.CA) -> ssl.SSLContext:
     """An SSL context that trusts the CA."""
     with ca.cert_pem.tempfile() as path:
         return ssl.create_default_context(cafile=path)
 
 
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return context
@@ -51,7 +51,7 @@ def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
 @asynccontextmanager
 async def https(certificate: trustme.LeafCert) -> AsyncIterator[Sandbox]:
     """A sandbox with https."""
-    async with Sandbox(5, ssl_context=serving(certificate)) as sandbox:
+    async with Sandbox(5, ssl_context=server_context(certificate)) as sandbox:
         assert sandbox.base_url.startswith("https://")
         yield sandbox
 
@@ -67,9 +67,9 @@ async def refusal(sandbox: Sandbox, pool: PoolConfig, base_url: str | None = Non
     return str(caught.value)
 
 
-async def test_ssl_context_with_an_own_ca_is_used(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_ssl_context_with_an_own_ca_is_used(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
-        pool = PoolConfig(ssl=trusting)
+        pool = PoolConfig(ssl=trusting_context)
         async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler:
             assert len(await dialler.campaigns.list()) == 5
             await asyncio.gather(*(dialler.campaigns.get(id) for id in sandbox.campaigns))
@@ -78,35 +78,35 @@ async def test_ssl_context_with_an_own_ca_is_used(ca: trustme.CA, trusting: ssl.
         assert len(sandbox.journal) == 7
 
 
-async def test_https_works_with_a_host_name(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_https_works_with_a_host_name(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("localhost")) as sandbox:
         base_url = sandbox.base_url.replace("127.0.0.1", "localhost")
-        async with DiallerClient(base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+        async with DiallerClient(base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler:
             assert len(await dialler.campaigns.list()) == 5
 
 
-async def test_user_session_uses_its_own_ssl_context(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_user_session_uses_its_own_ssl_context(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
-        connector = aiohttp.TCPConnector(ssl=trusting)
+        connector = aiohttp.TCPConnector(ssl=trusting_context)
         async with aiohttp.ClientSession(connector=connector) as session:
             async with DiallerClient(sandbox.base_url, sandbox.token, session=session) as dialler:
                 assert len(await dialler.campaigns.list()) == 5
             assert not session.closed
             with pytest.raises(ConfigurationError, match="session"):
-                DiallerClient(sandbox.base_url, sandbox.token, session=session, pool=PoolConfig(ssl=trusting))
+                DiallerClient(sandbox.base_url, sandbox.token, session=session, pool=PoolConfig(ssl=trusting_context))
 
 
 async def test_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
-        told = await refusal(sandbox, PoolConfig())
-    assert "is not trusted (" in told
-    assert "unable to get local issuer certificate" in told
-    assert "set PoolConfig(ca_file=…)" in told
+        message = await refusal(sandbox, PoolConfig())
+    assert "is not trusted (" in message
+    assert "unable to get local issuer certificate" in message
+    assert "set PoolConfig(ca_file=…)" in message
 
 
-async def test_other_own_ca_is_not_trusted(trusting: ssl.SSLContext) -> None:
+async def test_other_own_ca_is_not_trusted(trusting_context: ssl.SSLContext) -> None:
     async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
-        assert "is not trusted (" in await refusal(sandbox, PoolConfig(ssl=trusting))
+        assert "is not trusted (" in await refusal(sandbox, PoolConfig(ssl=trusting_context))
 
 
 async def test_self_signed_certificate_is_named_in_the_error(ca: trustme.CA) -> None:
@@ -119,18 +119,20 @@ async def test_self_signed_certificate_is_named_in_the_error(ca: trustme.CA) -> 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_certificate_for_another_host_is_not_trusted(ca: trustme.CA, trusting: ssl.SSLContext, host: str) -> None:
+async def test_certificate_for_another_host_is_not_trusted(
+    ca: trustme.CA, trusting_context: ssl.SSLContext, host: str
+) -> None:
     async with https(ca.issue_cert("acd.example.com")) as sandbox:
         base_url = sandbox.base_url.replace("127.0.0.1", host)
-        told = await refusal(sandbox, PoolConfig(ssl=trusting), base_url)
-    assert "mismatch" in told
-    assert f"certificate is not valid for '{host}'" in told
+        message = await refusal(sandbox, PoolConfig(ssl=trusting_context), base_url)
+    assert "mismatch" in message
+    assert f"certificate is not valid for '{host}'" in message
 
 
-async def test_expired_certificate_is_not_trusted(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_expired_certificate_is_not_trusted(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     certificate = ca.issue_cert("127.0.0.1", not_before=YESTERDAY - timedelta(days=9), not_after=YESTERDAY)
     async with https(certificate) as sandbox:
-        assert "certificate has expired" in await refusal(sandbox, PoolConfig(ssl=trusting))
+        assert "certificate has expired" in await refusal(sandbox, PoolConfig(ssl=trusting_context))
 
 
 async def test_https_to_a_server_without_tls_is_a_connect_error() -> None:
@@ -143,20 +145,20 @@ async def test_https_to_a_server_without_tls_is_a_connect_error() -> None:
 
 
 async def test_lost_tls_connection_is_handled_like_a_lost_tcp_connection(
-    ca: trustme.CA, trusting: ssl.SSLContext
+    ca: trustme.CA, trusting_context: ssl.SSLContext
 ) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
         campaign = next(iter(sandbox.campaigns))
         sandbox.faults.next(Reset(carried_out=True), match="delete")
-        async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler:
             await dialler.campaigns.delete(campaign)
         assert [received.carried_out for received in sandbox.journal] == [True, False]
 
 
-async def test_closing_leaves_no_tls_connection_open(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_closing_leaves_no_tls_connection_open(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
         with warnings.catch_warnings(record=True, action="always") as warned:
-            async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler:
                 await asyncio.gather(*(dialler.campaigns.list() for _ in range(8)))
                 assert sandbox.connections.open == 8
             del dialler
@@ -167,11 +169,11 @@ async def test_closing_leaves_no_tls_connection_open(ca: trustme.CA, trusting: s
                 await asyncio.sleep(0)
 
 
-def test_loop_can_end_right_after_closing_a_tls_client(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+def test_loop_can_end_right_after_closing_a_tls_client(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async def use() -> None:
         async with (
             https(ca.issue_cert("127.0.0.1")) as sandbox,
-            DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler,
+            DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler,
         ):
             await dialler.campaigns.list()
 
@@ -277,9 +279,9 @@ class TestFiles:
             DiallerClient("https://acd.example.com/rest/v1.0/1", "t", pool=PoolConfig(**paths))
         assert str(paths[option]) in str(caught.value)
 
-    def test_context_with_files_is_refused(self, trusting: ssl.SSLContext) -> None:
+    def test_context_with_files_is_refused(self, trusting_context: ssl.SSLContext) -> None:
         with pytest.raises(ConfigurationError, match="can't be combined with ca_file"):
-            PoolConfig(ssl=trusting, ca_file="ca.pem")
+            PoolConfig(ssl=trusting_context, ca_file="ca.pem")
 
     def test_key_without_certificate_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="needs client_cert"):
@@ -288,8 +290,8 @@ class TestFiles:
 
 async def test_error_says_that_the_port_does_not_support_https() -> None:
     async with Sandbox(5) as sandbox:
-        said = await not_connected(sandbox, PoolConfig(), sandbox.base_url.replace("http:", "https:"))
-    assert "does not support https" in said
+        message = await not_connected(sandbox, PoolConfig(), sandbox.base_url.replace("http:", "https:"))
+    assert "does not support https" in message
 
 
 async def test_error_says_that_the_port_does_not_speak_http(listening: Listening) -> None:
@@ -316,7 +318,7 @@ def refuse_handshake(listener: socket.socket, context: ssl.SSLContext) -> None:
 
 
 def mutual_context(ca: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-    context = serving(ca.issue_cert("127.0.0.1"))
+    context = server_context(ca.issue_cert("127.0.0.1"))
     context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
     ca.configure_trust(context)

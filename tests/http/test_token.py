@@ -303,10 +303,10 @@ class TestRedaction:
         token = Token("t0ken~value")
         body = (hostile * 64 * 1024)[: 64 * 1024].encode()
         times = []
-        for repeated in (1, 8):
-            begun = time.process_time()
-            assert token.redacted(body * repeated) == body * repeated
-            times.append(time.process_time() - begun)
+        for factor in (1, 8):
+            started_at = time.process_time()
+            assert token.redacted(body * factor) == body * factor
+            times.append(time.process_time() - started_at)
         assert times[1] < 0.5, "linear: 512 KiB take some 15 ms"
 
     def test_redaction_does_not_read_the_token_as_a_pattern(self) -> None:

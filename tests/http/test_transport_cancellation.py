@@ -106,8 +106,8 @@ async def assert_other_calls_work(dialler: DiallerClient, server: CampaignServer
     """Assert that all slots are free, and that each call gets its own response."""
     assert dialler._shared.pool.in_flight == 0
     ids = [(536, 537)[number % 2] for number in range(calls)]
-    answers = await asyncio.gather(*(dialler.campaigns.get(id) for id in ids))
-    assert [answer.id for answer in answers] == ids
+    campaigns = await asyncio.gather(*(dialler.campaigns.get(id) for id in ids))
+    assert [campaign.id for campaign in campaigns] == ids
     assert dialler._shared.pool.in_flight == 0
 
 

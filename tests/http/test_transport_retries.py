@@ -516,7 +516,7 @@ class TestUnknownOutcomes:
 
     @pytest.mark.parametrize("first", [Reset(carried_out=True), Reset(), Status(502), Status(504)], ids=repr)
     @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
-    async def test_outcome_stays_unknown_whatever_the_retries_get(
+    async def test_outcome_stays_unknown_when_the_retries_fail_with_any_error(
         self, server: CampaignServer, clock: Clock, call: str, first: Fault
     ) -> None:
         for then in self.UNRESOLVING:
@@ -1054,7 +1054,7 @@ class TestTokenRenewal:
                 await dialler.campaigns.delete(ID)
         assert server.arrived("delete") == [False]
 
-    async def test_timeout_error_of_the_token_source_is_no_deadline_error(self, server: CampaignServer) -> None:
+    async def test_timeout_error_of_the_token_source_is_not_a_deadline_error(self, server: CampaignServer) -> None:
         async def source() -> str:
             raise TimeoutError("the vault does not respond")
 

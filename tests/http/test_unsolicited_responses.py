@@ -27,7 +27,7 @@ FAILED = response(500, b"")
 
 
 @attrs.define
-class Raw:
+class RawServer:
     """A server that writes `first` as the response to its first request, and `FAILED` to all others."""
 
     first: bytes
@@ -49,8 +49,8 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(first: bytes) -> AsyncIterator[Raw]:
-    raw_server = Raw(first)
+async def running_server(first: bytes) -> AsyncIterator[RawServer]:
+    raw_server = RawServer(first)
     server = await asyncio.start_server(raw_server.serve, "127.0.0.1", 0)
     raw_server.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/rest/v1.0/1"
     async with server:
@@ -68,7 +68,11 @@ async def client(url: str, user_session: bool) -> AsyncIterator[DiallerClient]:
         yield dialler
 
 
-PARTS: list[Callable[[bytes], bytes]] = [lambda surplus: surplus, lambda surplus: surplus[:1], lambda s: s[:30]]
+PARTS: list[Callable[[bytes], bytes]] = [
+    lambda unsolicited: unsolicited,
+    lambda unsolicited: unsolicited[:1],
+    lambda s: s[:30],
+]
 
 
 @pytest.mark.parametrize("user_session", [False, True])
@@ -77,7 +81,7 @@ class TestUnsolicitedResponse:
     async def test_bytes_after_the_first_response_are_not_read_as_the_next_response(
         self, user_session: bool, part: Any
     ) -> None:
-        async with raw(campaign(1) + part(DONE)) as server, client(server.url, user_session) as dialler:
+        async with running_server(campaign(1) + part(DONE)) as server, client(server.url, user_session) as dialler:
             await dialler.campaigns.get(1)
             with pytest.raises(ServerError):
                 await dialler.campaigns.delete(5)
@@ -86,7 +90,7 @@ class TestUnsolicitedResponse:
     async def test_bytes_received_while_idle_are_not_read_as_the_next_response(
         self, user_session: bool, part: Any
     ) -> None:
-        async with raw(campaign(1)) as server, client(server.url, user_session) as dialler:
+        async with running_server(campaign(1)) as server, client(server.url, user_session) as dialler:
             await dialler.campaigns.get(1)
             server.writers[0].write(part(DONE))
             for _ in range(20):
@@ -98,7 +102,7 @@ class TestUnsolicitedResponse:
     async def test_bytes_still_in_the_socket_are_not_read_as_the_next_response(
         self, user_session: bool, part: Any
     ) -> None:
-        async with raw(campaign(1)) as server, client(server.url, user_session) as dialler:
+        async with running_server(campaign(1)) as server, client(server.url, user_session) as dialler:
             await dialler.campaigns.get(1)
             # The bytes are in the socket, but the event loop has not read them before the call.
             server.writers[0].write(part(DONE))
@@ -109,8 +113,8 @@ class TestUnsolicitedResponse:
 
 @pytest.mark.parametrize("user_session", [False, True])
 async def test_delete_by_name_does_not_read_an_unsolicited_response(user_session: bool) -> None:
-    surplus = response(200, json.dumps({"records": [{"ID": 9, "Name": "mine"}]}).encode())
-    async with raw(campaign(1) + surplus) as server, client(server.url, user_session) as dialler:
+    unsolicited = response(200, json.dumps({"records": [{"ID": 9, "Name": "mine"}]}).encode())
+    async with running_server(campaign(1) + unsolicited) as server, client(server.url, user_session) as dialler:
         await dialler.campaigns.get(1)
         with pytest.raises(ServerError):
             await dialler.campaigns.delete_by_name("mine")
