@@ -33,7 +33,7 @@ class Idempotency(Enum):
     SAFE = "idempotent: a second run has no further effect"
     GONE_MEANS_DONE = "idempotent, but a second run finds no record and gets a 404"
     NEVER = "not idempotent: a second run may change another campaign"
-    UNKNOWN = "unknown to this library, so the request is never retried, whatever its method"
+    UNKNOWN = "unknown to this library, so the request is never retried"
 
 
 @final
@@ -42,7 +42,7 @@ class Request(Generic[T]):
     """The request of one call.
 
     Attributes:
-        sent: HTTP method and path template. Errors and logs show only these.
+        sent: HTTP method and path template. Errors and logs show nothing else of the request.
         path: path below the base URL, percent-encoded, with a leading slash.
         query: query, percent-encoded, without the question mark; empty for no query.
         body: value to send as JSON; None for no body.

@@ -30,12 +30,12 @@ EXCERPT_LENGTH: Final = 200
 
 
 def excerpt(body: Body) -> str:
-    """Return the beginning of a body: at most 200 characters, without unprintable characters."""
+    """Return the beginning of a body: at most 200 characters. Unprintable characters are replaced."""
     return printable_excerpt(body[: 4 * EXCERPT_LENGTH].decode("utf-8-sig", "replace"))
 
 
 def printable_excerpt(text: str) -> str:
-    """Return the beginning of a text: at most 200 characters, without unprintable characters."""
+    """Return the beginning of a text: at most 200 characters. Unprintable characters are replaced."""
     # Cut before the check, since checking each character of 64 MiB takes seconds.
     text = text[: 20 * EXCERPT_LENGTH]
     printable = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))

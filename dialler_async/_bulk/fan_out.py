@@ -57,7 +57,7 @@ def fan_out(
         on_progress: called after each item with (done, failed, total).
 
     Yields:
-        An `Outcome` for each item, in the order in which the calls finish.
+        an `Outcome` for each item, in the order in which the calls finish.
 
     Raises:
         ConfigurationError: `concurrency` is invalid.

@@ -24,8 +24,8 @@ alternatives were considered:
 - A rate that adapts to errors, as in botocore's adaptive mode. Such a rate helps against throttling, but not when the
   port is closed.
 
-Source: API reference, "Status codes and error bodies" and the traps below "The seven calls" (a clone that is sent again
-gets a 409 although it worked; a delete gets a 404).
+Source: API reference, "Status codes and error bodies" and the traps below "The seven calls". The retry of a successful
+clone gets a 409; the retry of a successful delete gets a 404.
 """
 
 from typing import Any, Final, final

@@ -39,7 +39,7 @@ def require_trusted(
 
 
 def _check_file(path: Path, status: os.stat_result, decides: str) -> None:
-    if not _is_ours(status):
+    if not _has_trusted_owner(status):
         raise _refused(path, f"it belongs to another user (UID {status.st_uid})", "run chown", decides)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _refused(path, "other users can write it", f"run chmod go-w {path}", decides)
@@ -47,14 +47,14 @@ def _check_file(path: Path, status: os.stat_result, decides: str) -> None:
 
 def _check_directory(path: Path, directory: Path, decides: str) -> None:
     status = directory.stat()
-    if not _is_ours(status):
+    if not _has_trusted_owner(status):
         reason = f"its directory {directory} belongs to another user (UID {status.st_uid})"
         raise _refused(path, reason, "run chown", decides)
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise _refused(path, f"other users can write its directory {directory}", f"run chmod o-w {directory}", decides)
 
 
-def _is_ours(status: os.stat_result) -> bool:
+def _has_trusted_owner(status: os.stat_result) -> bool:
     return status.st_uid in (os.getuid(), _ROOT)
 
 

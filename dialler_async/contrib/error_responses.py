@@ -14,7 +14,7 @@
 An exception group, such as a `TaskGroup` raises, gets the response to its worst error: an unknown outcome, then the
 other 502s, 503, 409, 400, 404. A group that contains an exception of another library is not handled.
 
-The texts are fixed. The error's own text is meant for the app's log, not for its users.
+The texts of the responses are fixed. The text of an error is meant for the app's log, not for the app's users.
 """
 
 import logging

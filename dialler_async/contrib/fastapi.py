@@ -17,8 +17,8 @@ To respond with some attributes only, return the record and declare a pydantic m
     async def campaign(id: int, dialler: Dialler) -> Campaign:
         return await dialler.campaigns.get(id)
 
-If the app has its own lifespan, use this one inside it:
-`async with lifespan(DiallerClient.from_env)(app) as state: yield state`. In tests, replace the client:
+An app with its own lifespan enters this lifespan inside its own:
+`async with lifespan(DiallerClient.from_env)(app) as state: yield state`. Tests replace the client:
 `app.dependency_overrides[get_dialler] = …`.
 
 This module needs the extra `fastapi`. `dialler_async.contrib.error_responses` lists the response to each error.
@@ -80,8 +80,8 @@ async def get_dialler(connection: HTTPConnection) -> AsyncGenerator[DiallerClien
     if not isinstance(connection, Request) or connection.method not in ("GET", "HEAD"):
         yield dialler
         return
-    # The body is read and cached here. Otherwise, `_cancelled_on_disconnect` would receive it, and `request.body()` in
-    # the handler would wait forever.
+    # The request caches its body here. Otherwise, `_cancelled_on_disconnect` would receive the body, and
+    # `request.body()` in the handler would wait forever.
     await connection.body()
     async with _cancelled_on_disconnect(connection):
         yield dialler
@@ -93,8 +93,8 @@ Dialler = Annotated[DiallerClient, Depends(get_dialler, scope="function")]
 """The app's client, as a parameter of an HTTP or websocket handler: `dialler: Dialler`.
 
 When the browser closes the connection, a GET or HEAD handler is cancelled, together with the calls that it awaits.
-Servers don't do that themselves. Handlers of other methods run to their end, so that no write is interrupted. A
-dependency with `yield` that uses `Dialler` must also be a `Depends(…, scope="function")`.
+Servers do not cancel handlers themselves. Handlers of other methods run to their end, so that no write is interrupted.
+A dependency with `yield` that uses `Dialler` must also be a `Depends(…, scope="function")`.
 """
 
 
@@ -130,12 +130,11 @@ async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
 def add_error_handlers(app: FastAPI) -> None:
     """Add exception handlers that respond to this library's errors.
 
-    An exception group, such as a `TaskGroup` raises, gets the response to its worst error. In a websocket handler, an
-    error closes the websocket with code 1011. The reason is the text of the response.
+    An exception group, such as a `TaskGroup` raises, gets the response to its worst error. An error in a websocket
+    handler closes the websocket with code 1011, and with the text of the response as the reason.
 
     Args:
-        app: the app. Exception handlers that the app has for single error classes, or for `ExceptionGroup`, take
-            precedence.
+        app: the app. Its own exception handlers for single error classes, or for `ExceptionGroup`, take precedence.
     """
     app.add_exception_handler(DiallerError, _respond)
     if ExceptionGroup not in app.exception_handlers:
@@ -146,7 +145,7 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _respond(connection: Any, error: Exception) -> Any:
     response = logged_response_for(cast(DiallerError, error))
     if isinstance(connection, WebSocket):
-        # The client may have closed it in the meantime.
+        # Raised if the browser has already closed the websocket.
         with suppress(WebSocketDisconnect, RuntimeError):
             await connection.close(_INTERNAL_ERROR, response.body["detail"])
         return None

@@ -69,7 +69,7 @@ def fastapi_app(make: Make) -> FastAPI:
 
 
 def fastapi_below_a_middleware(make: Make) -> FastAPI:
-    """A function middleware. Starlette runs the app in another task, with another `receive`."""
+    """Return an app with a function middleware: Starlette runs the app in another task, with another `receive`."""
     app = fastapi_app(make)
 
     @app.middleware("http")
