@@ -21,5 +21,5 @@ def read_token_file(path: Path, name: str) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f"can't read {name}: {reason}") from None
     if not token:
-        raise ConfigurationError(f"{name} is empty: write the token into it")
+        raise ConfigurationError(f"{name} is empty")
     return token

@@ -82,41 +82,37 @@ async def outcome(sandbox: Sandbox, dialler: DiallerClient, fault: Fault) -> Any
 READABLE: dict[str, Fault] = {
     "as documented": json_response(text().encode()),
     "a BOM": json_response(b"\xef\xbb\xbf" + text().encode()),
-    "a BOM, and the charset told": json_response(b"\xef\xbb\xbf" + text().encode(), "application/json; charset=utf-8"),
-    "latin-1 that says so": json_response(text("Kündiger").encode("latin-1"), "application/json; charset=ISO-8859-1"),
-    "windows-1252 that says so": json_response(text().encode("cp1252"), 'application/json; charset="windows-1252"'),
-    "UTF-16 that says so": json_response(text().encode("utf-16"), "application/json;charset=utf-16"),
-    "UTF-16 without a BOM that says so": json_response(
-        text().encode("utf-16-be"), "application/json; charset=utf-16be"
-    ),
-    "UTF-16 in ASCII that says so": json_response(text("Kundiger").encode("utf-16-le"), "text/json; charset=utf-16le"),
-    "UTF-16 with a BOM, named without": json_response(text().encode("utf-16"), "text/json; charset=utf-16le"),
-    "UTF-32 that says so": json_response(text().encode("utf-32"), "application/json; charset=utf-32"),
-    "UTF-8 that says it is latin-1": json_response(text().encode(), "application/json; charset=iso-8859-1"),
-    "UTF-8 that says it is UTF-16": json_response(text().encode(), "application/json; charset=utf-16"),
-    "half a surrogate pair beside the name": json_response(
-        body(b'{"ID":535,"Name":"%b","x":"\\ud83c"}' % NAME.encode())
-    ),
+    "BOM with declared charset": json_response(b"\xef\xbb\xbf" + text().encode(), "application/json; charset=utf-8"),
+    "declared latin-1": json_response(text("Kündiger").encode("latin-1"), "application/json; charset=ISO-8859-1"),
+    "declared windows-1252": json_response(text().encode("cp1252"), 'application/json; charset="windows-1252"'),
+    "declared UTF-16": json_response(text().encode("utf-16"), "application/json;charset=utf-16"),
+    "declared UTF-16 without a BOM": json_response(text().encode("utf-16-be"), "application/json; charset=utf-16be"),
+    "declared UTF-16 of ASCII text": json_response(text("Kundiger").encode("utf-16-le"), "text/json; charset=utf-16le"),
+    "UTF-16 with a BOM declared as utf-16le": json_response(text().encode("utf-16"), "text/json; charset=utf-16le"),
+    "declared UTF-32": json_response(text().encode("utf-32"), "application/json; charset=utf-32"),
+    "UTF-8 declared as latin-1": json_response(text().encode(), "application/json; charset=iso-8859-1"),
+    "UTF-8 declared as UTF-16": json_response(text().encode(), "application/json; charset=utf-16"),
+    "lone surrogate in another key": json_response(body(b'{"ID":535,"Name":"%b","x":"\\ud83c"}' % NAME.encode())),
     "escapes": json_response(json.dumps(json.loads(text())).encode()),
-    "JSON as a web page": json_response(text().encode(), "text/html"),
-    "JSON as a picture": json_response(text().encode(), "image/png"),
-    "JSON as nothing": CannedResponse(200, text().encode(), {}),
-    "JSON as nonsense": json_response(text().encode(), ";;; charset=;"),
+    "content type text/html": json_response(text().encode(), "text/html"),
+    "content type image/png": json_response(text().encode(), "image/png"),
+    "no content type": CannedResponse(200, text().encode(), {}),
+    "invalid content type": json_response(text().encode(), ";;; charset=;"),
     "white space around": json_response(b"\r\n\t " + text().encode() + b"\n\n"),
     "gzipped": Gzipped(),
     "deflated": json_response(zlib.compress(text().encode()), JSON, **{"Content-Encoding": "deflate"}),
     "byte by byte": Trickle(),
     "duplicate keys": json_response(body(b'{"ID":1,"Name":"first","Name":"%b","ID":535}' % NAME.encode())),
     "duplicate envelope keys": json_response(b'{"records":[],"count":9,' + text().encode()[1:]),
-    "until the connection closes": Raw(b"HTTP/1.1 200 OK\r\n\r\n" + text().encode()),
+    "body until the connection closes": Raw(b"HTTP/1.1 200 OK\r\n\r\n" + text().encode()),
     "HTTP/1.0": Raw(b"HTTP/1.0 200 OK\r\nContent-Type: x\r\n\r\n" + text().encode()),
-    "no words after the status": Raw(b"HTTP/1.1 200\r\n\r\n" + text().encode()),
+    "no reason phrase": Raw(b"HTTP/1.1 200\r\n\r\n" + text().encode()),
     "chunks": Raw(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         + b"".join(b"1;x=y\r\n%c\r\n" % byte for byte in text().encode())
         + b"0\r\nTrailer: x\r\n\r\n"
     ),
-    "hints before": Raw(
+    "informational responses before": Raw(
         b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
         + text().encode()
     ),
@@ -137,7 +133,7 @@ OK, CHUNKED = b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked"
 UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
     "empty": (json_response(b""), PayloadError, "empty body"),
     "blank": (json_response(b" \r\n"), PayloadError, "empty body"),
-    "a BOM only": (json_response(b"\xef\xbb\xbf"), PayloadError, "empty body"),
+    "only a BOM": (json_response(b"\xef\xbb\xbf"), PayloadError, "empty body"),
     "null": (json_response(b"null"), PayloadError, "got `null`"),
     "a list": (json_response(b"[]"), PayloadError, "got `array`"),
     "a text": (json_response(b'"OK"'), PayloadError, "got `str`"),
@@ -159,7 +155,7 @@ UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
     ),
     "another count": (json_response(body(count=b"2")), PayloadError, "counts 2 records, but sent 1"),
     "a negative count": (json_response(body(count=b"-1")), PayloadError, "counts -1"),
-    "a count beyond numbers": (json_response(body(count=b"1e999")), PayloadError, "out of range"),
+    "count out of range": (json_response(body(count=b"1e999")), PayloadError, "out of range"),
     "a broken count": (json_response(body(count=b"1.5")), PayloadError, "count"),
     "another campaign": (
         json_response(body(b'{"ID":536,"Name":"x"}')),
@@ -168,12 +164,12 @@ UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
     ),
     "another status": (json_response(body(status=b"500")), ServerError, "the body has status 500"),
     "not found in the body only": (json_response(b'{"status":404,"error":"none"}'), NotFoundError, "none"),
-    "a status that is none": (json_response(body(status=b"7")), PayloadError, "the body has status 7"),
-    "a status in words": (json_response(body(status=b'"OK"')), PayloadError, "status"),
+    "invalid status in the body": (json_response(body(status=b"7")), PayloadError, "the body has status 7"),
+    "text status in the body": (json_response(body(status=b'"OK"')), PayloadError, "status"),
     "NaN": (json_response(body(b'{"Name":"x","V":NaN}')), PayloadError, "malformed"),
     "Infinity": (json_response(body(b'{"Name":"x","V":Infinity}')), PayloadError, "malformed"),
     "minus Infinity": (json_response(body(b'{"Name":"x","ID":-Infinity}')), PayloadError, "malformed"),
-    "a number beyond numbers": (json_response(body(b'{"Name":"x","V":1e999}')), PayloadError, "out of range"),
+    "number out of range": (json_response(body(b'{"Name":"x","V":1e999}')), PayloadError, "out of range"),
     "a number of 5000 digits": (
         json_response(body(b'{"Name":"x","V":%b}' % (b"9" * 5000))),
         PayloadError,
@@ -196,47 +192,47 @@ UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
         PayloadError,
         "recursion",
     ),
-    "a name nested too deep to show": (
+    "name nested too deep": (
         json_response(body(b'{"Name":%b%b}' % (b"[" * 985, b"]" * 985))),
         PayloadError,
         "Name|recursion",
     ),
-    "latin-1 that says nothing": (json_response(text("ü").encode("latin-1")), PayloadError, "can't decode|invalid"),
+    "undeclared latin-1": (json_response(text("ü").encode("latin-1")), PayloadError, "can't decode|invalid"),
     "latin-1 in an unknown charset": (
         json_response(text("ü").encode("latin-1"), "text/json; charset=klingon"),
         PayloadError,
         "can't decode|invalid",
     ),
-    "a charset of bytes": (
+    "charset zlib": (
         json_response(text("ü").encode("latin-1"), "text/json; charset=zlib"),
         PayloadError,
         "not the JSON|records",
     ),
-    "a charset of escapes": (
+    "charset unicode_escape": (
         json_response(body(b'{"Name":"\xff\\q \\N{x} \\400"}'), "text/json; charset=unicode_escape"),
         PayloadError,
         "not the JSON|records",
     ),
-    "UTF-16 that says nothing": (json_response(text().encode("utf-16")), PayloadError, "not the JSON documented"),
+    "undeclared UTF-16": (json_response(text().encode("utf-16")), PayloadError, "not the JSON documented"),
     "binary": (json_response(bytes(range(256)) * 10), PayloadError, "not the JSON documented"),
-    "promises too much": (WrongLength(7), NoReplyError, "incomplete"),
-    "promises too little": (WrongLength(-3), NoReplyError, "not HTTP"),
+    "Content-Length too large": (WrongLength(7), NoReplyError, "incomplete"),
+    "Content-Length too small": (WrongLength(-3), NoReplyError, "not HTTP"),
     "broken gzip": (
         json_response(b"\x1f\x8bnonsense", **{"Content-Encoding": "gzip"}),
         NoReplyError,
         "incomplete|not HTTP",
     ),
-    "half a gzip": (
+    "truncated gzip": (
         json_response(gzip.compress(text().encode() * 9)[:-20], **{"Content-Encoding": "gzip"}),
         PayloadError,
         "truncated",
     ),
-    "plain, though it says gzip": (
+    "plain body declared as gzip": (
         json_response(text().encode(), **{"Content-Encoding": "gzip"}),
         NoReplyError,
         "incomplete",
     ),
-    "nothing but a line": (Raw(OK + b"\r\n"), NoReplyError, "was lost before the response"),
+    "only a status line": (Raw(OK + b"\r\n"), NoReplyError, "was lost before the response"),
     "another protocol": (Raw(b"SSH-2.0-OpenSSH_9.6\r\n"), NoReplyError, "not HTTP"),
     "no status": (http(b"HTTP/1.1 OK"), NoReplyError, "not HTTP"),
     "a status of five digits": (http(b"HTTP/1.1 20000 OK"), NoReplyError, "not HTTP"),
@@ -244,16 +240,20 @@ UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
     "a header without end": (http(OK, b"X: " + b"x" * 100_000), NoReplyError, "not HTTP"),
     "headers without end": (http(OK, *(b"X%d: x" % n for n in range(20_000))), NoReplyError, "not HTTP"),
     "two lengths": (http(OK, b"Content-Length: 5", b"Content-Length: 6", then=b"12345"), NoReplyError, "not HTTP"),
-    "a length that is none": (http(OK, b"Content-Length: many"), NoReplyError, "not HTTP"),
+    "invalid Content-Length": (http(OK, b"Content-Length: many"), NoReplyError, "not HTTP"),
     "a negative length": (http(OK, b"Content-Length: -1", then=text().encode()), NoReplyError, "not HTTP"),
-    "a chunk size that is none": (
+    "invalid chunk size": (
         http(OK, CHUNKED, then=b"zz\r\n{}\r\n0\r\n\r\n"),
         NoReplyError,
         "incomplete|not HTTP",
     ),
     "a negative chunk size": (http(OK, CHUNKED, then=b"-5\r\n{}\r\n0\r\n\r\n"), NoReplyError, "incomplete|not HTTP"),
-    "a chunk that runs over": (http(OK, CHUNKED, then=b"1\r\n{}\r\n0\r\n\r\n"), NoReplyError, "incomplete|not HTTP"),
-    "a huge chunk that breaks off": (http(OK, CHUNKED, then=b"FFFFFFFFFF\r\n{"), NoReplyError, "incomplete"),
+    "chunk longer than its size": (
+        http(OK, CHUNKED, then=b"1\r\n{}\r\n0\r\n\r\n"),
+        NoReplyError,
+        "incomplete|not HTTP",
+    ),
+    "truncated huge chunk": (http(OK, CHUNKED, then=b"FFFFFFFFFF\r\n{"), NoReplyError, "incomplete"),
     "chunks without end": (http(OK, CHUNKED, then=b"1\r\n{\r\n"), NoReplyError, "incomplete"),
 }
 

@@ -28,7 +28,7 @@ async def double(item: int) -> int:
     return item * 2
 
 
-def turns(count: int) -> Callable[[], Awaitable[None]]:
+def loop_runner(count: int) -> Callable[[], Awaitable[None]]:
     """Return a function that waits for a number of iterations of the event loop."""
 
     async def pause() -> None:
@@ -48,13 +48,13 @@ class BlockingFunction:
 
     def __init__(self) -> None:
         self.running: set[int] = set()
-        self.begun: list[int] = []
+        self.started: list[int] = []
         self.cancelled: list[int] = []
         self.go = asyncio.Event()
 
     async def __call__(self, item: int) -> int:
         self.running.add(item)
-        self.begun.append(item)
+        self.started.append(item)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
@@ -84,7 +84,7 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        await turns(plans[index][0])()
+        await loop_runner(plans[index][0])()
         running -= 1
         if plans[index][1]:
             raise HitError(str(index))
@@ -105,7 +105,7 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *numbers: progress.append(numbers))
         async for outcome in seen:
             outcomes.append(outcome)
-            await turns(plans[outcome.item][2])()
+            await loop_runner(plans[outcome.item][2])()
 
     # The timeout expires only if the reader is not woken up.
     await asyncio.wait_for(read(), 10)
@@ -130,7 +130,7 @@ async def test_as_many_calls_run_as_concurrency_allows() -> None:
     outcomes = fan_out(blocking, range(10), concurrency=4)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(20)()
+        await loop_runner(20)()
         assert blocking.running == {0, 1, 2, 3}
         blocking.go.set()
         assert (await first).error is None
@@ -138,14 +138,14 @@ async def test_as_many_calls_run_as_concurrency_allows() -> None:
 
 async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy() -> None:
     async def function(item: int) -> int:
-        await turns(item)()
+        await loop_runner(item)()
         return item
 
     seen = []
 
     async def read() -> None:
         async for outcome in fan_out(function, [1, 4], concurrency=2):
-            await turns(20)()
+            await loop_runner(20)()
             seen.append(outcome.item)
 
     await asyncio.wait_for(read(), 10)
@@ -154,7 +154,7 @@ async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy() -> Non
 
 async def test_outcomes_come_in_the_order_in_which_calls_finish() -> None:
     async def function(item: int) -> int:
-        await turns(item)()
+        await loop_runner(item)()
         return item
 
     assert [outcome.value async for outcome in fan_out(function, [9, 5, 1], concurrency=3)] == [1, 5, 9]
@@ -173,7 +173,7 @@ async def test_infinite_items_are_read_only_when_they_are_needed() -> None:
     async with aclosing(outcomes):
         seen = [(await anext(outcomes)).item for _ in range(50)]
         # The reader is busy. Calls continue until the number of pending items reaches its maximum.
-        await turns(200)()
+        await loop_runner(200)()
         assert seen == sorted(seen)
         assert read_count <= 50 + 2 * 3, (
             "a slow reader slows the calls down: each worker has one waiting and one running item"
@@ -203,7 +203,7 @@ async def test_async_items_are_read_by_one_worker_at_a_time() -> None:
             nonlocal inside
             inside += 1
             assert inside == 1
-            await turns(3)()
+            await loop_runner(3)()
             inside -= 1
             if not self.left:
                 raise StopAsyncIteration
@@ -246,7 +246,7 @@ async def test_no_more_workers_start_than_there_are_items() -> None:
     outcomes = fan_out(blocking, [1, 2], concurrency=1000)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(5)()
+        await loop_runner(5)()
         assert len(other_tasks() - {first}) == 2
         blocking.go.set()
         await first
@@ -273,7 +273,7 @@ async def test_leaving_early_cancels_and_awaits_running_calls() -> None:
         quick.set()
         async for outcome in outcomes:
             assert outcome.value == 0
-            await turns(10)()
+            await loop_runner(10)()
             break
         assert blocking.running == {1, 2, 3}
     assert blocking.running == set()
@@ -290,7 +290,7 @@ async def test_error_in_the_loop_body_leaves_no_task() -> None:
     async def read() -> None:
         async with aclosing(fan_out(function, range(10), concurrency=3)) as outcomes:
             async for _ in outcomes:
-                await turns(10)()
+                await loop_runner(10)()
                 raise HitError("in the body")
 
     with pytest.raises(HitError):
@@ -307,7 +307,7 @@ async def test_cancelled_reader_cancels_the_calls_and_is_cancelled() -> None:
             raise AssertionError("none of them finishes")
 
     reader = asyncio.create_task(read())
-    await turns(10)()
+    await loop_runner(10)()
     assert blocking.running == {0, 1, 2}
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -317,12 +317,12 @@ async def test_cancelled_reader_cancels_the_calls_and_is_cancelled() -> None:
 
 
 async def test_no_call_starts_after_a_function_suppressed_its_cancellation() -> None:
-    begun = []
+    started = []
     woken = False
 
     async def suppress_cancellation(item: int) -> int:
         nonlocal woken
-        begun.append(item)
+        started.append(item)
         if item and not woken:
             try:
                 await asyncio.Event().wait()
@@ -334,11 +334,11 @@ async def test_no_call_starts_after_a_function_suppressed_its_cancellation() -> 
 
     outcomes = fan_out(suppress_cancellation, range(20), concurrency=2)
     assert (await anext(outcomes)).value == 0
-    await turns(10)()
-    assert begun == [0, 1, 2]
+    await loop_runner(10)()
+    assert started == [0, 1, 2]
     await asyncio.wait_for(outcomes.aclose(), 10)
     assert woken
-    assert begun == [0, 1, 2]
+    assert started == [0, 1, 2]
     assert other_tasks() == set()
 
 
@@ -363,7 +363,7 @@ async def test_error_of_on_progress_is_raised_and_leaves_no_task() -> None:
     blocking = BlockingFunction()
 
     async def function(item: int) -> int:
-        await turns(3)()
+        await loop_runner(3)()
         return item if item == 0 else await blocking(item)
 
     def on_progress(done: int, failed: int, total: int | None) -> None:
@@ -431,11 +431,11 @@ async def test_worker_cancelled_from_outside_cancels_the_fan_out() -> None:
             raise AssertionError("none of them finishes")
 
     reader = asyncio.create_task(read())
-    await turns(10)()
+    await loop_runner(10)()
     (other_tasks() - {reader}).pop().cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert blocking.begun == [0, 1]
+    assert blocking.started == [0, 1]
     assert other_tasks() == set()
 
 
@@ -460,7 +460,7 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
 
     async def function(index: int) -> int:
         behaviour, pause = behaviours[index]
-        await turns(pause)()
+        await loop_runner(pause)()
         if behaviour == "raise":
             raise HitError("defect")
         if behaviour == "await cancelled":

@@ -74,7 +74,7 @@ async def dialler(played: PlayedServer, waits: list[float]) -> AsyncIterator[Dia
         yield opened
 
 
-def arrived(played: PlayedServer) -> list[tuple[str, str]]:
+def requests_sent(played: PlayedServer) -> list[tuple[str, str]]:
     return [(sent.method, sent.url) for sent in played.sent]
 
 
@@ -139,7 +139,7 @@ async def test_refusal_is_raised_by_every_call_after_one_request(
     played.add(url, method, **reply)
     with pytest.raises(error):
         await call(dialler)
-    assert arrived(played) == [(method, url)]
+    assert requests_sent(played) == [(method, url)]
 
 
 class TestList:
@@ -150,7 +150,7 @@ class TestList:
         campaigns = await dialler.campaigns.list()
         assert [campaign.name for campaign in campaigns] == ["Campaign 1000"]
         assert (campaigns.total, campaigns.order_by, campaigns.ascending) == (1, "Name", True)
-        assert arrived(played) == [("GET", LIST)]
+        assert requests_sent(played) == [("GET", LIST)]
 
     async def test_empty_account_has_no_campaigns(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(LIST, **envelope())
@@ -176,14 +176,14 @@ class TestIterate:
         records = [{"Name": str(number), "ID": number, "filler": "x" * 30_000} for number in range(1, 5)]
         played.get(LIST, **envelope(*records))
         assert [campaign.wire async for campaign in dialler.campaigns.iterate()] == records
-        assert arrived(played) == [("GET", LIST)]
+        assert requests_sent(played) == [("GET", LIST)]
 
     async def test_iterate_sends_nothing_before_the_first_campaign_is_requested(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         campaigns = dialler.campaigns.iterate()
         await campaigns.aclose()
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
     async def test_invalid_record_is_raised_after_the_slices_before_it(
         self, dialler: DiallerClient, played: PlayedServer
@@ -206,7 +206,7 @@ class TestGet:
     ) -> None:
         played.get(f"{LIST}/535", **envelope({"ID": 535, "Name": "Summer"}))
         assert (await dialler.campaigns.get(campaign)).name == "Summer"
-        assert arrived(played) == [("GET", f"{LIST}/535")]
+        assert requests_sent(played) == [("GET", f"{LIST}/535")]
 
     async def test_published_get_response_without_id_is_accepted(
         self, dialler: DiallerClient, played: PlayedServer
@@ -243,7 +243,7 @@ class TestGet:
     ) -> None:
         with pytest.raises(ConfigurationError, match="has no ID"):
             await dialler.campaigns.get(Campaign(name="any"))
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
 
 class TestFind:
@@ -253,7 +253,7 @@ class TestFind:
         url = f"{BY_NAME}a%2Fb%3Fc%23%25%26%2B_%20%C3%BC"
         played.get(url, **envelope({"Name": "xa/b?c#%&+_ üx", "ID": 1}))
         assert [campaign.id for campaign in await dialler.campaigns.find("a/b?c#%&+_ ü")] == [1]
-        assert arrived(played) == [("GET", url)]
+        assert requests_sent(played) == [("GET", url)]
 
     async def test_find_returns_several_matches(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(f"{BY_NAME}Sum", **envelope({"Name": "Summer"}, {"Name": "summary"}))
@@ -281,14 +281,14 @@ class TestFind:
 class TestGetByName:
     """`get_by_name`."""
 
-    async def test_get_by_name_picks_the_exact_name_among_similar_ones(
+    async def test_get_by_name_returns_the_exact_name_among_similar_names(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         names = ["Summer 26 b", "summer 26", "Summer 26", "Summer 26 ", " Summer 26"]
         records = [{"Name": name, "ID": number} for number, name in enumerate(names, 1)]
         played.get(f"{BY_NAME}Summer%2026", **envelope(*records))
         assert (await dialler.campaigns.get_by_name("Summer 26")).id == 3
-        assert arrived(played) == [("GET", f"{BY_NAME}Summer%2026")]
+        assert requests_sent(played) == [("GET", f"{BY_NAME}Summer%2026")]
 
     @pytest.mark.parametrize(
         ("reply", "similar"),
@@ -354,7 +354,7 @@ class TestClone:
         with pytest.raises(ConflictError) as caught:
             await dialler.campaigns.clone("Template", "Monday")
         assert caught.value.message == "Destination exists"
-        assert arrived(played) == [("POST", CLONE)]
+        assert requests_sent(played) == [("POST", CLONE)]
 
     async def test_exist_ok_returns_the_existing_campaign_of_exactly_this_name(
         self, dialler: DiallerClient, played: PlayedServer
@@ -363,12 +363,12 @@ class TestClone:
         played.get(f"{BY_NAME}Monday", **envelope({"ID": 535, "Name": "Monday b"}, MONDAY))
         clone = await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert (clone.id, clone.name) == (536, "Monday")
-        assert arrived(played) == [("POST", CLONE), ("GET", f"{BY_NAME}Monday")]
+        assert requests_sent(played) == [("POST", CLONE), ("GET", f"{BY_NAME}Monday")]
 
     async def test_exist_ok_clones_when_no_campaign_exists(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.post(CLONE, **envelope(MONDAY))
         assert (await dialler.campaigns.clone("Template", "Monday", exist_ok=True)).id == 536
-        assert arrived(played) == [("POST", CLONE)]
+        assert requests_sent(played) == [("POST", CLONE)]
 
     @pytest.mark.parametrize("found", [envelope(), NOT_FOUND, envelope({"ID": 1, "Name": "monday"})])
     async def test_conflict_without_existing_campaign_is_raised(
@@ -394,7 +394,7 @@ class TestClone:
         played.post(CLONE, **envelope(MONDAY))
         campaign, created = await dialler.campaigns.get_or_clone("Template", "Monday")
         assert (campaign.id, created) == (536, True)
-        assert arrived(played) == [("POST", CLONE)]
+        assert requests_sent(played) == [("POST", CLONE)]
 
     async def test_get_or_clone_returns_an_existing_campaign_as_not_created(
         self, dialler: DiallerClient, played: PlayedServer
@@ -404,7 +404,7 @@ class TestClone:
         result = await dialler.campaigns.get_or_clone("Template", "Monday")
         assert (result.campaign.id, result.created) == (536, False)
 
-    async def test_get_or_clone_does_not_know_who_created_it_after_a_lost_response(
+    async def test_get_or_clone_returns_created_none_after_a_lost_response(
         self, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **LOST)
@@ -414,7 +414,7 @@ class TestClone:
         assert (result.campaign.id, result.created) == (536, None)
 
     @pytest.mark.parametrize(
-        ("wanted", "existing", "different"),
+        ("arguments", "existing", "different"),
         [
             ({"user_data": "crm-7"}, {"UserData": "crm-8"}, "user_data"),
             ({"user_data": "crm-7"}, {"UserData": None}, "user_data"),
@@ -433,7 +433,7 @@ class TestClone:
     )
     async def test_existing_campaign_with_other_data_is_a_conflict_unless_differences_are_ignored(
         self,
-        wanted: dict[str, Any],
+        arguments: dict[str, Any],
         existing: dict[str, Any],
         different: str,
         dialler: DiallerClient,
@@ -442,8 +442,8 @@ class TestClone:
         played.post(CLONE, repeat=True, **CONFLICT)
         played.get(f"{BY_NAME}Monday", repeat=True, **envelope(MONDAY | existing))
         for call in (
-            dialler.campaigns.get_or_clone("Template", "Monday", **wanted),
-            dialler.campaigns.clone("Template", "Monday", exist_ok=True, **wanted),
+            dialler.campaigns.get_or_clone("Template", "Monday", **arguments),
+            dialler.campaigns.clone("Template", "Monday", exist_ok=True, **arguments),
         ):
             with pytest.raises(ConflictError) as caught:
                 await call
@@ -453,11 +453,11 @@ class TestClone:
             assert caught.value.about == "clone of 'Template' as 'Monday'"
             assert "crm" not in str(caught.value)
             assert caught.value.__context__ is None
-        result = await dialler.campaigns.get_or_clone("Template", "Monday", ignore_differences=True, **wanted)
+        result = await dialler.campaigns.get_or_clone("Template", "Monday", ignore_differences=True, **arguments)
         assert (result.campaign.id, result.created) == (536, False)
 
     @pytest.mark.parametrize(
-        ("wanted", "existing"),
+        ("arguments", "existing"),
         [
             ({}, {"UserData": "crm-8", "dtFrom": "2026-07-01T00:00:00"}),
             ({"user_data": "crm-7", "dt_from": NAIVE, "dt_to": AWARE}, {}),
@@ -471,11 +471,11 @@ class TestClone:
         ],
     )
     async def test_existing_campaign_that_may_have_the_same_data_is_returned(
-        self, wanted: dict[str, Any], existing: dict[str, Any], dialler: DiallerClient, played: PlayedServer
+        self, arguments: dict[str, Any], existing: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **CONFLICT)
         played.get(f"{BY_NAME}Monday", **envelope(MONDAY | existing))
-        result = await dialler.campaigns.get_or_clone("Template", "Monday", **wanted)
+        result = await dialler.campaigns.get_or_clone("Template", "Monday", **arguments)
         assert (result.campaign.id, result.created) == (536, False)
 
     @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ class TestClone:
     ) -> None:
         with pytest.raises(ConfigurationError, match=r"dt_to \S+ is before dt_from \S+: swap the dates"):
             await dialler.campaigns.clone("Template", "Monday", dt_from=dt_from, dt_to=dt_to, exist_ok=exist_ok)
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
     @pytest.mark.parametrize("dt_to", [NAIVE, AWARE, AWARE - timedelta(hours=14)])
     async def test_dt_to_that_may_not_be_before_dt_from_is_sent(
@@ -501,7 +501,7 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **envelope(MONDAY))
         await dialler.campaigns.clone("Template", "Monday", dt_from=NAIVE, dt_to=dt_to)
-        assert arrived(played) == [("POST", CLONE)]
+        assert requests_sent(played) == [("POST", CLONE)]
 
     async def test_retry_that_conflicts_returns_what_the_lost_attempt_cloned(
         self, dialler: DiallerClient, played: PlayedServer, waits: list[float]
@@ -510,7 +510,7 @@ class TestClone:
         played.post(CLONE, **CONFLICT)
         played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         assert (await dialler.campaigns.clone("Template", "Monday", exist_ok=True)).id == 536
-        assert [method for method, _ in arrived(played)] == ["POST", "POST", "GET"]
+        assert [method for method, _ in requests_sent(played)] == ["POST", "POST", "GET"]
         assert len(waits) == 1
 
     async def test_retry_that_conflicts_has_unknown_outcome_when_nothing_is_found(
@@ -550,7 +550,7 @@ class TestClone:
         played.post(CLONE, **LOST)
         with pytest.raises(OutcomeUnknownError, match="get_by_name"):
             await dialler.campaigns.clone("Template", "Monday")
-        assert arrived(played) == [("POST", CLONE)]
+        assert requests_sent(played) == [("POST", CLONE)]
 
     @pytest.mark.parametrize("exist_ok", [False, True])
     async def test_clone_response_with_the_source_is_followed_by_a_lookup(
@@ -584,7 +584,7 @@ class TestClone:
         assert (it.value.path, it.value.record_id) == ("records[0].Name", 535)
         assert str(it.value.request) == "POST /dialler/campaigns/clone"
         assert it.value.__context__ is None
-        assert [method for method, _ in arrived(played)].count("POST") == 1
+        assert [method for method, _ in requests_sent(played)].count("POST") == 1
 
     @pytest.mark.parametrize(
         ("source", "destination"), [("", "b"), ("a", ""), ("a\n", "b"), ("a", "x" * 65), (None, "b"), ("a", 5)]
@@ -594,7 +594,7 @@ class TestClone:
     ) -> None:
         with pytest.raises(ConfigurationError):
             await dialler.campaigns.clone(source, destination)
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
 
 class TestDelete:
@@ -606,7 +606,7 @@ class TestDelete:
     ) -> None:
         played.delete(by_id(535), **DELETED)
         await dialler.campaigns.delete(campaign)
-        assert arrived(played) == [("DELETE", by_id(535))]
+        assert requests_sent(played) == [("DELETE", by_id(535))]
 
     async def test_delete_of_absent_campaign_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(by_id(535), **NOT_FOUND)
@@ -618,7 +618,7 @@ class TestDelete:
     ) -> None:
         played.delete(by_id(535), **NOT_FOUND)
         await dialler.campaigns.delete(535, missing_ok=True)
-        assert arrived(played) == [("DELETE", by_id(535))]
+        assert requests_sent(played) == [("DELETE", by_id(535))]
 
     async def test_missing_ok_still_raises_on_missing_endpoint(
         self, dialler: DiallerClient, played: PlayedServer
@@ -631,7 +631,7 @@ class TestDelete:
         played.delete(by_id(535), **LOST)
         played.delete(by_id(535), **NOT_FOUND)
         await dialler.campaigns.delete(535)
-        assert arrived(played) == [("DELETE", by_id(535))] * 2
+        assert requests_sent(played) == [("DELETE", by_id(535))] * 2
 
     async def test_delete_raises_on_404_after_a_503(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(by_id(535), status=503)
@@ -643,7 +643,7 @@ class TestDelete:
         played.delete(by_id(535), status=500)
         with pytest.raises(ServerError):
             await dialler.campaigns.delete(535)
-        assert arrived(played) == [("DELETE", by_id(535))]
+        assert requests_sent(played) == [("DELETE", by_id(535))]
 
     @pytest.mark.parametrize("reply", [{"body": b"{}"}, {"body": b""}, {"status": 204}, {"body": b"<html>"}])
     async def test_delete_response_without_status_200_has_unknown_outcome(
@@ -653,7 +653,7 @@ class TestDelete:
         with pytest.raises(OutcomeUnknownError, match=r"get\(campaign\)") as caught:
             await dialler.campaigns.delete(535)
         assert str(caught.value).startswith("DELETE /dialler/campaigns/campaign/{DiallerCampaignsID}: ")
-        assert arrived(played) == [("DELETE", by_id(535))]
+        assert requests_sent(played) == [("DELETE", by_id(535))]
 
     @pytest.mark.parametrize("campaign", [0, True, "535", None, Campaign(name="any")])
     async def test_delete_refuses_invalid_campaign_before_anything_is_sent(
@@ -661,7 +661,7 @@ class TestDelete:
     ) -> None:
         with pytest.raises(ConfigurationError):
             await dialler.campaigns.delete(campaign)
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
 
 LOOK = [("GET", f"{BY_NAME}Monday"), ("GET", f"{LIST}/536")]
@@ -679,7 +679,7 @@ class TestDeleteByName:
         played.get(f"{LIST}/536", **envelope(MONDAY))
         played.delete(by_id(536), **DELETED)
         await dialler.campaigns.delete_by_name("Monday")
-        assert arrived(played) == [*LOOK, ("DELETE", by_id(536))]
+        assert requests_sent(played) == [*LOOK, ("DELETE", by_id(536))]
 
     @pytest.mark.parametrize(
         ("found", "error"),
@@ -698,7 +698,7 @@ class TestDeleteByName:
         played.get(f"{BY_NAME}Monday", **found)
         with pytest.raises(error):
             await dialler.campaigns.delete_by_name("Monday")
-        assert arrived(played) == LOOK[:1]
+        assert requests_sent(played) == LOOK[:1]
 
     @pytest.mark.parametrize(
         ("again", "error", "reason"),
@@ -723,7 +723,7 @@ class TestDeleteByName:
         played.get(f"{LIST}/536", **again)
         with pytest.raises(error, match=reason):
             await dialler.campaigns.delete_by_name("Monday")
-        assert arrived(played) == LOOK
+        assert requests_sent(played) == LOOK
 
     async def test_delete_by_name_accepts_a_get_response_without_id(
         self, dialler: DiallerClient, played: PlayedServer
@@ -732,7 +732,7 @@ class TestDeleteByName:
         played.get(f"{LIST}/536", **envelope({"Name": "Monday"}))
         played.delete(by_id(536), **DELETED)
         await dialler.campaigns.delete_by_name("Monday")
-        assert arrived(played)[-1] == ("DELETE", by_id(536))
+        assert requests_sent(played)[-1] == ("DELETE", by_id(536))
 
     async def test_delete_by_name_raises_when_the_campaign_is_gone_at_the_delete(
         self, dialler: DiallerClient, played: PlayedServer
@@ -750,13 +750,13 @@ class TestDeleteByName:
         played.get(f"{LIST}/536", exception=aiohttp.ConnectionTimeoutError(), repeat=True)
         with pytest.raises(ConnectError):
             await dialler.campaigns.delete_by_name("Monday")
-        assert "DELETE" not in [method for method, _ in arrived(played)]
+        assert "DELETE" not in [method for method, _ in requests_sent(played)]
 
     async def test_exact_false_sends_delete_by_name(self, dialler: DiallerClient, played: PlayedServer) -> None:
         url = f"{BY_NAME}a%2Fb%20%26%20c"
         played.delete(url, **DELETED)
         await dialler.campaigns.delete_by_name("a/b & c", exact=False)
-        assert arrived(played) == [("DELETE", url)]
+        assert requests_sent(played) == [("DELETE", url)]
 
     async def test_exact_false_without_match_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.delete(f"{BY_NAME}Monday", **NOT_FOUND)
@@ -770,7 +770,7 @@ class TestDeleteByName:
         played.delete(f"{BY_NAME}Monday", **reply)
         with pytest.raises(OutcomeUnknownError, match=r"find\(name\)"):
             await dialler.campaigns.delete_by_name("Monday", exact=False)
-        assert arrived(played) == [("DELETE", f"{BY_NAME}Monday")]
+        assert requests_sent(played) == [("DELETE", f"{BY_NAME}Monday")]
 
     @pytest.mark.parametrize("exact", [True, False])
     @pytest.mark.parametrize("name", ["", "a\tb", None, 535])
@@ -779,7 +779,7 @@ class TestDeleteByName:
     ) -> None:
         with pytest.raises(ConfigurationError):
             await dialler.campaigns.delete_by_name(name, exact=exact)
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
 
 async def test_read_is_retried_until_it_succeeds(

@@ -31,7 +31,7 @@ PATH = f"/dialler/campaigns/{ID}"
 
 
 class TestRequest:
-    async def test_call_carries_token_query_and_body_and_returns_the_decoded_response(
+    async def test_request_sends_token_query_and_body_and_returns_the_decoded_response(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         body = {"source": NAME, "destination": "Müller & Söhne"}
@@ -57,7 +57,7 @@ class TestRequest:
         ],
         ids=repr,
     )
-    async def test_nothing_is_retried_by_default(
+    async def test_request_is_not_retried_by_default(
         self, server: Sandbox, dialler: DiallerClient, method: str, fault: Fault, error: type[DiallerError]
     ) -> None:
         server.faults.next(fault)
@@ -91,7 +91,7 @@ class TestRequest:
             await dialler.request("GET", PATH)
             assert len(server.journal) == 2
 
-    async def test_errors_are_the_usual_ones(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_request_raises_the_usual_errors(self, server: Sandbox, dialler: DiallerClient) -> None:
         with pytest.raises(NotFoundError):
             await dialler.request("GET", "/dialler/campaigns/999")
         with pytest.raises(EndpointNotFoundError):
@@ -110,13 +110,13 @@ class TestRequest:
             assert not any(secret in text for secret in ("Smith", "4711", "Jones", "contacts"))
         assert caught.value.about == f"GET {path}"
 
-    @pytest.mark.parametrize(("options", "is_kept"), [({}, False), ({"idempotent": True}, True)])
+    @pytest.mark.parametrize(("options", "stays_cached"), [({}, False), ({"idempotent": True}, True)])
     async def test_call_that_may_change_something_removes_cached_responses(
-        self, server: Sandbox, dialler: DiallerClient, options: Any, is_kept: bool
+        self, server: Sandbox, dialler: DiallerClient, options: Any, stays_cached: bool
     ) -> None:
-        kept = await dialler.campaigns.list(max_age=60)
+        cached = await dialler.campaigns.list(max_age=60)
         await dialler.request("GET", PATH, **options)
-        assert (await dialler.campaigns.list(max_age=60) is kept) is is_kept
+        assert (await dialler.campaigns.list(max_age=60) is cached) is stays_cached
         await dialler.campaigns.get(536, max_age=60)
         await dialler.request("DELETE", "/dialler/campaigns/campaign/536", **options)
         with pytest.raises(NotFoundError):
