@@ -25,7 +25,7 @@ class Phase(Enum):
     AUTHENTICATING = "waiting for the token"
     CIRCUIT = "waiting for the server to recover"
     QUEUED = "waiting in the client's queue"
-    PAUSED = "waiting for the end of the pause that the server asked for"
+    PAUSED = "waiting for the end of the pause that the server requested"
     CONNECTING = "connecting"
     SENT = "waiting for the response"
     DECODING = "decoding the response"

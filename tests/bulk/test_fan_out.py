@@ -304,7 +304,7 @@ async def test_cancelled_reader_cancels_the_calls_and_is_cancelled() -> None:
 
     async def read() -> None:
         async for _ in fan_out(blocking, range(10), concurrency=3):
-            raise AssertionError("none of them finishes")
+            raise AssertionError("no call finishes")
 
     reader = asyncio.create_task(read())
     await loop_runner(10)()
@@ -428,7 +428,7 @@ async def test_worker_cancelled_from_outside_cancels_the_fan_out() -> None:
 
     async def read() -> None:
         async for _ in fan_out(blocking, range(10), concurrency=2):
-            raise AssertionError("none of them finishes")
+            raise AssertionError("no call finishes")
 
     reader = asyncio.create_task(read())
     await loop_runner(10)()

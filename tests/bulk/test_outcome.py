@@ -60,7 +60,7 @@ def test_outcomes_are_frozen_values() -> None:
     success, failure = outcomes()
     assert success == Success(1, "one") != Success(1, "two")
     assert success != failure
-    assert pickle.loads(pickle.dumps([success, failure])) == [success, failure]  # noqa: S301  bytes of our own
+    assert pickle.loads(pickle.dumps([success, failure])) == [success, failure]  # noqa: S301  trusted bytes
     for outcome, attribute in ((success, "value"), (failure, "error")):
         with pytest.raises(AttributeError):
             setattr(outcome, attribute, None)

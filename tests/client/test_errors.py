@@ -66,7 +66,7 @@ def error_of(status: int, body: bytes = b"", **headers: str) -> StatusError:
 
 
 def unpickled(error: E) -> E:
-    copied: E = pickle.loads(pickle.dumps(error))  # noqa: S301  bytes of our own
+    copied: E = pickle.loads(pickle.dumps(error))  # noqa: S301  trusted bytes
     return copied
 
 
@@ -194,7 +194,7 @@ class TestValues:
 
 
 def unpickled_request() -> SentRequest:
-    copied: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  bytes of our own
+    copied: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  trusted bytes
     return copied
 
 
@@ -460,7 +460,7 @@ class TestExcerpt:
         assert excerpt(body).isprintable()
 
     @pytest.mark.parametrize(
-        ("body", "location_shown"),
+        ("body", "shown"),
         [
             (b"", ""),
             (b" a \n\t b ", "a b"),
@@ -472,8 +472,8 @@ class TestExcerpt:
             ("😀".encode() * 200, "😀" * 200),
         ],
     )
-    def test_excerpt_shows_the_text_of_the_body(self, body: bytes, location_shown: str) -> None:
-        assert excerpt(body) == location_shown
+    def test_excerpt_shows_the_text_of_the_body(self, body: bytes, shown: str) -> None:
+        assert excerpt(body) == shown
 
 
 def test_require_raises_configuration_error_for_a_false_condition() -> None:
@@ -508,7 +508,7 @@ async def test_error_names_the_campaign_in_an_attribute_and_a_note_but_not_in_it
     assert getattr(error, "__notes__", []) == [about] * bool(about)
     assert "535" not in str(error) + caplog.text
     assert "Spring" not in str(error) + caplog.text
-    assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  bytes of our own
+    assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  trusted bytes
 
 
 RESPONSE = ResponseInfo(

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def unpickled(it: T) -> T:
-    copied: T = pickle.loads(pickle.dumps(it))  # noqa: S301  bytes of our own
+    copied: T = pickle.loads(pickle.dumps(it))  # noqa: S301  trusted bytes
     return copied
 
 
@@ -58,7 +58,7 @@ class TestRecord:
 
     @pytest.mark.parametrize("record", [RECEIVED, ResultCode()])
     def test_records_are_frozen_and_slotted(self, record: Any) -> None:
-        for name in (*wire_keys(type(record)), "wire", "extra", "_wire", "unheard_of"):
+        for name in (*wire_keys(type(record)), "wire", "extra", "_wire", "unknown"):
             with pytest.raises(AttributeError):
                 setattr(record, name, None)
             assert not hasattr(record, "__dict__")
@@ -208,7 +208,7 @@ class TestRecords:
         with pytest.raises(TypeError):
             self.full["1"]  # type: ignore[call-overload]  the mistake that is tested
 
-    @pytest.mark.parametrize("name", ["total", "_items", "filter", "unheard_of"])
+    @pytest.mark.parametrize("name", ["total", "_items", "filter", "unknown"])
     def test_records_are_frozen(self, name: str) -> None:
         with pytest.raises(AttributeError):
             setattr(self.full, name, 1)

@@ -196,12 +196,12 @@ async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
-    asking = asyncio.create_task(dialler.campaigns.get(id))
+    call_task = asyncio.create_task(dialler.campaigns.get(id))
     await held.arrived.wait()
     [active] = telemetry.points("http.client.active_requests")
     assert (active.value, dict(active.attributes)) == (1, expected_attributes(sandbox))
-    asking.cancel()
-    await asyncio.wait([asking])
+    call_task.cancel()
+    await asyncio.wait([call_task])
     assert telemetry.span.attributes == {
         **expected_attributes(sandbox),
         "error.type": "asyncio.exceptions.CancelledError",
@@ -337,13 +337,13 @@ async def test_no_signal_contains_names_ids_or_secrets(
     await dialler.campaigns.clone(name, f"{name} 2", user_data="s3cret data")
     await dialler.campaigns.delete_by_name(name)
     await asyncio.gather(dialler.campaigns.get(987654), return_exceptions=True)
-    told = "".join(span.to_json() for span in telemetry.exporter.get_finished_spans())
+    exported = "".join(span.to_json() for span in telemetry.exporter.get_finished_spans())
     metrics = telemetry.reader.get_metrics_data()
     assert metrics is not None
-    told += metrics.to_json()
+    exported += metrics.to_json()
     assert len(telemetry.exporter.get_finished_spans()) == 8
     for secret in ("s3cret", "987654", sandbox.token, "/rest/v1.0", "name=", "html"):
-        assert secret not in told
+        assert secret not in exported
 
 
 def test_port_is_the_default_of_the_scheme_when_the_url_has_none() -> None:

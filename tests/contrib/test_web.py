@@ -158,23 +158,23 @@ async def test_client_closes_with_the_app_after_the_last_request(
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
-    made: list[DiallerClient] = []
+    clients: list[DiallerClient] = []
 
-    def remembered() -> DiallerClient:
-        made.append(make())
-        return made[0]
+    def make_and_record() -> DiallerClient:
+        clients.append(make())
+        return clients[0]
 
-    async with serve(remembered) as app:
-        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+    async with serve(make_and_record) as app:
+        request_task = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
         stopped = app.stop()
         held.release.set()
-        response = await asking
+        response = await request_task
         assert response.status == 200
         assert await response.json() == sandbox.campaigns[id]["Name"]
         await stopped
     with pytest.raises(ClientStateError):
-        await made[0].campaigns.get(id)
+        await clients[0].campaigns.get(id)
 
 
 async def test_disconnect_cancels_the_call_to_the_dialler(
@@ -189,9 +189,9 @@ async def test_disconnect_cancels_the_call_to_the_dialler(
     held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
-        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        request_task = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
-        asking.cancel()
+        request_task.cancel()
         await held.hung_up.wait()
         assert not sandbox.journal[0].carried_out
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
@@ -205,11 +205,11 @@ async def test_write_runs_to_its_end_after_a_disconnect(
     held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
-        asking = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
+        request_task = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
-        asking.cancel()
+        request_task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asking
+            await request_task
         # After another response, the app knows that the client of the first request has disconnected.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
@@ -250,7 +250,7 @@ async def test_task_group_gets_the_response_of_its_worst_error(
     async with serve(make) as app:
         assert await response(f"{id}") == (200, None)
         assert await response(f"{id},404404") == (404, None)
-        # Both calls fail before anything is sent, so none of them is cancelled.
+        # Both calls fail before anything is sent, so no call is cancelled.
         assert await response("0,0") == (400, None)
         sandbox.faults.next(Status(503, retry_after=7))
         assert await response(f"{id}") == (503, "7")
@@ -477,7 +477,7 @@ async def test_app_without_the_lifespan_raises_with_advice(
     message = ""
 
     @app.exception_handler(RuntimeError)
-    async def keep(request: Request, error: RuntimeError) -> Any:
+    async def record(request: Request, error: RuntimeError) -> Any:
         nonlocal message
         message = str(error)
         return contrib_fastapi.JSONResponse({}, 500)
@@ -508,12 +508,12 @@ async def test_server_shutdown_cancels_the_call_to_the_dialler(
     held = hold()
     sandbox.faults.next(held)
     async with serve_by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
-        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        request_task = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
         app.stop()
         await held.hung_up.wait()
         with pytest.raises(aiohttp.ClientError):
-            (await asking).raise_for_status()
+            (await request_task).raise_for_status()
     # uvicorn gets its own cancellation back and logs it, as for handlers without the dependency.
     logged = [record.exc_info[0] for record in caplog.records if record.exc_info]
     assert logged == [asyncio.CancelledError]

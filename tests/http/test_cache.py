@@ -92,11 +92,11 @@ async def test_response_is_reused_within_each_callers_max_age(
 async def test_age_counts_from_the_moment_of_the_request(
     dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: HeldRequest
 ) -> None:
-    asking = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
+    call = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
     await held.arrived.wait()
     clock.now += 9
     held.release.set()
-    await asking
+    await call
     clock.now += 2
     await dialler.result_codes.list(id, max_age=10)
     assert len(sandbox.journal) == 2
@@ -158,11 +158,11 @@ async def test_last_cancelled_caller_cancels_the_request(
     await held.arrived.wait()
     for caller in callers:
         caller.cancel()
-    # It calls while the others are being cancelled, so it gets its own request.
-    latecomer = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    # The late caller calls while the others are being cancelled, so it gets its own request.
+    late_caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
     await asyncio.wait(callers)
     assert all(caller.cancelled() for caller in callers)
-    assert await latecomer
+    assert await late_caller
     await held.hung_up.wait()
     assert len(sandbox.journal) == 2
     # Tasks of the sandbox may run, but no task of the client.
@@ -185,7 +185,7 @@ async def test_next_caller_sends_a_request_after_the_shared_one_was_cancelled(
 WRITES: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
     "delete": lambda dialler, campaign: dialler.campaigns.delete(campaign),
     "delete_by_name": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name),
-    "delete_by_name as is": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name, exact=False),
+    "delete_by_name, inexact": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name, exact=False),
 }
 
 
@@ -276,20 +276,20 @@ async def test_refused_clone_keeps_result_codes(dialler: DiallerClient, sandbox:
 async def test_forget_removes_responses_that_others_changed(dialler: DiallerClient, sandbox: Sandbox) -> None:
     one, other = list(sandbox.campaigns)[:2]
 
-    async def fetched() -> list[bool]:
+    async def requested() -> list[bool]:
         sandbox.journal.clear()
         for id in (one, other):
             await dialler.result_codes.list(id, max_age=60)
         return [str(id) in received.target for id in (one, other) for received in sandbox.journal]
 
-    await fetched()
+    await requested()
     dialler.forget(one)
-    assert await fetched() == [True, False]
+    assert await requested() == [True, False]
     dialler.forget(await dialler.campaigns.get(other))
-    assert await fetched() == [False, True]
+    assert await requested() == [False, True]
     dialler.forget()
-    assert await fetched() == [True, False, False, True]
-    assert await fetched() == []
+    assert await requested() == [True, False, False, True]
+    assert await requested() == []
 
 
 READS: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
@@ -462,11 +462,11 @@ def records(count: int) -> Records[ResultCode]:
 async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
     cached: Cache[str, Records[ResultCode]] = Cache()
-    fetched: list[str] = []
+    requested: list[str] = []
 
     async def get(key: str, count: int = 4) -> None:
         async def fetch() -> Records[ResultCode]:
-            fetched.append(key)
+            requested.append(key)
             return records(count)
 
         await cached.get(key, 60, fetch)
@@ -474,31 +474,31 @@ async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypa
     for key in "abcd":
         await get(key)
     await get("a")
-    assert fetched == ["a", "b", "c", "d"]
+    assert requested == ["a", "b", "c", "d"]
     # The cache holds four responses, and "b" is the least recently used.
     await get("e")
-    fetched.clear()
+    requested.clear()
     for key in "acde":
         await get(key)
-    assert fetched == []
+    assert requested == []
     await get("b")
-    assert fetched == ["b"]
+    assert requested == ["b"]
     # A response that is larger than the bound evicts all others, and is not cached.
     await get("huge", 20)
-    fetched.clear()
+    requested.clear()
     await get("huge", 20)
     await get("c")
-    assert fetched == ["huge", "c"]
+    assert requested == ["huge", "c"]
 
 
 async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
     cached: Cache[str, Records[ResultCode]] = Cache()
-    fetched = 0
+    requested = 0
 
     async def fetch() -> Records[ResultCode]:
-        nonlocal fetched
-        fetched += 1
+        nonlocal requested
+        requested += 1
         return records(4)
 
     await cached.get("other", 60, fetch)
@@ -506,9 +506,9 @@ async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyP
         cached.forget(lambda key: key == "one")
         await cached.get("one", 60, fetch)
         await cached.get("one", 0, fetch)
-    assert fetched == 21
+    assert requested == 21
     await cached.get("other", 60, fetch)
-    assert fetched == 21
+    assert requested == 21
 
 
 async def test_callers_with_other_options_share_cached_values_and_no_requests(clock: Clock) -> None:

@@ -326,7 +326,7 @@ class TestPolicy:
 
     def test_policy_is_a_frozen_value(self) -> None:
         policy = RetryPolicy(attempts=2)
-        assert pickle.loads(pickle.dumps(policy)) == policy == RetryPolicy(attempts=2)  # noqa: S301  bytes of our own
+        assert pickle.loads(pickle.dumps(policy)) == policy == RetryPolicy(attempts=2)  # noqa: S301  trusted bytes
         assert policy != RetryPolicy()
         assert hash(policy) == hash(RetryPolicy(attempts=2))
         assert attrs.evolve(policy, attempts=3).attempts == 3

@@ -165,7 +165,7 @@ async def test_closing_leaves_no_tls_connection_open(ca: trustme.CA, trusting_co
             gc.collect()
         assert [str(warning.message) for warning in warned] == []
         async with asyncio.timeout(10):
-            while sandbox.connections.open:  # noqa: ASYNC110  # the server has to take notice, in this very loop
+            while sandbox.connections.open:  # noqa: ASYNC110  # the server runs in this loop and must notice the closed connection
                 await asyncio.sleep(0)
 
 
@@ -229,7 +229,7 @@ def test_https_and_plain_http_to_loopback_give_no_warning(base_url: str) -> None
 def test_ssl_that_is_not_a_context_is_refused(tmp_path: Path) -> None:
     for wrong in (False, True, str(tmp_path)):
         with pytest.raises(ConfigurationError, match="SSLContext"):
-            PoolConfig(ssl=wrong)  # type: ignore[arg-type]  # that is what is tested
+            PoolConfig(ssl=wrong)  # type: ignore[arg-type]  the mistake that is tested
 
 
 class TestFiles:

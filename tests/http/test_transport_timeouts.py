@@ -210,7 +210,7 @@ async def test_pause_after_429_counts_against_the_deadline(
         await failure(dialler.campaigns.list())
         error = await failure_after(dialler.campaigns.delete(ID), advance_clock, 120.01)
     assert type(error) is DeadlineError
-    assert "expired while waiting for the end of the pause that the server asked for" in str(error)
+    assert "expired while waiting for the end of the pause that the server requested" in str(error)
     assert len(server.journal) == 1
 
 
