@@ -219,7 +219,10 @@ class RateLimitedError(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx: the server, or a proxy in front of it, failed."""
+    """5xx: the server failed, or a proxy in front of the server failed.
+
+    Source: API reference, "Status codes and error bodies" (500).
+    """
 
 
 class PayloadError(RequestError):

@@ -33,7 +33,7 @@ class Simulation:
     """A server with a queue, and a client that keeps `level()` calls in flight.
 
     With more calls, the server works longer on each call: at `crowding` calls, twice as long. `changes` has times, and
-    the attributes to set then. With `refuse_above` calls in the server, it refuses further calls.
+    the attributes to set then. With `refuse_above` calls in the server, further calls are refused.
     """
 
     capacity: int
@@ -60,32 +60,32 @@ class Simulation:
         busy = in_flight = 0
         done: list[FinishedCall] = []
 
-        def later(at: float, what: str, begun: object) -> None:
-            heapq.heappush(events, (at, next(numbers), what, begun))
+        def schedule(at: float, what: str, payload: object) -> None:
+            heapq.heappush(events, (at, next(numbers), what, payload))
 
         for at, change in self.changes:
-            later(at, "change", change)
+            schedule(at, "change", change)
         now = 0.0
         while now <= seconds:
             if not self.levels or self.levels[-1][1] != level():
                 self.levels.append((now, level()))
             while in_flight < level():
                 in_flight += 1
-                later(now + NETWORK / 2, "arrive", now)
-            now, _, what, begun = heapq.heappop(events)
+                schedule(now + NETWORK / 2, "arrive", now)
+            now, _, what, payload = heapq.heappop(events)
             match what:
                 case "change":
-                    for name, value in begun.items():
+                    for name, value in payload.items():
                         setattr(self, name, value)
                 case "arrive" if self.refuse_above is not None and busy + len(queue) >= self.refuse_above:
-                    later(now + NETWORK / 2, "refused", begun)
+                    schedule(now + NETWORK / 2, "refused", payload)
                 case "arrive":
-                    queue.append(begun)
+                    queue.append(payload)
                 case "served":
                     busy -= 1
-                    later(now + NETWORK / 2, "finished", begun)
+                    schedule(now + NETWORK / 2, "finished", payload)
                 case "finished" | "refused":
-                    latency = now - begun
+                    latency = now - payload
                     done.append(FinishedCall(now, latency, refused=what == "refused"))
                     if what == "refused":
                         refused(now, latency)
@@ -95,7 +95,7 @@ class Simulation:
             while queue and busy < self.capacity:
                 busy += 1
                 slowdown = 1 if self.crowding is None else 1 + busy / self.crowding
-                later(now + self.work(random) * slowdown, "served", queue.popleft())
+                schedule(now + self.work(random) * slowdown, "served", queue.popleft())
         return done
 
 
@@ -190,8 +190,8 @@ def test_level_stays_below_the_refused_one(capacity: int, capacity_limit: int) -
     done = run(simulation, 30)
     assert sum(one.refused for one in done) < 0.005 * len(done)
     assert throughput(done, 3, 30) >= 0.9 * capacity_limit / UNLOADED
-    later = [level for at, level in simulation.levels if at > 3]
-    assert max(later) > capacity_limit, "the level must rise above the limit now and then, to find a higher capacity"
+    schedule = [level for at, level in simulation.levels if at > 3]
+    assert max(schedule) > capacity_limit, "the level must rise above the limit now and then, to find a higher capacity"
 
 
 @settings(max_examples=10, deadline=None)

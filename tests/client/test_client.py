@@ -169,12 +169,12 @@ class TestForAccountOfClass:
         assert "on the same server and pool" in (inspect.getdoc(account.for_account) or "")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
-    def test_invalid_clients_id_is_refused(self, clients_id: Any) -> None:
+    def test_for_account_of_class_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient.for_account("https://acd.example.com", clients_id, "abc")
 
     @pytest.mark.parametrize("server", ["acd.example.com", "https://acd.example.com?a=b", "https://u:p@acd", None, 5])
-    def test_invalid_server_is_refused(self, server: Any) -> None:
+    def test_for_account_of_class_refuses_an_invalid_server(self, server: Any) -> None:
         with pytest.raises(ConfigurationError, match="the base URL"):
             DiallerClient.for_account(server, 42, "abc")
 
@@ -231,12 +231,12 @@ class TestForAccountOfClient:
         assert DiallerClient(BASE, "one").for_account(2, lambda: "two").base_url.endswith("/2")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
-    def test_invalid_clients_id_is_refused(self, clients_id: Any) -> None:
+    def test_for_account_of_client_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient(BASE, "one").for_account(clients_id, "two")
 
     @pytest.mark.parametrize("token", ["", "has space", None, 5])
-    def test_invalid_token_is_refused(self, token: Any) -> None:
+    def test_for_account_of_client_refuses_an_invalid_token(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, "one").for_account(2, token)
 

@@ -219,7 +219,7 @@ async def test_write_runs_to_its_end_after_a_disconnect(
     assert id not in sandbox.campaigns
 
 
-async def test_errors_become_responses(
+async def test_each_error_gets_its_response(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
 ) -> None:
     async def response_to(id: int = id) -> tuple[int, str | None, Any]:
@@ -387,7 +387,7 @@ class CampaignOut(BaseModel):
     dt_to: datetime | None
 
 
-async def test_models_are_responses(
+async def test_handlers_can_return_records_and_pydantic_models(
     make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = FastAPI(lifespan=contrib_fastapi.lifespan(make))

@@ -165,15 +165,15 @@ class TestRate:
     async def test_late_timers_do_not_lower_the_rate(self, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
         loop, now = asyncio.get_running_loop(), 1000.0
 
-        def late(when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        def call_late(when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
             nonlocal now
-            # Timers are half a millisecond late, which is half a period at 1000 calls per second.
+            # Each timer is late by half a period, as real timers are at 1000 calls per second.
             now = max(now, when) + 0.5 / rate
             loop.call_soon(callback, *args)
             return asyncio.TimerHandle(when, callback, args, loop)
 
         monkeypatch.setattr(loop, "time", lambda: now)
-        monkeypatch.setattr(loop, "call_at", late)
+        monkeypatch.setattr(loop, "call_at", call_late)
         limiter = rate_limiter(rate)
         for _ in range(rate + 1):
             await limiter.acquire()
@@ -243,14 +243,14 @@ class TestRate:
     async def test_custom_rate_limiter_is_acquired_before_each_attempt(
         self, server: CampaignServer, clock: Clock
     ) -> None:
-        class Counting:
+        class CountingLimiter:
             acquired = 0
 
             async def acquire(self) -> None:
                 assert len(server.journal) == self.acquired
                 self.acquired += 1
 
-        limiter = Counting()
+        limiter = CountingLimiter()
         server.faults.next(Status(503))
         async with DiallerClient(server.base_url, server.token, max_rate=limiter) as dialler:
             await dialler.campaigns.list()

@@ -284,7 +284,7 @@ class TestDeadline:
 class TestPolicy:
     """`RetryPolicy` is a frozen value that refuses invalid settings."""
 
-    def test_default_policy(self) -> None:
+    def test_default_policy_has_4_attempts_and_a_delay_of_250_ms(self) -> None:
         policy = RetryPolicy()
         assert (policy.attempts, policy.base_delay, policy.max_delay) == (4, 0.25, 8.0)
         assert policy.max_retry_after == 60.0

@@ -76,7 +76,7 @@ STALLS = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBod
 
 
 @pytest.fixture(autouse=True)
-async def _undebugged() -> None:
+async def _no_debug_mode() -> None:
     # In debug mode, recording the source of each callback takes most of the time of such short calls.
     asyncio.get_running_loop().set_debug(False)
 
@@ -290,7 +290,7 @@ class TestLostAfterSending:
 class TestRefusedByProxyOrServer:
     @pytest.mark.parametrize("retry_after", [None, 1])
     @pytest.mark.parametrize("call", [call for call in CALLS if call not in NOT_IDEMPOTENT])
-    async def test_idempotent_call_is_retried(
+    async def test_idempotent_call_is_retried_after_429_502_503_and_504(
         self, server: CampaignServer, dialler: DiallerClient, clock: Clock, call: str, retry_after: int | None
     ) -> None:
         for status in (429, 502, 503, 504):
@@ -411,7 +411,9 @@ class TestNoJson:
 
 class TestInternalError:
     @pytest.mark.parametrize("call", [*READS, "clone, exist_ok"])
-    async def test_idempotent_call_is_retried(self, server: CampaignServer, dialler: DiallerClient, call: str) -> None:
+    async def test_read_and_clone_with_exist_ok_are_retried_after_500(
+        self, server: CampaignServer, dialler: DiallerClient, call: str
+    ) -> None:
         server.faults.next(Status(500))
         server.assert_result(call, await server.send(call, dialler))
         assert server.arrived(call) == [False, True]
@@ -514,25 +516,25 @@ class TestUnknownOutcomes:
         Redirect("https://elsewhere.example/"),
     )
 
-    @pytest.mark.parametrize("first", [Reset(carried_out=True), Reset(), Status(502), Status(504)], ids=repr)
+    @pytest.mark.parametrize("first_fault", [Reset(carried_out=True), Reset(), Status(502), Status(504)], ids=repr)
     @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
     async def test_outcome_stays_unknown_when_the_retries_fail_with_any_error(
-        self, server: CampaignServer, clock: Clock, call: str, first: Fault
+        self, server: CampaignServer, clock: Clock, call: str, first_fault: Fault
     ) -> None:
-        for then in self.UNRESOLVING:
+        for later_fault in self.UNRESOLVING:
             async with DiallerClient(server.base_url, server.token) as dialler:
                 server.restore()
-                server.faults.next(first)
-                server.faults.chance(1, [then])
+                server.faults.next(first_fault)
+                server.faults.chance(1, [later_fault])
                 error = await failure(server.send(call, dialler))
                 assert type(error) is OutcomeUnknownError
                 assert error.attempts == len(server.journal) > 1
 
-    @pytest.mark.parametrize("then", [Status(500), Status(409)], ids=repr)
+    @pytest.mark.parametrize("later_fault", [Status(500), Status(409)], ids=repr)
     async def test_outcome_of_delete_stays_unknown_when_the_retry_gets_500_or_409(
-        self, server: CampaignServer, dialler: DiallerClient, then: Fault
+        self, server: CampaignServer, dialler: DiallerClient, later_fault: Fault
     ) -> None:
-        server.faults.next(Reset(carried_out=True), then)
+        server.faults.next(Reset(carried_out=True), later_fault)
         assert type(await failure(dialler.campaigns.delete(ID))) is OutcomeUnknownError
 
     async def test_outcome_of_clone_stays_unknown_when_the_source_is_gone_at_the_retry(
@@ -626,7 +628,7 @@ class TestUnknownOutcomes:
 
 
 class TestAiohttpRetry:
-    """aiohttp sends GET and DELETE again after a lost connection. This client prevents it."""
+    """aiohttp sends GET and DELETE again after a lost connection. This client prevents the second request."""
 
     FAULTS = (HangUp(), HangUp(carried_out=True), Reset(), Reset(carried_out=True))
 
@@ -710,14 +712,16 @@ class TestAiohttpRetry:
     async def test_outcome_is_unknown_when_a_middleware_of_a_user_session_sends_again(
         self, server: CampaignServer, clock: Clock
     ) -> None:
-        async def twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        async def send_twice(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
             with pytest.raises(ConnectionLost):
                 await handler(request)
             async with server.refusing():
                 return await handler(request)
 
         async with (
-            aiohttp.ClientSession(middlewares=(twice,)) as session,
+            aiohttp.ClientSession(middlewares=(send_twice,)) as session,
             DiallerClient(server.base_url, server.token, session=session) as dialler,
         ):
             server.faults.next(Reset(carried_out=True))

@@ -166,13 +166,13 @@ class TestHeaders:
 
 
 class TestSharing:
-    async def test_connections_are_shared(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_with_options_shares_connections(self, server: Sandbox, dialler: DiallerClient) -> None:
         await dialler.campaigns.list()
         for _ in range(5):
             await dialler.with_options(timeouts=Timeouts(deadline=5)).campaigns.list()
         assert server.connections.opened == 1
 
-    async def test_token_is_shared(self, server: Sandbox, clock: Clock) -> None:
+    async def test_with_options_shares_the_token(self, server: Sandbox, clock: Clock) -> None:
         source_calls = 0
 
         def token() -> str:
@@ -189,14 +189,16 @@ class TestSharing:
             await dialler.campaigns.list()
         assert source_calls == 2
 
-    async def test_cached_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_with_options_shares_cached_responses_in_both_directions(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
         view = dialler.with_options(headers={"X-App": "crm"})
         cached = await dialler.campaigns.list(max_age=60)
         assert await view.campaigns.list(max_age=60) is cached
         await view.campaigns.delete(ID)
         assert await dialler.campaigns.list(max_age=60) is not cached
 
-    async def test_requests_in_flight_are_shared_with_equal_timeouts_only(
+    async def test_with_options_shares_requests_in_flight_only_with_equal_timeouts(
         self, server: Sandbox, advance_clock: AdvanceClock, hold: type[HeldRequest]
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
@@ -219,7 +221,9 @@ class TestSharing:
             assert await long_deadline[0] is await long_deadline[1]
             assert len(server.journal) == 2
 
-    async def test_pause_after_429_is_shared(self, server: Sandbox, dialler: DiallerClient, clock: Clock) -> None:
+    async def test_with_options_shares_the_pause_after_429(
+        self, server: Sandbox, dialler: DiallerClient, clock: Clock
+    ) -> None:
         once = dialler.with_options(retry=RetryPolicy(attempts=1))
         server.faults.next(Status(429, retry_after=7))
         with pytest.raises(Exception, match="429"):
