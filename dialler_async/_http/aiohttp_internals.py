@@ -16,7 +16,7 @@ def loop_of(session: aiohttp.ClientSession | None) -> asyncio.AbstractEventLoop 
 
 
 def middlewares_of(session: aiohttp.ClientSession | None) -> tuple[aiohttp.ClientMiddlewareType, ...]:
-    """Return the middlewares of a session. The middlewares of a request would replace them."""
+    """Return the middlewares of a session, which aiohttp ignores if the request has middlewares."""
     return tuple(getattr(session, "_middlewares", ()))
 
 

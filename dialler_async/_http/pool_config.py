@@ -24,7 +24,7 @@ class PoolConfig:
             environment variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` decide. A netrc file is never
             read.
         ca_file: PEM file of the trusted CAs for https, instead of the system's CAs.
-        client_cert: PEM file of a client certificate, and of its key without `client_key`.
+        client_cert: PEM file of a client certificate. Without `client_key`, the file also contains the key.
         client_key: PEM file of the client certificate's key, without a passphrase.
         keep_alive: seconds after which an idle connection is closed.
         ssl: SSL context for https, instead of `ca_file`, `client_cert` and `client_key`.

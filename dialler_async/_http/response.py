@@ -66,8 +66,8 @@ async def decode_response(request: Request[Any], response: Response, token: Toke
         recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
     elif not (isinstance(outcome, PartialRecords) and outcome.invalid):
         return outcome
-    # The body is redacted before it is decoded again. The error shows an excerpt, and an incomplete token in an excerpt
-    # could not be found.
+    # The body is redacted before it is decoded again: the error shows an excerpt, and an incomplete token in an excerpt
+    # could not be redacted.
     redacted = recoded.with_body(await finish_in_slices(token.redacting(recoded.body)))
     if redacted.body == response.body:
         return outcome
@@ -82,7 +82,7 @@ async def decode_response(request: Request[Any], response: Response, token: Toke
 
 
 def _guarded(request: Request[Any], response: Response, token: Token, slices: Iterator[T]) -> Iterator[T]:
-    """Yield the slices. Their errors name the call and do not contain the token.
+    """Yield the slices, with errors that name the call and do not contain the token.
 
     The slices are decoded after the call has returned.
     """
