@@ -1,6 +1,6 @@
 """The `dialler` command. Needs the extra: `pip install 'dialler-async[cli]'`.
 
-`--help` and `--version` import neither cyclopts nor rich, so that they answer at once.
+`--help` and `--version` import neither cyclopts nor rich, because these imports are slow.
 """
 
 import sys
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Every error becomes one line on stderr.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments, by default `sys.argv[1:]`.
     """
     from . import streams
     from .exits import Exit, OutputError, report_error
@@ -23,12 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.repair()
     try:
         exit = _run(sys.argv[1:] if argv is None else list(argv))
-        # Python flushes at the end of the process, where nobody could catch the error.
+        # Python's own flush at exit is too late: nobody can catch its error.
         sys.stdout.flush()
     except KeyboardInterrupt:
         exit = Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has read enough.
+        # The reader of the pipe, such as `head`, closed it.
         exit = Exit.CLOSED_PIPE
     except OSError as error:
         if not streams.is_output_error(error):

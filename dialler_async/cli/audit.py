@@ -17,9 +17,9 @@ from .exits import Exit, UsageError
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .numbers import Id, Positive
 from .options import Flag
-from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
+from .retry_notice import notice_of_retries
 from .rules import ALL_RULES, RuleOptions, print_rules
 
 _USUAL_CONCURRENCY = PoolConfig().limit

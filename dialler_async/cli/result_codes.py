@@ -1,4 +1,4 @@
-"""`dialler result-codes`."""
+"""`dialler result-codes`: list the result codes of a campaign."""
 
 from .connection import FROM_ENVIRONMENT, Connection
 from .languages import LanguageName, languages_named
@@ -19,8 +19,8 @@ async def result_codes(
 
     Args:
         campaign: ID of the campaign.
-        language: The language of their texts.
-        json: Print the server's envelope (records, count), with each record as it came.
+        language: Language of the texts.
+        json: Print JSON as the server sends it: the records, unchanged, and their count.
     """
     (chosen,) = languages_named([language])
     async with connection.open() as dialler:

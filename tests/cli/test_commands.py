@@ -1,4 +1,4 @@
-"""The commands in this process, with a server in a thread."""
+"""The commands, run in this process against a server in a thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Terminal(StringIO):
         return True
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def type_line(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(line))
 
 
@@ -66,7 +66,7 @@ class TestReading:
         ran = run("campaigns", "find", "x", "--json")
         assert (ran.exit, json.loads(ran.out)) == (0, {"records": [], "count": 0})
 
-    def test_text_after_two_dashes_is_no_option(self, run: Run, sandbox: Sandbox) -> None:
+    def test_text_after_two_dashes_is_not_an_option(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "find", "--", "--token").exit == 0
         assert sandbox.journal[-1].query == {"name": "--token"}
 
@@ -108,45 +108,45 @@ class TestWriting:
     def test_delete_shows_the_campaign_and_asks(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        answer(monkeypatch, "y\n")
+        type_line(monkeypatch, "y\n")
         ran = run("campaigns", "delete", 1)
         assert ran == (
             0,
             "deleted campaign 1 “Spring”\n",
             "dialler: going to delete campaign 1 “Spring” with its 0 result codes "
-            "and all other related data, for good\n"
+            "and all other related data permanently\n"
             "Delete it? [y/N] ",
         )
         assert set(sandbox.campaigns) == {2, 3, 4}
 
     @pytest.mark.parametrize("line", ["n\n", "\n", "", "yesterday\n"])
-    def test_delete_needs_yes_as_the_answer(
+    def test_delete_without_a_yes_deletes_nothing(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
-        answer(monkeypatch, line)
+        type_line(monkeypatch, line)
         ran = run("campaigns", "delete", 1)
         assert (ran.exit, ran.out) == (130, "")
         assert ran.err.endswith("dialler: nothing was deleted\n")
         assert 1 in sandbox.campaigns
 
-    def test_ctrl_c_at_the_question_deletes_nothing(
+    def test_ctrl_c_at_the_confirmation_deletes_nothing(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        unheard: list[str] = []
+        lines_after_interrupt: list[str] = []
 
         class Interrupted(Terminal):
             def readline(self, *_: object) -> str:
                 signal.raise_signal(signal.SIGINT)
-                unheard.append("waited for a line after Ctrl-C")
+                lines_after_interrupt.append("read a line after Ctrl-C")
                 return ""
 
         monkeypatch.setattr("sys.stdin", Interrupted())
         assert run("campaigns", "delete", 1).exit == 130
-        assert unheard == []
+        assert lines_after_interrupt == []
         assert 1 in sandbox.campaigns
 
-    def test_question_restores_the_signal_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        answer(monkeypatch, "y\n")
+    def test_confirmation_restores_the_signal_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        type_line(monkeypatch, "y\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             assert _confirmed()
@@ -158,18 +158,18 @@ class TestWriting:
     def test_delete_of_a_campaign_deleted_meanwhile_needs_missing_ok(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, options: list[str], exit: int
     ) -> None:
-        class Thinking(Terminal):
+        class DeletesBeforeConfirming(Terminal):
             def readline(self, *_: object) -> str:
                 sandbox.remove(1)
                 return "yes\n"
 
-        monkeypatch.setattr("sys.stdin", Thinking())
+        monkeypatch.setattr("sys.stdin", DeletesBeforeConfirming())
         assert run("campaigns", "delete", 1, *options).exit == exit
 
     def test_delete_by_name_deletes_the_exact_name_only(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "delete", "--name", "Spring", "--yes").exit == 0
         assert set(sandbox.campaigns) == {2, 3, 4}
-        # By ID: what the API's own delete by name hits is not documented.
+        # The command deletes by ID, since the API doesn't document which campaign a deletion by name deletes.
         assert sandbox.journal[-1].method == "DELETE"
         assert sandbox.journal[-1].query == {}
 
@@ -215,7 +215,8 @@ class TestWriting:
         assert run("campaigns", "delete", 1) == (
             2,
             "",
-            "dialler: stdin is no terminal, so nobody can confirm: give --yes to delete without a question\n",
+            "dialler: can't ask for confirmation, because stdin is no terminal: "
+            "give --yes to delete without confirmation\n",
         )
         assert sandbox.journal == []
 
@@ -323,7 +324,7 @@ class TestSettings:
         assert "--token-file" in ran.err
 
 
-class TestEnds:
+class TestExitCodes:
     @pytest.mark.parametrize(
         "argv",
         [
@@ -354,16 +355,16 @@ class TestEnds:
             ran = run(*argv)
             assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
 
-    def test_invalid_reply_exits_with_3(self, run: Run, sandbox: Sandbox) -> None:
+    def test_invalid_response_exits_with_3(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, nMaxParallelLines="many")
         ran = run("campaigns", "get", 1)
         assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
         assert "nMaxParallelLines" in ran.err
 
-    def test_no_reply_exits_with_4(self, run: Run, sandbox: Sandbox) -> None:
-        with socket.socket() as bound_but_deaf:
-            bound_but_deaf.bind(("127.0.0.1", 0))
-            port = bound_but_deaf.getsockname()[1]
+    def test_refused_connection_exits_with_4(self, run: Run, sandbox: Sandbox) -> None:
+        with socket.socket() as not_listening:
+            not_listening.bind(("127.0.0.1", 0))
+            port = not_listening.getsockname()[1]
             ran = run("campaigns", "list", "--base-url", f"http://127.0.0.1:{port}/rest/v1.0/1")
         assert (ran.exit, ran.out, ran.err.count("\n")) == (4, "", 1)
 
@@ -373,7 +374,13 @@ class TestEnds:
     def test_help_lists_the_exit_codes(self, run: Run, argv: list[str]) -> None:
         ran = run(*argv)
         assert (ran.exit, ran.err) == (0, "")
-        for line in ("0    done", "1    findings", "2    usage", "3    the server said no", "4    no reply"):
+        for line in (
+            "0    success",
+            "1    there are findings",
+            "2    wrong",
+            "3    the server refused",
+            "4    the server sent no",
+        ):
             assert f"  {line}" in ran.out
 
     def test_version_prints_the_version(self, run: Run) -> None:
@@ -400,7 +407,7 @@ class TestEnds:
         with os.fdopen(writer, "w") as closed_pipe:
             monkeypatch.setattr("sys.stdout", closed_pipe)
             assert main(["--help"]) == 141
-            # What is written from here on, such as at exit, goes nowhere and fails no more.
+            # Later writes, such as at exit, are discarded and don't fail.
             print("more", file=closed_pipe, flush=True)
 
     def test_stdout_without_file_descriptor_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,14 +426,14 @@ def test_main_uses_the_arguments_of_the_process_by_default(
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich.console"])
-def test_missing_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_missing_extra_is_a_usage_error_that_names_it(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     for module in [name for name in sys.modules if name.startswith(("dialler_async.cli.", "cyclopts", "rich"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
     assert run("audit") == (2, "", "dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
 
 
-def test_missing_module_of_the_package_is_not_taken_for_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_module_of_the_package_itself_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.startswith("dialler_async.cli.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "dialler_async.cli.app", None)

@@ -1,4 +1,4 @@
-"""`dialler campaigns list`: sorted, filtered, with chosen columns, as CSV, and as wide as the terminal."""
+"""`dialler campaigns list`: sorting, filters, columns, CSV and the width of the terminal."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run
-
-
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
@@ -30,7 +26,7 @@ class Terminal(StringIO):
 
 @pytest.fixture
 def varied(sandbox: Sandbox) -> Sandbox:
-    """Four campaigns, of which 1 and 2 have an end and 4 has an own key."""
+    """Return a server with four campaigns: 1 and 2 have an end, and 4 has a key that the others lack."""
     sandbox.change(1, dtTo="2026-03-02T00:00:00", nMaxParallelLines=10, bCallerIDActive=True)
     sandbox.change(2, dtTo="2026-03-01T00:00:00", nMaxParallelLines=9, bCallerIDActive=False)
     return sandbox
@@ -78,7 +74,7 @@ def test_filter_keeps_campaigns_that_match_every_pattern(
     assert ([str(record["ID"]) for record in shown["records"]], shown["count"]) == (list(left), len(left))
 
 
-def test_columns_shows_these_keys_in_this_order(run: Run, varied: Sandbox) -> None:
+def test_columns_option_shows_the_keys_in_the_given_order(run: Run, varied: Sandbox) -> None:
     lines = run("campaigns", "list", "--columns", "dtto,ID,Extra").out.splitlines()
     assert [re.split(r" {2,}", line.strip()) for line in lines] == [
         ["dtTo", "ID", "Extra"],
@@ -89,7 +85,7 @@ def test_columns_shows_these_keys_in_this_order(run: Run, varied: Sandbox) -> No
     ]
 
 
-def test_csv_has_every_key_and_no_formula(run: Run, varied: Sandbox) -> None:
+def test_csv_has_every_key_and_escapes_formulas(run: Run, varied: Sandbox) -> None:
     varied.change(3, Name='=HYPERLINK("x")')
     ran = run("campaigns", "list", "--csv")
     rows = list(csv.DictReader(StringIO(ran.out)))
@@ -100,7 +96,7 @@ def test_csv_has_every_key_and_no_formula(run: Run, varied: Sandbox) -> None:
     assert (by_id["3"]["Name"], by_id["4"]["Extra"]) == ('\'=HYPERLINK("x")', "1")
 
 
-def test_csv_has_the_chosen_columns(run: Run, varied: Sandbox) -> None:
+def test_csv_with_columns_has_only_these_columns(run: Run, varied: Sandbox) -> None:
     assert (
         run("campaigns", "list", "--csv", "--columns", "ID,Name", "--filter", "ID=1").out == "ID,Name\r\n1,Spring\r\n"
     )
@@ -124,13 +120,15 @@ def test_wrong_list_options_are_usage_errors(run: Run, varied: Sandbox, options:
     assert message in ran.err
 
 
-def test_list_of_no_campaigns_takes_any_key(run: Run, sandbox: Sandbox) -> None:
+def test_empty_list_accepts_any_key(run: Run, sandbox: Sandbox) -> None:
     for id in list(sandbox.campaigns):
         sandbox.remove(id)
     assert run("campaigns", "list", "--sort", "dtTo", "--filter", "Name=x", "--columns", "ID").exit == 0
 
 
-def test_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipe_gets_one_line_per_row_regardless_of_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     print_table(["Name", "Other"], [[text("x" * 300), text("y" * 300)], [text("a"), text("b")]])
     assert len(capsys.readouterr().out.splitlines()) == 3

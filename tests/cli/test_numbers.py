@@ -1,4 +1,4 @@
-"""Numbers on the command line: anything but plain digits is refused before a request."""
+"""Numbers on the command line: anything except plain digits is refused before a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dialler_async.sandbox import Sandbox
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-NO_ID = [
+INVALID_IDS = [
     "1.4",
     "0x1",
     "1_0",
@@ -33,7 +33,7 @@ NO_ID = [
 COMMANDS_WITH_ID = [["campaigns", "get"], ["campaigns", "delete", "--yes"], ["result-codes"]]
 
 
-@pytest.mark.parametrize("given", NO_ID)
+@pytest.mark.parametrize("given", INVALID_IDS)
 @pytest.mark.parametrize("command", COMMANDS_WITH_ID, ids=" ".join)
 def test_id_that_is_not_plain_digits_is_refused_before_a_request(
     run: Run, sandbox: Sandbox, command: list[str], given: str

@@ -290,7 +290,7 @@ class TestCommand:
         assert main(["export", "--sandbox", "--output", str(tmp_path / "account.csv")]) == 3
         result = capsys.readouterr()
         assert (result.out, result.err.count("\n")) == ("2 campaigns, 0 records of result codes\n", 1)
-        assert result.err.startswith("dialler: 1 campaign without result codes, because the record is not as ")
+        assert result.err.startswith("dialler: 1 campaign exported without result codes, because the record is ")
         assert result.err.endswith("in records[0] (ID 1) Name is 5, not text\n")
 
     @pytest.mark.parametrize("name", ["account.xlsx", "none/account.json", ""])

@@ -307,7 +307,7 @@ class TestCommand:
         warning, waits, rest = capsys.readouterr().err.splitlines()
         assert warning.startswith("dialler: warning: the token goes to acd.example.com in clear")
         assert waits == (
-            "dialler: there is no worker; waiting for one: "
+            "dialler: waiting, because no worker is running: start one with "
             f"dialler fleet worker {manifest} --broker redis://broker.example.com:6380/2"
         )
         assert rest == "dialler: and that is all"
@@ -326,7 +326,10 @@ class TestCommand:
         monkeypatch.setenv("DIALLER_FLEET_KEY", "k3y-of-the-fleet")
         assert main(["fleet", "audit", str(manifest), "--broker", "redis://broker.example.com/2"]) == 2
         errors = capsys.readouterr().err
-        assert "there is no worker with this DIALLER_FLEET_KEY; waiting for one: dialler fleet worker" in errors
+        assert (
+            "waiting, because no worker with this DIALLER_FLEET_KEY is running: start one with dialler fleet worker"
+            in errors
+        )
         assert "k3y-of-the-fleet" not in errors
 
     @pytest.mark.parametrize(
@@ -335,9 +338,9 @@ class TestCommand:
             (["audit"], "can't read fleet.toml: No such file or directory"),
             (
                 ["audit", "--sandbox", "--broker", "redis://b"],
-                "--sandbox has its own accounts, which no worker has",
+                "--sandbox audits its own accounts in this process",
             ),
-            (["audit", "--sandbox", "other.toml"], "--sandbox has its own accounts, which no worker has"),
+            (["audit", "--sandbox", "other.toml"], "--sandbox audits its own accounts in this process"),
             (["audit", "--json", "--format", "csv"], "--json and --format csv contradict each other"),
             (["audit", "--output", "no/such/file"], "can't write no/such/file: there is no such directory"),
             (["worker"], "no broker: set DIALLER_BROKER, or give --broker redis://…"),
