@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .delete import delete
 from .exits import print_error
-from .listing import DEFAULT_LISTING, Listing
+from .listing import DEFAULT_LIST_OPTIONS, ListOptions
 from .numbers import Id
 from .options import Flag
 from .output import print_line, quoted
@@ -21,7 +21,9 @@ app.command(delete)
 
 
 @app.command(name="list")
-async def list_(*, listing: Listing = DEFAULT_LISTING, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def list_(
+    *, listing: ListOptions = DEFAULT_LIST_OPTIONS, connection: ConnectionOptions = FROM_ENVIRONMENT
+) -> None:
     """List all campaigns of the account. A wide terminal shows more columns."""
     listing.check()
     async with connection.open() as dialler:
@@ -30,7 +32,7 @@ async def list_(*, listing: Listing = DEFAULT_LISTING, connection: Connection = 
 
 
 @app.command
-async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def get(id: Id, /, *, json: Flag = False, connection: ConnectionOptions = FROM_ENVIRONMENT) -> None:
     """Show all keys of one campaign.
 
     Args:
@@ -42,7 +44,7 @@ async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_EN
 
 
 @app.command
-async def find(text: str, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def find(text: str, /, *, json: Flag = False, connection: ConnectionOptions = FROM_ENVIRONMENT) -> None:
     """List the campaigns whose name contains a text.
 
     Args:
@@ -67,7 +69,7 @@ async def clone(
     from_: Annotated[datetime | None, Parameter(name="--from")] = None,
     to: datetime | None = None,
     exist_ok: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> None:
     """Copy a campaign with everything except its contacts.
 

@@ -23,7 +23,7 @@ from .options import Flag
 
 @Parameter(name="*", group=Group("Connection", sort_key=1))
 @attrs.frozen(kw_only=True)
-class Connection:
+class ConnectionOptions:
     """The connection options, which every command for one account has.
 
     Attributes:
@@ -132,5 +132,5 @@ class Connection:
         return read_token_file(self.token_file, f"the token file {self.token_file}")
 
 
-FROM_ENVIRONMENT = Connection()
+FROM_ENVIRONMENT = ConnectionOptions()
 """No options: the settings come from the environment."""

@@ -4,7 +4,7 @@ import sys
 
 from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError, print_error
 from .numbers import Id
 from .options import Flag
@@ -20,7 +20,7 @@ async def delete(
     name: str | None = None,
     yes: Flag = False,
     missing_ok: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
     """Delete a campaign and all its related data permanently.
 

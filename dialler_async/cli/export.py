@@ -5,7 +5,7 @@ from pathlib import Path
 from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, OutputError, print_error
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .options import Flag
@@ -20,7 +20,7 @@ async def export(
     output: Path,
     language: LanguageNames = ALL_LANGUAGES,
     excel: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
 

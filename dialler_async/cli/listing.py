@@ -24,7 +24,7 @@ from .records import show_campaigns, warn_if_incomplete
 
 @Parameter(name="*", group=Group("List", sort_key=0))
 @attrs.frozen(kw_only=True)
-class Listing:
+class ListOptions:
     """The options of `dialler campaigns list`.
 
     Attributes:
@@ -88,7 +88,7 @@ class Listing:
         return chosen
 
 
-DEFAULT_LISTING = Listing()
+DEFAULT_LIST_OPTIONS = ListOptions()
 """All campaigns, in the server's order."""
 
 

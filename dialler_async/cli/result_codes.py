@@ -1,6 +1,6 @@
 """`dialler result-codes`: list the result codes of a campaign."""
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .languages import LanguageName, languages_named
 from .numbers import Id
 from .options import Flag
@@ -13,7 +13,7 @@ async def result_codes(
     *,
     language: LanguageName = "en",
     json: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> None:
     """List the result codes of a campaign.
 

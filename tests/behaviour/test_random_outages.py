@@ -23,9 +23,9 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 pytestmark = pytest.mark.slow
 
@@ -58,11 +58,11 @@ class Outage(Fault):
             await self._refusing.enter_async_context(self._sandbox.refusing())
         self._phase = phase
 
-    async def play(self, exchange: Exchange) -> Response | None:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse | None:
         if self._phase not in FAULTS:
-            return await exchange.carry_out()
+            return await request.carry_out()
         self.failed += 1
-        return await FAULTS[self._phase].play(exchange)
+        return await FAULTS[self._phase].apply(request)
 
 
 def runs(sandbox: Sandbox) -> Counter[str]:

@@ -16,9 +16,9 @@ from taskiq import BrokerMessage, InMemoryBroker
 
 from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotFoundError
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 from dialler_async.testing import instant_waits
 
 if TYPE_CHECKING:
@@ -156,9 +156,9 @@ class RefusedAfterOneClone(Fault):
     sandbox: Sandbox
     until: Until
 
-    async def play(self, exchange: Exchange) -> Response:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse:
         await self.until(lambda: len(self.sandbox.campaigns) == 2)
-        return await Status(400).play(exchange)
+        return await Status(400).apply(request)
 
 
 async def test_cancelled_clone_may_be_carried_out_and_can_be_called_again(

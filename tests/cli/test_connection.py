@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dialler_async import DiallerClient, RetryPolicy, Timeouts
-from dialler_async.cli.connection import Connection
+from dialler_async.cli.connection import ConnectionOptions
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
 from dialler_async.testing import instant_waits
@@ -142,13 +142,13 @@ NETWORK = {
 def pool_settings(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Return the pool settings of each command, and apply none of them, since the files do not exist."""
     seen: list[dict[str, Any]] = []
-    original = Connection._network
+    original = ConnectionOptions._network
 
-    def record(connection: Connection) -> dict[str, Any]:
+    def record(connection: ConnectionOptions) -> dict[str, Any]:
         seen.append(original(connection))
         return {}
 
-    monkeypatch.setattr(Connection, "_network", record)
+    monkeypatch.setattr(ConnectionOptions, "_network", record)
     return seen
 
 

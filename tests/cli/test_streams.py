@@ -15,8 +15,8 @@ import attrs
 import pytest
 
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
+from dialler_async.sandbox.in_flight_request import InFlightRequest
 
 if TYPE_CHECKING:
     from tests.cli.conftest import StartProcess
@@ -140,11 +140,11 @@ class Stall(Fault):
     carried_out: bool
     arrived: threading.Event = attrs.field(factory=threading.Event, eq=False)
 
-    async def play(self, exchange: Exchange) -> None:
+    async def apply(self, request: InFlightRequest) -> None:
         if self.carried_out:
-            await exchange.carry_out()
+            await request.carry_out()
         self.arrived.set()
-        await exchange.until_client_hangs_up()
+        await request.wait_closed()
 
 
 @pytest.mark.parametrize("carried_out", [True, False])

@@ -22,9 +22,9 @@ from dialler_async.fleet import Account, Fleet, Server
 from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.fleet.worker import run_worker
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
@@ -101,11 +101,11 @@ class RequestGauge(Fault):
     def __init__(self) -> None:
         self.now = self.most = 0
 
-    async def play(self, exchange: Exchange) -> Response:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await exchange.carry_out()
+            return await request.carry_out()
         finally:
             self.now -= 1
 

@@ -1057,9 +1057,9 @@ class Held(Fault):
         self.release = release
         self.fault = fault
 
-    async def play(self, exchange: Any) -> Any:
+    async def apply(self, request: Any) -> Any:
         await self.release.wait()
-        return await self.fault.play(exchange)
+        return await self.fault.apply(request)
 
 
 async def test_a_call_of_the_journal_is_named_as_in_these_tests() -> None:

@@ -1,4 +1,4 @@
-"""A request in flight and its connection, as a fault uses them."""
+"""A request in flight and its connection, for faults."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,41 +6,41 @@ from attrs import define
 
 from dialler_async.sandbox.connections import Connection
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.response import SandboxResponse
 
 
 @define(eq=False)
-class Exchange:
-    """A request in flight. The journal shows at once what is done here.
+class InFlightRequest:
+    """A request that a fault responds to. Its methods update the journal.
 
     Attributes:
         received: the request in the journal.
         connection: the connection on which it arrived.
-        carry_out: does what the request asks for, and returns the correct response without sending it.
-        keep_open: whether the connection serves further requests after a response that the fault sent itself.
+        carry_out: a function that carries out the request and returns the correct response, without sending it.
+        keep_open: whether the connection stays open for further requests after the fault sent a response itself.
     """
 
     received: Received
     connection: Connection
-    carry_out: Callable[[], Awaitable[Response]]
+    carry_out: Callable[[], Awaitable[SandboxResponse]]
     keep_open: bool = False
 
-    def send_head(self, response: Response, length: int) -> None:
-        """Send status line and headers with this Content-Length."""
+    def send_head(self, response: SandboxResponse, length: int) -> None:
+        """Send the status line and the headers, with this Content-Length."""
         self.send(response.head(length), response.status)
 
     def send(self, data: bytes, status: int | None = None) -> None:
-        """Send bytes. `status` is the status that they tell the client, if they do."""
+        """Send bytes, and record `status` in the journal if they contain a status line."""
         if self.connection.closed.is_set():
             return
         if status is not None:
             self.received.status = status
         self.connection.transport.write(data)
 
-    def hang_up(self) -> None:
-        """Close the connection as soon as everything is sent."""
+    def close(self) -> None:
+        """Close the connection after everything is sent."""
         self.connection.transport.close()
 
-    async def until_client_hangs_up(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until the client or the sandbox closes the connection."""
         await self.connection.closed.wait()
