@@ -126,7 +126,7 @@ def _decode_record(
         raise TypeError(f"a {kind.__name__} has no attribute {', '.join(sorted(unknown))}")
     record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
     # Decoded from JSON, so that the record equals a record in a response.
-    decoded: R = finish(decoder.decode(decoding.encode({"records": [record]})))[0]
+    decoded: R = finish(decoder(decoding.encode({"records": [record]})))[0]
     return decoded
 
 
