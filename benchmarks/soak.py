@@ -156,7 +156,7 @@ class Soak:
         clone = await self.timed(self.dialler.campaigns.clone(TEMPLATE, name, exist_ok=number % 2 == 0))
         self.results.clones[name] = self._write(clone)
         while not isinstance(clone, Campaign):
-            # If the outcome of a clone is unknown, the library says to look for it. This is retried until it succeeds.
+            # If the outcome of a clone is unknown, the caller must look for it. The lookup is retried until it succeeds.
             found = await self.timed(self.dialler.campaigns.find(name))
             if isinstance(found, DiallerError):
                 continue
@@ -174,7 +174,7 @@ class Soak:
             case OutcomeUnknownError():
                 result = "unknown"
             case ServerError(status=500):
-                # A 500 to a delete by ID is raised as it is. It does not show whether the delete took place.
+                # A 500 to a delete by ID is raised unchanged. It does not show whether the delete took place.
                 result = "500"
             case DiallerError():
                 result = type(outcome).__name__

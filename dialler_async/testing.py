@@ -100,8 +100,8 @@ def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: An
 
     Args:
         extra: unknown wire keys with their values.
-        attributes: attributes of `ResultCode`. By default, the ID is new, `done` is true unless another flag is true,
-            `content` is the name of the flag, and the rest is null.
+        attributes: attributes of `ResultCode`. By default, the ID is new, `content` is the name of the flag that is
+            true, and the rest is null. `done` is true unless another flag is true.
 
     Raises:
         TypeError: `ResultCode` has no such attribute.

@@ -10,7 +10,7 @@ _EXTRA = ("cyclopts", "rich")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; see `dialler --help`.
+    """Run a command line and return its exit code; see `dialler --help`.
 
     Every error becomes one line on stderr.
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.repair()
     try:
         exit = _run(sys.argv[1:] if argv is None else list(argv))
-        # Python's own flush at exit is too late: nobody can catch its error.
+        # An error of Python's own flush at exit could not be caught.
         sys.stdout.flush()
     except KeyboardInterrupt:
         exit = Exit.INTERRUPTED

@@ -24,7 +24,7 @@ app.register_install_completion_command(INSTALL_COMPLETION)
 
 
 def run(argv: list[str]) -> Exit:
-    """Run one command line and return its exit code.
+    """Run a command line and return its exit code.
 
     Raises:
         KeyboardInterrupt: the user pressed Ctrl-C while no write was in flight.

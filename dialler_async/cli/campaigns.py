@@ -77,7 +77,7 @@ async def clone(
         source: Name of the campaign to copy.
         destination: Name of the new campaign.
         user_data: Key of the new campaign in another system, such as a CRM.
-        from_: Date from which the new campaign is valid. A date without a time zone is sent without one.
+        from_: Date from which the new campaign is valid. A date without a time zone is sent unchanged.
         to: Date until which the new campaign is valid.
         exist_ok: Change nothing and exit with 0 if a campaign with the new name exists.
     """

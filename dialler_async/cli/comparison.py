@@ -14,7 +14,7 @@ from .output import Console, text
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the findings that are gone, the changed values, and how many findings are new.
+    """Print the fixed findings, the changed values, and the number of new findings.
 
     The new findings themselves are in the list of all findings.
     """

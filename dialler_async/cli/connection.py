@@ -24,7 +24,7 @@ from .options import Flag
 @Parameter(name="*", group=Group("Connection", sort_key=1))
 @attrs.frozen(kw_only=True)
 class ConnectionOptions:
-    """The connection options, which every command for one account has.
+    """The connection options of all commands that use one account.
 
     Attributes:
         base_url: URL of the account, such as https://acd.example.com/rest/v1.0/1. Default: DIALLER_BASE_URL.
@@ -34,9 +34,9 @@ class ConnectionOptions:
         client_key: PEM file of its private key, if --client-cert does not contain it. Default: DIALLER_CLIENT_KEY.
         proxy: URL of a proxy. Default: DIALLER_PROXY, or HTTP_PROXY and HTTPS_PROXY.
             If the URL contains a password, set DIALLER_PROXY: other users can read arguments.
-        max_rate: Most calls per second. Default: DIALLER_MAX_RATE. Needs the extra 'dialler-async[rate]'.
-        deadline: Most seconds that a call may take, including retries. Default: DIALLER_DEADLINE, or 120.
-        attempts: Most attempts of a call; 1 means no retries. Default: DIALLER_ATTEMPTS.
+        max_rate: Maximum number of calls per second. Default: DIALLER_MAX_RATE. Needs the extra [rate].
+        deadline: Maximum duration of a call in seconds, including retries. Default: DIALLER_DEADLINE, or 120.
+        attempts: Maximum number of attempts of a call; 1 means no retries. Default: DIALLER_ATTEMPTS.
         sandbox: Use an embedded dialler with 500 generated campaigns. Needs no settings; changes are lost.
     """
 

@@ -1,4 +1,4 @@
-"""Exit codes, and error messages of one line on stderr."""
+"""Exit codes, and error messages on stderr."""
 
 import sys
 import warnings
@@ -31,7 +31,7 @@ HELP = """Exit codes:
   2    wrong arguments or settings, or a rule raised an error
   3    the server refused the request, or sent an invalid response
   4    the server sent no response
-  5    the output can't be written; the clone or deletion took place
+  5    the output can't be written, although a clone or deletion took place
   6    interrupted during a clone or deletion; its outcome is unknown
   130  interrupted, or the deletion was not confirmed
 """

@@ -50,10 +50,10 @@ async def audit(
 
     Args:
         manifest: File that lists the servers and accounts.
-        broker: Redis of the workers, such as redis://broker.example.com; otherwise DIALLER_BROKER. With neither, this
-            process does all the work. DIALLER_DEFAULT_MANIFEST_KEY signs the messages.
+        broker: URL of the workers' Redis, such as redis://broker.example.com. Default: DIALLER_BROKER.
+            Without a broker, this process runs all jobs. DIALLER_FLEET_KEY signs the messages.
         sandbox: Audit 100 generated accounts on an embedded dialler. Needs no settings.
-        fail_on: Exit with 1 if there are findings of this severity or higher. Default: fail-on in the settings.
+        fail_on: Exit with 1 if there are findings of this severity or higher. Overrides fail-on in the settings.
         language: Language to fetch and compare result codes in. Can be given several times.
     """
     rules = rule_options.chosen()
@@ -105,7 +105,7 @@ async def worker(
     Args:
         manifest: File that lists the servers, the accounts and where this worker finds their tokens.
         broker: URL of the audit's Redis, such as redis://broker.example.com. Default: DIALLER_BROKER.
-        at_once: Most jobs that run at once. A job is an account or a part of its campaigns.
+        at_once: Maximum number of concurrent jobs. A job is an account or a part of its campaigns.
     """
     rules = rule_options.chosen()
     if rule_options.list_rules:

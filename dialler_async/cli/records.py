@@ -11,7 +11,7 @@ from .exits import print_error
 from .languages import language_code
 from .output import print_json, print_table, text
 
-# Only a list of campaigns has these keys beside its records.
+# Only the response with the list of campaigns has these keys.
 _LIST_KEYS = {
     "filter": "filter",
     "limit_start": "limitStart",

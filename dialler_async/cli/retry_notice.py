@@ -8,7 +8,7 @@ from .exits import print_error
 
 _logger = logging.getLogger("dialler_async")
 _ATTEMPTS = 3
-"""Number of failed attempts of one call after which the notice is printed. Two retries take less than 3 s."""
+"""The notice is printed after this number of failed attempts of a call. Two retries take less than 3 s."""
 
 
 class _RetryNotice(logging.Handler):

@@ -52,18 +52,21 @@ async def sandbox(
     - GET /sandbox/journal shows the received requests, with secrets redacted.
       DELETE clears the journal.
 
+    The faults are reset, hang-up, stall, stall-in-body, cut-short, trickle, html,
+    close-after-response, and statuses such as 503 or 429-retry-after-2. With the
+    suffix -when-done, such as in reset-when-done or 502-when-done, the server
+    carries out the request before the fault.
+
     Args:
         port: Port on 127.0.0.1; 0 means a free port.
         campaigns: Number of campaigns in each account.
         accounts: Number of accounts. Their ClientsIDs are 1, 2 and so on; each has its own token and campaigns.
         seed: Seed of the random generator. The same seed generates the same campaigns and tokens.
-        filler_keys: Number of extra keys in each campaign, to make it larger; with 60 it has 73 keys.
-        delete_by_name: Campaign that a deletion by name deletes. The API reference doesn't specify it.
-        find_without_match: Response to a search without a match. The API reference doesn't specify it.
-        dates: Dates without a time zone, or in UTC with a Z. The API reference doesn't specify it.
-        fault: Fault to inject into some requests. Can be given several times. One of: reset, hang-up, stall,
-            stall-in-body, cut-short, trickle, html, close-after-response, or a status, such as 503 or
-            429-retry-after-2. With the suffix -when-done, the server executes the request before the fault.
+        filler_keys: Number of extra keys in each campaign, to make it larger. With 60, it has 73 keys.
+        delete_by_name: Which campaign a deletion by name deletes. The API reference doesn't specify it.
+        find_without_match: Response to a search without matches. The API reference doesn't specify it.
+        dates: Format of dates: without a time zone, or in UTC with a Z. The API reference doesn't specify it.
+        fault: Fault to inject into some requests. Can be given several times.
         fault_share: Share of the requests that get a fault, such as 0.1.
         rotate_token: Seconds between two replacements of the token. Each new token is printed.
         token_file: File to write the token to. It is rewritten when the token is replaced.
@@ -118,7 +121,7 @@ def _plan_faults(server: "Sandbox", names: tuple[str, ...], share: float, seed: 
 
 
 async def _rotate_until_stopped(stop: asyncio.Event, seconds: float | None, replace_token: Callable[[], None]) -> None:
-    """Wait for the stop signal. Until then, replace the token every so many seconds."""
+    """Replace the token at this interval until the stop signal comes."""
     while True:
         try:
             async with asyncio.timeout(seconds):

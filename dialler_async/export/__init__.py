@@ -17,8 +17,8 @@ The suffix of the file name selects the format:
     columns. Parquet needs the extra `pip install 'dialler-async[data]'`. With `excel=True`, a CSV file begins with a
     byte order mark, so that Excel shows umlauts.
 
-If a lookup fails or its response is incomplete, the file contains the error instead of the missing codes, and
-`Exported` counts the lookup as failed. Invalid campaigns come after the others, with an error instead of codes. JSON
+If a lookup fails or its response is incomplete, the file contains the error instead of the missing codes. `Exported`
+counts it as failed. Invalid campaigns come after the others, with an error instead of codes. JSON
 contains their record, and flat files contain their ID and name.
 """
 

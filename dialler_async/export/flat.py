@@ -26,7 +26,7 @@ Cell = str | int | bool | datetime | None
 
 
 def _fields(cls: type[Campaign] | type[ResultCode]) -> dict[str, type]:
-    """Return the public attributes of a class with their types. None is left out of the types."""
+    """Return the public attributes of a class with their types. The types don't include None."""
     types = {}
     for field in attrs.fields(cls):
         if not field.name.startswith("_"):

@@ -9,9 +9,9 @@ other than you and root can write it:
     max_rate = 50                               # calls per second of all workers together; default: no limit
     max_concurrency = 16                        # concurrent calls of all workers together; default: no limit
     deadline = 300                              # seconds that a call may take, including retries; default: 120
-    attempts = 12                               # most attempts of a call; default: 12
+    attempts = 12                               # maximum number of attempts of a call; default: 12
     proxy = "http://proxy.example.com:3128"     # "" for none; default: the proxy of the environment
-    ca_file = "tls/ca.pem"                      # CAs to trust; relative paths begin at fleet.toml
+    ca_file = "tls/ca.pem"                      # CAs to trust; the path is relative to fleet.toml
     client_cert = "tls/worker.pem"              # client certificate of the worker (mTLS)
     client_key = "tls/worker.key"               # the private key, if it is in another file
 

@@ -72,7 +72,7 @@ async def audit_fleet(
         settings: the audit settings; None means all rules with their defaults. Workers must have the same settings.
         directory: the directory from which this process imports your own rules.
         languages: the languages in which result codes are fetched and compared.
-        chunk: the most campaigns of a job. Accounts with more campaigns are split into slices of this size.
+        chunk: the maximum number of campaigns of a job. Larger accounts are split into slices of this size.
         now: the time that dates are compared with; by default, the current time. A naive value is local time.
         on_progress: a function that is called with the numbers of accounts (done, failed, total).
         on_no_worker: a function that is called once after some seconds without a worker. The audit keeps waiting.

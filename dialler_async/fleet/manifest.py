@@ -33,10 +33,10 @@ class Server:
     Attributes:
         name: the name, to which accounts refer.
         url: the URL, such as `https://acd.example.com`, with the path before `/rest`, if any.
-        max_rate: the most calls per second of all workers together; None for no limit.
-        max_concurrency: the most concurrent calls of all workers together; None for no limit.
-        deadline: the seconds that a call may take, including retries; None for the default.
-        attempts: the most attempts of a call; None for the number of `RetryPolicy.patient()`.
+        max_rate: the maximum number of calls per second of all workers together; None for no limit.
+        max_concurrency: the maximum number of concurrent calls of all workers together; None for no limit.
+        deadline: the maximum duration of a call in seconds, including retries; None for the default.
+        attempts: the maximum number of attempts of a call; None for the number of `RetryPolicy.patient()`.
         proxy: the URL of an HTTP proxy, without credentials; empty for no proxy; None for the proxy of the environment.
         ca_file: a PEM file of CA certificates to trust; None for the certificates of the system.
         client_cert: a PEM file of a client certificate; None for no certificate.

@@ -26,7 +26,7 @@ from .wire import DECODE_ERRORS, ERROR_LENGTH, RejectedMessageError, WireJobSpec
 def settings_digest(settings: AuditSettings) -> str:
     """Return the SHA-256 of audit settings. Equivalent settings have the same digest.
 
-    Messages contain this digest instead of the settings, so that no message selects what a worker imports.
+    Messages contain this digest instead of the settings, so that a message can't make a worker import a module.
     """
     canonical = {
         "select": sorted(set(settings.select)),
@@ -52,7 +52,7 @@ class JobSpec:
         languages: the languages in which result codes are fetched and compared.
         now: the time that dates are compared with, with a time zone.
         settings: the digest of the audit settings. The settings of a worker must have the same digest.
-        chunk: the most campaigns of a job.
+        chunk: the maximum number of campaigns of a job.
     """
 
     languages: tuple[Language, ...]
@@ -122,7 +122,7 @@ class Slice:
         """
         data = unpack(packed)
         try:
-            # Not msgspec, which refuses a lone surrogate. The name of a campaign can contain one.
+            # Not msgspec, which refuses a lone surrogate. The name of a campaign can contain such a character.
             return [structure_strictly(Campaign, record) for record in json.loads(data)]
         except (*DECODE_ERRORS, MisfitError):
             raise RejectedMessageError("its campaigns are malformed") from None
@@ -134,7 +134,7 @@ class Result:
 
     Attributes:
         part: the result of a part of the audit; None if the job failed.
-        left: the slices that remain after a survey.
+        left: the slices that a survey leaves for other jobs.
         error: the reason why the job failed, without secrets.
         is_permanent: whether a retry would fail with the same error.
     """

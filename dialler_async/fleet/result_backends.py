@@ -35,13 +35,13 @@ class ResultQueue(AsyncResultBackend[Any]):
 
 @final
 class ResultBuffer(AsyncResultBackend[Any]):
-    """Holds results until the acknowledgement of the job stores them in Redis."""
+    """Buffers results until the acknowledgement of the job stores them in Redis."""
 
     def __init__(self) -> None:
         self._results: dict[str, dict[str, Any]] = {}
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        """Hold a result. Called by taskiq."""
+        """Buffer a result. Called by taskiq."""
         self._results[task_id] = task_result(result)
 
     def pop(self, job: str) -> dict[str, Any] | None:
@@ -49,7 +49,7 @@ class ResultBuffer(AsyncResultBackend[Any]):
         return self._results.pop(job, None)
 
     async def is_result_ready(self, task_id: str) -> bool:
-        """Return whether a result is held."""
+        """Return whether a result is in the buffer."""
         return task_id in self._results
 
     async def get_result(self, task_id: str, with_logs: bool = False) -> TaskiqResult[Any]:

@@ -1,4 +1,4 @@
-"""The order in which jobs are sent, without I/O. Servers take turns, and their limits hold."""
+"""The order in which jobs are sent, without I/O. Servers take turns, and their limits are observed."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ MAX_TRIES: Final = 3
 _JOBS_PER_LIMIT: Final = 4
 """Number of jobs that share the `max_concurrency` of a server. A single job often waits for its last few calls."""
 _PREFETCH_RATIO: Final = 1.5
-"""Jobs in flight for each slot of a worker, so that the next job is available when one finishes."""
+"""Jobs in flight for each slot of a worker, so that the next job is available when a job finishes."""
 
 
 @attrs.define(eq=False)

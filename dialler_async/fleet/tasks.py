@@ -84,7 +84,7 @@ class JobRunner:
         return Result(part=part)
 
     async def _run(self, job: Awaitable[Result]) -> dict[str, Any]:
-        """Return the result of a job. An error becomes a result too, because taskiq would log its traceback."""
+        """Return the result of a job. An error also becomes a result, because taskiq would log its traceback."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._running.add(task)
         try:
@@ -106,7 +106,7 @@ class JobRunner:
         return result.to_json()
 
     def _checked_spec(self, spec: dict[str, Any]) -> JobSpec:
-        """Return the parsed specification of a job. The last one is cached, since all jobs of an audit share it.
+        """Return the parsed specification of a job. It is cached, because all jobs of an audit share it.
 
         Raises:
             ConfigurationError: the audit has other settings or another version of this library.

@@ -20,19 +20,19 @@ from dialler_async.errors import require
 
 KEY_VARIABLE: Final = "DIALLER_FLEET_KEY"
 JOB_LIMIT: Final = 16 * 2**20
-"""Largest size of an encoded job, in bytes."""
+"""Maximum size of an encoded job in bytes."""
 RESULT_LIMIT: Final = 64 * 2**20
-"""Largest size of an encoded result, in bytes."""
+"""Maximum size of an encoded result in bytes."""
 UNPACKED_LIMIT: Final = 128 * 2**20
-"""Largest size of unpacked records, in bytes. 16 MiB of zlib data can unpack to 16 GiB."""
+"""Maximum size of unpacked records in bytes. 16 MiB of zlib data can unpack to 16 GiB."""
 VALUES_LIMIT: Final = 4_000_000
-"""Most JSON values in unpacked records. 128 MiB of `{},` would take gigabytes of memory."""
+"""Maximum number of JSON values in unpacked records. 128 MiB of `{},` would take gigabytes of memory."""
 _JOB_VALUES_LIMIT: Final = 10_000
-"""Most JSON values in a job, without its packed records."""
+"""Maximum number of JSON values in a job, without its packed records."""
 MAX_CAMPAIGNS: Final = 100_000
-"""Most campaigns in a job."""
+"""Maximum number of campaigns in a job."""
 ERROR_LENGTH: Final = 2000
-"""Most characters of the error in a result."""
+"""Maximum number of characters of the error in a result."""
 
 SURVEY: Final = "dialler-fleet:survey"
 SLICE: Final = "dialler-fleet:slice"
@@ -73,7 +73,7 @@ class MessageSigner:
         """Return a signer with the key in `DIALLER_FLEET_KEY`.
 
         Raises:
-            ConfigurationError: the variable is set but empty. Ignoring it would disable signatures by mistake.
+            ConfigurationError: the variable is set but empty. Ignoring it would silently disable signatures.
         """
         key = os.environ.get(KEY_VARIABLE)
         require(key is None or bool(key.strip()), f"{KEY_VARIABLE} is empty: set a secret, or unset the variable")
@@ -93,7 +93,7 @@ class MessageSigner:
         """Return the signature of these parts in hexadecimal digits; "" without a key.
 
         Args:
-            direction: `job` or `result`. It prevents that a job is accepted as a result, or a result as a job.
+            direction: `job` or `result`. It makes a signed job invalid as a result, and a signed result invalid as a job.
             parts: the bytes to sign.
         """
         if self.__key is None:

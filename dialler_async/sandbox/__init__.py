@@ -1,4 +1,4 @@
-"""An embedded dialler server that behaves as the API reference says, for demos, tests and benchmarks.
+"""An embedded dialler server that implements the API reference, for demos, tests and benchmarks.
 
     async with Sandbox(campaigns=500, seed=1) as sandbox:
         sandbox.base_url, sandbox.token     # the arguments of a client

@@ -64,7 +64,7 @@ def parse_target(method: str, path: str) -> Target | None:
 
 @frozen
 class Calls:
-    """The calls on the store of one account. The options decide what the API reference doesn't specify."""
+    """The calls on the store of one account. The options select behaviour that the API reference doesn't specify."""
 
     store: Store
     delete_by_name: DeleteByName

@@ -32,7 +32,7 @@ def from_records(records: Iterable[WireRecord]) -> Contents:
 
 
 def generate(campaigns: int, generator: Generator, *, invalid: bool) -> Contents:
-    """Return so many generated campaigns with seeded defects. With `invalid`, one of them is an invalid record."""
+    """Return contents with this number of generated campaigns. With `invalid`, one record is invalid."""
     drafts = generator.drafts(campaigns)
     seeded_defects, template = seed_defects(drafts, generator)
     if invalid:

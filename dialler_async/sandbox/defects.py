@@ -91,7 +91,7 @@ def make_invalid(draft: Draft) -> SeededDefect:
 
 
 def _dangling_result_code(draft: Draft, generator: Generator) -> Defects:
-    # The API reference lists the first key. The second one is recognised by its suffix only.
+    # The API reference lists the first key. The second key is recognised only by its suffix.
     for key in ("AbortOnNoTelNumberResultCodesID", "MaxAttemptsResultCodesID"):
         draft.record[key] = next(generator.code_ids)
         yield SeededDefect("dangling-result-code", draft.id, key=key)
@@ -196,7 +196,7 @@ def _conflicting_export_key(one: Draft, other: Draft, generator: Generator) -> D
 
 
 def _duplicate_name(one: Draft, other: Draft, generator: Generator) -> Defects:
-    # The double space prevents that one name contains the other.
+    # Because of the double space, neither name contains the other.
     one.record["Name"] = f"Rückholaktion {one.number}"
     other.record["Name"] = f"RÜCKHOLAKTION  {one.number}"
     for draft, partner in ((one, other), (other, one)):

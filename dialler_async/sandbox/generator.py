@@ -68,7 +68,7 @@ class Generator:
     _templates: dict[GlobalCode, Mapping[int, WireRecord]] = field(factory=dict)
 
     def drafts(self, number_of_campaigns: int) -> list[Draft]:
-        """Return so many new campaigns, in ascending order of their IDs."""
+        """Return this number of new campaigns, in ascending order of their IDs."""
         id = _FIRST_CAMPAIGN_ID
         drafts = []
         for number in self._numbers(number_of_campaigns):
@@ -84,7 +84,7 @@ class Generator:
         return Code(next(self.code_ids), templates, campaign_id)
 
     def day(self, days: int, at: time = time.min) -> str:
-        """Return the date in so many days, formatted as in a response."""
+        """Return the date in this number of days, formatted as in a response."""
         return format_date(datetime.combine(self.now.date() + timedelta(days), at), self.dates)
 
     def _numbers(self, number_of_campaigns: int) -> list[str]:

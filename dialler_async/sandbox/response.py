@@ -40,5 +40,5 @@ def error(status: int, message: str) -> SandboxResponse:
     return SandboxResponse(status, msgspec.json.encode({"status": status, "error": message}))
 
 
-# The empty body tells clients that the URL is wrong. A missing record has a JSON body.
+# With an empty body, clients recognise a wrong URL. The response for a missing record has a JSON body.
 NO_SUCH_ENDPOINT = SandboxResponse(404, headers={})

@@ -43,7 +43,7 @@ class Store:
     def add(self, record: WireRecord, codes: Iterable[Code] = (), id: int | None = None) -> int:
         """Add a campaign and return its ID: `id`, or the record's own `ID`, or a new one.
 
-        A record without an `ID` is served without one.
+        A record without an `ID` is served unchanged.
 
         Raises:
             ValueError: a campaign with this ID exists already.

@@ -228,7 +228,7 @@ class CallsUnderFaults(RuleBasedStateMachine):
             assert not targets & step.after.keys()
             assert len(done) == 1 or not existed
         elif not step.is_unknown:
-            # A 500 to a delete by ID is raised as it is. The caller can check whether the campaign exists.
+            # A 500 to a delete by ID is raised unchanged. The caller can check whether the campaign exists.
             is_plain_500 = isinstance(step.outcome, ServerError) and step.outcome.status == 500
             assert done == [] or (is_plain_500 and done[0].call == "delete")
             assert not isinstance(step.outcome, NotFoundError) or not targets & step.after.keys()

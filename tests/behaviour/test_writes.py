@@ -228,7 +228,7 @@ class TestDelete:
 
 class TestClone:
     async def test_clone_sends_all_arguments(self, server: CampaignServer, dialler: DiallerClient) -> None:
-        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  a naive date is sent as it is
+        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  a naive date is sent unchanged
         to = datetime(2026, 3, 31, 20, 0, 0, 5000, tzinfo=UTC)
         clone = await dialler.campaigns.clone(NAME, COPY, user_data="crm-7", dt_from=from_, dt_to=to)
         assert msgspec.json.decode(server.journal[0].body) == {

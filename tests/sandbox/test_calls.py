@@ -1,4 +1,4 @@
-"""The seven calls of the sandbox, which behave as the API reference says. The client is plain aiohttp."""
+"""The seven calls of the sandbox, compared with the API reference. The client is plain aiohttp."""
 
 from __future__ import annotations
 
