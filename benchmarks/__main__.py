@@ -1,4 +1,4 @@
-"""Run all measurements of the table in `README.md`: `python -m benchmarks`."""
+"""Run the measurements for the table in `benchmarks/README.md`: `python -m benchmarks`."""
 
 import argparse
 import asyncio

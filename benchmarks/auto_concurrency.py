@@ -36,7 +36,7 @@ class Run:
     Attributes:
         ended: the end of each call, in seconds since the start.
         durations: the duration of each call, in seconds.
-        levels: the concurrency, each time that it changed, with the seconds since the start.
+        levels: the changes of the concurrency: the seconds since the start, and the new value.
     """
 
     ended: list[float]
@@ -88,7 +88,7 @@ async def run(
 
 
 def format_levels(levels: list[tuple[float, int]]) -> str:
-    """Return a line with each level and the time of its begin."""
+    """Return a line with each level and the time when it began."""
     shown = levels if len(levels) <= 16 else [*levels[:11], *levels[-5:]]
     return " ".join(f"{level}@{at:.1f}s" for at, level in shown)
 

@@ -22,7 +22,7 @@ _GENERATORS = {
 
 
 def generated_clients() -> dict[str, Path]:
-    """Return the directory of each generated client, to import it from, by the name of its generator."""
+    """Return the import directory of each generated client, by the name of the generator."""
     return {name: _generate(name, command) for name, command in _GENERATORS.items()}
 
 

@@ -25,7 +25,7 @@ def in_new_process(**options: Any) -> dict[str, float]:
 
 
 def in_turns(rounds: int, variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Figures]]:
-    """Run each variant once per round, so that other load on the machine affects all alike."""
+    """Run each variant once per round, so that other load on the machine affects all variants equally."""
     measured: dict[str, list[Figures]] = {name: [] for name in variants}
     for number in range(rounds):
         names = list(variants)

@@ -2,7 +2,7 @@
 
 `campaigns.get` is measured without network I/O, because 200 µs of sockets would hide the difference. Without an
 observer, a call checks four times whether there is one. These checks are also measured alone. The variants run in
-turns, so that other load on the machine affects all alike.
+turns, so that other load on the machine affects all variants equally.
 """
 
 import argparse

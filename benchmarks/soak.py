@@ -78,7 +78,7 @@ async def serve(share: float) -> None:
             return fault
 
         sandbox.faults.chance(share, planned_faults, seed=1)
-        # Replaced, because the plan has no other way to count the faults.
+        # The method is replaced, because the plan does not count faults.
         sandbox.faults.pick = pick_and_count  # type: ignore[method-assign]
         print(json.dumps([sandbox.base_url, sandbox.token, list(sandbox.campaigns)]), flush=True)
         while await asyncio.to_thread(sys.stdin.readline) == "restart\n":
@@ -156,13 +156,13 @@ class Soak:
         clone = await self.timed(self.dialler.campaigns.clone(TEMPLATE, name, exist_ok=number % 2 == 0))
         self.results.clones[name] = self._write(clone)
         while not isinstance(clone, Campaign):
-            # If the outcome of a clone is unknown, the caller must look for it. The lookup is retried until it succeeds.
+            # If the outcome of a clone is unknown, the caller looks for it, here until a lookup succeeds.
             found = await self.timed(self.dialler.campaigns.find(name))
             if isinstance(found, DiallerError):
                 continue
             clone = next((campaign for campaign in found if campaign.name == name), None)
             if clone is None:
-                # The clone did not take place. A new name keeps the comparison with the journal simple.
+                # The clone did not take place. The next attempt needs a new name for the comparison with the journal.
                 name += "'"
                 clone = await self.timed(self.dialler.campaigns.clone(TEMPLATE, name))
                 self.results.clones[name] = self._write(clone)

@@ -69,7 +69,7 @@ def wait_until_listening(port: int, timeout: float = 20.0) -> None:
     """Wait until the port accepts connections.
 
     Raises:
-        OSError: it does not within `timeout` seconds.
+        OSError: the port accepts no connection within `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     while True:

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.repair()
     try:
         exit = _run(sys.argv[1:] if argv is None else list(argv))
-        # An error of Python's own flush at exit could not be caught.
+        # Flushed here, because an error of Python's flush at exit can't be caught.
         sys.stdout.flush()
     except KeyboardInterrupt:
         exit = Exit.INTERRUPTED

@@ -30,7 +30,7 @@ def run(argv: list[str]) -> Exit:
         KeyboardInterrupt: the user pressed Ctrl-C while no write was in flight.
         OSError: stdout can't be written to.
     """
-    # Before parsing, because the parser's error messages contain the arguments.
+    # Checked before parsing, because the parser's error messages contain the arguments.
     if (message := _secret_error(list(takewhile(lambda argument: argument != "--", argv)))) is not None:
         print_error(message)
         return Exit.USAGE

@@ -37,7 +37,7 @@ async def get(id: Id, /, *, json: Flag = False, connection: ConnectionOptions = 
 
     Args:
         id: ID of the campaign.
-        json: Print JSON as the server sends it: the record, unchanged, and the count.
+        json: Print the unchanged record and the count as JSON, in the format of the server.
     """
     async with connection.open() as dialler:
         show_campaign(await dialler.campaigns.get(id), as_json=json)
@@ -49,7 +49,7 @@ async def find(text: str, /, *, json: Flag = False, connection: ConnectionOption
 
     Args:
         text: The text to search for in the names.
-        json: Print JSON as the server sends it: the records, unchanged, and their count.
+        json: Print the unchanged records and their count as JSON, in the format of the server.
     """
     async with connection.open() as dialler:
         campaigns = await dialler.campaigns.find(text)
@@ -84,10 +84,10 @@ async def clone(
     writes = WriteWatcher()
     check = f"dialler campaigns find -- {shlex.quote(destination)}"
     async with connection.open(observer=writes) as dialler:
-        with writes.error_if_interrupted(f"interrupted: the campaign may have been cloned; check it with: {check}"):
+        with writes.error_if_interrupted(f"interrupted: the campaign may have been cloned; check with: {check}"):
             campaign = await dialler.campaigns.clone(
                 source, destination, user_data=user_data, dt_from=from_, dt_to=to, exist_ok=exist_ok
             )
-    # Not `campaign.name`: the documented response to a clone has the name of the source.
+    # `campaign.name` is not used, because the documented response to a clone has the name of the source.
     done = "there is" if exist_ok else "cloned:"
     print_line(f"{done} campaign {'without ID' if campaign.id is None else campaign.id} {quoted(destination)}")

@@ -63,8 +63,8 @@ class ConnectionOptions:
 
         Args:
             pool: the command's pool settings. Options and environment variables override them.
-            retry: the command's retry policy. `--attempts` and DIALLER_ATTEMPTS override its number of attempts.
-            observer: observes every call.
+            retry: the command's retry policy. `--attempts` and DIALLER_ATTEMPTS override the number of attempts.
+            observer: the observer of every call.
 
         Raises:
             UsageError: an option is missing, or two options contradict each other.
@@ -133,4 +133,4 @@ class ConnectionOptions:
 
 
 FROM_ENVIRONMENT = ConnectionOptions()
-"""No options: the settings come from the environment."""
+"""The default: the environment contains all settings."""

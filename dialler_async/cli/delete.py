@@ -50,9 +50,9 @@ async def delete(
         if not yes and not _confirmed():
             print_error("nothing was deleted")
             return Exit.INTERRUPTED
-        # By ID even if a name was given, so that the campaign shown is the campaign deleted.
+        # By ID even if a name was given, so that exactly the shown campaign is deleted.
         shown_id = id or campaign.id
-        interrupted = f"interrupted: {label} may have been deleted; check it with: dialler campaigns get {shown_id}"
+        interrupted = f"interrupted: {label} may have been deleted; check with: dialler campaigns get {shown_id}"
         with writes.error_if_interrupted(interrupted):
             await dialler.campaigns.delete(target, missing_ok=missing_ok)
     print_line(f"deleted {label}")

@@ -1,4 +1,4 @@
-"""`dialler fleet`: audit many accounts, and run the workers for it."""
+"""`dialler fleet`: audit many accounts, and run workers for such audits."""
 
 import logging
 import os
@@ -99,8 +99,8 @@ async def worker(
 ) -> None:
     """Run jobs of fleet audits until Ctrl-C or SIGTERM; then finish the running jobs and stop.
 
-    Any number of workers can run, on any number of machines. They need the same
-    rules and settings as the audit.
+    Any number of workers can run, on any number of machines. All workers need the
+    same rules and settings as the audit.
 
     Args:
         manifest: File that lists the servers, the accounts and where this worker finds their tokens.
@@ -173,7 +173,7 @@ class _StderrHandler(logging.Handler):
 
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """Print each warning of the worker at once, because a worker runs for a long time."""
+    """Print each warning of the worker immediately, because a worker runs for a long time."""
     handler = _StderrHandler(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("dialler_async.fleet", "taskiq")]
     for logger in loggers:

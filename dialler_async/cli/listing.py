@@ -32,7 +32,7 @@ class ListOptions:
         filter: KEY=PATTERN, such as 'Name=VIP*': show only matching campaigns. Can be given several times.
         columns: Keys to show, separated by commas, such as ID,Name,UserData.
         csv: Print CSV with the keys of --columns, or with all keys.
-        json: Print JSON as the server sends it: the records, unchanged, with their count and order.
+        json: Print the unchanged records, their count and their order as JSON, in the format of the server.
     """
 
     sort: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
@@ -51,7 +51,7 @@ class ListOptions:
             raise UsageError("--json prints whole records: leave out --csv and --columns")
         for filter in self.filter:
             if "=" not in filter:
-                raise UsageError(f"--filter is KEY=PATTERN, such as 'Name=VIP*'; “{filter}” has no =")
+                raise UsageError(f"--filter needs KEY=PATTERN, such as 'Name=VIP*', but “{filter}” has no =")
 
     def show(self, campaigns: Records[Campaign]) -> None:
         """Print the campaigns.

@@ -51,7 +51,7 @@ def print_table(
 
     Args:
         headings: a heading for each column.
-        rows: a cell for each column.
+        rows: the rows, each with a cell for each column.
         right: headings of the right-aligned columns.
         optional: number of trailing columns that are shown only on a terminal that is wide enough.
     """
@@ -90,7 +90,7 @@ def print_line(line: str) -> None:
     """
     try:
         sys.stdout.write(line + "\n")
-        # The reader of a pipe gets the line before the command ends.
+        # Flushed, so that the reader of a pipe gets the line before the command ends.
         sys.stdout.flush()
     except OSError as error:
         if not is_output_error(error):

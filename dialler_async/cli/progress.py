@@ -23,7 +23,7 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
         return
     columns = (
         TextColumn("{task.description}"),
-        # The bar is narrow, so that the terminal echoes ^C on the same line, which is erased at the end.
+        # The bar is narrow, so that ^C, which the terminal echoes, fits on the same line and is erased with it.
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
         RateColumn(),

@@ -20,7 +20,7 @@ async def result_codes(
     Args:
         campaign: ID of the campaign.
         language: Language of the texts.
-        json: Print JSON as the server sends it: the records, unchanged, and their count.
+        json: Print the unchanged records and their count as JSON, in the format of the server.
     """
     (chosen,) = languages_named([language])
     async with connection.open() as dialler:

@@ -1,4 +1,4 @@
-"""Ctrl-C during a clone or deletion, when the server may have executed it."""
+"""Ctrl-C during a clone or deletion, when the server may have carried it out."""
 
 import asyncio
 from collections.abc import Iterator

@@ -18,8 +18,8 @@ The suffix of the file name selects the format:
     byte order mark, so that Excel shows umlauts.
 
 If a lookup fails or its response is incomplete, the file contains the error instead of the missing codes. `Exported`
-counts it as failed. Invalid campaigns come after the others, with an error instead of codes. JSON
-contains their record, and flat files contain their ID and name.
+counts such lookups as failed. Invalid campaigns come after the others, with an error instead of codes. A JSON file
+contains their records, and a flat file contains their IDs and names.
 """
 
 from .run import Exported, export

@@ -26,7 +26,7 @@ class CsvFile:
         self._file.writelines(csv_line(map(_as_text, row)) for row in rows(exported))
 
     def finish(self, failed: int) -> None:
-        """Close the file, which needs no end."""
+        """Close the file. CSV has no footer."""
         self._file.close()
 
     def close(self) -> None:

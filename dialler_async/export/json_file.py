@@ -17,7 +17,7 @@ class JsonFile:
     """Writes campaigns to a JSON file as they are added. `failed` comes last, because it is known only at the end."""
 
     def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # JSON escapes all other characters. A lone surrogate from the server can't be encoded in UTF-8.
+        # ASCII, because UTF-8 can't encode a lone surrogate from the server, but JSON can escape it.
         self._file = TextIOWrapper(file, encoding="ascii", newline="\n")
         head = {
             "schema": SCHEMA,

@@ -55,7 +55,7 @@ async def export(
     excel: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Exported:
-    """Write the campaigns and result codes of the account to a file, and return their numbers.
+    """Write the campaigns and result codes of the account to a file, and return an `Exported`.
 
     An existing file is replaced when the export is complete. If the export fails, the file is not changed.
 
@@ -77,7 +77,7 @@ async def export(
     requested = checked_languages(languages)
     open_writer = writer_for(path, excel=excel)
     stats = _Stats()
-    # Opened before the first request, so that an unwritable file costs no requests.
+    # Opened before the first request, so that no request is sent if the file can't be written.
     with whole_file(path) as file, closing(open_writer(file, datetime.now(UTC), requested)) as writer:
         await _fetch(dialler, writer, requested, concurrency, on_progress, stats)
         await asyncio.to_thread(writer.finish, stats.failed)

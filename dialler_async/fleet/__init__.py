@@ -1,7 +1,7 @@
 """Audits of many accounts on many servers, in this process or on workers (extra `fleet`).
 
-`fleet.toml` lists the servers, the accounts, and where their tokens are. It contains no token. It is refused if users
-other than you and root can write it:
+`fleet.toml` lists the servers, the accounts, and where their tokens are. It contains no token. The file is refused if
+users other than you and root can write it:
 
     [[servers]]
     name = "north"

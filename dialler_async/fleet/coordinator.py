@@ -47,7 +47,7 @@ _NO_WORKER_SECONDS: Final = 5.0
 _log: Final = logging.getLogger("dialler_async.fleet")
 
 FleetProgress: TypeAlias = Callable[[float, int, int | None], None]
-"""A function of the numbers of accounts that are done, failed, and in total. A partly done account is a fraction."""
+"""Called with the numbers of accounts: done, failed and total. A partly done account counts as a fraction."""
 
 
 async def audit_fleet(

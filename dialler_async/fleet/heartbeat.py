@@ -17,7 +17,7 @@ _REMOVE_AFTER_SECONDS: Final = 3600
 
 @final
 class Heartbeat:
-    """Announces a worker in Redis, and renews the leases on its jobs.
+    """Registers a worker in Redis, and renews the leases on its jobs.
 
     The leases are renewed every third of `idle`. Other workers take over a job whose lease is older than `idle`.
 
@@ -100,7 +100,7 @@ class Heartbeat:
         return float(seconds + microseconds / 1e6)
 
     async def _remove_dead_consumers(self) -> None:
-        """Remove the consumers of killed workers whose jobs were all finished by others."""
+        """Remove the consumers of killed workers, if other workers have finished their jobs."""
         for consumer in await self._redis.xinfo_consumers(self._jobs, self._group):
             if not consumer["pending"] and consumer["idle"] > _REMOVE_AFTER_SECONDS * 1000:
                 await self._redis.xgroup_delconsumer(self._jobs, self._group, consumer["name"])

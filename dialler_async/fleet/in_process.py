@@ -16,7 +16,7 @@ SLOTS: Final = 16
 
 @final
 class InProcessBroker(InMemoryBroker):
-    """A `Broker` that runs each job at once as a task of this event loop."""
+    """A `Broker` that starts each job immediately, as a task of this event loop."""
 
     def __init__(self) -> None:
         super().__init__()

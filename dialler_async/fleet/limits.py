@@ -4,7 +4,7 @@ It uses the GCRA of pyrate-limiter, which spaces calls evenly. GCRA stores one n
 window would store an entry for each call.
 
 The clock of Redis is read for each call, because the clocks of the workers differ. A clock that is some seconds ahead
-would delay all other workers by these seconds.
+would delay all other workers by the same time.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class SharedRate:
         self._limiter = Limiter(SingleBucketFactory(bucket, schedule_leak=False), buffer_ms=0)
 
     async def acquire(self) -> None:
-        """Wait until the next call may be sent. If Redis can't be reached, wait for it too."""
+        """Wait until the next call may be sent. If Redis can't be reached, wait until it can."""
         while True:
             try:
                 await self._limiter.try_acquire_async()

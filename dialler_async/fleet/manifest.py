@@ -103,7 +103,7 @@ class Account:
         name: the name in reports and messages.
         server: the name of the server.
         clients_id: the ClientsID of the account on the server.
-        token: a function that returns the token. The process that sends the requests calls it, and again after a 401.
+        token: a function that returns the token. The process that sends requests calls it, also after a 401.
 
     Raises:
         ConfigurationError: a value is invalid.

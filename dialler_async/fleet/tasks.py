@@ -106,7 +106,7 @@ class JobRunner:
         return result.to_json()
 
     def _checked_spec(self, spec: dict[str, Any]) -> JobSpec:
-        """Return the parsed specification of a job. It is cached, because all jobs of an audit share it.
+        """Return the parsed specification of a job. The result is cached, because all jobs of an audit share it.
 
         Raises:
             ConfigurationError: the audit has other settings or another version of this library.

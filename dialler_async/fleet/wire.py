@@ -93,7 +93,7 @@ class MessageSigner:
         """Return the signature of these parts in hexadecimal digits; "" without a key.
 
         Args:
-            direction: `job` or `result`. It makes a signed job invalid as a result, and a signed result invalid as a job.
+            direction: `job` or `result`. A signed job is invalid as a result, and a signed result is invalid as a job.
             parts: the bytes to sign.
         """
         if self.__key is None:

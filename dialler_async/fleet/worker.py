@@ -29,7 +29,7 @@ async def run_worker(
     Args:
         fleet: the servers and accounts, with the tokens of this worker.
         broker: the broker of the jobs, which this function starts and shuts down. Its slots limit the running jobs.
-        stop: an event that stops the worker. It takes no further jobs, and finishes its running jobs.
+        stop: an event that stops the worker: no further jobs are taken, and running jobs are finished.
         settings: the audit settings of this worker; None means all rules with their defaults. Jobs of audits with other
             settings fail.
         directory: the directory from which this worker imports your own rules.
@@ -37,7 +37,7 @@ async def run_worker(
 
     Raises:
         ConfigurationError: the settings are invalid, or a rule can't be loaded.
-        BrokerError: the broker can't be reached at the start. If it is lost later, the worker waits for it.
+        BrokerError: the broker can't be reached at the start. If the broker is lost later, the worker waits for it.
     """
     settings = settings or AuditSettings()
     rules = settings.choose(available_rules(settings.rules, directory))

@@ -9,7 +9,7 @@
         sandbox.connections.peak            # the largest number of open TCP connections
 
 `async with` runs the server in the event loop. A plain `with` runs it in its own thread, for synchronous clients. Any
-HTTP client can use it, because it imports nothing of `DiallerClient`.
+HTTP client can use the server. The package imports nothing of the client library.
 
 - Many accounts on one server: `Sandbox(campaigns=500, accounts=100)`. `sandbox.accounts[7]` is a `SandboxAccount` with
   its own `token`, `campaigns` and `seeded_defects`. `sandbox.server` is the URL without an account.

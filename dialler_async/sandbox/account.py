@@ -25,7 +25,7 @@ class SandboxAccount:
 
     Attributes:
         clients_id: the ClientsID, which is part of the account's URL.
-        token: the only valid token. A new value invalidates the old one at once.
+        token: the only valid token. A new value invalidates the old token immediately.
         lock: a lock to hold while reading or changing `store`.
     """
 
@@ -85,10 +85,10 @@ class SandboxAccount:
         Args:
             payload: a single campaign record, or an envelope with `records`.
             campaign_id: the ID of a single record without an `ID`; by default, a new one.
-            codes: the result codes of a single campaign by LanguagesID, each a list of records or an envelope.
+            codes: the result codes of a single campaign by LanguagesID. Each value is a list of records or an envelope.
 
         Raises:
-            ValueError: a campaign with this ID exists already, or `campaign_id` or `codes` comes with several records.
+            ValueError: a campaign with this ID exists, or `campaign_id` or `codes` is used with several records.
         """
         records = _records(payload)
         if len(records) != 1 and (campaign_id is not None or codes is not None):
@@ -116,7 +116,7 @@ class SandboxAccount:
             self.store.remove(campaign_id)
 
     def revoke(self) -> str:
-        """Replace the token and return the new one. The old token is invalid at once."""
+        """Replace the token and return the new one. The old token becomes invalid immediately."""
         with self.lock:
             self._revocations += 1
             self.token = token_for(self._seed, self._revocations)

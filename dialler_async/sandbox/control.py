@@ -41,7 +41,7 @@ class Control:
     """The control endpoint of a sandbox.
 
     Attributes:
-        key: the bearer token that requests need. It is not replaced with the sandbox's token.
+        key: the bearer token that requests need. It stays the same when the token of the sandbox is replaced.
         faults: the fault plan of the sandbox.
         journal: the journal of the sandbox.
         rotate_token: a function that replaces the token and publishes the new one.
@@ -56,7 +56,7 @@ class Control:
         """Carry out a request to a path that begins with `PREFIX`, and return the response."""
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not compare_digest(key.strip().encode(), self.key.encode()):
-            return error(401, "The control endpoint needs the token that the sandbox printed at its start")
+            return error(401, "The control endpoint needs the first token of the sandbox")
         match (method, path.removeprefix(PREFIX)):
             case ("POST", "faults"):
                 return self._plan_faults(body)

@@ -1,7 +1,7 @@
 """Formatting and parsing of dates in requests and responses (API reference, "Dates").
 
-The API reference specifies neither a format nor a time zone, so the sandbox supports the two common styles. Its time
-zone is UTC, so that one style can be converted to the other.
+The API reference specifies neither a format nor a time zone, so the sandbox supports the two common styles. The
+time zone of the sandbox is UTC, so that one style can be converted to the other.
 """
 
 import re

@@ -41,7 +41,7 @@ class FaultPlan:
         self._random: list[_RandomFaults] = []
 
     def next(self, *faults: Fault, match: Match = None, after: int = 0) -> None:
-        """Assign one fault to each of the next matching requests, in this order, after the faults of earlier calls.
+        """Assign one fault to each of the next matching requests, in this order. Earlier calls of `next` come first.
 
         Args:
             faults: the faults to assign.
@@ -49,12 +49,12 @@ class FaultPlan:
             after: how many matching requests get no fault first.
 
         Raises:
-            ValueError: `match` is no name of a call.
+            ValueError: `match` is not the name of a call.
         """
         self._queued.append(_QueuedFaults(_predicate(match), after, deque(faults)))
 
     def chance(self, share: float, faults: Sequence[Fault], *, seed: int = 1, match: Match = None) -> None:
-        """Assign one of the faults to each of a random share of the matching requests, unless `next` assigns one.
+        """Assign a random fault to a share of the matching requests. Faults of `next` come first.
 
         Args:
             share: the share of requests, between 0 and 1.
@@ -63,7 +63,7 @@ class FaultPlan:
             match: which requests match.
 
         Raises:
-            ValueError: `match` is no name of a call, `faults` is empty, or `share` is not between 0 and 1.
+            ValueError: `match` is not the name of a call, `faults` is empty, or `share` is not between 0 and 1.
         """
         if not faults or not 0 <= share <= 1:
             raise ValueError("chance needs one or more faults, and a share between 0 and 1")

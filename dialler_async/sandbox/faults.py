@@ -152,7 +152,7 @@ class WrongLength(Fault):
 
 @frozen
 class Gzipped(Fault):
-    """Send a correct response that is compressed with gzip. It is no error, but clients must support it."""
+    """Send a correct response that is compressed with gzip. This is not an error, but clients must support it."""
 
     async def apply(self, request: InFlightRequest) -> SandboxResponse:
         response = await request.carry_out()
@@ -253,7 +253,7 @@ class Raw(Fault):
 class Meanwhile(Fault):
     """Call a function, then carry out the request and send the correct response.
 
-    `Meanwhile(sandbox.revoke)` invalidates the token between two requests.
+    `Meanwhile(sandbox.revoke)` invalidates the token just before the request is carried out.
 
     Attributes:
         act: the function. It is called without arguments, in the event loop of the sandbox.

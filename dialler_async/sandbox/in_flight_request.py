@@ -11,7 +11,7 @@ from dialler_async.sandbox.response import SandboxResponse
 
 @define(eq=False)
 class InFlightRequest:
-    """A request that a fault responds to. Its methods update the journal.
+    """A request in flight, to which `Fault.apply` responds. Its methods update the journal.
 
     Attributes:
         received: the request in the journal.

@@ -20,7 +20,8 @@ class Received:
         target: the path and the query, still encoded.
         query: the decoded query; the first value if a name occurs twice.
         headers: the headers, with case-insensitive names. Secret values are redacted.
-        authorised: whether the token and the ClientsID are valid, first checked when the headers arrive.
+        authorised: whether the token and the ClientsID are valid. They are checked when the headers arrive, and again
+            before the request is carried out.
         call: `list`, `get`, `find`, `result_codes`, `clone`, `delete`, `delete_by_name`; None for an unknown endpoint.
         connection: the number of the TCP connection; the first one is 1.
         nth_on_connection: the number of the request on its connection; the first one is 1.

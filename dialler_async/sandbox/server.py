@@ -77,7 +77,7 @@ class Sandbox(SandboxAccount):
         ValueError: `accounts` or `capacity` is below 1, or two records have the same ID.
 
     Attributes:
-        journal: all received requests. It is never shortened, so clear it in long runs.
+        journal: all received requests. The list only grows, so clear it in long runs.
         connections: the numbers of TCP connections.
         faults: the plan of faults for the next requests.
         latency: the seconds that each request takes.
@@ -119,7 +119,7 @@ class Sandbox(SandboxAccount):
         super().__init__(clients_id, seed, make_contents)
         if token is not None:
             self.token = token
-        # The data is generated here, so that invalid records raise at once and the first request is not slow.
+        # Generates the data now, so that invalid records raise here and the first request is not slow.
         _ = self.store
         others = {
             clients_id + index: SandboxAccount(clients_id + index, f"{seed}, account {index + 1}", make_contents)
@@ -186,7 +186,7 @@ class Sandbox(SandboxAccount):
         return Outage(self._listener, self._thread)
 
     def enable_control(self, rotate_token: Callable[[], object]) -> None:
-        """Serve the control endpoint of `dialler_async.sandbox.control`. Its key is the current token.
+        """Serve the control endpoint of `dialler_async.sandbox.control`. The key is the current token.
 
         Args:
             rotate_token: a function that is called for each request for a new token. It must call `revoke`.

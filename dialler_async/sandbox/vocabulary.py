@@ -54,7 +54,7 @@ class GlobalCode:
         }
 
 
-# Every campaign has these codes, and so a success, an abort, a delay and an appointment.
+# Every campaign has these codes, so that it has a code of each kind.
 CORE_CODES = (
     GlobalCode("ABG", "done", "Completed", "Abgeschlossen"),
     GlobalCode("KI", "aborted", "Not interested", "Kein Interesse"),
@@ -64,7 +64,7 @@ CORE_CODES = (
 )
 _CORE_EXPORT_KEYS = frozenset(word.export_key for word in CORE_CODES)
 
-# Some campaigns have some of these codes. An export key has the same type everywhere.
+# A campaign has a random selection of these codes. An export key has the same type everywhere.
 OPTIONAL_CODES = (
     GlobalCode("VERKAUF", "done", "Sale", "Verkauf"),
     GlobalCode("UPGRADE", "done", "Upgraded to a bigger plan", "Tarif erhöht"),

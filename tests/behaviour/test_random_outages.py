@@ -1,7 +1,7 @@
 """Random outages during random concurrent reads and writes, on real sockets and in real time.
 
 An outage lasts at most 0.8 s, which is less than the shortest sum of delays between the attempts of a call. So no
-read may fail, and no write may run twice. The server may receive only a few requests more than there are calls.
+read may fail, and no write may run twice. The server may receive only slightly more requests than there are calls.
 """
 
 import asyncio

@@ -46,7 +46,7 @@ def test_every_block_has_a_language_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "sh", "toml"}
 
 
-def test_readme_is_short() -> None:
+def test_readme_has_at_most_420_lines() -> None:
     assert len(README.splitlines()) <= 420
 
 

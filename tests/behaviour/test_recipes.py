@@ -61,7 +61,7 @@ def names_in(sandbox: Sandbox) -> list[Any]:
 
 @pytest.fixture
 async def worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recipe]:
-    """Yield the recipe with a started broker, which delivers each message twice at once."""
+    """Yield the recipe with a started broker, which delivers each message twice, concurrently."""
     worker = Recipe("taskiq", monkeypatch)
     broker: InMemoryBroker = worker.broker
     deliver = broker.kick
@@ -98,7 +98,7 @@ def result_of(until: Until) -> ResultOf:
         [HangUp(carried_out=True)],
         [Reset(carried_out=True), HangUp(carried_out=True)],
         [Status(503), Status(502, carried_out=True), HangUp()],
-        # More faults than attempts of the client. The outcome is unknown until the middleware retries the task.
+        # These are more faults than attempts of the client. The middleware then retries the task.
         [HangUp(carried_out=True)] * 8,
     ],
     ids=["no fault", "one response lost", "two responses lost", "proxy errors", "outcome unknown"],

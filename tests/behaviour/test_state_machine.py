@@ -21,7 +21,7 @@ from dialler_async import (
 )
 from dialler_async.sandbox import Sandbox
 
-# Few and similar names, so that they occur repeatedly, and match partially, without case or without trailing spaces.
+# The names are few, so that they occur repeatedly. They are similar, so that they match partially or without case.
 NAMES = st.sampled_from(
     [
         "Summer",

@@ -95,7 +95,7 @@ IDS = st.integers(1, 9)
 
 
 class _SkippingSelector(selectors.DefaultSelector):
-    """Waits for sockets for 3 ms at most, which is enough for data from the same machine, and skips the rest."""
+    """Waits for at most 3 ms, which is enough for data from the same machine, and skips the rest of the timeout."""
 
     skipped = 0.0
 

@@ -190,7 +190,9 @@ class TestDeleteByNameWithExactFalse:
     async def test_exact_false_without_match_is_not_found(self, server: CampaignServer, dialler: DiallerClient) -> None:
         assert type(await failure(dialler.campaigns.delete_by_name("Winter", exact=False))) is NotFoundError
 
-    async def test_recovery_hint_of_unknown_outcome_works(self, server: CampaignServer, dialler: DiallerClient) -> None:
+    async def test_recovery_hint_of_delete_by_name_finds_the_outcome(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         server.faults.next(Reset(carried_out=True))
         error = await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))
         assert "`campaigns.find(name)`" in str(error)
@@ -213,7 +215,7 @@ class TestDelete:
         assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is OutcomeUnknownError
 
     @pytest.mark.parametrize("carried_out", [False, True])
-    async def test_recovery_hint_of_unknown_outcome_works(
+    async def test_recovery_hint_of_delete_finds_the_outcome(
         self, server: CampaignServer, clock: Clock, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
@@ -330,7 +332,7 @@ class TestClone:
         assert [campaign.id for campaign in error.matches] == [900, 901]
 
     @pytest.mark.parametrize("carried_out", [False, True])
-    async def test_recovery_hint_of_unknown_outcome_works(
+    async def test_recovery_hint_of_clone_finds_the_outcome(
         self, server: CampaignServer, dialler: DiallerClient, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))

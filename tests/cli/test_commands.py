@@ -36,7 +36,7 @@ def type_line(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
 
 
 class TestReading:
-    def test_list_prints_one_campaign_a_line(self, run: Run, sandbox: Sandbox) -> None:
+    def test_list_prints_one_campaign_per_line(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("campaigns", "list")
         assert [line.split()[:2] for line in ran.out.splitlines()] == [
             ["ID", "Name"],
@@ -105,7 +105,7 @@ class TestWriting:
             "",
         )
 
-    def test_delete_shows_the_campaign_and_asks(
+    def test_delete_shows_the_campaign_and_asks_for_confirmation(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         type_line(monkeypatch, "y\n")
@@ -120,7 +120,7 @@ class TestWriting:
         assert set(sandbox.campaigns) == {2, 3, 4}
 
     @pytest.mark.parametrize("line", ["n\n", "\n", "", "yesterday\n"])
-    def test_delete_without_a_yes_deletes_nothing(
+    def test_delete_without_yes_as_confirmation_deletes_nothing(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
         type_line(monkeypatch, line)
@@ -155,7 +155,7 @@ class TestWriting:
             signal.signal(signal.SIGINT, before)
 
     @pytest.mark.parametrize(("options", "exit"), [([], 3), (["--missing-ok"], 0)])
-    def test_delete_of_a_campaign_deleted_meanwhile_needs_missing_ok(
+    def test_delete_of_a_campaign_deleted_before_confirmation_needs_missing_ok(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, options: list[str], exit: int
     ) -> None:
         class DeletesBeforeConfirming(Terminal):

@@ -108,7 +108,7 @@ def test_csv_with_columns_has_only_these_columns(run: Run, varied: Sandbox) -> N
         (["--columns", "dtT"], "no campaign has the key “dtT”: did you mean dtTo?"),
         (["--sort", "zzz"], "no campaign has the key “zzz”: the keys are ID, Name"),
         (["--filter", "nam=x"], "did you mean Name?"),
-        (["--filter", "Name"], "--filter is KEY=PATTERN, such as 'Name=VIP*'; “Name” has no ="),
+        (["--filter", "Name"], "--filter needs KEY=PATTERN, such as 'Name=VIP*', but “Name” has no ="),
         (["--json", "--csv"], "--json prints whole records"),
         (["--json", "--columns", "ID"], "--json prints whole records"),
     ],

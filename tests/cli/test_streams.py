@@ -154,13 +154,12 @@ class Stall(Fault):
         (
             "delete",
             ["campaigns", "delete", "1", "--yes"],
-            "dialler: interrupted: campaign 1 “Spring” may have been deleted; check it with: dialler campaigns get 1",
+            "dialler: interrupted: campaign 1 “Spring” may have been deleted; check with: dialler campaigns get 1",
         ),
         (
             "clone",
             ["campaigns", "clone", "Spring", "Next one"],
-            "dialler: interrupted: the campaign may have been cloned; "
-            "check it with: dialler campaigns find -- 'Next one'",
+            "dialler: interrupted: the campaign may have been cloned; check with: dialler campaigns find -- 'Next one'",
         ),
     ],
 )

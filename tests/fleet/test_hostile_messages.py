@@ -291,7 +291,7 @@ async def test_hostile_messages_do_not_affect_valid_jobs_and_workers(
             run = job.partition("/")[0]
             pipe = client.pipeline(transaction=False)
             for _ in range(1000):
-                # The names belong to a job of this run, perhaps to another one, to another run, or to no job.
+                # The name belongs to the valid job, to another job of this run, to another run, or to no job.
                 name = rng.choice([job, f"{run}/{rng.randrange(9)}", f"{RUN}/1", "x", ""])
                 data = hostile_message(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
                 pipe.xadd(jobs, {"job": name, "data": data, "mac": rng.choice([b"", b"00", valid.get(b"mac", b"")])})

@@ -490,7 +490,7 @@ class TestLimits:
     async def test_rate_limit_uses_the_clock_of_redis(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # The clock of the first worker is far ahead. With it, the second worker would wait very long.
+        # The clock of the first worker is far ahead. With this clock, the second worker would wait for years.
         server = Server(name="a", url="http://localhost", max_rate=100)
         async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:
             with monkeypatch.context() as fast:

@@ -88,7 +88,7 @@ async def test_wrong_clients_id_in_the_path_returns_401(caller_of: CallerOf, ses
                 assert (response.status, (await response.json())["status"]) == (401, 401)
 
 
-async def test_old_token_is_refused_at_once_after_it_is_replaced(call: Caller) -> None:
+async def test_old_token_is_refused_after_it_is_replaced(call: Caller) -> None:
     old = call.sandbox.token
     new = call.sandbox.revoke()
     assert new == call.sandbox.token != old

@@ -37,7 +37,7 @@ CORRECT = b'{"records":[{"ID":535,"Name":"Campaign 1000"}],"count":1,"status":20
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Run the event loop, and so the server in it, until the condition holds."""
+    """Run the event loop, and so the server in it, until the condition is true."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  the condition depends on plain values
             await asyncio.sleep(0)

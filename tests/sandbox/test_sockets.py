@@ -17,7 +17,7 @@ HEAD = "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Run the event loop, and so the server in it, until the condition holds."""
+    """Run the event loop, and so the server in it, until the condition is true."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  the condition depends on plain values
             await asyncio.sleep(0)
