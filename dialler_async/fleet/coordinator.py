@@ -107,7 +107,7 @@ async def audit_fleet(
         stack.push_async_callback(backend.shutdown)
         await backend.startup()
         run = _Run(fleet, backend, spec, rules, started)
-        return await run.finish(on_progress or (lambda *_: None), on_no_worker or (lambda: None))
+        return await run.execute(on_progress or (lambda *_: None), on_no_worker or (lambda: None))
 
 
 @final
@@ -143,7 +143,7 @@ class _Run:
         self._reports: dict[str, AuditReport] = {}
         self._failed = 0
 
-    async def finish(self, on_progress: FleetProgress, on_no_worker: Callable[[], None]) -> AuditReport:
+    async def execute(self, on_progress: FleetProgress, on_no_worker: Callable[[], None]) -> AuditReport:
         """Run all jobs and return the report."""
         backend, run = self._backend, self._id
         notifier = NoWorkerNotifier(on_no_worker)
@@ -246,7 +246,7 @@ class _AccountParts:
 
 
 def _not_audited(job: Job, result: Result) -> AuditPart:
-    error = result.error if result.is_permanent else f"{result.error}, in each of {job.tries} tries"
+    error = result.error if result.is_permanent else f"{result.error} ({job.attempts} attempts)"
     return not_audited(error, None if job.slice is None else job.slice.campaigns)
 
 

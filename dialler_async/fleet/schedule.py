@@ -10,7 +10,7 @@ import attrs
 from .manifest import Account, Server
 from .messages import Slice
 
-MAX_TRIES: Final = 3
+MAX_ATTEMPTS: Final = 3
 """Number of attempts of a failing job. Each retry comes after all other jobs of its server."""
 _JOBS_PER_LIMIT: Final = 4
 """Number of jobs that share the `max_concurrency` of a server. A single job often waits for its last few calls."""
@@ -26,13 +26,13 @@ class Job:
         account: the account to audit.
         slice: the campaigns to audit; None for a survey.
         concurrency: the number of concurrent calls; None adapts it to the latency.
-        tries: how often the job was sent.
+        attempts: how often the job was sent.
     """
 
     account: Account
     slice: Slice | None = None
     concurrency: int | None = None
-    tries: int = 0
+    attempts: int = 0
 
 
 @final
@@ -73,7 +73,7 @@ class Schedule:
             self._rotation.rotate(-1)
             if queue.waiting and queue.in_flight < min(share, queue.limit):
                 job = queue.waiting.popleft()
-                job.tries += 1
+                job.attempts += 1
                 queue.in_flight += 1
                 self.in_flight += 1
                 return job
@@ -87,7 +87,7 @@ class Schedule:
     def failed(self, job: Job) -> bool:
         """Record that a job failed. Return whether it is queued for a retry."""
         queue = self._remove(job)
-        if job.tries >= MAX_TRIES:
+        if job.attempts >= MAX_ATTEMPTS:
             return False
         queue.waiting.append(job)
         return True

@@ -227,18 +227,18 @@ def check_job(signer: MessageSigner, job: str, fields: Mapping[bytes, bytes]) ->
     return data
 
 
-def sign_result(signer: MessageSigner, job: str, of: str, result: bytes) -> str:
+def sign_result(signer: MessageSigner, job: str, job_digest: str, result: bytes) -> str:
     """Return the signature of a result. It covers the digest of the job."""
-    return signer.sign("result", job.encode("ascii"), of.encode("ascii"), result)
+    return signer.sign("result", job.encode("ascii"), job_digest.encode("ascii"), result)
 
 
-def check_result(signer: MessageSigner, job: str, of: str, fields: Mapping[bytes, bytes]) -> WireResult:
+def check_result(signer: MessageSigner, job: str, job_digest: str, fields: Mapping[bytes, bytes]) -> WireResult:
     """Return a result after checking its signature, format and size, and that it belongs to the job.
 
     Args:
         signer: the signer that checks the signature.
         job: the name of the job.
-        of: the digest of the job that was sent.
+        job_digest: the digest of the job that was sent.
         fields: the fields of the stream entry.
 
     Raises:
@@ -247,8 +247,8 @@ def check_result(signer: MessageSigner, job: str, of: str, fields: Mapping[bytes
     result = fields.get(b"result", b"")
     if len(result) > RESULT_LIMIT:
         raise RejectedMessageError(f"it has more than {RESULT_LIMIT:,} bytes")
-    signer.check(fields.get(b"mac", b""), "result", job.encode("ascii"), of.encode("ascii"), result)
-    if fields.get(b"of", b"") != of.encode("ascii"):
+    signer.check(fields.get(b"mac", b""), "result", job.encode("ascii"), job_digest.encode("ascii"), result)
+    if fields.get(b"of", b"") != job_digest.encode("ascii"):
         raise RejectedMessageError("it is the result of another job")
     try:
         return _decode_result(result)

@@ -6,7 +6,7 @@ import pytest
 
 from dialler_async.fleet import Account, Server
 from dialler_async.fleet.messages import Slice
-from dialler_async.fleet.schedule import MAX_TRIES, Job, Schedule
+from dialler_async.fleet.schedule import MAX_ATTEMPTS, Job, Schedule
 
 
 def accounts(server: str, number: int) -> list[Account]:
@@ -88,7 +88,7 @@ def test_slices_of_an_account_are_sent_before_other_accounts() -> None:
     assert order == [("a 1", 20), ("a 1", 10), ("a 2", None), ("a 3", None)]
 
 
-def test_failed_job_is_retried_after_the_others_up_to_max_tries() -> None:
+def test_failed_job_is_retried_after_the_others_up_to_max_attempts() -> None:
     jobs = schedule(server("a"), each=2)
     order, retried = [], []
     while (job := jobs.next(1)) is not None:
@@ -99,5 +99,5 @@ def test_failed_job_is_retried_after_the_others_up_to_max_tries() -> None:
             jobs.finished(job)
     assert order == ["a 1", "a 2", "a 1", "a 1"]
     assert retried == [True, True, False]
-    assert MAX_TRIES == 3
+    assert MAX_ATTEMPTS == 3
     assert jobs.in_flight == 0
