@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from . import streams
     from .exits import Exit, OutputError, report_error
 
-    streams.repair()
+    streams.replace_closed_streams()
     try:
         exit = _run(sys.argv[1:] if argv is None else list(argv))
         # Flushed here, because an error of Python's flush at exit can't be caught.

@@ -29,7 +29,8 @@ class ListOptions:
 
     Attributes:
         sort: Key to sort by, such as Name; -Name sorts in descending order. Campaigns without the key come last.
-        filter: KEY=PATTERN, such as 'Name=VIP*': show only matching campaigns. Can be given several times.
+        filter: Show only campaigns that match KEY=PATTERN, such as 'Name=VIP*'. Case is ignored.
+            Can be given several times.
         columns: Keys to show, separated by commas, such as ID,Name,UserData.
         csv: Print CSV with the keys of --columns, or with all keys.
         json: Print the unchanged records, their count and their order as JSON, in the format of the server.

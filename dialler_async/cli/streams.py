@@ -26,7 +26,7 @@ class _Discard(StringIO):
         return len(s)
 
 
-def repair() -> None:
+def replace_closed_streams() -> None:
     """Replace the standard streams that are closed when the command starts."""
     for descriptor in (0, 1, 2):
         try:

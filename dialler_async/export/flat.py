@@ -35,14 +35,14 @@ def _fields(cls: type[Campaign] | type[ResultCode]) -> dict[str, type]:
     return types
 
 
-_CAMPAIGN, _CODE = _fields(Campaign), _fields(ResultCode)
+_CAMPAIGN_FIELDS, _CODE_FIELDS = _fields(Campaign), _fields(ResultCode)
 
 COLUMNS: dict[str, type] = {
-    **{f"campaign_{name}": kind for name, kind in _CAMPAIGN.items()},
+    **{f"campaign_{name}": kind for name, kind in _CAMPAIGN_FIELDS.items()},
     "campaign_extra": str,
     "language": int,
     "error": str,
-    **{f"code_{name}": kind for name, kind in _CODE.items()},
+    **{f"code_{name}": kind for name, kind in _CODE_FIELDS.items()},
     "code_extra": str,
 }
 """The name and type of each column."""
@@ -50,12 +50,12 @@ COLUMNS: dict[str, type] = {
 
 def rows(exported: ExportedCampaign) -> Iterator[tuple[Cell, ...]]:
     """Yield the rows of a campaign."""
-    campaign = _cells(exported.campaign, _CAMPAIGN)
-    no_code: tuple[Cell, ...] = (None,) * (len(_CODE) + 1)
+    campaign = _cells(exported.campaign, _CAMPAIGN_FIELDS)
+    no_code: tuple[Cell, ...] = (None,) * (len(_CODE_FIELDS) + 1)
     for language in sorted({*exported.codes, *exported.errors}):
         common = (*campaign, int(language), exported.errors.get(language))
         for code in exported.codes.get(language, ()):
-            yield (*common, *_cells(code, _CODE))
+            yield (*common, *_cells(code, _CODE_FIELDS))
         if not exported.codes.get(language):
             yield (*common, *no_code)
 

@@ -61,7 +61,7 @@ class Heartbeat:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Unregister this worker. Its consumer is kept if it has unfinished jobs, which other workers take over."""
+        """Unregister this worker. If it has unfinished jobs, keep its consumer, so that other workers take them over."""
         if self._task is None:
             return
         self._stop.set()
@@ -80,7 +80,7 @@ class Heartbeat:
                 async with asyncio.timeout(self._idle / 3):
                     await self._stop.wait()
             except TimeoutError:
-                # The read of jobs already logs that Redis can't be reached.
+                # `RedisBroker.listen` already logs that Redis can't be reached.
                 with suppress(RedisError):
                     await self._beat()
 

@@ -64,10 +64,10 @@ class Schedule:
             slots: the number of jobs that all workers together can run at once.
         """
         limit = max(1, int(slots * _PREFETCH_RATIO))
-        busy = sum(queue.in_flight > 0 or bool(queue.waiting) for queue in self._rotation)
-        if self.in_flight >= limit or not busy:
+        active = sum(queue.in_flight > 0 or bool(queue.waiting) for queue in self._rotation)
+        if self.in_flight >= limit or not active:
             return None
-        share = ceil(limit / busy)
+        share = ceil(limit / active)
         for _ in range(len(self._rotation)):
             queue = self._rotation[0]
             self._rotation.rotate(-1)
@@ -81,18 +81,18 @@ class Schedule:
 
     def finished(self, job: Job, left: Iterable[Slice] = ()) -> None:
         """Record that a job succeeded, and queue its remaining slices before the other accounts."""
-        queue = self._remove(job)
+        queue = self._remove_from_flight(job)
         queue.waiting.extendleft(Job(job.account, slice, queue.concurrency) for slice in reversed(tuple(left)))
 
     def failed(self, job: Job) -> bool:
         """Record that a job failed. Return whether it is queued for a retry."""
-        queue = self._remove(job)
+        queue = self._remove_from_flight(job)
         if job.attempts >= MAX_ATTEMPTS:
             return False
         queue.waiting.append(job)
         return True
 
-    def _remove(self, job: Job) -> "_ServerQueue":
+    def _remove_from_flight(self, job: Job) -> "_ServerQueue":
         queue = self._queues[job.account.server]
         queue.in_flight -= 1
         self.in_flight -= 1

@@ -59,26 +59,26 @@ class JobRunner:
 
     async def _survey(self, account: str, spec: dict[str, Any], concurrency: int | None) -> Result:
         """List the campaigns of an account, check the list, and audit the campaigns if they fit into one job."""
-        checked = self._checked_spec(spec)
+        job_spec = self._checked_spec(spec)
         surveyed = await survey(
             self._clients.get(account),
             rules=self._rules,
-            languages=checked.languages,
-            now=checked.now,
-            chunk=checked.chunk,
+            languages=job_spec.languages,
+            now=job_spec.now,
+            chunk=job_spec.chunk,
             concurrency=concurrency,
         )
         return Result(part=surveyed.part, left=tuple(map(Slice.pack, surveyed.left)))
 
     async def _slice(self, account: str, spec: dict[str, Any], concurrency: int | None, packed: str) -> Result:
         """Audit a slice of campaigns that a survey has returned."""
-        checked = self._checked_spec(spec)
+        job_spec = self._checked_spec(spec)
         part = await audit_slice(
             self._clients.get(account),
             Slice.unpack(packed),
             rules=self._rules,
-            languages=checked.languages,
-            now=checked.now,
+            languages=job_spec.languages,
+            now=job_spec.now,
             concurrency=concurrency,
         )
         return Result(part=part)
@@ -114,14 +114,14 @@ class JobRunner:
         """
         if self._last_spec is None or self._last_spec[0] != spec:
             self._last_spec = spec, JobSpec.from_json(spec)
-        checked = self._last_spec[1]
+        job_spec = self._last_spec[1]
         require(
-            checked.settings == self._digest,
+            job_spec.settings == self._digest,
             f"the audit settings of this worker (digest {self._digest[:12]}) and of the audit "
-            f"(digest {checked.settings[:12]}) differ: give both the same settings "
+            f"(digest {job_spec.settings[:12]}) differ: give both the same settings "
             "(--config, --select, --ignore, --rules)",
         )
-        return checked
+        return job_spec
 
 
 def task_result(result: TaskiqResult[Any]) -> dict[str, Any]:

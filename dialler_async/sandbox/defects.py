@@ -146,9 +146,9 @@ def _missing_export_key(draft: Draft, generator: Generator) -> Defects:
 
 
 def _duplicate_export_key(draft: Draft, generator: Generator) -> Defects:
-    code = GlobalCode("KI", "aborted", "Not interested (old)", "Kein Interesse (alt)")
-    draft.codes.append(generator.code(code, draft.id))
-    yield SeededDefect("duplicate-export-key", draft.id, export_key=code.export_key)
+    global_code = GlobalCode("KI", "aborted", "Not interested (old)", "Kein Interesse (alt)")
+    draft.codes.append(generator.code(global_code, draft.id))
+    yield SeededDefect("duplicate-export-key", draft.id, export_key=global_code.export_key)
 
 
 def _inverted_dates(draft: Draft, generator: Generator) -> Defects:
@@ -261,9 +261,9 @@ def _differ_from_template(copy: Draft, index: int, generator: Generator) -> Defe
         case 0:
             export_key = _export_key(copy.codes.pop(3))
         case 1:
-            code = GlobalCode("ZUSATZ", "delay", "Second attempt", "Zweiter Versuch", 60)
-            copy.codes.append(generator.code(code, copy.id))
-            export_key = code.export_key
+            global_code = GlobalCode("ZUSATZ", "delay", "Second attempt", "Zweiter Versuch", 60)
+            copy.codes.append(generator.code(global_code, copy.id))
+            export_key = global_code.export_key
         case 2:
             copy.codes[2] = copy.codes[2].with_keys(TimeOffset=45)
             export_key = _export_key(copy.codes[2])

@@ -45,8 +45,8 @@ class FaultPlan:
 
         Args:
             faults: the faults to assign.
-            match: which requests match.
-            after: how many matching requests get no fault first.
+            match: the matching requests; see `Match`.
+            after: the number of matching requests before the first fault.
 
         Raises:
             ValueError: `match` is not the name of a call.
@@ -60,7 +60,7 @@ class FaultPlan:
             share: the share of requests, between 0 and 1.
             faults: the faults to choose from.
             seed: the seed of the random choice. The same seed gives the same requests the same faults.
-            match: which requests match.
+            match: the matching requests; see `Match`.
 
         Raises:
             ValueError: `match` is not the name of a call, `faults` is empty, or `share` is not between 0 and 1.

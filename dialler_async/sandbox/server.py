@@ -279,7 +279,7 @@ class Sandbox(SandboxAccount):
         self.journal.append(received)
 
         async def carry_out() -> SandboxResponse:
-            await self._work()
+            await self._wait_for_slot_and_latency()
             # The token may have been replaced since the headers arrived.
             received.authorised = self._is_authorised(authorization, target)
             response = self._execute(target, received)
@@ -302,7 +302,7 @@ class Sandbox(SandboxAccount):
         received.status = response.status
         return _to_aiohttp(response)
 
-    async def _work(self) -> None:
+    async def _wait_for_slot_and_latency(self) -> None:
         """Wait for a free slot, and then for the configured latency."""
         async with self._slots:
             if self.latency:
