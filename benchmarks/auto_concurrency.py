@@ -99,8 +99,8 @@ async def compare_at_capacity(sandbox: SandboxProcess, capacity: int, rounds: in
     fixed: dict[int, list[float]] = {level: [] for level in CAPACITIES[capacity]}
     settled, whole, p95, single = [], [], [], []
     for _ in range(rounds):
-        alone = await run(sandbox, 1, 1.5)
-        single.append(alone.p95(0.2, 1.5))
+        single_run = await run(sandbox, 1, 1.5)
+        single.append(single_run.p95(0.2, 1.5))
         for level, throughputs in fixed.items():
             throughputs.append((await run(sandbox, level, seconds / 2)).throughput(0.5, seconds / 2))
         auto = await run(sandbox, "auto", seconds)

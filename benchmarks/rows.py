@@ -171,13 +171,15 @@ def audit(setting: Setting) -> Row:
         measured = in_turns(setting.rounds(3), {"audit": options})
     calls = campaigns * LANGUAGES / AUDIT_CONCURRENCY
     runs = measured["audit"]
-    alone = Spread.of([run["alone"] for run in runs])
+    single_call = Spread.of([run["alone"] for run in runs])
     # The timer of the sandbox's 20 ms is late by up to 1 ms, and the call itself takes time too.
     bars = [
         Bar(f"of what {what} and concurrency allow", 0.90, Spread.of(shares), at_least=True)
         for what, shares in {
             "20 ms": [calls * LATENCY / run["wall"] for run in runs],
-            f"the {alone.format(1e3, 1)} ms of a call alone": [calls * run["alone"] / run["wall"] for run in runs],
+            f"the {single_call.format(1e3, 1)} ms of a call alone": [
+                calls * run["alone"] / run["wall"] for run in runs
+            ],
         }.items()
     ]
     return Row(f"audit of {campaigns:,} campaigns x 2 languages, 20 ms latency, concurrency 64", measured, bars, "s", 1)

@@ -90,9 +90,11 @@ async def serve(share: float) -> None:
             "faults": injected.total(),
             "connections": sandbox.connections.opened,
             "peak": sandbox.connections.peak,
-            "cloned": Counter(json.loads(one.body)["destination"] for one in done if one.call == "clone"),
-            "deleted": Counter(one.path.rpartition("/")[2] for one in done if one.call == "delete"),
-            "by name": sum(one.call == "delete_by_name" for one in done),
+            "cloned": Counter(
+                json.loads(received.body)["destination"] for received in done if received.call == "clone"
+            ),
+            "deleted": Counter(received.path.rpartition("/")[2] for received in done if received.call == "delete"),
+            "by name": sum(received.call == "delete_by_name" for received in done),
             "remaining": {str(id): record["Name"] for id, record in sandbox.campaigns.items()},
         }
         print(json.dumps(report), flush=True)

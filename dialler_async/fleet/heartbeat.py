@@ -61,7 +61,7 @@ class Heartbeat:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Unregister this worker. If it has unfinished jobs, keep its consumer, so that other workers take them over."""
+        """Unregister this worker. If it has unfinished jobs, keep its consumer, so that others take them over."""
         if self._task is None:
             return
         self._stop.set()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOKEN = "a-secret-that-nobody-may-see"
 
 
-class Ran(NamedTuple):
+class CommandResult(NamedTuple):
     """The exit code and the output of a command."""
 
     exit: int
@@ -25,7 +25,7 @@ class Ran(NamedTuple):
     err: str
 
 
-Run = Callable[..., Ran]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """Return a function that runs `dialler` in this process, and checks that the output does not contain the token."""
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*argv: object) -> Ran:
+    def call(*argv: object) -> CommandResult:
         exit = main([str(argument) for argument in argv])
         output = capsys.readouterr()
         assert TOKEN not in output.out + output.err
-        return Ran(exit, output.out, output.err)
+        return CommandResult(exit, output.out, output.err)
 
     return call
 

@@ -111,13 +111,13 @@ def test_rate_or_deadline_that_is_not_a_plain_decimal_is_refused(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     variable = f"DIALLER_{name.upper().replace('-', '_')}"
-    ran = run("campaigns", "list", f"--{name}", value)
-    assert (ran.exit, ran.out, ran.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"--{name}: give a number above 0 in digits, such as 30 or 0.5" in ran.err
+    result = run("campaigns", "list", f"--{name}", value)
+    assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
+    assert f"--{name}: give a number above 0 in digits, such as 30 or 0.5" in result.err
     monkeypatch.setenv(variable, value)
-    ran = run("campaigns", "list")
-    assert (ran.exit, ran.out, ran.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"{variable}: give a number above 0 in digits, such as 30 or 0.5" in ran.err
+    result = run("campaigns", "list")
+    assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
+    assert f"{variable}: give a number above 0 in digits, such as 30 or 0.5" in result.err
 
 
 @pytest.mark.parametrize("value", ["0", "1.0", "0x1"])
@@ -180,18 +180,20 @@ def test_pool_settings_are_empty_without_options_and_environment(
     assert pool_settings == [{}, {"proxy": None}], "an empty DIALLER_PROXY means no proxy"
 
 
-@pytest.mark.parametrize("given", [["--proxy", f"http://me:{TOKEN}@proxy"], [f"--proxy=me:{TOKEN}@proxy"]])
-def test_proxy_option_with_a_password_is_refused_and_not_printed(run: Run, sandbox: Sandbox, given: list[str]) -> None:
-    ran = run("campaigns", "list", *given)
-    assert (ran.exit, ran.out, sandbox.journal) == (2, "", [])
-    assert ran.err == "dialler: other users can read a proxy's password in the arguments: use DIALLER_PROXY\n"
+@pytest.mark.parametrize("options", [["--proxy", f"http://me:{TOKEN}@proxy"], [f"--proxy=me:{TOKEN}@proxy"]])
+def test_proxy_option_with_a_password_is_refused_and_not_printed(
+    run: Run, sandbox: Sandbox, options: list[str]
+) -> None:
+    result = run("campaigns", "list", *options)
+    assert (result.exit, result.out, sandbox.journal) == (2, "", [])
+    assert result.err == "dialler: other users can read a proxy's password in the arguments: use DIALLER_PROXY\n"
 
 
 @pytest.mark.parametrize("option", ["--ca-file", "--client-cert", "--client-key", "--proxy"])
 def test_sandbox_option_refuses_network_options(run: Run, option: str) -> None:
-    ran = run("campaigns", "list", "--sandbox", option, "anything")
-    assert (ran.exit, ran.out) == (2, "")
-    assert "leave out certificates and --proxy" in ran.err
+    result = run("campaigns", "list", "--sandbox", option, "anything")
+    assert (result.exit, result.out) == (2, "")
+    assert "leave out certificates and --proxy" in result.err
 
 
 def test_sandbox_option_ignores_proxies_of_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,17 +219,17 @@ def test_proxy_option_sends_the_request_to_the_proxy(
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        ran = run("campaigns", "list", "--base-url", "http://dialler.invalid/rest/v1.0/1", "--proxy", url)
+        result = run("campaigns", "list", "--base-url", "http://dialler.invalid/rest/v1.0/1", "--proxy", url)
         thread.join(timeout=10)
-    assert ran.exit == 0
+    assert result.exit == 0
     assert received[0].startswith(b"GET http://dialler.invalid/rest/v1.0/1/dialler/campaigns")
 
 
 @pytest.mark.parametrize("option", ["--ca-file", "--client-cert"])
 def test_missing_certificate_file_is_a_usage_error_of_one_line(run: Run, sandbox: Sandbox, option: str) -> None:
-    ran = run("campaigns", "list", option, "none.pem", "--base-url", "https://dialler.invalid/rest/v1.0/1")
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert "none.pem" in ran.err
+    result = run("campaigns", "list", option, "none.pem", "--base-url", "https://dialler.invalid/rest/v1.0/1")
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "none.pem" in result.err
 
 
 @pytest.mark.parametrize("argv", [["audit"], ["export", "--output", "account.json"]], ids=" ".join)
@@ -237,7 +239,7 @@ def test_audit_and_export_print_one_notice_after_three_failed_attempts(
 ) -> None:
     sandbox.faults.next(*[Status(503)] * failures)
     with instant_waits():
-        ran = run(*argv)
-    assert ran.exit == 0
+        result = run(*argv)
+    assert result.exit == 0
     notice = "dialler: requests to the server fail and are retried; --attempts limits the retries\n"
-    assert ran.err.count(notice) == lines
+    assert result.err.count(notice) == lines

@@ -70,8 +70,8 @@ def test_filter_keeps_campaigns_that_match_every_pattern(
 ) -> None:
     options = [word for pattern in filters for word in ("--filter", pattern)]
     assert ids(run("campaigns", "list", *options).out) == list(left)
-    shown = json.loads(run("campaigns", "list", "--json", *options).out)
-    assert ([str(record["ID"]) for record in shown["records"]], shown["count"]) == (list(left), len(left))
+    printed = json.loads(run("campaigns", "list", "--json", *options).out)
+    assert ([str(record["ID"]) for record in printed["records"]], printed["count"]) == (list(left), len(left))
 
 
 def test_columns_option_shows_the_keys_in_the_given_order(run: Run, varied: Sandbox) -> None:
@@ -87,9 +87,9 @@ def test_columns_option_shows_the_keys_in_the_given_order(run: Run, varied: Sand
 
 def test_csv_has_every_key_and_escapes_formulas(run: Run, varied: Sandbox) -> None:
     varied.change(3, Name='=HYPERLINK("x")')
-    ran = run("campaigns", "list", "--csv")
-    rows = list(csv.DictReader(StringIO(ran.out)))
-    assert (ran.exit, ran.err) == (0, "")
+    result = run("campaigns", "list", "--csv")
+    rows = list(csv.DictReader(StringIO(result.out)))
+    assert (result.exit, result.err) == (0, "")
     assert set(rows[0]) == {key for record in varied.campaigns.values() for key in record}
     by_id = {row["ID"]: row for row in rows}
     assert (by_id["1"]["bCallerIDActive"], by_id["1"]["nMaxParallelLines"]) == ("true", "10")
@@ -115,9 +115,9 @@ def test_csv_with_columns_has_only_these_columns(run: Run, varied: Sandbox) -> N
     ids=" ".join,
 )
 def test_wrong_list_options_are_usage_errors(run: Run, varied: Sandbox, options: list[str], message: str) -> None:
-    ran = run("campaigns", "list", *options)
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert message in ran.err
+    result = run("campaigns", "list", *options)
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message in result.err
 
 
 def test_empty_list_accepts_any_key(run: Run, sandbox: Sandbox) -> None:
@@ -159,8 +159,8 @@ def test_wide_terminal_shows_more_columns(width: str, headings: str, monkeypatch
 def test_clone_refuses_a_period_that_ends_before_it_begins(
     run: Run, sandbox: Sandbox, begin: str, end: str, exit: int
 ) -> None:
-    ran = run("campaigns", "clone", "Spring", "Monday", "--from", begin, "--to", end)
-    assert ran.exit == exit
+    result = run("campaigns", "clone", "Spring", "Monday", "--from", begin, "--to", end)
+    assert result.exit == exit
     if exit:
-        assert "the campaign would end before it begins" in ran.err
+        assert "the campaign would end before it begins" in result.err
         assert sandbox.journal == []

@@ -38,12 +38,12 @@ def test_message_becomes_one_line_and_keeps_double_blanks() -> None:
 def test_errors_and_tables_escape_names(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(f"no campaign {HOSTILE_NAME}")
     print_table(["Name"], [[text(HOSTILE_NAME)]])
-    shown = capsys.readouterr()
-    for output in (shown.err, shown.out):
+    printed = capsys.readouterr()
+    for output in (printed.err, printed.out):
         assert all(char.isprintable() or char == "\n" for char in output)
         assert "[red]Sale[/red] :smile:" in output
         assert "\\x1b]0;owned\\x07\\x1b[2J" in output
-    assert shown.err.count("\n") == 1
+    assert printed.err.count("\n") == 1
 
 
 def test_json_keeps_every_key_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,9 +55,9 @@ def test_json_keeps_every_key_and_is_ascii(capsys: pytest.CaptureFixture[str]) -
     output = capsys.readouterr().out
     assert output.isascii()
     assert "\x1b" not in output
-    shown = json.loads(output)
-    assert shown == {"records": [wire], "count": 1, "filter": "", "orderBy": "Name", "ascending": True}
-    assert list(shown["records"][0]) == list(wire)
+    printed = json.loads(output)
+    assert printed == {"records": [wire], "count": 1, "filter": "", "orderBy": "Name", "ascending": True}
+    assert list(printed["records"][0]) == list(wire)
 
 
 def test_envelope_of_result_codes_has_records_and_count() -> None:

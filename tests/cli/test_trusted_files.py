@@ -61,7 +61,7 @@ WriteModule = Callable[[Path], Path]
 @pytest.fixture
 def write_hostile_module(own_rule: str) -> WriteModule:
     """Return a function that writes a rule module, which creates a file when it runs."""
-    return lambda path: write(path, f"open({str(path.with_suffix('.ran'))!r}, 'w').close()\n{own_rule}")
+    return lambda path: write(path, f"open({str(path.with_suffix('.result'))!r}, 'w').close()\n{own_rule}")
 
 
 SETTINGS = ("[audit]\nselect = ['expired']\n", "[tool.dialler.audit]\nselect = ['expired']\n")
@@ -72,20 +72,20 @@ def test_settings_of_another_user_are_refused(
     run: Run, sandbox: Sandbox, parent: Path, give_away: GiveAway, name: str, content: str
 ) -> None:
     give_away(write(parent / name, content))
-    ran = run("audit")
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert ran.err.startswith(f"dialler: {parent / name} is not used: it belongs to another user")
-    assert "chown" in ran.err
+    result = run("audit")
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert result.err.startswith(f"dialler: {parent / name} is not used: it belongs to another user")
+    assert "chown" in result.err
     assert sandbox.journal == []
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
 def test_settings_that_other_users_can_write_are_refused(run: Run, sandbox: Sandbox, parent: Path, mode: int) -> None:
     write(parent / "dialler.toml", SETTINGS[0]).chmod(mode)
-    ran = run("audit")
-    assert (ran.exit, sandbox.journal) == (2, [])
-    assert "other users can write it" in ran.err
-    assert f"run chmod go-w {parent / 'dialler.toml'}; otherwise remove it" in ran.err
+    result = run("audit")
+    assert (result.exit, sandbox.journal) == (2, [])
+    assert "other users can write it" in result.err
+    assert f"run chmod go-w {parent / 'dialler.toml'}; otherwise remove it" in result.err
 
 
 def test_config_option_refuses_settings_that_other_users_can_write(run: Run, sandbox: Sandbox, parent: Path) -> None:
@@ -99,9 +99,9 @@ def test_settings_in_a_directory_are_refused_if_other_users_can_write_it(
 ) -> None:
     write(parent / "dialler.toml", SETTINGS[0])
     parent.chmod(mode)
-    ran = run("audit")
-    assert ran.exit == exit
-    assert ("other users can write its directory" in ran.err) == (exit == 2)
+    result = run("audit")
+    assert result.exit == exit
+    assert ("other users can write its directory" in result.err) == (exit == 2)
 
 
 def test_settings_in_a_directory_of_another_user_are_refused(
@@ -146,10 +146,10 @@ def test_rule_module_that_another_user_may_have_written_does_not_run(
         give_away(file)
     else:
         file.chmod(0o666)
-    ran = run("audit")
-    assert (ran.exit, ran.out, sandbox.journal) == (2, "", [])
-    assert "is not used" in ran.err
-    assert not file.with_suffix(".ran").exists()
+    result = run("audit")
+    assert (result.exit, result.out, sandbox.journal) == (2, "", [])
+    assert "is not used" in result.err
+    assert not file.with_suffix(".result").exists()
 
 
 def test_rule_module_of_the_rules_option_is_refused_if_other_users_can_write_it(
@@ -159,7 +159,7 @@ def test_rule_module_of_the_rules_option_is_refused_if_other_users_can_write_it(
     file.chmod(0o666)
     with pytest.raises(ConfigurationError, match="other users can write it"):
         load_rules(["evil_option:twin"], parent)
-    assert not file.with_suffix(".ran").exists()
+    assert not file.with_suffix(".result").exists()
 
 
 def test_module_imported_by_a_rule_module_is_refused_if_other_users_can_write_it(
@@ -170,7 +170,7 @@ def test_module_imported_by_a_rule_module_is_refused_if_other_users_can_write_it
     write(parent / "imports_helper.py", f"import evil_helper\n{own_rule}")
     with pytest.raises(ConfigurationError, match=r"evil_helper\.py is not used"):
         load_rules(["imports_helper:twin"], parent)
-    assert not file.with_suffix(".ran").exists()
+    assert not file.with_suffix(".result").exists()
 
 
 def test_submodule_of_a_rule_package_is_refused_if_other_users_can_write_it(
@@ -182,7 +182,7 @@ def test_submodule_of_a_rule_package_is_refused_if_other_users_can_write_it(
     file.chmod(0o666)
     with pytest.raises(ConfigurationError, match="other users can write it"):
         load_rules(["evil_package.rules:twin"], parent)
-    assert not file.with_suffix(".ran").exists()
+    assert not file.with_suffix(".result").exists()
 
 
 def test_bytecode_that_other_users_can_write_does_not_run(parent: Path, own_rule: str) -> None:

@@ -116,7 +116,7 @@ async def test_no_finding_is_lost_if_a_worker_is_killed_during_a_job(
 ) -> None:
     async with Sandbox(campaigns=10, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
-        alone = await audit_fleet(fleet, now=NOW, chunk=4)
+        expected = await audit_fleet(fleet, now=NOW, chunk=4)
         manifest = str(write_fleet(sandbox, tmp_path))
         held = hold()
         sandbox.faults.next(held, match="result_codes", after=5)
@@ -132,7 +132,7 @@ async def test_no_finding_is_lost_if_a_worker_is_killed_during_a_job(
                 await held.hung_up.wait()
                 report = await asyncio.wait_for(audit, 60)
                 assert await remaining_data(redis) == (0, 0, [])
-    assert without_times(report) == without_times(alone)
+    assert without_times(report) == without_times(expected)
 
 
 async def remaining_data(redis: RunningRedis) -> tuple[int, int, list[bytes]]:
@@ -156,7 +156,7 @@ async def test_sigterm_lets_a_worker_finish_its_jobs(
 ) -> None:
     async with Sandbox(campaigns=3, accounts=4) as sandbox:
         manifest = str(write_fleet(sandbox, tmp_path))
-        _, alone, _ = await run("fleet", "audit", manifest, "--json")
+        _, expected, _ = await run("fleet", "audit", manifest, "--json")
         held = hold()
         sandbox.faults.next(held, match="result_codes", after=2)
         worker = [*command.argv, "fleet", "worker", manifest, "--broker", redis.url, "--at-once", "1"]
@@ -180,7 +180,7 @@ async def test_sigterm_lets_a_worker_finish_its_jobs(
                     assert (await wait_for_exit(second))[0] == 0
     assert lists == 4 + 1, "the worker takes no further account"
     assert (code, errors) == (0, "")
-    assert parsed_without_times(report) == parsed_without_times(alone)
+    assert parsed_without_times(report) == parsed_without_times(expected)
     assert [received.call for received in sandbox.journal].count("list") == 4 + 4, (
         "each account is listed once per audit"
     )

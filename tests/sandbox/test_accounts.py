@@ -82,14 +82,14 @@ async def test_changes_of_one_account_do_not_affect_other_accounts(sandbox: Sand
 
 
 async def test_first_account_equals_a_sandbox_with_one_account(sandbox: Sandbox) -> None:
-    alone = Sandbox(campaigns=30, clients_id=41, now=NOW)
+    single = Sandbox(campaigns=30, clients_id=41, now=NOW)
     first = sandbox.accounts[41]
-    assert all_data(alone) == all_data(sandbox) == all_data(first)
-    assert (alone.token, alone.seeded_defects, alone.template) == (first.token, first.seeded_defects, first.template)
+    assert all_data(single) == all_data(sandbox) == all_data(first)
+    assert (single.token, single.seeded_defects, single.template) == (first.token, first.seeded_defects, first.template)
     assert sandbox.base_url == f"{sandbox.server}/rest/v1.0/41"
     sandbox.token = "mine"
     assert (await send(sandbox, 41, "mine"))[0] == 200
-    assert sandbox.revoke() == first.token == alone.revoke()
+    assert sandbox.revoke() == first.token == single.revoke()
 
 
 def test_account_data_depends_on_the_seed_but_not_on_the_number_of_accounts() -> None:
@@ -132,6 +132,6 @@ def test_sandbox_with_zero_accounts_raises() -> None:
 
 def test_repr_of_accounts_contains_no_token() -> None:
     sandbox = Sandbox(campaigns=3, accounts=2)
-    shown = repr(sandbox.accounts)
-    assert "clients_id=2" in shown
-    assert not any(account.token in shown for account in sandbox.accounts.values())
+    text = repr(sandbox.accounts)
+    assert "clients_id=2" in text
+    assert not any(account.token in text for account in sandbox.accounts.values())

@@ -228,7 +228,7 @@ async def test_clone_without_user_data_and_dates_keeps_the_values_of_the_source(
 
 
 @pytest.mark.parametrize(
-    ("dates", "given", "served"),
+    ("dates", "sent", "served"),
     [
         ("naive", "2026-08-01T08:30:00", "2026-08-01T08:30:00"),
         ("naive", "2026-08-01 08:30", "2026-08-01T08:30:00"),
@@ -238,11 +238,11 @@ async def test_clone_without_user_data_and_dates_keeps_the_values_of_the_source(
     ],
 )
 async def test_clone_converts_dates_to_the_format_of_the_sandbox(
-    caller_of: CallerOf, dates: Any, given: str, served: str
+    caller_of: CallerOf, dates: Any, sent: str, served: str
 ) -> None:
     async with Sandbox([{"Name": "S"}], dates=dates) as sandbox:
         call = caller_of(sandbox)
-        _, body = await clone(call, source="S", destination="D", dtFrom=given, dtTo=given)
+        _, body = await clone(call, source="S", destination="D", dtFrom=sent, dtTo=sent)
     assert body["records"] == [{"Name": "D", "dtFrom": served, "dtTo": served}]
 
 

@@ -99,9 +99,9 @@ def findings_in_codes(sandbox: Sandbox) -> set[tuple[Any, ...]]:
     return found
 
 
-def as_finding(one: SeededDefect) -> tuple[Any, ...]:
-    details = (one.key, one.code_id, one.export_key, one.languages_id)
-    return (one.rule, one.campaign_id, *(detail for detail in details if detail is not None))
+def as_finding(defect: SeededDefect) -> tuple[Any, ...]:
+    details = (defect.key, defect.code_id, defect.export_key, defect.languages_id)
+    return (defect.rule, defect.campaign_id, *(detail for detail in details if detail is not None))
 
 
 CODE_RULES = {
@@ -119,7 +119,7 @@ CODE_RULES = {
 @pytest.mark.parametrize("campaigns", [4, 20, 26, 400, 1500])
 def test_rules_about_one_campaign_find_the_seeded_defects_and_no_others(campaigns: int) -> None:
     sandbox = generated_sandbox(campaigns)
-    expected = [as_finding(one) for one in sandbox.seeded_defects if one.rule in CODE_RULES]
+    expected = [as_finding(defect) for defect in sandbox.seeded_defects if defect.rule in CODE_RULES]
     assert findings_in_codes(sandbox) == set(expected)
     assert len(expected) == len(set(expected)) > 0
 
@@ -144,7 +144,7 @@ def test_dates_have_only_seeded_defects_and_are_not_near_any_limit(campaigns: in
         elif end and end < NOW + timedelta(days=7):
             found.add(("expiring-soon", id))
     dates = {"inverted-dates", "not-started", "expired", "expiring-soon"}
-    assert found == {as_finding(one) for one in sandbox.seeded_defects if one.rule in dates}
+    assert found == {as_finding(defect) for defect in sandbox.seeded_defects if defect.rule in dates}
 
 
 def test_export_keys_have_one_type_except_for_seeded_defects() -> None:
@@ -156,9 +156,9 @@ def test_export_keys_have_one_type_except_for_seeded_defects() -> None:
                 meanings[record["ExportKey"]][flags(record)].add(id)
     found = {key: types for key, types in meanings.items() if len(types) > 1}
     expected = defaultdict(set)
-    for one in seeded_defects(sandbox, "conflicting-export-key"):
-        expected[one.export_key].add(one.campaign_id)
-        assert {one.campaign_id, *one.other_ids} == set.union(*found[one.export_key].values())
+    for defect in seeded_defects(sandbox, "conflicting-export-key"):
+        expected[defect.export_key].add(defect.campaign_id)
+        assert {defect.campaign_id, *defect.other_ids} == set.union(*found[defect.export_key].values())
     assert {key: set.union(*types.values()) for key, types in found.items()} == expected
 
 
@@ -169,12 +169,12 @@ def test_names_differ_except_for_seeded_defects(campaigns: int) -> None:
     within = {
         (id, other) for id, name in names.items() for other, longer in names.items() if id != other and name in longer
     }
-    assert within == {(one.campaign_id, *one.other_ids) for one in seeded_defects(sandbox, "name-within-name")}
+    assert within == {(defect.campaign_id, *defect.other_ids) for defect in seeded_defects(sandbox, "name-within-name")}
     squeezed = defaultdict(set)
     for id, name in names.items():
         squeezed["".join(name.split())].add(id)
     same = {id for ids in squeezed.values() if len(ids) > 1 for id in ids}
-    assert same == {one.campaign_id for one in seeded_defects(sandbox, "duplicate-name")}
+    assert same == {defect.campaign_id for defect in seeded_defects(sandbox, "duplicate-name")}
     assert all(len(record["Name"]) <= 64 for record in sandbox.campaigns.values())
 
 
@@ -206,25 +206,25 @@ def test_copies_of_the_template_have_only_seeded_differences() -> None:
         theirs, ours = settings(sandbox.campaigns[id]), settings(original)
         found |= {(id, key) for key in ours if theirs[key] != ours[key]}
     seeded = seeded_defects(sandbox, "differs-from-template")
-    assert found == {(one.campaign_id, one.export_key or one.key) for one in seeded}
+    assert found == {(defect.campaign_id, defect.export_key or defect.key) for defect in seeded}
     assert len(found) == len(template.copies) - 1 >= 4
 
 
 @pytest.mark.parametrize("campaigns", [29, 30, 60, 400])
 def test_account_of_29_or_more_campaigns_has_every_kind_of_defect(campaigns: int) -> None:
-    assert {one.rule for one in generated_sandbox(campaigns).seeded_defects} == RULES
+    assert {defect.rule for defect in generated_sandbox(campaigns).seeded_defects} == RULES
 
 
 def test_less_than_a_tenth_of_a_large_account_has_defects() -> None:
     sandbox = generated_sandbox(1500)
-    assert 0.05 < len({one.campaign_id for one in sandbox.seeded_defects}) / 1500 < 0.1
+    assert 0.05 < len({defect.campaign_id for defect in sandbox.seeded_defects}) / 1500 < 0.1
 
 
 def test_same_seed_gives_the_same_data() -> None:
-    one, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
-    assert all_data(one) == all_data(same) != all_data(other)
-    assert (one.seeded_defects, one.template, one.token) == (same.seeded_defects, same.template, same.token)
-    assert one.token != other.token
+    first, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
+    assert all_data(first) == all_data(same) != all_data(other)
+    assert (first.seeded_defects, first.template, first.token) == (same.seeded_defects, same.template, same.token)
+    assert first.token != other.token
 
 
 def test_generated_dates_are_relative_to_today_by_default() -> None:
@@ -271,12 +271,12 @@ def test_filler_keys_are_added_to_each_generated_record() -> None:
 def test_missing_translation_is_served_as_the_translation_key() -> None:
     sandbox = generated_sandbox()
     shown = [
-        code[one.languages_id or 0].get("Content")
-        for one in seeded_defects(sandbox, "missing-translation")
-        for code in (codes(sandbox, one.campaign_id)[one.code_id or 0],)
-        if one.languages_id in code
+        code[defect.languages_id or 0].get("Content")
+        for defect in seeded_defects(sandbox, "missing-translation")
+        for code in (codes(sandbox, defect.campaign_id)[defect.code_id or 0],)
+        if defect.languages_id in code
     ]
-    ids = [one.code_id for one in seeded_defects(sandbox, "missing-translation")]
+    ids = [defect.code_id for defect in seeded_defects(sandbox, "missing-translation")]
     assert set(shown) - {""} == {f"DiallerCampaignsResultCodes.{id}" for id in ids[1::3]}
     assert "" in shown
 
@@ -284,12 +284,12 @@ def test_missing_translation_is_served_as_the_translation_key() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_invalid_record_option_makes_one_unaffected_record_invalid(seed: int) -> None:
     sandbox = Sandbox(40, seed, invalid_record=True, now=NOW)
-    (one,) = seeded_defects(sandbox, "invalid-record")
-    assert sandbox.campaigns[one.campaign_id][one.key or ""] == "many"
-    others = [other for other in sandbox.seeded_defects if other is not one]
+    (defect,) = seeded_defects(sandbox, "invalid-record")
+    assert sandbox.campaigns[defect.campaign_id][defect.key or ""] == "many"
+    others = [other for other in sandbox.seeded_defects if other is not defect]
     assert others == Sandbox(40, seed, now=NOW).seeded_defects
     affected = {id for other in others for id in (other.campaign_id, *other.other_ids)}
     assert sandbox.template is not None
     affected |= {sandbox.template.campaign_id, *sandbox.template.copies}
-    assert one.campaign_id not in affected
+    assert defect.campaign_id not in affected
     assert seeded_defects(Sandbox(3, seed, invalid_record=True), "invalid-record")

@@ -117,10 +117,10 @@ async def test_sandbox_still_works_after_many_requests_with_all_faults() -> None
                 group.create_task(clone(number))
         sandbox.faults.clear()
         assert len(set(outcomes)) > 5
-        clones = {one["Name"] for one in sandbox.campaigns.values()} - {"Campaign"}
-        carried_out = [json.loads(one.body)["destination"] for one in sandbox.journal if one.carried_out]
+        clones = {record["Name"] for record in sandbox.campaigns.values()} - {"Campaign"}
+        carried_out = [json.loads(received.body)["destination"] for received in sandbox.journal if received.carried_out]
         made = {name for name in clones if name.startswith("Clone ")}
         assert made == set(carried_out)
         assert len(carried_out) == len(made)
-        async with session.get(sandbox.base_url + "/dialler/campaigns/1", headers=headers) as one:
-            assert (await one.json())["count"] == 1
+        async with session.get(sandbox.base_url + "/dialler/campaigns/1", headers=headers) as response:
+            assert (await response.json())["count"] == 1
