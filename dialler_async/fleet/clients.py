@@ -49,7 +49,7 @@ class Clients:
         with warnings.catch_warnings():
             # `Server` has already warned of an unencrypted token.
             warnings.simplefilter("ignore", UserWarning)
-            client = DiallerClient.for_account(server.url, known.clients_id, known.token, **self._options(server))
+            client = DiallerClient.for_server(server.url, known.clients_id, known.token, **self._options(server))
         self._by_server[known.server] = client
         return client
 

@@ -138,7 +138,7 @@ class Sandbox(SandboxAccount):
 
     @property
     def server(self) -> str:
-        """The server's address without an account, as `DiallerClient.for_account(sandbox.server, 2, …)` takes it.
+        """The server's address without an account, as `DiallerClient.for_server(sandbox.server, 2, …)` takes it.
 
         Raises:
             RuntimeError: the sandbox is closed.

@@ -240,7 +240,7 @@ class TestSharing:
     async def test_other_account_has_the_options_of_the_client_it_came_from(self) -> None:
         async with (
             Sandbox(1, accounts=2) as server,
-            DiallerClient.for_account(server.server, 1, server.accounts[1].token) as dialler,
+            DiallerClient.for_server(server.server, 1, server.accounts[1].token) as dialler,
         ):
             view = dialler.with_options(headers={"X-App": "crm"})
             await view.for_account(2, server.accounts[2].token).campaigns.list()

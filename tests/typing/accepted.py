@@ -50,7 +50,7 @@ async def token() -> str:
 async def clients() -> None:
     async with DiallerClient("https://acd.example.com/rest/v1.0/1", "t") as dialler:
         assert_type(dialler, DiallerClient)
-    tuned = DiallerClient.for_account(
+    tuned = DiallerClient.for_server(
         "https://acd.example.com",
         1,
         token,

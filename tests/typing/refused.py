@@ -60,6 +60,6 @@ def options() -> None:
     DiallerClient("https://acd.example.com/rest/v1.0/1")  # refused
     DiallerClient("https://acd.example.com/rest/v1.0/1", 7)  # refused
     DiallerClient("https://acd.example.com/rest/v1.0/1", "t", retries=3)  # refused
-    DiallerClient.for_account("https://acd.example.com", "1", "t")  # refused
+    DiallerClient.for_server("https://acd.example.com", "1", "t")  # refused
     PoolConfig(limit="16")  # refused
     RetryPolicy(attempts=3).attempts = 4  # refused
