@@ -287,11 +287,14 @@ class Transport:
             raise error from None
         finally:
             self._pool.leave()
-        if self._observer is not None and isinstance(response, Response):
-            call.trace.response_received(response_info(response, self._token))
-        call.trace.attempt_ended(response)
         if not isinstance(response, Response):
+            call.trace.attempt_ended(response)
             return response
+        info = None
+        if self._observer is not None:
+            info = response_info(response, self._token)
+            call.trace.response_received(info)
+        call.trace.attempt_ended(response)
         outcome: Any
         if response.status == 200:
             outcome = await decode_response(call.request, response, self._token)
@@ -305,7 +308,7 @@ class Transport:
                 now=CLOCK.now(),
             )
         if isinstance(outcome, RequestError):
-            outcome.response = response_info(response, self._token)
+            outcome.response = info or response_info(response, self._token)
         return outcome
 
     def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:

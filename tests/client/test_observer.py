@@ -340,3 +340,10 @@ class TestResponses:
         sandbox.faults.next(Reset())
         await dialler.campaigns.get(id)
         assert [response.status for response in notebook.responses] == [200]
+
+    async def test_error_has_the_very_response_that_was_observed(
+        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox
+    ) -> None:
+        with pytest.raises(NotFoundError) as failed:
+            await dialler.campaigns.get(404404)
+        assert failed.value.response is notebook.responses[0]
