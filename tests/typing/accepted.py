@@ -149,7 +149,9 @@ async def audits(dialler: DiallerClient) -> None:
 async def with_sandbox() -> None:
     async with Sandbox(campaigns=5) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         sandbox.faults.next(Status(503, retry_after=30), Reset(carried_out=True), match="delete")
-        sandbox.load(make_campaign(id=7).wire)
+        codes = {Language.GERMAN: [make_result_code(content="Verkauft").wire]}
+        sandbox.load(make_campaign(id=7).wire, codes=codes)
+        sandbox.load(make_campaign(id=8).wire, codes={1: [make_result_code(content="Sold").wire]})
         assert_type(make_result_code(id=1), ResultCode)
         with instant_waits() as waits:
             await dialler.campaigns.delete(7)

@@ -13,6 +13,7 @@ from dialler_async import (
     Success,
     fan_out,
 )
+from dialler_async.sandbox import Sandbox
 
 
 def names_that_do_not_exist(dialler: DiallerClient) -> None:
@@ -63,3 +64,7 @@ def options() -> None:
     DiallerClient.for_server("https://acd.example.com", "1", "t")  # refused
     PoolConfig(limit="16")  # refused
     RetryPolicy(attempts=3).attempts = 4  # refused
+
+
+def sandboxes(sandbox: Sandbox) -> None:
+    sandbox.load({"ID": 1}, codes={"de": []})  # refused
