@@ -445,7 +445,7 @@ class TestClone:
         ):
             with pytest.raises(ConflictError) as caught:
                 await call
-            assert str(caught.value).endswith(f"exists, and differs from what was asked for in {different}")
+            assert str(caught.value).endswith(f"exists, and differs from the requested one in {different}")
             assert (caught.value.status, caught.value.message) == (409, "Destination exists")
             assert (str(caught.value.request), caught.value.attempts) == ("POST /dialler/campaigns/clone", 1)
             assert caught.value.about == "clone of 'Template' as 'Monday'"
@@ -536,7 +536,9 @@ class TestClone:
         played.post(CLONE, **LOST)
         played.post(CLONE, **CONFLICT)
         played.get(f"{BY_NAME}Monday", **NO_ENDPOINT)
-        with pytest.raises(OutcomeUnknownError, match=r"looking for it failed \(.*no such endpoint") as caught:
+        with pytest.raises(
+            OutcomeUnknownError, match=r"the search for the campaign failed \(.*no such endpoint"
+        ) as caught:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.attempts == 2
 
@@ -574,7 +576,7 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **answer({"ID": 535, "Name": "Template"}))
         played.get(f"{BY_NAME}Monday", **lookup)
-        with pytest.raises(PayloadError, match="the server cloned, but answered with a campaign of another name") as it:
+        with pytest.raises(PayloadError, match="cloned, but responded with a campaign of another name") as it:
             await dialler.campaigns.clone("Template", "Monday")
         assert problem in str(it.value)
         assert (it.value.path, it.value.record_id) == ("records[0].Name", 535)
@@ -697,9 +699,9 @@ class TestDeleteByName:
     @pytest.mark.parametrize(
         ("again", "error", "reason"),
         [
-            (answer({"ID": 536, "Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
-            (answer({"ID": 536, "Name": "monday"}), NotFoundError, "has another now; nothing was deleted"),
-            (answer({"Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
+            (answer({"ID": 536, "Name": "Tuesday"}), NotFoundError, "renamed meanwhile; nothing was deleted"),
+            (answer({"ID": 536, "Name": "monday"}), NotFoundError, "renamed meanwhile; nothing was deleted"),
+            (answer({"Name": "Tuesday"}), NotFoundError, "renamed meanwhile; nothing was deleted"),
             (NOT_FOUND, NotFoundError, "Dialler campaign not found"),
             (answer({"ID": 537, "Name": "Monday"}), PayloadError, "the server sent campaign 537"),
         ],
