@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, final, overload
+from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast, final, overload
 
 import aiohttp
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())
 
 
-class Options(TypedDict, total=False):
+class ClientOptions(TypedDict, total=False):
     """The keyword arguments of `DiallerClient`, for type checkers."""
 
     pool: PoolConfig
@@ -113,7 +113,8 @@ class DiallerClient:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         observer: Observer | None = None,
     ) -> None:
-        # From here on, no local variable holds a secret: tools that record tracebacks would record it.
+        # From here on, no local variable holds a secret: tools that record tracebacks would record it. For the same
+        # reason, the class methods pass a `Token` here.
         held = Token(token)
         checked = check_base_url(base_url)
         del token, base_url
@@ -143,7 +144,7 @@ class DiallerClient:
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
-    def for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[Options]) -> Self:
+    def for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[ClientOptions]) -> Self:
         """Return a client for an account on a server. The base URL is `SERVER/rest/v1.0/CLIENTS_ID`.
 
         Args:
@@ -160,7 +161,7 @@ class DiallerClient:
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
-        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", held, **options)
+        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", cast(TokenSource, held), **options)
 
     def for_account(self, clients_id: int, token: TokenSource) -> Self:
         """Return a client for another account on the same server. It shares this client's pool and options.
@@ -193,7 +194,7 @@ class DiallerClient:
         return client
 
     @classmethod
-    def from_env(cls, **options: Unpack[Options]) -> Self:
+    def from_env(cls, **options: Unpack[ClientOptions]) -> Self:
         """Return a client for the base URL and token in the environment: `DIALLER_BASE_URL`, `DIALLER_TOKEN`.
 
         Other variables set options: `DIALLER_CA_FILE`, `DIALLER_CLIENT_CERT`, `DIALLER_CLIENT_KEY` and `DIALLER_PROXY`
@@ -208,8 +209,9 @@ class DiallerClient:
         """
         require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
         require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
-        all_options: Options = {**environment.network_options(os.environ), **options}
-        return cls(environment.base_url(os.environ), Token(environment.token(os.environ)), **all_options)
+        all_options: ClientOptions = {**environment.network_options(os.environ), **options}
+        held = Token(environment.token(os.environ))
+        return cls(environment.base_url(os.environ), cast(TokenSource, held), **all_options)
 
     @property
     def base_url(self) -> str:

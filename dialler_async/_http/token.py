@@ -20,7 +20,7 @@ from .slices import finish
 class Token:
     """The token in use, and the headers that carry it."""
 
-    def __init__(self, source: "TokenSource") -> None:
+    def __init__(self, source: "TokenSource | Token") -> None:
         """Takes a source, and never raises: `check` does."""
         self._problem: str | None = None
         self._secrets: list[_Secret] = []
@@ -99,7 +99,7 @@ class Token:
         raise TypeError("a client's token is not pickled or copied: make another client")
 
 
-TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
+TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """A token, or a function that returns one or an awaitable of one: called for the first request and after a 401."""
 
 

@@ -17,6 +17,7 @@ import pytest
 import dialler_async
 from dialler_async import (
     Campaigns,
+    ClientOptions,
     ClientStateError,
     ConfigurationError,
     DiallerClient,
@@ -25,7 +26,6 @@ from dialler_async import (
     RetryPolicy,
     Timeouts,
 )
-from dialler_async.client import Options
 
 if TYPE_CHECKING:
     from tests.conftest import PlayedServer
@@ -164,7 +164,7 @@ class TestForServer:
     def test_type_checkers_know_the_options_as_the_class_has_them(self) -> None:
         parameters = inspect.signature(DiallerClient).parameters.values()
         by_keyword = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
-        assert get_type_hints(Options) == by_keyword
+        assert get_type_hints(ClientOptions) == by_keyword
 
     def test_it_is_an_ordinary_class_method(self) -> None:
         assert inspect.ismethod(DiallerClient.for_server)

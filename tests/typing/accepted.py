@@ -4,12 +4,13 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Unpack, assert_type
 
 from dialler_async import (
     AmbiguousNameError,
     AuthenticationError,
     Campaign,
+    ClientOptions,
     CloneResult,
     DiallerClient,
     DiallerError,
@@ -45,6 +46,10 @@ class Slow(Observer):
 
 async def token() -> str:
     return "a-token"
+
+
+def with_defaults(**options: Unpack[ClientOptions]) -> DiallerClient:
+    return DiallerClient("https://acd.example.com/rest/v1.0/1", "t", **options)
 
 
 async def clients() -> None:
