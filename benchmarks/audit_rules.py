@@ -16,7 +16,7 @@ from typing import Any
 
 from dialler_async import Campaign, Language, Records, ResultCode
 from dialler_async._api import decoding
-from dialler_async._api.decoding import PartialRecords
+from dialler_async._api.partial_records import PartialRecords
 from dialler_async.audit import RULES
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rule_runner import RuleRunner
@@ -33,7 +33,7 @@ def decoded(answer: decoding.ResponseDecoder[Any], records: list[dict[str, Any]]
     values: list[Any] = []
 
     def run() -> Any:
-        values.append((yield from answer.decode(body)))
+        values.append((yield from answer(body)))
 
     deque(run(), maxlen=0)
     return values[0]

@@ -84,7 +84,7 @@ def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]
 
     codes = Path(body).read_bytes()
     decode: Callable[[], object] = {
-        "ours": lambda: finish(RESULT_CODES.decode(codes)),
+        "ours": lambda: finish(RESULT_CODES(codes)),
         "orjson": lambda: orjson.loads(codes),
     }[decoder]
     for _ in range(WARM_UP):

@@ -26,7 +26,7 @@ from .version import __version__
 # Not from `typing`, whose import takes most of the 10 ms that this module may take. Type checkers know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._api.decoding import InvalidRecord, PartialRecords
+    from ._api.partial_records import InvalidRecord, PartialRecords
     from ._bulk.auto_concurrency import AutoConcurrency
     from ._bulk.fan_out import Concurrency, OnProgress, fan_out
     from ._bulk.outcome import Failure, Outcome, Success
@@ -143,7 +143,7 @@ _MODULE_OF = {
     "EndpointNotFoundError": "errors",
     "Failure": "_bulk.outcome",
     "HeaderSource": "_http.headers",
-    "InvalidRecord": "_api.decoding",
+    "InvalidRecord": "_api.partial_records",
     "InvalidTokenError": "errors",
     "ItemCancelledError": "errors",
     "Language": "models",
@@ -155,7 +155,7 @@ _MODULE_OF = {
     "OnProgress": "_bulk.fan_out",
     "Outcome": "_bulk.outcome",
     "OutcomeUnknownError": "errors",
-    "PartialRecords": "_api.decoding",
+    "PartialRecords": "_api.partial_records",
     "PayloadError": "errors",
     "PoolConfig": "_http.pool_config",
     "RateLimitedError": "errors",

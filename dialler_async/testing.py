@@ -123,7 +123,7 @@ def _made(
         raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
     record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
     # Decoded from JSON, so that the record equals one from a server's response.
-    made: R = finish(answer.decode(decoding.encode({"records": [record]})))[0]
+    made: R = finish(answer(decoding.encode({"records": [record]})))[0]
     return made
 
 

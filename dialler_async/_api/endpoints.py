@@ -16,16 +16,8 @@ import attrs
 from ..errors import ConfigurationError, SentRequest, require
 from ..models import Campaign, Language, Records, ResultCode
 from .dates import format_date, time_between
-from .decoding import (
-    CAMPAIGN,
-    CAMPAIGN_SLICES,
-    CAMPAIGNS,
-    DONE,
-    PARTIAL_CAMPAIGNS,
-    RESULT_CODES,
-    PartialRecords,
-    ResponseDecoder,
-)
+from .decoding import CAMPAIGN, CAMPAIGN_SLICES, CAMPAIGNS, DONE, PARTIAL_CAMPAIGNS, RESULT_CODES, ResponseDecoder
+from .partial_records import PartialRecords
 
 T = TypeVar("T")
 

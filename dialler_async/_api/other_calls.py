@@ -1,7 +1,8 @@
 """Requests besides the seven calls: to functions of the server that this library doesn't know, and to probe it."""
 
 from collections.abc import Generator, Mapping
-from typing import Any, Final, Generic, TypeVar, final
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -101,35 +102,27 @@ def _encoded_body(body: object) -> msgspec.Raw:
 
 def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:
     if kind is bytes:
-        return _RawBody()
+        # `kind` is the type of what it returns, which mypy does not conclude.
+        return cast("ResponseDecoder[T]", _raw_body)
     try:
-        return _Json(msgspec.json.Decoder(kind))
+        return partial(_json, msgspec.json.Decoder(kind))
     except TypeError:
         raise ConfigurationError("decoder is bytes, or a type that msgspec can decode") from None
 
 
-@final
-class _RawBody:
-    """The body as it came."""
-
-    def decode(self, body: Body) -> Generator[None, None, Any]:
-        yield
-        return bytes(body)
+def _raw_body(body: Body) -> Generator[None, None, bytes]:
+    """Return the body as it came."""
+    yield
+    return bytes(body)
 
 
-@final
-class _Json(Generic[T]):
-    """A JSON value of one type."""
-
-    def __init__(self, decoder: "msgspec.json.Decoder[T]") -> None:
-        self._decoder = decoder
-
-    def decode(self, body: Body) -> Generator[None, None, T]:
-        yield
-        try:
-            return self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            problem, not_json = f"not a value of the decoder's type: {error}", False
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            problem, not_json = f"not JSON: {error}", True
-        raise PayloadError(f"the server said 200, but sent {problem}", excerpt=excerpt(body), not_json=not_json)
+def _json(decoder: "msgspec.json.Decoder[T]", body: Body) -> Generator[None, None, T]:
+    """Return a JSON value of one type."""
+    yield
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        problem, not_json = f"not a value of the decoder's type: {error}", False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem, not_json = f"not JSON: {error}", True
+    raise PayloadError(f"the server said 200, but sent {problem}", excerpt=excerpt(body), not_json=not_json)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from .._api.charsets import recoding
-from .._api.decoding import PartialRecords
 from .._api.endpoints import Request
 from .._api.error_responses import printable_excerpt
+from .._api.partial_records import PartialRecords
 from ..errors import Body, DiallerError, PayloadError, ResponseInfo, StatusError
 from ..models import Campaign, Records
 from .clock import CLOCK
@@ -102,7 +102,7 @@ def _hidden_error(request: Request[Any]) -> PayloadError:
 
 async def _decode(request: Request[Any], response: Response) -> Any:
     try:
-        value = await finish_in_slices(request.decoder.decode(response.body))
+        value = await finish_in_slices(request.decoder(response.body))
     except (PayloadError, StatusError) as error:
         return _of_request(request, error)
     return value if request.expected_id is None else _checked_against_request(request, value)
@@ -137,7 +137,7 @@ def _checked_against_request(request: Request[Any], value: Any) -> Any:
 def _decoding_error(request: Request[Any], body: Body) -> DiallerError | None:
     """Return the error of decoding a body to its last slice; None if there is none."""
     try:
-        rest = finish(request.decoder.decode(body))
+        rest = finish(request.decoder(body))
         deque(rest if isinstance(rest, Iterator) else (), maxlen=0)
     except (PayloadError, StatusError) as error:
         return _of_request(request, error)

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import attrs
 
-from dialler_async._api.decoding import InvalidRecord
 from dialler_async._api.endpoints import checked_languages
+from dialler_async._api.partial_records import InvalidRecord
 from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient

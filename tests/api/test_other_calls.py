@@ -16,7 +16,7 @@ def request(method: Any = "GET", path: Any = "/dialler/contacts", **options: Any
 
 
 def decoded(decoder: Any, body: bytes) -> Any:
-    return finish(request(decoder=decoder).decoder.decode(body))
+    return finish(request(decoder=decoder).decoder(body))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dialler_async import Campaign, PayloadError, ResultCode
 from dialler_async._api import record_list
-from dialler_async._api.decoding import CAMPAIGNS, PARTIAL_CAMPAIGNS, RESULT_CODES, PartialRecords, ResponseDecoder
+from dialler_async._api.decoding import CAMPAIGNS, PARTIAL_CAMPAIGNS, RESULT_CODES, ResponseDecoder
+from dialler_async._api.partial_records import PartialRecords
 from dialler_async._api.structure import FastPath, fast_path, structure_strictly
 from dialler_async.errors import Body, DiallerError
 from dialler_async.models import Record, wire_keys
@@ -37,7 +38,7 @@ class Refusing(FastPath):
 
 def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
     """Return the result or the error that a decoder comes to."""
-    steps = decoder.decode(body)
+    steps = decoder(body)
     while True:
         try:
             next(steps)

@@ -23,7 +23,7 @@ def unpickled(it: T) -> T:
 
 
 def received(body: bytes) -> Campaign:
-    decoding = CAMPAIGN.decode(body)
+    decoding = CAMPAIGN(body)
     with pytest.raises(StopIteration) as decoded:
         next(decoding)
     one: Campaign = decoded.value.value

@@ -241,14 +241,11 @@ async def for_ever_a_token() -> str:
 async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
     server: CampaignServer, dialler: DiallerClient, leap: Leap
 ) -> None:
-    class Endless:
-        """An answer so large that reading it takes for ever."""
+    def decode_forever(body: bytes) -> Any:
+        while True:
+            yield
 
-        def decode(self, body: bytes) -> Any:
-            while True:
-                yield
-
-    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=Endless())
+    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=decode_forever)
     send = dialler.campaigns._transport.send(request)
     error = await failure_after(send, leap, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
