@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from ._api import endpoints
 from ._api.dates import time_between
 from ._api.endpoints import Request
+from ._api.error_context import in_place_of, with_about
 from ._api.partial_records import PartialRecords
 from ._http.cache import AccountCache
 from ._http.transport import Transport
@@ -146,12 +147,14 @@ class Campaigns:
         if len(exact) > 1:
             raise AmbiguousNameError(f"{len(exact)} campaigns have exactly this name: use the ID", matches=exact)
         if not exact:
-            sent = endpoints.find_campaigns(name).sent
-            raise NotFoundError(
-                f"{sent}: no campaign has exactly this name ({len(similar)} have a similar one; case and spaces count)",
+            search = endpoints.find_campaigns(name)
+            error = NotFoundError(
+                f"{search.sent}: no campaign has exactly this name ({len(similar)} have a similar one; case and spaces"
+                " count)",
                 status=404,
-                request=sent,
+                request=search.sent,
             )
+            raise with_about(error, search.about)
         return exact[0]
 
     async def clone(
@@ -253,13 +256,14 @@ class Campaigns:
         except DiallerError as error:
             # Raising this error would look as if the clone had failed.
             problem = str(error)
-        raise PayloadError(
+        unidentified = PayloadError(
             f"{request.sent}: the server cloned, but responded with a campaign of another name, and the new campaign"
             f" can't be identified ({problem}). Check before you clone again",
             path="records[0].Name",
             record_id=cloned.id,
             request=request.sent,
         )
+        raise with_about(unidentified, request.about)
 
     async def _existing(self, name: str, conflict: ConflictError) -> Campaign:
         """Return the campaign that a clone conflicts with, or raise the error for the caller."""
@@ -276,11 +280,8 @@ class Campaigns:
             seen = f"the search for the campaign failed ({error})"
         if conflict.attempts == 1:
             raise known
-        raise OutcomeUnknownError(
-            f"{conflict}. An earlier attempt may have cloned, but {seen}. Check again later",
-            request=conflict.request,
-            attempts=conflict.attempts,
-        )
+        unknown = OutcomeUnknownError(f"{conflict}. An earlier attempt may have cloned, but {seen}. Check again later")
+        raise in_place_of(unknown, conflict)
 
     async def delete(self, campaign: Campaign | int, *, missing_ok: bool = False) -> None:
         """Delete a campaign by its ID, with all its data and contacts. This can't be undone.
@@ -331,18 +332,20 @@ class Campaigns:
             return
         campaign = await self.get_by_name(name)
         if campaign.id is None:
-            raise PayloadError(
+            without_id = PayloadError(
                 "the server sent this campaign without an ID, so it can't be deleted safely; nothing was deleted",
                 path="records[0].ID",
                 request=endpoints.DELETE_BY_NAME,
             )
+            raise with_about(without_id, endpoints.find_campaigns(name).about)
         again = await self.get(campaign)
         if again.name != name:
-            raise NotFoundError(
+            renamed = NotFoundError(
                 f"campaign {campaign.id} was renamed meanwhile; nothing was deleted",
                 status=404,
                 request=endpoints.DELETE_BY_NAME,
             )
+            raise with_about(renamed, f"campaign {campaign.id}")
         await self.delete(campaign)
 
 
@@ -355,12 +358,8 @@ def _require_same(existing: Campaign, wanted: Mapping[str, str | datetime | None
             f" {', '.join(different)}",
             status=conflict.status,
             message=conflict.message,
-            request=conflict.request,
-            attempts=conflict.attempts,
         )
-        error.about = conflict.about
-        error.add_note(conflict.about)
-        raise error
+        raise in_place_of(error, conflict)
 
 
 def _differs(campaign: Campaign, name: str, wanted: str | datetime) -> bool:

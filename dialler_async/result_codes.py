@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ._api import endpoints
+from ._api.error_context import in_place_of
 from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
@@ -139,14 +140,13 @@ class ResultCodes:
             if endpoints.checked_id(lookup.campaign) <= _LARGEST_SAFE_ID:
                 raise
             not_found = error
-        raise NotFoundError(
+        too_large = NotFoundError(
             f"{not_found.request}: 404 without the API's JSON body: the ID is beyond 32 bits, so the server can't read"
             " it, or there is no such endpoint",
             status=not_found.status,
             message=not_found.message,
-            request=not_found.request,
-            attempts=not_found.attempts,
         )
+        raise in_place_of(too_large, not_found)
 
 
 class _Lookups:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from .._api.endpoints import Idempotency, Request
+from .._api.error_context import with_about
 from .._api.error_responses import error_from_response
 from ..errors import (
     AuthenticationError,
@@ -325,9 +326,7 @@ class Transport:
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts
-            if request.about:
-                error.about = request.about
-                error.add_note(request.about)
+            with_about(error, request.about)
             if call.gave_up_after is not None:
                 times = "once" if call.attempts == 1 else f"{call.attempts} times"
                 error.args = (
