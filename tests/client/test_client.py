@@ -1,4 +1,4 @@
-"""Construction of clients: base URLs, accounts, environment variables and sessions. Opening and closing."""
+"""Making a client: base URLs, accounts, the environment, sessions brought along; and what it refuses to be."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ LIST = "/dialler/campaigns"
 
 
 class TestBaseUrl:
-    """Base URLs that are accepted, and those that are refused."""
+    """What a base URL may look like, and what it is taken for."""
 
     @pytest.mark.parametrize(
-        ("given", "expected"),
+        ("given", "taken"),
         [
             (BASE, BASE),
             (f"{BASE}/", BASE),
@@ -62,15 +62,13 @@ class TestBaseUrl:
             ("https://[2001:DB8::1]/rest/v1.0/1", "https://[2001:db8::1]/rest/v1.0/1"),
         ],
     )
-    async def test_calls_have_the_base_url_and_one_slash_before_their_path(
-        self, given: str, expected: str, played: PlayedServer
-    ) -> None:
-        played.get(f"{expected}{LIST}", body=EMPTY)
+    async def test_calls_go_below_it_with_one_slash_between(self, given: str, taken: str, played: PlayedServer) -> None:
+        played.get(f"{taken}{LIST}", body=EMPTY)
         async with DiallerClient(given, "token") as dialler:
-            assert dialler.base_url == expected
-            assert repr(dialler) == f"DiallerClient('{expected}')"
+            assert dialler.base_url == taken
+            assert repr(dialler) == f"DiallerClient('{taken}')"
             assert await dialler.campaigns.list() == []
-        assert [sent.url for sent in played.sent] == [f"{expected}{LIST}"]
+        assert [sent.url for sent in played.sent] == [f"{taken}{LIST}"]
 
     @pytest.mark.parametrize(
         "given",
@@ -98,7 +96,7 @@ class TestBaseUrl:
             "https://acd..example.com/rest/v1.0/1",
         ],
     )
-    def test_text_that_is_not_an_http_url_is_refused(self, given: str) -> None:
+    def test_what_is_no_url_of_a_server_is_refused(self, given: str) -> None:
         with pytest.raises(ConfigurationError, match=r"not like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
             DiallerClient(given, "token")
 
@@ -111,25 +109,25 @@ class TestBaseUrl:
             "https://user:@acd.example.com/rest/v1.0/1?hidden",
         ],
     )
-    def test_user_info_is_refused_and_not_shown(self, given: str) -> None:
+    def test_user_info_is_refused_and_not_told(self, given: str) -> None:
         with pytest.raises(ConfigurationError, match="user info") as caught:
             DiallerClient(given, "token")
         assert "hidden" not in str(caught.value)
 
     @pytest.mark.parametrize("tail", ["?", "?token=hidden", "/?a=b", "#", "#hidden", "?a#b"])
-    def test_query_or_fragment_is_refused_and_not_shown(self, tail: str) -> None:
+    def test_a_query_or_fragment_is_refused_and_not_told(self, tail: str) -> None:
         with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
             DiallerClient(BASE + tail, "token")
         assert "hidden" not in str(caught.value)
 
     @pytest.mark.parametrize("given", [None, 1, BASE.encode(), ["https://acd.example.com"]])
-    def test_base_url_that_is_not_a_str_is_refused(self, given: Any) -> None:
+    def test_what_is_no_text_is_refused(self, given: Any) -> None:
         with pytest.raises(ConfigurationError, match=f"a str, not {type(given).__name__}"):
             DiallerClient(given, "token")
 
 
 class TestForServer:
-    """A client for a server and a ClientsID."""
+    """The base URL built from a server and a ClientsID."""
 
     @pytest.mark.parametrize(
         ("server", "base_url"),
@@ -141,9 +139,7 @@ class TestForServer:
             ("http://[::1]:8080", "http://[::1]:8080/rest/v1.0/42"),
         ],
     )
-    async def test_base_url_is_made_of_server_and_clients_id(
-        self, server: str, base_url: str, played: PlayedServer
-    ) -> None:
+    async def test_it_builds_the_base_url(self, server: str, base_url: str, played: PlayedServer) -> None:
         played.get(f"{base_url}{LIST}", body=EMPTY)
         async with DiallerClient.for_server(server, 42, "abc") as dialler:
             assert dialler.base_url == base_url
@@ -151,7 +147,7 @@ class TestForServer:
         [sent] = played.sent
         assert (sent.url, sent.headers["Authorization"]) == (f"{base_url}{LIST}", "Bearer abc")
 
-    def test_options_are_the_same_as_for_the_class(self) -> None:
+    def test_it_takes_the_same_options(self) -> None:
         options: dict[str, Any] = {
             "pool": PoolConfig(limit=3),
             "retry": RetryPolicy(attempts=2),
@@ -166,23 +162,26 @@ class TestForServer:
         by_keyword = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
         assert get_type_hints(ClientOptions) == by_keyword
 
-    def test_it_is_an_ordinary_class_method(self) -> None:
-        assert inspect.ismethod(DiallerClient.for_server)
-        assert list(inspect.signature(DiallerClient.for_server).parameters) == [
-            "server",
-            "clients_id",
-            "token",
-            "options",
-        ]
-        assert "a client for an account on a server" in pydoc.plain(pydoc.render_doc(DiallerClient.for_server))
+    @pytest.mark.parametrize(
+        ("name", "parameters", "summary"),
+        [
+            ("for_server", ["server", "clients_id", "token", "options"], "a client for an account on a server"),
+            ("for_account", ["clients_id", "token"], "a client for another account on the same server"),
+        ],
+    )
+    def test_constructors_are_ordinary_methods(self, name: str, parameters: list[str], summary: str) -> None:
+        method = getattr(DiallerClient(BASE, "abc"), name)
+        assert inspect.ismethod(method)
+        assert list(inspect.signature(method).parameters) == parameters
+        assert summary in pydoc.plain(pydoc.render_doc(method))
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
-    def test_invalid_clients_id_is_refused(self, clients_id: Any) -> None:
+    def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
             DiallerClient.for_server("https://acd.example.com", clients_id, "abc")
 
     @pytest.mark.parametrize("server", ["acd.example.com", "https://acd.example.com?a=b", "https://u:p@acd", None, 5])
-    def test_invalid_server_is_refused(self, server: Any) -> None:
+    def test_a_server_that_can_not_be_is_refused(self, server: Any) -> None:
         with pytest.raises(ConfigurationError, match="the base URL"):
             DiallerClient.for_server(server, 42, "abc")
 
@@ -197,7 +196,7 @@ class TestForServer:
             ("https://acd.example.com", 42, "hidden hidden"),
         ],
     )
-    def test_no_frame_of_a_refusal_holds_a_secret(self, server: Any, clients_id: int, token: str) -> None:
+    def test_no_frame_of_a_refusal_holds_what_is_secret(self, server: Any, clients_id: int, token: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             DiallerClient.for_server(server, clients_id, token)
         frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
@@ -206,15 +205,9 @@ class TestForServer:
 
 
 class TestForAccount:
-    """A client for another account, on the same pool."""
+    """Another account, on the same pool."""
 
-    def test_it_is_an_ordinary_method(self) -> None:
-        assert inspect.isfunction(DiallerClient.for_account)
-        dialler = DiallerClient(BASE, "one")
-        assert list(inspect.signature(dialler.for_account).parameters) == ["clients_id", "token"]
-        assert "a client for another account on the same server" in pydoc.plain(pydoc.render_doc(dialler.for_account))
-
-    async def test_calls_go_to_the_other_account_with_its_own_token(self, played: PlayedServer) -> None:
+    async def test_it_asks_for_the_other_account_with_its_own_token(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         played.get(f"https://acd.example.com/rest/v1.0/42{LIST}", body=EMPTY)
         async with DiallerClient(BASE, "one") as dialler:
@@ -228,7 +221,7 @@ class TestForAccount:
             (f"{BASE}{LIST}", "Bearer one"),
         ]
 
-    async def test_pool_is_shared_and_stays_open(self, played: PlayedServer) -> None:
+    async def test_it_shares_the_pool_and_leaves_it_open(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         async with DiallerClient(BASE, "one") as dialler:
             async with dialler.for_account(42, "two") as other:
@@ -237,38 +230,38 @@ class TestForAccount:
         with pytest.raises(ClientStateError, match="closed"):
             await other.campaigns.list()
 
-    async def test_client_for_another_account_can_make_a_third_one(self) -> None:
+    async def test_an_account_of_an_account_goes_by_the_same_server(self) -> None:
         one = DiallerClient("http://127.0.0.1:8080/proxy/rest/v1.0/1", "one")
         assert one.for_account(2, "two").for_account(3, "three").base_url == "http://127.0.0.1:8080/proxy/rest/v1.0/3"
 
-    def test_token_may_be_a_function(self) -> None:
+    def test_its_token_may_be_asked_for(self) -> None:
         assert DiallerClient(BASE, "one").for_account(2, lambda: "two").base_url.endswith("/2")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
-    def test_invalid_clients_id_is_refused(self, clients_id: Any) -> None:
+    def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
             DiallerClient(BASE, "one").for_account(clients_id, "two")
 
     @pytest.mark.parametrize("token", ["", "has space", None, 5])
-    def test_invalid_token_is_refused(self, token: Any) -> None:
+    def test_a_token_that_can_not_be_is_refused(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, "one").for_account(2, token)
 
     @pytest.mark.parametrize("base_url", ["https://acd.example.com", "https://acd.example.com/api/v1"])
-    def test_base_url_without_a_clients_id_is_refused(self, base_url: str) -> None:
+    def test_a_base_url_that_does_not_end_in_a_clients_id_has_no_other_account(self, base_url: str) -> None:
         with pytest.raises(ConfigurationError, match="doesn't end in a ClientsID"):
             DiallerClient(base_url, "one").for_account(2, "two")
 
 
 class TestFromEnv:
-    """A client for the environment variables."""
+    """A client by the environment."""
 
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DIALLER_BASE_URL", BASE)
         monkeypatch.setenv("DIALLER_TOKEN", "of-the-environment")
 
-    async def test_base_url_and_token_come_from_the_environment(self, played: PlayedServer) -> None:
+    async def test_it_goes_by_both_variables(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         async with DiallerClient.from_env(retry=RetryPolicy(attempts=2)) as dialler:
             assert dialler._shared.policy.attempts == 2
@@ -277,7 +270,7 @@ class TestFromEnv:
         assert (sent.url, sent.headers["Authorization"]) == (f"{BASE}{LIST}", "Bearer of-the-environment")
 
     @pytest.mark.parametrize("name", ["DIALLER_BASE_URL", "DIALLER_TOKEN"])
-    def test_missing_or_empty_variable_is_named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_variable_that_is_missing_or_empty_is_named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")
         with pytest.raises(ConfigurationError, match=f"{name} is not set"):
             DiallerClient.from_env()
@@ -285,7 +278,9 @@ class TestFromEnv:
         with pytest.raises(ConfigurationError, match=f"{name} is not set"):
             DiallerClient.from_env()
 
-    def test_token_with_a_line_break_is_refused_and_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_token_with_a_line_break_as_files_have_it_is_refused_and_not_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("DIALLER_TOKEN", "hidden\n")
         with pytest.raises(ConfigurationError, match="line break") as caught:
             DiallerClient.from_env()
@@ -293,15 +288,17 @@ class TestFromEnv:
 
 
 class TestToken:
-    """Tokens, and functions that return them."""
+    """What is refused before anything is sent, and what is asked for only then."""
 
     @pytest.mark.parametrize("token", ["", "has space", "line\nbreak", None, 5, b"bytes"])
-    def test_invalid_token_is_refused(self, token: Any) -> None:
+    def test_a_token_that_can_not_be_is_refused(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, token)
 
     @pytest.mark.parametrize("asynchronous", [False, True])
-    async def test_function_is_called_once_at_the_first_call(self, asynchronous: bool, played: PlayedServer) -> None:
+    async def test_a_function_is_asked_at_the_first_call_and_not_again(
+        self, asynchronous: bool, played: PlayedServer
+    ) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY, repeat=True)
         asked = []
 
@@ -320,9 +317,9 @@ class TestToken:
 
 
 class TestSession:
-    """A session of the caller is used, and never closed."""
+    """A session that is brought along is used, and never closed."""
 
-    async def test_session_is_used_and_stays_open(self, played: PlayedServer) -> None:
+    async def test_it_is_used_and_left_open(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         async with aiohttp.ClientSession() as session:
             async with DiallerClient(BASE, "token", session=session) as dialler:
@@ -332,22 +329,22 @@ class TestSession:
             assert sent.session is session
             assert sent.headers["Authorization"] == "Bearer token"
 
-    async def test_closed_session_raises_client_state_error(self) -> None:
+    async def test_a_closed_one_is_told_as_closed(self) -> None:
         session = aiohttp.ClientSession()
         await session.close()
         with pytest.raises(ClientStateError, match="closed"):
             await DiallerClient(BASE, "token", session=session).campaigns.list()
 
-    async def test_trace_configs_with_a_session_are_refused(self) -> None:
+    async def test_it_takes_its_trace_configs_itself(self) -> None:
         async with aiohttp.ClientSession() as session:
             with pytest.raises(ConfigurationError, match="give them to it instead"):
                 DiallerClient(BASE, "token", session=session, trace_configs=[aiohttp.TraceConfig()])
 
 
 class TestLife:
-    """Opening and closing."""
+    """Made anywhere, opened late, closed once."""
 
-    def test_client_made_outside_an_event_loop_works_in_one(self, played: PlayedServer) -> None:
+    def test_it_may_be_made_outside_a_loop_and_used_in_one_later(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         dialler = DiallerClient(BASE, "token")
 
@@ -358,7 +355,7 @@ class TestLife:
         asyncio.run(use())
         assert len(played.sent) == 1
 
-    async def test_first_call_opens_and_aclose_closes_without_a_with_block(self, played: PlayedServer) -> None:
+    async def test_without_a_with_block_the_first_call_opens_and_aclose_closes(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         dialler = DiallerClient(BASE, "token")
         assert await dialler.campaigns.list() == []
@@ -368,50 +365,50 @@ class TestLife:
             await dialler.campaigns.list()
         assert len(played.sent) == 1
 
-    async def test_closed_client_can_not_be_entered_again(self) -> None:
+    async def test_a_closed_client_is_not_entered_again(self) -> None:
         dialler = DiallerClient(BASE, "token")
         async with dialler:
             pass
         with pytest.raises(ClientStateError, match="this client is closed"):
             await dialler.__aenter__()
 
-    async def test_with_block_yields_the_client_itself(self) -> None:
+    async def test_it_is_itself_that_a_with_block_gives(self) -> None:
         dialler = DiallerClient(BASE, "token")
         async with dialler as entered:
             assert entered is dialler
 
     @pytest.mark.parametrize("resource", [Campaigns, ResultCodes])
-    def test_types_that_calls_return_are_public(self, resource: type) -> None:
+    def test_what_its_calls_answer_with_is_at_the_front(self, resource: type) -> None:
         for _, method in inspect.getmembers(resource, inspect.isfunction):
-            returned = get_type_hints(method)["return"]
-            for kind in (returned, get_origin(returned), *get_args(returned)):
+            answer = get_type_hints(method)["return"]
+            for kind in (answer, get_origin(answer), *get_args(answer)):
                 if getattr(kind, "__module__", "").startswith("dialler_async."):
                     assert kind.__name__ in dialler_async.__all__
 
-    def test_client_has_its_resources(self) -> None:
+    def test_the_resources_hang_on_it(self) -> None:
         dialler = DiallerClient(BASE, "token")
         assert isinstance(dialler.campaigns, Campaigns)
         assert isinstance(dialler.result_codes, ResultCodes)
 
 
 class TestRefusals:
-    """A client has a token and connections, so it can't be copied."""
+    """It holds a token and connections: it is no value."""
 
     @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
-    def test_client_can_not_be_pickled_or_copied(self, way: Callable[[object], object]) -> None:
+    def test_it_is_neither_pickled_nor_copied(self, way: Callable[[object], object]) -> None:
         with pytest.raises(TypeError, match="can't be pickled or copied: make a new one"):
             way(DiallerClient(BASE, "token"))
 
     @pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy])
     @pytest.mark.parametrize("part", ["campaigns", "result_codes"])
-    def test_resource_can_not_be_pickled_or_copied(self, way: Callable[[object], object], part: str) -> None:
+    def test_nor_is_what_hangs_on_it(self, way: Callable[[object], object], part: str) -> None:
         with pytest.raises(TypeError):
             way(getattr(DiallerClient(BASE, "token"), part))
 
-    def test_repr_shows_the_base_url_and_no_token(self) -> None:
+    def test_its_repr_tells_the_base_url_and_no_token(self) -> None:
         assert repr(DiallerClient(BASE, "hidden")) == f"DiallerClient('{BASE}')"
 
-    def test_client_whose_init_raised_has_a_repr(self) -> None:
+    def test_even_a_half_made_one_has_a_repr(self) -> None:
         assert repr(object.__new__(DiallerClient)) == "DiallerClient('…')"
 
 
@@ -424,13 +421,13 @@ class TestRefusals:
         ("http://localhost.example.com/rest/v1.0/1", "localhost.example.com"),
     ],
 )
-def test_plain_http_to_another_machine_warns(base_url: str, host: str) -> None:
+def test_plain_http_to_another_machine_is_warned_of(base_url: str, host: str) -> None:
     with pytest.warns(UserWarning, match=f"the token goes to {host} in clear") as caught:
         DiallerClient(base_url, "token")
     assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("host", ["localhost", "dialler.localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
-def test_plain_http_to_this_machine_does_not_warn(host: str) -> None:
+def test_plain_http_to_this_machine_is_not(host: str) -> None:
     # A warning would be an error here.
     assert DiallerClient(f"http://{host}/rest/v1.0/1", "token").base_url == f"http://{host}/rest/v1.0/1"

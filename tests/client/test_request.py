@@ -66,7 +66,7 @@ class TestRequest:
         assert type(caught.value) is error
         assert len(server.journal) == 1
 
-    async def test_connect_is_not_retried_by_default(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_connection_is_not_tried_again_by_default(self, server: Sandbox, dialler: DiallerClient) -> None:
         async with server.refusing():
             with pytest.raises(ConnectError) as caught:
                 await dialler.request("GET", PATH)
@@ -91,7 +91,7 @@ class TestRequest:
             await dialler.request("GET", PATH)
             assert len(server.journal) == 2
 
-    async def test_errors_are_those_of_all_other_calls(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_errors_are_the_usual_ones(self, server: Sandbox, dialler: DiallerClient) -> None:
         with pytest.raises(NotFoundError):
             await dialler.request("GET", "/dialler/campaigns/999")
         with pytest.raises(EndpointNotFoundError):
@@ -110,13 +110,13 @@ class TestRequest:
             assert not any(secret in text for secret in ("Smith", "4711", "Jones", "contacts"))
         assert caught.value.about == f"GET {path}"
 
-    @pytest.mark.parametrize(("options", "is_cached"), [({}, False), ({"idempotent": True}, True)])
-    async def test_call_that_may_change_something_removes_cached_responses(
-        self, server: Sandbox, dialler: DiallerClient, options: Any, is_cached: bool
+    @pytest.mark.parametrize(("options", "is_kept"), [({}, False), ({"idempotent": True}, True)])
+    async def test_call_that_may_change_something_removes_kept_responses(
+        self, server: Sandbox, dialler: DiallerClient, options: Any, is_kept: bool
     ) -> None:
-        cached = await dialler.campaigns.list(max_age=60)
+        kept = await dialler.campaigns.list(max_age=60)
         await dialler.request("GET", PATH, **options)
-        assert (await dialler.campaigns.list(max_age=60) is cached) is is_cached
+        assert (await dialler.campaigns.list(max_age=60) is kept) is is_kept
         await dialler.campaigns.get(536, max_age=60)
         await dialler.request("DELETE", "/dialler/campaigns/campaign/536", **options)
         with pytest.raises(NotFoundError):
@@ -130,7 +130,7 @@ class TestPing:
             await dialler.ping()
             assert [received.call for received in server.journal] == ["get"]
 
-    async def test_ping_raises_the_errors_of_all_other_calls(self, server: Sandbox, clock: Clock) -> None:
+    async def test_ping_raises_the_usual_errors(self, server: Sandbox, clock: Clock) -> None:
         async with DiallerClient(server.base_url, "wrong") as dialler:
             with pytest.raises(AuthenticationError):
                 await dialler.ping()

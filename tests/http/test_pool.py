@@ -564,7 +564,7 @@ class TestCollectedUnclosed:
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_for_server_is_not_the_place_it_was_made_at(self, server: CampaignServer, until: Until) -> None:
+    async def test_for_account_is_not_the_place_it_was_made_at(self, server: CampaignServer, until: Until) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
         dialler = DiallerClient.for_server(origin, 1, server.token)
         line = sys._getframe().f_lineno - 1

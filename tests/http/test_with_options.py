@@ -1,4 +1,4 @@
-"""`DiallerClient.with_options`: the options of its calls, and what they share."""
+"""`DiallerClient.with_options`: what its calls do differently, and what they share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Turnstile:
 
 
 class TestDifferences:
-    async def test_retry_policy_of_the_options_is_used(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_retry_policy_is_that_of_the_options(self, server: Sandbox, dialler: DiallerClient) -> None:
         once = dialler.with_options(retry=RetryPolicy(attempts=1))
         server.faults.next(Status(500))
         with pytest.raises(ServerError):
@@ -58,7 +58,7 @@ class TestDifferences:
         await dialler.campaigns.list()
         assert len(server.journal) == 3
 
-    async def test_deadline_of_the_options_is_used(self, server: Sandbox, leap: Leap, hold: type[HeldRequest]) -> None:
+    async def test_deadline_is_that_of_the_options(self, server: Sandbox, leap: Leap, hold: type[HeldRequest]) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             held = hold()
             server.faults.next(held)
@@ -70,7 +70,7 @@ class TestDifferences:
                 await call
             assert (await dialler.campaigns.get(ID)).id == ID
 
-    async def test_omitted_options_stay_unchanged(self, server: Sandbox, clock: Clock) -> None:
+    async def test_options_left_out_stay_as_they_are(self, server: Sandbox, clock: Clock) -> None:
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
             view = dialler.with_options(timeouts=Timeouts(deadline=5)).with_options(headers={"X-App": "crm"})
             server.faults.next(Status(500))
@@ -78,7 +78,7 @@ class TestDifferences:
                 await view.campaigns.list()
             assert len(server.journal) == 1
 
-    async def test_rate_limit_of_the_options_is_used(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_rate_limit_is_that_of_the_options(self, server: Sandbox, dialler: DiallerClient) -> None:
         turnstile = Turnstile()
         limited = dialler.with_options(max_rate=turnstile)
         server.faults.next(Status(500))
@@ -117,7 +117,7 @@ class TestHeaders:
         assert headers(server, "X-App") == ["crm"] * 3
         assert all(received.authorised for received in server.journal)
 
-    async def test_headers_of_options_are_added_and_replace_others(self, server: Sandbox) -> None:
+    async def test_headers_of_options_are_added_and_override(self, server: Sandbox) -> None:
         first = {"X-App": "crm", "X-Other": "kept"}
         async with DiallerClient(server.base_url, server.token, headers=first) as dialler:
             await dialler.with_options(headers={"x-app": "night"}).campaigns.list()
@@ -187,12 +187,12 @@ class TestSharing:
             await dialler.campaigns.list()
         assert asked == 2
 
-    async def test_cached_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_kept_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
         view = dialler.with_options(headers={"X-App": "crm"})
-        cached = await dialler.campaigns.list(max_age=60)
-        assert await view.campaigns.list(max_age=60) is cached
+        kept = await dialler.campaigns.list(max_age=60)
+        assert await view.campaigns.list(max_age=60) is kept
         await view.campaigns.delete(ID)
-        assert await dialler.campaigns.list(max_age=60) is not cached
+        assert await dialler.campaigns.list(max_age=60) is not kept
 
     async def test_requests_in_flight_are_shared_with_equal_timeouts_only(
         self, server: Sandbox, leap: Leap, hold: type[HeldRequest]
@@ -227,7 +227,7 @@ class TestSharing:
         await dialler.campaigns.list()
         assert clock.slept == [7]
 
-    async def test_only_the_first_client_closes_the_pool(self, server: Sandbox) -> None:
+    async def test_closing_is_up_to_the_first_client(self, server: Sandbox) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             view = dialler.with_options(headers={"X-App": "crm"})
             await view.aclose()
@@ -237,7 +237,7 @@ class TestSharing:
         with pytest.raises(ClientStateError):
             await view.campaigns.list()
 
-    async def test_client_for_another_account_has_the_same_options(self) -> None:
+    async def test_other_account_has_the_options_of_the_client_it_came_from(self) -> None:
         async with (
             Sandbox(1, accounts=2) as server,
             DiallerClient.for_server(server.server, 1, server.accounts[1].token) as dialler,
