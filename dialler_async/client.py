@@ -373,5 +373,5 @@ class DiallerClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a DiallerClient has a token and open connections, so it can't be pickled or copied: make a new one"
+            "a DiallerClient has a token and open connections, so it can't be pickled or copied: make another"
         )

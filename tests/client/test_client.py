@@ -396,7 +396,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
     def test_it_is_neither_pickled_nor_copied(self, way: Callable[[object], object]) -> None:
-        with pytest.raises(TypeError, match="can't be pickled or copied: make a new one"):
+        with pytest.raises(TypeError, match="can't be pickled or copied: make another"):
             way(DiallerClient(BASE, "token"))
 
     @pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy])

@@ -67,9 +67,7 @@ def others() -> set[asyncio.Task[Any]]:
 class TestList:
     """`list`."""
 
-    async def test_published_response_with_omitted_records_is_incomplete(
-        self, dialler: DiallerClient, played: PlayedServer
-    ) -> None:
+    async def test_published_response_is_shortened(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
         found = await dialler.result_codes.list(535, language=Language.GERMAN)
         assert [code.export_key for code in found] == ["ABG", "Aufleger"]
@@ -114,7 +112,7 @@ class TestList:
         assert arrived(played) == []
 
 
-class TestCached:
+class TestKept:
     """`list` with `max_age`."""
 
     async def test_list_without_max_age_always_sends_a_request(

@@ -321,27 +321,6 @@ class TestBesideOtherInstrumentation:
         assert common == expected
 
 
-async def test_names_are_those_of_the_conventions(
-    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
-) -> None:
-    sandbox.faults.next(Status(500), match="get")
-    await dialler.campaigns.get(id)
-    names = {name for span in telemetry.exporter.get_finished_spans() for name in span.attributes or {}}
-    assert names == {
-        http_attributes.HTTP_REQUEST_METHOD,
-        http_attributes.HTTP_REQUEST_RESEND_COUNT,
-        http_attributes.HTTP_RESPONSE_STATUS_CODE,
-        error_attributes.ERROR_TYPE,
-        server_attributes.SERVER_ADDRESS,
-        server_attributes.SERVER_PORT,
-        url_attributes.URL_FULL,
-        url_attributes.URL_SCHEME,
-        URL_TEMPLATE,
-    }
-    for name in (HTTP_CLIENT_REQUEST_DURATION, HTTP_CLIENT_ACTIVE_REQUESTS):
-        assert {attribute for point in telemetry.points(name) for attribute in point.attributes} < names
-
-
 async def test_no_signal_holds_names_ids_or_secrets(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox
 ) -> None:
@@ -386,3 +365,24 @@ extras = {"aiolimiter", "cyclopts", "fastapi", "jinja2", "opentelemetry", "polar
 assert not extras & set(sys.modules), extras & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_names_are_those_of_the_conventions(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
+    sandbox.faults.next(Status(500), match="get")
+    await dialler.campaigns.get(id)
+    names = {name for span in telemetry.exporter.get_finished_spans() for name in span.attributes or {}}
+    assert names == {
+        http_attributes.HTTP_REQUEST_METHOD,
+        http_attributes.HTTP_REQUEST_RESEND_COUNT,
+        http_attributes.HTTP_RESPONSE_STATUS_CODE,
+        error_attributes.ERROR_TYPE,
+        server_attributes.SERVER_ADDRESS,
+        server_attributes.SERVER_PORT,
+        url_attributes.URL_FULL,
+        url_attributes.URL_SCHEME,
+        URL_TEMPLATE,
+    }
+    for name in (HTTP_CLIENT_REQUEST_DURATION, HTTP_CLIENT_ACTIVE_REQUESTS):
+        assert {attribute for point in telemetry.points(name) for attribute in point.attributes} < names
