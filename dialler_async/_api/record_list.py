@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar, final
 
 import msgspec
@@ -34,8 +35,8 @@ _MAX_RECORD: Final = 2 * 1024 * 1024
 _LARGE_RECORD: Final = 640 * 1024
 _MAX_VALUES: Final = 100_000
 """Values of one record of more than `_LARGE_RECORD` bytes, for the same reason: they take 10 ms."""
-_MAX_EXTENSIONS: Final = 10
-"""How often the fast path of one list learns unknown keys."""
+_MAX_LESSONS: Final = 10
+"""How often a fast path learns unknown keys from one list."""
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
@@ -77,7 +78,7 @@ class ListReader(Generic[R]):
         self._max_rest = max_rest
         self._all_invalid = all_invalid
         self._fast_path = fast_path(kind)
-        self._extensions = 0
+        self._lessons = 0
 
     def slices(self) -> Generator[list[R], None, None]:
         """Yield the records until the rest of the body is small enough, or the list ends. An empty list is a pause.
@@ -176,38 +177,27 @@ class ListReader(Generic[R]):
         """Return the record that the fast path refused; an empty list if it is invalid."""
         if self.invalid and not self._all_invalid:
             return []
-        path_of_record = f"records[{self.count - 1}]"
+        path = f"records[{self.count - 1}]"
         decoded: dict[str, Any] = {}
         try:
             # First, whether it is JSON at all. If it is not, what follows may be no list of records.
             _skip(replace_lone_surrogates(piece))
-            if (record := self._structure_with_its_keys(piece)) is not None:
-                return [record]
+            if self._lessons < _MAX_LESSONS and self._fast_path.learn_keys(piece):
+                self._lessons += 1
+                with suppress(ValueError, RecursionError):
+                    return [self._fast_path.instance(self._fast_path.decode(piece), piece)]
             decoded = _decode_record(piece)
             return [structure_strictly(self._kind, decoded)]
         except msgspec.ValidationError as error:
-            reason = f"the server said 200, but {path_of_record} is not an object of JSON: {error}"
-            invalid = PayloadError(reason, path=path_of_record, excerpt=excerpt(piece))
+            reason = f"the server said 200, but {path} is not an object of JSON: {error}"
+            invalid = PayloadError(reason, path=path, excerpt=excerpt(piece))
         except MisfitError as misfit:
-            invalid = _misfit_error(misfit, decoded, path_of_record, piece)
+            invalid = _misfit_error(misfit, decoded, path, piece)
         except (ValueError, RecursionError) as error:
             # If it is not in UTF-8, the whole body may be in another charset.
             raise not_json(self._body, error) from None
         self.invalid.append((decoded, invalid))
         return []
-
-    def _structure_with_its_keys(self, piece: bytes) -> R | None:
-        """Return the record as a fast path structures it that knows its keys; None if there is none."""
-        path = self._fast_path.with_keys_of(piece) if self._extensions < _MAX_EXTENSIONS else None
-        if path is None:
-            return None
-        self._fast_path = path
-        self._extensions += 1
-        try:
-            record: R = path.instance(path.decode(piece), piece)
-        except (ValueError, RecursionError):
-            return None
-        return record
 
 
 def _count_values(piece: Body) -> int:
