@@ -702,8 +702,10 @@ class TestDeleteByName:
         self, found: dict[str, Any], error: type[Exception], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Monday", **found)
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             await dialler.campaigns.delete_by_name("Monday")
+        if isinstance(caught.value, RequestError):
+            assert caught.value.about == "campaigns named 'Monday'"
         assert arrived(played) == LOOK[:1]
 
     @pytest.mark.parametrize(
