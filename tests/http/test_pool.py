@@ -566,7 +566,7 @@ class TestGarbageCollection:
         self, server: CampaignServer, until: Until
     ) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
-        dialler = DiallerClient.for_account(origin, 1, server.token)
+        dialler = DiallerClient.for_server(origin, 1, server.token)
         line = sys._getframe().f_lineno - 1
         await dialler.campaigns.list()
         with warnings.catch_warnings(record=True) as caught:

@@ -8,12 +8,14 @@ import pickle
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import ConfigurationError, TokenSourceError
+from dialler_async._http import token as token_module
 from dialler_async._http.token import Token
 
 
@@ -267,6 +269,7 @@ class TestRedaction:
             (b"a&#47;b&#x2B;c&#061;", b"***"),
             ("a/b+c=".encode("utf-16-le"), b"***\x00"),
             (b"a/b+c", b"a/b+c"),
+            (b"a/b+c=", b"***"),
         ],
     )
     def test_redaction_finds_the_token_in_any_escape(self, body: bytes, redacted_body: bytes) -> None:
@@ -308,6 +311,14 @@ class TestRedaction:
             assert token.redacted(body * factor) == body * factor
             times.append(time.process_time() - started_at)
         assert times[1] < 0.5, "linear: 512 KiB take some 15 ms"
+
+    def test_redaction_compiles_the_pattern_of_a_token_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        spelling = Mock(wraps=token_module._spelling)
+        monkeypatch.setattr(token_module, "_spelling", spelling)
+        token = Token("t0ken~value")
+        for _ in range(3):
+            assert token.redacted_text("Bearer t0ken~value") == "Bearer ***"
+        assert spelling.call_count == len("t0ken~value")
 
     def test_redaction_does_not_read_the_token_as_a_pattern(self) -> None:
         assert Token(".*[a]$").redacted(b"all of this .*[a]$") == b"all of this ***"
