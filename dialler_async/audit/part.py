@@ -1,9 +1,9 @@
 """The result of one process that audited a part of an account; `merge` makes a report of all parts."""
 
 import json
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from itertools import starmap
 from pathlib import Path
 
 import attrs
@@ -11,7 +11,7 @@ import msgspec
 
 from .findings import Finding
 from .rules import NOT_AUDITED, RULE_FAILED, AnyRule
-from .summary import CampaignSummary, CodeType
+from .summary import CampaignSummary, shared_pair
 
 
 @attrs.frozen(kw_only=True)
@@ -79,12 +79,9 @@ class AuditPart:
 
 
 def _sharing(summaries: Iterable[CampaignSummary]) -> Iterator[CampaignSummary]:
-    """Yield the same summaries with shared export keys: most of a summary is keys that all campaigns have."""
-    known: dict[tuple[str, CodeType], tuple[str, CodeType]] = {}
+    """Yield the same summaries with shared export keys, which are most of a summary."""
     for summary in summaries:
-        for key, type in summary.export_keys:
-            known.setdefault((key, type), (sys.intern(key), type))
-        yield attrs.evolve(summary, export_keys=tuple(map(known.__getitem__, summary.export_keys)))
+        yield attrs.evolve(summary, export_keys=tuple(starmap(shared_pair, summary.export_keys)))
 
 
 _decode: Callable[[bytes], AuditPart] = msgspec.json.Decoder(AuditPart).decode

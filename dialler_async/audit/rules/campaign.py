@@ -42,9 +42,8 @@ def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[Camp
 )
 def closes_without_code(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `bCloseContactsOnIncomingCallsMatchCallerID` if the key for its result code was sent, and is null."""
-    campaign = facts.campaign
     key = "IncomingCallResultCodesID"
-    if campaign.close_contacts_on_incoming_calls_match_caller_id and campaign.wire.get(key, 0) is None:
+    if facts.campaign.close_contacts_on_incoming_calls_match_caller_id and facts.wire.get(key, 0) is None:
         yield Violation(key, f"closes contacts on incoming calls, but {key} is not set")
 
 
@@ -75,5 +74,5 @@ def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary
 )
 def no_line_cap(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `nMaxParallelLines` if the key was sent, and is null."""
-    if facts.campaign.wire.get("nMaxParallelLines", 0) is None:
+    if facts.wire.get("nMaxParallelLines", 0) is None:
         yield Violation("nMaxParallelLines", "nMaxParallelLines is not set, so its parallel lines have no cap")

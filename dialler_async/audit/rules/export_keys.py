@@ -5,8 +5,6 @@ Source: API reference, "Result codes".
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dialler_async.models import ResultCode
-
 from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
@@ -23,14 +21,18 @@ from .words import called, listed, some, subject
 )
 def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     """Report an export key on several codes of a campaign."""
-    owners: dict[str, list[ResultCode]] = {}
-    for records in facts.by_code.values():
-        for key in {code.export_key: None for code in records.values()}:
-            if key and key.strip():
-                owners.setdefault(key, []).append(next(iter(records.values())))
-    for key, codes in owners.items():
-        if len(codes) > 1:
-            yield Violation(key, f"codes {listed([subject(code) for code in codes])} share the export key “{key}”")
+    first: dict[str | None, object] = {}
+    shared = {
+        code.export_key
+        for identity, records in facts.by_code.items()
+        for code in records.values()
+        if first.setdefault(code.export_key, identity) != identity
+    }
+    for key in first:
+        if key in shared and key and key.strip():
+            groups = [[*records.values()] for records in facts.by_code.values()]
+            codes = [subject(codes[0]) for codes in groups if any(code.export_key == key for code in codes)]
+            yield Violation(key, f"codes {listed(codes)} share the export key “{key}”")
 
 
 @rule(
