@@ -40,7 +40,8 @@ def print_findings(
         where = Text("the whole account")
         if finding.campaign_name is not None:
             where = _campaign(finding.campaign_id, finding.campaign_name)
-        console.print(Padding(where, (0, 0, 0, 2)))
+        account = text("" if finding.account is None else f"{finding.account}: ")
+        console.print(Padding(Text.assemble(account, where, overflow="fold"), (0, 0, 0, 2)))
         line = Text.assemble(f"{finding.severity}  ", text(finding.rule), "  ", text(finding.message))
         console.print(Padding(line, (0, 0, 0, 4)))
         if words := note(finding):

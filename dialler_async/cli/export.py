@@ -30,7 +30,7 @@ async def export(
     Args:
         output: File to write; .json is lossless, .csv and .parquet have a row for each result code and language.
         language: A language to fetch result codes in. Repeat it for several.
-        excel: Write a CSV file that Excel opens with umlauts: with a byte order mark.
+        excel: Write a CSV file that Excel opens in columns and with umlauts: with tabs, in UTF-16.
     """
     check_place(output)
     try:

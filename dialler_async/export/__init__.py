@@ -14,8 +14,8 @@ The suffix of the file's name decides the format:
     (LanguagesID to records) and `errors` (LanguagesID to the error).
 `.csv`, `.parquet`
     Flat: a row for each campaign, language and result code, with the columns of `dialler_async.export.flat`. Parquet
-    needs the extra: `pip install 'dialler-async[data]'`. CSV is for spreadsheets; `excel=True` makes it one that Excel
-    opens with umlauts.
+    needs the extra: `pip install 'dialler-async[data]'`. CSV is for spreadsheets; `excel=True` writes tabs
+    and UTF-16, so that Excel opens it in columns and with umlauts in every locale.
 
 If a lookup fails, or its reply is incomplete, the file has the error in place of the missing codes, and `Exported`
 counts it. A campaign that is not as documented comes after the others, with the error in place of its codes: in JSON

@@ -64,7 +64,7 @@ async def export(
         path: the file; `.json`, `.csv` or `.parquet`.
         languages: the languages in which result codes are fetched.
         concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
-        excel: whether a CSV file begins with a byte order mark, without which Excel breaks umlauts.
+        excel: whether a CSV file has tabs and UTF-16, so that Excel opens it in columns and with umlauts.
         on_progress: called with (done, failed, total) after each lookup.
 
     Raises:
