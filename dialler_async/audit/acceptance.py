@@ -129,17 +129,15 @@ def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str
     """
     for entry in entries:
         accounts = [name for name, identity in identities.items() if entry.is_about(name, identity)]
-        is_one = len(accounts) < 2 or not isinstance(entry.campaign, int)
-        require(
-            is_one, f"the acceptance of {entry} is about {len(accounts):,} accounts: give the name of one as “account”"
-        )
+        several = f"the acceptance of {entry} is about {len(accounts):,} accounts: give the name of one as “account”"
+        require(len(accounts) < 2 or not isinstance(entry.campaign, int), several)
 
 
 def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditReport:
     """Return the report with its accepted findings apart.
 
-    An entry whose `until` has passed or can't be read accepts nothing. Such an entry, and one that matches no finding,
-    is a finding of its own (`unused-acceptance`). In an audit of part of an account, only the former are reported.
+    An entry whose `until` has passed or can't be read accepts nothing, and is a finding (`unused-acceptance`). In an
+    audit of the whole account, so is an entry that matches no finding.
 
     Args:
         report: the report of one account, or of several. In a report of one, entries of other accounts are left out.
@@ -179,17 +177,18 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
     return changed.sorted_by(SortKey.SEVERITY)
 
 
-def entries_as_toml(findings: Sequence[Finding], reason: str, table: str) -> str:
+def entries_as_toml(findings: Sequence[Finding], reason: str, table: str, account: int | None = None) -> str:
     """Return `[[audit.accept]]` entries for these findings, as text to append to a file of settings.
 
     Args:
         findings: findings of one account that can be accepted.
         reason: the reason of all entries.
         table: dotted name of the array, such as `audit.accept`.
+        account: ClientsID of the account, if it is known: other accounts have campaigns of the same IDs.
     """
     entries: dict[str, None] = {}
     for finding in findings:
-        keys: dict[str, int | str] = {"rule": finding.rule}
+        keys: dict[str, int | str] = {"rule": finding.rule} | ({} if account is None else {"account": account})
         if finding.campaign_name is not None:
             keys["campaign"] = _pattern(finding.campaign_name) if finding.campaign_id is None else finding.campaign_id
         if finding.subject:

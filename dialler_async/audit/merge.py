@@ -34,7 +34,7 @@ def merge(
     It equals the report of `audit()`, except for `records`: parts do not hold them.
 
     Args:
-        parts: all parts of the account: that of its `survey` first, the others in any order.
+        parts: all parts of the account: the part of its `survey` first, the others in any order.
         rules: the same as for each of the parts.
         languages: the same as for each of the parts.
         now: the same as for each of the parts.

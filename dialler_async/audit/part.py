@@ -43,7 +43,7 @@ class AuditPart:
         gaps: what could not be checked.
         findings: findings about campaigns, in the order in which they were found.
         summaries: a summary of each campaign that was checked.
-        campaigns: how many campaigns the server sent; 0 in all parts except the one that listed them.
+        campaigns: how many campaigns the server sent; 0 in parts that did not list them.
         codes: how many result codes were checked.
         lookups: how many lists of result codes were asked for.
         requests: how many calls it took.
@@ -109,6 +109,6 @@ def rule_failure(rule: AnyRule, error: Exception, campaigns: int | None = None) 
     if frames:
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
     else:
-        # It returned what is no violation.
+        # The function itself raised nothing: it returned something other than violations.
         where = "unknown place" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
     return Gap(rule=RULE_FAILED.id, error=f"{type(error).__name__} at {where}", number=campaigns, subject=rule.info.id)

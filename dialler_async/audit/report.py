@@ -113,7 +113,7 @@ class AuditReport:
         """Return the findings in groups, one for each campaign, in the order of their first findings.
 
         Args:
-            fold_above: a rule with more findings than this gets a group of its own.
+            fold_above: a rule with more findings than this gets its own group.
         """
         folded = {info.id: info for info, number in self.by_rule().items() if number > fold_above}
         groups: dict[object, list[Finding]] = {}

@@ -116,7 +116,7 @@ class RuleInfo:
         id: its name in reports and settings.
         severity: how bad its findings are.
         title: what it finds, in a few words.
-        why: what goes wrong if nobody corrects it.
+        why: which problems it causes.
         fix: what to do.
         account_wide: whether it compares campaigns with each other. An audit of a few campaigns can't show that such
             a finding is gone.
@@ -190,7 +190,7 @@ def rule(
         id: its name in reports and settings.
         severity: how bad its findings are.
         title: what it finds, in a few words.
-        why: what goes wrong if nobody corrects it.
+        why: which problems it causes.
         fix: what to do.
         settings: the settings that users may change, with their defaults; the function gets them as keywords.
     """

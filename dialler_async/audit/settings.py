@@ -14,7 +14,7 @@ In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
     severity = "error"
     days = 14                                   # a setting of this rule
 
-    [[audit.template]]                          # in place of the one template: several by name patterns
+    [[audit.template]]                          # or several templates, by patterns of names
     match = "Winback*"
     campaign = "Winback Master"
 
@@ -59,7 +59,7 @@ _BY_THE_RUN: Final = {info.id for info in RUN_RULES}
 _NEVER_IGNORED: Final = {*_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
 _LISTS: Final = ("select", "ignore", "rules")
 KEYS: Final = (*_LISTS, "template", "fail-on", "portal_url", "accept")
-"""The keys of the table, besides a table for each rule."""
+"""The keys of the table. Other keys are IDs of rules."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Summaries of campaigns, which a report keeps for overviews in place of whole records."""
+"""Summaries of campaigns. A report keeps them for overviews, instead of whole records."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -14,7 +14,7 @@ from .output import Console, text
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print what is gone, what changed, and how many findings are new; the new ones stand among the others."""
+    """Print what is gone and changed, and how many findings are new. New findings themselves are printed elsewhere."""
     since = minute(comparison.since)
     print_findings(f"Gone since {since}", comparison.gone, console)
     print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console)

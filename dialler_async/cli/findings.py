@@ -24,7 +24,7 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     Args:
         report: the report.
         console: where to print it.
-        unfold: whether each of many findings of one rule is printed, in place of one line with their number.
+        unfold: whether to print every finding. By default, many findings of one rule are one line.
     """
     rule_width = max((len(finding.rule) for finding in report.findings), default=0)
     console.print(_whose(report))

@@ -37,8 +37,8 @@ def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
 @rule(
     "contradictory-type",
     Severity.ERROR,
-    title="A result code that is not of exactly one type",
-    why="Done, aborted, delay and appointment exclude each other, so what happens to the contact is undefined.",
+    title="A result code with no type, or with several types",
+    why="Done, aborted, delay and appointment exclude each other. What happens to the contact is undefined.",
     fix="Give the code one type in the portal.",
 )
 def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
@@ -104,7 +104,7 @@ def no_abort_code(facts: CampaignFacts) -> Iterator[Violation]:
 @rule(
     "delay-without-offset",
     Severity.WARNING,
-    title="A delay without a time",
+    title="A result code of the type delay without a time",
     why="It is undefined when the contact is called again.",
     fix="Enter the minutes until the next attempt.",
 )

@@ -23,9 +23,9 @@ from .findings import campaign_numbers, groups, numbered
 from .matrix import Matrix
 from .timeline import EDGES, Timeline
 
-# Pieces of the template that are written at once; each tag would be a piece of its own.
+# Pieces of the template that are written at once. Without this, each tag would be a piece.
 _PIECES = 512
-# Limits for reports of thousands of accounts, which no browser shows and nobody reads.
+# Limits for reports of thousands of accounts: no browser shows more.
 _MOST = 5_000
 _WORST = 100
 
