@@ -1,5 +1,6 @@
 """What has changed since a baseline, for people."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -9,15 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from dialler_async.audit import Change, Comparison, Finding
+from dialler_async.audit.report import FOLD_ABOVE
 
-from .output import Console, text
+from .output import Console, counted, text
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: Comparison, console: Console, *, unfold: bool = False) -> None:
     """Print what is gone and changed, and how many findings are new. New findings themselves are printed elsewhere."""
     since = minute(comparison.since)
-    print_findings(f"Gone since {since}", comparison.gone, console)
-    print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console)
+    print_findings(f"Gone since {since}", comparison.gone, console, unfold=unfold)
+    print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console, unfold=unfold)
     if comparison.changes:
         console.print(Text(f"Changed since {since}", style="bold"))
         for (id, name), changes in groupby(comparison.changes, key=lambda it: (it.campaign_id, it.campaign_name)):
@@ -30,13 +32,25 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def print_findings(
-    title: str, findings: Sequence[Finding], console: Console, *, note: Callable[[Finding], str] = lambda _: ""
+    title: str,
+    findings: Sequence[Finding],
+    console: Console,
+    *,
+    unfold: bool,
+    note: Callable[[Finding], str] = lambda _: "",
 ) -> None:
-    """Print findings that stand apart from the others, with a note on each."""
+    """Print findings that stand apart from the others, with a note on each; many findings of one rule in one line."""
     if not findings:
         return
     console.print(Text(title, style="bold"))
+    numbers = Counter(finding.rule for finding in findings)
+    folded = {} if unfold else {rule: number for rule, number in numbers.items() if number > FOLD_ABOVE}
+    for rule, number in folded.items():
+        line = Text.assemble(text(rule), f"  {counted(number, 'finding')}; --unfold shows each")
+        console.print(Padding(line, (0, 0, 0, 2)))
     for finding in findings:
+        if finding.rule in folded:
+            continue
         where = Text("the whole account")
         if finding.campaign_name is not None:
             where = _campaign(finding.campaign_id, finding.campaign_name)
