@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from ._api import endpoints
 from ._api.dates import time_between
-from ._api.decoding import PartialRecords
 from ._api.endpoints import Request
+from ._api.partial_records import PartialRecords
 from ._http.cache import AccountCache
 from ._http.transport import Transport
 from .errors import (

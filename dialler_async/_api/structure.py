@@ -7,9 +7,9 @@ record if cattrs would accept it with the same result. It leaves all other recor
 Source: API reference, "Campaign records" and "Result codes".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final
 
 import attrs
@@ -126,58 +126,68 @@ _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class FastPath:
-    """Decodes the records of a class that have no other keys than the known ones and some given unknown ones.
+    """Decodes the records of a class that have no other keys than the known ones and those that it has learned.
 
-    The values of the unknown keys are decoded and dropped. So they are surely decoded without an error when `wire` is
+    The values of the learned keys are decoded and dropped. So they are surely decoded without an error when `wire` is
     read. To build dicts of them would take twice as long.
+
+    Attributes:
+        decode: Return the values of a record's keys; ValueError or RecursionError if it is refused.
+        instance: Return the record of decoded values and of its bytes; ValueError if a date is none.
     """
 
-    def __init__(self, kind: Any, unknown: tuple[str, ...]) -> None:
-        keys = wire_keys(kind)
-        defaults = {
-            field.name: {} if field.default is attrs.NOTHING else {"default": field.default}
-            for field in attrs.fields(kind)
-        }
-        known: list[tuple[str, Any, Any]] = [
-            # Dates are parsed later: msgspec accepts other forms than the API has.
-            (name, str | None if type_ == datetime | None else type_, msgspec.field(name=keys[name], **defaults[name]))
-            for name, type_ in _types(kind)
-        ]
-        others: list[tuple[str, Any, Any]] = [
-            (f"unknown_{n}", Any, msgspec.field(name=key, default=None)) for n, key in enumerate(unknown)
-        ]
-        # `gc=False`: values of JSON make no cycles, and what the garbage collector does not see costs it no time.
-        struct = msgspec.defstruct(
-            kind.__name__, known + others, kw_only=True, gc=False, frozen=True, forbid_unknown_fields=True
-        )
+    def __init__(self, kind: Any) -> None:
         self._kind = kind
-        self._keys = {*keys.values(), *unknown}
-        self._unknown = unknown
-        self.decode = msgspec.json.Decoder(struct).decode
-        """Return the values of a record's keys; ValueError or RecursionError if it is refused."""
-        self.instance = _compile_instance(kind)
-        """Return the record of decoded values and of its bytes; ValueError if a date is none."""
+        self._learned: tuple[str, ...] = ()
+        self.decode: Callable[[bytes], Any] = _compile_decoder(kind, (), order=())
+        self.instance: Callable[[Any, bytes], Any] = _compile_instance(kind)
 
-    def with_keys_of(self, piece: bytes) -> "FastPath | None":
-        """Return a fast path that also knows the keys of this record; None if it would not help."""
+    def learn_keys(self, piece: bytes) -> bool:
+        """Learn the unknown keys of a record; return whether there are any.
+
+        Learning takes 0.5 ms. An installation sends the same keys with each record.
+        """
         try:
-            new = _decode_keys(piece).keys() - self._keys
+            keys = _decode_keys(piece).keys()
+            new = keys - {*wire_keys(self._kind).values(), *self._learned}
             if not new or len(new) > _MAX_UNKNOWN_KEYS:
-                return None
-            known_before = self._unknown if len(self._unknown) + len(new) <= _MAX_UNKNOWN_KEYS else ()
-            return fast_path(self._kind, tuple(sorted([*known_before, *new])))
+                return False
+            learned = self._learned if len(self._learned) + len(new) <= _MAX_UNKNOWN_KEYS else ()
+            learned = (*learned, *new)
+            self.decode = _compile_decoder(self._kind, learned, order=tuple(keys))
         except (ValueError, RecursionError):
             # No JSON object, or it has a key that msgspec accepts in no struct.
-            return None
-
-
-@lru_cache(maxsize=32)
-def fast_path(kind: Any, unknown: tuple[str, ...] = ()) -> FastPath:
-    """Return the fast path for a class of records. To make one takes 0.5 ms; an installation has one or two."""
-    return FastPath(kind, unknown)
+            return False
+        self._learned = learned
+        return True
 
 
 @cache
+def fast_path(kind: Any) -> FastPath:
+    """Return the fast path for a class of records, which keeps what it learns."""
+    return FastPath(kind)
+
+
+def _compile_decoder(kind: Any, learned: Iterable[str], *, order: Sequence[str]) -> Callable[[bytes], Any]:
+    keys = wire_keys(kind)
+    defaults = {
+        field.name: {} if field.default is attrs.NOTHING else {"default": field.default} for field in attrs.fields(kind)
+    }
+    known: list[tuple[str, Any, Any]] = [
+        # Dates are parsed later: msgspec accepts other forms than the API has.
+        (name, str | None if type_ == datetime | None else type_, msgspec.field(name=keys[name], **defaults[name]))
+        for name, type_ in _types(kind)
+    ]
+    others: list[tuple[str, Any, Any]] = [
+        (f"learned_{n}", Any, msgspec.field(name=key, default=None)) for n, key in enumerate(learned)
+    ]
+    places = {key: place for place, key in enumerate(order)}
+    fields = sorted(known + others, key=lambda field: places.get(field[2].name, len(places)))
+    # `gc=False`: values of JSON make no cycles, and what the garbage collector does not see costs it no time.
+    struct = msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False, frozen=True, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(struct).decode
+
+
 def _compile_instance(kind: Any) -> Callable[[Any, bytes], Any]:
     """Return a function that makes a record of its known keys and its bytes; it raises ValueError for a wrong date.
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from dialler_async._api.decoding import InvalidRecord, PartialRecords
+from dialler_async._api.partial_records import InvalidRecord, PartialRecords
 from dialler_async.errors import DiallerError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 

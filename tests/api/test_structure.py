@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from dialler_async import Campaign, PayloadError, ResultCode
 from dialler_async._api import record_list
-from dialler_async._api.decoding import CAMPAIGNS, PARTIAL_CAMPAIGNS, RESULT_CODES, PartialRecords, ResponseDecoder
-from dialler_async._api.structure import FastPath, fast_path, structure_strictly
+from dialler_async._api.decoding import CAMPAIGNS, PARTIAL_CAMPAIGNS, RESULT_CODES, ResponseDecoder
+from dialler_async._api.partial_records import PartialRecords
+from dialler_async._api.structure import FastPath, structure_strictly
 from dialler_async.errors import Body, DiallerError
 from dialler_async.models import Record, wire_keys
 
@@ -25,11 +26,11 @@ class Refusing(FastPath):
     """A fast path that leaves every record to cattrs."""
 
     def __init__(self, kind: type[Record]) -> None:
-        super().__init__(kind, ())
+        super().__init__(kind)
         self.decode = self.refuse
 
-    def with_keys_of(self, piece: bytes) -> None:
-        return None
+    def learn_keys(self, piece: bytes) -> bool:
+        return False
 
     def refuse(self, piece: bytes) -> Any:
         raise ValueError
@@ -37,7 +38,7 @@ class Refusing(FastPath):
 
 def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
     """Return the result or the error that a decoder comes to."""
-    steps = decoder.decode(body)
+    steps = decoder(body)
     while True:
         try:
             next(steps)
@@ -181,6 +182,8 @@ def test_decoded_records_are_as_frozen_as_records_made_by_hand() -> None:
 
 def test_one_record_does_not_keep_the_body_in_memory() -> None:
     record = json.dumps({"ID": 1, "Name": "a", "filler": "x" * 1000})
+    # What the fast path learns stays in memory.
+    decode(CAMPAIGNS, envelope(record))
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -207,5 +210,23 @@ def test_a_record_of_too_many_values_is_refused() -> None:
         assert isinstance(decode(CAMPAIGNS, body), PayloadError) is not accepted
 
 
-def test_fast_paths_are_made_once() -> None:
-    assert fast_path(Campaign) is fast_path(Campaign)
+def test_unknown_keys_are_learned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = FastPath(Campaign)
+    monkeypatch.setattr(record_list, "fast_path", lambda kind: path)
+    body = envelope(*[json.dumps({"Name": "a", "first": 1}), json.dumps({"Name": "b", "second": []})] * 2)
+    assert [one.extra for one in decode(CAMPAIGNS, body)] == [{"first": 1}, {"second": []}] * 2
+    learned = path.decode
+    with patch.object(path, "learn_keys", None):
+        decode(CAMPAIGNS, body)
+    assert path.decode is learned
+
+
+def test_fast_path_forgets_the_oldest_keys_beyond_its_limit() -> None:
+    path = FastPath(Campaign)
+    old, new = (json.dumps({"Name": "a", **{f"{word}{n}": 1 for n in range(400)}}).encode() for word in ("old", "new"))
+    assert path.learn_keys(old)
+    assert path.learn_keys(new)
+    assert path.decode(new).name == "a"
+    with pytest.raises(ValueError, match="unknown field"):
+        path.decode(old)
+    assert not path.learn_keys(json.dumps(dict.fromkeys(map(str, range(501)))).encode())

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from dialler_async import Campaign, DiallerClient, Language, Records, ResultCode
-from dialler_async._api.decoding import PartialRecords
+from dialler_async._api.partial_records import PartialRecords
 from dialler_async.audit import (
     RULES,
     AcceptanceEntry,

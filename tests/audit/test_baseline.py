@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from dialler_async import Campaign, ConfigurationError, ConnectError, Language, Records, ResultCode
-from dialler_async._api.decoding import InvalidRecord, PartialRecords
+from dialler_async._api.partial_records import InvalidRecord, PartialRecords
 from dialler_async.audit import (
     RULES,
     AcceptanceEntry,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import permutations
 
-from dialler_async._api.decoding import PartialRecords
+from dialler_async._api.partial_records import PartialRecords
 from dialler_async.audit import RULES, CampaignFacts, Severity, Violation, report_as_json, rule
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.report import AuditReport

@@ -431,10 +431,10 @@ class LateEcho(CannedResponse):
         super().__init__(500, said(500))
         self.__dict__.update(arrived=asyncio.Event(), renewed=asyncio.Event())
 
-    async def play(self, exchange: Any) -> Any:
+    async def apply(self, request: Any) -> Any:
         self.arrived.set()
         await self.renewed.wait()
-        return await super().play(exchange)
+        return await super().apply(request)
 
 
 async def test_replaced_token_is_redacted_from_a_late_response() -> None:
@@ -721,7 +721,7 @@ async def test_log_lines_have_method_path_template_and_status_and_no_arguments(
     assert [level for level, _ in lines] == ["DEBUG", "WARNING", "DEBUG"]
     path = "GET /dialler/campaigns/campaign"
     assert lines[0][1].startswith(f"{path}: 503 in ")
-    assert lines[1][1] == f"{path} failed (503), attempt 1; retried in 0.00 s"
+    assert lines[1][1] == f"{path} failed (503), attempt 1; retry in 0.00 s"
     assert lines[2][1].endswith(" ms, attempt 2")
     assert "Summer" not in caplog.text
 

@@ -1,0 +1,40 @@
+"""The records of a response of which some are not as documented."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, final
+
+import attrs
+
+from ..errors import PayloadError
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@final
+@attrs.frozen
+class InvalidRecord:
+    """A record that is not as documented.
+
+    Attributes:
+        record: The decoded record; empty if it can't be decoded.
+        error: What is wrong, with the record's `.path` and `.record_id`.
+    """
+
+    record: Mapping[str, Any]
+    error: PayloadError
+
+
+@final
+@attrs.frozen
+class PartialRecords(Generic[T_co]):
+    """The records of a response in which invalid records don't prevent reading the others.
+
+    Attributes:
+        records: The records that are as documented.
+        invalid: The records that are not.
+        total: The number of records that the server counts, which may be larger than the number that it sent.
+    """
+
+    records: tuple[T_co, ...]
+    invalid: tuple[InvalidRecord, ...]
+    total: int
