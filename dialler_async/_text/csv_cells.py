@@ -20,10 +20,12 @@ Cell = str | int | None
 _FORMULA_START = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # noqa: RUF001  # full-width on purpose
 
 
-def csv_line(cells: Iterable[Cell]) -> str:
+def csv_line(cells: Iterable[Cell], *, separator: str = ",") -> str:
     """Return one line of CSV (RFC 4180) without formulas."""
     buffer = StringIO()
-    csv.writer(buffer).writerow([as_text(cell) if isinstance(cell, str) else cell for cell in cells])
+    csv.writer(buffer, delimiter=separator).writerow(
+        [as_text(cell) if isinstance(cell, str) else cell for cell in cells]
+    )
     return buffer.getvalue()
 
 

@@ -34,7 +34,8 @@ def accept_findings(report: AuditReport, file: Path | None) -> None:
     if not reason:
         raise UsageError("nothing was accepted: an acceptance needs a reason")
     keys = ("tool", "dialler", "audit") if file.name == "pyproject.toml" else ("audit",)
-    entries = entries_as_toml(findings, reason, ".".join((*keys, "accept")))
+    account = None if report.identity is None else report.identity.clients_id
+    entries = entries_as_toml(findings, reason, ".".join((*keys, "accept")), account)
     try:
         before = file.read_bytes().decode() if file.exists() else ""
         text = f"{before.rstrip()}\n{entries}" if before.strip() else entries.lstrip()

@@ -1,5 +1,6 @@
 """Print on the terminal what has changed since a baseline."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -9,18 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from dialler_async.audit import Change, Comparison, Finding
+from dialler_async.audit.report import FOLD_ABOVE
 
-from .output import Console, text
+from .output import Console, counted, text
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: Comparison, console: Console, *, unfold: bool) -> None:
     """Print the fixed findings, the changed values, and the number of new findings.
 
     The new findings themselves are in the list of all findings.
     """
     since = minute(comparison.since)
-    print_findings(f"Gone since {since}", comparison.gone, console)
-    print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console)
+    print_findings(f"Gone since {since}", comparison.gone, console, unfold=unfold)
+    print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console, unfold=unfold)
     if comparison.changes:
         console.print(Text(f"Changed since {since}", style="bold"))
         for (id, name), changes in groupby(
@@ -35,17 +37,30 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def print_findings(
-    title: str, findings: Sequence[Finding], console: Console, *, note: Callable[[Finding], str] = lambda _: ""
+    title: str,
+    findings: Sequence[Finding],
+    console: Console,
+    *,
+    unfold: bool,
+    note: Callable[[Finding], str] = lambda _: "",
 ) -> None:
-    """Print findings under a title, each with its note."""
+    """Print findings under a title, each with its note. More than 20 findings of one rule are folded into one line."""
     if not findings:
         return
     console.print(Text(title, style="bold"))
+    numbers = Counter(finding.rule for finding in findings)
+    folded = {} if unfold else {rule: number for rule, number in numbers.items() if number > FOLD_ABOVE}
+    for rule, number in folded.items():
+        line = Text.assemble(text(rule), f"  {counted(number, 'finding')}; --unfold shows each")
+        console.print(Padding(line, (0, 0, 0, 2)))
     for finding in findings:
+        if finding.rule in folded:
+            continue
         where = Text("the whole account")
         if finding.campaign_name is not None:
             where = _campaign_line(finding.campaign_id, finding.campaign_name)
-        console.print(Padding(where, (0, 0, 0, 2)))
+        account = text("" if finding.account is None else f"{finding.account}: ")
+        console.print(Padding(Text.assemble(account, where, overflow="fold"), (0, 0, 0, 2)))
         line = Text.assemble(f"{finding.severity}  ", text(finding.rule), "  ", text(finding.message))
         console.print(Padding(line, (0, 0, 0, 4)))
         if note_text := note(finding):

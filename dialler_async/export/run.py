@@ -64,7 +64,7 @@ async def export(
         path: the file. Its suffix selects the format: `.json`, `.csv` or `.parquet`.
         languages: the languages of the result codes.
         concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
-        excel: whether a CSV file begins with a byte order mark, so that Excel shows umlauts.
+        excel: whether a CSV file has tabs and is UTF-16, so that Excel opens it in columns and with umlauts.
         on_progress: a function that is called with (done, failed, total) after each lookup.
 
     Raises:

@@ -1,7 +1,7 @@
 """The coordinator, which sends jobs, collects their results, and merges them into one report."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -20,11 +20,13 @@ from dialler_async.audit import (
     AuditPart,
     AuditReport,
     AuditSettings,
+    accept,
     available_rules,
     merge,
     merge_accounts,
     not_audited,
 )
+from dialler_async.audit.acceptance import require_accounts
 from dialler_async.audit.rules import AnyRule
 from dialler_async.errors import require
 from dialler_async.models import Language
@@ -78,7 +80,8 @@ async def audit_fleet(
         on_no_worker: a function that is called once after some seconds without a worker. The audit keeps waiting.
 
     Raises:
-        ConfigurationError: the settings, the languages or `chunk` are invalid.
+        ConfigurationError: the settings, the languages or `chunk` are invalid. The settings have a template, or accept
+            a finding by the ID of a campaign, without the account.
         BrokerError: the broker can't be reached, or has lost its data.
     """
     require(1 <= chunk <= MAX_CAMPAIGNS, f"chunk must be a positive int of at most {MAX_CAMPAIGNS:,}")
@@ -94,6 +97,12 @@ async def audit_fleet(
         chunk=chunk,
     )
     rules = settings.choose(available_rules(settings.rules, directory))
+    require(not settings.template, "“template” is for the audit of one account: a fleet needs settings without it")
+    identities = {
+        name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
+        for name, account in fleet.accounts.items()
+    }
+    require_accounts(settings.accept, identities)
     async with AsyncExitStack() as stack:
         backend: Broker
         if broker is None:
@@ -106,8 +115,9 @@ async def audit_fleet(
             backend = broker
         stack.push_async_callback(backend.shutdown)
         await backend.startup()
-        run = _Run(fleet, backend, spec, rules, started)
-        return await run.execute(on_progress or (lambda *_: None), on_no_worker or (lambda: None))
+        run = _Run(fleet, identities, backend, spec, rules, started)
+        report = await run.execute(on_progress or (lambda *_: None), on_no_worker or (lambda: None))
+    return accept(attrs.evolve(report, portal_url=settings.portal_url), settings.accept)
 
 
 @final
@@ -117,6 +127,7 @@ class _Run:
     def __init__(
         self,
         fleet: Fleet,
+        identities: Mapping[str, AccountIdentity],
         backend: Broker,
         spec: JobSpec,
         rules: tuple[AnyRule, ...],
@@ -135,10 +146,7 @@ class _Run:
         self._schedule = Schedule(fleet.servers.values(), fleet.accounts.values())
         self._in_flight: dict[str, Job] = {}
         self._accounts = tuple(fleet.accounts)
-        self._identities = {
-            name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
-            for name, account in fleet.accounts.items()
-        }
+        self._identities = identities
         self._unfinished: dict[str, _AccountParts] = {}
         self._reports: dict[str, AuditReport] = {}
         self._failed = 0

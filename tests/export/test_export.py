@@ -381,13 +381,16 @@ def test_csv_dates_are_in_iso_8601(tmp_path: Path) -> None:
     assert row["campaign_dt_to"] == "2026-03-02T12:00:00+01:00"
 
 
-async def test_csv_for_excel_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
-    async with Sandbox([{"ID": 1, "Name": "Müller"}]) as sandbox:
+async def test_csv_for_excel_has_tabs_and_utf_16_with_a_byte_order_mark(tmp_path: Path) -> None:
+    async with Sandbox([{"ID": 1, "Name": "Müller, A;B"}]) as sandbox:
         for name, excel in (("plain.csv", False), ("excel.csv", True)):
             await run_export(sandbox, tmp_path / name, excel=excel)
     plain, for_excel = ((tmp_path / name).read_bytes() for name in ("plain.csv", "excel.csv"))
-    assert for_excel == codecs.BOM_UTF8 + plain
-    assert "Müller".encode() in plain
+    assert for_excel.startswith(codecs.BOM_UTF16_LE)
+    lines = for_excel.decode("utf-16").splitlines()
+    assert list(csv.reader(lines, delimiter="\t")) == list(csv.reader(plain.decode().splitlines()))
+    assert all(line.count("\t") == len(COLUMNS) - 1 for line in lines)
+    assert "Müller, A;B" in lines[1]
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])

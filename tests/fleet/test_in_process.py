@@ -173,6 +173,42 @@ def has_a_name(facts):
             await audit_fleet(fleet_on(sandbox), settings=AuditSettings(select=("other",)))
 
 
+async def test_accepted_findings_of_a_fleet_are_set_apart(fleet_on: FleetOn) -> None:
+    tables = [
+        {"rule": "missing-translation", "campaign": "*", "reason": "in every account"},
+        {"rule": "not-started", "account": "account 2", "campaign": "*", "reason": "in one"},
+    ]
+    settings = AuditSettings.of({"accept": tables, "portal_url": "https://portal.example.com/{clients_id}/{id}"})
+    async with Sandbox(campaigns=20, accounts=2) as sandbox:
+        before = await audit_fleet(fleet_on(sandbox), now=NOW)
+        report = await audit_fleet(fleet_on(sandbox), now=NOW, settings=settings)
+    expected = [
+        finding
+        for finding in before.findings
+        if finding.rule == "missing-translation" or (finding.rule, finding.account) == ("not-started", "account 2")
+    ]
+    assert {finding.rule for finding in expected} == {"missing-translation", "not-started"}
+    assert [attrs.evolve(finding, acceptance=None) for finding in report.accepted] == expected
+    assert len(report.findings) == len(before.findings) - len(expected)
+    assert report.portal_url == settings.portal_url
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"template": "Master"}, "“template” is for the audit of one account"),
+        ({"accept": [{"rule": "expired", "campaign": 1, "reason": "x"}]}, "is about 2 accounts"),
+    ],
+)
+async def test_settings_that_fit_one_account_only_are_refused(
+    table: dict[str, object], message: str, fleet_on: FleetOn
+) -> None:
+    async with Sandbox(campaigns=1, accounts=2) as sandbox:
+        with pytest.raises(ConfigurationError, match=message):
+            await audit_fleet(fleet_on(sandbox), settings=AuditSettings.of(table))
+    assert not sandbox.journal
+
+
 @pytest.mark.parametrize("options", [{"languages": []}, {"chunk": 0}])
 async def test_fleet_audit_refuses_no_languages_and_chunk_zero(options: dict[str, object], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=1) as sandbox:
