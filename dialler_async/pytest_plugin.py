@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures with an embedded dialler, for tests of code that uses `dialler_async`.
 
-pytest loads it in every run of an environment where it is installed, so it imports the library only when a fixture is
-used.
+pytest loads the plugin in every run in which this package is installed. So the plugin imports the library only when a
+fixture is used.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pytest
 try:
     from pytest_asyncio import fixture as async_fixture
 except ImportError:
-    # Other plugins for async tests use pytest's own fixtures.
-    async_fixture = pytest.fixture  # type: ignore[assignment]  # the types differ in options that are not used here
+    # Without pytest-asyncio, another plugin for async tests runs pytest's own async fixtures.
+    async_fixture = pytest.fixture  # type: ignore[assignment]  # the types differ in unused options
 
 if TYPE_CHECKING:
     from dialler_async import DiallerClient
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def dialler_sandbox() -> Iterator[Sandbox]:
     """A running dialler without campaigns: `dialler_sandbox.load(make_campaign(id=7).wire)`.
 
-    `.campaigns` are the remaining campaigns, `.journal` the requests that arrived, and `.faults` plans faults. It runs
-    in a thread of its own, so it serves synchronous and asynchronous tests. For a sandbox with other options, such as
-    `Sandbox(campaigns=500, seed=1)`, define a fixture of this name.
+    `.campaigns` has the current campaigns, `.journal` has the received requests, and `.faults` plans faults. The
+    sandbox runs in its own thread, so it serves synchronous and asynchronous tests. For a sandbox with other options,
+    such as `Sandbox(campaigns=500, seed=1)`, define a fixture of this name.
     """
     from dialler_async.sandbox import Sandbox
 

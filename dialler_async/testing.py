@@ -1,4 +1,4 @@
-"""For tests of code that uses this library: records, waits that take no time, and faults.
+"""Tools for tests of code that uses this library: factories of records, instant waits, and faults.
 
     @pytest.mark.asyncio
     async def test_expired_campaigns_are_deleted(dialler_sandbox, dialler_client):
@@ -9,8 +9,8 @@
         assert 7 not in dialler_sandbox.campaigns
         assert waits == [30.0]
 
-The fixtures `dialler_sandbox` and `dialler_client` are in the package's pytest plugin. `dialler_client` needs a plugin
-for async tests, such as pytest-asyncio. The faults are those of `dialler_async.sandbox.faults`.
+The package's pytest plugin has the fixtures `dialler_sandbox` and `dialler_client`. `dialler_client` needs a plugin for
+async tests, such as pytest-asyncio. `dialler_async.sandbox.faults` describes the faults.
 """
 
 import asyncio
@@ -78,53 +78,52 @@ _FLAGS = ("done", "aborted", "delay", "appointment")
 
 
 def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> Campaign:
-    """Return a campaign as the server could send it. `Sandbox.load` takes its `.wire`.
+    """Return a campaign as the server could send it, for `Sandbox.load(campaign.wire)`.
 
     Args:
-        extra: wire keys that this library doesn't know, with their values.
-        attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is null.
-    Returns:
-        The campaign.
+        extra: JSON keys that this library does not know, with their values.
+        attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is None.
     Raises:
-        TypeError: a `Campaign` has no such attribute.
-        PayloadError: a value has a type that the API doesn't allow there.
+        TypeError: an attribute is unknown.
+        PayloadError: a value has a type that the API does not document.
     """
     attributes.setdefault("id", next(_ids))
     attributes.setdefault("name", f"Campaign {attributes['id']}")
-    return _made(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
+    return _make(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
 
 
 def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> ResultCode:
-    """Return a result code as the server could send it: `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
+    """Return a result code as the server could send it, for `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
 
     Args:
-        extra: wire keys that this library doesn't know, with their values.
-        attributes: attributes of `ResultCode`. By default, the ID is new, the type is "done" unless one of the other
-            flags is given, `content` names the type, and the rest is null.
-    Returns:
-        The result code.
+        extra: JSON keys that this library does not know, with their values.
+        attributes: attributes of `ResultCode`. By default, the ID is new, `done` is True unless another of the four
+            type flags is given, `content` is the name of the type, and the rest is None.
     Raises:
-        TypeError: a `ResultCode` has no such attribute.
-        PayloadError: a value has a type that the API doesn't allow there.
+        TypeError: an attribute is unknown.
+        PayloadError: a value has a type that the API does not document.
     """
     attributes.setdefault("id", next(_ids))
     kind = next((flag for flag in _FLAGS if attributes.get(flag)), "done")
     for flag in _FLAGS:
         attributes.setdefault(flag, flag == kind)
     attributes.setdefault("content", kind.capitalize())
-    return _made(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
+    return _make(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
 
 
-def _made(
-    kind: type[R], answer: decoding.ResponseDecoder[Records[R]], attributes: Mapping[str, Any], extra: Mapping[str, Any]
+def _make(
+    kind: type[R],
+    decoder: decoding.ResponseDecoder[Records[R]],
+    attributes: Mapping[str, Any],
+    extra: Mapping[str, Any],
 ) -> R:
     keys = wire_keys(kind)
     if unknown := attributes.keys() - keys:
-        raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
-    record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
-    # Decoded from JSON, so that the record equals one from a server's response.
-    made: R = finish(answer(decoding.encode({"records": [record]})))[0]
-    return made
+        raise TypeError(f"a {kind.__name__} has no attribute {', '.join(sorted(unknown))}")
+    values = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
+    # Decoded from JSON, so that the record equals a record from a server.
+    record: R = finish(decoder(decoding.encode({"records": [values]})))[0]
+    return record
 
 
 def _wire_value(value: Any) -> Any:
@@ -133,13 +132,10 @@ def _wire_value(value: Any) -> Any:
 
 @contextmanager
 def instant_waits() -> Iterator[list[float]]:
-    """Make the waits of all clients take no time: delays between retries, and pauses after a 429.
+    """Yield the list of waits in seconds; in the `with` block, the waits of all clients take no time.
 
-    The clocks of the library advance by the waits, so that cached responses expire, too. Waits for `max_rate`, for the
-    server and for deadlines stay real.
-
-    Yields:
-        The waits so far, in seconds.
+    This is about delays between retries, and pauses after a 429. The library's clocks advance by the waits, so that
+    cached responses expire, too. Waits for `max_rate`, for the server and for deadlines still take time.
     """
     real = copy(CLOCK)
     waits: list[float] = []
