@@ -1,4 +1,4 @@
-"""Tools for tests of code that uses this library: factories of records, instant waits, and faults.
+"""Helpers for tests of code that uses this library: records, instant waits, and faults.
 
     @pytest.mark.asyncio
     async def test_expired_campaigns_are_deleted(dialler_sandbox, dialler_client):
@@ -9,8 +9,8 @@
         assert 7 not in dialler_sandbox.campaigns
         assert waits == [30.0]
 
-The package's pytest plugin has the fixtures `dialler_sandbox` and `dialler_client`. `dialler_client` needs a plugin for
-async tests, such as pytest-asyncio. `dialler_async.sandbox.faults` describes the faults.
+The pytest plugin of the package provides the fixtures `dialler_sandbox` and `dialler_client`. `dialler_client` needs a
+plugin for async tests, such as pytest-asyncio. `dialler_async.sandbox.faults` defines the faults.
 """
 
 import asyncio
@@ -78,40 +78,44 @@ _FLAGS = ("done", "aborted", "delay", "appointment")
 
 
 def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> Campaign:
-    """Return a campaign as the server could send it, for `Sandbox.load(campaign.wire)`.
+    """Return a campaign as the server could send it. `Sandbox.load` accepts its `.wire`.
 
     Args:
-        extra: JSON keys that this library does not know, with their values.
-        attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is None.
+        extra: unknown wire keys with their values.
+        attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is null.
+
     Raises:
-        TypeError: an attribute is unknown.
-        PayloadError: a value has a type that the API does not document.
+        TypeError: `Campaign` has no such attribute.
+        PayloadError: a value has a wrong type.
     """
     attributes.setdefault("id", next(_ids))
     attributes.setdefault("name", f"Campaign {attributes['id']}")
-    return _make(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
+    return _decode_record(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
 
 
 def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> ResultCode:
-    """Return a result code as the server could send it, for `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
+    """Return a result code as the server could send it.
+
+    To serve it, use `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
 
     Args:
-        extra: JSON keys that this library does not know, with their values.
-        attributes: attributes of `ResultCode`. By default, the ID is new, `done` is True unless another of the four
-            type flags is given, `content` is the name of the type, and the rest is None.
+        extra: unknown wire keys with their values.
+        attributes: attributes of `ResultCode`. By default, the ID is new, `content` is the name of the flag that is
+            true, and the rest is null. `done` is true unless another flag is true.
+
     Raises:
-        TypeError: an attribute is unknown.
-        PayloadError: a value has a type that the API does not document.
+        TypeError: `ResultCode` has no such attribute.
+        PayloadError: a value has a wrong type.
     """
     attributes.setdefault("id", next(_ids))
     kind = next((flag for flag in _FLAGS if attributes.get(flag)), "done")
     for flag in _FLAGS:
         attributes.setdefault(flag, flag == kind)
     attributes.setdefault("content", kind.capitalize())
-    return _make(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
+    return _decode_record(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
 
 
-def _make(
+def _decode_record(
     kind: type[R],
     decoder: decoding.ResponseDecoder[Records[R]],
     attributes: Mapping[str, Any],
@@ -120,10 +124,10 @@ def _make(
     keys = wire_keys(kind)
     if unknown := attributes.keys() - keys:
         raise TypeError(f"a {kind.__name__} has no attribute {', '.join(sorted(unknown))}")
-    values = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
-    # Decoded from JSON, so that the record equals a record from a server.
-    record: R = finish(decoder(decoding.encode({"records": [values]})))[0]
-    return record
+    record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
+    # Decoded from JSON, so that the record equals a record in a response.
+    decoded: R = finish(decoder(decoding.encode({"records": [record]})))[0]
+    return decoded
 
 
 def _wire_value(value: Any) -> Any:
@@ -132,10 +136,13 @@ def _wire_value(value: Any) -> Any:
 
 @contextmanager
 def instant_waits() -> Iterator[list[float]]:
-    """Yield the list of waits in seconds; in the `with` block, the waits of all clients take no time.
+    """Skip the waits of all clients between retries and after a 429.
 
-    This is about delays between retries, and pauses after a 429. The library's clocks advance by the waits, so that
-    cached responses expire, too. Waits for `max_rate`, for the server and for deadlines still take time.
+    The clock of the library advances by the skipped time, so that cached responses expire. Waits for `max_rate`, for
+    the server and for deadlines are not skipped.
+
+    Yields:
+        The skipped waits so far, in seconds.
     """
     real = copy(CLOCK)
     waits: list[float] = []

@@ -211,5 +211,5 @@ def test_plugin_imports_the_library_only_for_its_fixtures(pytester: pytest.Pytes
 
 def test_fixtures_have_descriptions(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures")
-    result.stdout.fnmatch_lines(["dialler_sandbox*", "*A running dialler without campaigns*"])
-    result.stdout.fnmatch_lines(["dialler_client*", "*A client of `dialler_sandbox`*"])
+    result.stdout.fnmatch_lines(["dialler_sandbox*", "*Yield a running sandbox without campaigns*"])
+    result.stdout.fnmatch_lines(["dialler_client*", "*Yield a client of `dialler_sandbox`*"])
