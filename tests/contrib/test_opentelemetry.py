@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """The spans and metrics so far."""
+    """Records spans and metrics in memory."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -316,16 +316,16 @@ class TestBesideOtherInstrumentation:
             "opentelemetry.instrumentation.aiohttp_client",
         ]
 
-    async def test_both_agree_on_the_attributes_of_the_conventions(
+    async def test_both_record_the_same_attributes_of_the_conventions(
         self, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
-        async with DiallerClient(sandbox.base_url, sandbox.token) as theirs:
-            await theirs.campaigns.get(id)
-        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as ours:
-            await ours.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token) as without_observer:
+            await without_observer.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as with_observer:
+            await with_observer.campaigns.get(id)
         reference, span = telemetry.exporter.get_finished_spans()
         assert reference.kind is span.kind
-        # `url.full` is redacted in ours, since it holds IDs and names.
+        # This library redacts IDs and names in `url.full`.
         expected = {key: value for key, value in (reference.attributes or {}).items() if key != "url.full"}
         common = {key: value for key, value in (span.attributes or {}).items() if key in expected}
         assert common == expected

@@ -44,7 +44,7 @@ class TestFixedToken:
         assert bearer(token) == f"Bearer {text}"
 
     @pytest.mark.parametrize(
-        ("text", "complaint"),
+        ("text", "message"),
         [
             ("", "empty"),
             (" ", "space"),
@@ -57,9 +57,9 @@ class TestFixedToken:
             ("secret\x7f", "only printable ASCII characters"),
         ],
     )
-    def test_token_that_can_not_be_sent_in_a_header_is_refused_and_not_shown(self, text: str, complaint: str) -> None:
+    def test_token_that_can_not_be_sent_in_a_header_is_refused_and_not_shown(self, text: str, message: str) -> None:
         token = Token(text)
-        with pytest.raises(ConfigurationError, match=complaint) as caught:
+        with pytest.raises(ConfigurationError, match=message) as caught:
             token.check()
         assert "secr" not in str(caught.value)
         assert (dict(token.headers), token.version) == ({}, 0)
@@ -238,16 +238,16 @@ async def test_cancelled_error_of_the_function_is_raised_unchanged() -> None:
 
 
 def test_token_made_from_a_token_uses_the_same_source() -> None:
-    fixed, calls = Token("abc"), Token(lambda: "asked")
+    fixed, renewable = Token("abc"), Token(lambda: "token-1")
     assert bearer(Token(fixed)) == "Bearer abc"
-    assert Token(calls).is_renewable
-    assert Token(calls).version == 0
+    assert Token(renewable).is_renewable
+    assert Token(renewable).version == 0
 
 
-@pytest.mark.parametrize("again", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_token_can_not_be_pickled_or_copied(again: Callable[[object], object]) -> None:
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_token_can_not_be_pickled_or_copied(duplicate: Callable[[object], object]) -> None:
     with pytest.raises(TypeError, match="can't be pickled or copied"):
-        again(Token("abc"))
+        duplicate(Token("abc"))
 
 
 def test_repr_does_not_show_the_token() -> None:
@@ -261,7 +261,7 @@ class TestRedaction:
         ("body", "redacted_body"),
         [
             (b"", b""),
-            (b"nothing of it", b"nothing of it"),
+            (b"no token here", b"no token here"),
             (b"Authorization: Bearer a/b+c=", b"Authorization: Bearer ***"),
             (b'{"error": "a\\/b+c= and a/b+c="}', b'{"error": "*** and ***"}'),
             (b"a%2Fb%2Bc%3D a%2fb%2bc%3d", b"*** ***"),
