@@ -113,7 +113,7 @@ def test_rate_or_deadline_that_is_not_a_plain_decimal_is_refused(
     variable = f"DIALLER_{name.upper().replace('-', '_')}"
     result = run("campaigns", "list", f"--{name}", value)
     assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"--{name}: give a number above 0 in digits, such as 30 or 0.5" in result.err
+    assert f"--{name}: it must be a number above 0 in digits, such as 30 or 0.5" in result.err
     monkeypatch.setenv(variable, value)
     result = run("campaigns", "list")
     assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
@@ -124,7 +124,7 @@ def test_rate_or_deadline_that_is_not_a_plain_decimal_is_refused(
 def test_attempts_that_are_not_a_positive_whole_number_are_refused(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    assert "give a whole number in digits, 1 or more" in run("campaigns", "list", "--attempts", value).err
+    assert "it must be a whole number in digits, 1 or more" in run("campaigns", "list", "--attempts", value).err
     monkeypatch.setenv("DIALLER_ATTEMPTS", value)
     assert "DIALLER_ATTEMPTS must be a whole number in digits, 1 or more" in run("campaigns", "list").err
     assert sandbox.journal == []
