@@ -28,8 +28,8 @@ async def double(item: int) -> int:
     return item * 2
 
 
-def turns(count: int) -> Callable[[], Awaitable[None]]:
-    """Return a function that runs the event loop so many times, which takes no time."""
+def loop_runner(count: int) -> Callable[[], Awaitable[None]]:
+    """Return a function that waits for a number of iterations of the event loop."""
 
     async def pause() -> None:
         for _ in range(count):
@@ -38,23 +38,23 @@ def turns(count: int) -> Callable[[], Awaitable[None]]:
     return pause
 
 
-def others() -> set[asyncio.Task[object]]:
+def other_tasks() -> set[asyncio.Task[object]]:
     current = asyncio.current_task()
     return {task for task in asyncio.all_tasks() if task is not current}
 
 
-class Gauge:
-    """A function whose calls wait for `go`, and which records them."""
+class BlockingFunction:
+    """A function that records its calls, and whose calls wait for `go`."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
-        self.begun: list[int] = []
+        self.started: list[int] = []
         self.cancelled: list[int] = []
         self.go = asyncio.Event()
 
     async def __call__(self, item: int) -> int:
         self.running.add(item)
-        self.begun.append(item)
+        self.started.append(item)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
@@ -69,14 +69,14 @@ PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
     max_size=25,
 )
-"""For each item: turns of the loop for its call, whether it fails, turns of the reader for its outcome."""
+"""For each item: loop iterations of its call, whether it fails, loop iterations of the reader."""
 
 
-@pytest.mark.parametrize("form", ["list", "iterator", "async iterator"])
+@pytest.mark.parametrize("items_kind", ["list", "iterator", "async iterator"])
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8))
 async def test_every_item_has_one_outcome_within_the_concurrency(
-    form: str, plans: list[tuple[int, str | None, int]], concurrency: int
+    items_kind: str, plans: list[tuple[int, str | None, int]], concurrency: int
 ) -> None:
     running = peak = 0
 
@@ -84,18 +84,20 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        await turns(plans[index][0])()
+        await loop_runner(plans[index][0])()
         running -= 1
         if plans[index][1]:
             raise HitError(str(index))
         return index * 10
 
-    async def one_by_one() -> AsyncIterator[int]:
+    async def async_items() -> AsyncIterator[int]:
         for index in range(len(plans)):
             await asyncio.sleep(0)
             yield index
 
-    items = {"list": range(len(plans)), "iterator": iter(range(len(plans))), "async iterator": one_by_one()}[form]
+    items = {"list": range(len(plans)), "iterator": iter(range(len(plans))), "async iterator": async_items()}[
+        items_kind
+    ]
     outcomes = []
     progress: list[tuple[int, int, int | None]] = []
 
@@ -103,9 +105,9 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *numbers: progress.append(numbers))
         async for outcome in seen:
             outcomes.append(outcome)
-            await turns(plans[outcome.item][2])()
+            await loop_runner(plans[outcome.item][2])()
 
-    # The timeout expires only if a wake-up of the reader is lost.
+    # The timeout expires only if the reader is not woken up.
     await asyncio.wait_for(read(), 10)
 
     failing = {index for index, plan in enumerate(plans) if plan[1]}
@@ -116,34 +118,34 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
     assert sorted(outcomes, key=lambda outcome: outcome.item) == expected
     assert peak <= concurrency
     assert running == 0
-    assert others() == set()
+    assert other_tasks() == set()
     assert [done for done, _, _ in progress] == list(range(1, len(plans) + 1))
-    assert [total for _, _, total in progress] == [len(plans) if form == "list" else None] * len(plans)
+    assert [total for _, _, total in progress] == [len(plans) if items_kind == "list" else None] * len(plans)
     if plans:
         assert progress[-1][1] == len(failing)
 
 
 async def test_as_many_calls_run_as_concurrency_allows() -> None:
-    gauge = Gauge()
-    outcomes = fan_out(gauge, range(10), concurrency=4)
+    blocking = BlockingFunction()
+    outcomes = fan_out(blocking, range(10), concurrency=4)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(20)()
-        assert gauge.running == {0, 1, 2, 3}
-        gauge.go.set()
+        await loop_runner(20)()
+        assert blocking.running == {0, 1, 2, 3}
+        blocking.go.set()
         assert (await first).error is None
 
 
 async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy() -> None:
     async def function(item: int) -> int:
-        await turns(item)()
+        await loop_runner(item)()
         return item
 
     seen = []
 
     async def read() -> None:
         async for outcome in fan_out(function, [1, 4], concurrency=2):
-            await turns(20)()
+            await loop_runner(20)()
             seen.append(outcome.item)
 
     await asyncio.wait_for(read(), 10)
@@ -152,36 +154,38 @@ async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy() -> Non
 
 async def test_outcomes_come_in_the_order_in_which_calls_finish() -> None:
     async def function(item: int) -> int:
-        await turns(item)()
+        await loop_runner(item)()
         return item
 
     assert [outcome.value async for outcome in fan_out(function, [9, 5, 1], concurrency=3)] == [1, 5, 9]
 
 
-async def test_endless_items_are_taken_only_when_they_are_needed() -> None:
-    taken = 0
+async def test_infinite_items_are_read_only_when_they_are_needed() -> None:
+    read_count = 0
 
-    def endless() -> Iterator[int]:
-        nonlocal taken
+    def infinite() -> Iterator[int]:
+        nonlocal read_count
         while True:
-            taken += 1
-            yield taken
+            read_count += 1
+            yield read_count
 
-    outcomes = fan_out(double, endless(), concurrency=3)
+    outcomes = fan_out(double, infinite(), concurrency=3)
     async with aclosing(outcomes):
         seen = [(await anext(outcomes)).item for _ in range(50)]
-        # The reader is busy; the calls continue as long as there is room.
-        await turns(200)()
+        # The reader is busy. Calls continue until the number of pending items reaches its maximum.
+        await loop_runner(200)()
         assert seen == sorted(seen)
-        assert taken <= 50 + 2 * 3, "a slow reader slows the calls down: one waiting and one running for each worker"
-    assert others() == set()
+        assert read_count <= 50 + 2 * 3, (
+            "a slow reader slows the calls down: each worker has one waiting and one running item"
+        )
+    assert other_tasks() == set()
 
 
-async def test_reader_of_endless_items_is_not_starved_by_calls_that_never_suspend() -> None:
-    async def at_once(item: int) -> int:
+async def test_reader_of_infinite_items_is_not_starved_by_calls_that_never_suspend() -> None:
+    async def immediate(item: int) -> int:
         return item
 
-    outcomes = fan_out(at_once, itertools.count(), concurrency=2)
+    outcomes = fan_out(immediate, itertools.count(), concurrency=2)
     async with aclosing(outcomes):
         assert [(await anext(outcomes)).value for _ in range(5)] == [0, 1, 2, 3, 4]
 
@@ -199,7 +203,7 @@ async def test_async_items_are_read_by_one_worker_at_a_time() -> None:
             nonlocal inside
             inside += 1
             assert inside == 1
-            await turns(3)()
+            await loop_runner(3)()
             inside -= 1
             if not self.left:
                 raise StopAsyncIteration
@@ -238,13 +242,13 @@ async def test_total_is_reported_for_items_without_length() -> None:
 
 
 async def test_no_more_workers_start_than_there_are_items() -> None:
-    gauge = Gauge()
-    outcomes = fan_out(gauge, [1, 2], concurrency=1000)
+    blocking = BlockingFunction()
+    outcomes = fan_out(blocking, [1, 2], concurrency=1000)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(5)()
-        assert len(others() - {first}) == 2
-        gauge.go.set()
+        await loop_runner(5)()
+        assert len(other_tasks() - {first}) == 2
+        blocking.go.set()
         await first
 
 
@@ -255,87 +259,87 @@ async def test_invalid_concurrency_is_refused(concurrency: int) -> None:
 
 
 async def test_leaving_early_cancels_and_awaits_running_calls() -> None:
-    gauge = Gauge()
+    blocking = BlockingFunction()
     quick = asyncio.Event()
 
     async def function(item: int) -> int:
         if item == 0:
             await quick.wait()
             return item
-        return await gauge(item)
+        return await blocking(item)
 
     outcomes = fan_out(function, itertools.count(), concurrency=3)
     async with aclosing(outcomes):
         quick.set()
         async for outcome in outcomes:
             assert outcome.value == 0
-            await turns(10)()
+            await loop_runner(10)()
             break
-        assert gauge.running == {1, 2, 3}
-    assert gauge.running == set()
-    assert sorted(gauge.cancelled) == [1, 2, 3]
-    assert others() == set()
+        assert blocking.running == {1, 2, 3}
+    assert blocking.running == set()
+    assert sorted(blocking.cancelled) == [1, 2, 3]
+    assert other_tasks() == set()
 
 
 async def test_error_in_the_loop_body_leaves_no_task() -> None:
-    gauge = Gauge()
+    blocking = BlockingFunction()
 
     async def function(item: int) -> int:
-        return item if item == 0 else await gauge(item)
+        return item if item == 0 else await blocking(item)
 
     async def read() -> None:
         async with aclosing(fan_out(function, range(10), concurrency=3)) as outcomes:
             async for _ in outcomes:
-                await turns(10)()
+                await loop_runner(10)()
                 raise HitError("in the body")
 
     with pytest.raises(HitError):
         await read()
-    assert sorted(gauge.cancelled) == [1, 2, 3]
-    assert others() == set()
+    assert sorted(blocking.cancelled) == [1, 2, 3]
+    assert other_tasks() == set()
 
 
 async def test_cancelled_reader_cancels_the_calls_and_is_cancelled() -> None:
-    gauge = Gauge()
+    blocking = BlockingFunction()
 
     async def read() -> None:
-        async for _ in fan_out(gauge, range(10), concurrency=3):
-            raise AssertionError("none of them finishes")
+        async for _ in fan_out(blocking, range(10), concurrency=3):
+            raise AssertionError("no call finishes")
 
     reader = asyncio.create_task(read())
-    await turns(10)()
-    assert gauge.running == {0, 1, 2}
+    await loop_runner(10)()
+    assert blocking.running == {0, 1, 2}
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert sorted(gauge.cancelled) == [0, 1, 2]
-    assert others() == set()
+    assert sorted(blocking.cancelled) == [0, 1, 2]
+    assert other_tasks() == set()
 
 
 async def test_no_call_starts_after_a_function_suppressed_its_cancellation() -> None:
-    begun = []
+    started = []
     woken = False
 
-    async def stubborn(item: int) -> int:
+    async def suppress_cancellation(item: int) -> int:
         nonlocal woken
-        begun.append(item)
+        started.append(item)
         if item and not woken:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
                 woken = True
-                # One more turn, since coverage records nothing in frames that an exception was thrown into.
+                # One more iteration, since coverage records nothing in frames that an exception was thrown into.
                 await asyncio.sleep(0)
         return item
 
-    outcomes = fan_out(stubborn, range(20), concurrency=2)
+    outcomes = fan_out(suppress_cancellation, range(20), concurrency=2)
     assert (await anext(outcomes)).value == 0
-    await turns(10)()
-    assert begun == [0, 1, 2]
+    await loop_runner(10)()
+    assert started == [0, 1, 2]
     await asyncio.wait_for(outcomes.aclose(), 10)
     assert woken
-    assert begun == [0, 1, 2]
-    assert others() == set()
+    assert started == [0, 1, 2]
+    assert other_tasks() == set()
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -352,23 +356,23 @@ async def test_error_of_items_is_raised_after_the_finished_outcomes(asynchronous
     assert [(await anext(outcomes)).value, (await anext(outcomes)).value] == [2, 4]
     with pytest.raises(HitError, match="the source"):
         await anext(outcomes)
-    assert others() == set()
+    assert other_tasks() == set()
 
 
 async def test_error_of_on_progress_is_raised_and_leaves_no_task() -> None:
-    gauge = Gauge()
+    blocking = BlockingFunction()
 
     async def function(item: int) -> int:
-        await turns(3)()
-        return item if item == 0 else await gauge(item)
+        await loop_runner(3)()
+        return item if item == 0 else await blocking(item)
 
     def on_progress(done: int, failed: int, total: int | None) -> None:
         raise HitError(f"{done} of {total}, {failed} failed")
 
     with pytest.raises(HitError, match="1 of 5, 0 failed"):
         await anext(fan_out(function, range(5), concurrency=2, on_progress=on_progress))
-    assert gauge.cancelled == [1]
-    assert others() == set()
+    assert blocking.cancelled == [1]
+    assert other_tasks() == set()
 
 
 async def test_items_that_are_not_iterable_raise_type_error() -> None:
@@ -392,13 +396,13 @@ async def test_failure_holds_the_error_and_stops_no_other_call() -> None:
 @pytest.mark.parametrize("concurrency", [1, 3, "auto"])
 @pytest.mark.parametrize("in_order", [False, True])
 async def test_item_that_awaits_a_cancelled_task_fails_alone(concurrency: Concurrency, in_order: bool) -> None:
-    somebody_elses = asyncio.create_task(asyncio.Event().wait())
-    somebody_elses.cancel()
+    cancelled_task = asyncio.create_task(asyncio.Event().wait())
+    cancelled_task.cancel()
 
     async def function(item: int) -> int:
         await asyncio.sleep(0)
         if item % 10 == 7:
-            await somebody_elses
+            await cancelled_task
         return item
 
     progress: list[tuple[int, int, int | None]] = []
@@ -416,23 +420,23 @@ async def test_item_that_awaits_a_cancelled_task_fails_alone(concurrency: Concur
     assert {type(outcome.error) for outcome in failed} == {ItemCancelledError}
     assert {type(outcome.error.__cause__) for outcome in failed if outcome.error} == {asyncio.CancelledError}
     assert progress[-1] == (100, 10, 100)
-    assert others() == set()
+    assert other_tasks() == set()
 
 
 async def test_worker_cancelled_from_outside_cancels_the_fan_out() -> None:
-    gauge = Gauge()
+    blocking = BlockingFunction()
 
     async def read() -> None:
-        async for _ in fan_out(gauge, range(10), concurrency=2):
-            raise AssertionError("none of them finishes")
+        async for _ in fan_out(blocking, range(10), concurrency=2):
+            raise AssertionError("no call finishes")
 
     reader = asyncio.create_task(read())
-    await turns(10)()
-    (others() - {reader}).pop().cancel()
+    await loop_runner(10)()
+    (other_tasks() - {reader}).pop().cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert gauge.begun == [0, 1]
-    assert others() == set()
+    assert blocking.started == [0, 1]
+    assert other_tasks() == set()
 
 
 BEHAVIOURS = st.lists(
@@ -456,7 +460,7 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
 
     async def function(index: int) -> int:
         behaviour, pause = behaviours[index]
-        await turns(pause)()
+        await loop_runner(pause)()
         if behaviour == "raise":
             raise HitError("defect")
         if behaviour == "await cancelled":
@@ -481,4 +485,4 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
     assert len(seen) == len(set(seen)) == expected_count
     if in_order:
         assert seen == list(range(expected_count))
-    assert others() == set()
+    assert other_tasks() == set()

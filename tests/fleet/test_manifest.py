@@ -188,7 +188,7 @@ class TestTokens:
 
     def test_unencrypted_token_is_warned_of(self, tmp_path: Path) -> None:
         (tmp_path / "fleet.toml").write_text(SERVER.replace("https", "http") + ACCOUNT)
-        with pytest.warns(UserWarning, match="in clear"):
+        with pytest.warns(UserWarning, match="unencrypted"):
             read_fleet(tmp_path / "fleet.toml")
 
 
@@ -259,7 +259,7 @@ def test_server_is_validated_without_a_client(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_warning_of_an_unencrypted_token_names_the_line_of_the_caller() -> None:
-    with pytest.warns(UserWarning, match="in clear") as warned:
+    with pytest.warns(UserWarning, match="unencrypted") as warned:
         Server(name="north", url="http://acd.example.com")
     assert warned[0].filename == __file__
 

@@ -305,7 +305,7 @@ class TestCommand:
         monkeypatch.setenv("DIALLER_BROKER", "redis://:hidden@broker.example.com:6380/2")
         assert main(["fleet", "audit", str(manifest)]) == 2
         warning, waits, rest = capsys.readouterr().err.splitlines()
-        assert warning.startswith("dialler: warning: the token goes to acd.example.com in clear")
+        assert warning.startswith("dialler: warning: the token is sent to acd.example.com unencrypted")
         assert waits == (
             "dialler: there is no worker; waiting for one: "
             f"dialler fleet worker {manifest} --broker redis://broker.example.com:6380/2"
