@@ -12,14 +12,14 @@ from dialler_async.audit import accept as accept_by_settings
 from dialler_async.audit import audit as run_audit
 
 from .acceptance import accept_findings
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .numbers import Id, Positive
 from .options import Flag
-from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
+from .retry_notice import notice_of_retries
 from .rules import ALL_RULES, RuleOptions, print_rules
 
 _USUAL_CONCURRENCY = PoolConfig().limit
@@ -71,7 +71,7 @@ async def audit(
     selection_options: SelectionOptions = ALL_CAMPAIGNS,
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
     """Check every campaign of the account and all its result codes, and show what is wrong with them.
 

@@ -1,4 +1,4 @@
-"""An export as CSV, for spreadsheets."""
+"""The CSV writer of exports, for spreadsheets."""
 
 from datetime import datetime
 from io import TextIOWrapper
@@ -12,21 +12,21 @@ from .flat import COLUMNS, Cell, rows
 
 
 class CsvFile:
-    """Writes each campaign at once. Errors are in the column `error`."""
+    """Writes rows to a CSV file as campaigns are added. Errors are in the column `error`."""
 
     encoding = "utf-8"
 
     def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # `csv_line` ends lines as CSV does.
+        # `csv_line` already ends lines with CRLF.
         self._file = TextIOWrapper(file, encoding=self.encoding, newline="")
         self._file.write(csv_line(COLUMNS))
 
     def add(self, exported: ExportedCampaign) -> None:
-        """Write one campaign."""
+        """Write the rows of a campaign."""
         self._file.writelines(csv_line(map(_as_text, row)) for row in rows(exported))
 
     def finish(self, failed: int) -> None:
-        """Write the end."""
+        """Close the file. CSV has no footer."""
         self._file.close()
 
     def close(self) -> None:
@@ -39,6 +39,6 @@ def _as_text(cell: Cell) -> str | int | None:
 
 
 class ExcelCsvFile(CsvFile):
-    """With a byte order mark: Excel reads a file without one in a legacy encoding, and breaks umlauts."""
+    """Writes a byte order mark first. Excel reads a file without it in a legacy encoding, and shows wrong umlauts."""
 
     encoding = "utf-8-sig"

@@ -61,9 +61,9 @@ def test_records_made_without_arguments_differ() -> None:
 
 
 def test_unknown_attributes_and_wrong_types_are_refused() -> None:
-    with pytest.raises(TypeError, match="a Campaign has no dt_till, nme"):
+    with pytest.raises(TypeError, match="a Campaign has no attribute dt_till, nme"):
         make_campaign(nme="x", dt_till=None)
-    with pytest.raises(TypeError, match="a ResultCode has no finished"):
+    with pytest.raises(TypeError, match="a ResultCode has no attribute finished"):
         make_result_code(finished=True)
     with pytest.raises(PayloadError, match="bCallerIDActive is 'yes'"):
         make_campaign(caller_id_active="yes")
@@ -211,5 +211,5 @@ def test_plugin_imports_the_library_only_for_its_fixtures(pytester: pytest.Pytes
 
 def test_fixtures_have_descriptions(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures")
-    result.stdout.fnmatch_lines(["dialler_sandbox*", "*A running dialler without campaigns*"])
-    result.stdout.fnmatch_lines(["dialler_client*", "*A client of `dialler_sandbox`*"])
+    result.stdout.fnmatch_lines(["dialler_sandbox*", "*Yield a running sandbox without campaigns*"])
+    result.stdout.fnmatch_lines(["dialler_client*", "*Yield a client of `dialler_sandbox`*"])

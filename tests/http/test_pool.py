@@ -32,9 +32,9 @@ from dialler_async._http.fork import PROCESS
 from dialler_async._http.pool import Pool
 from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 if TYPE_CHECKING:
     from tests.conftest import CampaignServer, Clock, Until
@@ -52,9 +52,9 @@ class Held(Fault):
 
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> Response:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse:
         await self.release.wait()
-        return await exchange.carry_out()
+        return await request.carry_out()
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:

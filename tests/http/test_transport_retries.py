@@ -1075,9 +1075,9 @@ class Held(Fault):
         self.release = release
         self.fault = fault
 
-    async def play(self, exchange: Any) -> Any:
+    async def apply(self, request: Any) -> Any:
         await self.release.wait()
-        return await self.fault.play(exchange)
+        return await self.fault.apply(request)
 
 
 async def test_call_names_are_those_of_the_journal() -> None:

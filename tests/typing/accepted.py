@@ -1,4 +1,4 @@
-"""Public usage that type checkers accept in strict mode. Nothing here runs."""
+"""Usage of the public API that type checkers must accept in strict mode. It is never run."""
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -38,7 +38,7 @@ from dialler_async.sandbox.faults import Reset, Status
 from dialler_async.testing import instant_waits, make_campaign, make_result_code
 
 
-class Slow(Observer):
+class SlowCallLogger(Observer):
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
         if seconds > 1:
             print(call.request, call.attempts, error)
@@ -55,7 +55,7 @@ def with_defaults(**options: Unpack[ClientOptions]) -> DiallerClient:
 async def clients() -> None:
     async with DiallerClient("https://acd.example.com/rest/v1.0/1", "t") as dialler:
         assert_type(dialler, DiallerClient)
-    tuned = DiallerClient.for_server(
+    configured = DiallerClient.for_server(
         "https://acd.example.com",
         1,
         token,
@@ -63,12 +63,12 @@ async def clients() -> None:
         timeouts=Timeouts(connect=5, read=20, deadline=60),
         retry=RetryPolicy(attempts=3),
         max_rate=50,
-        observer=Slow(),
+        observer=SlowCallLogger(),
     )
-    assert_type(tuned, DiallerClient)
-    assert_type(tuned.for_account(2, "another"), DiallerClient)
+    assert_type(configured, DiallerClient)
+    assert_type(configured.for_account(2, "another"), DiallerClient)
     assert_type(DiallerClient.from_env(retry=RetryPolicy.patient()), DiallerClient)
-    await tuned.aclose()
+    await configured.aclose()
 
 
 async def campaigns(dialler: DiallerClient) -> None:
@@ -126,7 +126,7 @@ def absence_is_a_lookup_error(error: NotFoundError) -> LookupError:
     return error
 
 
-def explained(error: DiallerError) -> str:
+def explain(error: DiallerError) -> str:
     match error:
         case AmbiguousNameError() | NotFoundError():
             return "look again"

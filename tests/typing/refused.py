@@ -1,4 +1,4 @@
-"""Misuse of the public API. Type checkers refuse each line that ends with `# refused`, and no other line."""
+"""Misuse of the public API. Type checkers must refuse exactly the lines that end with `# refused`."""
 
 import dialler_async
 import dialler_async.fleet
@@ -34,7 +34,7 @@ async def calls(dialler: DiallerClient, campaign: Campaign) -> None:
     dialler.result_codes.for_campaigns([campaign], concurrency="many")  # refused
 
 
-async def fans(dialler: DiallerClient) -> None:
+async def fan_outs(dialler: DiallerClient) -> None:
     async for outcome in fan_out(dialler.campaigns.get, [535], concurrency=1):
         print(outcome.value.name)  # refused
         if outcome.error is None:
