@@ -137,7 +137,7 @@ class _Secret:
 
     @cached_property
     def head(self) -> re.Pattern[bytes]:
-        """The first pattern. It is compiled once, since even a lookup in the cache of `re` takes 70 µs."""
+        """The pattern of its first characters. It is compiled once: even a lookup in `re` would take 70 µs."""
         return re.compile(_ZERO_BYTES.join(map(_spelling, self.text[:_HEAD_LENGTH])))
 
 

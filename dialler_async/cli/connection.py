@@ -62,7 +62,7 @@ class ConnectionOptions:
         """Yield a client with these options.
 
         Args:
-            pool: the command's pool settings. ClientOptions and environment variables override them.
+            pool: the command's pool settings. Options and environment variables override them.
             retry: the command's retry policy. `--attempts` and DIALLER_ATTEMPTS override the number of attempts.
             observer: the observer of every call.
 

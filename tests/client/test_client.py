@@ -171,7 +171,9 @@ class TestForServer:
             ("for_account", ["clients_id", "token"], "a client for another account on the same server"),
         ],
     )
-    def test_constructors_are_ordinary_methods(self, name: str, parameters: list[str], summary: str) -> None:
+    def test_for_server_and_for_account_are_ordinary_methods(
+        self, name: str, parameters: list[str], summary: str
+    ) -> None:
         method = getattr(DiallerClient(BASE, "abc"), name)
         assert inspect.ismethod(method)
         assert list(inspect.signature(method).parameters) == parameters

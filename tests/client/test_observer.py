@@ -341,7 +341,7 @@ class TestResponses:
         await dialler.campaigns.get(id)
         assert [response.status for response in recorder.responses] == [200]
 
-    async def test_error_has_the_very_response_that_was_observed(
+    async def test_error_has_the_response_that_was_observed(
         self, dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox
     ) -> None:
         with pytest.raises(NotFoundError) as failed:

@@ -89,7 +89,7 @@ def expected_attributes(sandbox: Sandbox, template: str = "/dialler/campaigns/{D
     }
 
 
-def attributes_of_span(sandbox: Sandbox) -> dict[str, Any]:
+def span_attributes(sandbox: Sandbox) -> dict[str, Any]:
     return {
         **expected_attributes(sandbox),
         "url.full": f"{sandbox.server}/rest/v1.0/REDACTED/dialler/campaigns/REDACTED",
@@ -114,7 +114,7 @@ async def test_attempt_is_a_client_span(
     span = telemetry.span
     assert span.name == "GET /dialler/campaigns/{DiallerCampaignsID}"
     assert span.kind is SpanKind.CLIENT
-    assert span.attributes == {**attributes_of_span(sandbox), "http.response.status_code": 200}
+    assert span.attributes == {**span_attributes(sandbox), "http.response.status_code": 200}
     assert span.status.status_code is StatusCode.UNSET
     assert span.events == ()
     assert span.instrumentation_scope is not None
@@ -128,15 +128,15 @@ async def test_each_retry_has_its_own_span_with_its_resend_count(
     with instant_waits(), telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
         await dialler.campaigns.get(id)
     lost, refused, worked = telemetry.exporter.get_finished_spans()[:3]
-    assert lost.attributes == {**attributes_of_span(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
+    assert lost.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
     assert refused.attributes == {
-        **attributes_of_span(sandbox),
+        **span_attributes(sandbox),
         "http.request.resend_count": 1,
         "http.response.status_code": 503,
         "error.type": "503",
     }
     assert worked.attributes == {
-        **attributes_of_span(sandbox),
+        **span_attributes(sandbox),
         "http.request.resend_count": 2,
         "http.response.status_code": 200,
     }
@@ -180,7 +180,7 @@ async def test_error_response_has_its_status_as_error_type(
     with pytest.raises(NotFoundError):
         await dialler.campaigns.get(404404)
     span = telemetry.span
-    assert span.attributes == {**attributes_of_span(sandbox), "http.response.status_code": 404, "error.type": "404"}
+    assert span.attributes == {**span_attributes(sandbox), "http.response.status_code": 404, "error.type": "404"}
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description is None
     assert span.events == ()
@@ -196,10 +196,7 @@ async def test_attempt_without_a_response_has_the_class_as_error_type(
     ) as dialler:
         with pytest.raises(DeadlineError):
             await dialler.campaigns.get(id)
-    assert telemetry.span.attributes == {
-        **attributes_of_span(sandbox),
-        "error.type": "dialler_async.errors.DeadlineError",
-    }
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
 
 
 async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
@@ -213,10 +210,7 @@ async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
     assert (active.value, dict(active.attributes)) == (1, expected_attributes(sandbox))
     call_task.cancel()
     await asyncio.wait([call_task])
-    assert telemetry.span.attributes == {
-        **attributes_of_span(sandbox),
-        "error.type": "asyncio.exceptions.CancelledError",
-    }
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "asyncio.exceptions.CancelledError"}
     [active] = telemetry.points("http.client.active_requests")
     assert active.value == 0
 
