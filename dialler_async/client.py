@@ -354,7 +354,7 @@ class DiallerClient:
             ConfigurationError: the timeout is not a number, or negative.
         """
         is_valid = timeout is None or (is_number(timeout) and timeout >= 0)
-        require(is_valid, "aclose(timeout=…) is a number of seconds, and not negative")
+        require(is_valid, "aclose(timeout=…) must be a number of seconds, and not negative")
         if self._owns_pool:
             await self._shared.pool.aclose(timeout)
 

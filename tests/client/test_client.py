@@ -149,7 +149,7 @@ class TestForServer:
         [sent] = played.sent
         assert (sent.url, sent.headers["Authorization"]) == (f"{base_url}{LIST}", "Bearer abc")
 
-    def test_for_account_accepts_the_options_of_the_class(self) -> None:
+    def test_for_server_accepts_the_options_of_the_class(self) -> None:
         options: dict[str, Any] = {
             "pool": PoolConfig(limit=3),
             "retry": RetryPolicy(attempts=2),
@@ -242,12 +242,12 @@ class TestForAccount:
         assert DiallerClient(BASE, "one").for_account(2, lambda: "two").base_url.endswith("/2")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
-    def test_for_account_of_client_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
+    def test_for_account_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient(BASE, "one").for_account(clients_id, "two")
 
     @pytest.mark.parametrize("token", ["", "has space", None, 5])
-    def test_for_account_of_client_refuses_an_invalid_token(self, token: Any) -> None:
+    def test_for_account_refuses_an_invalid_token(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, "one").for_account(2, token)
 

@@ -562,7 +562,7 @@ class TestGarbageCollection:
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_warning_of_unclosed_client_shows_the_caller_of_for_account(
+    async def test_warning_of_unclosed_client_shows_the_caller_of_for_server(
         self, server: CampaignServer, until: Until
     ) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
