@@ -1,4 +1,4 @@
-"""Everything in one run on one machine: `python -m benchmarks`. See README.md beside it for how to read it."""
+"""Run the measurements for the table in `benchmarks/README.md`: `python -m benchmarks`."""
 
 import argparse
 import asyncio
@@ -20,8 +20,8 @@ _PACKAGES = (
 )
 
 
-def machine(server: str) -> dict[str, str]:
-    """What was measured with what, and on what."""
+def environment(server: str) -> dict[str, str]:
+    """Return the machine, the server, and the versions of the measured packages."""
     versions = {}
     for package in _PACKAGES:
         try:
@@ -33,23 +33,23 @@ def machine(server: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Run the measurements and print their rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short run, for a look")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    parser.add_argument("--quick", action="store_true", help="do a short run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         asyncio.run(write_bodies(directory))
         with static_server(directory) as (origin, server):
-            told = machine(server)
-            print("; ".join(f"{name} {value}" for name, value in told.items()), end="\n\n")
+            conditions = environment(server)
+            print("; ".join(f"{name} {value}" for name, value in conditions.items()), end="\n\n")
             rows = []
             for row in all_rows(Setting(f"{origin}/rest/v1.0/1", directory, generated_clients(), options.quick)):
                 print(row, end="\n\n", flush=True)
                 rows.append(row.as_json())
     if options.json:
-        options.json.write_text(json.dumps({"with": told, "rows": rows}, indent=1))
+        options.json.write_text(json.dumps({"with": conditions, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

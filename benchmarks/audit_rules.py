@@ -1,8 +1,7 @@
-"""How long it takes to apply all rules to a large account: `python -m benchmarks.audit_rules`.
+"""Measure how long all rules take on a large account: `python -m benchmarks.audit_rules`.
 
-5,000 campaigns with 20 result codes each in two languages, structured beforehand; names and codes are those of the
-sandbox, with its defects among them. Nothing is fetched: measured is what the audit itself costs, in time of the
-processor, so that a busy machine shows the same.
+The account has 5,000 campaigns with 20 result codes each in two languages. The sandbox generates them with defects, and
+they are decoded before the measurement. CPU time is measured, because other load on the machine hardly changes it.
 """
 
 import argparse
@@ -27,20 +26,20 @@ Codes = dict[int, dict[Language, Records[ResultCode]]]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def decoded(answer: decoding.ResponseDecoder[Any], records: list[dict[str, Any]]) -> Any:
-    """Return records as the client structures them."""
+def decode(decoder: decoding.ResponseDecoder[Any], records: list[dict[str, Any]]) -> Any:
+    """Return records as the client decodes them."""
     body = json.dumps({"records": records, "count": len(records), "status": 200}).encode()
     values: list[Any] = []
 
     def run() -> Any:
-        values.append((yield from answer(body)))
+        values.append((yield from decoder(body)))
 
     deque(run(), maxlen=0)
     return values[0]
 
 
 def account(campaigns: int, codes_each: int) -> tuple[PartialRecords[Campaign], Codes]:
-    """Return campaigns and their codes, this many for each."""
+    """Return campaigns and their result codes."""
     sandbox = Sandbox(campaigns, seed=1, now=NOW.replace(tzinfo=None))
     codes: Codes = {}
     for id in sandbox.campaigns:
@@ -51,12 +50,12 @@ def account(campaigns: int, codes_each: int) -> tuple[PartialRecords[Campaign], 
             records += [
                 {**records[0], "ID": id * 1000 + n, "ExportKey": f"MORE {n}", "Content": f"More {n}"} for n in more
             ]
-            codes[id][language] = decoded(decoding.RESULT_CODES, records)
-    return decoded(decoding.PARTIAL_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
+            codes[id][language] = decode(decoding.RESULT_CODES, records)
+    return decode(decoding.PARTIAL_CAMPAIGNS, [dict(record) for record in sandbox.campaigns.values()]), codes
 
 
 def apply_rules(listed: PartialRecords[Campaign], codes: Codes, template: bool) -> int:
-    """Apply all rules as a run does, and return the number of findings."""
+    """Apply all rules as an audit does, and return the number of findings."""
     runner = RuleRunner(AuditOptions.of(RULES, Language, NOW, template=template))
     runner.check_list(listed)
     if template:
@@ -67,7 +66,7 @@ def apply_rules(listed: PartialRecords[Campaign], codes: Codes, template: bool) 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=5_000)
     parser.add_argument("--codes", type=int, default=20)
@@ -76,18 +75,18 @@ def main() -> None:
     listed, codes = account(options.campaigns, options.codes)
     names = [campaign.name.casefold() for campaign in listed.records]
     print(f"{options.campaigns:,} campaigns x {options.codes} codes x {len(Language)} languages, {options.runs} runs")
-    ways: dict[str, Callable[[], object]] = {
+    measurements: dict[str, Callable[[], object]] = {
         "all rules": lambda: apply_rules(listed, codes, template=False),
         "with a template": lambda: apply_rules(listed, codes, template=True),
         "names within names": lambda: deque(_pairs(names), maxlen=0),
     }
-    for name, way in ways.items():
-        took = []
+    for name, measured in measurements.items():
+        times = []
         for _ in range(options.runs):
-            begun = time.process_time()
-            way()
-            took.append(time.process_time() - begun)
-        print(f"{name:20} median {statistics.median(took):5.2f} s ({min(took):.2f} to {max(took):.2f})")
+            begin = time.process_time()
+            measured()
+            times.append(time.process_time() - begin)
+        print(f"{name:20} median {statistics.median(times):5.2f} s ({min(times):.2f} to {max(times):.2f})")
 
 
 if __name__ == "__main__":

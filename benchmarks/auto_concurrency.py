@@ -1,10 +1,13 @@
-"""Does concurrency="auto" find the right level? `python -m benchmarks.auto_concurrency`.
+"""Compare concurrency="auto" with fixed concurrencies: `python -m benchmarks.auto_concurrency`.
 
-Sandboxes in another process serve so many calls at once, with 20 ms of work each, and queue the rest. For each: the
-best of several fixed concurrencies, and "auto", in turns; then one whose capacity halves in mid-run.
+A sandbox in another process runs a limited number of calls at once, its capacity, and queues the others. A call takes
+20 ms. For each capacity, several fixed concurrencies and "auto" run in turns. Then the capacity is halved during a run.
 
-Bars: settled, 95 % of the best fixed throughput; 90 % with the start counted; 95 % of the calls within three times of
-what they take when only one is made at a time; the halving followed within three seconds.
+The bars are:
+
+- 95 % of the best fixed throughput after the start phase, and 90 % with the start phase;
+- a p95 of at most three times the p95 of single calls;
+- the same bars three seconds after the capacity is halved.
 """
 
 import argparse
@@ -28,68 +31,76 @@ CAPACITIES = {2: (2, 3, 4), 8: (8, 10, 14), 32: (32, 36, 44, 64), 128: (32, 48, 
 
 @attrs.frozen
 class Run:
-    """When calls ended, counted from the start, and what they took; and the level over time."""
+    """The results of a run.
+
+    Attributes:
+        ended: the end of each call, in seconds since the start.
+        durations: the duration of each call, in seconds.
+        levels: the changes of the concurrency: the seconds since the start, and the new value.
+    """
 
     ended: list[float]
-    took: list[float]
+    durations: list[float]
     levels: list[tuple[float, int]]
 
     def throughput(self, since: float, until: float) -> float:
-        """Calls a second."""
+        """Return the calls per second in an interval."""
         return sum(since <= at < until for at in self.ended) / (until - since)
 
     def p95(self, since: float, until: float) -> float:
-        """What 95 % of the calls keep within, in seconds."""
-        took = sorted(took for at, took in zip(self.ended, self.took, strict=True) if since <= at < until)
-        return took[int(0.95 * len(took))]
+        """Return the 95th percentile of the durations in an interval, in seconds."""
+        durations = sorted(
+            duration for at, duration in zip(self.ended, self.durations, strict=True) if since <= at < until
+        )
+        return durations[int(0.95 * len(durations))]
 
 
 async def run(
     sandbox: SandboxProcess, concurrency: Concurrency, seconds: float, change: Callable[[float], None] | None = None
 ) -> Run:
-    """Lookups for so many seconds, like those of `for_campaigns`; `change` is called with the time now and then."""
+    """Look up result codes for some seconds, as `for_campaigns` does. `change(now)` is called after each lookup."""
     auto = AutoConcurrency(POOL) if concurrency == "auto" else None
-    done = Run([], [], [])
-    # The journal of the runs before would cost this one time.
+    result = Run([], [], [])
+    # This clears the journal, which would slow this run.
     sandbox.set()
     async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(limit=POOL)) as client:
-        begun = time.perf_counter()
+        begin = time.perf_counter()
 
         def campaigns() -> Iterator[int]:
-            while time.perf_counter() - begun < seconds:
+            while time.perf_counter() - begin < seconds:
                 yield 535
 
         async def look_up(campaign: int) -> None:
             sent = time.perf_counter()
             await client.result_codes.list(campaign)
             now = time.perf_counter()
-            done.took.append(now - sent)
-            done.ended.append(now - begun)
-            if auto and (not done.levels or done.levels[-1][1] != auto.level):
-                done.levels.append((now - begun, auto.level))
+            result.durations.append(now - sent)
+            result.ended.append(now - begin)
+            if auto and (not result.levels or result.levels[-1][1] != auto.level):
+                result.levels.append((now - begin, auto.level))
 
         async for outcome in fan_out(look_up, campaigns(), concurrency=auto or concurrency):
             if outcome.error:
                 raise outcome.error
             if change:
-                change(time.perf_counter() - begun)
-    return done
+                change(time.perf_counter() - begin)
+    return result
 
 
-def shown(levels: list[tuple[float, int]]) -> str:
-    """A line of levels with the time from which on they held."""
-    few = levels if len(levels) <= 16 else [*levels[:11], *levels[-5:]]
-    return " ".join(f"{level}@{at:.1f}s" for at, level in few)
+def format_levels(levels: list[tuple[float, int]]) -> str:
+    """Return a line with each level and the time when it began."""
+    shown = levels if len(levels) <= 16 else [*levels[:11], *levels[-5:]]
+    return " ".join(f"{level}@{at:.1f}s" for at, level in shown)
 
 
-async def at_one_capacity(sandbox: SandboxProcess, capacity: int, rounds: int, seconds: float) -> None:
-    """Fixed concurrencies and "auto" in turns."""
+async def compare_at_capacity(sandbox: SandboxProcess, capacity: int, rounds: int, seconds: float) -> None:
+    """Compare fixed concurrencies and "auto" at one capacity, and print the results."""
     sandbox.set(capacity=capacity)
     fixed: dict[int, list[float]] = {level: [] for level in CAPACITIES[capacity]}
     settled, whole, p95, single = [], [], [], []
     for _ in range(rounds):
-        alone = await run(sandbox, 1, 1.5)
-        single.append(alone.p95(0.2, 1.5))
+        single_run = await run(sandbox, 1, 1.5)
+        single.append(single_run.p95(0.2, 1.5))
         for level, throughputs in fixed.items():
             throughputs.append((await run(sandbox, level, seconds / 2)).throughput(0.5, seconds / 2))
         auto = await run(sandbox, "auto", seconds)
@@ -105,13 +116,13 @@ async def at_one_capacity(sandbox: SandboxProcess, capacity: int, rounds: int, s
         f"capacity {capacity}: best fixed {best_level} with {best:.0f}/s; auto {statistics.median(settled):.0f}/s:"
         f" {share:.1%} {_verdict(share >= 0.95)}; start counted {share_whole:.1%} {_verdict(share_whole >= 0.9)};"
         f" p95 {statistics.median(p95) * 1000:.0f} ms, {slower:.2f} x {statistics.median(single) * 1000:.0f} ms"
-        f" {_verdict(slower <= 3)}\n  last run: {shown(auto.levels)}",
+        f" {_verdict(slower <= 3)}\n  last run: {format_levels(auto.levels)}",
         flush=True,
     )
 
 
-async def halving(sandbox: SandboxProcess, capacity: int, seconds: float) -> None:
-    """The capacity halves in mid-run."""
+async def halve_capacity(sandbox: SandboxProcess, capacity: int, seconds: float) -> None:
+    """Halve the capacity during a run with "auto", and print the results."""
     sandbox.set(capacity=capacity)
     half = seconds / 2
     changed: list[float] = []
@@ -128,8 +139,8 @@ async def halving(sandbox: SandboxProcess, capacity: int, seconds: float) -> Non
     single = (await run(sandbox, 1, 1.5)).p95(0.2, 1.5)
     share, slower = auto.throughput(since, seconds) / best, auto.p95(since, seconds) / single
     print(
-        f"capacity {capacity}, {capacity // 2} after {changed[0]:.1f} s: from 3 s after that on {share:.1%} of the best"
-        f" fixed {_verdict(share >= 0.95)}, p95 {slower:.2f} x {_verdict(slower <= 3)}\n  {shown(auto.levels)}",
+        f"capacity {capacity}, {capacity // 2} after {changed[0]:.1f} s: from 3 s later on {share:.1%} of the best"
+        f" fixed {_verdict(share >= 0.95)}, p95 {slower:.2f} x {_verdict(slower <= 3)}\n  {format_levels(auto.levels)}",
         flush=True,
     )
 
@@ -139,16 +150,16 @@ def _verdict(holds: bool) -> str:
 
 
 async def main() -> None:
-    """Measures and prints."""
+    """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
     with sandbox_process(campaigns=5, latency=WORK) as sandbox:
         for capacity in CAPACITIES:
-            await at_one_capacity(sandbox, capacity, options.rounds, options.seconds)
+            await compare_at_capacity(sandbox, capacity, options.rounds, options.seconds)
         for capacity in (8, 32):
-            await halving(sandbox, capacity, 2 * options.seconds)
+            await halve_capacity(sandbox, capacity, 2 * options.seconds)
 
 
 if __name__ == "__main__":

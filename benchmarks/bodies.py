@@ -1,4 +1,4 @@
-"""The bodies that the static server sends: documented ones, made by the sandbox."""
+"""The response bodies of the static server, which the sandbox generates."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import aiohttp
 from dialler_async.sandbox import Sandbox
 
 CODES = 7
-"""Result codes in the answer to a lookup; 3 kB."""
+"""Number of result codes in the response to a lookup, 3 kB."""
 ROWS = 10_000
-"""Campaigns in the list, of 73 keys each; 12 MB."""
+"""Number of campaigns in the list, with 73 keys each, 12 MB."""
 
 
 async def write_bodies(directory: Path, rows: int = ROWS) -> None:
-    """Puts `codes.json` and `list.json` into a directory, as they go over the wire."""
+    """Write `codes.json` and `list.json` to a directory, as the sandbox sends them."""
     async with (
         Sandbox(campaigns=rows, seed=1, filler_keys=60) as sandbox,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {sandbox.token}"}) as session,
@@ -23,6 +23,6 @@ async def write_bodies(directory: Path, rows: int = ROWS) -> None:
         for name, path in {"codes.json": lookup, "list.json": "campaigns"}.items():
             async with session.get(f"{sandbox.base_url}/dialler/{path}", raise_for_status=True) as response:
                 body = await response.read()
-                # The client refuses codes of another campaign than the one it asked for, and any is asked for here.
+                # The ID is removed, because the client refuses codes of another campaign than the requested one.
                 body = body.replace(b'"DiallerCampaignsID":%d,' % campaign, b'"DiallerCampaignsID":null,')
                 (directory / name).write_bytes(body)

@@ -1,4 +1,4 @@
-"""Measure once in a fresh process: `python -m benchmarks.child '{"measure": …}'` prints the figures as JSON."""
+"""Run one measurement in this process: `python -m benchmarks.child '{"measure": …}'` prints its figures as JSON."""
 
 import asyncio
 import compileall
@@ -16,19 +16,19 @@ from typing import Any
 from .ways import LIMIT, TOKEN, WAYS, Way, by_workers
 
 WARM_UP = 200
-"""Lookups before the clock starts. They open the connections and warm up the code."""
+"""Number of lookups before the measurement, which open connections and warm up the code."""
 
 
 class Stopwatch:
-    """Measures the CPU time of this process and the wall time for each piece of work, and the peak memory."""
+    """Measures the CPU time of this process, the wall time, and the peak memory."""
 
     def __init__(self) -> None:
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
-    def figures(self, pieces: int = 1) -> dict[str, float]:
-        """Return the seconds for each piece since the start, and the peak memory in MiB."""
+    def figures(self, divisor: int = 1) -> dict[str, float]:
+        """Return the seconds since the start, divided by `divisor`, and the peak memory in MiB."""
         cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
-        return {"cpu": cpu / pieces, "wall": wall / pieces, "memory": peak_memory()}
+        return {"cpu": cpu / divisor, "wall": wall / divisor, "memory": peak_memory()}
 
 
 def peak_memory() -> float:
@@ -49,7 +49,7 @@ async def fan_out(way: Way, lookups: int) -> dict[str, float]:
 
 
 async def one_by_one(way: Way, lookups: int) -> dict[str, float]:
-    """Measure one lookup after another."""
+    """Measure sequential lookups."""
     await way.fan_out(range(1, WARM_UP + 1))
     watch = Stopwatch()
     for campaign in range(1, lookups + 1):
@@ -58,7 +58,7 @@ async def one_by_one(way: Way, lookups: int) -> dict[str, float]:
 
 
 async def whole_list(way: Way) -> dict[str, float]:
-    """Measure the list of all campaigns, while it is kept."""
+    """Measure the list of all campaigns, which stays in memory."""
     watch = Stopwatch()
     campaigns = await way.list()
     figures = watch.figures()
@@ -67,7 +67,7 @@ async def whole_list(way: Way) -> dict[str, float]:
 
 
 async def list_with_wires(way: Way) -> dict[str, float]:
-    """Measure the list of all campaigns, and reading the `wire` of each."""
+    """Measure the list of all campaigns, and the access to each `wire`."""
     watch = Stopwatch()
     campaigns = await way.list()
     if isinstance(campaigns, Sequence):
@@ -76,7 +76,7 @@ async def list_with_wires(way: Way) -> dict[str, float]:
 
 
 def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]:
-    """Measure the decoding of the result codes of one lookup, without a request."""
+    """Measure the decoding of the result codes of one lookup, without requests."""
     import orjson
 
     from dialler_async._api.decoding import RESULT_CODES
@@ -97,57 +97,58 @@ def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]
 
 async def list_stop(way: Way) -> dict[str, float]:
     """Measure the longest time for which the list blocks the event loop."""
-    return await longest_stop(way.list)
+    return await longest_block(way.list)
 
 
-async def longest_stop(work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
-    """Measure the longest time for which some work blocks the event loop.
+async def longest_block(work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
+    """Return the longest time for which a task that always yields does not run, in CPU time and wall time.
 
-    CPU time is the time of the work; wall time includes other processes of the machine.
+    CPU time is what the work itself uses. Wall time includes other load on the machine.
     """
-    cpu_stops, wall_stops = [0.0], [0.0]
+    cpu_blocks, wall_blocks = [0.0], [0.0]
 
     async def tick() -> None:
         cpu, wall = time.thread_time(), time.perf_counter()
         while True:
             await asyncio.sleep(0)
             cpu_now, wall_now = time.thread_time(), time.perf_counter()
-            if cpu_now - cpu > cpu_stops[-1]:
-                cpu_stops.append(cpu_now - cpu)
-            if wall_now - wall > wall_stops[-1]:
-                wall_stops.append(wall_now - wall)
+            if cpu_now - cpu > cpu_blocks[-1]:
+                cpu_blocks.append(cpu_now - cpu)
+            if wall_now - wall > wall_blocks[-1]:
+                wall_blocks.append(wall_now - wall)
             cpu, wall = cpu_now, wall_now
 
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(0)
-    # The result is kept until the ticker has run again: freeing a large result takes long, but is the caller's time.
+    # The result is kept until the ticker runs again, because freeing it takes time that is not measured.
     result = await work()
     await asyncio.sleep(0)
     ticker.cancel()
     await asyncio.gather(ticker, return_exceptions=True)
     del result
-    return {"cpu": cpu_stops[-1], "wall": wall_stops[-1]}
+    return {"cpu": cpu_blocks[-1], "wall": wall_blocks[-1]}
 
 
 async def accounts(base_url: str, clients: int, lookups: int) -> dict[str, float]:
-    """Measure lookups, 32 at once, by this many clients of different accounts on one pool."""
+    """Measure lookups, 32 at once, by several clients of different accounts on one pool."""
     from dialler_async import DiallerClient, PoolConfig
 
     async with DiallerClient(base_url, TOKEN, pool=PoolConfig(limit=LIMIT)) as first:
         all_clients = [first, *(first.for_account(number, TOKEN) for number in range(2, clients + 1))]
         calls = [(all_clients[number % clients].result_codes.list, number + 1) for number in range(lookups)]
 
-        async def call(what: tuple[Callable[..., Awaitable[Any]], int]) -> None:
-            await what[0](what[1], language=2)
+        async def look_up(call: tuple[Callable[..., Awaitable[Any]], int]) -> None:
+            list_codes, campaign = call
+            await list_codes(campaign, language=2)
 
-        await by_workers(call, calls[:WARM_UP])
+        await by_workers(look_up, calls[:WARM_UP])
         watch = Stopwatch()
-        assert await by_workers(call, calls) == lookups
+        assert await by_workers(look_up, calls) == lookups
         return watch.figures(lookups)
 
 
 async def own_work(part: str, calls: int) -> dict[str, float]:
-    """Measure the client's own work for a lookup, without aiohttp and a socket: for `send`, or for one attempt only."""
+    """Measure a lookup without network I/O: `send`, or a single attempt without retry and deadline."""
     from unittest.mock import patch
 
     from dialler_async import DiallerClient
@@ -157,14 +158,14 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
     from dialler_async._http.response import Response
     from dialler_async._http.transport import _Call
 
-    async def played(*_: object) -> Any:
+    async def respond(*_: object) -> Any:
         return Response(200, {}, b'{"records":[],"count":0,"status":200}')
 
     async def attempt(request: Any) -> Any:
         return await sender._attempt(_Call(request, sender._headers.of_call(), CallTrace(request.sent, "", None)))
 
     request = endpoints.list_result_codes(535, 2)
-    with patch.object(Exchange, "attempt", played):
+    with patch.object(Exchange, "attempt", respond):
         async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", TOKEN) as client:
             sender = client.result_codes._transport
             function = {"send": sender.send, "attempt": attempt}[part]
@@ -177,25 +178,25 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
 
 
 async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]:
-    """Measure an audit of the whole account in two languages, and single lookups before it."""
+    """Measure an audit of the account in two languages, and single lookups before it."""
     from dialler_async import DiallerClient, PoolConfig
     from dialler_async.audit import audit
 
     async with DiallerClient(base_url, token, pool=PoolConfig(limit=concurrency)) as client:
-        alone = []
+        single = []
         for campaign in [campaign.id or 0 for campaign in await client.campaigns.list()][:100]:
             watch = Stopwatch()
             await client.result_codes.list(campaign)
-            alone.append(watch.figures()["wall"])
+            single.append(watch.figures()["wall"])
         watch = Stopwatch()
         report = await audit(client, concurrency=concurrency)
         assert not [finding for finding in report.findings if finding.rule == "unreachable-codes"]
-        return watch.figures() | {"lookups": report.lookups, "alone": statistics.median(alone)}
+        return watch.figures() | {"lookups": report.lookups, "alone": statistics.median(single)}
 
 
-def importing(module: str) -> dict[str, float]:
-    """Measure the import of a module and of all it imports."""
-    # pip compiles a package when it installs it. Without that, Python may compile the source each time.
+def import_time(module: str) -> dict[str, float]:
+    """Measure the import of a module with its dependencies."""
+    # An installation compiles the source. Without this, Python may compile it at each import.
     compileall.compile_dir(Path(__file__).parent.parent / "dialler_async", quiet=1)
     watch = Stopwatch()
     import_module(module)
@@ -203,18 +204,18 @@ def importing(module: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the figures of the measure that the command line names."""
-    asked = json.loads(sys.argv[1])
-    measure, way = asked.pop("measure"), asked.pop("way", None)
-    sys.path.extend(asked.pop("path", []))
+    """Run the measurement that the command line names."""
+    options = json.loads(sys.argv[1])
+    measure, way = options.pop("measure"), options.pop("way", None)
+    sys.path.extend(options.pop("path", []))
 
     async def measured() -> dict[str, float]:
         if way is None:
-            return await globals()[measure](**asked)
-        async with WAYS[way](asked.pop("base_url")) as opened:
-            return await globals()[measure](opened, **asked)
+            return await globals()[measure](**options)
+        async with WAYS[way](options.pop("base_url")) as opened:
+            return await globals()[measure](opened, **options)
 
-    figures = globals()[measure](**asked) if measure in ("importing", "decode_codes") else asyncio.run(measured())
+    figures = globals()[measure](**options) if measure in ("import_time", "decode_codes") else asyncio.run(measured())
     print(json.dumps(figures))
 
 

@@ -1,4 +1,4 @@
-"""Clients generated from `openapi.yaml`, at benchmark time; kept outside of the source tree until it changes."""
+"""Generates clients from `openapi.yaml`. They are cached in a temporary directory until the file changes."""
 
 import hashlib
 import os
@@ -22,19 +22,19 @@ _GENERATORS = {
 
 
 def generated_clients() -> dict[str, Path]:
-    """For each generator's name, the directory that its client is importable from."""
-    return {name: _generated(name, command) for name, command in _GENERATORS.items()}
+    """Return the import directory of each generated client, by the name of the generator."""
+    return {name: _generate(name, command) for name, command in _GENERATORS.items()}
 
 
-def _generated(name: str, command: str) -> Path:
+def _generate(name: str, command: str) -> Path:
     digest = hashlib.sha256(_SPECIFICATION.read_bytes() + version(name).encode() + command.encode()).hexdigest()[:12]
     directory = Path(tempfile.gettempdir()) / f"dialler-async-benchmarks-{os.getuid()}" / f"{name}-{digest}"
     complete = directory / "complete"
     if not complete.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        words = command.format(specification=_SPECIFICATION, directory=directory).split()
-        words[0] = str(Path(sys.executable).with_name(words[0]))
+        arguments = command.format(specification=_SPECIFICATION, directory=directory).split()
+        arguments[0] = str(Path(sys.executable).with_name(arguments[0]))
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        subprocess.run(words, check=True, capture_output=True, env={**os.environ, "PATH": path})
+        subprocess.run(arguments, check=True, capture_output=True, env={**os.environ, "PATH": path})
         complete.touch()
     return directory / "whole" if (directory / "whole").is_dir() else directory

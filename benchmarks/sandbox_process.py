@@ -1,7 +1,8 @@
-"""A sandbox in another process: `python -m benchmarks.sandbox_process '{"campaigns": 500}'`.
+"""Run a sandbox in another process: `python -m benchmarks.sandbox_process '{"campaigns": 500}'`.
 
-Prints its base URL, its token and those of all its accounts, then takes what to set from standard input, a JSON object
-a line, until that ends. Each is answered with what has come in since the one before.
+The process prints its base URL, its token and the tokens of all accounts. Then it reads JSON objects from standard
+input, one per line, until the input ends. For each object, it sets the attributes and prints
+new counts.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from .harness import ROOT
 
 @attrs.frozen
 class SandboxProcess:
-    """Where it listens, and how it is changed."""
+    """A running sandbox in another process."""
 
     base_url: str
     token: str
@@ -27,21 +28,21 @@ class SandboxProcess:
     process: "subprocess.Popen[str]"
 
     def set(self, **attributes: Any) -> dict[str, int]:
-        """Sets attributes of the sandbox, such as `capacity`, and waits until that is done.
+        """Set attributes of the sandbox, such as `capacity`, and clear its journal.
 
-        Answers with what has come in since the last time: `requests`, connections `opened`, and their `peak`.
+        Return the numbers since the last call: `requests`, `opened` connections, and the `peak` of open ones.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(attributes) + "\n")
         self.process.stdin.flush()
-        counted: dict[str, int] = json.loads(self.process.stdout.readline())
-        return counted
+        counts: dict[str, int] = json.loads(self.process.stdout.readline())
+        return counts
 
 
 @contextmanager
 def sandbox_process(**options: Any) -> Iterator[SandboxProcess]:
-    """A sandbox with these options, while open."""
+    """Run a sandbox with these options in another process."""
     command = [sys.executable, "-m", "benchmarks.sandbox_process", json.dumps(options)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -55,20 +56,20 @@ async def _serve() -> None:
 
     async with Sandbox(**json.loads(sys.argv[1])) as sandbox:
         tokens = {str(id): account.token for id, account in sandbox.accounts.items()}
-        told = {"base_url": sandbox.base_url, "token": sandbox.token, "tokens": tokens}
-        print(json.dumps(told), flush=True)
+        settings = {"base_url": sandbox.base_url, "token": sandbox.token, "tokens": tokens}
+        print(json.dumps(settings), flush=True)
         connections, opened = sandbox.connections, 0
         while line := await asyncio.to_thread(sys.stdin.readline):
             for name, value in json.loads(line).items():
                 setattr(sandbox, name, value)
-            counted = {
+            counts = {
                 "requests": len(sandbox.journal),
                 "opened": connections.opened - opened,
                 "peak": connections.peak,
             }
             sandbox.journal.clear()
             opened, connections.peak = connections.opened, connections.open
-            print(json.dumps(counted), flush=True)
+            print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server that is never the bottleneck: nginx if it is installed, else a small one of our own in two processes."""
+"""A server that is never the bottleneck: nginx if it is installed, or else a small server in two processes."""
 
 import asyncio
 import os
@@ -40,24 +40,24 @@ _TARGET = re.compile(rb"GET /rest/v1\.0/\d+/dialler/campaigns(/campaign/\d+/resu
 
 @contextmanager
 def static_server(directory: Path) -> Iterator[tuple[str, str]]:
-    """Serves the bodies in a directory while open: the origin, and what serves them."""
+    """Serve the bodies in a directory. Yield the origin and the name of the server."""
     port = _free_port()
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         commands = [[sys.executable, "-m", __spec__.name, str(port), str(directory)]] * 2
-        what = "a small asyncio server"
+        name = "a small asyncio server"
     else:
         configuration = directory / "nginx.conf"
         user = "user root;" if directory.owner() == "root" else ""
-        temporary = " ".join(f"{name}_temp_path {directory}/{name};" for name in _TEMPORARY)
+        temporary = " ".join(f"{kind}_temp_path {directory}/{kind};" for kind in _TEMPORARY)
         configuration.write_text(_CONFIGURATION.format(directory=directory, port=port, user=user, temporary=temporary))
         commands = [[nginx, "-p", str(directory), "-c", str(configuration)]]
-        told = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True)
-        what = told.stderr.strip().removeprefix("nginx version: ")
+        version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True)
+        name = version.stderr.strip().removeprefix("nginx version: ")
     servers = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in commands]
     try:
-        until_it_listens(port)
-        yield f"http://127.0.0.1:{port}", what
+        wait_until_listening(port)
+        yield f"http://127.0.0.1:{port}", name
     finally:
         for server in servers:
             server.terminate()
@@ -65,9 +65,13 @@ def static_server(directory: Path) -> Iterator[tuple[str, str]]:
             server.wait(10)
 
 
-def until_it_listens(port: int, patience: float = 20.0) -> None:
-    """Connects until it works, or raises OSError."""
-    deadline = time.monotonic() + patience
+def wait_until_listening(port: int, timeout: float = 20.0) -> None:
+    """Wait until the port accepts connections.
+
+    Raises:
+        OSError: the port accepts no connection within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -80,16 +84,16 @@ def until_it_listens(port: int, patience: float = 20.0) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 class _Static(asyncio.Protocol):
-    """Answers requests without looking at more than their first line."""
+    """Responds to requests, of which it parses only the first line."""
 
     def __init__(self, codes: bytes, rows: bytes) -> None:
-        self._codes, self._rows = _reply(codes), _reply(rows)
+        self._codes, self._rows = _response(codes), _response(rows)
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,15 +103,15 @@ class _Static(asyncio.Protocol):
         *requests, self._received = (self._received + data).split(b"\r\n\r\n")
         for request in requests:
             target = _TARGET.match(request)
-            reply = _NOTHING if target is None else self._codes if target[1] else self._rows
-            self._transport.write(reply)  # type: ignore[attr-defined]  # asyncio gives TCP connections a Transport
+            response = _NOT_FOUND if target is None else self._codes if target[1] else self._rows
+            self._transport.write(response)  # type: ignore[attr-defined]  # asyncio gives TCP connections a Transport
 
 
-def _reply(body: bytes) -> bytes:
+def _response(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
-_NOTHING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 async def _serve(port: int, directory: Path) -> None:

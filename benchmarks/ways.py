@@ -1,7 +1,7 @@
-"""The ways of asking for result codes and for the list, one class each: ours, and what people would pick instead.
+"""The compared clients, one class each: this library, and alternatives to it.
 
-All keep their connections, at most 32 of them, send the token, and raise for a status that is not 200. Where a way
-brings no fan-out of its own, it gets the same lean loop of workers.
+Each keeps at most 32 connections alive, sends the token, and raises for a status that is not 200. A client without its
+own fan-out uses the same simple workers.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ LIMIT = 32
 
 
 class Way:
-    """Opened with `async with`, on a base URL."""
+    """A client that is opened with `async with`."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -26,26 +26,26 @@ class Way:
         pass
 
     async def lookup(self, campaign: int) -> Any:
-        """The German result codes of a campaign."""
+        """Return the German result codes of a campaign."""
         raise NotImplementedError
 
     async def list(self) -> Any:
-        """All campaigns."""
+        """Return all campaigns."""
         raise NotImplementedError
 
     async def fan_out(self, campaigns: Iterable[int]) -> int:
-        """The result codes of many campaigns, 32 at once; how many answers came."""
+        """Look up the result codes of many campaigns, 32 at once, and return the number of responses."""
         return await by_workers(self.lookup, campaigns)
 
 
 async def by_workers(function: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> int:
-    """Calls a function with each item, 32 at once, and drops what it returns."""
-    left = iter(items)
+    """Call a function with each item, 32 at once, and return the number of calls."""
+    remaining = iter(items)
     done = 0
 
     async def work() -> None:
         nonlocal done
-        for item in left:
+        for item in remaining:
             await function(item)
             done += 1
 
@@ -54,7 +54,7 @@ async def by_workers(function: Callable[[Any], Awaitable[Any]], items: Iterable[
 
 
 class Ours(Way):
-    """This library, as it comes."""
+    """This library with its defaults."""
 
     async def __aenter__(self) -> Self:
         from dialler_async import DiallerClient, PoolConfig
@@ -82,7 +82,7 @@ class Ours(Way):
 
 
 class Bare(Way):
-    """aiohttp and orjson with as little around them as can be: the limit for Python on this stack."""
+    """aiohttp and orjson with as little code as possible: the limit for Python with these libraries."""
 
     async def __aenter__(self) -> Self:
         import aiohttp
@@ -112,7 +112,7 @@ class Bare(Way):
 
 
 class Naive(Way):
-    """aiohttp as most people write it."""
+    """aiohttp as most people use it."""
 
     async def __aenter__(self) -> Self:
         import aiohttp
@@ -137,7 +137,7 @@ class Naive(Way):
 
 
 class OpenapiGenerator(Way):
-    """The client that openapi-generator makes (python, library asyncio): typed, by pydantic."""
+    """The client of openapi-generator (python, library asyncio), with pydantic models."""
 
     async def __aenter__(self) -> Self:
         import generated_by_openapi_generator as generated
@@ -160,7 +160,7 @@ class OpenapiGenerator(Way):
 
 
 class OpenapiPythonClient(Way):
-    """The client that openapi-python-client makes: typed, by attrs, on httpx."""
+    """The client of openapi-python-client, with attrs models, on httpx."""
 
     async def __aenter__(self) -> Self:
         import generated_by_openapi_python_client as generated
@@ -188,7 +188,7 @@ class OpenapiPythonClient(Way):
 
 
 class Httpx(Way):
-    """httpx by hand."""
+    """httpx without a client library."""
 
     async def __aenter__(self) -> Self:
         import httpx
@@ -213,7 +213,7 @@ class Httpx(Way):
 
 
 class Requests(Way):
-    """requests, with as many threads."""
+    """requests in 32 threads."""
 
     async def __aenter__(self) -> Self:
         import requests

@@ -4,26 +4,28 @@
         for campaign in await dialler.campaigns.list():
             print(campaign.name)
 
-`DiallerClient` is where to begin. Its `campaigns` are `Campaigns`, its `result_codes` are `ResultCodes`: one method for
-each call of the API, and `result_codes.for_campaigns` for many campaigns at once, as `fan_out` is for many calls of any
-kind. `dialler_async.errors` has the tree of what can go wrong.
+Begin with `DiallerClient`. `dialler.campaigns` (class `Campaigns`) and `dialler.result_codes` (class `ResultCodes`)
+have one method for each call of the API. `result_codes.for_campaigns` fetches the codes of many campaigns concurrently.
+`fan_out` calls a coroutine function with many items. `dialler_async.errors` shows the tree of errors.
 
-Imported by themselves:
+These modules are imported separately:
 
-    dialler_async.audit     what is wrong with an account's campaigns, by rules
-    dialler_async.export    an account as JSON, CSV or Parquet
-    dialler_async.fleet     audits of many accounts, over any number of workers (extra `fleet`)
-    dialler_async.contrib   the client in FastAPI and aiohttp.web, OpenTelemetry for it
-    dialler_async.testing   what tests of your own code need; the pytest plugin comes with it
-    dialler_async.sandbox   an embedded dialler server
+    dialler_async.audit     check an account's campaigns by rules
+    dialler_async.export    export an account as JSON, CSV or Parquet
+    dialler_async.fleet     audit many accounts with any number of workers (extra `fleet`)
+    dialler_async.contrib   use the client in FastAPI and aiohttp.web, and with OpenTelemetry
+    dialler_async.testing   factories and faults for tests of your own code; there is a pytest plugin, too
+    dialler_async.sandbox   run an embedded dialler server
 
-The client logs to `dialler_async`: what it retries as warnings, each attempt at level DEBUG; no names, IDs or secrets.
+The logger is `dialler_async`. Each retry is logged as a warning, and each attempt at level DEBUG. No log line contains
+a name, an ID or a secret.
 """
 
 from ._lazy import lazy_names
 from .version import __version__
 
-# Not from `typing`, whose import takes most of the 10 ms that this module may take. Type checkers know the name.
+# Not imported from `typing`: that import takes most of the 10 ms that `import dialler_async` may take. Type checkers
+# know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._api.partial_records import InvalidRecord, PartialRecords
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from ._http.timeouts import Timeouts
     from ._http.token import TokenSource
     from .campaigns import Campaigns, CloneResult
-    from .client import DiallerClient
+    from .client import ClientOptions, DiallerClient
     from .errors import (
         AmbiguousNameError,
         AuthenticationError,
@@ -75,6 +77,7 @@ __all__ = [
     "BadRequestError",
     "Campaign",
     "Campaigns",
+    "ClientOptions",
     "ClientStateError",
     "CloneResult",
     "Concurrency",
@@ -129,6 +132,7 @@ _MODULE_OF = {
     "BadRequestError": "errors",
     "Campaign": "models",
     "Campaigns": "campaigns",
+    "ClientOptions": "client",
     "ClientStateError": "errors",
     "CloneResult": "campaigns",
     "Concurrency": "_bulk.fan_out",
@@ -174,8 +178,8 @@ _MODULE_OF = {
     "TokenSourceError": "errors",
     "fan_out": "_bulk.fan_out",
 }
-"""Where each public name is defined. It is imported on first use, since aiohttp and attrs take 0.2 s to import."""
+"""The module of each public name. Names are imported on first use, since aiohttp and attrs take 0.2 s to import."""
 
-# Type checkers read the imports above instead: with this function, they would accept any name.
+# Hidden from type checkers, which use the imports above. If they saw `__getattr__`, they would accept any name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(__name__, globals(), _MODULE_OF, __all__)

@@ -1,4 +1,4 @@
-"""Import names of a package on first use (PEP 562)."""
+"""Lazy imports (PEP 562): a package imports its public names on first use."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -7,13 +7,13 @@ from importlib import import_module
 def lazy_names(
     package: str, names: dict[str, object], module_of: dict[str, str], public: list[str]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package.
+    """Return `__getattr__` and `__dir__` for a package.
 
     Args:
         package: name of the package.
-        names: its `globals()`. Each imported name is added to them.
+        names: the package's `globals()`. Each imported name is added to them.
         module_of: the module of each name, relative to the package.
-        public: its `__all__`.
+        public: the package's `__all__`.
     """
 
     def import_name(name: str) -> object:

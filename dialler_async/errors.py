@@ -3,27 +3,28 @@
 DiallerError
 ├── ConfigurationError (ValueError)     an argument or setting is invalid; nothing was sent
 ├── ClientStateError (RuntimeError)     the client is closed, or belongs to another event loop or process
-├── NoReplyError                        no response, or a part of one
+├── NoReplyError                        there is no response, or only a part of one
 │   ├── ConnectError                    nothing was sent: safe to retry
-│   ├── DeadlineError (TimeoutError)    a timeout or the deadline ran out
+│   ├── DeadlineError (TimeoutError)    a timeout or the deadline expired
 │   └── OutcomeUnknownError             the write may have run: check before you retry
 ├── StatusError                         an error response: .status .message .retry_after .response
-│   ├── RedirectError 3xx               .location is where it points
+│   ├── RedirectError 3xx               redirects are not followed: .location
 │   ├── BadRequestError 400
 │   ├── AuthenticationError 401
 │   ├── NotFoundError 404               (LookupError) the record does not exist
-│   ├── EndpointNotFoundError 404       with an empty body: the base URL is wrong, or the server too old
+│   ├── EndpointNotFoundError 404       with an empty body: the base URL is wrong, or the server is too old
 │   ├── ConflictError 409
 │   ├── RateLimitedError 429
 │   └── ServerError 5xx
-├── TokenSourceError                    the function that returns the token failed, as it would for every call
-│   └── InvalidTokenError               (ConfigurationError) it returned something that can't be a token
+├── TokenSourceError                    the function that returns the token raised an error
+│   └── InvalidTokenError               (ConfigurationError) the function returned an invalid token
 ├── ItemCancelledError                  an item of a fan_out awaited something that was cancelled
-├── PayloadError                        200, but an undocumented body: .path .record_id .excerpt
+├── PayloadError                        the status is 200, but the body is undocumented: .path .record_id .excerpt
 └── AmbiguousNameError (LookupError)    several campaigns have this name: .matches
 
-Errors are plain values: they pickle, equal their copies, and hold neither a token nor an aiohttp object. Errors of a
-request have `.request`, `.attempts`, `.about` and `.response`.
+Errors can be pickled, and an error equals its copy. No error holds a token or an aiohttp object. Errors of a request
+have `.request`, `.attempts`, `.about` and `.response`.
+
 Source: API reference, "Status codes and error bodies".
 """
 
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from .models import Campaign
 
 Body: TypeAlias = bytes | bytearray
-"""The body of a response. A large one is a bytearray that grows piece by piece: joining 12 MB at once takes 8 ms."""
+"""The body of a response. A large body is a bytearray that grows with each chunk: joining 12 MB at once takes 8 ms."""
 
 
 @final
 @attrs.frozen
 class SentRequest:
-    """The method and path template of a call. It holds no names, IDs or secrets, so it can be logged.
+    """The method and path template of a call: no names, IDs or secrets, so it can be logged.
 
     Attributes:
         method: HTTP method.
@@ -60,12 +61,12 @@ class SentRequest:
 @final
 @attrs.frozen(kw_only=True)
 class ResponseInfo:
-    """A response without its body: what a support request needs.
+    """A response without its body, for support requests.
 
     Attributes:
         status: HTTP status.
-        headers: values by name in lower case. A value that may be a secret is replaced by `***`.
-        request_id: the server's ID of the request, from `X-Request-ID` or a similar header; None if there is none.
+        headers: header values by lower-case name. `***` replaces a value that may be a secret.
+        request_id: the server's ID of the request, from `X-Request-ID` or a similar header; None if there is no ID.
         received_at: when the response was read, in UTC.
     """
 
@@ -88,11 +89,11 @@ class DiallerError(Exception):
 
 
 class ConfigurationError(DiallerError, ValueError):
-    """A base URL, token, limit, ID, name or other setting is invalid. Raised before anything is sent."""
+    """A base URL, token, limit, ID, name or other setting is invalid. Nothing was sent."""
 
 
 class ClientStateError(DiallerError, RuntimeError):
-    """The client can't be used here: it is closed, or belongs to another event loop or process."""
+    """The client is closed, or belongs to another event loop or process."""
 
 
 class RequestError(DiallerError):
@@ -101,9 +102,9 @@ class RequestError(DiallerError):
     Attributes:
         request: method and path template of the call.
         attempts: number of attempts.
-        about: the campaign that the call was about, such as "campaign 535"; empty for a call about all campaigns. It is
-            not in the message, so that the message can be logged. A traceback shows it as a note.
-        response: the response that the error was made from; None if there was none.
+        about: the campaign of the call, such as "campaign 535"; empty for a call about all campaigns. A traceback shows
+            this text as a note. The message does not contain it, so that the message can be logged.
+        response: the response that caused the error; None if there was no response.
     """
 
     def __init__(self, message: str = "", *, request: SentRequest | None = None, attempts: int = 1) -> None:
@@ -115,25 +116,25 @@ class RequestError(DiallerError):
 
 
 class NoReplyError(RequestError):
-    """No usable response: no connection, no response in time, or a response that broke off.
+    """There is no usable response: no connection, a timeout, or an incomplete response.
 
-    If a write may have run all the same, the error is an OutcomeUnknownError.
+    If a write may have run, the error is an OutcomeUnknownError.
     """
 
 
 class ConnectError(NoReplyError):
-    """No connection: the request was never sent, so it is safe to retry."""
+    """There is no connection. The request was never sent, so it is safe to retry."""
 
 
 class DeadlineError(NoReplyError, TimeoutError):
-    """A timeout or the deadline ran out; the message says which."""
+    """A timeout or the deadline expired. The message says which."""
 
 
 class OutcomeUnknownError(NoReplyError):
     """A write may or may not have run: check before you retry it.
 
-    The message says what was sent and how to check. A write that is cancelled in flight may have run as well, and
-    raises CancelledError only.
+    The message says what was sent and how to check. A write that you cancel in flight may have run, too, but it raises
+    only CancelledError.
     """
 
 
@@ -141,9 +142,11 @@ class StatusError(RequestError):
     """The server sent an error response.
 
     Attributes:
-        status: HTTP status, or the status in the body if HTTP's is 200.
-        message: the server's message, at most 200 characters; empty if there is none.
-        retry_after: seconds that the server asks to wait; None if it does not ask.
+        status: HTTP status, or the status in the body if the HTTP status is 200.
+        message: the server's message, at most 200 characters; empty if there is no message.
+        retry_after: seconds to wait, from `Retry-After`; None without this header.
+
+    Source: API reference, "Status codes and error bodies".
     """
 
     def __init__(
@@ -163,10 +166,10 @@ class StatusError(RequestError):
 
 
 class RedirectError(StatusError):
-    """3xx. Redirects are never followed, since the token would be sent elsewhere.
+    """The server sent a redirect (3xx). Redirects are never followed, since the token would be sent elsewhere.
 
     Attributes:
-        location: where the redirect points, without query and user info; empty if the server did not say.
+        location: target of the redirect, without query and user info; empty if there is none.
     """
 
     def __init__(self, text: str = "", *, location: str = "", **rest: Any) -> None:
@@ -175,41 +178,61 @@ class RedirectError(StatusError):
 
 
 class BadRequestError(StatusError):
-    """400: usually a required parameter is missing; `.message` says more."""
+    """400: the request is invalid. Usually, a required parameter is missing; `.message` says more.
+
+    Source: API reference, "Status codes and error bodies".
+    """
 
 
 class AuthenticationError(StatusError):
-    """401: the token, the ClientsID, or the combination of both is wrong."""
+    """401: the token, the ClientsID, or the combination of both is wrong.
+
+    Source: API reference, "Status codes and error bodies".
+    """
 
 
 class NotFoundError(StatusError, LookupError):
-    """404 with a JSON body: the record does not exist. Also raised if no campaign has exactly the given name."""
+    """404 with a JSON body: the record does not exist. Also raised if no campaign has exactly the given name.
+
+    Source: API reference, "Status codes and error bodies".
+    """
 
 
 class EndpointNotFoundError(StatusError):
-    """404 with an empty body: this endpoint does not exist. Not a `NotFoundError`, so `missing_ok` never hides it."""
+    """404 with an empty body: the endpoint does not exist on this server.
+
+    This is not a `NotFoundError`, so `missing_ok` never hides a wrong base URL.
+
+    Source: API reference, "Status codes and error bodies".
+    """
 
 
 class ConflictError(StatusError):
-    """409: the thing to clone already exists, or another precondition does not hold."""
+    """409: the destination of a clone already exists, or another precondition does not hold.
+
+    Source: API reference, "Status codes and error bodies".
+    """
 
 
 class RateLimitedError(StatusError):
-    """429: too many requests; `.retry_after` is the wait that the server asks for."""
+    """429: there were too many requests. `.retry_after` has the seconds to wait."""
 
 
 class ServerError(StatusError):
-    """5xx: the server, or a proxy in front of it, failed."""
+    """5xx: the server failed, or a proxy in front of the server failed.
+
+    Source: API reference, "Status codes and error bodies" (500).
+    """
 
 
 class PayloadError(RequestError):
-    """The status is 200, but the body is not as documented.
+    """The status is 200, but the body does not match the API reference.
 
     Attributes:
-        path: where in the body, such as `records[3].bDone`; empty for the whole body.
-        record_id: `ID` of the invalid record; None if it has none.
+        path: path of the invalid value in the body, such as `records[3].bDone`; empty for the whole body.
+        record_id: `ID` of the invalid record; None if there is no ID.
         excerpt: the beginning of the body or of its invalid part, at most 200 characters.
-        not_json: whether the body is not JSON at all, such as the error page of a proxy.
+        not_json: whether the body is not JSON, such as the error page of a proxy.
     """
 
     def __init__(
@@ -231,21 +254,21 @@ class PayloadError(RequestError):
 
 
 class TokenSourceError(DiallerError):
-    """The function that returns the token raised an error, so nothing was sent. The next call asks it again.
+    """The function that returns the token raised an error. Nothing was sent. The next call runs the function again.
 
-    The message names the type of the error and the line that raised it. The error itself is not kept: its text or its
-    traceback may hold the token.
+    The message names the type of the error and the line that raised it. The original error is not attached, since its
+    text or its traceback may hold the token.
     """
 
 
 class InvalidTokenError(TokenSourceError, ConfigurationError):
-    """The function that returns the token returned something that can't be sent in a header."""
+    """The function that returns the token returned a value that can't be sent in a header."""
 
 
 class ItemCancelledError(DiallerError):
-    """An item of a `fan_out` awaited something that was cancelled, while the fan-out itself was not.
+    """An item of a `fan_out` awaited something that was cancelled, but the fan-out was not cancelled.
 
-    It replaces the `CancelledError`, which is not an `Exception`, in the item's outcome.
+    In the outcome of the item, this error replaces the `CancelledError`, which is not an `Exception`.
     """
 
 
@@ -266,7 +289,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def require(holds: bool, otherwise: str) -> None:
-    """Raise ConfigurationError with this text unless the condition holds."""
-    if not holds:
-        raise ConfigurationError(otherwise)
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigurationError with the message unless the condition is true."""
+    if not condition:
+        raise ConfigurationError(message)

@@ -1,8 +1,9 @@
-"""What the API's records are in Python: `Campaign`, `ResultCode`, `Records` and `Language`.
+"""The records of the API: `Campaign`, `ResultCode`, `Records` and `Language`.
 
-The documentation says that its examples are shortened, and publishes no complete list of columns. So a record gives
-the published keys by name and type, keeps every other key untouched, and takes a missing key for `None`.
-Source of keys, types and meanings: API reference, "Campaign records", "Result codes" and "Dates".
+The API's documentation publishes no complete list of keys. So a record has an attribute for each published key, and
+keeps all other keys unchanged. A missing key is `None`.
+
+Source: API reference, "Campaign records", "Result codes" and "Dates".
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,9 +20,11 @@ _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Language(IntEnum):
-    """The `LanguagesID` of the server. Open: installations may have more, so any other int passes through.
+    """A `LanguagesID`. Installations may have more languages than the published two, so any int is accepted.
 
-    `Language(7)` is a member with no constant of its own; iterating the class gives the published two.
+    `Language(7)` is a member without a constant. Iterating the class yields the published two.
+
+    Source: API reference, "The seven calls" and "Campaign records".
     """
 
     ENGLISH = 1
@@ -37,12 +40,12 @@ class Language(IntEnum):
         return unpublished
 
     def __reduce_ex__(self, _: object) -> tuple[type[Self], tuple[int]]:
-        # Python 3.11.2, for one, would pickle it by its name, which an unpublished one is not found by.
+        # Some versions, such as Python 3.11.2, pickle a member by its name. An unpublished language has no such name.
         return type(self), (int(self),)
 
 
 class Record:
-    """What campaigns and result codes share: the record as the server sent it."""
+    """Base class of campaigns and result codes: it keeps the record as the server sent it."""
 
     __slots__ = ()
     _wire: Mapping[str, Any] | bytes
@@ -51,44 +54,46 @@ class Record:
     def wire(self) -> dict[str, Any]:
         """The record as the server sent it: every key, in the server's order, unchanged.
 
-        Each access decodes it from JSON again, which takes about 5 µs for 73 keys. So changing the dict changes no
-        record. The dict is empty for a record that the server did not send.
+        Each access decodes the JSON again, which takes about 5 µs for 73 keys. So a change of the dict does not change
+        the record. The dict is empty for a record that the server did not send.
         """
         return _decode_object(self._wire) if isinstance(self._wire, bytes) else dict(self._wire)
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The part of `wire` whose keys are unknown to this library."""
+        """The part of `wire` with the keys that this library does not know."""
         known = wire_keys(type(self)).values()
         return {key: value for key, value in self.wire.items() if key not in known}
 
 
-# What `Annotated` says of a field below is its key on the wire.
+# In both classes below, the text in `Annotated` is the key of the attribute in JSON.
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Campaign(Record):
-    """A dialler campaign. Only `name` is certain to be there; a key the server left out is `None`.
+    """A dialler campaign. Every campaign has a `name`. A key that the server left out is `None`.
 
-    Frozen; compared and hashed by the attributes below, whatever else the server sent. `wire` is the whole record as
-    it came, `extra` the part of it that is unknown here.
+    Campaigns are immutable. Equality and hash use the attributes below. `wire` is the whole record as the server sent
+    it; `extra` is the part with the keys that this library does not know.
 
     Attributes:
-        id: `ID`, the DiallerCampaignsID. Calls for one campaign go by it; the published examples leave it out.
+        id: `ID`, the DiallerCampaignsID. Calls about one campaign need it. The published examples leave it out.
         name: `Name`, up to 64 characters on the server.
         clients_id: `ClientsID`, the client account.
         languages_id: `LanguagesID`, see `Language`.
-        contact_preview_time: `ContactPreviewTime`, preview before dialling, presumably in seconds.
-        max_parallel_lines: `nMaxParallelLines`, cap on the lines in use at once; None when none is set.
-        close_contacts_on_incoming_calls_match_caller_id: `bCloseContactsOnIncomingCallsMatchCallerID`, close a
-            contact that calls in by itself …
-        incoming_call_result_codes_id: `IncomingCallResultCodesID`, … with the result code of this ID.
-        abort_on_no_tel_number_result_codes_id: `AbortOnNoTelNumberResultCodesID`, ID of the result code given when
-            no telephone number is left to try.
+        contact_preview_time: `ContactPreviewTime`, the preview before dialling, presumably in seconds.
+        max_parallel_lines: `nMaxParallelLines`, maximum number of lines in use at once; None if there is no maximum.
+        close_contacts_on_incoming_calls_match_caller_id: `bCloseContactsOnIncomingCallsMatchCallerID`, whether a
+            contact is closed when the contact calls in.
+        incoming_call_result_codes_id: `IncomingCallResultCodesID`, ID of the result code for such a contact.
+        abort_on_no_tel_number_result_codes_id: `AbortOnNoTelNumberResultCodesID`, ID of the result code for a contact
+            without a further telephone number.
         caller_id_active: `bCallerIDActive`, whether a caller ID is transmitted.
-        dt_from: `dtFrom`, when the campaign begins to be valid. Naive where the server named no zone.
-        dt_to: `dtTo`, when it ceases to be valid. Naive where the server named no zone.
-        user_data: `UserData`, free text, used as the key of a foreign system.
+        dt_from: `dtFrom`, the start of the campaign's validity. Naive if the server sent no zone.
+        dt_to: `dtTo`, the end of the campaign's validity. Naive if the server sent no zone.
+        user_data: `UserData`, free text, used as the key in an external system.
+
+    Source: API reference, "Campaign records" and "Dates".
     """
 
     id: Annotated[int | None, "ID"] = None
@@ -111,27 +116,29 @@ class Campaign(Record):
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class ResultCode(Record):
-    """A result code: the outcome of working on a contact. A key the server left out is `None`.
+    """A result code: the outcome of working on a contact. A key that the server left out is `None`.
 
-    Frozen; compared and hashed by the attributes below, whatever else the server sent. `wire` is the whole record as
-    it came, `extra` the part of it that is unknown here.
+    Result codes are immutable. Equality and hash use the attributes below. `wire` is the whole record as the server
+    sent it; `extra` is the part with the keys that this library does not know.
 
     Attributes:
-        id: `ID`, its own key. The codes of a cloned campaign get new ones; match on `export_key`.
-        dialler_campaigns_id: `DiallerCampaignsID`, the campaign's key.
-        dialler_result_codes_types_id: `DiallerResultCodesTypesID`, the type's key. Decide by the four flags instead.
-        dialler_result_codes_types_content: `DiallerResultCodesTypesContent`, the type in the language asked for.
+        id: `ID` of the result code. In a cloned campaign, the codes get new IDs; match them by `export_key`.
+        dialler_campaigns_id: `DiallerCampaignsID`, ID of the campaign.
+        dialler_result_codes_types_id: `DiallerResultCodesTypesID`, ID of the type. Use the four flags instead.
+        dialler_result_codes_types_content: `DiallerResultCodesTypesContent`, the type's text in the requested language.
         dialler_result_codes_types_short_text: `DiallerResultCodesTypesShortText`, the type's translation key.
-        content: `Content`, what agents pick, in the language asked for.
+        content: `Content`, the text that agents pick, in the requested language.
         short_text: `ShortText`, the translation key of `content`, such as `DiallerCampaignsResultCodes.2695`.
-        export_key: `ExportKey`, what back ends match on: up to 32 characters, promised to be unique nowhere.
-        done: `bDone`, success, final.
-        aborted: `bAborted`, failure, final.
+        export_key: `ExportKey`, the value for back-end systems: up to 32 characters, not documented as unique.
+        done: `bDone`, a final success.
+        aborted: `bAborted`, a final failure.
         delay: `bDelay`, try again after `time_offset`.
         appointment: `bAppointment`, call at a given time.
-        agent_bound: `bAgentBound`, stay with the same agent (appointment, delay).
+        agent_bound: `bAgentBound`, the contact stays with the same agent (appointment, delay).
         time_offset: `TimeOffset`, minutes until the next try (delay).
-        allow_delete: `bAllowDelete`, may be deleted by the account.
+        allow_delete: `bAllowDelete`, whether the account may delete the code.
+
+    Source: API reference, "Result codes".
     """
 
     id: Annotated[int | None, "ID"] = None
@@ -159,28 +166,28 @@ _WIRE_KEYS: dict[type[Record], dict[str, str]] = {
 
 
 def wire_keys(cls: type[Record]) -> dict[str, str]:
-    """The published keys of a kind of record: attribute name to key on the wire."""
+    """Return the published JSON key of each attribute of a record class."""
     return _WIRE_KEYS[cls]
 
 
 def _as_tuple(items: Iterable[T_co]) -> tuple[T_co, ...]:
-    # attrs would parse the signature of `tuple` itself out of a text, which adds 2 ms to the import.
+    # With `tuple` as the converter, attrs parses its signature, which adds 2 ms to the import.
     return tuple(items)
 
 
 @final
 @attrs.frozen(eq=False, repr=False)
 class Records(Sequence[T_co]):
-    """The records of one response, and what the server said about them.
+    """The records of one response, with the other values of the response.
 
-    A sequence: it has a length, indices, slices and a search, and it equals any other `Records`, list or tuple of equal
-    items. A slice is a `Records` too, and keeps what the server said about all records.
+    An immutable sequence that equals a `Records`, list or tuple of equal items. A slice is a `Records`, too, with the
+    same attributes.
 
     Attributes:
-        total: how many records the server says there are (`count` in its response). It is more than `len()` only where
-            the server shortened the response, as the published example of result codes is; see `complete`.
-        filter, limit_start, limit_page_size, order_by, ascending: what the server says about a list of campaigns.
-            They are reserved or undocumented, and None in other responses.
+        total: number of records that the server counts (`count` in the response). `total` can be more than `len()`, as
+            in the published example of result codes; see `complete`.
+        filter, limit_start, limit_page_size, order_by, ascending: reserved or undocumented values in the response to a
+            list of campaigns; None in other responses.
 
     Source: API reference, "The seven calls" (list envelope, records envelope).
     """
@@ -195,7 +202,7 @@ class Records(Sequence[T_co]):
 
     @property
     def complete(self) -> bool:
-        """Whether all records that the server counts are here."""
+        """Whether the response contains all records that the server counts."""
         return self.total == len(self._items)
 
     @overload
@@ -227,12 +234,12 @@ class Records(Sequence[T_co]):
         return hash(self._items)
 
     def __repr__(self) -> str:
-        shown = [_brief(item) for item in self._items[:3]]
+        shown = [_short_repr(item) for item in self._items[:3]]
         if len(self._items) > len(shown):
             shown.append(f"… {len(self._items) - len(shown)} more")
         return f"Records([{', '.join(shown)}], total={self.total})"
 
 
-def _brief(item: object) -> str:
+def _short_repr(item: object) -> str:
     text = repr(item)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,4 +1,4 @@
-"""Watch the calls of a client, for traces, metrics and support requests.
+"""Observe the calls of a client, for traces, metrics and support requests.
 
     class SlowCalls(Observer):
         def call_ended(self, call, seconds, error):
@@ -7,7 +7,7 @@
 
     DiallerClient(…, observer=SlowCalls())
 
-A call is one request of the API with its retries: `campaigns.delete_by_name` makes three calls. An observer gets no
+A call is one request to the API with its retries: `campaigns.delete_by_name` makes three calls. An observer gets no
 names, IDs or secrets, except in errors. `dialler_async.contrib.opentelemetry` has an observer for OpenTelemetry.
 """
 
@@ -22,14 +22,14 @@ from .errors import DiallerError, ResponseInfo, SentRequest
 @final
 @attrs.define(eq=False)
 class ObservedCall:
-    """A call: the same object from its start to its end.
+    """A call. All methods of the observer get the same object for the same call.
 
     Attributes:
         request: method and path template.
         base_url: base URL of the client.
         attempts: number of attempts so far.
-        status: HTTP status of the latest attempt; None if it has no response.
-        note: free for the observer, for a span for example.
+        status: HTTP status of the latest attempt; None without a response.
+        note: a value that the observer may set, such as a span.
     """
 
     request: SentRequest
@@ -40,28 +40,30 @@ class ObservedCall:
 
 
 class Observer:
-    """Override the methods that you need. They must not block.
+    """Base class of observers. Override the methods that you need. Methods must not block.
 
-    They are called in the task and the context of the call. An exception in a method is logged and has no effect.
+    The client calls them in the task and the context of the call. If a method raises an exception, the client logs it
+    and continues.
     """
 
     def call_started(self, call: ObservedCall) -> None:
-        """A call begins. Nothing was sent yet.
+        """Handle the start of a call. Nothing was sent yet.
 
         Args:
             call: the call.
         """
 
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
-        """An attempt is sent now. `call.attempts` counts it.
+        """Handle the start of an attempt. `call.attempts` already includes it.
 
         Args:
             call: the call.
-            waited: seconds that the attempt waited for the limiter: for a slot, `max_rate`, and pauses after a 429.
+            waited: seconds that the attempt waited in the client: for a slot, for `max_rate`, and for a pause after
+                a 429.
         """
 
     def attempt_headers(self, call: ObservedCall) -> Mapping[str, str]:
-        """Return headers to send with the attempt, after `attempt_started`. `Authorization` can't be replaced.
+        """Return headers to send with the attempt. `Authorization` can't be replaced.
 
         Args:
             call: the call.
@@ -69,7 +71,7 @@ class Observer:
         return {}
 
     def response_received(self, call: ObservedCall, response: ResponseInfo) -> None:
-        """A response was read, successful or not.
+        """Handle a response, of any status.
 
         Args:
             call: the call.
@@ -77,28 +79,30 @@ class Observer:
         """
 
     def attempt_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
-        """An attempt has ended: its response was read (`call.status`), or there is none.
+        """Handle the end of an attempt. If there is a response, `call.status` has its status.
 
         Args:
             call: the call.
-            seconds: the duration of the attempt, without waits in the client.
-            error: why there is no response, such as a NoReplyError or asyncio.CancelledError; None if there is one.
+            seconds: duration of the attempt, without waits in the client.
+            error: the error of an attempt without a response, such as a NoReplyError or asyncio.CancelledError; None
+                if there is a response.
         """
 
     def call_retried(self, call: ObservedCall, error: DiallerError, delay: float) -> None:
-        """An attempt has failed, and the call will be retried.
+        """Handle a failed attempt before the call is retried.
 
         Args:
             call: the call.
             error: the error of the latest attempt.
-            delay: seconds until the next attempt begins to wait for the limiter.
+            delay: seconds until the next attempt enters the client's queue.
         """
 
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
-        """A call has ended.
+        """Handle the end of a call.
 
         Args:
             call: the call.
-            seconds: the duration of the call, with all retries and waits.
-            error: what the call raises, such as a DiallerError or asyncio.CancelledError; None if it returns a value.
+            seconds: duration of the call, with all retries and waits.
+            error: the error that the call raises, such as a DiallerError or asyncio.CancelledError; None if the call
+                returns a value.
         """

@@ -1,7 +1,6 @@
 """The pytest plugin: fixtures with an embedded dialler, for tests of code that uses `dialler_async`.
 
-pytest loads it in every run of an environment where it is installed, so it imports the library only when a fixture is
-used.
+pytest loads the plugin in every run, so it imports the rest of the library only when a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import pytest
 try:
     from pytest_asyncio import fixture as async_fixture
 except ImportError:
-    # Other plugins for async tests use pytest's own fixtures.
-    async_fixture = pytest.fixture  # type: ignore[assignment]  # the types differ in options that are not used here
+    # Other plugins for async tests accept pytest's own fixtures.
+    async_fixture = pytest.fixture  # type: ignore[assignment]  # the types differ in unused options
 
 if TYPE_CHECKING:
     from dialler_async import DiallerClient
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def dialler_sandbox() -> Iterator[Sandbox]:
-    """A running dialler without campaigns: `dialler_sandbox.load(make_campaign(id=7).wire)`.
+    """Yield a running sandbox without campaigns. Add some: `dialler_sandbox.load(make_campaign(id=7).wire)`.
 
-    `.campaigns` are the remaining campaigns, `.journal` the requests that arrived, and `.faults` plans faults. It runs
-    in a thread of its own, so it serves synchronous and asynchronous tests. For a sandbox with other options, such as
-    `Sandbox(campaigns=500, seed=1)`, define a fixture of this name.
+    `.campaigns` contains the campaigns, `.journal` the received requests, and `.faults` plans faults. The sandbox runs
+    in its own thread, so it serves synchronous and asynchronous tests. For a sandbox with other options, such as
+    `Sandbox(campaigns=500, seed=1)`, define your own fixture with this name.
     """
     from dialler_async.sandbox import Sandbox
 
@@ -38,7 +37,7 @@ def dialler_sandbox() -> Iterator[Sandbox]:
 
 @async_fixture
 async def dialler_client(dialler_sandbox: Sandbox) -> AsyncIterator[DiallerClient]:
-    """A client of `dialler_sandbox`."""
+    """Yield a client of `dialler_sandbox`."""
     from dialler_async import DiallerClient
 
     async with DiallerClient(dialler_sandbox.base_url, dialler_sandbox.token) as client:

@@ -1,4 +1,4 @@
-"""For tests of code that uses this library: records, waits that take no time, and faults.
+"""Helpers for tests of code that uses this library: records, instant waits, and faults.
 
     @pytest.mark.asyncio
     async def test_expired_campaigns_are_deleted(dialler_sandbox, dialler_client):
@@ -9,8 +9,8 @@
         assert 7 not in dialler_sandbox.campaigns
         assert waits == [30.0]
 
-The fixtures `dialler_sandbox` and `dialler_client` are in the package's pytest plugin. `dialler_client` needs a plugin
-for async tests, such as pytest-asyncio. The faults are those of `dialler_async.sandbox.faults`.
+The pytest plugin of the package provides the fixtures `dialler_sandbox` and `dialler_client`. `dialler_client` needs a
+plugin for async tests, such as pytest-asyncio. `dialler_async.sandbox.faults` defines the faults.
 """
 
 import asyncio
@@ -78,53 +78,56 @@ _FLAGS = ("done", "aborted", "delay", "appointment")
 
 
 def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> Campaign:
-    """Return a campaign as the server could send it. `Sandbox.load` takes its `.wire`.
+    """Return a campaign as the server could send it. `Sandbox.load` accepts its `.wire`.
 
     Args:
-        extra: wire keys that this library doesn't know, with their values.
+        extra: unknown wire keys with their values.
         attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is null.
-    Returns:
-        The campaign.
+
     Raises:
-        TypeError: a `Campaign` has no such attribute.
-        PayloadError: a value has a type that the API doesn't allow there.
+        TypeError: `Campaign` has no such attribute.
+        PayloadError: a value has a wrong type.
     """
     attributes.setdefault("id", next(_ids))
     attributes.setdefault("name", f"Campaign {attributes['id']}")
-    return _made(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
+    return _decode_record(Campaign, decoding.CAMPAIGNS, attributes, extra or {})
 
 
 def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: Any) -> ResultCode:
-    """Return a result code as the server could send it: `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
+    """Return a result code as the server could send it.
+
+    To serve it, use `Sandbox.load(…, codes={Language.ENGLISH: [code.wire]})`.
 
     Args:
-        extra: wire keys that this library doesn't know, with their values.
-        attributes: attributes of `ResultCode`. By default, the ID is new, the type is "done" unless one of the other
-            flags is given, `content` names the type, and the rest is null.
-    Returns:
-        The result code.
+        extra: unknown wire keys with their values.
+        attributes: attributes of `ResultCode`. By default, the ID is new, `content` is the name of the flag that is
+            true, and the rest is null. `done` is true unless another flag is true.
+
     Raises:
-        TypeError: a `ResultCode` has no such attribute.
-        PayloadError: a value has a type that the API doesn't allow there.
+        TypeError: `ResultCode` has no such attribute.
+        PayloadError: a value has a wrong type.
     """
     attributes.setdefault("id", next(_ids))
     kind = next((flag for flag in _FLAGS if attributes.get(flag)), "done")
     for flag in _FLAGS:
         attributes.setdefault(flag, flag == kind)
     attributes.setdefault("content", kind.capitalize())
-    return _made(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
+    return _decode_record(ResultCode, decoding.RESULT_CODES, attributes, extra or {})
 
 
-def _made(
-    kind: type[R], answer: decoding.ResponseDecoder[Records[R]], attributes: Mapping[str, Any], extra: Mapping[str, Any]
+def _decode_record(
+    kind: type[R],
+    decoder: decoding.ResponseDecoder[Records[R]],
+    attributes: Mapping[str, Any],
+    extra: Mapping[str, Any],
 ) -> R:
     keys = wire_keys(kind)
     if unknown := attributes.keys() - keys:
-        raise TypeError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
+        raise TypeError(f"a {kind.__name__} has no attribute {', '.join(sorted(unknown))}")
     record = {keys[name]: _wire_value(attributes.get(name)) for name in keys} | dict(extra)
-    # Decoded from JSON, so that the record equals one from a server's response.
-    made: R = finish(answer(decoding.encode({"records": [record]})))[0]
-    return made
+    # Decoded from JSON, so that the record equals a record in a response.
+    decoded: R = finish(decoder(decoding.encode({"records": [record]})))[0]
+    return decoded
 
 
 def _wire_value(value: Any) -> Any:
@@ -133,13 +136,13 @@ def _wire_value(value: Any) -> Any:
 
 @contextmanager
 def instant_waits() -> Iterator[list[float]]:
-    """Make the waits of all clients take no time: delays between retries, and pauses after a 429.
+    """Skip the waits of all clients between retries and after a 429.
 
-    The clocks of the library advance by the waits, so that cached responses expire, too. Waits for `max_rate`, for the
-    server and for deadlines stay real.
+    The clock of the library advances by the skipped time, so that cached responses expire. Waits for `max_rate`, for
+    the server and for deadlines are not skipped.
 
     Yields:
-        The waits so far, in seconds.
+        The skipped waits so far, in seconds.
     """
     real = copy(CLOCK)
     waits: list[float] = []

@@ -24,9 +24,9 @@ from hypothesis import settings
 from dialler_async import DiallerClient
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 pytest_plugins = ["pytester"]
 
@@ -103,17 +103,17 @@ class HeldRequest(Fault):
         self.hung_up = BoundedEvent()
         self.release = asyncio.Event()
 
-    async def play(self, exchange: Exchange) -> Response | None:
-        reply = await exchange.carry_out() if self._carried_out else None
+    async def apply(self, request: InFlightRequest) -> SandboxResponse | None:
+        reply = await request.carry_out() if self._carried_out else None
         self.arrived.set()
-        waits = [asyncio.create_task(event.wait()) for event in (self.release, exchange.connection.closed)]
+        waits = [asyncio.create_task(event.wait()) for event in (self.release, request.connection.closed)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        if exchange.connection.closed.is_set():
+        if request.connection.closed.is_set():
             self.hung_up.set()
             return None
-        return reply or await exchange.carry_out()
+        return reply or await request.carry_out()
 
 
 @pytest.fixture

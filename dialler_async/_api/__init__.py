@@ -1,1 +1,1 @@
-"""The API as data: which request each call sends, and what its response says. Nothing here does I/O."""
+"""The API as data: the request of each call, and the decoder of its response. No module here does I/O."""

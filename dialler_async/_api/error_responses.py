@@ -1,4 +1,4 @@
-"""Map an error response, or a body that names another status than HTTP's 200, to an error. Pure.
+"""Map error responses to errors. Pure. A 200 whose body contains another status is an error response, too.
 
 Source: API reference, "Status codes and error bodies".
 """
@@ -30,30 +30,32 @@ EXCERPT_LENGTH: Final = 200
 
 
 def excerpt(body: Body) -> str:
-    """Return the beginning of a body: at most 200 characters, with unprintable ones replaced."""
+    """Return the beginning of a body: at most 200 characters. Unprintable characters are replaced."""
     return printable_excerpt(body[: 4 * EXCERPT_LENGTH].decode("utf-8-sig", "replace"))
 
 
 def printable_excerpt(text: str) -> str:
-    """Return the beginning of a text: at most 200 characters, with unprintable ones replaced."""
-    # Cut first, since checking each character of 64 MiB takes seconds.
+    """Return the beginning of a text: at most 200 characters. Unprintable characters are replaced."""
+    # Cut before the check, since checking each character of 64 MiB takes seconds.
     text = text[: 20 * EXCERPT_LENGTH]
-    printable = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+    printable = " ".join(text.split())
+    if not printable.isprintable():
+        printable = "".join(character if character.isprintable() else "�" for character in printable)
     return printable if len(printable) <= EXCERPT_LENGTH else f"{printable[: EXCERPT_LENGTH - 1]}…"
 
 
 _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
-    400: (BadRequestError, "the server refused the request as it is; usually a required parameter is missing"),
+    400: (BadRequestError, "the request is invalid; usually, a required parameter is missing"),
     401: (AuthenticationError, "the token, the ClientsID in the base URL, or the combination of both is wrong"),
     404: (NotFoundError, "the record does not exist"),
     408: (StatusError, "the server gave up waiting for the request"),
-    409: (ConflictError, "it already exists, or another precondition does not hold"),
+    409: (ConflictError, "the destination already exists, or another precondition does not hold"),
     413: (StatusError, "the request is too large for the server, or for a proxy in front of it"),
-    429: (RateLimitedError, "too many requests"),
-    500: (ServerError, "internal error of the server"),
-    502: (ServerError, "a proxy got no usable answer from the server"),
-    503: (ServerError, "the server is not available for now"),
-    504: (ServerError, "a proxy waited in vain for the server"),
+    429: (RateLimitedError, "there were too many requests"),
+    500: (ServerError, "the server had an internal error"),
+    502: (ServerError, "a proxy got no usable response from the server"),
+    503: (ServerError, "the server is unavailable"),
+    504: (ServerError, "a proxy got no response from the server in time"),
 }
 
 
@@ -64,11 +66,11 @@ def error_from_response(
 
     Args:
         status: HTTP status.
-        headers: headers of the response. Their names may be in any case: proxies write them in lower case.
+        headers: headers of the response, with names in any case.
         body: body of the response.
         request: the request of the call.
         path: path of the request, below the base URL.
-        now: the current time, for a `Retry-After` that is a date; aware.
+        now: the current time as an aware datetime, for a `Retry-After` with a date.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     retry_after = parse_retry_after(lowered.get("retry-after"), now)
@@ -77,7 +79,7 @@ def error_from_response(
     documented = _documented_error(body)
     if status == 404 and documented is None:
         return EndpointNotFoundError(
-            f"{request}: 404 without the API's JSON body: no such endpoint. Check the base URL"
+            f"{request}: 404 without a JSON body: the endpoint does not exist. Check the base URL"
             " (http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID) and the server's release",
             status=status,
             message=_text_of(body),
@@ -88,16 +90,16 @@ def error_from_response(
 
 
 def claimed_status(status: int, message: str | None, body: Body) -> DiallerError:
-    """Return the error for a body that names another status than HTTP's 200."""
+    """Return the error for a 200 whose body contains another status."""
     if not 300 <= status < 600:
         return PayloadError(
-            f"the server said 200, but its body claims status {status}", path="status", excerpt=excerpt(body)
+            f"the status is 200, but the body has status {status}", path="status", excerpt=excerpt(body)
         )
     return _status_error(status, printable_excerpt(message) if message else excerpt(body), None, None)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` asks for, given as seconds or as an HTTP date; None if it is invalid."""
+    """Return the seconds to wait, from a `Retry-After` with seconds or an HTTP date; None if the value is invalid."""
     if value is None:
         return None
     value = value.strip()
@@ -115,8 +117,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 def _documented_error(body: Body) -> str | None:
     """Return the message in `{"status": 404, "error": "…"}`; None if the body is not such an object."""
     try:
-        # Decoded leniently: a 404 of the API in another charset must not be taken for a missing endpoint.
-        # msgspec refuses a text that was cut in the middle of an emoji.
+        # Undecodable bytes are replaced: a 404 in another charset must not be mistaken for a missing endpoint.
+        # json is used, since msgspec refuses a text that was cut in the middle of an emoji.
         payload = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
@@ -127,20 +129,20 @@ def _documented_error(body: Body) -> str | None:
 
 
 def _text_of(body: Body) -> str:
-    """Return the text of a body that is not the API's JSON; empty for a page of HTML."""
+    """Return the text of a body that is not the API's JSON; empty for an HTML page."""
     text = excerpt(body)
     return "" if text.startswith("<") else text
 
 
 def _status_error(status: int, message: str, request: SentRequest | None, retry_after: float | None) -> StatusError:
     cls, meaning = _BY_STATUS.get(status) or (ServerError if status >= 500 else StatusError, "")
-    text = f"{request}: {status}" if request else f"the server said 200, but its body says {status}"
+    text = f"{request}: {status}" if request else f"the status is 200, but the body has status {status}"
     if meaning:
         text += f": {meaning}"
     if retry_after is not None:
-        text += f"; it asks to wait {retry_after:g} s"
+        text += f"; Retry-After is {retry_after:g} s"
     if message:
-        text += f" (the server says: {message})"
+        text += f" (message from the server: {message})"
     return cls(text, status=status, message=message, retry_after=retry_after, request=request)
 
 
@@ -148,13 +150,13 @@ def _redirect(status: int, location: str, request: SentRequest, path: str, retry
     try:
         parts = urlsplit(location)
         host = parts.netloc.rpartition("@")[2]
-        pointed_to = printable_excerpt(urlunsplit((parts.scheme, host, parts.path, "", "")))
+        target = printable_excerpt(urlunsplit((parts.scheme, host, parts.path, "", "")))
     except ValueError:
-        pointed_to = ""
-    text = f"{request}: {status}, redirected"
-    text += f" to {pointed_to}" if pointed_to else " without saying where to"
-    text += "; redirects are not followed, since the token would go along"
-    base_url = pointed_to.removesuffix(path)
-    if "://" in pointed_to and base_url != pointed_to:
+        target = ""
+    text = f"{request}: {status}, a redirect"
+    text += f" to {target}" if target else " without a target"
+    text += "; redirects are not followed, since they would receive the token"
+    base_url = target.removesuffix(path)
+    if "://" in target and base_url != target:
         text += f". If that server is yours, set the base URL to {base_url}"
-    return RedirectError(text, status=status, location=pointed_to, retry_after=retry_after, request=request)
+    return RedirectError(text, status=status, location=target, retry_after=retry_after, request=request)

@@ -87,23 +87,50 @@ class ListReader(Generic[R]):
             PayloadError: It is no list in JSON, or too large.
         """
         body = self._body
+        # A part of a memoryview is copied once, a part of a bytearray twice.
+        view = memoryview(body)
         while len(body) - self.position > self._max_rest and not body.startswith(b"]", self.position):
             end, next_start = self._guess_end()
-            try:
-                pieces = _split(b"[" + body[self.position : end] + b"]")
-            except (ValueError, RecursionError):
-                pieces = []
-            if not pieces:
+            if records := self._structure_at_once(end):
+                yield records
+            elif pieces := _split_exactly(bytes(view[self.position : end])):
+                yield from self.steps(pieces)
+            else:
                 # There was no guess, or a wrong one, or half a surrogate pair is among the records.
                 end = yield from self._search_end()
                 if end - self.position > _LARGE_RECORD and _count_values(body[self.position : end]) > _MAX_VALUES:
                     raise self._too_large(f"a record with more than {_MAX_VALUES} values", f"records[{self.count}]")
                 next_start = self._next_start(end)
-                pieces = [msgspec.Raw(bytes(body[self.position : end]))]
-            yield from self.steps(pieces)
+                yield self.structure([msgspec.Raw(bytes(view[self.position : end]))])
             self.position = next_start
             if self.count > _MAX_RECORDS:
                 raise self._too_large(f"more than {_MAX_RECORDS} records", "records")
+
+    def _structure_at_once(self, stop: int) -> list[R]:
+        """Return the records up to a position in one step; an empty list if that is not possible.
+
+        It is possible if all are as documented, and if no `}` is inside of a record. Otherwise a piece is not JSON, for
+        an object has only one possible end. It takes 1 µs less for each record than to split the slice with msgspec.
+        """
+        decode, instance = self._fast_path.decode, self._fast_path.instance
+        body, view = self._body, memoryview(self._body)
+        records: list[R] = []
+        start = self.position
+        try:
+            for _ in range(RECORDS_PER_STEP):
+                end = body.index(b"}", start, stop) + 1
+                # A part of a memoryview is copied once, a part of a bytearray twice.
+                piece = bytes(view[start:end])
+                records.append(instance(decode(piece), piece))
+                if end == stop:
+                    self.count += len(records)
+                    return records
+                if not body.startswith(b",{", end):
+                    break
+                start = end + 1
+        except (ValueError, RecursionError):
+            pass
+        return []
 
     def steps(self, pieces: Sequence[msgspec.Raw]) -> Iterator[list[R]]:
         """Yield the records of these bytes, in lists that do not take long."""
@@ -197,6 +224,14 @@ class ListReader(Generic[R]):
             # If it is not in UTF-8, the whole body may be in another charset.
             raise not_json(self._body, error) from None
         self.invalid.append((decoded, invalid))
+        return []
+
+
+def _split_exactly(slice_: bytes) -> list[msgspec.Raw]:
+    """Return the bytes of each record of a slice; an empty list if it is no sequence of values."""
+    try:
+        return _split(b"[%b]" % slice_)
+    except (ValueError, RecursionError):
         return []
 
 

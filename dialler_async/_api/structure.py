@@ -7,7 +7,7 @@ record if cattrs would accept it with the same result. It leaves all other recor
 Source: API reference, "Campaign records" and "Result codes".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -139,7 +139,7 @@ class FastPath:
     def __init__(self, kind: Any) -> None:
         self._kind = kind
         self._learned: tuple[str, ...] = ()
-        self.decode: Callable[[bytes], Any] = _compile_decoder(kind, ())
+        self.decode: Callable[[bytes], Any] = _compile_decoder(kind, (), order=())
         self.instance: Callable[[Any, bytes], Any] = _compile_instance(kind)
 
     def learn_keys(self, piece: bytes) -> bool:
@@ -148,12 +148,13 @@ class FastPath:
         Learning takes 0.5 ms. An installation sends the same keys with each record.
         """
         try:
-            new = _decode_keys(piece).keys() - {*wire_keys(self._kind).values(), *self._learned}
+            keys = _decode_keys(piece).keys()
+            new = keys - {*wire_keys(self._kind).values(), *self._learned}
             if not new or len(new) > _MAX_UNKNOWN_KEYS:
                 return False
             learned = self._learned if len(self._learned) + len(new) <= _MAX_UNKNOWN_KEYS else ()
-            learned = (*learned, *sorted(new))
-            self.decode = _compile_decoder(self._kind, learned)
+            learned = (*learned, *new)
+            self.decode = _compile_decoder(self._kind, learned, order=tuple(keys))
         except (ValueError, RecursionError):
             # No JSON object, or it has a key that msgspec accepts in no struct.
             return False
@@ -167,7 +168,7 @@ def fast_path(kind: Any) -> FastPath:
     return FastPath(kind)
 
 
-def _compile_decoder(kind: Any, learned: tuple[str, ...]) -> Callable[[bytes], Any]:
+def _compile_decoder(kind: Any, learned: Iterable[str], *, order: Sequence[str]) -> Callable[[bytes], Any]:
     keys = wire_keys(kind)
     defaults = {
         field.name: {} if field.default is attrs.NOTHING else {"default": field.default} for field in attrs.fields(kind)
@@ -180,10 +181,10 @@ def _compile_decoder(kind: Any, learned: tuple[str, ...]) -> Callable[[bytes], A
     others: list[tuple[str, Any, Any]] = [
         (f"learned_{n}", Any, msgspec.field(name=key, default=None)) for n, key in enumerate(learned)
     ]
+    places = {key: place for place, key in enumerate(order)}
+    fields = sorted(known + others, key=lambda field: places.get(field[2].name, len(places)))
     # `gc=False`: values of JSON make no cycles, and what the garbage collector does not see costs it no time.
-    struct = msgspec.defstruct(
-        kind.__name__, known + others, kw_only=True, gc=False, frozen=True, forbid_unknown_fields=True
-    )
+    struct = msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False, frozen=True, forbid_unknown_fields=True)
     return msgspec.json.Decoder(struct).decode
 
 

@@ -1,1 +1,1 @@
-"""Many calls at once: the fan-out, and the concurrency that adapts to the measured latency."""
+"""Bulk calls: the fan-out, and the concurrency that adapts to the measured latency."""

@@ -1,22 +1,26 @@
 """Concurrency that adapts to the measured latency. Pure: samples and times are passed in.
 
-By Little's law, calls in flight = throughput x latency. Up to the server's capacity, more calls bring more throughput
-at the same latency. Beyond it, they only queue. So the target level is the throughput of a busy server times the
-latency without a queue. A quarter more keeps the server busy and keeps a short queue visible:
+The *level* is the number of calls that may be in flight. By Little's law, calls in flight = throughput x latency. Up to
+the server's capacity, more calls bring more throughput at the same latency. Beyond the capacity, calls only queue. So
+the target level is the throughput of a busy server, times the latency without a queue, times 1.25. The extra quarter
+keeps the server busy and keeps a short queue measurable.
 
-- No queue: the server has spare capacity. The level doubles at the start. Later it grows by a quarter, then faster as
-  long as no queue forms.
-- A queue far longer than that: the server has less capacity now, or each call takes more work. The *latency probe*
-  tells the two apart. It lowers the level until no queue can form, measures the latency there, and starts from it.
-- The *throughput probe* raises the level now and then. Many servers have no sharp limit: they take more calls a little
-  more slowly. If the throughput grows enough, the level stays there, up to 1.75 times the latency without a queue.
-- The latency probe also runs every few seconds while there is a queue. Otherwise the queue slowly becomes part of what
-  counts as the latency without one.
-- Refusals (429, 503, timeouts) lower the level to 70 % at once. It stays below the refused level for a while.
+- If there is no queue, the server has spare capacity. The level doubles at the start. Later it grows by a quarter, and
+  then faster while no queue forms.
+- If the level is far above the target, the server has less capacity now, or each call takes more work. The *latency
+  probe* finds out: it lowers the level until no queue can form, and measures the latency there.
+- The latency probe also runs every few seconds while there is a queue. Otherwise the queue would slowly become part of
+  the measured latency without a queue.
+- The *throughput probe* raises the level now and then. Many servers have no sharp limit: with more calls, each call
+  becomes a little slower. If the throughput grows enough, the level stays, until the latency is 1.75 times the latency
+  without a queue.
+- A refusal (429, 503, 504 or a timeout) lowers the level to 70 %. For ten seconds, the level stays below the refused
+  level.
 
-Each step is measured on calls that started after it. The first round of them is skipped, since it shows new connections
-and the old queue. A window ends when the mean is known well enough. The ideas come from TCP Vegas, BBR and Netflix's
-concurrency-limits. Those compare with the smallest latency ever seen, or with an average that a long queue distorts.
+Each step is measured on calls that started after it. The first calls are skipped, since they include new connections
+and the old queue. A measurement window ends when the standard error of the mean is small enough. The ideas come from
+TCP Vegas, BBR and Netflix's concurrency-limits. Those algorithms compare with the smallest latency ever measured, or
+with an average that a long queue distorts.
 """
 
 import logging
@@ -27,9 +31,9 @@ from typing import Final, final
 from ..errors import require
 
 START_LEVEL: Final = 2
-"""Calls."""
+"""The first level, in calls."""
 HEADROOM: Final = 1.25
-"""The target level as a multiple of the server's capacity. Also the factor of a careful step up."""
+"""The target level as a multiple of the server's capacity. Also the factor of a small step up."""
 MAX_HEADROOM: Final = 1.75
 """The highest target level as a multiple of the capacity, for a server that still gains throughput from more calls."""
 MAX_GROWTH: Final = 2.0
@@ -37,46 +41,46 @@ MAX_GROWTH: Final = 2.0
 NO_QUEUE_RATIO: Final = 1.1
 """Up to this multiple of the latency without a queue, there is no queue."""
 QUEUE_RATIO: Final = 1.5
-"""From this multiple of the latency without a queue, there is a queue for certain. It ends a climb."""
+"""From this multiple of the latency without a queue, there certainly is a queue, and the mode CLIMB ends."""
 TOO_HIGH_RATIO: Final = 1.25
 """From this multiple of the target level, the level is too high."""
 IN_USE_RATIO: Final = 0.8
-"""If a smaller part of the level is in flight, the level is not what limits the calls."""
+"""If a smaller part of the level is in flight, something else limits the calls."""
 BASE_LATENCY_SAMPLES: Final = 100
-"""Calls that the latency without a queue is averaged over. Later calls replace earlier ones."""
+"""Number of calls in the average of the latency without a queue. Later calls replace earlier calls."""
 
 LATENCY_PROBE_RATIO: Final = 0.8
 """The level of the latency probe as a multiple of the server's capacity."""
 LATENCY_PROBE_SECONDS: Final = 10.0
 """Shortest time from one latency probe to the next."""
 LATENCY_PROBE_PAUSE: Final = 20
-"""Shortest time from one latency probe to the next as a multiple of the time it took, so that it costs about 1 %."""
+"""Shortest time from one latency probe to the next, as a multiple of the probe's duration: probes cost about 1 %."""
 THROUGHPUT_PROBE_RATIO: Final = 1.5
 """The level of the throughput probe as a multiple of the level before it."""
 THROUGHPUT_PROBE_GAIN: Final = 0.35
-"""The part of the step by which the throughput has to grow to be worth a longer queue."""
+"""The smallest growth of the throughput that is worth a longer queue, as a part of the growth of the level."""
 FIRST_THROUGHPUT_PROBE_SECONDS: Final = 0.5
-"""Time from a failed throughput probe to the next. It doubles with each failure."""
+"""Time from a failed throughput probe to the next. The time doubles with each failure."""
 MAX_THROUGHPUT_PROBE_SECONDS: Final = 4.0
 
 REFUSED_RATIO: Final = 0.7
 """The level after a refusal as a multiple of the level before it."""
 AVOID_REFUSED_SECONDS: Final = 10.0
-"""How long the level stays below a refused one."""
+"""Time for which the level stays below a refused level."""
 
 MIN_LATENCY_SECONDS: Final = 0.001
-"""Smaller latencies count as this one. The clock of uvloop ticks once a millisecond."""
+"""Smaller latencies count as one millisecond, the resolution of uvloop's clock."""
 MAX_LATENCY_SECONDS: Final = 86_400.0
 MIN_IN_FLIGHT: Final = 0.001
-"""Calls. The level is computed by dividing by a rate, which must not be zero."""
+"""Smaller numbers of calls in flight count as this number, since a division by a throughput of zero would fail."""
 
 _log = logging.getLogger("dialler_async")
 
 
 class _Mode(Enum):
-    """What `AutoConcurrency` is doing."""
+    """The state of `AutoConcurrency`."""
 
-    CLIMB = "climbing in large steps until there is a queue"
+    CLIMB = "raising the level in large steps until there is a queue"
     HOLD = "staying near the target level"
     LATENCY_PROBE = "measuring the latency without a queue"
     THROUGHPUT_PROBE = "measuring whether a higher level brings more throughput"
@@ -84,7 +88,7 @@ class _Mode(Enum):
 
 @final
 class _Window:
-    """Means over the calls that started after a step, without the first round of them."""
+    """A measurement window: means over the calls that started after a step, except the first calls."""
 
     __slots__ = ("_count", "_in_flight", "_latencies", "_level", "_mode", "_skipped", "_squares", "started_at")
 
@@ -109,7 +113,7 @@ class _Window:
 
     @property
     def is_full(self) -> bool:
-        """Whether the mean latency is known well enough, or was measured for long enough."""
+        """Whether the standard error of the mean latency is small enough, or the number of calls is large enough."""
         max_calls, error = (16, 0.1) if self._mode is _Mode.CLIMB else (64, 0.03)
         if self._count < max(8, self._level):
             return False
@@ -117,7 +121,7 @@ class _Window:
 
     @property
     def count(self) -> int:
-        """Calls measured."""
+        """Number of measured calls."""
         return self._count
 
     @property
@@ -132,7 +136,7 @@ class _Window:
 
     @property
     def throughput(self) -> float:
-        """Calls a second."""
+        """Calls per second."""
         return self.in_flight / self.latency
 
     @property
@@ -142,10 +146,10 @@ class _Window:
 
 @final
 class _BaseLatency:
-    """The latency without a queue: a mean that forgets old windows.
+    """The latency without a queue: a moving average over windows.
 
     Attributes:
-        seconds: the mean; 0 before the first window.
+        seconds: the average; 0 before the first window.
     """
 
     __slots__ = ("_samples", "seconds")
@@ -162,7 +166,7 @@ class _BaseLatency:
         self.seconds, self._samples = window.latency, window.count
 
     def ratio(self, window: _Window) -> float:
-        """Return how many times as long the calls of a window took; 1 before the first window."""
+        """Return a window's latency as a multiple of the latency without a queue; 1 before the first window."""
         return window.latency / self.seconds if self._samples else 1.0
 
 
@@ -185,7 +189,7 @@ class _LatencyProbe:
         return int(LATENCY_PROBE_RATIO * capacity)
 
     def found_lower(self, window: _Window, base: _BaseLatency) -> bool:
-        """Return whether the latency still falls as the level does."""
+        """Return whether the latency became lower with the level, so that there still was a queue."""
         return window.latency < 0.9 * base.seconds
 
 
@@ -194,7 +198,7 @@ class _ThroughputProbe:
     """Raises the level, and measures whether the throughput grows enough to be worth a longer queue.
 
     Attributes:
-        headroom: the target level as a multiple of the capacity, by the last probe.
+        headroom: the target level as a multiple of the capacity, according to the last probe.
     """
 
     __slots__ = ("_due_at", "_interval", "headroom")
@@ -228,23 +232,23 @@ class _ThroughputProbe:
 
 @final
 class AutoConcurrency:
-    """How many calls may be in flight at once, adapted to the latency of earlier calls.
+    """A limit of concurrent calls that adapts to the latency of earlier calls.
 
     `concurrency=AutoConcurrency(64)` is `concurrency="auto"` with another limit.
 
     Args:
-        limit: The highest level, at least 1.
+        limit: the highest level, at least 1.
 
     Attributes:
-        limit: The highest level.
-        level: How many calls may be in flight now.
+        limit: the highest level.
+        level: number of calls that may be in flight now.
 
     Raises:
-        ConfigurationError: `limit` is no positive int.
+        ConfigurationError: `limit` is not a positive int.
     """
 
     def __init__(self, limit: int) -> None:
-        require(type(limit) is int and limit >= 1, "the limit of an AutoConcurrency is a positive int")
+        require(type(limit) is int and limit >= 1, "AutoConcurrency(limit=…) must be a positive int")
         self.limit: Final = limit
         self.level: int = min(START_LEVEL, limit)
         self._mode = _Mode.CLIMB
@@ -261,14 +265,14 @@ class AutoConcurrency:
         self._has_failed = False
 
     def finished(self, now: float, latency: float, in_flight: float) -> None:
-        """Take in a call that was answered, with a success or an error.
+        """Add the sample of a call that got a response, of any status.
 
         A sample that is not finite is ignored. A negative latency counts as zero.
 
         Args:
-            now: The time in seconds, of any clock that never goes backward.
-            latency: How long the call took, in seconds, without the time that it waited in the client.
-            in_flight: How many calls were in flight, this one included and those that waited in the client excluded.
+            now: the time in seconds, from any clock that never goes backward.
+            latency: duration of the call in seconds, without the time that it waited in the client.
+            in_flight: number of calls in flight, with this call, without calls that wait in the client.
         """
         if not (isfinite(now) and isfinite(latency) and isfinite(in_flight)):
             return
@@ -277,16 +281,16 @@ class AutoConcurrency:
             self._evaluate(now, self._window)
 
     def refused(self, now: float, latency: float) -> None:
-        """Take in a call that was refused (429, 503) or timed out.
+        """Lower the level after a call that was refused (429, 503, 504) or timed out.
 
         Args:
-            now: As for `finished`.
-            latency: As for `finished`.
+            now: the same as for `finished`.
+            latency: the same as for `finished`.
         """
         if not (isfinite(now) and isfinite(latency)):
             return
         if now - latency < self._window.started_at and now < self._avoid_until:
-            # It started before the last step down, so it says nothing about the present level.
+            # The call started before the last step down, so it does not show whether the present level is too high.
             return
         self._refused_level = self.level
         self._avoid_until = now + AVOID_REFUSED_SECONDS
@@ -294,10 +298,10 @@ class AutoConcurrency:
         self._set_level(now, int(self.level * REFUSED_RATIO))
 
     def log_failure(self) -> None:
-        """Log the exception being handled, the first time only. The level stays as it is."""
+        """Log the current exception, the first time only. The level does not change."""
         if not self._has_failed:
             self._has_failed = True
-            _log.exception("auto concurrency failed; it stays at %d", self.level)
+            _log.exception("AutoConcurrency failed; the level stays at %d", self.level)
 
     def _evaluate(self, now: float, window: _Window) -> None:
         """Choose the next step after a full window."""
@@ -350,7 +354,7 @@ class AutoConcurrency:
         self._latency_probe.postpone(now, now - window.started_at)
         target = ceil(self._throughput_probe.headroom * self._capacity)
         if target > self._held_level:
-            # There was no queue at the held level: the latency without a queue had been set too low.
+            # There was no queue at the held level: the latency without a queue was set too low.
             self._climb(MAX_GROWTH)
         self._set_level(now, target)
 
@@ -371,7 +375,7 @@ class AutoConcurrency:
 
     @property
     def _capacity(self) -> float:
-        """Calls that the server handles at once, by the throughput at the held level."""
+        """Number of calls that the server handles at once, from the throughput at the held level."""
         return self._held_throughput * self._base.seconds
 
     def _grow(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""`fan_out`: a concurrent map with a limit and with an outcome for each item."""
+"""`fan_out`: a concurrent map with limited concurrency and an outcome for each item."""
 
 import asyncio
 import itertools
@@ -14,16 +14,16 @@ ItemT = TypeVar("ItemT")
 ValueT = TypeVar("ValueT")
 
 OnProgress: TypeAlias = Callable[[int, int, int | None], None]
-"""Called after each item with three numbers: items done (failed ones included), items failed, and items in all.
+"""A function that is called after each item with three numbers: `done`, `failed` and `total`.
 
-The last is None where the number of items is unknown.
+`done` includes failed items. `total` is None if the number of items is unknown.
 """
 
 Concurrency: TypeAlias = int | Literal["auto"] | AutoConcurrency
-"""How many calls run at once: a number, or a level that adapts to the measured latency."""
+"""Maximum number of concurrent calls: a fixed number, or a level that adapts to the measured latency."""
 
 AUTO_LIMIT: Final = 128
-"""The limit of "auto" where no connection pool sets one."""
+"""The limit of "auto" without a connection pool."""
 
 
 def fan_out(
@@ -38,30 +38,30 @@ def fan_out(
 ) -> AsyncGenerator[Outcome[ItemT, ValueT], None]:
     """Return an async generator that calls a coroutine function with each item and yields the outcomes.
 
-    A failed call does not stop the others. Items are taken when they are needed, so `items` may be endless. At most
-    `2 * concurrency` items are in flight or waiting to be yielded. So a slow reader slows the calls down, and results
-    do not pile up. With `in_order`, a slow call has the same effect.
+    A failed call does not stop the others. Items are read when they are needed, so `items` may be infinite. At most
+    `2 * concurrency` items are in flight or waiting to be yielded, so memory is bounded: a slow reader slows the calls
+    down. With `in_order`, a slow call has the same effect.
 
-    Leaving the loop early cancels the calls that still run. Closing the generator awaits them. Put
-    `contextlib.aclosing` around the generator to close it at a certain point.
+    Leaving the loop early cancels the running calls. Closing the generator awaits them. Use `contextlib.aclosing` to
+    close the generator at a certain point.
 
     Args:
-        function: Called with one item.
-        items: Any iterable or async iterable. One worker at a time reads it.
-        concurrency: How many calls run at once, at least 1. "auto" starts with 2 and adapts to the measured latency,
-            up to 128. `AutoConcurrency(limit)` does the same with another limit.
-        in_order: Yield outcomes in the order of `items`. An outcome then waits for all earlier ones.
-        stop_on: Errors that abort the run. After the first of them, no call starts, running calls are cancelled,
+        function: a coroutine function that takes one item.
+        items: an iterable or async iterable. One worker at a time reads it.
+        concurrency: maximum number of concurrent calls, at least 1. "auto" starts with 2 and adapts to the measured
+            latency, up to 128. `AutoConcurrency(limit)` does the same with another limit.
+        in_order: whether outcomes are yielded in the order of `items`. An outcome then waits for all earlier outcomes.
+        stop_on: errors that abort the run. After the first of them, no call starts, running calls are cancelled,
             finished outcomes are yielded, and the error is raised.
-        total: The number of items, used where `items` has no length.
-        on_progress: Called after each item with (done, failed, total).
+        total: number of items, used if `items` has no length.
+        on_progress: called after each item with (done, failed, total).
 
     Yields:
-        An `Outcome` for each item, in the order in which the calls finish.
+        an `Outcome` for each item, in the order in which the calls finish.
 
     Raises:
         ConfigurationError: `concurrency` is invalid.
-        Exception: One of `stop_on`, or whatever `items` or `on_progress` raises.
+        Exception: an error in `stop_on`, or an error that `items` or `on_progress` raises.
     """
     return _FanOut(
         function,
@@ -78,8 +78,8 @@ def fan_out(
 class _FanOut(Generic[ItemT, ValueT]):
     """One run of `fan_out`.
 
-    Workers take items and store outcomes. The reader, which is the generator `run`, yields the outcomes. A worker ends
-    when there is no room for a further item. Then the reader spawns a new one as soon as there is.
+    Workers read items and store outcomes. The generator `run` yields the outcomes. A worker ends when `_max_pending`
+    items are pending. `run` spawns a new worker after it has yielded an outcome.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class _FanOut(Generic[ItemT, ValueT]):
         self._indices = itertools.count()
         self._next_index = 0
         self._outcomes: dict[int, Outcome[ItemT, ValueT]] = {}
-        """Finished and not yet yielded, by the index at which they are yielded."""
+        """Outcomes that are not yet yielded, by their position in the output."""
         self._pending = 0
-        """Items taken and not yet yielded."""
+        """Number of items that were read, and whose outcomes are not yet yielded."""
         self._calls = 0
-        """Calls of `function` that run. Counted for `AutoConcurrency` only."""
+        """Number of running calls of `function`. Counted for `AutoConcurrency` only."""
         self._done = self._failed = 0
         self._stop_error: Exception | None = None
         self._is_exhausted = self._is_closing = False
@@ -117,7 +117,7 @@ class _FanOut(Generic[ItemT, ValueT]):
         self._workers: set[asyncio.Task[None]] = set()
         self._ended: list[asyncio.Task[None]] = []
         self._active = 0
-        """Workers that may still take an item."""
+        """Number of workers that may still read an item."""
         self._is_spawning = False
         self._changed = asyncio.Event()
 
@@ -127,7 +127,7 @@ class _FanOut(Generic[ItemT, ValueT]):
         self._spawn_workers()
         try:
             while True:
-                # Cleared before the look at what is there: a change during a `yield` has to end the wait below.
+                # Cleared before the outcomes are checked: a change during a `yield` has to end the wait below.
                 self._changed.clear()
                 ended, self._ended = self._ended, []
                 while self._next_index in self._outcomes:
@@ -138,7 +138,7 @@ class _FanOut(Generic[ItemT, ValueT]):
                     raise self._stop_error
                 for worker in ended:
                     self._workers.remove(worker)
-                    # Raises what `items` or `on_progress` raised.
+                    # Raises the error of `items` or `on_progress`, if there is one.
                     worker.result()
                 if not self._workers:
                     return
@@ -158,11 +158,11 @@ class _FanOut(Generic[ItemT, ValueT]):
         return outcome
 
     def _spawn_workers(self) -> None:
-        """Start as many workers as concurrency, `total` and the room for outcomes allow."""
+        """Start as many workers as the concurrency, `total` and `_max_pending` allow."""
         level = self._limit if self._auto is None else self._auto.level
         if self._active >= level or self._is_exhausted or self._stop_error is not None:
             return
-        # At least one worker, whatever `total` says: only `items` knows whether it is empty.
+        # At least one worker, also if `total` is 0: the caller's `total` may be wrong.
         wanted = max(1, level if self._total is None else min(level, self._total))
         for _ in range(min(wanted - self._active, self._max_pending - self._pending)):
             self._active += 1
@@ -178,7 +178,7 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     async def _work(self) -> None:
         if self._is_spawning:
-            # An eager task runs inside of `create_task`. It must not take an item before it is in `_workers`.
+            # An eager task runs inside `create_task`, and must not read an item before it is in `_workers`.
             await asyncio.sleep(0)
         while self._pending < self._max_pending and self._stop_error is None:
             self._pending += 1
@@ -201,7 +201,7 @@ class _FanOut(Generic[ItemT, ValueT]):
         self._active -= 1
 
     async def _outcome(self, item: ItemT) -> Outcome[ItemT, ValueT] | None:
-        """Call the function; return None if its error aborts the run."""
+        """Return the outcome of calling the function; None if its error aborts the run."""
         outcome: Outcome[ItemT, ValueT]
         try:
             auto = self._auto
@@ -222,7 +222,7 @@ class _FanOut(Generic[ItemT, ValueT]):
         return outcome
 
     async def _call_timed(self, item: ItemT, auto: AutoConcurrency) -> ValueT:
-        """Call the function and report its latency, or that the server refused the call."""
+        """Return the function's value; report its latency, or that the server refused the call."""
         timer = LatencyTimer(auto, self._clock)
         LATENCY_TIMER.set(timer)
         self._calls += 1
@@ -230,13 +230,13 @@ class _FanOut(Generic[ItemT, ValueT]):
             value = await self._function(item)
         except (StatusError, PayloadError) as error:
             timer.failed(error)
-            timer.answered(self._calls)
+            timer.response_received(self._calls)
             raise
         except Exception as error:
             timer.failed(error)
             raise
         else:
-            timer.answered(self._calls)
+            timer.response_received(self._calls)
             return value
         finally:
             self._calls -= 1
@@ -251,28 +251,28 @@ class _FanOut(Generic[ItemT, ValueT]):
 
 
 def _auto_and_limit(concurrency: Concurrency) -> tuple[AutoConcurrency | None, int]:
-    """Return what adapts the level, or None for a number, and how many calls run at once at most.
+    """Return the `AutoConcurrency`, None for a fixed number, and the maximum number of concurrent calls.
 
     Raises:
         ConfigurationError: `concurrency` is invalid.
     """
     if type(concurrency) is int:
-        require(concurrency >= 1, "concurrency is a positive int")
+        require(concurrency >= 1, "concurrency must be at least 1")
         return None, concurrency
     auto = AutoConcurrency(AUTO_LIMIT) if concurrency == "auto" else concurrency
     if not isinstance(auto, AutoConcurrency):
-        raise ConfigurationError('concurrency is a positive int, "auto" or an AutoConcurrency')
+        raise ConfigurationError('concurrency must be an int of at least 1, "auto", or an AutoConcurrency')
     return auto, auto.limit
 
 
 def _is_being_cancelled() -> bool:
-    """Return whether the current task itself is being cancelled, not only something that it awaits."""
+    """Return whether the current task is being cancelled, and not only something that it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _item_cancelled(cancelled: asyncio.CancelledError) -> ItemCancelledError:
-    error = ItemCancelledError("something that this item awaited was cancelled, and the fan-out was not")
+    error = ItemCancelledError("something that this item awaited was cancelled, but the fan-out was not cancelled")
     error.__cause__ = cancelled
     return error
 

@@ -10,12 +10,12 @@ ValueT_co = TypeVar("ValueT_co", covariant=True)
 
 @attrs.frozen
 class Success(Generic[ItemT_co, ValueT_co]):
-    """The function returned.
+    """The outcome of an item for which the function returned a value.
 
     Attributes:
-        item: The item that the function was called with.
-        value: What the function returned.
-        error: Always None.
+        item: the item that the function was called with.
+        value: the value that the function returned.
+        error: always None.
     """
 
     item: ItemT_co
@@ -29,13 +29,13 @@ class Success(Generic[ItemT_co, ValueT_co]):
 
 @attrs.frozen
 class Failure(Generic[ItemT_co]):
-    """The function raised an error.
+    """The outcome of an item for which the function raised an error.
 
     Attributes:
-        item: The item that the function was called with.
-        error: What the function raised. It is an `ItemCancelledError` if something that the function awaited was
-            cancelled.
-        value: Always None.
+        item: the item that the function was called with.
+        error: the error that the function raised. If something that the function awaited was cancelled, this is an
+            `ItemCancelledError`.
+        value: always None.
     """
 
     item: ItemT_co
@@ -50,6 +50,6 @@ class Failure(Generic[ItemT_co]):
 Outcome: TypeAlias = Success[ItemT_co, ValueT_co] | Failure[ItemT_co]
 """`Outcome[Item, Value]` is `Success[Item, Value] | Failure[Item]`.
 
-`if outcome.error is None`, `isinstance` and `match` narrow it. `outcome.result()` returns the value or raises the
-error.
+Type checkers narrow it by `if outcome.error is None`, `isinstance` or `match`. `outcome.result()` returns the value or
+raises the error.
 """

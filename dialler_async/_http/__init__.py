@@ -1,1 +1,1 @@
-"""The only package with I/O: it sends requests, retries them, and reads the responses."""
+"""All network I/O: send requests, retry them, and read the responses."""

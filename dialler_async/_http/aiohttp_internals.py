@@ -1,6 +1,6 @@
-"""Everything of aiohttp that is used and not documented, in one place. A test fails when one of these changes.
+"""All uses of aiohttp's undocumented attributes. `tests/http/test_aiohttp_internals.py` fails if one of them changes.
 
-Checked with aiohttp 3.14.3 to 3.14.5.
+Tested with aiohttp 3.14.3 to 3.14.5.
 """
 
 import asyncio
@@ -16,51 +16,52 @@ def loop_of(session: aiohttp.ClientSession | None) -> asyncio.AbstractEventLoop 
 
 
 def middlewares_of(session: aiohttp.ClientSession | None) -> tuple[aiohttp.ClientMiddlewareType, ...]:
-    """Return the middlewares of a session, which the middlewares of a request would replace."""
+    """Return the middlewares of a session, which aiohttp ignores if the request has middlewares."""
     return tuple(getattr(session, "_middlewares", ()))
 
 
 def is_written(request: aiohttp.ClientRequest) -> bool:
     """Return whether aiohttp has begun to write a request.
 
-    aiohttp makes the response, still empty, in the same step in which it begins to write. It keeps that response when
-    a middleware sends the same request again.
+    When aiohttp begins to write, it also creates the response, still empty. The response stays when a middleware sends
+    the same request again.
     """
     return getattr(request, "response", request) is not None
 
 
 def idle_protocols(connector: aiohttp.BaseConnector | None, request: aiohttp.ClientRequest) -> list[Any]:
     """Return the idle connections that a request may get."""
-    kept = getattr(connector, "_conns", {})
-    return [protocol for protocol, _ in kept.get(request.connection_key, ())]
+    idle = getattr(connector, "_conns", {})
+    return [protocol for protocol, _ in idle.get(request.connection_key, ())]
 
 
 def was_used(protocol: Any) -> bool:
-    """Return whether a connection has carried a response before, and is still open."""
+    """Return whether a connection is open and has already received a response."""
     return protocol._parser is not None and protocol.transport is not None
 
 
 def has_unread_response(protocol: Any) -> bool:
-    """Return whether a used connection has received the beginning of a response, parsed or not."""
+    """Return whether a used connection has received the beginning of a further response, parsed or not."""
     try:
-        # The next request gets another parser. This one knows whether it has seen the beginning of a response.
+        # The parser may be fed an EOF, since the next request gets a new parser. The result shows unfinished input.
         return protocol._parser.feed_eof() is not None or bool(protocol.should_close)
     except Exception:
         return True
 
 
 def detach_connections(connector: Any) -> Iterator[object]:
-    """Yield what a connector's connections hold, and make closing the connector do nothing.
+    """Yield the protocols and transports of a connector. Afterwards, closing the connector does nothing.
 
-    The transports are detached from their protocols, so that nothing closes them.
+    The transports are detached from their protocols, so that aiohttp can't close them.
     """
     if connector._closed:
         return
-    for protocol in (*connector._acquired, *(kept[0] for of_one in connector._conns.values() for kept in of_one)):
+    idle = [protocol for connections in connector._conns.values() for protocol, *_ in connections]
+    for protocol in (*connector._acquired, *idle):
         # A connection that is still being made has no transport.
         yield protocol, getattr(protocol, "transport", None)
         if isinstance(protocol, asyncio.BaseProtocol):
-            held: Any = protocol
-            held.transport = None
-    # aiohttp does nothing when a closed connector is closed or collected.
+            detached: Any = protocol
+            detached.transport = None
+    # aiohttp ignores the closing and the garbage collection of a closed connector.
     connector._closed = True

@@ -1,4 +1,4 @@
-"""Let the calls of a client wait together while the server can't keep up. `circuit` decides how long."""
+"""Make all calls of a client wait while the server is down or overloaded. `circuit` decides how long they wait."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ _log = logging.getLogger("dialler_async")
 
 
 class WaitingCall(Protocol):
-    """What `Backpressure` reads and writes of a call."""
+    """The attributes of a call that `Backpressure` reads and writes."""
 
     @property
     def attempts(self) -> int:
         """Number of attempts so far."""
 
     waiting_since: float | None
-    """When it failed first, or began to wait for the circuit; None if neither happened."""
+    """Time of the first failure, or of the beginning of the wait for the circuit; None if neither has happened."""
     probing: bool
-    """Whether its attempt is the probe of an open circuit."""
+    """Whether the attempt is the probe of an open circuit."""
 
 
 @final
@@ -37,16 +37,16 @@ class Backpressure:
         self.circuit: CircuitBreaker = CircuitBreaker(policy)
         self.paused_until: float = 0.0
         self._max_pause: float = policy.max_retry_after
-        # In the order in which the calls came, so that the first one probes first.
-        self._changed: dict[asyncio.Future[None], None] = {}
+        # A dict keeps the order of the calls, so that the first call probes first.
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def pause(self, seconds: float | None) -> None:
-        """Pause all calls, as a 429 asks for; a pause beyond `max_retry_after` is ignored."""
+        """Pause all calls after a 429. A pause longer than `max_retry_after` is ignored."""
         if seconds and seconds <= self._max_pause:
             self.paused_until = max(self.paused_until, CLOCK.monotonic() + seconds)
 
     def pause_left(self) -> float:
-        """Return the seconds until the end of the pause; 0 or less if there is none."""
+        """Return the seconds until the end of the pause; 0 or less without a pause."""
         if not self.paused_until:
             return 0.0
         left = self.paused_until - CLOCK.monotonic()
@@ -55,15 +55,15 @@ class Backpressure:
         return left
 
     async def admit(self, call: WaitingCall) -> Permit:
-        """Wait until the circuit lets a call go, or until the call has to give up; return which."""
+        """Return the circuit's permit for a call, after waiting for it."""
         while True:
             now = CLOCK.monotonic()
             if call.waiting_since is None and self.circuit.is_open:
                 call.waiting_since = now
-            permit = self.circuit.ask(now, call.waiting_since or now, sent=call.attempts > 0)
+            permit = self.circuit.permit(now, call.waiting_since or now, sent=call.attempts > 0)
             if isinstance(permit, Permit):
                 return permit
-            await self._change(permit)
+            await self._wait_for_change(permit)
 
     def record(self, call: WaitingCall, outcome: object) -> None:
         """Count the outcome of an attempt."""
@@ -75,30 +75,30 @@ class Backpressure:
         if not circuit.record(now, CLOCK.random(), outcome, probe=probe):
             return
         if circuit.is_open and not was_open:
-            _log.warning("the circuit is open: the latest %d requests failed; calls wait", FAILURES_TO_OPEN)
+            _log.warning("circuit opened: the latest %d requests failed; calls wait", FAILURES_TO_OPEN)
         elif was_open and not circuit.is_open:
-            _log.warning("the circuit is closed after %.1f s: the server works again", open_for)
+            _log.warning("circuit closed after %.1f s: the server works again", open_for)
         self._notify()
 
     def abandon_probe(self, call: WaitingCall) -> None:
-        """Let another call probe if this call was the probe, and has ended without an outcome."""
+        """Let another call probe if this call was the probe and has ended without an outcome."""
         if call.probing:
             call.probing = False
             self.circuit.abandon_probe()
             self._notify()
 
-    async def _change(self, seconds: float) -> None:
-        """Wait until the circuit changes, for some seconds at most."""
-        changed = asyncio.get_running_loop().create_future()
-        self._changed[changed] = None
-        timer = asyncio.ensure_future(CLOCK.sleep(seconds))
+    async def _wait_for_change(self, timeout: float) -> None:
+        """Wait until the circuit changes, or until the timeout in seconds expires."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        timer = asyncio.ensure_future(CLOCK.sleep(timeout))
         try:
-            await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiter, timer), return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
-            self._changed.pop(changed)
+            self._waiters.pop(waiter)
 
     def _notify(self) -> None:
-        for changed in self._changed:
-            if not changed.done():
-                changed.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,9 +1,8 @@
-"""A cache of responses. Callers that ask for the same at the same time share one request.
+"""A cache of responses. Concurrent callers of the same read share one request.
 
-The cache is bounded by records, since the records take the memory. It holds `MAX_RECORDS` in all, and each response
-counts as one more than it has records. The least recently used response is evicted first. A response that is larger
-than the whole bound is not kept. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache
-takes 11 to 32 MB.
+The cache holds at most `MAX_RECORDS` records, since records take most of the memory. Each response counts as one record
+more than it has. The least recently used response is evicted first. A response that is larger than the maximum is not
+cached. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache takes 11 to 32 MB.
 """
 
 import asyncio
@@ -25,22 +24,22 @@ MAX_RECORDS: Final = 10_000
 
 def require_max_age(max_age: float | None) -> None:
     """Raise ConfigurationError for a `max_age` that is negative or not a number."""
-    require(max_age is None or max_age >= 0, "max_age=… is a number of seconds, and not negative")
+    require(max_age is None or max_age >= 0, "max_age=… must be a number of seconds, and not negative")
 
 
-def _note_cached() -> None:
-    """Keep a response without a request out of the latencies that a fan-out adapts to."""
+def _mark_cached() -> None:
+    """Exclude a response without a request from the latencies of a fan-out."""
     if (timer := LATENCY_TIMER.get()) is not None:
         timer.is_cached = True
 
 
 class _Key(NamedTuple):
-    """What identifies a read of one account.
+    """The key of a read of one account.
 
     Attributes:
         path: path of the request.
         query: query of the request.
-        campaign_id: the campaign that the response is about; None for a list or a search.
+        campaign_id: ID of the campaign that the response is about; None for a list or a search.
     """
 
     path: str
@@ -50,7 +49,7 @@ class _Key(NamedTuple):
 
 @final
 class AccountCache:
-    """The responses to the reads of one account. Its writes invalidate what they may change."""
+    """The cached responses to the reads of one account. A write removes the responses that it may change."""
 
     def __init__(self, responses: "Cache[_Key, Any] | None" = None, options: Hashable = None) -> None:
         self._responses: Cache[_Key, Any] = Cache() if responses is None else responses
@@ -59,7 +58,7 @@ class AccountCache:
     def for_options(self, options: Hashable) -> "AccountCache":
         """Return a view of this cache whose callers share requests only with callers that have equal options.
 
-        Otherwise, a caller with a short deadline would wait for a request with a long one.
+        Otherwise, a caller with a short deadline would wait for a request with a long deadline.
         """
         return AccountCache(self._responses, options)
 
@@ -68,7 +67,7 @@ class AccountCache:
 
         Args:
             request: a read.
-            max_age: seconds that the response may be old; None bypasses the cache.
+            max_age: maximum age of the response in seconds; None bypasses the cache.
             send: sends the request and returns the response.
         """
         if max_age is None:
@@ -76,21 +75,23 @@ class AccountCache:
         return self._responses.get(_Key(request.path, request.query, request.expected_id), max_age, send, self._options)
 
     def forget(self, campaign: Campaign | int | None = None) -> None:
-        """Remove what a change of one campaign affects: its own responses, and all lists and searches.
+        """Remove the responses that may contain a campaign: its own responses, and all lists and searches.
 
         Args:
-            campaign: the campaign or its ID. None, or a `Campaign` without an ID, removes everything.
+            campaign: the campaign or its ID. None, or a `Campaign` without an ID, removes all responses.
         """
         campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
         self._responses.forget(lambda key: campaign_id is None or key.campaign_id in (None, campaign_id))
 
     def forget_lists(self) -> None:
-        """Remove all lists and searches, which a new campaign affects."""
+        """Remove all lists and searches, since a new campaign may change them."""
         self._responses.forget(lambda key: key.campaign_id is None)
 
 
 @final
-class _Kept(Generic[V]):
+class _Entry(Generic[V]):
+    """A cached value. `size` is its number of records plus 1."""
+
     def __init__(self, value: V, requested_at: float) -> None:
         self.value = value
         self.requested_at = requested_at
@@ -98,116 +99,117 @@ class _Kept(Generic[V]):
 
 
 @final
-class _Flight(Generic[V]):
-    """A request in flight, and how many callers wait for it. Its task returns an error instead of raising it."""
+class _SharedRequest(Generic[V]):
+    """A request in flight, and the number of callers that wait for it. The task returns errors, and raises none."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.task: asyncio.Task[_Kept[V] | Exception] | None = None
+        self.task: asyncio.Task[_Entry[V] | Exception] | None = None
         self.waiting = 0
 
 
 @final
 class Cache(Generic[K, V]):
-    """Values by key."""
+    """Cached values by key, and shared requests by key and options."""
 
     def __init__(self) -> None:
-        # The least recently used first.
-        self._kept: dict[K, _Kept[V]] = {}
-        self._flights: dict[tuple[K, Hashable], _Flight[V]] = {}
+        # The least recently used entry comes first.
+        self._entries: dict[K, _Entry[V]] = {}
+        self._shared: dict[tuple[K, Hashable], _SharedRequest[V]] = {}
         self._records = 0
 
     async def get(self, key: K, max_age: float, fetch: Callable[[], Awaitable[V]], options: Hashable = None) -> V:
-        """Return the value that is kept, or that is in flight, or else the one that `fetch` returns.
+        """Return the cached value, or the value of a request in flight, or else the result of `fetch`.
 
-        A caller that is cancelled leaves the request to the others. The last caller that leaves cancels the request.
+        If a caller is cancelled, the request continues for the other callers. If the last caller is cancelled, the
+        request is cancelled, too.
 
         Args:
-            key: what identifies the value.
-            max_age: seconds that a value may be old, counted from the moment it was requested.
-            fetch: returns the value; runs in a task of its own, with the context of the first caller.
-            options: a value in flight is shared by callers with equal options.
+            key: key of the value.
+            max_age: maximum age of the value in seconds, measured from the start of its request.
+            fetch: returns the value; runs in its own task, with the context of the first caller.
+            options: only callers with equal options share a request.
         Raises:
             ConfigurationError: `max_age` is negative.
-            Exception: what `fetch` raises. It is not kept; each caller that waits for it gets a copy.
+            Exception: an error of `fetch`. Errors are not cached. Each waiting caller gets a copy.
         """
         require_max_age(max_age)
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self._kept[key] = kept
-            if CLOCK.monotonic() - kept.requested_at <= max_age:
-                _note_cached()
-                return kept.value
-        flight_key = key, options
-        flight = self._flights.get(flight_key)
-        # A caller in another event loop can't await this one's flight: its own request raises the error.
-        if flight is None or flight.task is None or flight.loop is not asyncio.get_running_loop():
-            flight = self._flights[flight_key] = _Flight()
-            flight.task = asyncio.create_task(self._fly(flight_key, flight, fetch))
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._entries[key] = entry
+            if CLOCK.monotonic() - entry.requested_at <= max_age:
+                _mark_cached()
+                return entry.value
+        shared_key = key, options
+        shared = self._shared.get(shared_key)
+        # A caller in another event loop can't await the task, and its own request raises ClientStateError.
+        if shared is None or shared.task is None or shared.loop is not asyncio.get_running_loop():
+            shared = self._shared[shared_key] = _SharedRequest()
+            shared.task = asyncio.create_task(self._fetch(shared_key, shared, fetch))
         else:
-            _note_cached()
-        outcome = await self._landing(flight_key, flight, flight.task)
-        if isinstance(outcome, _Kept):
+            _mark_cached()
+        outcome = await self._wait_for(shared_key, shared, shared.task)
+        if isinstance(outcome, _Entry):
             return outcome.value
-        # A copy for each caller: a traceback grows wherever an error is raised.
+        # Each caller raises a copy: a traceback grows each time that an error is raised.
         raise copy.copy(outcome) if isinstance(outcome, DiallerError) else outcome
 
-    def forget(self, affected: Callable[[K], bool]) -> None:
-        """Remove values. A value in flight is not kept, and later callers get another.
+    def forget(self, is_affected: Callable[[K], bool]) -> None:
+        """Remove values. The result of a request in flight is not cached, and later callers don't share it.
 
         Args:
-            affected: whether the value of a key is removed.
+            is_affected: returns whether the value of a key is removed.
         """
-        for key in [key for key in self._kept if affected(key)]:
-            self._records -= self._kept.pop(key).size
-        for flight_key in [flight_key for flight_key in self._flights if affected(flight_key[0])]:
-            del self._flights[flight_key]
+        for key in [key for key in self._entries if is_affected(key)]:
+            self._records -= self._entries.pop(key).size
+        for shared_key in [shared_key for shared_key in self._shared if is_affected(shared_key[0])]:
+            del self._shared[shared_key]
 
-    async def _fly(
-        self, flight_key: tuple[K, Hashable], flight: _Flight[V], fetch: Callable[[], Awaitable[V]]
-    ) -> _Kept[V] | Exception:
-        if flight.task is None:
-            # An eager task runs inside of create_task: wait until its flight holds it.
+    async def _fetch(
+        self, shared_key: tuple[K, Hashable], shared: _SharedRequest[V], fetch: Callable[[], Awaitable[V]]
+    ) -> _Entry[V] | Exception:
+        if shared.task is None:
+            # An eager task runs inside `create_task`, and must wait until `shared.task` is set.
             await asyncio.sleep(0)
         requested_at = CLOCK.monotonic()
-        outcome: _Kept[V] | Exception
+        outcome: _Entry[V] | Exception
         try:
-            outcome = _Kept(await fetch(), requested_at)
+            outcome = _Entry(await fetch(), requested_at)
         except Exception as error:
             outcome = error
         finally:
-            # A flight is removed early when its key is forgotten, or when nobody waits for it.
-            expected = self._flights.get(flight_key) is flight
-            if expected:
-                del self._flights[flight_key]
-        if expected and isinstance(outcome, _Kept):
-            self._keep(flight_key[0], outcome)
+            # The request is no longer current if its key was forgotten, or if all its callers were cancelled.
+            is_current = self._shared.get(shared_key) is shared
+            if is_current:
+                del self._shared[shared_key]
+        if is_current and isinstance(outcome, _Entry):
+            self._store(shared_key[0], outcome)
         return outcome
 
-    async def _landing(
-        self, flight_key: tuple[K, Hashable], flight: _Flight[V], task: asyncio.Task[_Kept[V] | Exception]
-    ) -> _Kept[V] | Exception:
-        flight.waiting += 1
+    async def _wait_for(
+        self, shared_key: tuple[K, Hashable], shared: _SharedRequest[V], task: asyncio.Task[_Entry[V] | Exception]
+    ) -> _Entry[V] | Exception:
+        shared.waiting += 1
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            if flight.waiting == 1 and not task.done():
-                if self._flights.get(flight_key) is flight:
-                    del self._flights[flight_key]
+            if shared.waiting == 1 and not task.done():
+                if self._shared.get(shared_key) is shared:
+                    del self._shared[shared_key]
                 task.cancel()
                 await asyncio.wait([task])
             raise
         finally:
-            flight.waiting -= 1
+            shared.waiting -= 1
         return task.result()
 
-    def _keep(self, key: K, kept: _Kept[V]) -> None:
-        older = self._kept.pop(key, None)
+    def _store(self, key: K, entry: _Entry[V]) -> None:
+        older = self._entries.pop(key, None)
         if older is not None:
             self._records -= older.size
-            # Callers with other options may have requested it later, and received it earlier.
-            kept = max(older, kept, key=lambda value: value.requested_at)
-        self._records += kept.size
-        self._kept[key] = kept
+            # Callers with other options may have requested the value later, and received it earlier.
+            entry = max(older, entry, key=lambda stored: stored.requested_at)
+        self._records += entry.size
+        self._entries[key] = entry
         while self._records > MAX_RECORDS:
-            self._records -= self._kept.pop(next(iter(self._kept))).size
+            self._records -= self._entries.pop(next(iter(self._entries))).size

@@ -1,7 +1,6 @@
-"""Record what happens to one call, in one place.
+"""Trace one call, for deadline messages, latencies, observers and logs.
 
-Deadline messages, latencies, observers and logs are made from this record. Nothing in it is a name, an ID or a secret,
-except in errors.
+A trace contains no names, IDs or secrets, except in errors.
 """
 
 import logging
@@ -21,19 +20,19 @@ _log = logging.getLogger("dialler_async")
 
 
 class Phase(Enum):
-    """What a call is doing. The value completes "the deadline ran out while …"."""
+    """The phase of a call. The value completes the sentence "the deadline expired while …"."""
 
     AUTHENTICATING = "waiting for the token"
     CIRCUIT = "waiting for the server to recover"
     QUEUED = "waiting in the client's queue"
-    PAUSED = "waiting for the end of the pause that the server asked for"
+    PAUSED = "waiting for the end of the pause that the server requested"
     CONNECTING = "connecting"
     SENT = "waiting for the response"
     DECODING = "decoding the response"
     BACKOFF = "waiting for the next retry"
 
 
-# On CPython 3.11, a member takes 200 ns to look up in its class. These are looked up in each call.
+# Constants, since each call uses these members. On CPython 3.11, looking a member up in its class takes 200 ns.
 _AUTHENTICATING: Final = Phase.AUTHENTICATING
 _SENT: Final = Phase.SENT
 _DECODING: Final = Phase.DECODING
@@ -42,7 +41,7 @@ QUEUED: Final = Phase.QUEUED
 
 @final
 class CallTrace:
-    """What has happened to one call so far.
+    """The history of one call.
 
     Attributes:
         attempts: number of attempts so far.
@@ -65,7 +64,7 @@ class CallTrace:
         self._request = request
         self._phase = _AUTHENTICATING
         self._guard = _NOTHING_SENT
-        # A fan-out sets it, to measure the latency of the server without the waits of this client.
+        # Set by a fan-out that measures the latency of the server without the waits in the client.
         self._timer = LATENCY_TIMER.get()
         self._observer = observer
         self._observed = None if observer is None else ObservedCall(request, base_url)
@@ -73,22 +72,22 @@ class CallTrace:
 
     @property
     def phase(self) -> Phase:
-        """What the call is doing."""
+        """The current phase of the call."""
         if self._phase is Phase.SENT and self._guard.sent is False:
             return Phase.CONNECTING
         return self._phase
 
     def started(self) -> float:
-        """Notify the observer that the call begins; return the time."""
+        """Notify the observer of the start of the call; return the time."""
         self._notify("call_started")
         return CLOCK.monotonic()
 
     def ended(self, started_at: float, error: BaseException | None) -> None:
-        """Notify the observer that the call has ended."""
+        """Notify the observer of the end of the call."""
         self._notify("call_ended", CLOCK.monotonic() - started_at, error)
 
-    def waits(self, phase: Phase) -> None:
-        """Note that the call waits on the client's side: for the token, the circuit, or the limiter."""
+    def wait_started(self, phase: Phase) -> None:
+        """Record that the call waits in the client: for the token, the circuit, or the limiter."""
         self._phase = phase
         if self._timer is not None:
             self._timer.pause()
@@ -96,7 +95,7 @@ class CallTrace:
             self._queued_at = CLOCK.monotonic()
 
     def attempt_started(self) -> ResendGuard:
-        """Note that an attempt is sent now; return its guard."""
+        """Record the start of an attempt; return the guard of the attempt."""
         self._phase = _SENT
         self.attempts += 1
         self._guard = ResendGuard()
@@ -125,7 +124,7 @@ class CallTrace:
         self._notify("response_received", response)
 
     def attempt_ended(self, result: Response | BaseException) -> None:
-        """Note that the response was read, or that there is none."""
+        """Record the response of an attempt, or the error of an attempt without a response."""
         if isinstance(result, Response):
             self._phase = _DECODING
         if _log.isEnabledFor(logging.DEBUG):
@@ -138,9 +137,9 @@ class CallTrace:
             self._notify("attempt_ended", CLOCK.monotonic() - self._sent_at, error)
 
     def retry_scheduled(self, error: DiallerError, delay: float) -> None:
-        """Note that the latest attempt failed, and that the call is retried after a delay in seconds."""
+        """Record that the latest attempt failed, and that the call is retried after a delay in seconds."""
         reason = getattr(error, "status", type(error).__name__)
-        _log.warning("%s failed (%s), attempt %d; retried in %.2f s", self._request, reason, self.attempts, delay)
+        _log.warning("%s failed (%s), attempt %d; retry in %.2f s", self._request, reason, self.attempts, delay)
         self._phase = Phase.BACKOFF
         if self._timer is not None:
             self._timer.failed(error)
@@ -148,7 +147,7 @@ class CallTrace:
         self._notify("call_retried", error, delay)
 
     def gave_up(self, open_for: float) -> None:
-        """Note that the call is not retried any more, since the circuit stays open."""
+        """Record that the call is not retried any more, since the circuit stays open."""
         text = "%s gave up after attempt %d: the circuit was open for %.1f s"
         _log.warning(text, self._request, self.attempts, open_for)
 
@@ -162,8 +161,8 @@ class CallTrace:
 
 
 def _log_failure(method: str, error: Exception) -> None:
-    # Without its text, which may hold anything that the observer knows.
-    _log.error("%s of the observer raised %s", method, type(error).__name__)
+    # The error's text is not logged, since the observer may put secrets into it.
+    _log.error("the observer's %s raised %s", method, type(error).__name__)
 
 
 _NOTHING_SENT: Final = ResendGuard()

@@ -1,4 +1,4 @@
-"""Find the user's code on the stack."""
+"""Find the user's code on the call stack."""
 
 import sys
 from typing import NamedTuple
@@ -10,16 +10,16 @@ class Caller(NamedTuple):
     """The innermost frame outside this package.
 
     Attributes:
-        place: file and line, as `FILE:LINE`.
-        stacklevel: the argument with which `warnings.warn` names this frame, for the function that asked.
+        location: file and line, as `FILE:LINE`.
+        stacklevel: the argument for `warnings.warn`, so that the warning shows this frame.
     """
 
-    place: str
+    location: str
     stacklevel: int
 
 
 def find_caller() -> Caller:
-    """Return the frame that called into this package; the outermost frame if all are of this package."""
+    """Return the innermost frame outside this package; the outermost frame if there is no such frame."""
     stacklevel = 1
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:

@@ -1,43 +1,43 @@
-"""The circuit breaker of a client: pure, given the time and chance.
+"""The circuit breaker of a client. Pure: times and random numbers are passed in.
 
-While a server fails every request, calls wait for it together, and one of them probes it. So a short outage fails no
-read, and a server that stays down sees few requests beyond one for each call.
+While a server fails every request, all calls wait, and one of them probes the server. So no read fails in a short
+outage, and a server that stays down gets little more than one request per call.
 
-- Closed: every call is sent. `FAILURES_TO_OPEN` failed requests in a row, with no success between them, open it.
-- Open: calls wait. When the backoff is over, one call is sent as a probe. It closes the circuit if it works, and
-  doubles the backoff if it fails. A probe costs a token, and each call deposits `DEPOSIT` tokens.
-- A call waits as long as its own retries could have taken (`patience`). Then it is sent if it never was, and fails with
-  its latest error if it was.
+- Closed: every call is sent. `FAILURES_TO_OPEN` failed requests in a row open the circuit.
+- Open: calls wait. When the backoff is over, one call is sent as a probe. A success closes the circuit; a failure
+  doubles the backoff. A probe costs a token, and each call deposits `DEPOSIT` tokens.
+- A call waits at most as long as the delays of its retries could take (`max_total_delay`). After this time, a call that
+  was never sent is sent once. A call that was sent before fails with its latest error.
 
-Any answer that a retry would not change, such as a 404, is a success: the server works.
+A response that a retry would not change, such as a 404, counts as a success: the server works.
 """
 
 from enum import Enum
 from typing import Final, final
 
 from ..errors import DiallerError, StatusError
-from .retry import RetryPolicy, backoff, is_transient, patience
+from .retry import RetryPolicy, backoff, is_transient, max_total_delay
 
 FAILURES_TO_OPEN: Final = 5
-"""Failed requests in a row. With fewer, a few unlucky calls would stop all others."""
+"""Failed requests in a row that open the circuit. With a lower number, a few unlucky calls would stop all others."""
 TOKENS: Final = 10.0
-"""Probes that may be sent at first; also the most that are saved."""
+"""Tokens at the start, and the maximum number of tokens."""
 DEPOSIT: Final = 0.1
-"""Tokens that each call adds, so that probes of a server that stays down add a tenth to its requests."""
+"""Tokens that each call deposits. So probes of a server that stays down add a tenth to its requests."""
 
 
 class Permit(Enum):
-    """What a call may do now."""
+    """The next step of a call."""
 
-    SEND = "the circuit is closed"
-    PROBE = "the circuit is open, and this call is the probe"
-    LAST = "the circuit stays open, and this call was never sent"
-    GIVE_UP = "the circuit stays open, and this call has failed before"
+    SEND = "send the request, since the circuit is closed"
+    PROBE = "send the request as the probe of the open circuit"
+    SEND_ONCE = "send the request once, although the circuit stays open, since it was never sent"
+    GIVE_UP = "raise the latest error, since the circuit stays open"
 
 
 @final
 class CircuitBreaker:
-    """Whether a server works, by what came of the requests of all calls of a client.
+    """A circuit breaker that counts the outcomes of all requests of a client.
 
     Attributes:
         is_open: whether calls wait.
@@ -46,7 +46,7 @@ class CircuitBreaker:
     def __init__(self, policy: RetryPolicy) -> None:
         self.is_open: bool = False
         self._policy = policy
-        self._patience = patience(policy)
+        self._max_total_delay = max_total_delay(policy)
         self._failures = 0
         self._tokens = TOKENS
         self._opened_at = 0.0
@@ -61,23 +61,23 @@ class CircuitBreaker:
         return now - self._opened_at if self.is_open else 0.0
 
     def deposit(self) -> None:
-        """Count a call."""
+        """Deposit the tokens of a call."""
         if self._tokens < TOKENS:
             self._tokens = min(TOKENS, self._tokens + DEPOSIT)
 
-    def ask(self, now: float, waiting_since: float, *, sent: bool) -> Permit | float:
-        """Return what a call may do now, or the seconds until it should ask again.
+    def permit(self, now: float, waiting_since: float, *, sent: bool) -> Permit | float:
+        """Return the permit of a call, or the seconds until the call should ask again.
 
         Args:
-            now: the time, of any clock that only goes forward, in seconds.
-            waiting_since: when the call failed first, or began to wait here.
+            now: the time in seconds, from any clock that never goes backward.
+            waiting_since: time of the call's first failure, or of the beginning of its wait.
             sent: whether the call was sent before.
         """
         if not self.is_open:
             return Permit.SEND
         may_probe = not self._probing and self._tokens >= 1
-        # Calls that failed before go first: they have less time left, and a server that fails the first request of
-        # each call would fail a probe by any other.
+        # Calls that failed before probe first, since they have less time left. Besides, if a server fails the first
+        # request of each call, only the probe of such a call succeeds.
         probe_at = self._probe_at if sent else self._probe_at + self._policy.base_delay
         if may_probe and now >= probe_at:
             self._probing = True
@@ -85,20 +85,20 @@ class CircuitBreaker:
             return Permit.PROBE
         give_up_at = self._give_up_at(waiting_since)
         if now >= give_up_at:
-            return Permit.GIVE_UP if sent else Permit.LAST
+            return Permit.GIVE_UP if sent else Permit.SEND_ONCE
         return (min(give_up_at, probe_at) if may_probe else give_up_at) - now
 
-    def is_hopeless(self, now: float, waiting_since: float) -> bool:
-        """Return whether a call that failed has waited as long as its retries may take."""
+    def must_give_up(self, now: float, waiting_since: float) -> bool:
+        """Return whether the circuit is open, and a failed call has waited for its maximum time."""
         return self.is_open and now >= self._give_up_at(waiting_since)
 
     def record(self, now: float, random: float, outcome: object, *, probe: bool) -> bool:
-        """Count what came of a request; return whether the circuit opened or closed, or a probe failed.
+        """Count the outcome of a request; return whether the circuit opened or closed, or a probe failed.
 
         Args:
-            now: the time.
-            random: a number from 0 to 1.
-            outcome: the error, or anything else for a success.
+            now: the time in seconds.
+            random: a random number from 0 to 1.
+            outcome: the result of the request. A transient error is a failure; all other results are successes.
             probe: whether the call was the probe.
         """
         if not (isinstance(outcome, DiallerError) and is_transient(outcome)):
@@ -121,7 +121,7 @@ class CircuitBreaker:
         return True
 
     def abandon_probe(self) -> None:
-        """Let another call probe: this one ended before anything was known."""
+        """Let another call probe, since the probe ended without an outcome."""
         self._probing = False
         self._tokens += 1
 
@@ -137,6 +137,6 @@ class CircuitBreaker:
         return True
 
     def _give_up_at(self, waiting_since: float) -> float:
-        # A server that asks for pauses is asked as often, and each time after the pause.
+        # If the server sends `Retry-After`, each of the retries waits for that time, too.
         pauses = (self._policy.attempts - 1) * self._retry_after
-        return max(waiting_since, self._last_success) + self._patience + pauses
+        return max(waiting_since, self._last_success) + self._max_total_delay + pauses

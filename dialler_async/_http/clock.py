@@ -1,4 +1,4 @@
-"""Time and chance, as every client sees them."""
+"""The clock and the random numbers of all clients."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Clock:
-    """Time and chance, so that tests need wait for neither."""
+    """Functions for time and random numbers. Tests replace them, so that they need not wait."""
 
     def __init__(self) -> None:
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -19,4 +19,4 @@ class Clock:
 
 
 CLOCK: Final = Clock()
-"""Those of every client; tests put their own functions in."""
+"""The clock of all clients."""

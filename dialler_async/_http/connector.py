@@ -1,4 +1,4 @@
-"""Send each request once, and only over connections that nothing was received on unasked."""
+"""Send each request only once, and only over connections without unsolicited data."""
 
 import select
 from ssl import SSLError
@@ -10,12 +10,12 @@ from aiohttp.connector import Connection
 from .aiohttp_internals import has_unread_response, idle_protocols, is_written, was_used
 
 
-class ConnectionLost(Exception):  # noqa: N818  an event, which `map_transport_error` turns into an error
-    """The connection broke after the request was handed to it, so the server may have it.
+class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to an error
+    """The connection was lost after aiohttp began to send the request. The server may have received it.
 
     Attributes:
-        wants_client_certificate: whether the server ended the TLS handshake because there was no client certificate.
-            Then it has read nothing of the request.
+        wants_client_certificate: whether the server ended the TLS handshake because there was no client certificate. In
+            this case, the server has not read the request.
     """
 
     def __init__(self, wants_client_certificate: bool = False) -> None:
@@ -24,13 +24,13 @@ class ConnectionLost(Exception):  # noqa: N818  an event, which `map_transport_e
 
 
 class ResendGuard:
-    """A middleware for one attempt: it turns off aiohttp's own retry, and knows whether anything was sent.
+    """A middleware for one attempt that prevents aiohttp's own retry, and records whether the request was sent.
 
-    When a connection breaks before the response, aiohttp silently sends GET and DELETE again. A delete by name would
-    then run twice, and a delete by ID would answer 404 although it worked. `retry` decides about retries instead.
+    If a connection is lost before the response, aiohttp silently sends GET and DELETE again. A delete by name could
+    then run twice. A delete by ID could get a 404 although it worked. Here, `retry` decides about retries.
 
     Attributes:
-        sent: whether the server may have received anything; None if nobody knows.
+        sent: whether the server may have received a part of the request; None if unknown.
     """
 
     __slots__ = ("sent",)
@@ -41,7 +41,7 @@ class ResendGuard:
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send the request; raise ConnectionLost for the errors after which aiohttp would send it again."""
+        """Return the response. Raise ConnectionLost instead of the errors after which aiohttp would send again."""
         self.sent = False
         connector = request.session.connector
         if not isinstance(connector, CheckingConnector):
@@ -58,7 +58,10 @@ class ResendGuard:
 
 
 def _wants_client_certificate(error: BaseException | None) -> bool:
-    """Return whether TLS 1.3's alert caused an error. It arrives after the client's part of the handshake."""
+    """Return whether the TLS alert "certificate required" caused an error.
+
+    In TLS 1.3, the alert arrives after the client has finished the handshake.
+    """
     while error is not None:
         if isinstance(error, SSLError) and "CERTIFICATE_REQUIRED" in (error.reason or ""):
             return True
@@ -67,31 +70,31 @@ def _wants_client_certificate(error: BaseException | None) -> bool:
 
 
 class CheckingConnector(aiohttp.TCPConnector):
-    """A connector that closes an idle connection on which anything arrived unasked, and takes another."""
+    """A connector that closes idle connections with unsolicited data instead of reusing them."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a connection that is new, or that is clean."""
+        """Return a new connection, or an idle connection without unsolicited data."""
         while True:
             connection = await super().connect(req, traces, timeout)
-            if not _received_unasked(connection.protocol):
+            if not _is_unusable(connection.protocol):
                 return connection
             connection.close()
 
 
 def close_unusable(connector: aiohttp.BaseConnector | None, request: aiohttp.ClientRequest) -> None:
-    """Close the idle connections of a user's connector that `CheckingConnector` would not use."""
+    """Close the idle connections of a user's connector that `CheckingConnector` would not reuse."""
     for protocol in idle_protocols(connector, request):
-        if _received_unasked(protocol):
+        if _is_unusable(protocol):
             protocol.close()
 
 
-def _received_unasked(protocol: Any) -> bool:
-    """Return whether a connection holds anything that no request asked for, or was closed by the server.
+def _is_unusable(protocol: Any) -> bool:
+    """Return whether a connection has received unsolicited data, or was closed by the server.
 
-    A surplus response would be taken for the response to the next request. It can be parsed, half parsed, or still
-    wait in the socket.
+    An unsolicited response would be mistaken for the response to the next request. The response may be parsed, partly
+    parsed, or still unread in the socket.
     """
     if protocol.should_close:
         return True
@@ -108,6 +111,6 @@ def _is_readable(descriptor: int) -> bool:
         return True
     if not hasattr(select, "poll"):
         return bool(select.select([descriptor], [], [], 0)[0])
-    waiting = select.poll()
-    waiting.register(descriptor, select.POLLIN)
-    return bool(waiting.poll(0))
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,7 +1,7 @@
 """The deadlines of all calls of a client, with one timer.
 
-All deadlines are equally long, so the one that began first runs out first. `asyncio.timeout` sets and cancels a timer
-for each call, which took 9 of the 127 µs of a lookup.
+All deadlines have the same length, so they expire in the order in which they started. `asyncio.timeout` would set and
+cancel a timer for each call, which took 9 of the 127 µs of a lookup.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Final, cast, final
 
 @final
 class Deadline:
-    """The deadline of one call. It cancels the call's task. `Deadlines.start` makes it, and `stop` has to follow.
+    """The deadline of one call, which cancels the call's task. Each `Deadlines.start` needs a `Deadlines.stop`.
 
     Attributes:
-        when: when it runs out, by the loop's clock.
-        is_closing: whether the client was closed before the deadline ran out.
+        when: time at which the deadline expires, by the loop's clock.
+        is_closing: whether the client was closed before the deadline expired.
     """
 
     __slots__ = ("_cancellations", "_has_cancelled", "_task", "is_closing", "when")
@@ -31,19 +31,19 @@ class Deadline:
 
     @property
     def has_cancelled(self) -> bool:
-        """Whether it has cancelled the task, and nobody has asked for the cause yet."""
+        """Whether the deadline has cancelled the task, and `caused_cancellation` was not called since then."""
         return self._has_cancelled
 
     def cancel(self, *, is_closing: bool = False) -> None:
-        """Cancel the task, since the deadline has run out or the client is closing."""
+        """Cancel the task, since the deadline has expired or the client is closing."""
         self.is_closing = is_closing
         self._has_cancelled = True
         self._task.cancel()
 
     def caused_cancellation(self) -> bool:
-        """Return whether this deadline, and nothing else, caused the cancellation. Only the first answer counts.
+        """Return whether this deadline, and nothing else, caused the cancellation. Later calls return False.
 
-        If it did, the cancellation is taken back.
+        The task's cancellation request of this deadline is undone (`Task.uncancel`).
         """
         if not self._has_cancelled:
             return False
@@ -56,20 +56,20 @@ class Deadlines:
     """The deadlines of one client.
 
     Args:
-        seconds: how long each deadline is; `math.inf` for no limit.
-        is_brief: whether few calls share these deadlines. The timer is then cancelled after the last call. Otherwise
-            each short-lived client would leave a timer behind until its deadline.
+        seconds: length of each deadline; `math.inf` for no limit.
+        is_short_lived: whether the timer is cancelled after the last call. Otherwise, each client that `with_options`
+            makes for a few calls would leave a timer behind.
     """
 
-    def __init__(self, seconds: float, *, is_brief: bool = False) -> None:
+    def __init__(self, seconds: float, *, is_short_lived: bool = False) -> None:
         self._seconds: Final = seconds
-        self._is_brief: Final = is_brief
-        # In the order in which they run out.
+        self._is_short_lived: Final = is_short_lived
+        # The dict keeps the order in which the deadlines expire.
         self._running: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> Deadline:
-        """Return a new deadline for the current task, which runs in this loop."""
+        """Return a new deadline for the current task of the loop."""
         task = cast("asyncio.Task[object]", asyncio.current_task(loop))
         deadline = Deadline(task, loop.time() + self._seconds)
         self._running[deadline] = None
@@ -80,10 +80,10 @@ class Deadlines:
     def stop(self, deadline: Deadline) -> None:
         """Remove the deadline of a call that has ended."""
         self._running.pop(deadline, None)
-        if self._is_brief and not self._running and self._timer is not None:
+        if self._is_short_lived and not self._running and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        # The call may have ended otherwise although it was cancelled, as something between swallowed the cancellation.
+        # If other code suppressed the cancellation, the call has ended without `caused_cancellation`.
         deadline.caused_cancellation()
 
     def cancel_all(self) -> None:
@@ -93,16 +93,17 @@ class Deadlines:
             deadline.cancel(is_closing=True)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, first: Deadline) -> None:
-        # In an empty context: otherwise each timer would pass on the context of a call, which would never be freed.
-        self._timer = loop.call_at(first.when, self._cancel_late, loop, context=Context())
+        # The context is empty. Otherwise, each timer would pass the context of a call on to the next timer, and the
+        # context would never be freed.
+        self._timer = loop.call_at(first.when, self._cancel_expired, loop, context=Context())
 
-    def _cancel_late(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _cancel_expired(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        # Collected once: a dict that lost its first keys passes all their places again to find the first key.
-        for late in list(takewhile(lambda deadline: deadline.when <= now, self._running)):
-            del self._running[late]
-            late.cancel()
+        # Collected before the deletion: after each deletion, finding the first key of a dict takes linear time.
+        for expired in list(takewhile(lambda deadline: deadline.when <= now, self._running)):
+            del self._running[expired]
+            expired.cancel()
         for first in self._running:
             self._set_timer(loop, first)
             break

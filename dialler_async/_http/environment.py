@@ -1,6 +1,6 @@
-"""The environment variables that set client options, for `DiallerClient.from_env` and the command line.
+"""The client options in environment variables, for `DiallerClient.from_env` and the command line.
 
-Each function takes the variables as a mapping. An empty variable counts as missing, except for DIALLER_PROXY.
+An empty variable counts as missing, except DIALLER_PROXY: an empty DIALLER_PROXY means no proxy.
 """
 
 import re
@@ -34,7 +34,7 @@ class NetworkOptions(TypedDict, total=False):
 
 
 def network_options(environ: Mapping[str, str]) -> NetworkOptions:
-    """Return the options that the environment sets, besides base URL and token.
+    """Return the options that the environment sets, without base URL and token.
 
     Raises:
         ConfigurationError: a variable has an invalid value; the message names the variable.
@@ -62,10 +62,7 @@ def token(environ: Mapping[str, str]) -> str:
 
 
 def pool_settings(environ: Mapping[str, str]) -> PoolSettings:
-    """Return what DIALLER_CA_FILE, DIALLER_CLIENT_CERT, DIALLER_CLIENT_KEY and DIALLER_PROXY set.
-
-    An empty DIALLER_PROXY means no proxy.
-    """
+    """Return the values of DIALLER_CA_FILE, DIALLER_CLIENT_CERT, DIALLER_CLIENT_KEY and DIALLER_PROXY."""
     settings = PoolSettings()
     if file := environ.get("DIALLER_CA_FILE"):
         settings["ca_file"] = file
@@ -79,20 +76,20 @@ def pool_settings(environ: Mapping[str, str]) -> PoolSettings:
 
 
 def attempts(environ: Mapping[str, str]) -> int | None:
-    """Return DIALLER_ATTEMPTS: how often a call is sent at most.
+    """Return DIALLER_ATTEMPTS: the maximum number of attempts of a call.
 
     Raises:
-        ConfigurationError: not a positive whole number.
+        ConfigurationError: the value is not a positive integer.
     """
-    text = _matching(environ, "DIALLER_ATTEMPTS", r"[1-9][0-9]{0,8}", "give a whole number in digits, 1 or more")
+    text = _matching(environ, "DIALLER_ATTEMPTS", r"[1-9][0-9]{0,8}", "a whole number in digits, 1 or more")
     return None if text is None else int(text)
 
 
 def deadline(environ: Mapping[str, str]) -> float | None:
-    """Return DIALLER_DEADLINE: seconds that a call may take.
+    """Return DIALLER_DEADLINE: the deadline of a call in seconds.
 
     Raises:
-        ConfigurationError: not a positive number.
+        ConfigurationError: the value is not a positive number.
     """
     return _decimal(environ, "DIALLER_DEADLINE")
 
@@ -101,13 +98,13 @@ def max_rate(environ: Mapping[str, str]) -> float | None:
     """Return DIALLER_MAX_RATE: calls per second.
 
     Raises:
-        ConfigurationError: not a positive number.
+        ConfigurationError: the value is not a positive number.
     """
     return _decimal(environ, "DIALLER_MAX_RATE")
 
 
 def _decimal(environ: Mapping[str, str], name: str) -> float | None:
-    text = _matching(environ, name, _DECIMAL, "give a number above 0 in digits, such as 30 or 0.5")
+    text = _matching(environ, name, _DECIMAL, "a number above 0 in digits, such as 30 or 0.5")
     return None if text is None else float(text)
 
 
@@ -115,7 +112,7 @@ def _matching(environ: Mapping[str, str], name: str, pattern: str, accepted: str
     value = environ.get(name)
     if not value:
         return None
-    # Not by `float` and `int` alone, which accept "5_3", "nan" and "inf".
+    # `float` and `int` alone would accept "5_3", "nan" and "inf".
     if not re.fullmatch(pattern, value) or not float(value):
-        raise ConfigurationError(f"{name}: {accepted}; {value[:20]!r} is not accepted")
+        raise ConfigurationError(f"{name} must be {accepted}, not {value[:20]!r}")
     return value

@@ -1,8 +1,8 @@
-"""One attempt: a request and its response over the network.
+"""One attempt: send a request over the network and read its response.
 
-An exception that is raised while another one is handled keeps that one as its context. aiohttp's exceptions hold the
-request's headers, with the token, in attributes and in the local variables of their traceback. So failures are
-returned here, not raised.
+This module returns errors and does not raise them. An exception that is raised while another exception is handled keeps
+the other exception as its context. aiohttp's exceptions hold the token, in the request's headers and in the local
+variables of their tracebacks.
 """
 
 import copy
@@ -26,12 +26,12 @@ from .transport_errors import map_transport_error
 _NO_BODY: Final[Mapping[str, str]] = {}
 _JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _MAX_ERROR_BODY: Final = 64 * 1024
-"""Bytes that are read of a response other than 200, after decompression. Its error text is short."""
+"""Maximum number of bytes that are read of an error response, after decompression. Error texts are short."""
 
 
 @final
 class Exchange:
-    """Sends requests to one server with one token.
+    """The sender of requests to one server with one token.
 
     Args:
         base_url: the client's base URL.
@@ -65,18 +65,18 @@ class Exchange:
 
         Args:
             request: the request.
-            headers: the headers besides the token's.
-            session: the session to send it with.
+            headers: the headers without the `Authorization` header.
+            session: the session to send the request with.
             guard: the guard of this attempt.
         """
         try:
-            # One expression without local variables, which tools that record tracebacks show: the headers hold the
-            # token, and a response shows its request's headers.
+            # One expression without local variables: tools that record tracebacks show local variables, and both the
+            # headers and aiohttp's response contain the token.
             return await self._read(
                 request,
                 await session.request(
                     request.method,
-                    # Built from clean parts: parsing the URL would take three times as long.
+                    # Built from encoded parts, since parsing a URL takes three times as long.
                     URL.build(
                         scheme=self._base.scheme,
                         authority=self._base.raw_authority,
@@ -108,19 +108,19 @@ class Exchange:
         limit = _MAX_ERROR_BODY if is_error else self._max_body
         body: Body = b""
         try:
-            while piece := await response.content.readany():
+            while chunk := await response.content.readany():
                 if not body:
-                    body = piece
+                    body = chunk
                 else:
                     if type(body) is bytes:
                         body = bytearray(body)
-                    body += piece
+                    body += chunk
                 if len(body) > limit:
                     response.close()
                     if is_error:
                         return Response(response.status, response.headers, body[:limit])
                     return PayloadError(
-                        f"{request.sent}: the response is larger than PoolConfig(max_body={limit}) bytes",
+                        f"{request.sent}: the response is larger than {limit} bytes; increase PoolConfig(max_body=…)",
                         request=request.sent,
                     )
         except BaseException:

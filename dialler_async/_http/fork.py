@@ -1,4 +1,4 @@
-"""Keep a forked child from touching its parent's connections."""
+"""Prevent a forked child process from closing its parent's connections."""
 
 import os
 import weakref
@@ -10,11 +10,11 @@ class Forkable(Protocol):
     """An object that holds connections of this process."""
 
     def detach_after_fork(self) -> Iterator[object]:
-        """Yield everything that must stay alive in the child, and make closing it do nothing there."""
+        """Yield all objects that must stay alive in the child. Afterwards, closing them does nothing in the child."""
 
 
 class _Process:
-    """The current process. Its ID is read again after each fork only: a system call for each call would be slow."""
+    """The current process. The process ID is read only after a fork, since a system call in each call would be slow."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -26,8 +26,9 @@ class _Process:
     def _after_fork_in_child(self) -> None:
         """Detach the parent's connections, and keep them alive.
 
-        The child shares the parent's epoll. A transport that the child closes is unregistered there, and the parent
-        hears nothing of that connection any more. A transport that is collected warns.
+        The child shares the parent's epoll instance. If the child closed a transport, the connection would be
+        unregistered there, and the parent would receive no further data. If a transport were garbage-collected, it
+        would raise a ResourceWarning.
         """
         self.pid = os.getpid()
         for pool in list(self.pools):

@@ -1,4 +1,4 @@
-"""The headers of requests, besides the token's: the client's own, and those that the caller adds."""
+"""The headers of requests, without `Authorization`: the client's own headers, and headers of the user."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,29 +8,29 @@ from ..errors import ConfigurationError, require
 from ..version import __version__
 
 HeaderSource: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]]
-"""Headers, or a function that returns them. The function is called once for each call, in the caller's context."""
+"""Headers, or a function that returns headers. The function is called once for each call, in the caller's context."""
 
 _USER_AGENT: Final = f"dialler-async/{__version__}"
 _RESERVED: Final = frozenset(
     {"authorization", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 )
-"""Names in lower case. The client sets these headers itself."""
+"""Names, in lower case, of the headers that only the client sets."""
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
 
 
 @final
 class RequestHeaders:
-    """The headers of each request of a client, without the token's.
+    """The headers of each request of a client, without `Authorization`.
 
     Args:
-        sources: what the caller adds. A later source overrides an earlier one, whatever the case of the names.
+        sources: headers of the user. A later source overrides an earlier source; names are compared without case.
     Raises:
-        ConfigurationError: a header is invalid, or one that the client sets itself.
+        ConfigurationError: a header is invalid, or only the client may set it.
     """
 
     def __init__(self, *sources: HeaderSource) -> None:
-        # Copied, since the caller may change a mapping later.
+        # Mappings are copied, since the caller may change them later.
         self._sources = tuple(source if callable(source) else checked_headers(source) for source in sources)
         is_fixed = not any(callable(source) for source in self._sources)
         self._fixed = self._merged() if is_fixed else None
@@ -40,10 +40,11 @@ class RequestHeaders:
         return RequestHeaders(*self._sources, source)
 
     def of_call(self) -> Mapping[str, str]:
-        """Return the headers of one call. What a function of the caller raises is raised unchanged.
+        """Return the headers of one call.
 
         Raises:
-            ConfigurationError: a function returned an invalid header.
+            ConfigurationError: a function of the user returned an invalid header.
+            Exception: an error that a function of the user raises.
         """
         return self._merged() if self._fixed is None else self._fixed
 
@@ -57,21 +58,25 @@ class RequestHeaders:
 
 
 def checked_headers(headers: object) -> dict[str, str]:
-    """Return a copy of the headers. Errors never show a value, which may be a secret."""
+    """Return a copy of valid headers. Error messages never show a value, since it may be a secret.
+
+    Raises:
+        ConfigurationError: a header is invalid, or only the client may set it.
+    """
     if not isinstance(headers, Mapping):
-        raise ConfigurationError(f"headers are a mapping of names to values, not {type(headers).__name__}")
+        raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
     for name, value in headers.items():
         is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
-        require(is_name, f"headers: {name!r} is not the name of a header")
-        require(name.lower() not in _RESERVED, f"headers: the client sets {name} itself")
+        require(is_name, f"headers: {name!r} is not a valid header name")
+        require(name.lower() not in _RESERVED, f"headers: remove {name}, since the client sets it")
         is_value = isinstance(value, str) and _VALUE.fullmatch(value) is not None
-        require(is_value, f"headers: the value of {name} is not a str of printable ASCII characters")
+        require(is_value, f"headers: the value of {name} must be a str of printable ASCII characters")
     return dict(headers)
 
 
-def override(headers: Mapping[str, str], further: Mapping[str, str]) -> Mapping[str, str]:
-    """Return headers with further ones, which replace those of the same name in any case."""
-    if not further:
+def override(headers: Mapping[str, str], added: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers with added headers. An added header replaces a header with the same name, in any case."""
+    if not added:
         return headers
-    replaced = {name.lower() for name in further}
-    return {name: value for name, value in headers.items() if name.lower() not in replaced} | dict(further)
+    replaced = {name.lower() for name in added}
+    return {name: value for name, value in headers.items() if name.lower() not in replaced} | dict(added)

@@ -1,4 +1,4 @@
-"""The aiohttp session of a client, and the limiter in front of it."""
+"""The aiohttp session of a client, and the limiter of concurrent calls."""
 
 import asyncio
 import warnings
@@ -20,7 +20,10 @@ from .rate_limit import RateLimiter, rate_limiter
 
 
 class Pool:
-    """One aiohttp session, made at the first call. Clients of several accounts can share it."""
+    """The aiohttp session and the limiter of a client. The clients of several accounts can share a pool.
+
+    The session is created at the first call.
+    """
 
     def __init__(
         self,
@@ -31,23 +34,23 @@ class Pool:
     ) -> None:
         if session is not None and (trace_configs or config.ssl or config.ca_file or config.client_cert):
             raise ConfigurationError(
-                "a session brought along has its own trace_configs and ssl: give them to it instead"
+                "session=… can't be combined with trace_configs, ssl, ca_file or client_cert: set these on the session"
             )
         require(
             session is None or not session.trust_env,
-            "the session brought along has trust_env=True, which sends credentials from a netrc file in place of the"
-            " token: make it without; proxies from the environment are used all the same",
+            "session=… must not have trust_env=True, since credentials from a netrc file would replace the token;"
+            " the client uses the proxies of the environment by itself",
         )
         require(
             session is None or session.auth is None,
-            "the session brought along has credentials of its own, which go where the token has to: make one without",
+            "session=… must not have auth=…, since these credentials would replace the token",
         )
         self.config: Final = config
         self._ssl = ssl_context(config)
         self._trace_configs = list(trace_configs)
         self._session = session
         self._owns_session = session is None
-        # A user's session has its loop already. In another loop, a request could be sent and its response be lost.
+        # A user's session already belongs to a loop. In another loop, a request could be sent, and its response lost.
         self._loop = loop_of(session)
         self._pid = None if session is None else PROCESS.pid
         self._closing = False
@@ -55,25 +58,26 @@ class Pool:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._limiter = None if max_rate is None else rate_limiter(max_rate)
-        # Those of each transport on this pool.
+        # Each transport that uses this pool adds its deadlines.
         self.deadlines: Final[weakref.WeakSet[Deadlines]] = weakref.WeakSet()
-        self._made_at = find_caller().place
+        self._created_at = find_caller().location
         PROCESS.pools.add(self)
-        # Given with each request, since the middlewares of a request replace those of its session.
+        # Passed with each request, since the middlewares of a request replace the middlewares of its session.
         self.middlewares: Final = middlewares_of(session)
 
     @property
     def in_flight(self) -> int:
-        """Number of calls that hold a slot."""
+        """Number of calls in flight: each holds a slot."""
         return self._in_flight
 
     async def enter(self, pause: Callable[[], float]) -> aiohttp.ClientSession:
-        """Wait for a slot and return the session. Each `enter` needs a `leave`.
+        """Return the session after waiting for a slot. Each `enter` needs a `leave`.
 
         Args:
-            pause: returns the seconds that all calls have to wait. It is asked last, so that queued calls wait too.
+            pause: returns the seconds that all calls must wait. The function is called after the wait for the slot, so
+                that queued calls wait, too.
         Raises:
-            ClientStateError: the client is closed, perhaps since the call waits.
+            ClientStateError: the client is closed, or was closed during the wait.
         """
         self._check_open()
         await self._slots.acquire()
@@ -86,7 +90,7 @@ class Pool:
                 while left > 0:
                     await CLOCK.sleep(left)
                     left = pause()
-            # The client may have been closed in the meantime.
+            # Checked again, since the client may have been closed during the wait.
             self._check_open()
             session = self._session or self._open()
         except BaseException:
@@ -96,7 +100,7 @@ class Pool:
         return session
 
     def leave(self) -> None:
-        """Give the slot back."""
+        """Release the slot."""
         self._in_flight -= 1
         self._slots.release()
         if not self._in_flight:
@@ -108,18 +112,19 @@ class Pool:
         Raises:
             ClientStateError: the client is closed, or belongs to another loop or process.
         """
-        # The process is checked first: a forked child can go on in the loop of its parent, or in no loop.
+        # The process is checked before the loop: a forked child may run the parent's loop, or no loop.
         if self._pid is None:
             self._pid = PROCESS.pid
         if self._pid != PROCESS.pid:
             raise ClientStateError(
-                "this client was used before a fork, and its connections are the parent's: make one here"
+                "this client was used before a fork, so its connections belong to the parent process: make a client in"
+                " this process"
             )
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
                 raise ClientStateError(
-                    "this client, or the session brought to it, belongs to another event loop: make one for each loop"
+                    "this client, or its session=…, belongs to another event loop: make a client in each loop"
                 )
             self._loop = loop
         self._check_open()
@@ -142,10 +147,12 @@ class Pool:
     async def aclose(self, timeout: float | None) -> None:
         """Refuse further calls, wait for calls in flight, and close the session unless it is the user's.
 
-        In a forked child this does nothing: the connections and the calls in flight are the parent's.
+        In a forked child this does nothing, since the connections and the calls in flight belong to the parent.
 
         Args:
-            timeout: seconds to wait; then the calls are cancelled, and raise ClientStateError. None for no limit.
+            timeout: seconds after which calls in flight are cancelled, and raise ClientStateError; None for no limit.
+        Raises:
+            ClientStateError: the client belongs to another event loop.
         """
         if self._pid is not None and self._pid != PROCESS.pid:
             return
@@ -170,7 +177,7 @@ class Pool:
             await self._idle.wait()
 
     def detach_after_fork(self) -> Iterator[object]:
-        """Yield everything that must stay alive in a forked child, and make closing it do nothing there."""
+        """Yield all objects that must stay alive in a forked child. Afterwards, closing them does nothing there."""
         if self._session is None:
             return
         yield self._session
@@ -181,31 +188,31 @@ class Pool:
         session = getattr(self, "_session", None)
         if session is not None and self._owns_session and not session.closed and self._pid == PROCESS.pid:
             _close_without_waiting(session, self._loop)
-            warn(f"a DiallerClient was never closed; it was made at {self._made_at}", ResourceWarning, source=self)
+            warn(f"a DiallerClient was never closed; it was made at {self._created_at}", ResourceWarning, source=self)
 
 
-_CLOSED = "this client is closed: make another, or keep it open with `async with` for as long as it is used"
+_CLOSED = "this client is closed: make a new client, or make all calls inside its `async with` block"
 
 
 def _stop_mapping_receive_buffers() -> None:
-    """Make glibc take asyncio's receive buffers from its heap.
+    """Make glibc allocate asyncio's receive buffers on its heap.
 
-    asyncio receives into 256 KiB and gives back the empty part. glibc maps and unmaps a block of that size each time,
-    until a larger block was freed once. That took 17 of the 110 µs of a lookup.
+    asyncio allocates 256 KiB for each read. glibc maps and unmaps such a block each time, until a larger block was
+    freed once. Mapping took 17 of the 110 µs of a lookup.
     """
     bytes(512 * 1024)
 
 
 def _close_without_waiting(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop | None) -> None:
-    """Close the connections of a session that is garbage, in whatever thread it is collected.
+    """Close the connections of a session during garbage collection, in any thread.
 
-    The session is detached first: aiohttp would warn of an unclosed session and of an unclosed connector, besides the
-    client's own warning.
+    The session is detached first. Otherwise aiohttp would warn about an unclosed session and an unclosed connector, in
+    addition to the client's own warning.
     """
     connector: Any = session.connector
     session.detach()
     if loop is None or loop.is_closed():
-        # Without a loop, closing has nothing to wait for.
+        # Without a running loop, `close` never suspends.
         for _ in connector.close().__await__():
             pass
     else:

@@ -1,6 +1,7 @@
-"""The proxy for the requests to a server: the configured proxy, or the proxy of the environment.
+"""Choose the proxy for the requests to a server: the configured proxy, or the proxy of the environment.
 
-aiohttp's own `trust_env` is not used: it also reads the user's netrc, whose credentials would replace the token.
+aiohttp's `trust_env` is not used, since it also reads the user's netrc file. Credentials in that file would replace the
+token.
 """
 
 import ipaddress
@@ -15,14 +16,15 @@ FROM_ENVIRONMENT: Final = "environment"
 
 
 def proxy_for(server: URL, proxy: str | None) -> URL | None:
-    """Return the URL of the proxy for requests to a server, or None if they go there directly.
+    """Return the URL of the proxy for requests to a server; None for no proxy.
 
     Args:
         server: the base URL.
         proxy: a URL; None for no proxy; "environment" for `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in upper or
-            lower case, unless `NO_PROXY` names the host. A loopback host has no proxy then.
+            lower case. The environment is ignored for loopback hosts, and for hosts in `NO_PROXY`.
     Raises:
-        ConfigurationError: the URL is not valid for a proxy. The message leaves it out, since it may hold credentials.
+        ConfigurationError: the URL is not valid for a proxy. The message does not show the URL, since it may contain
+            credentials.
     """
     if proxy is None:
         return None
@@ -55,5 +57,5 @@ def _checked(proxy: str, source: str) -> URL:
     except ValueError:
         url, is_usable = URL(), False
     if not is_usable:
-        raise ConfigurationError(f"{source} is not like http://PROXY:PORT; SOCKS proxies are not supported")
+        raise ConfigurationError(f"{source} must be like http://PROXY:PORT; SOCKS proxies are not supported")
     return url

@@ -1,4 +1,4 @@
-"""Decode the response to a request, and keep the token out of its errors."""
+"""Decode the response to a request, and redact the token in its errors."""
 
 import re
 from collections import deque
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Response:
-    """A response as it came. It is never shown, since it may repeat the token."""
+    """A response as the server sent it. Responses are never shown, since they may contain the token."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -36,11 +36,11 @@ class Response:
 
 _REQUEST_IDS: Final = ("x-request-id", "x-correlation-id", "request-id")
 _MAY_BE_SECRET: Final = re.compile("auth|cookie|key|location|link|pass|refresh|secret|session|token")
-"""Parts of header names. A URL in `Location`, `Link` or `Refresh` may hold a name, or credentials."""
+"""Parts of header names. A URL in `Location`, `Link` or `Refresh` may contain a name or credentials."""
 
 
 def response_info(response: Response, token: Token) -> ResponseInfo:
-    """Return what a user may see of a response."""
+    """Return status and headers of a response, without secrets."""
     headers: dict[str, str] = {}
     for name, value in response.headers.items():
         name = printable_excerpt(token.redacted_text(name)).lower()
@@ -51,9 +51,9 @@ def response_info(response: Response, token: Token) -> ResponseInfo:
 
 
 async def decode_response(request: Request[Any], response: Response, token: Token) -> Any:
-    """Return what a 200 contains, or the error. Other tasks run between the slices of a large body.
+    """Return the decoded body of a 200, or the error. Other tasks run between the slices of a large body.
 
-    Only a redacted body is ever a local variable here: tools that record tracebacks show those.
+    Only redacted bodies are local variables here, since tools that record tracebacks show local variables.
     """
     outcome = await _decode(request, response)
     if isinstance(outcome, Records):
@@ -66,34 +66,42 @@ async def decode_response(request: Request[Any], response: Response, token: Toke
         recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
     elif not (isinstance(outcome, PartialRecords) and outcome.invalid):
         return outcome
-    # Before it is decoded again: an error shows an excerpt, and half a token in an excerpt can't be found.
+    # The body is redacted before it is decoded again: the error shows an excerpt, and an incomplete token in an excerpt
+    # could not be redacted.
     redacted = recoded.with_body(await finish_in_slices(token.redacting(recoded.body)))
     if redacted.body == response.body:
         return outcome
-    again = await _decode(request, redacted)
-    if recoded.body == response.body and isinstance(outcome, DiallerError) and not isinstance(again, DiallerError):
-        # The redaction made the body valid: its records are not what the server sent.
-        return _hidden_error(request)
-    return _guarded(request, redacted, token, again) if isinstance(again, Iterator) else again
+    redacted_outcome = await _decode(request, redacted)
+    is_repaired = isinstance(outcome, DiallerError) and not isinstance(redacted_outcome, DiallerError)
+    if recoded.body == response.body and is_repaired:
+        # The redaction made the body valid, but the server sent other records.
+        return _redacted_error(request)
+    if isinstance(redacted_outcome, Iterator):
+        return _guarded(request, redacted, token, redacted_outcome)
+    return redacted_outcome
 
 
 def _guarded(request: Request[Any], response: Response, token: Token, slices: Iterator[T]) -> Iterator[T]:
-    """Yield slices, which are decoded after the call has returned. Their errors name the call and hide the token."""
+    """Yield the slices, with errors that name the call and do not contain the token.
+
+    The slices are decoded after the call has returned.
+    """
     try:
         yield from slices
         return
     except PayloadError as error:
-        failure = _of_request(request, error)
+        failure = _with_request(request, error)
     redacted = token.redacted(response.body)
     if redacted != response.body:
-        failure = _decoding_error(request, redacted) or _hidden_error(request)
-    # Raised only now, since this frame is in its traceback.
+        failure = _decoding_error(request, redacted) or _redacted_error(request)
+    # Raised outside of the handler, so that the error has no context.
     raise failure
 
 
-def _hidden_error(request: Request[Any]) -> PayloadError:
+def _redacted_error(request: Request[Any]) -> PayloadError:
     return PayloadError(
-        f"{request.sent}: the server said 200, but not what is documented; not shown, since it repeats the token",
+        f"{request.sent}: the status is 200, but the body is not as documented; it is not shown, since it contains the"
+        " token",
         request=request.sent,
     )
 
@@ -102,15 +110,15 @@ async def _decode(request: Request[Any], response: Response) -> Any:
     try:
         value = await finish_in_slices(request.decoder(response.body))
     except (PayloadError, StatusError) as error:
-        return _of_request(request, error)
-    return value if request.expected_id is None else _checked_against_request(request, value)
+        return _with_request(request, error)
+    return value if request.expected_id is None else _checked_campaign(request, value)
 
 
-def _checked_against_request(request: Request[Any], value: Any) -> Any:
-    """Return the value, or a PayloadError if it names another campaign than the request does.
+def _checked_campaign(request: Request[Any], value: Any) -> Any:
+    """Return the value, or a PayloadError if the value is about another campaign than the request.
 
-    A surplus response on a kept connection can belong to another call. A record without the ID is accepted: the
-    published example of a campaign has none.
+    An unsolicited response on an idle connection may belong to another call. A record without an ID is accepted, since
+    the published example of a campaign has no ID.
     """
     expected = request.expected_id
     if isinstance(value, Campaign):
@@ -125,25 +133,25 @@ def _checked_against_request(request: Request[Any], value: Any) -> Any:
         else:
             return value
     error = PayloadError(
-        f"asked for campaign {expected}, the server sent campaign {found}",
+        f"the request is about campaign {expected}, but the server sent campaign {found}",
         path=path,
         record_id=record.id,
     )
-    return _of_request(request, error)
+    return _with_request(request, error)
 
 
 def _decoding_error(request: Request[Any], body: Body) -> DiallerError | None:
-    """Return the error of decoding a body to its last slice; None if there is none."""
+    """Return the error of decoding all slices of a body; None if the body is valid."""
     try:
-        rest = finish(request.decoder(body))
-        deque(rest if isinstance(rest, Iterator) else (), maxlen=0)
+        value = finish(request.decoder(body))
+        deque(value if isinstance(value, Iterator) else (), maxlen=0)
     except (PayloadError, StatusError) as error:
-        return _of_request(request, error)
+        return _with_request(request, error)
     return None
 
 
-def _of_request(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
-    """Return the error with its request, which the decoder does not know."""
+def _with_request(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
+    """Return the decoder's error with the request added."""
     error.request = request.sent
     error.args = (f"{request.sent}: {error}",)
     return strip_traceback(error)

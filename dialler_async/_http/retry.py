@@ -5,24 +5,27 @@
 | list, get, find, result codes | retry      | retry              | retry           | retry          | retry   |
 | clone with `exist_ok`         | retry      | retry              | retry           | retry          | retry   |
 | delete by ID                  | retry      | retry (1)          | retry (1)       | retry          | error   |
-| clone, delete by name as is   | retry      | outcome unknown    | outcome unknown | retry (2)      | unknown |
+| clone, delete by name         | retry      | outcome unknown    | outcome unknown | retry (2)      | unknown |
 
-(1) A 404 to a retry means that the campaign is deleted. (2) Only with a `Retry-After`; else the error is raised.
+(1) A 404 for a retry means that an earlier attempt deleted the campaign.
+(2) Only with a `Retry-After`; otherwise the error is raised.
+
 Reads, and a clone with `exist_ok`, are also retried after a 408. Reads are also retried after a 200 whose body is not
-JSON, such as the error page of a proxy. After any other status, or any other undocumented 200, the error is raised at
-once. If a write may have run all the same (after a 2xx or another 5xx), its outcome is unknown.
+JSON, such as the error page of a proxy. After any other status, and after any other undocumented 200, the error is
+raised without a retry. If a write may have run (after a 2xx or another 5xx), its outcome is unknown.
 
-The circuit breaker limits retries while a server stays down: calls wait together, and one of them probes the server.
-These alternatives were considered:
+The circuit breaker limits retries while a server stays down: all calls wait, and one of them probes the server. These
+alternatives were considered:
 
-- A retry budget of 10 tokens with 0.1 for each call, as in gRPC A6. A burst of 32 lost connections spent it, and 22 of
-  32 reads failed that a retry would have saved.
-- botocore's quota of 500 tokens, with a refund for a retry that succeeds. It survives that burst, but a server that
-  stays down sees 4 requests for each of the first hundred calls, and then reads fail without a retry.
-- A rate that adapts to the errors, as in botocore's adaptive mode. It answers throttling, but not a closed port.
+- A retry budget of 10 tokens with 0.1 for each call, as in gRPC A6. A burst of 32 lost connections used up the budget,
+  and 22 of 32 reads failed that would have succeeded with a retry.
+- botocore's quota of 500 tokens, with a refund for a successful retry. The quota survives that burst. But a server that
+  stays down gets 4 requests for each of the first hundred calls, and later reads fail without a retry.
+- A rate that adapts to errors, as in botocore's adaptive mode. Such a rate helps against throttling, but not when the
+  port is closed.
 
-Source: API reference, "Status codes and error bodies" and the traps below "The seven calls" (a clone sent again answers
-409 though it worked, a delete 404).
+Source: API reference, "Status codes and error bodies" and the traps below "The seven calls". The retry of a successful
+clone gets a 409; the retry of a successful delete gets a 404.
 """
 
 from typing import Any, Final, final
@@ -41,27 +44,27 @@ from ..errors import (
     require,
 )
 
-_REFUSED_UNREAD: Final = frozenset({429, 503})
-"""Statuses with which a server or a proxy refuses a request before it runs."""
+_REFUSED_BEFORE_RUN: Final = frozenset({429, 503})
+"""Statuses with which a server or a proxy refuses a request before the request runs."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often a call is retried, and after which delays.
+    """The number of attempts of a call, and the delays between them.
 
-    The bound of the backoff is `base_delay`, doubled with each attempt, up to `max_delay`. The delay is random between
-    half of the bound and the bound ("equal jitter"). It is never shorter than a `Retry-After`.
+    The backoff begins with `base_delay` and doubles with each attempt, up to `max_delay`. Each delay is a random time
+    between half of the backoff and the backoff ("equal jitter"), but not shorter than a `Retry-After`.
 
-    While a server fails every request, the calls of a client wait together, and one of them probes the server. A call
-    waits at most as long as all its own delays could take: 1.75 s with the defaults.
+    While a server fails every request, all calls of a client wait, and one of them probes the server. A call waits at
+    most as long as all its delays could take: 1.75 s with the defaults.
 
     Attributes:
         attempts: maximum number of attempts; 1 means no retries.
-        base_delay: bound of the first delay, in seconds.
-        max_delay: largest bound of a delay, in seconds.
-        max_retry_after: longest `Retry-After` that is obeyed, in seconds. If the server asks for more, the error is
-            raised at once.
+        base_delay: maximum of the first delay, in seconds.
+        max_delay: maximum of all delays, in seconds.
+        max_retry_after: longest `Retry-After` that is obeyed, in seconds. If the server sends a longer time, the error
+            is raised without a retry.
     Raises:
         ConfigurationError: a value is out of range.
     """
@@ -73,31 +76,32 @@ class RetryPolicy:
 
     @classmethod
     def patient(cls) -> "RetryPolicy":
-        """Return the policy for nightly work: a call outlasts a server that is down for 30 s.
+        """Return a policy for nightly jobs: calls survive an outage of the server of 30 s.
 
-        A call is retried for 37 to 75 s. `Timeouts.deadline` has to be longer than that, as its default is.
+        A call is retried for 37 to 75 s. `Timeouts.deadline` must be longer; the default is 120 s.
         """
         return cls(attempts=12, base_delay=0.5, max_delay=10.0)
 
     def __attrs_post_init__(self) -> None:
-        whole = type(self.attempts) is int and self.attempts >= 1
-        require(whole, "RetryPolicy(attempts=…) is a positive int; the first attempt counts")
+        is_positive_int = type(self.attempts) is int and self.attempts >= 1
+        require(is_positive_int, "RetryPolicy(attempts=…) must be a positive int; 1 means no retries")
         for name in ("base_delay", "max_delay", "max_retry_after"):
             value = getattr(self, name)
-            require(is_number(value) and value >= 0, f"RetryPolicy({name}=…) is a number, and not negative")
+            is_valid = is_number(value) and value >= 0
+            require(is_valid, f"RetryPolicy({name}=…) must be a number of seconds, and not negative")
 
 
 def decide(
     request: Request[Any], error: DiallerError, *, attempt: int, time_left: float, random: float, policy: RetryPolicy
 ) -> float | None:
-    """Return the seconds to wait before the request is retried, or None to stop.
+    """Return the seconds to wait before the request is retried; None if it is not retried.
 
     Args:
         request: the request that failed.
         error: the error of the latest attempt.
-        attempt: number of attempts so far, this one included.
+        attempt: number of attempts so far.
         time_left: seconds until the call's deadline.
-        random: a number from 0 to 1.
+        random: a random number from 0 to 1.
         policy: the retry policy.
     """
     if attempt >= policy.attempts or not _may_retry(request, error):
@@ -116,30 +120,30 @@ def backoff(policy: RetryPolicy, attempt: int, random: float) -> float:
 
     Args:
         policy: the retry policy.
-        attempt: number of the attempt that failed; the first is 1.
-        random: a number from 0 to 1.
+        attempt: number of the failed attempt; the first attempt is 1.
+        random: a random number from 0 to 1.
     """
-    return _bound(policy, attempt) * (0.5 + 0.5 * random)
+    return _max_delay(policy, attempt) * (0.5 + 0.5 * random)
 
 
-def patience(policy: RetryPolicy) -> float:
-    """Return the longest sum of the delays between all attempts of a call, in seconds."""
+def max_total_delay(policy: RetryPolicy) -> float:
+    """Return the maximum sum of the delays between all attempts of a call, in seconds."""
     delays = policy.attempts - 1
-    doubled = min(delays, _DOUBLINGS)
-    seconds = sum(_bound(policy, attempt) for attempt in range(1, doubled + 1))
-    return seconds + (delays - doubled) * _bound(policy, _DOUBLINGS) if delays > doubled else seconds
+    doubled = min(delays, _MAX_DOUBLINGS)
+    seconds = sum(_max_delay(policy, attempt) for attempt in range(1, doubled + 1))
+    return seconds + (delays - doubled) * _max_delay(policy, _MAX_DOUBLINGS) if delays > doubled else seconds
 
 
-_DOUBLINGS: Final = 100
-"""2.0 ** 1024 overflows a float, and no delay comes near that."""
+_MAX_DOUBLINGS: Final = 100
+"""The limit prevents an overflow: 2.0 ** 1024 is too large for a float."""
 
 
-def _bound(policy: RetryPolicy, attempt: int) -> float:
-    return min(policy.max_delay, policy.base_delay * 2.0 ** (min(attempt, _DOUBLINGS) - 1))
+def _max_delay(policy: RetryPolicy, attempt: int) -> float:
+    return min(policy.max_delay, policy.base_delay * 2.0 ** (min(attempt, _MAX_DOUBLINGS) - 1))
 
 
 def is_transient(error: DiallerError) -> bool:
-    """Return whether an error means that the server, or a proxy in front of it, does not work at the moment."""
+    """Return whether an error shows that the server, or a proxy in front of it, does not work at the moment."""
     match error:
         case NoReplyError():
             return True
@@ -185,21 +189,21 @@ def may_have_run(request: Request[Any], error: DiallerError) -> bool:
         case NoReplyError():
             return True
         case StatusError(status=500):
-            # After a 500 for a delete by ID, the caller can look the campaign up and delete it again.
+            # A delete by ID is excluded: after a 500, the caller can look the campaign up and delete it again.
             return request.idempotency is not Idempotency.GONE_MEANS_DONE
         case StatusError():
             # A 2xx other than 200 is not documented, but the write has probably run.
-            return error.status < 300 or (error.status > 500 and error.status not in _REFUSED_UNREAD)
+            return error.status < 300 or (error.status > 500 and error.status not in _REFUSED_BEFORE_RUN)
         case PayloadError():
-            # The status was 200. A caller's own decoder may refuse JSON that the server is right to send.
+            # The status was 200. With UNKNOWN, the user's own decoder may have refused a valid JSON body.
             return error.not_json or request.idempotency is not Idempotency.UNKNOWN
         case _:
             return False
 
 
 def resolves_outcome(request: Request[Any], error: DiallerError) -> bool:
-    """Return whether this error shows what happened in earlier attempts whose outcome is unknown.
+    """Return whether an error resolves the unknown outcome of earlier attempts.
 
-    A conflict shows that a clone's destination exists. For a delete, a conflict is documented nowhere.
+    A conflict shows that the destination of a clone exists. For a delete, the API does not document conflicts.
     """
     return isinstance(error, ConflictError) and request.idempotency is Idempotency.SAFE

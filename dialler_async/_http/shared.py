@@ -1,4 +1,4 @@
-"""What the clients of one server share."""
+"""The objects that related clients share."""
 
 from typing import final
 
@@ -16,16 +16,16 @@ from .timeouts import Timeouts
 @final
 @attrs.frozen
 class Shared:
-    """What a client shares with the clients of other accounts that are made from it.
+    """The objects that a client shares with clients made by `for_account` and `with_options`.
 
     Attributes:
         pool: the connection pool.
         policy: the retry policy.
         timeouts: the timeouts.
         backpressure: the circuit breaker and the pauses.
-        observer: the observer; None if there is none.
-        headers: the headers of each request, without the token's.
-        limiter: the rate limiter of a group of calls, besides the pool's; None for no limit.
+        observer: the observer; None for no observer.
+        headers: the headers of each request, without `Authorization`.
+        limiter: the rate limiter of a group of calls, in addition to the pool's rate limiter; None for no limit.
     """
 
     pool: Pool

@@ -1,4 +1,4 @@
-"""Run work that is written as a generator: it yields between slices, and its return value is the result."""
+"""Run a generator that works in slices: the generator yields between slices, and returns the result."""
 
 import asyncio
 from collections.abc import Generator
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def finish(work: Generator[None, None, T]) -> T:
-    """Return the result of the work, without a pause between its slices."""
+    """Return the result of the work. No other task runs between the slices."""
     try:
         while True:
             next(work)
@@ -18,7 +18,7 @@ def finish(work: Generator[None, None, T]) -> T:
 
 
 async def finish_in_slices(work: Generator[None, None, T]) -> T:
-    """Return the result of the work; other tasks run between its slices."""
+    """Return the result of the work. Other tasks run between the slices."""
     try:
         while True:
             next(work)

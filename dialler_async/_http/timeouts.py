@@ -1,4 +1,4 @@
-"""How long a call may take."""
+"""The timeouts of a call."""
 
 import math
 from typing import final
@@ -12,13 +12,13 @@ from ..errors import is_number, require
 @final
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long a call may take, in seconds; `math.inf` sets no limit.
+    """The timeouts of a call, in seconds. `math.inf` means no limit.
 
     Attributes:
-        connect: to make a connection, TLS included, in one attempt. Looking up the host's name comes before that, and
-            counts against `deadline` only.
-        read: between two pieces of a response, in one attempt.
-        deadline: for the whole call: its attempts, the delays between them, and the wait in the client's queue.
+        connect: maximum time for making a connection, with TLS, in one attempt. DNS lookups are not included; only
+            `deadline` limits them.
+        read: maximum time between two chunks of a response, in one attempt.
+        deadline: maximum time for the whole call: attempts, delays between them, and the wait in the client's queue.
     Raises:
         ConfigurationError: a value is not a positive number.
     """
@@ -30,13 +30,13 @@ class Timeouts:
     def __attrs_post_init__(self) -> None:
         for name in ("connect", "read", "deadline"):
             value = getattr(self, name)
-            require(is_number(value) and value > 0, f"Timeouts({name}=…) is a positive number of seconds")
+            require(is_number(value) and value > 0, f"Timeouts({name}=…) must be a positive number of seconds")
 
     def of_attempt(self) -> aiohttp.ClientTimeout:
         """Return aiohttp's timeouts for one attempt.
 
-        Neither `total` nor `connect` is set: waiting for a place in aiohttp's pool would count against both.
+        `total` and `connect` are not set, since waiting for a slot in aiohttp's pool would count against both.
         """
-        # aiohttp would round infinity.
+        # aiohttp rounds timeouts up, and can't round infinity.
         connect = None if self.connect == math.inf else self.connect
         return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=self.read)

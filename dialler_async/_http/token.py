@@ -1,7 +1,9 @@
-"""The bearer token: where it comes from, and the one place that holds it.
+"""The bearer token, its source, and its redaction. No other module holds the token.
 
-Tools that record tracebacks with the values of local variables must not show it. So no function here raises while a
-local variable holds the token, and no other room ever holds it in one.
+Tools that record tracebacks also record local variables, and must not record the token. So no function here raises an
+error while a local variable holds the token, and no other module has it in a local variable.
+
+Source: API reference, "Access".
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import inspect
 import os
 import re
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import NoReturn, TypeAlias, final
 
 from ..errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
@@ -18,128 +20,155 @@ from .slices import finish
 
 @final
 class Token:
-    """The token in use, and the headers that carry it."""
+    """The current token, and the `Authorization` header with it.
 
-    def __init__(self, source: "TokenSource") -> None:
-        """Takes a source, and never raises: `check` does."""
+    Args:
+        source: a token, or a function that returns a token. `check` raises the error for an invalid token.
+
+    Attributes:
+        headers: the `Authorization` header; empty without a token.
+        version: number of tokens so far. A call remembers the version of its token instead of the token.
+    """
+
+    def __init__(self, source: "TokenSource | Token") -> None:
         self._problem: str | None = None
-        self._secrets: list[str] = []
+        self._secrets: list[_Secret] = []
         self._renewing = asyncio.Lock()
         self.headers: Mapping[str, str] = {}
         self.version: int = 0
-        """Counts the tokens had so far, so that a call can say which one was refused without holding it."""
         if isinstance(source, Token):
             source = source._source
         self._source: str | Callable[[], str | Awaitable[str]] = source
         if isinstance(source, str):
-            self._take(source)
+            self._store(source)
         elif not callable(source):
-            self._problem = "the token is a str, or a function that returns one, at once or awaited"
+            self._problem = "the token must be a str, or a function that returns a str or an awaitable of a str"
 
     @property
-    def renewable(self) -> bool:
-        """Whether there is a source to call again."""
+    def is_renewable(self) -> bool:
+        """Whether the source is a function, which can be called again."""
         return not isinstance(self._source, str)
 
     def check(self) -> None:
-        """Raises ConfigurationError for a token that no header can carry."""
+        """Raise ConfigurationError if the token can't be sent in a header."""
         if self._problem is not None:
             raise ConfigurationError(self._problem)
 
     async def renew(self, refused: int) -> None:
-        """Ask the source for a token, unless another call has done so since version `refused`.
+        """Get a new token from the source, unless another call has already done so.
 
+        Args:
+            refused: version of the token that the server refused. If the current version is newer, nothing happens.
         Raises:
             TokenSourceError: the source raised an error.
-            InvalidTokenError: the source returned something that no header can carry.
+            InvalidTokenError: the source returned a value that can't be sent in a header.
         """
         async with self._renewing:
             if self.version == refused:
-                failure = await self._ask()
-                # Raised here, where neither the token nor the source's error is a local variable or a context.
+                failure = await self._call_source()
+                # Raised here, where the token and the source's error are neither a local variable nor a context.
                 if failure is not None:
                     raise TokenSourceError(failure)
                 if self._problem is not None:
                     raise InvalidTokenError(self._problem)
 
-    async def _ask(self) -> str | None:
-        """Ask the source. Return how it failed, if it did."""
+    async def _call_source(self) -> str | None:
+        """Store a new token; return a description of the source's error, or None."""
         if isinstance(self._source, str):
             return None
         try:
-            given = self._source()
-            # One expression, so that what an awaitable gives is never a local variable while it is awaited.
-            self._take(await given if inspect.isawaitable(given) else given)
+            result = self._source()
+            # One expression, so that the token of an awaitable is never a local variable.
+            self._store(await result if inspect.isawaitable(result) else result)
         except Exception as error:
-            return f"the function that gives the token raised {_safe_description(error)}"
+            return f"the function that returns the token raised {_safe_description(error)}"
         return None
 
-    def _take(self, token: object) -> None:
+    def _store(self, token: object) -> None:
         self._problem = _problem(token)
         if self._problem is None:
-            self._secrets = [str(token), *self._secrets][:_REMEMBERED]
+            self._secrets = [_Secret(str(token)), *self._secrets][:_MAX_SECRETS]
             self.headers = {"Authorization": f"Bearer {token}"}
             self.version += 1
 
     def redacted(self, body: Body) -> Body:
-        """A body without the token: some servers and proxies send a request's headers back in their error pages."""
+        """Return a body without the token. Some servers and proxies repeat a request's headers in error pages."""
         return finish(self.redacting(body))
 
     def redacting(self, body: Body) -> Generator[None, None, Body]:
-        """Redact a body as `redacted` does, with a pause after each 256 KiB: the body is the return value."""
+        """Redact a body in slices of 256 KiB. The return value of the generator is the body without the token."""
         for secret in self._secrets:
-            body = yield from _without(secret, body)
+            body = yield from _redact(secret, body)
         return body
 
     def redacted_text(self, text: str) -> str:
-        """The same for the value of a header."""
+        """Return a header's name or value without the token."""
         return self.redacted(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a client's token is not pickled or copied: make another client")
+        raise TypeError("a client's token can't be pickled or copied: make a new client")
 
 
-TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]] | Token
-"""A token, or a function that returns one or an awaitable of one: called for the first request and after a 401."""
+TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""A token, or a function that returns a token or an awaitable of a token.
+
+The function is called before the first request and after a 401.
+"""
 
 
 _PACKAGE = __name__.partition(".")[0]
-_REMEMBERED = 8
-"""Tokens: a reply may repeat the one it was asked with after another call has had it renewed."""
+_MAX_SECRETS = 8
+"""Number of tokens that are redacted. A response may contain an older token, if another call has renewed the token."""
 
 
-_HEAD = 32
-"""Characters of a token that one pattern finds: to compile one of 1,000 characters takes 100 ms, of 32 it takes 3."""
-_WINDOW = 256 * 1024
-_LONGEST_HEAD = _HEAD * 20
-"""Bytes of the longest spelling of a head: none of a character is longer than 20, zero bytes included."""
+_HEAD_LENGTH = 32
+"""Number of characters in the first pattern. Compiling 32 characters takes 3 ms; compiling 1,000 takes 100 ms."""
+_SLICE = 256 * 1024
+_MAX_HEAD_BYTES = _HEAD_LENGTH * 20
+"""Maximum number of bytes that match the first pattern: 20 for each character, with zero bytes."""
 
 
-def _without(secret: str, body: Body) -> Generator[None, None, Body]:
-    """Return the body with every spelling of the secret replaced by `***`."""
-    head = re.compile(_GAP.join(map(_spelling, secret[:_HEAD])))
-    kept: list[Body] = []
+@final
+class _Secret:
+    """A token to redact."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def head(self) -> re.Pattern[bytes]:
+        """The pattern of its first characters. It is compiled once: even a lookup in `re` would take 70 µs."""
+        return re.compile(_ZERO_BYTES.join(map(_spelling, self.text[:_HEAD_LENGTH])))
+
+
+def _redact(secret: _Secret, body: Body) -> Generator[None, None, Body]:
+    """Return the body with `***` for each spelling of the secret."""
+    # No spelling of a character is shorter than the character.
+    if len(body) < len(secret.text):
+        return body
+    head = secret.head
+    parts: list[Body] = []
     done = start = 0
     while start < len(body):
-        found = head.search(body, start, start + _WINDOW + _LONGEST_HEAD)
+        found = head.search(body, start, start + _SLICE + _MAX_HEAD_BYTES)
         if found is None:
-            start += _WINDOW
+            start += _SLICE
             if start < len(body):
                 yield
             continue
-        end = _end_of_rest(secret, body, found.end())
+        end = _end_of_tail(secret.text, body, found.end())
         if end is None:
             start = found.start() + 1
         else:
-            kept += (body[done : found.start()], b"***")
+            parts += (body[done : found.start()], b"***")
             done = start = end
-    return b"".join((*kept, body[done:])) if kept else body
+    return b"".join((*parts, body[done:])) if parts else body
 
 
-def _end_of_rest(secret: str, body: Body, position: int) -> int | None:
-    """Return where the spelling of the secret ends whose head ends at a position; None if something else follows."""
-    for character in secret[_HEAD:]:
-        found = _pattern_after_gap(character).match(body, position)
+def _end_of_tail(secret: str, body: Body, position: int) -> int | None:
+    """Return the end of the secret if the characters after its head follow at the position; otherwise None."""
+    for character in secret[_HEAD_LENGTH:]:
+        found = _tail_pattern(character).match(body, position)
         if found is None:
             return None
         position = found.end()
@@ -147,18 +176,19 @@ def _end_of_rest(secret: str, body: Body, position: int) -> int | None:
 
 
 @cache
-def _pattern_after_gap(character: str) -> re.Pattern[bytes]:
-    return re.compile(_GAP + _spelling(character))
+def _tail_pattern(character: str) -> re.Pattern[bytes]:
+    return re.compile(_ZERO_BYTES + _spelling(character))
 
 
-_GAP = rb"\x00{0,3}"
-"""What may stand between two characters: the zero bytes of UTF-16 and UTF-32."""
+_ZERO_BYTES = rb"\x00{0,3}"
+"""The zero bytes between two characters in UTF-16 and UTF-32."""
 
 
 def _spelling(character: str) -> bytes:
-    """Return a pattern for a character as it is, and as JSON, a URL or HTML may spell it.
+    """Return a pattern for the plain character, and for its escapes in JSON, URLs and HTML.
 
-    Every repetition has a bound, so that no text makes the search slow. Up to four backslashes: JSON within JSON.
+    Each quantifier has an upper bound, so that no text makes the search slow. JSON within JSON has up to four
+    backslashes.
     """
     plain = re.escape(character)
     code = ord(character)
@@ -179,9 +209,9 @@ _HTML_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": (
 
 
 def _safe_description(error: Exception) -> str:
-    """Return the error's type, and the file and line that raised it: what can't hold the token.
+    """Return the error's type, and the file and line that raised it, which can't contain the token.
 
-    The text of an error that this package raised holds no token, so it is kept.
+    For an error that this package raised, the text is included, since it never contains a token.
     """
     frames = error.__traceback__
     if frames is None:
@@ -197,11 +227,9 @@ def _safe_description(error: Exception) -> str:
 
 def _problem(token: object) -> str | None:
     if not isinstance(token, str):
-        return f"the token is a str, not {type(token).__name__}"
+        return f"the token must be a str, not {type(token).__name__}"
     if not token:
-        return "the token is empty"
+        return "the token must not be empty"
     if not token.isascii() or not token.isprintable() or " " in token:
-        return (
-            "the token holds a space, a line break or something else that no header can carry: give it as it was made"
-        )
+        return "the token must contain only printable ASCII characters, without spaces and line breaks"
     return None

@@ -1,7 +1,7 @@
-"""Send a `Request` and return what it asks for, or raise its error. Only this package does I/O.
+"""Send a `Request`, with retries, and return its decoded response.
 
-A call that works takes the short path: a slot of the limiter, one attempt, decoding. `retry` is asked only after an
-attempt has failed. Errors are returned as values until the last step, for the reason that `exchange` gives.
+A successful call takes a slot of the limiter, makes one attempt, and decodes the response. `retry` decides only after a
+failed attempt. Internal functions return errors and do not raise them, for the reason in `exchange`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from .._api.endpoints import Idempotency, Request
+from .._api.error_context import with_about
 from .._api.error_responses import error_from_response
 from ..errors import (
     AuthenticationError,
@@ -23,6 +24,7 @@ from ..errors import (
     RateLimitedError,
     RequestError,
 )
+from ..observer import Observer
 from . import retry
 from .call_trace import QUEUED, CallTrace, Phase
 from .circuit import Permit
@@ -60,17 +62,17 @@ class _Call:
         self.trace = trace
         self.deadline: Deadline
         self.token_version = 0
-        """Version of the token that the latest attempt sent."""
+        """Version of the token in the latest attempt."""
         self.token_renewed = False
-        """Whether the token was renewed after a 401. It is renewed once for a call."""
+        """Whether the token was renewed after a 401. A call renews the token at most once."""
         self.outcome_unknown = False
-        """Whether an attempt failed that may have run."""
+        """Whether a failed attempt may have run."""
         self.waiting_since: float | None = None
-        """When the call failed first, or began to wait for the circuit; None if neither happened."""
+        """Time of the first failure, or of the beginning of the wait for the circuit; None if neither has happened."""
         self.probing = False
-        """Whether its attempt is the probe of an open circuit."""
+        """Whether the attempt is the probe of an open circuit."""
         self.gave_up_after: float | None = None
-        """Seconds for which the circuit was open when the call gave up; None if it did not give up."""
+        """Seconds for which the circuit was open when the call gave up; None if the call did not give up."""
 
     @property
     def attempts(self) -> int:
@@ -78,7 +80,7 @@ class _Call:
 
 
 class Transport:
-    """Sends requests to one base URL with one token, through a pool that other transports may share."""
+    """The sender of calls to one base URL with one token. Several transports may share a pool."""
 
     def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
         self._base_url = base_url
@@ -91,20 +93,21 @@ class Transport:
         self._pool.deadlines.add(self._deadlines)
         self._backpressure = shared.backpressure
         self._observer = shared.observer
+        self._observes_responses = _observes_responses(shared.observer)
         self._headers = shared.headers
         self._limiter = shared.limiter
 
     def with_options(self, shared: Shared) -> "Transport":
-        """Return a transport with other options on the same pool, which costs far less than a new one.
+        """Return a transport with other options on the same pool, which is much cheaper than a new transport.
 
         Args:
-            shared: the pool, backpressure and observer of this transport, with other options.
+            shared: the new options, with the pool, the backpressure and the observer of this transport.
         """
         other = copy.copy(self)
         if shared.timeouts is not self._timeouts:
             other._timeouts = shared.timeouts
             other._exchange = self._exchange.with_timeouts(shared.timeouts)
-            other._deadlines = Deadlines(shared.timeouts.deadline, is_brief=True)
+            other._deadlines = Deadlines(shared.timeouts.deadline, is_short_lived=True)
             self._pool.deadlines.add(other._deadlines)
         other._policy = shared.policy
         other._headers = shared.headers
@@ -112,12 +115,12 @@ class Transport:
         return other
 
     def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
-        """Return what the request asks for. The request is retried where that is safe.
+        """Return the decoded response. The request is retried if a retry is safe.
 
         Raises:
             NoReplyError, StatusError, PayloadError: see `errors`.
             ClientStateError: the client is closed, or belongs to another loop or process.
-            ConfigurationError: a function of the caller returned an invalid header.
+            ConfigurationError: a function of the user returned an invalid header.
         """
         call = _Call(request, self._headers.of_call(), CallTrace(request.sent, self._base_url, self._observer))
         return self._run(call) if self._observer is None else self._run_observed(call)
@@ -137,7 +140,7 @@ class Transport:
         deadline = call.deadline = self._deadlines.start(self._pool.check())
         try:
             if not self._token.version:
-                call.trace.waits(Phase.AUTHENTICATING)
+                call.trace.wait_started(Phase.AUTHENTICATING)
                 await self._token.renew(refused=0)
             self._backpressure.circuit.deposit()
             outcome = await self._attempt(call)
@@ -146,7 +149,7 @@ class Transport:
         except asyncio.CancelledError:
             if not deadline.caused_cancellation():
                 raise
-            # Made here, but raised below, where the cancellation is no longer its context.
+            # The error is raised below, where the cancellation does not become its context.
             in_flight = call.trace.phase in (Phase.SENT, Phase.DECODING)
             call.outcome_unknown |= in_flight and call.request.is_write
             outcome = self._final_error(call, self._cause_of_cancellation(call))
@@ -163,11 +166,11 @@ class Transport:
             phase = Phase.PAUSED
         if call.deadline.is_closing:
             return ClientStateError(f"{call.request.sent}: the client was closed while {phase.value}")
-        ran_out = f"the deadline of {self._timeouts.deadline:g} s ran out while {phase.value}"
-        return DeadlineError(f"{call.request.sent}: {ran_out}")
+        expired = f"the deadline of {self._timeouts.deadline:g} s expired while {phase.value}"
+        return DeadlineError(f"{call.request.sent}: {expired}")
 
     async def _retry(self, call: _Call, error: DiallerError, deadline: float) -> Any:
-        """Retry a call whose first attempt failed; return its value, or the error that the caller gets."""
+        """Retry a call after its first attempt failed; return its value, or the error for the caller."""
         request = call.request
         outcome = await self._retry_with_new_token(call, error)
         while isinstance(outcome, DiallerError):
@@ -182,19 +185,19 @@ class Transport:
             if delay:
                 await CLOCK.sleep(delay)
             try:
-                again = await self._retry_with_new_token(call, await self._attempt(call))
+                new_outcome = await self._retry_with_new_token(call, await self._attempt(call))
             except ClientStateError as closed:
                 if not call.outcome_unknown:
                     raise
                 outcome = strip_traceback(closed)
                 break
-            if again is Permit.GIVE_UP:
+            if new_outcome is Permit.GIVE_UP:
                 break
-            outcome = again
+            outcome = new_outcome
         return self._final_error(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
     def _retry_delay(self, call: _Call, error: DiallerError, deadline: float) -> float | None:
-        """Return the seconds until the next attempt, or None if there is none."""
+        """Return the seconds until the next attempt; None if the call is not retried."""
         delay = retry.decide(
             call.request,
             error,
@@ -208,7 +211,7 @@ class Transport:
         now = CLOCK.monotonic()
         if call.waiting_since is None:
             call.waiting_since = now
-        if self._backpressure.circuit.is_hopeless(now, call.waiting_since):
+        if self._backpressure.circuit.must_give_up(now, call.waiting_since):
             self._give_up(call)
             return None
         return delay
@@ -218,26 +221,26 @@ class Transport:
         call.trace.gave_up(call.gave_up_after)
 
     async def _retry_with_new_token(self, call: _Call, outcome: Any) -> Any:
-        """After a 401, renew the token and attempt the call again, once; return the new outcome, or the old one."""
-        if not isinstance(outcome, AuthenticationError) or not self._token.renewable or call.token_renewed:
+        """Return the outcome of one more attempt with a new token after a 401; otherwise the given outcome."""
+        if not isinstance(outcome, AuthenticationError) or not self._token.is_renewable or call.token_renewed:
             return outcome
         call.token_renewed = True
-        call.trace.waits(Phase.AUTHENTICATING)
+        call.trace.wait_started(Phase.AUTHENTICATING)
         try:
             await self._token.renew(refused=call.token_version)
         except Exception:
             if not call.outcome_unknown:
                 raise
-            # That a write has an unknown outcome matters more than that there is no new token.
+            # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
             return outcome
         call.trace.retry_scheduled(outcome, 0.0)
-        again = await self._attempt(call)
-        return outcome if again is Permit.GIVE_UP else again
+        new_outcome = await self._attempt(call)
+        return outcome if new_outcome is Permit.GIVE_UP else new_outcome
 
     async def _attempt(self, call: _Call) -> Any:
         """Send the request once; return its value, its error, or `Permit.GIVE_UP` if the circuit stays open."""
         try:
-            session = await self._wait_for_turn(call)
+            session = await self._wait_for_slot(call)
             if session is None:
                 self._give_up(call)
                 return Permit.GIVE_UP
@@ -249,21 +252,21 @@ class Transport:
             self._backpressure.pause(outcome.retry_after)
         return outcome
 
-    async def _wait_for_turn(self, call: _Call) -> aiohttp.ClientSession | None:
-        """Wait until the call may be sent; return the session, or None if the call has to give up."""
+    async def _wait_for_slot(self, call: _Call) -> aiohttp.ClientSession | None:
+        """Return the session as soon as the call may be sent; None if the call has to give up."""
         circuit = self._backpressure.circuit
         while True:
             is_admitted = False
             if circuit.is_open:
-                call.trace.waits(Phase.CIRCUIT)
+                call.trace.wait_started(Phase.CIRCUIT)
                 permit = await self._backpressure.admit(call)
                 if permit is Permit.GIVE_UP:
                     return None
                 call.probing = permit is Permit.PROBE
                 is_admitted = permit is not Permit.SEND
-            call.trace.waits(QUEUED)
+            call.trace.wait_started(QUEUED)
             if self._limiter is not None:
-                # Before the call takes a slot: a slow group of calls must not hold up the others.
+                # The call waits before it takes a slot: a group with a low rate must not block other calls.
                 await self._limiter.acquire()
             session = await self._pool.enter(self._backpressure.pause_left)
             if is_admitted or not circuit.is_open:
@@ -280,18 +283,21 @@ class Transport:
                 headers = override(headers, call.trace.attempt_headers())
             response = await self._exchange.attempt(call.request, headers, session, guard)
         except BaseException as error:
-            # A cancellation, or a defect. It is raised without aiohttp's frames, which hold the token.
+            # Any error here is a cancellation or a defect. aiohttp's frames are removed, since they hold the token.
             strip_traceback(error)
-            is_ours = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
-            call.trace.attempt_ended(self._cause_of_cancellation(call) if is_ours else error)
+            by_deadline = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
+            call.trace.attempt_ended(self._cause_of_cancellation(call) if by_deadline else error)
             raise error from None
         finally:
             self._pool.leave()
-        if self._observer is not None and isinstance(response, Response):
-            call.trace.response_received(response_info(response, self._token))
-        call.trace.attempt_ended(response)
         if not isinstance(response, Response):
+            call.trace.attempt_ended(response)
             return response
+        info = None
+        if self._observes_responses:
+            info = response_info(response, self._token)
+            call.trace.response_received(info)
+        call.trace.attempt_ended(response)
         outcome: Any
         if response.status == 200:
             outcome = await decode_response(call.request, response, self._token)
@@ -305,30 +311,34 @@ class Transport:
                 now=CLOCK.now(),
             )
         if isinstance(outcome, RequestError):
-            outcome.response = response_info(response, self._token)
+            outcome.response = info or response_info(response, self._token)
         return outcome
 
     def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:
-        """Return the error that the caller gets."""
+        """Return the error for the caller, with the details of the call."""
         request = call.request
         if call.outcome_unknown and not retry.resolves_outcome(request, error):
             response = error.response if isinstance(error, RequestError) else None
             error = OutcomeUnknownError(
-                f"{error}. The write may have run all the same. Check before you retry: {request.recovery_hint}"
+                f"{error}. The write may have run. Check before you retry: {request.recovery_hint}"
             )
             error.response = response
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts
-            if request.about:
-                error.about = request.about
-                error.add_note(request.about)
+            with_about(error, request.about)
             if call.gave_up_after is not None:
-                times = "once" if call.attempts == 1 else f"{call.attempts} times"
+                attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
                 error.args = (
-                    f"{error} (tried {times}; then the circuit stayed open, since all requests of this client failed"
+                    f"{error} ({attempts}; then the circuit stayed open, since all requests of this client failed"
                     f" for {call.gave_up_after:.1f} s)",
                 )
             elif call.attempts > 1:
-                error.args = (f"{error} (tried {call.attempts} times)",)
+                error.args = (f"{error} ({call.attempts} attempts)",)
         return error
+
+
+def _observes_responses(observer: Observer | None) -> bool:
+    """Return whether an observer overrides `response_received`. Its `ResponseInfo` costs more than half of a call."""
+    method = getattr(observer, "response_received", None)
+    return method is not None and getattr(method, "__func__", None) is not Observer.response_received

@@ -1,7 +1,7 @@
 """Map aiohttp's exceptions to this library's errors. Pure.
 
-Only the reason of the operating system or of TLS is kept of an exception. Its other texts may contain names, and some
-contain the token.
+A message contains only the reason from the operating system or from TLS. Other texts of an exception may contain names,
+IDs or the token.
 """
 
 import os
@@ -23,76 +23,78 @@ def strip_traceback(error: E) -> E:
 
 
 def map_transport_error(
-    what: SentRequest, error: Exception, sent: bool | None, *, connect: float, read: float, server: str
+    call: SentRequest, error: Exception, sent: bool | None, *, connect: float, read: float, server: str
 ) -> NoReplyError:
     """Return the error for an attempt without a response.
 
     Args:
-        what: the call.
-        error: what aiohttp raised.
-        sent: whether the server may have received anything of the request; None if nobody knows.
+        call: method and path template of the call.
+        error: the exception that aiohttp raised.
+        sent: whether the server may have received a part of the request; None if unknown.
         connect: the timeout for connecting, in seconds.
-        read: the timeout between two pieces of a response, in seconds.
+        read: the timeout between two chunks of a response, in seconds.
         server: host and port.
     """
     match error:
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if sent:
-            # A middleware of the user's session tried to send the request again, and got no connection.
-            return NoReplyError(f"{what}: the connection to {server} was lost before the answer came", request=what)
+            # A middleware of the user's session sent the request again, and got no connection the second time.
+            return NoReplyError(f"{call}: the connection to {server} was lost before the response", request=call)
         case aiohttp.ConnectionTimeoutError():
-            text = f"{what}: no connection to {server} within {connect:g} s; nothing was sent"
-            return ConnectError(text, request=what)
+            text = f"{call}: no connection to {server} within {connect:g} s; nothing was sent"
+            return ConnectError(text, request=call)
         case aiohttp.ClientProxyConnectionError():
-            text = f"{what}: no connection to the proxy on the way to {server}; nothing was sent"
-            return ConnectError(text, request=what)
+            text = f"{call}: no connection to the proxy for {server}; nothing was sent"
+            return ConnectError(text, request=call)
         case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(error.certificate_error, "verify_message", "") or "it does not verify"
+            reason = getattr(error.certificate_error, "verify_message", "") or "it can't be verified"
             text = (
-                f"{what}: the server's certificate is not trusted ({reason}), at {server}; nothing was sent. If it is"
-                " your own, trust it: PoolConfig(ca_file=…)"
+                f"{call}: the certificate of {server} is not trusted ({reason}); nothing was sent. For your own CA,"
+                " set PoolConfig(ca_file=…)"
             )
-            return ConnectError(text, request=what)
+            return ConnectError(text, request=call)
         case aiohttp.ClientConnectorSSLError() if _is_not_tls(error.os_error):
-            text = f"{what}: {server} does not speak https; nothing was sent. Is it http, or another port?"
-            return ConnectError(text, request=what)
+            text = (
+                f"{call}: {server} does not support https; nothing was sent. Check the scheme and port of the base URL"
+            )
+            return ConnectError(text, request=call)
         case aiohttp.ClientConnectorSSLError() if "HANDSHAKE_FAILURE" in (_ssl_reason(error.os_error)):
-            text = f"{what}: {server} refused the TLS handshake; nothing was sent. If it wants a client certificate"
-            return ConnectError(f"{text}, give it one: PoolConfig(client_cert=…)", request=what)
+            text = f"{call}: {server} refused the TLS handshake; nothing was sent. If it requires a client certificate"
+            return ConnectError(f"{text}, set PoolConfig(client_cert=…)", request=call)
         case aiohttp.ClientConnectorError():
             reason = _reason(error.os_error)
-            return ConnectError(f"{what}: no connection to {server} ({reason}); nothing was sent", request=what)
+            return ConnectError(f"{call}: no connection to {server} ({reason}); nothing was sent", request=call)
         case aiohttp.ClientHttpProxyError(status=407):
-            text = f"{what}: the proxy on the way to {server} asks for other credentials; nothing was sent"
-            return ConnectError(f"{text}. Put them into the proxy's URL: PoolConfig(proxy=…)", request=what)
+            text = f"{call}: the proxy for {server} refused the credentials; nothing was sent"
+            return ConnectError(f"{text}. Set them in the proxy's URL: PoolConfig(proxy=…)", request=call)
         case aiohttp.ClientHttpProxyError():
-            text = f"{what}: the proxy refused a connection to {server} ({error.status}); nothing was sent"
-            return ConnectError(text, request=what)
+            text = f"{call}: the proxy refused a connection to {server} ({error.status}); nothing was sent"
+            return ConnectError(text, request=call)
         case aiohttp.InvalidURL():
-            return ConnectError(f"{what}: the base URL's host can't be one; nothing was sent", request=what)
+            return ConnectError(f"{call}: the host in the base URL is invalid; nothing was sent", request=call)
         case aiohttp.ServerFingerprintMismatch():
-            text = f"{what}: no connection to {server} ({type(error).__name__}); nothing was sent"
-            return ConnectError(text, request=what)
+            text = f"{call}: no connection to {server} ({type(error).__name__}); nothing was sent"
+            return ConnectError(text, request=call)
         case _ if sent is False:
-            return ConnectError(f"{what}: no connection to {server}; nothing was sent", request=what)
+            return ConnectError(f"{call}: no connection to {server}; nothing was sent", request=call)
         case aiohttp.ServerTimeoutError() | TimeoutError():
-            text = f"{what}: the server sent nothing for {read:g} s"
-            return DeadlineError(text, request=what)
+            text = f"{call}: the server sent nothing for {read:g} s"
+            return DeadlineError(text, request=call)
         case aiohttp.ClientPayloadError():
-            return NoReplyError(f"{what}: the answer broke off", request=what)
+            return NoReplyError(f"{call}: the response is incomplete", request=call)
         case aiohttp.ClientResponseError():
-            text = f"{what}: what came back from {server} is not HTTP. If the port speaks https, so must the base URL"
-            return NoReplyError(text, request=what)
+            text = f"{call}: the response of {server} is not HTTP. Check the scheme and port of the base URL"
+            return NoReplyError(text, request=call)
         case ConnectionLost(wants_client_certificate=True):
-            text = f"{what}: {server} wants a client certificate; nothing was read of the request"
-            return ConnectError(f"{text}. Give it one: PoolConfig(client_cert=…)", request=what)
+            text = f"{call}: {server} requires a client certificate, and has not read the request"
+            return ConnectError(f"{text}. Set PoolConfig(client_cert=…)", request=call)
         case _:
-            return NoReplyError(f"{what}: the connection to {server} was lost before the answer came", request=what)
+            return NoReplyError(f"{call}: the connection to {server} was lost before the response", request=call)
 
 
 def _reason(error: OSError) -> str:
-    """Return why there is no connection, in the words of the operating system if the error has its number."""
+    """Return the operating system's reason for a failed connection, if the error has an error number."""
     if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
-        # asyncio replaces them by "Connect call failed" and an address.
+        # asyncio replaces the reason by "Connect call failed" and an address.
         return os.strerror(error.errno)
     return error.strerror or type(error).__name__
 

@@ -1,1 +1,1 @@
-"""Text and files for people: escaping, CSV cells, atomic files. Used by audit, export and cli."""
+"""Text and files: escaping, CSV cells, atomic files, token files and settings. Used by audit, export, fleet and cli."""

@@ -1,7 +1,7 @@
-"""Escapes for text from the server.
+"""Escape text from the server.
 
-A campaign's name may hold escape sequences, which move the cursor of a terminal, rewrite lines above, or set the window
-title. Some file formats, such as XML, do not allow most of these characters at all.
+A campaign's name may contain escape sequences, which move the cursor of a terminal, rewrite earlier lines, or set the
+window title. Some file formats, such as XML, do not allow most of these characters.
 """
 
 
@@ -15,7 +15,7 @@ def escape_unprintable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a message in one line: line breaks become blanks, other unprintable characters escapes."""
+    """Return a message as one line. Line breaks become blanks; other unprintable characters become escapes."""
     return escape_unprintable(" ".join(text.splitlines()))
 
 

@@ -9,11 +9,11 @@ def read_token_file(path: Path, name: str) -> str:
     """Return the token in a file, without surrounding whitespace.
 
     Args:
-        path: The file.
-        name: What error messages call the file. They don't show the path, which may be a token in the wrong place.
+        path: the file.
+        name: the file's name in error messages. The path is not shown, since a user may pass a token as the path.
 
     Raises:
-        ConfigurationError: The file can't be read, is not text, or is empty.
+        ConfigurationError: the file can't be read, is not text, or is empty.
     """
     try:
         token = path.read_text(encoding="utf-8").strip()

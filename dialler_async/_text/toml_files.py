@@ -1,4 +1,4 @@
-"""TOML files of the user: settings and fleets."""
+"""Read the user's TOML files: settings and fleets."""
 
 import os
 import tomllib
@@ -9,14 +9,14 @@ from ..errors import ConfigurationError
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], os.stat_result]:
-    """Return the content of a TOML file, and the status of the open file for `require_trusted`.
+    """Return the content of a TOML file, and the file's `os.fstat` result for `require_trusted`.
 
     Raises:
-        ConfigurationError: The file can't be read, or it is not TOML.
+        ConfigurationError: the file can't be read, or is not TOML.
     """
     try:
         with path.open("rb") as file:
-            # Of the open file: a file that replaces it later can't be checked in its place.
+            # Read from the open file: if another file replaces the path meanwhile, the check is about this file.
             status = os.fstat(file.fileno())
             return tomllib.loads(file.read().decode()), status
     except OSError as error:

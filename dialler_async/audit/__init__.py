@@ -19,12 +19,11 @@ them, and `merge_accounts` makes one report of many accounts.
 
 from .acceptance import AcceptanceEntry, accept
 from .account import AccountFacts, AccountRule, account_rule
-from .accounts import merge_accounts
 from .baseline import Baseline, compare
 from .comparison import Change, Comparison
 from .findings import Acceptance, Finding, Severity, State
 from .identity import AccountIdentity
-from .merge import merge
+from .merge import merge, merge_accounts
 from .part import AuditPart, not_audited
 from .report import AuditReport, FindingGroup, SortKey
 from .rule import CampaignFacts, Rule, RuleInfo, Violation, rule

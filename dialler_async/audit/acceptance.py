@@ -12,7 +12,8 @@ from dialler_async._text.escaping import escape_unprintable
 from dialler_async.errors import require
 
 from .findings import Acceptance, Finding
-from .report import AuditReport, in_order
+from .identity import AccountIdentity
+from .report import AuditReport, SortKey
 from .rule import Violation
 from .rules import INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, UNUSED_ACCEPTANCE
 from .selection import name_matches
@@ -28,6 +29,7 @@ class AcceptanceEntry:
 
     Attributes:
         rule: ID of the rule.
+        account: ClientsID of the account, or its name in a fleet; None for every account.
         campaign: ID of the campaign, or a pattern of its name; None for findings about the whole account.
         subject: the subject of the finding; None for any.
         acceptance: the reason, its owner, and the last day.
@@ -38,6 +40,7 @@ class AcceptanceEntry:
     campaign: int | str | None
     subject: str | None
     acceptance: Acceptance
+    account: int | str | None = None
     unreadable: str | None = None
 
     @classmethod
@@ -50,7 +53,7 @@ class AcceptanceEntry:
         """
         require(isinstance(table, Mapping), f"an entry of “accept” is a table ([[audit.accept]]), not {table!r}")
         given: Mapping[str, Any] = dict(table) if isinstance(table, Mapping) else {}
-        keys = ("rule", "campaign", "subject", "reason", "owner", "until")
+        keys = ("rule", "account", "campaign", "subject", "reason", "owner", "until")
         for key in given:
             require_known(key, keys, "key of [[audit.accept]]")
         for key in ("rule", "reason"):
@@ -60,22 +63,37 @@ class AcceptanceEntry:
             require(
                 isinstance(given.get(key, ""), str), f"“{key}” of [[audit.accept]] is a text, not {given.get(key)!r}"
             )
-        campaign = given.get("campaign")
-        is_campaign = campaign is None or isinstance(campaign, str) or type(campaign) is int
-        require(is_campaign, f"“campaign” of [[audit.accept]] is an ID or a pattern of a name, not {campaign!r}")
+        for key, text in (("account", "a name in the fleet"), ("campaign", "a pattern of a name")):
+            value = given.get(key)
+            is_known = value is None or isinstance(value, str) or type(value) is int
+            require(is_known, f"“{key}” of [[audit.accept]] is an ID or {text}, not {value!r}")
         require(given["rule"] not in NEVER_ACCEPTED, f"“{given['rule']}” can't be accepted: something was not checked")
         until = _date(given.get("until"))
         return cls(
             rule=given["rule"],
-            campaign=campaign,
+            account=given.get("account"),
+            campaign=given.get("campaign"),
             subject=given.get("subject"),
             acceptance=Acceptance(reason=given["reason"].strip(), owner=given.get("owner"), until=until),
             unreadable=None if until is not None or "until" not in given else str(given["until"]),
         )
 
-    def matches(self, finding: Finding) -> bool:
-        """Return whether a finding is meant by this entry, whatever its `until` says."""
+    def is_about(self, account: str | None, identity: AccountIdentity | None) -> bool:
+        """Return whether the entry applies to an account.
+
+        Args:
+            account: its name in a fleet; None in the report of one account.
+            identity: its server and ClientsID, if they are known.
+        """
+        if isinstance(self.account, int):
+            return identity is not None and identity.clients_id == self.account
+        return self.account in (None, account)
+
+    def matches(self, finding: Finding, identity: AccountIdentity | None) -> bool:
+        """Return whether the entry accepts a finding about this account, whatever its `until` says."""
         if finding.rule != self.rule or self.subject not in (None, finding.subject):
+            return False
+        if not self.is_about(finding.account, identity):
             return False
         if isinstance(self.campaign, str):
             return finding.campaign_name is not None and name_matches(finding.campaign_name, self.campaign)
@@ -95,27 +113,50 @@ class AcceptanceEntry:
             f"campaign {self.campaign}" if isinstance(self.campaign, int) else f"campaigns like “{self.campaign}”"
         )
         where = "the whole account" if self.campaign is None else campaign
-        return f"{self.rule}, {where}" + (f", “{self.subject}”" if self.subject else "")
+        account = "" if self.account is None else f", account {self.account}"
+        return f"{self.rule}{account}, {where}" + (f", “{self.subject}”" if self.subject else "")
+
+
+def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str, AccountIdentity]) -> None:
+    """Check that each entry with the ID of a campaign is about one account, since other accounts have the same IDs.
+
+    Args:
+        entries: the entries of the settings.
+        identities: the accounts by their names in the fleet.
+
+    Raises:
+        ConfigurationError: An entry with an ID is about several accounts.
+    """
+    for entry in entries:
+        accounts = [name for name, identity in identities.items() if entry.is_about(name, identity)]
+        several = f"the acceptance of {entry} is about {len(accounts):,} accounts: give the name of one as “account”"
+        require(len(accounts) < 2 or not isinstance(entry.campaign, int), several)
 
 
 def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditReport:
     """Return the report with its accepted findings apart.
 
-    An entry whose `until` has passed or can't be read accepts nothing. Such an entry, and one that matches no finding,
-    is a finding of its own (`unused-acceptance`). In an audit of part of an account, only the former are reported.
+    An entry whose `until` has passed or can't be read accepts nothing, and is a finding (`unused-acceptance`). In an
+    audit of the whole account, so is an entry that matches no finding.
 
     Args:
-        report: the report of one account.
+        report: the report of one account, or of several. In a report of one, entries of other accounts are left out.
         entries: the entries of the settings; of several that match a finding, the first decides.
+
+    Raises:
+        ConfigurationError: The report is of several accounts, and an entry with the ID of a campaign is about several.
     """
-    entries = list(entries)
+    require_accounts(entries := list(entries), report.identities)
+    if not report.accounts:
+        entries = [entry for entry in entries if entry.is_about(None, report.identity)]
     today = report.now.date()
     valid = [entry for entry in entries if entry.ended(today) is None]
     used: set[AcceptanceEntry] = set()
     findings: list[Finding] = []
     accepted: list[Finding] = []
     for finding in report.findings:
-        entry = next((entry for entry in valid if entry.matches(finding)), None)
+        identity = report.identity_of(finding)
+        entry = next((entry for entry in valid if entry.matches(finding, identity)), None)
         if entry is None:
             findings.append(finding)
         else:
@@ -132,20 +173,22 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
     rules = report.rules
     if UNUSED_ACCEPTANCE not in rules and any(finding.rule == UNUSED_ACCEPTANCE.id for finding in findings):
         rules = (UNUSED_ACCEPTANCE, *rules)
-    return attrs.evolve(report, rules=rules, findings=in_order(findings, rules), accepted=tuple(accepted))
+    changed = attrs.evolve(report, rules=rules, findings=tuple(findings), accepted=(*report.accepted, *accepted))
+    return changed.sorted_by(SortKey.SEVERITY)
 
 
-def entries_as_toml(findings: Sequence[Finding], reason: str, table: str) -> str:
+def entries_as_toml(findings: Sequence[Finding], reason: str, table: str, account: int | None = None) -> str:
     """Return `[[audit.accept]]` entries for these findings, as text to append to a file of settings.
 
     Args:
         findings: findings of one account that can be accepted.
         reason: the reason of all entries.
         table: dotted name of the array, such as `audit.accept`.
+        account: ClientsID of the account, if it is known: other accounts have campaigns of the same IDs.
     """
     entries: dict[str, None] = {}
     for finding in findings:
-        keys: dict[str, int | str] = {"rule": finding.rule}
+        keys: dict[str, int | str] = {"rule": finding.rule} | ({} if account is None else {"account": account})
         if finding.campaign_name is not None:
             keys["campaign"] = _pattern(finding.campaign_name) if finding.campaign_id is None else finding.campaign_id
         if finding.subject:

@@ -19,7 +19,7 @@ class Severity(StrEnum):
         return _FROM_WORST.index(self)
 
     def at_least(self, other: "Severity") -> bool:
-        """Return whether this severity is as bad as `other`, or worse."""
+        """Return whether this severity is `other` or a higher one."""
         return self.rank <= other.rank
 
 

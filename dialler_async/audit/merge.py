@@ -1,7 +1,9 @@
-"""Merge the parts of an account's audit into one report, as if a single run had made it. Pure."""
+"""Merge the parts of an account's audit into one report, and the reports of many accounts into one. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+
+import attrs
 
 from dialler_async.errors import ConfigurationError
 from dialler_async.models import Language
@@ -11,10 +13,10 @@ from .findings import Finding
 from .identity import AccountIdentity
 from .options import AuditOptions
 from .part import AuditPart, Gap, rule_failure
-from .report import AuditReport, in_order
+from .report import AuditReport, SortKey
 from .rule import RuleInfo, Violation
 from .rules import INCOMPLETE_LIST, RULE_FAILED, RUN_RULES, STOPPED_EARLY, AnyRule
-from .summary import order
+from .summary import CampaignSummary, order
 
 
 def merge(
@@ -32,7 +34,7 @@ def merge(
     It equals the report of `audit()`, except for `records`: parts do not hold them.
 
     Args:
-        parts: all parts of the account: that of its `survey` first, the others in any order.
+        parts: all parts of the account: the part of its `survey` first, the others in any order.
         rules: the same as for each of the parts.
         languages: the same as for each of the parts.
         now: the same as for each of the parts.
@@ -73,9 +75,9 @@ def build_report(
                 gaps.append(rule_failure(rule, error))
     findings += [finding for part in parts for finding in part.account]
     findings += _gaps(gaps)
-    rules = (*reported_by_the_run(findings), *(rule.info for rule in options.rules))
-    return AuditReport(
-        findings=in_order(findings, rules),
+    rules = (*_reported_by_the_run(findings), *(rule.info for rule in options.rules))
+    report = AuditReport(
+        findings=tuple(findings),
         rules=rules,
         campaigns=sum(part.campaigns for part in parts),
         codes=sum(part.codes for part in parts),
@@ -88,9 +90,73 @@ def build_report(
         summaries=summaries,
         identity=identity,
     )
+    return report.sorted_by(SortKey.RULE).sorted_by(SortKey.SEVERITY)
 
 
-def reported_by_the_run(findings: Iterable[Finding]) -> list[RuleInfo]:
+def merge_accounts(
+    reports: Mapping[str, AuditReport] | Iterable[tuple[str, AuditReport]],
+    *,
+    rules: Iterable[AnyRule],
+    languages: Iterable[Language],
+    now: datetime,
+    started: datetime,
+    seconds: float,
+) -> AuditReport:
+    """Return one report of many accounts.
+
+    Findings and summaries name their account. Findings are ordered by severity, then account; summaries by account.
+    Accounts are not compared with each other. `records` is empty: those of thousands of accounts would fill the memory.
+
+    Args:
+        reports: the report of each account, as `merge` returns it, by the account's name, in the wanted order. Pairs
+            are read one at a time, so that an iterator can drop each report before it makes the next.
+        rules: the same as for each of the accounts.
+        languages: the same as for each of the accounts.
+        now: the same as for each of the accounts.
+        started: when the audit of the first account began, with zone.
+        seconds: how long the audit of all accounts took.
+
+    Raises:
+        ConfigurationError: No language is given.
+    """
+    options = AuditOptions.of(rules, languages, now)
+    findings: list[Finding] = []
+    accepted: list[Finding] = []
+    summaries: list[CampaignSummary] = []
+    accounts: list[str] = []
+    identities: dict[str, AccountIdentity] = {}
+    campaigns = codes = lookups = requests = 0
+    for account, report in reports.items() if isinstance(reports, Mapping) else reports:
+        accounts.append(account)
+        if report.identity is not None:
+            identities[account] = report.identity
+        campaigns += report.campaigns
+        codes += report.codes
+        lookups += report.lookups
+        requests += report.requests
+        findings += [attrs.evolve(finding, account=account) for finding in report.findings]
+        accepted += [attrs.evolve(finding, account=account) for finding in report.accepted]
+        summaries += [attrs.evolve(summary, account=account) for summary in report.summaries]
+    findings.sort(key=lambda finding: finding.severity.rank)
+    return AuditReport(
+        accounts=tuple(accounts),
+        identities=identities,
+        findings=tuple(findings),
+        rules=(*_reported_by_the_run(findings), *(rule.info for rule in options.rules)),
+        campaigns=campaigns,
+        codes=codes,
+        lookups=lookups,
+        requests=requests,
+        seconds=seconds,
+        started=started,
+        now=options.now,
+        languages=options.languages,
+        summaries=tuple(summaries),
+        accepted=tuple(accepted),
+    )
+
+
+def _reported_by_the_run(findings: Iterable[Finding]) -> list[RuleInfo]:
     """Return the rules of the run itself: the two that always count as applied, and others that have a finding."""
     found = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, *(finding.rule for finding in findings)}
     return [info for info in RUN_RULES if info.id in found]

@@ -1,9 +1,9 @@
 """The result of one process that audited a part of an account; `merge` makes a report of all parts."""
 
 import json
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from itertools import starmap
 from pathlib import Path
 
 import attrs
@@ -11,7 +11,7 @@ import msgspec
 
 from .findings import Finding
 from .rules import NOT_AUDITED, RULE_FAILED, AnyRule
-from .summary import CampaignSummary, CodeType
+from .summary import CampaignSummary, shared_pair
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +43,7 @@ class AuditPart:
         gaps: what could not be checked.
         findings: findings about campaigns, in the order in which they were found.
         summaries: a summary of each campaign that was checked.
-        campaigns: how many campaigns the server sent; 0 in all parts except the one that listed them.
+        campaigns: how many campaigns the server sent; 0 in parts that did not list them.
         codes: how many result codes were checked.
         lookups: how many lists of result codes were asked for.
         requests: how many calls it took.
@@ -79,12 +79,9 @@ class AuditPart:
 
 
 def _sharing(summaries: Iterable[CampaignSummary]) -> Iterator[CampaignSummary]:
-    """Yield the same summaries with shared export keys: most of a summary is keys that all campaigns have."""
-    known: dict[tuple[str, CodeType], tuple[str, CodeType]] = {}
+    """Yield the same summaries with shared export keys, which are most of a summary."""
     for summary in summaries:
-        for key, type in summary.export_keys:
-            known.setdefault((key, type), (sys.intern(key), type))
-        yield attrs.evolve(summary, export_keys=tuple(map(known.__getitem__, summary.export_keys)))
+        yield attrs.evolve(summary, export_keys=tuple(starmap(shared_pair, summary.export_keys)))
 
 
 _decode: Callable[[bytes], AuditPart] = msgspec.json.Decoder(AuditPart).decode
@@ -112,6 +109,6 @@ def rule_failure(rule: AnyRule, error: Exception, campaigns: int | None = None) 
     if frames:
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
     else:
-        # It returned what is no violation.
+        # The function itself raised nothing: it returned something other than violations.
         where = "unknown place" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
     return Gap(rule=RULE_FAILED.id, error=f"{type(error).__name__} at {where}", number=campaigns, subject=rule.info.id)

@@ -1,9 +1,10 @@
 """The result of an audit of one account, or of several: `AuditReport`."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from urllib.parse import quote
 
 import attrs
 
@@ -75,7 +76,8 @@ class AuditReport:
         scope: which campaigns were chosen, in words, such as `running, name “VIP*”`; None for the whole account.
         accepted: findings that a user has accepted. They are in no other attribute, and don't fail.
         fails_on_new: whether only findings that are not in the baseline fail.
-        portal_url: the address of a campaign in the portal, with `{id}` in place of its ID; None without links.
+        portal_url: the address of a campaign in the portal, with `{id}` in place of its ID, and `{clients_id}` in place
+            of its account's; None without links.
     """
 
     findings: tuple[Finding, ...]
@@ -107,15 +109,11 @@ class AuditReport:
         if self.comparison:
             yield from (*self.comparison.gone, *self.comparison.unjudged)
 
-    def by_campaign(self) -> Iterator[tuple[Finding, ...]]:
-        """Yield the findings of each campaign that has any; the campaign with the worst finding comes first."""
-        return (group.findings for group in self.groups(fold_above=len(self.findings)))
-
     def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
         """Return the findings in groups, one for each campaign, in the order of their first findings.
 
         Args:
-            fold_above: a rule with more findings than this gets a group of its own.
+            fold_above: a rule with more findings than this gets its own group.
         """
         folded = {info.id: info for info, number in self.by_rule().items() if number > fold_above}
         groups: dict[object, list[Finding]] = {}
@@ -159,6 +157,15 @@ class AuditReport:
         """Return the account that a finding is about, if it is known."""
         return self.identity if finding.account is None else self.identities.get(finding.account)
 
+    def portal_link(self, finding: Finding) -> str | None:
+        """Return the address of a finding's campaign in the portal; None if there is none, or it is ambiguous."""
+        url, identity = self.portal_url, self.identity_of(finding)
+        if url is None or finding.campaign_id is None or (self.accounts and "{clients_id}" not in url):
+            return None
+        clients_id = "" if identity is None or identity.clients_id is None else str(identity.clients_id)
+        link = url.replace("{id}", str(finding.campaign_id)).replace("{clients_id}", clients_id)
+        return quote(link, safe="%:/?#[]@!$&'()*+,;=~")
+
     def has(self, *rules: RuleInfo) -> bool:
         """Return whether any of these rules has a finding."""
         return not {info.id for info in rules}.isdisjoint(finding.rule for finding in self.findings)
@@ -178,11 +185,6 @@ class AuditReport:
         return f"only part of the account: {len(self.summaries):,} of {self.campaigns:,} campaigns ({self.scope})"
 
     @property
-    def stopped(self) -> bool:
-        """Whether the run ended early, because every further lookup would have failed."""
-        return self.has(STOPPED_EARLY)
-
-    @property
     def unfinished(self) -> bool:
         """Whether the run ended early, or an account or some of its campaigns could not be audited at all."""
         return self.has(STOPPED_EARLY, NOT_AUDITED)
@@ -197,21 +199,11 @@ class AuditReport:
         """How dates without a zone were compared: in the zone of `now`. No page of the reference states the zone."""
         return "dates without a zone are taken for local time"
 
-    def at_least(self, severity: Severity) -> bool:
-        """Return whether any finding is as bad as that, or worse."""
-        return any(finding.severity.at_least(severity) for finding in self.findings)
-
     def fails(self, finding: Finding) -> bool:
         """Return whether a finding may fail a build: all but accepted ones, and only new ones with `fails_on_new`."""
         if finding.acceptance is not None or finding.state in (State.GONE, State.UNJUDGED):
             return False
         return finding.state is State.NEW or not self.fails_on_new
-
-
-def in_order(findings: Iterable[Finding], rules: Iterable[RuleInfo]) -> tuple[Finding, ...]:
-    """Return the findings of one account in the order of a report."""
-    places = {info.id: place for place, info in enumerate(rules)}
-    return tuple(sorted(findings, key=lambda it: (it.severity.rank, *_campaign_order(it), places.get(it.rule, -1))))
 
 
 def _campaign(finding: Finding) -> tuple[str | None, int | None, str | None]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Protocol, TypeAlias
 
 import attrs
@@ -31,6 +32,11 @@ class CampaignFacts:
     template: "CampaignFacts | None" = None
 
     @cached_property
+    def wire(self) -> Mapping[str, object]:
+        """The campaign's record as the server sent it. `Campaign.wire` decodes it each time, and this only once."""
+        return self.campaign.wire
+
+    @cached_property
     def codes_are_whole(self) -> bool:
         """Whether every code of the campaign was fetched in every language, with its ID.
 
@@ -40,7 +46,7 @@ class CampaignFacts:
             bool(self.codes)
             and not self.failures
             and all(records.complete for records in self.codes.values())
-            and all(code.id is not None for records in self.codes.values() for code in records)
+            and not any(None in map(_id, records) for records in self.codes.values())
         )
 
     @cached_property
@@ -49,7 +55,10 @@ class CampaignFacts:
         together: dict[object, dict[Language, ResultCode]] = {}
         for language, records in self.codes.items():
             for code in records:
-                together.setdefault(_identity(code), {})[language] = code
+                identity = _identity(code) if code.id is None else code.id
+                if identity not in together:
+                    together[identity] = {}
+                together[identity][language] = code
         return together
 
     @cached_property
@@ -78,9 +87,12 @@ def with_zone(date: datetime, now: datetime) -> datetime:
     return date if date.utcoffset() is not None else date.replace(tzinfo=now.tzinfo)
 
 
+_id = attrgetter("id")
+
+
 def _identity(code: ResultCode) -> object:
-    """Return the ID; without one, the translation key, the same in every language; without both, the record."""
-    return code.id if code.id is not None else code.short_text or code
+    """Return the translation key, the same in every language, of a code without ID; without both, the record."""
+    return code.short_text or code
 
 
 @attrs.frozen
@@ -104,7 +116,7 @@ class RuleInfo:
         id: its name in reports and settings.
         severity: how bad its findings are.
         title: what it finds, in a few words.
-        why: what goes wrong if nobody corrects it.
+        why: which problems it causes.
         fix: what to do.
         account_wide: whether it compares campaigns with each other. An audit of a few campaigns can't show that such
             a finding is gone.
@@ -178,7 +190,7 @@ def rule(
         id: its name in reports and settings.
         severity: how bad its findings are.
         title: what it finds, in a few words.
-        why: what goes wrong if nobody corrects it.
+        why: which problems it causes.
         fix: what to do.
         settings: the settings that users may change, with their defaults; the function gets them as keywords.
     """

@@ -90,14 +90,14 @@ class RuleRunner:
     def check_campaigns(self, same_id: Iterable[Campaign], results: Mapping[Language, LookupResult]) -> None:
         """Check the campaigns of one ID, normally a single one, with the results of their lookups.
 
-        A language without a result was never asked for, and is reported like one that failed.
+        A language without a result was never requested. It is reported as a failed lookup.
         """
         self._lookups += len(results)
         for campaign in same_id:
             self._check(self._facts(campaign, results))
 
     def record_stop(self, error: Exception, left: int) -> None:
-        """Record that the run ended early by this error, with so many lookups left."""
+        """Record that this error ended the run early, and how many lookups were left."""
         self._gaps.append(Gap(rule=STOPPED_EARLY.id, error=str(error), number=left))
 
     def _facts(self, campaign: Campaign, results: Mapping[Language, LookupResult]) -> CampaignFacts:

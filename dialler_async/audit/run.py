@@ -39,8 +39,8 @@ async def audit(
 ) -> AuditReport:
     """Check every campaign of the account against the rules, and return the report.
 
-    Nothing is skipped silently: whatever could not be fetched is a finding (`unreachable-codes`, `incomplete-list`),
-    whichever rules are given.
+    Nothing is skipped silently. Data that could not be fetched is a finding (`unreachable-codes`, `incomplete-list`),
+    even if these rules are not given.
 
     Args:
         dialler: the account.
@@ -200,7 +200,7 @@ async def _examine(
 
 
 def _slices(groups: Iterable[Sequence[Campaign]], chunk: int) -> Iterator[tuple[Campaign, ...]]:
-    """Yield the campaigns in slices of at most so many; each group stays together."""
+    """Yield slices of at most `chunk` campaigns. Each group stays together, even if a slice gets larger."""
     slice: list[Campaign] = []
     for group in groups:
         if slice and len(slice) + len(group) > chunk:

@@ -26,7 +26,7 @@ class Selection:
         names: patterns of names, such as `VIP*`; one of them must match.
         ids: IDs; one of them must be the campaign's.
         running: only campaigns that are valid now by their dates.
-        limit: at most so many campaigns, those with the lowest IDs.
+        limit: the highest number of campaigns. Those with the lowest IDs are taken.
     """
 
     names: tuple[str, ...] = ()

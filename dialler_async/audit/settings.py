@@ -8,18 +8,19 @@ In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
     rules = ["my_rules:vip_has_user_data"]      # more rules: `module:name` of a rule, or of several
     template = "Master"                         # the campaign that the others are compared with
     fail-on = "error"
-    portal_url = "https://portal.example.com/campaigns/{id}"    # the HTML report links to it
+    portal_url = "https://portal.example.com/campaigns/{id}"    # reports link to it; {clients_id} is the account
 
     [audit.expiring-soon]                       # each rule by its ID
     severity = "error"
     days = 14                                   # a setting of this rule
 
-    [[audit.template]]                          # in place of the one template: several by name patterns
+    [[audit.template]]                          # or several templates, by patterns of names
     match = "Winback*"
     campaign = "Winback Master"
 
     [[audit.accept]]
     rule = "expired"
+    account = 7                                 # its ClientsID, or its name in a fleet; left out for every account
     campaign = 535                              # or a pattern of its name; left out for the whole account
     subject = "dtTo"                            # left out for any
     reason = "kept for its statistics"
@@ -36,6 +37,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
+from re import findall
 from types import ModuleType
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -57,7 +59,7 @@ _BY_THE_RUN: Final = {info.id for info in RUN_RULES}
 _NEVER_IGNORED: Final = {*_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
 _LISTS: Final = ("select", "ignore", "rules")
 KEYS: Final = (*_LISTS, "template", "fail-on", "portal_url", "accept")
-"""The keys of the table, besides a table for each rule."""
+"""The keys of the table. Other keys are IDs of rules."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +73,7 @@ class AuditSettings:
         by_rule: the settings of single rules, by their IDs; every rule has `severity`.
         template: exact names of templates by patterns of the names that are compared with them.
         fail_on: the severity from which on findings fail; None if the file does not say.
-        portal_url: the address of a campaign in the portal, with `{id}` in place of its ID; None without links.
+        portal_url: see `AuditReport.portal_url`.
         accept: which findings are accepted.
     """
 
@@ -124,6 +126,8 @@ class AuditSettings:
         for rule in rules:
             require(rule.info.id not in by_id, f"two rules have the ID “{rule.info.id}”")
             by_id[rule.info.id] = rule
+        for id in _BY_THE_RUN.intersection(self.by_rule):
+            require(False, f"“{id}” has no settings")
         for id in (*self.select, *self.ignore, *self.by_rule, *(entry.rule for entry in self.accept)):
             if id not in _BY_THE_RUN:
                 require_known(id, [*by_id, *(KEYS if id in self.by_rule else ())], "rule")
@@ -139,7 +143,7 @@ class AuditSettings:
 
 def _portal_url(value: object) -> str:
     example = "such as https://portal.example.com/campaigns/{id}"
-    valid = isinstance(value, str) and "{id}" in value
+    valid = isinstance(value, str) and "{id}" in value and {*findall(r"{(\w*)}", value)} <= {"id", "clients_id"}
     parts = urlsplit(value) if valid and isinstance(value, str) else None
     valid = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
     require(valid, f"“portal_url” is an address with {{id}} for the campaign's ID, {example}")

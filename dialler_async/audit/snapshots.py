@@ -43,7 +43,7 @@ class SnapshotBuilder:
 
     def build(self, facts: CampaignFacts) -> RecordSnapshot:
         """Return the snapshot of one campaign."""
-        wire = facts.campaign.wire
+        wire = facts.wire
         return RecordSnapshot(
             id=facts.campaign.id,
             name=facts.campaign.name,

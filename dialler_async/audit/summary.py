@@ -1,10 +1,10 @@
-"""Summaries of campaigns, which a report keeps for overviews in place of whole records."""
+"""Summaries of campaigns. A report keeps them for overviews, instead of whole records."""
 
-import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+from itertools import starmap
 from operator import attrgetter
 
 import attrs
@@ -13,7 +13,7 @@ from dialler_async.models import Language, ResultCode
 
 from .rule import CampaignFacts, Named
 
-_TRANSLATION_KEY = re.compile(r"DiallerCampaignsResultCodes\.\d+")
+_TRANSLATION_KEYS = "DiallerCampaignsResultCodes."
 
 
 class CodeType(StrEnum):
@@ -80,26 +80,32 @@ def order(campaign: Named) -> tuple[bool, int, str]:
 def _export_keys(facts: CampaignFacts) -> tuple[tuple[str, CodeType], ...]:
     types: dict[str, CodeType] = {}
     for records in facts.by_code.values():
-        key, type = _key_and_type(records)
-        if key is not None:
+        code = next(iter(records.values()))
+        if code.export_key and code.export_key.strip():
+            key, type = code.export_key, _type(code)
             types[key] = type if types.get(key, type) is type else CodeType.UNCLEAR
-    return tuple(types.items())
+    return tuple(starmap(shared_pair, types.items()))
 
 
-def _key_and_type(records: Mapping[Language, ResultCode]) -> tuple[str | None, CodeType]:
-    code = next(iter(records.values()))
-    if not code.export_key or not code.export_key.strip():
-        return None, CodeType.UNCLEAR
-    flags = [type for type, flag in zip(_FLAGGED, _flags(code), strict=True) if flag]
-    # Thousands of campaigns share a few dozen keys.
-    return sys.intern(code.export_key), flags[0] if len(flags) == 1 else CodeType.UNCLEAR
+@lru_cache(maxsize=4096)
+def shared_pair(key: str, type: CodeType) -> tuple[str, CodeType]:
+    """Return an export key with its type. Thousands of campaigns share a few dozen pairs, so each is kept once."""
+    return key, type
+
+
+def _type(code: ResultCode) -> CodeType:
+    values = flags(code)
+    return _FLAGGED[values.index(True)] if values.count(True) == 1 else CodeType.UNCLEAR
 
 
 _FLAGGED = (CodeType.DONE, CodeType.ABORTED, CodeType.DELAY, CodeType.APPOINTMENT)
-_flags = attrgetter(*(type.value for type in _FLAGGED))
+flags: Callable[[ResultCode], tuple[bool | None, ...]] = attrgetter(*(type.value for type in _FLAGGED))
+"""Return the four flags of a code; exactly one of them should be true."""
 
 
 def has_text(code: ResultCode) -> bool:
     """Return whether agents see words, and not an empty line or a technical key."""
     content = code.content
-    return bool(content and content.strip() and content != code.short_text and not _TRANSLATION_KEY.fullmatch(content))
+    if not content or content == code.short_text or content.isspace():
+        return False
+    return not (content.startswith(_TRANSLATION_KEYS) and content.removeprefix(_TRANSLATION_KEYS).isdecimal())

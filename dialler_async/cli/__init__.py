@@ -1,6 +1,6 @@
 """The `dialler` command. Needs the extra: `pip install 'dialler-async[cli]'`.
 
-`--help` and `--version` import neither cyclopts nor rich, so that they answer at once.
+`--help` and `--version` import neither cyclopts nor rich, because these imports are slow.
 """
 
 import sys
@@ -10,25 +10,25 @@ _EXTRA = ("cyclopts", "rich")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; see `dialler --help`.
+    """Run a command line and return its exit code; see `dialler --help`.
 
     Every error becomes one line on stderr.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments, by default `sys.argv[1:]`.
     """
     from . import streams
     from .exits import Exit, OutputError, report_error
 
-    streams.repair()
+    streams.replace_closed_streams()
     try:
         exit = _run(sys.argv[1:] if argv is None else list(argv))
-        # Python flushes at the end of the process, where nobody could catch the error.
+        # Flushed here, because an error of Python's flush at exit can't be caught.
         sys.stdout.flush()
     except KeyboardInterrupt:
         exit = Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has read enough.
+        # The reader of the pipe, such as `head`, closed it.
         exit = Exit.CLOSED_PIPE
     except OSError as error:
         if not streams.is_output_error(error):

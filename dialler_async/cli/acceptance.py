@@ -1,4 +1,4 @@
-"""`dialler audit --accept`: write `[[audit.accept]]` entries for findings to the settings."""
+"""`dialler audit --accept`: add `[[audit.accept]]` entries to the settings."""
 
 import tomllib
 from pathlib import Path
@@ -15,15 +15,15 @@ from .prompt import ask
 
 
 def accept_findings(report: AuditReport, file: Path | None) -> None:
-    """Ask for a reason, and append an entry for each finding of the report to the settings.
+    """Ask for a reason, and add an entry for each finding of the report to the settings file.
 
     Args:
-        report: the report; the findings that it counts as accepted have entries.
-        file: the file with the settings; None to write a dialler.toml in the current directory.
+        report: the report of the audit. Accepted findings are not in its `findings`.
+        file: the file with the settings. None means `dialler.toml` in the current directory.
 
     Raises:
-        UsageError: No reason is given, or the file can't take entries.
-        OutputError: The file can't be written.
+        UsageError: the user gives no reason, or the file is invalid.
+        OutputError: the file can't be written.
     """
     findings = [finding for finding in report.findings if _can_be_accepted(finding)]
     if not findings:
@@ -34,7 +34,8 @@ def accept_findings(report: AuditReport, file: Path | None) -> None:
     if not reason:
         raise UsageError("nothing was accepted: an acceptance needs a reason")
     keys = ("tool", "dialler", "audit") if file.name == "pyproject.toml" else ("audit",)
-    entries = entries_as_toml(findings, reason, ".".join((*keys, "accept")))
+    account = None if report.identity is None else report.identity.clients_id
+    entries = entries_as_toml(findings, reason, ".".join((*keys, "accept")), account)
     try:
         before = file.read_bytes().decode() if file.exists() else ""
         text = f"{before.rstrip()}\n{entries}" if before.strip() else entries.lstrip()
@@ -53,6 +54,6 @@ def accept_findings(report: AuditReport, file: Path | None) -> None:
 
 
 def _can_be_accepted(finding: Finding) -> bool:
-    # TOML holds no lone surrogates.
+    # TOML can't represent lone surrogates.
     has_surrogate = any("\ud800" <= character <= "\udfff" for character in finding.subject)
     return finding.rule not in {*NEVER_ACCEPTED, UNUSED_ACCEPTANCE.id} and not has_surrogate

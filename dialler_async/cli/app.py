@@ -1,4 +1,4 @@
-"""The tree of commands. Each command's module is imported when the command is called."""
+"""The `dialler` app. The module of a command is imported when the command is called."""
 
 from itertools import takewhile, zip_longest
 
@@ -16,7 +16,7 @@ app: App = App(
     help_epilogue=HELP,
     help_format="plaintext",
     version=__version__,
-    suppress_keyboard_interrupt=False,  # `main` decides how an interrupted command exits
+    suppress_keyboard_interrupt=False,  # `main` chooses the exit code for Ctrl-C
 )
 for _name, _command in COMMANDS.items():
     app.command(f"{__package__}.{_command[0]}", name=_name)
@@ -24,32 +24,32 @@ app.register_install_completion_command(INSTALL_COMPLETION)
 
 
 def run(argv: list[str]) -> Exit:
-    """Run one command line and return its exit code.
+    """Run a command line and return its exit code.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C came while no write was in flight.
+        KeyboardInterrupt: the user pressed Ctrl-C while no write was in flight.
         OSError: stdout can't be written to.
     """
-    # First of all, because an error message would repeat the argument.
-    if (advice := _secret_argument(list(takewhile(lambda argument: argument != "--", argv)))) is not None:
-        print_error(advice)
+    # Checked before parsing, because the parser's error messages contain the arguments.
+    if (message := _secret_error(list(takewhile(lambda argument: argument != "--", argv)))) is not None:
+        print_error(message)
         return Exit.USAGE
     try:
         exit = app(argv, console=Console(), exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError, OutputError, InterruptedWriteError, DiallerError) as error:
         return report_error(error)
     except SystemExit:
-        # If cyclopts can't tell the shell, it says so and exits with 1, which means findings here.
+        # cyclopts exits with 1 if it doesn't recognise the shell, but 1 means findings here.
         return Exit.USAGE
     return Exit.DONE if exit is None else Exit(exit)
 
 
-def _secret_argument(options: list[str]) -> str | None:
-    """Return advice if one of these arguments holds a secret, which other users can read."""
+def _secret_error(options: list[str]) -> str | None:
+    """Return an error message if an argument is a secret, because other users can read arguments."""
     for option, following in zip_longest(options, options[1:], fillvalue=""):
         name, equals, value = option.partition("=")
         if name == "--token":
-            return "a token is never an argument, where others can read it: use DIALLER_TOKEN or --token-file"
+            return "other users can read a token in the arguments: use DIALLER_TOKEN or --token-file"
         if name == "--proxy" and "@" in (value if equals else following):
-            return "a proxy's password is never an argument, where others can read it: use DIALLER_PROXY"
+            return "other users can read a proxy's password in the arguments: use DIALLER_PROXY"
     return None

@@ -12,19 +12,19 @@ from dialler_async.audit import accept as accept_by_settings
 from dialler_async.audit import audit as run_audit
 
 from .acceptance import accept_findings
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .numbers import Id, Positive
 from .options import Flag
-from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
+from .retry_notice import notice_of_retries
 from .rules import ALL_RULES, RuleOptions, print_rules
 
 _USUAL_CONCURRENCY = PoolConfig().limit
 _SANDBOX = AccountIdentity("sandbox", 1)
-"""The sandbox has another port in each run, which must not make its reports those of different accounts."""
+"""The sandbox has another port in each run, but its reports are of one account."""
 
 
 @Parameter(name="*", group=Group("Campaigns", sort_key=0))
@@ -36,7 +36,7 @@ class SelectionOptions:
         name: Only campaigns whose name is like this pattern, such as 'VIP*'. Repeat it for several.
         id: Only the campaign of this ID. Repeat it for several.
         running: Only campaigns that are valid now.
-        limit: At most so many campaigns, those with the lowest IDs.
+        limit: The highest number of campaigns. Those with the lowest IDs are taken.
     """
 
     name: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
@@ -71,16 +71,16 @@ async def audit(
     selection_options: SelectionOptions = ALL_CAMPAIGNS,
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
-    """Check every campaign of the account and all its result codes, and show what is wrong with them.
+    """Check every campaign of the account and all its result codes, and show all problems.
 
     Args:
         concurrency: How many requests run at once, at most. The number adapts to the server.
-        fail_on: Exit with 1 if there are findings as bad as that, or worse; otherwise fail-on in the settings.
-        baseline: Earlier report, written with --format json: show what is new, gone, or changed.
+        fail_on: Exit with 1 if there are findings of this severity or a higher one; otherwise fail-on in the settings.
+        baseline: Earlier report, written with --format json, to compare with: show new and gone findings, and changes.
         baseline_of_other_account: Compare even if the baseline is of another account or server.
-        fail_on_new: Exit with 1 for new findings only: those as bad as --fail-on says, or any.
+        fail_on_new: Exit with 1 for new findings only: of the severity --fail-on or higher, or without it, of any.
         accept: Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
         language: A language to fetch and compare result codes in. Repeat it for several.
         template: Exact name of the campaign that the others are compared with; otherwise template in the settings.

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .delete import delete
 from .exits import print_error
-from .listing import EVERYTHING, Listing
+from .listing import DEFAULT_LIST_OPTIONS, ListOptions
 from .numbers import Id
 from .options import Flag
 from .output import print_line, quoted
@@ -21,7 +21,9 @@ app.command(delete)
 
 
 @app.command(name="list")
-async def list_(*, listing: Listing = EVERYTHING, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def list_(
+    *, listing: ListOptions = DEFAULT_LIST_OPTIONS, connection: ConnectionOptions = FROM_ENVIRONMENT
+) -> None:
     """List all campaigns of the account. A wide terminal shows more columns."""
     listing.check()
     async with connection.open() as dialler:
@@ -30,24 +32,24 @@ async def list_(*, listing: Listing = EVERYTHING, connection: Connection = FROM_
 
 
 @app.command
-async def get(id: Id, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
+async def get(id: Id, /, *, json: Flag = False, connection: ConnectionOptions = FROM_ENVIRONMENT) -> None:
     """Show all keys of one campaign.
 
     Args:
         id: ID of the campaign.
-        json: Print the server's envelope (records, count), with the record as it came.
+        json: Print the unchanged record and the count as JSON, in the format of the server.
     """
     async with connection.open() as dialler:
         show_campaign(await dialler.campaigns.get(id), as_json=json)
 
 
 @app.command
-async def find(text: str, /, *, json: Flag = False, connection: Connection = FROM_ENVIRONMENT) -> None:
-    """List the campaigns that the server finds by a part of their name.
+async def find(text: str, /, *, json: Flag = False, connection: ConnectionOptions = FROM_ENVIRONMENT) -> None:
+    """List the campaigns whose name contains a text.
 
     Args:
-        text: Part of the name.
-        json: Print the server's envelope (records, count), with each record as it came.
+        text: The text to search for in the names.
+        json: Print the unchanged records and their count as JSON, in the format of the server.
     """
     async with connection.open() as dialler:
         campaigns = await dialler.campaigns.find(text)
@@ -67,25 +69,25 @@ async def clone(
     from_: Annotated[datetime | None, Parameter(name="--from")] = None,
     to: datetime | None = None,
     exist_ok: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> None:
-    """Copy a campaign with everything but its contacts.
+    """Copy a campaign with everything except its contacts.
 
     Args:
         source: Name of the campaign to copy.
         destination: Name of the new campaign.
-        user_data: The new campaign's key in another system.
-        from_: When the new campaign becomes valid. A date without a zone is sent without one.
-        to: When it ceases to be valid.
-        exist_ok: If a campaign with the new name exists, change nothing and exit with 0.
+        user_data: Key of the new campaign in another system, such as a CRM.
+        from_: Date from which the new campaign is valid. A date without a time zone is sent unchanged.
+        to: Date until which the new campaign is valid.
+        exist_ok: Change nothing and exit with 0 if a campaign with the new name exists.
     """
     writes = WriteWatcher()
-    look = f"dialler campaigns find -- {shlex.quote(destination)}"
+    check = f"dialler campaigns find -- {shlex.quote(destination)}"
     async with connection.open(observer=writes) as dialler:
-        with writes.error_if_interrupted(f"interrupted: the campaign may have been cloned; look: {look}"):
+        with writes.error_if_interrupted(f"interrupted: the campaign may have been cloned; check with: {check}"):
             campaign = await dialler.campaigns.clone(
                 source, destination, user_data=user_data, dt_from=from_, dt_to=to, exist_ok=exist_ok
             )
-    # The name as given: the documented reply to a clone has the source's name.
+    # `campaign.name` is not used, because the documented response to a clone has the name of the source.
     done = "there is" if exist_ok else "cloned:"
     print_line(f"{done} campaign {'without ID' if campaign.id is None else campaign.id} {quoted(destination)}")

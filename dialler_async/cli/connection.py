@@ -1,4 +1,4 @@
-"""The connection options of every command, and the client that they make."""
+"""The connection options, and the client that is made from them."""
 
 import os
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from dialler_async._http import environment
 from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
 from dialler_async._text.token_files import read_token_file
-from dialler_async.client import Options
+from dialler_async.client import ClientOptions
 from dialler_async.observer import Observer
 
 from .exits import UsageError, print_warnings
@@ -23,21 +23,21 @@ from .options import Flag
 
 @Parameter(name="*", group=Group("Connection", sort_key=1))
 @attrs.frozen(kw_only=True)
-class Connection:
-    """The options that every command has.
+class ConnectionOptions:
+    """The connection options of all commands that use one account.
 
     Attributes:
-        base_url: Such as https://acd.example.com/rest/v1.0/1; otherwise DIALLER_BASE_URL.
-        token_file: File that holds the token; otherwise DIALLER_TOKEN. Other users could read an argument.
-        ca_file: PEM file with the CA certificates to trust, in place of the system's; otherwise DIALLER_CA_FILE.
-        client_cert: PEM file with a client certificate; otherwise DIALLER_CLIENT_CERT.
-        client_key: PEM file with its private key, if --client-cert does not hold it; otherwise DIALLER_CLIENT_KEY.
-        proxy: Such as http://proxy.example.com:3128; otherwise DIALLER_PROXY, or HTTP_PROXY and the like. If it needs a
-            password, use DIALLER_PROXY: others could read an argument.
-        max_rate: Calls per second; otherwise DIALLER_MAX_RATE. Needs an extra: pip install 'dialler-async[rate]'.
-        deadline: Seconds that a call may take, with its retries; otherwise DIALLER_DEADLINE, or 120.
-        attempts: How often a call is sent, at most; 1 means no retries. Otherwise DIALLER_ATTEMPTS.
-        sandbox: Talk to an embedded dialler with 500 made-up campaigns. Needs no settings; all changes are lost.
+        base_url: URL of the account, such as https://acd.example.com/rest/v1.0/1. Default: DIALLER_BASE_URL.
+        token_file: File that contains the token. Default: DIALLER_TOKEN.
+        ca_file: PEM file of CA certificates to trust instead of the system's. Default: DIALLER_CA_FILE.
+        client_cert: PEM file of a client certificate. Default: DIALLER_CLIENT_CERT.
+        client_key: PEM file of its private key, if --client-cert does not contain it. Default: DIALLER_CLIENT_KEY.
+        proxy: URL of a proxy. Default: DIALLER_PROXY, or HTTP_PROXY and HTTPS_PROXY.
+            If the URL contains a password, set DIALLER_PROXY: other users can read arguments.
+        max_rate: Maximum number of calls per second. Default: DIALLER_MAX_RATE. Needs the extra [rate].
+        deadline: Maximum duration of a call in seconds, including retries. Default: DIALLER_DEADLINE, or 120.
+        attempts: Maximum number of attempts of a call; 1 means no retries. Default: DIALLER_ATTEMPTS.
+        sandbox: Use an embedded dialler with 500 generated campaigns. Needs no settings; changes are lost.
     """
 
     base_url: str | None = None
@@ -62,12 +62,12 @@ class Connection:
         """Yield a client with these options.
 
         Args:
-            pool: the pool's settings that no option and no environment variable sets.
-            retry: the command's retry policy. An option or the environment may set its number of attempts.
-            observer: observes every call.
+            pool: the command's pool settings. Options and environment variables override them.
+            retry: the command's retry policy. `--attempts` and DIALLER_ATTEMPTS override the number of attempts.
+            observer: the observer of every call.
 
         Raises:
-            UsageError: an option is missing or contradicts another.
+            UsageError: an option is missing, or two options contradict each other.
             ConfigurationError: the base URL, the token or an environment variable is invalid.
         """
         if not self.sandbox:
@@ -75,11 +75,11 @@ class Connection:
                 yield dialler
             return
         if self.base_url is not None or self.token_file is not None:
-            raise UsageError("--sandbox brings its own base URL and token: leave out --base-url and --token-file")
+            raise UsageError("--sandbox has its own base URL and token: leave out --base-url and --token-file")
         if any(option is not None for option in (self.ca_file, self.client_cert, self.client_key, self.proxy)):
-            raise UsageError("--sandbox is on this machine and without TLS: leave out certificates and --proxy")
+            raise UsageError("--sandbox uses no TLS and no proxy: leave out certificates and --proxy")
         options = self._options(pool, retry, observer)
-        # Imported here, since other commands need no server.
+        # Imported here, because the import is slow and only --sandbox needs it.
         from dialler_async.sandbox import Sandbox
 
         async with (
@@ -88,8 +88,8 @@ class Connection:
         ):
             yield dialler
 
-    def _options(self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None) -> Options:
-        options = Options(pool=attrs.evolve(pool, **self._network()), retry=retry, observer=observer)
+    def _options(self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None) -> ClientOptions:
+        options = ClientOptions(pool=attrs.evolve(pool, **self._network()), retry=retry, observer=observer)
         if (attempts := self.attempts or environment.attempts(os.environ)) is not None:
             options["retry"] = attrs.evolve(retry, attempts=attempts)
         if (deadline := self.deadline or environment.deadline(os.environ)) is not None:
@@ -113,7 +113,7 @@ class Connection:
             settings["proxy"] = self.proxy
         return settings
 
-    def _client(self, options: Options) -> DiallerClient:
+    def _client(self, options: ClientOptions) -> DiallerClient:
         with print_warnings():
             return DiallerClient(self._base_url(), self._token(), **options)
 
@@ -132,5 +132,5 @@ class Connection:
         return read_token_file(self.token_file, f"the token file {self.token_file}")
 
 
-FROM_ENVIRONMENT = Connection()
-"""No options: the settings come from the environment."""
+FROM_ENVIRONMENT = ConnectionOptions()
+"""The default: the environment contains all settings."""

@@ -1,10 +1,10 @@
-"""`dialler campaigns delete`: shows the campaign, asks, and deletes it."""
+"""`dialler campaigns delete`: show the campaign, ask for confirmation, and delete it."""
 
 import sys
 
 from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError, print_error
 from .numbers import Id
 from .options import Flag
@@ -20,18 +20,20 @@ async def delete(
     name: str | None = None,
     yes: Flag = False,
     missing_ok: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
-    """Delete a campaign and all its related data, for good.
+    """Delete a campaign and all its related data permanently.
 
     Args:
         id: ID of the campaign.
-        name: Its exact name, in place of the ID. Nothing is deleted if several campaigns have it.
-        yes: Do not ask.
+        name: Exact name of the campaign, instead of the ID. If several campaigns have this name, none is deleted.
+        yes: Delete without confirmation.
         missing_ok: Exit with 0 if there is no such campaign.
     """
     if not yes and not sys.stdin.isatty():
-        raise UsageError("stdin is no terminal, so nobody can confirm: give --yes to delete without a question")
+        raise UsageError(
+            "can't ask for confirmation, because stdin is no terminal: give --yes to delete without confirmation"
+        )
     writes = WriteWatcher()
     async with connection.open(observer=writes) as dialler:
         try:
@@ -42,18 +44,18 @@ async def delete(
             print_error(f"nothing to delete: there is no campaign {id if name is None else quoted(name)}")
             return Exit.DONE
         target = campaign if id is None else id
-        shown = f"campaign {id or campaign.id or 'without ID'} {quoted(campaign.name)}"
+        label = f"campaign {id or campaign.id or 'without ID'} {quoted(campaign.name)}"
         codes = await _describe_codes(dialler, target)
-        print_error(f"going to delete {shown} with {codes} and all other related data, for good")
+        print_error(f"going to delete {label} with {codes} and all other related data permanently")
         if not yes and not _confirmed():
             print_error("nothing was deleted")
             return Exit.INTERRUPTED
-        # By ID, even if the name was given: what was shown is what is deleted.
-        number = id or campaign.id
-        interrupted = f"interrupted: {shown} may have been deleted; look: dialler campaigns get {number}"
+        # By ID even if a name was given, so that exactly the shown campaign is deleted.
+        shown_id = id or campaign.id
+        interrupted = f"interrupted: {label} may have been deleted; check with: dialler campaigns get {shown_id}"
         with writes.error_if_interrupted(interrupted):
             await dialler.campaigns.delete(target, missing_ok=missing_ok)
-    print_line(f"deleted {shown}")
+    print_line(f"deleted {label}")
     return Exit.DONE
 
 
@@ -71,7 +73,7 @@ async def _describe_codes(dialler: DiallerClient, campaign: Campaign | int) -> s
     try:
         return f"its {counted((await dialler.result_codes.list(campaign)).total, 'result code')}"
     except DiallerError:
-        # The number only helps to recognise the campaign; its lookup must not prevent the deletion.
+        # The number is only information, so a failed lookup must not prevent the deletion.
         return "its result codes"
 
 

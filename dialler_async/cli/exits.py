@@ -1,4 +1,4 @@
-"""Exit codes, and the one line on stderr that every error becomes."""
+"""Exit codes, and error messages on stderr."""
 
 import sys
 import warnings
@@ -11,7 +11,7 @@ from dialler_async.errors import ConfigurationError, DiallerError, NoReplyError
 
 
 class Exit(IntEnum):
-    """The exit codes, as `--help` lists them."""
+    """The exit codes that `--help` lists."""
 
     DONE = 0
     FINDINGS = 1
@@ -20,37 +20,37 @@ class Exit(IntEnum):
     NO_REPLY = 4
     OUTPUT = 5
     INTERRUPTED_WRITE = 6
-    # As shells report a command that SIGINT or SIGPIPE ended.
+    # Shells report these codes for a command that SIGINT or SIGPIPE ended.
     INTERRUPTED = 130
     CLOSED_PIPE = 141
 
 
 HELP = """Exit codes:
-  0    done
-  1    findings at or above --fail-on
-  2    usage or settings; a rule raised an error
-  3    the server said no, or sent an invalid reply
-  4    no reply
-  5    the output can't be written; a clone or deletion was done
-  6    interrupted during a clone or deletion, which may have been done
-  130  interrupted, or a deletion declined
+  0    success
+  1    there are findings at or above --fail-on
+  2    wrong arguments or settings, or a rule raised an error
+  3    the server refused the request, or sent an invalid response
+  4    the server sent no response
+  5    the output can't be written, although a clone or deletion took place
+  6    interrupted during a clone or deletion; its outcome is unknown
+  130  interrupted, or the deletion was not confirmed
 """
 
 
 class UsageError(Exception):
-    """The arguments or settings are wrong; the message says what to change."""
+    """Raised for wrong arguments or settings. The message says what to change."""
 
 
 class OutputError(Exception):
-    """The command did its work, but its output can't be written, such as to a full disk."""
+    """Raised if the command ran, but its output can't be written, such as to a full disk."""
 
 
 class InterruptedWriteError(Exception):
-    """Ctrl-C came while a write was in flight; the message says how to find out whether it was done."""
+    """Raised for Ctrl-C while a write is in flight. The message says how to find out its outcome."""
 
 
 def report_error(error: Exception) -> Exit:
-    """Print an error in one line on stderr, and return the exit code for it."""
+    """Print an error in one line on stderr, and return its exit code."""
     print_error(str(error) or type(error).__name__)
     match error:
         case NoReplyError():
@@ -66,15 +66,15 @@ def report_error(error: Exception) -> Exit:
 
 
 def print_error(message: str) -> None:
-    """Print an error, a warning or a notice in one line on stderr; text from the server in it is escaped."""
-    # If stderr can't be written to either, the exit code is all that is left.
+    """Print an error, a warning or a notice in one line on stderr, with unprintable characters escaped."""
+    # If stderr can't be written to, only the exit code reports the error.
     with suppress(OSError):
         sys.stderr.write(f"dialler: {one_line(message)}\n")
 
 
 @contextmanager
 def print_warnings() -> Iterator[None]:
-    """Print the warnings of the body on stderr after it, without the line of our code that Python would add."""
+    """Print warnings of the `with` block on stderr when it ends, without the source line that Python adds."""
     with warnings.catch_warnings(record=True, action="always") as recorded:
         yield
     for warning in recorded:

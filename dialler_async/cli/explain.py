@@ -27,7 +27,7 @@ _EXAMPLES = {
     "not-audited": "could not be audited: 401 Unauthorized",
     "rule-failed": "the rule “my-rule” failed on 12 campaigns: KeyError at my_rules.py:7",
     "no-campaigns": "the account has no campaigns",
-    "unused-acceptance": "the acceptance of “expired” in campaign 535 accepts nothing: there is no such finding",
+    "unused-acceptance": "the acceptance of expired, campaign 535 accepts nothing: it ended on 2026-12-31",
     "invalid-record": "campaign 535 “Summer”: in records[7] (ID 535) nMaxParallelLines is 'many', not a whole number",
     "unreachable-codes": "campaign 535 “Summer”: no result codes in German: 503 Service Unavailable",
 }
@@ -44,7 +44,7 @@ async def explain(
 
     Args:
         rule: ID of the rule; `dialler audit --list-rules` lists them.
-        rules: module:name of a rule of your own, or of several. Repeat it for more.
+        rules: module:name of your own rule, or of a list of rules. Repeat it for several.
         config: File with settings; otherwise the nearest dialler.toml or pyproject.toml.
     """
     available = {one.info.id: one for one in RuleOptions(rules=rules, config=config).load().available}

@@ -1,18 +1,18 @@
-"""`dialler export`."""
+"""`dialler export`: write an account to a file."""
 
 from pathlib import Path
 
 from dialler_async import DiallerError, NoReplyError, RetryPolicy
 from dialler_async.export import export as run_export
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, OutputError, print_error
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .options import Flag
 from .output import counted, print_line
-from .patience import notice_of_retries
 from .progress import progress_bar
 from .report import check_place
+from .retry_notice import notice_of_retries
 
 
 async def export(
@@ -20,17 +20,18 @@ async def export(
     output: Path,
     language: LanguageNames = ALL_LANGUAGES,
     excel: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
     """Write all campaigns and their result codes to a file, for notebooks and spreadsheets.
 
-    If a campaign can't be fetched or read, the file has the error in its place.
-    The command then exits with 3, or with 4 if no reply came for any of them.
+    If the result codes of a campaign can't be fetched, the file contains the error.
+    The exit code is then 3, or 4 if the server sent no response to any failed
+    request.
 
     Args:
-        output: File to write; .json is lossless, .csv and .parquet have a row for each result code and language.
-        language: A language to fetch result codes in. Repeat it for several.
-        excel: Write a CSV file that Excel opens with umlauts: with a byte order mark.
+        output: File to write. The suffix .json keeps everything; .csv and .parquet have a row per result code.
+        language: Language of the result codes. Can be given several times.
+        excel: Write a CSV file with tabs in UTF-16, which Excel opens in columns and with umlauts.
     """
     check_place(output)
     try:
@@ -40,15 +41,15 @@ async def export(
                     dialler, output, languages=languages_named(language), excel=excel, on_progress=on_progress
                 )
     except DiallerError:
-        raise  # some are an OSError as well
+        raise  # some of them are also OSErrors
     except OSError as error:
         raise OutputError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")
     if exported.invalid:
         campaigns = counted(len(exported.invalid), "campaign")
-        # If a key has changed its type, every campaign is invalid; the file has all the errors.
+        # If a key changed its type, every campaign is invalid. The file contains all errors.
         first = "; ".join(map(str, exported.invalid[:3])) + ("; …" if len(exported.invalid) > 3 else "")
-        print_error(f"{campaigns} without result codes, because the record is not as documented: {first}")
+        print_error(f"{campaigns} exported without result codes, because the record is invalid: {first}")
     if exported.failed:
         print_error(
             f"{counted(exported.failed, 'lookup')} of result codes failed: {'; '.join(map(str, exported.errors))}"

@@ -24,7 +24,7 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     Args:
         report: the report.
         console: where to print it.
-        unfold: whether each of many findings of one rule is printed, in place of one line with their number.
+        unfold: whether to print every finding. By default, many findings of one rule are one line.
     """
     rule_width = max((len(finding.rule) for finding in report.findings), default=0)
     console.print(_whose(report))
@@ -35,9 +35,9 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     if any(group.rule for group in groups):
         console.print("--unfold shows each of them, as every --format does.")
         console.print()
-    print_findings("Accepted", report.accepted, console, note=accepted_note)
+    print_findings("Accepted", report.accepted, console, unfold=unfold, note=accepted_note)
     if report.comparison:
-        print_comparison(report.comparison, console)
+        print_comparison(report.comparison, console, unfold=unfold)
     if report.findings:
         console.print(Text("By rule", style="bold"))
         console.print(_by_rule(report, rule_width))

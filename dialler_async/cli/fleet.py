@@ -1,4 +1,4 @@
-"""`dialler fleet …`: audits of many accounts, and the workers that do them."""
+"""`dialler fleet`: audit many accounts, and run workers for such audits."""
 
 import logging
 import os
@@ -27,14 +27,14 @@ from .stopping import stop_signal
 if TYPE_CHECKING:
     from dialler_async.fleet.redis_broker import RedisBroker
 
-_FLEET = Path("fleet.toml")
+_DEFAULT_MANIFEST = Path("fleet.toml")
 
-app: App = App(name="fleet", help="Audit many accounts on many servers, in this process or spread over workers.")
+app: App = App(name="fleet", help="Audit many accounts on many servers, in this process or on workers.")
 
 
 @app.command
 async def audit(
-    manifest: Path = _FLEET,
+    manifest: Path = _DEFAULT_MANIFEST,
     *,
     broker: str | None = None,
     sandbox: Flag = False,
@@ -45,25 +45,26 @@ async def audit(
 ) -> Exit:
     """Check every campaign of every account, and show all problems in one report.
 
-    Exits with 3 if an account could not be audited completely. The others are audited.
+    If an account can't be audited completely, the others are still audited, and the
+    exit code is 3.
 
     Args:
-        manifest: File that lists servers and accounts.
-        broker: Redis of the workers, such as redis://broker.example.com; otherwise DIALLER_BROKER. With neither, this
-            process does all the work. DIALLER_FLEET_KEY signs the messages.
-        sandbox: Audit 100 made-up accounts on an embedded dialler. Needs no settings.
-        fail_on: Exit with 1 if there are findings of this severity or a higher one; otherwise fail-on in the settings.
-        language: A language to fetch and compare result codes in. Repeat it for several.
+        manifest: File that lists the servers and accounts.
+        broker: URL of the workers' Redis, such as redis://broker.example.com. Default: DIALLER_BROKER.
+            Without a broker, this process runs all jobs. DIALLER_FLEET_KEY signs the messages.
+        sandbox: Audit 100 generated accounts on an embedded dialler. Needs no settings.
+        fail_on: Exit with 1 if there are findings of this severity or higher. Overrides fail-on in the settings.
+        language: Language to fetch and compare result codes in. Can be given several times.
     """
     rules = rule_options.chosen()
     if rule_options.list_rules:
         print_rules(rules)
         return Exit.DONE
-    if sandbox and (broker is not None or manifest is not _FLEET):
-        raise UsageError("--sandbox has its own accounts, which no worker has: leave out the file and --broker")
+    if sandbox and (broker is not None or manifest is not _DEFAULT_MANIFEST):
+        raise UsageError("--sandbox audits its own accounts in this process: leave out the file and --broker")
     settings, directory = rule_options.for_workers()
     _check_extra()
-    # Imported here, since no other command needs it.
+    # Imported here, because the import is slow and other commands don't need it.
     from dialler_async.fleet import audit_fleet
 
     url = None if sandbox else broker or os.environ.get("DIALLER_BROKER")
@@ -71,7 +72,7 @@ async def audit(
     command = "" if backend is None else f"dialler fleet worker {manifest} --broker {backend.safe_url}"
     with_key = f" with this {KEY_VARIABLE}" if backend is not None and backend.is_signed else ""
     with destination.open() as put:
-        async with _sandbox() if sandbox else nullcontext(_read(manifest)) as fleet:
+        async with _sandbox_fleet() if sandbox else nullcontext(_read_manifest(manifest)) as fleet:
             with progress_bar("Auditing accounts") as on_progress:
                 report = await audit_fleet(
                     fleet,
@@ -80,7 +81,9 @@ async def audit(
                     directory=directory,
                     languages=languages_named(language),
                     on_progress=on_progress,
-                    on_no_worker=lambda: print_error(f"there is no worker{with_key}; waiting for one: {command}"),
+                    on_no_worker=lambda: print_error(
+                        f"waiting, because no worker{with_key} is running: start one with {command}"
+                    ),
                 )
         put(report)
     return exit_code(report, fail_on or settings.fail_on or "never")
@@ -88,20 +91,21 @@ async def audit(
 
 @app.command
 async def worker(
-    manifest: Path = _FLEET,
+    manifest: Path = _DEFAULT_MANIFEST,
     *,
     broker: str | None = None,
     at_once: Positive = 4,
     rule_options: RuleOptions = ALL_RULES,
 ) -> None:
-    """Run jobs of audits until Ctrl-C or SIGTERM; then finish the running jobs, and stop.
+    """Run jobs of fleet audits until Ctrl-C or SIGTERM; then finish the running jobs and stop.
 
-    Start any number of workers, on any number of machines. They need the same rules and settings as the audit.
+    Any number of workers can run, on any number of machines. All workers need the
+    same rules and settings as the audit.
 
     Args:
-        manifest: File that lists servers and accounts, and where this worker finds their tokens.
-        broker: Redis of the audits, such as redis://broker.example.com; otherwise DIALLER_BROKER.
-        at_once: How many jobs run at once. A job is an account, or a chunk of its campaigns.
+        manifest: File that lists the servers, the accounts and where this worker finds their tokens.
+        broker: URL of the audit's Redis, such as redis://broker.example.com. Default: DIALLER_BROKER.
+        at_once: Maximum number of concurrent jobs. A job is an account or a part of its campaigns.
     """
     rules = rule_options.chosen()
     if rule_options.list_rules:
@@ -111,12 +115,12 @@ async def worker(
     _check_extra()
     url = broker or os.environ.get("DIALLER_BROKER")
     if not url:
-        raise UsageError("no broker: set DIALLER_BROKER, or give --broker redis://…")
-    # Imported here, since no other command needs it.
+        raise UsageError("no broker: set DIALLER_BROKER, or give --broker, such as redis://broker.example.com")
+    # Imported here, because the import is slow and other commands don't need it.
     from dialler_async.fleet.worker import run_worker
 
     backend = _broker(url, slots=at_once)
-    fleet = _read(manifest)
+    fleet = _read_manifest(manifest)
     with (
         _log_to_stderr(),
         stop_signal(lambda: print_error("finishing the running jobs; press Ctrl-C again to stop now")) as stop,
@@ -143,14 +147,14 @@ def _broker(url: str, slots: int = 0) -> "RedisBroker":
     return RedisBroker(url, slots=slots)
 
 
-def _read(manifest: Path) -> Fleet:
+def _read_manifest(manifest: Path) -> Fleet:
     with print_warnings():
         return read_fleet(manifest)
 
 
 @asynccontextmanager
-async def _sandbox() -> AsyncIterator[Fleet]:
-    """Yield a fleet of made-up accounts on an embedded dialler."""
+async def _sandbox_fleet() -> AsyncIterator[Fleet]:
+    """Yield a fleet of generated accounts on an embedded dialler."""
     from dialler_async.sandbox import Sandbox
 
     async with Sandbox(campaigns=20, seed=1, accounts=100) as sandbox:
@@ -169,7 +173,7 @@ class _StderrHandler(logging.Handler):
 
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """Print warnings of the worker as they happen, since a worker runs for a long time."""
+    """Print each warning of the worker immediately, because a worker runs for a long time."""
     handler = _StderrHandler(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("dialler_async.fleet", "taskiq")]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The languages by their names on the command line."""
+"""Names of languages on the command line."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ def languages_named(names: Iterable[LanguageName]) -> list[Language]:
     return [_LANGUAGES[name] for name in names]
 
 
-def language_name(languages_id: int | None) -> str:
-    """Return `en` or `de`; the number of a language that has no published name; nothing for None."""
+def language_code(languages_id: int | None) -> str:
+    """Return `en` or `de`, the number of a language without a published name, or "" for None."""
     names = {language.value: name for name, language in _LANGUAGES.items()}
     return "" if languages_id is None else names.get(languages_id, str(languages_id))

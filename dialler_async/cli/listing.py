@@ -1,6 +1,6 @@
-"""`dialler campaigns list`: which campaigns are shown, in which order, with which of their keys.
+"""`dialler campaigns list`: filter and sort campaigns, and print some of their keys.
 
-Keys are the server's names, such as `dtTo`, in any case.
+Keys are the server's names, such as `dtTo`. Their case is ignored.
 """
 
 import json
@@ -24,15 +24,16 @@ from .records import show_campaigns, warn_if_incomplete
 
 @Parameter(name="*", group=Group("List", sort_key=0))
 @attrs.frozen(kw_only=True)
-class Listing:
-    """The options of a list.
+class ListOptions:
+    """The options of `dialler campaigns list`.
 
     Attributes:
-        sort: Key to sort by, such as Name or dtTo; -dtTo sorts downwards. Campaigns without it come last.
-        filter: KEY=PATTERN of the campaigns to show, such as 'Name=VIP*'; case is ignored. Repeat it for several.
-        columns: Keys to show, such as ID,Name,UserData.
-        csv: Print CSV, for spreadsheets; all keys, unless --columns is given.
-        json: Print the server's envelope (records, count, orderBy …), with each record as it came.
+        sort: Key to sort by, such as Name; -Name sorts in descending order. Campaigns without the key come last.
+        filter: Show only campaigns that match KEY=PATTERN, such as 'Name=VIP*'. Case is ignored.
+            Can be given several times.
+        columns: Keys to show, separated by commas, such as ID,Name,UserData.
+        csv: Print CSV with the keys of --columns, or with all keys.
+        json: Print the unchanged records, their count and their order as JSON, in the format of the server.
     """
 
     sort: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
@@ -42,22 +43,22 @@ class Listing:
     json: Flag = False
 
     def check(self) -> None:
-        """Check what can be checked before the first request.
+        """Check the options before the first request.
 
         Raises:
-            UsageError: options contradict each other, or a filter has no `=`.
+            UsageError: two options contradict each other, or a filter has no `=`.
         """
         if self.json and (self.csv or self.columns is not None):
             raise UsageError("--json prints whole records: leave out --csv and --columns")
         for filter in self.filter:
             if "=" not in filter:
-                raise UsageError(f"--filter is KEY=PATTERN, such as 'Name=VIP*'; “{filter}” has no =")
+                raise UsageError(f"--filter needs KEY=PATTERN, such as 'Name=VIP*', but “{filter}” has no =")
 
     def show(self, campaigns: Records[Campaign]) -> None:
         """Print the campaigns.
 
         Raises:
-            UsageError: no campaign has a key that is named.
+            UsageError: an option names a key that no campaign has.
         """
         chosen = self._choose(campaigns)
         if self.csv or self.columns is not None:
@@ -79,29 +80,29 @@ class Listing:
         for filter in self.filter:
             name, _, pattern = filter.partition("=")
             key = _resolve(name, every_key)
-            chosen = [one for one in chosen if fnmatchcase(_shown(one.wire.get(key)).casefold(), pattern.casefold())]
+            chosen = [it for it in chosen if fnmatchcase(_as_text(it.wire.get(key)).casefold(), pattern.casefold())]
         if self.sort is not None:
             key = _resolve(self.sort.removeprefix("-"), every_key)
-            known = [one for one in chosen if one.wire.get(key) is not None]
-            known.sort(key=lambda one: _order(one.wire[key]), reverse=self.sort.startswith("-"))
-            chosen = known + [one for one in chosen if one.wire.get(key) is None]
+            known = [it for it in chosen if it.wire.get(key) is not None]
+            known.sort(key=lambda it: _sort_key(it.wire[key]), reverse=self.sort.startswith("-"))
+            chosen = known + [it for it in chosen if it.wire.get(key) is None]
         return chosen
 
 
-EVERYTHING = Listing()
-"""No option given."""
+DEFAULT_LIST_OPTIONS = ListOptions()
+"""All campaigns, in the server's order."""
 
 
 def _keys(campaigns: Iterable[Campaign]) -> list[str]:
-    """Return the keys of all records, each once, in the server's order."""
+    """Return the keys of all records in the server's order, without duplicates."""
     return list(dict.fromkeys(key for campaign in campaigns for key in campaign.wire))
 
 
 def _resolve(name: str, keys: Sequence[str]) -> str:
-    """Return the key with this name in any case.
+    """Return the key with this name; case is ignored.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no key has this name.
     """
     by_name = {key.casefold(): key for key in reversed(keys)}
     if not keys or name in keys:
@@ -113,23 +114,23 @@ def _resolve(name: str, keys: Sequence[str]) -> str:
     raise UsageError(f"no campaign has the key “{name}”: {hint}")
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _order(value: Any) -> tuple[bool, float, str]:
-    """Numbers by size, before texts in alphabetical order."""
+def _sort_key(value: Any) -> tuple[bool, float, str]:
+    """Return a sort key: numbers by value, then texts in alphabetical order."""
     is_number = isinstance(value, int | float)
-    return not is_number, value if is_number else 0, "" if is_number else _shown(value).casefold()
+    return not is_number, value if is_number else 0, "" if is_number else _as_text(value).casefold()
 
 
 def _print_columns(keys: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
-    print_table(keys, ([text(_shown(record.get(key))) for key in keys] for record in records))
+    print_table(keys, ([text(_as_text(record.get(key))) for key in keys] for record in records))
 
 
 def _print_csv(keys: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
     sys.stdout.write(csv_line(keys))
     for record in records:
         cells = (record.get(key) for key in keys)
-        # Numbers stay numbers; `bool` is an int, and CSV would have it as `True`.
-        sys.stdout.write(csv_line(cell if type(cell) is int else _shown(cell) for cell in cells))
+        # `csv_line` escapes text cells only. It would write a bool, which is an int, as `True`.
+        sys.stdout.write(csv_line(cell if type(cell) is int else _as_text(cell) for cell in cells))

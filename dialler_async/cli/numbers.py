@@ -1,7 +1,7 @@
-"""Numbers on the command line: plain ASCII digits only.
+"""Parsers of numbers on the command line. They accept ASCII digits only.
 
-cyclopts converts an `int` by way of `float`: it reads both `534.6` and `0x217` as 535. A command that deletes by ID
-must not guess.
+cyclopts converts an `int` through `float`: it reads both `534.6` and `0x217` as 535. A command that deletes by ID
+must not round.
 """
 
 import math
@@ -18,35 +18,35 @@ def positive(text: str) -> int:
     """Return a whole number of 1 or more.
 
     Raises:
-        ValueError: the text is no such number.
+        ValueError: the text is not such a number.
     """
-    return int(_checked(text, "[1-9][0-9]*", "give a whole number in digits, 1 or more"))
+    return int(_require_match(text, "[1-9][0-9]*", "it must be a whole number in digits, 1 or more"))
 
 
 def positive_decimal(text: str) -> float:
-    """Return a number above 0, which may have decimals.
+    """Return a number above 0, with or without decimals.
 
     Raises:
-        ValueError: the text is no such number.
+        ValueError: the text is not such a number.
     """
-    accepted = "give a number above 0 in digits, such as 30 or 0.5"
-    number = float(_checked(text, r"[0-9]+(\.[0-9]+)?", accepted))
+    requirement = "it must be a number above 0 in digits, such as 30 or 0.5"
+    number = float(_require_match(text, r"[0-9]+(\.[0-9]+)?", requirement))
     if not 0 < number < math.inf:
-        raise ValueError(f"{accepted}; “{text}” is not accepted")
+        raise ValueError(f"{requirement}, not “{text}”")
     return number
 
 
 def _id(text: str) -> int:
-    return int(_checked(text, "[1-9][0-9]*", "an ID is a positive whole number in digits, such as 534"))
+    return int(_require_match(text, "[1-9][0-9]*", "an ID must be a positive whole number in digits, such as 534"))
 
 
 def _not_negative(text: str) -> int:
-    return int(_checked(text, "0|[1-9][0-9]*", "give a whole number in digits, 0 or more"))
+    return int(_require_match(text, "0|[1-9][0-9]*", "it must be a whole number in digits, 0 or more"))
 
 
-def _checked(text: str, pattern: str, accepted: str) -> str:
+def _require_match(text: str, pattern: str, requirement: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise ValueError(f"{accepted}; “{text}” is not accepted")
+        raise ValueError(f"{requirement}, not “{text}”")
     return text
 
 
@@ -68,7 +68,7 @@ NotNegative: TypeAlias = Annotated[int, _converted_by(_not_negative)]
 """A whole number, 0 or more."""
 
 PositiveDecimal: TypeAlias = Annotated[float, _converted_by(positive_decimal)]
-"""A number above 0, with decimals or without."""
+"""A number above 0, with or without decimals."""
 
 Port: TypeAlias = Annotated[NotNegative, Parameter(validator=validators.Number(lte=65535))]
 """A TCP port; 0 means any free port."""

@@ -1,8 +1,8 @@
-"""Types of options that several commands share."""
+"""Option types that several commands use."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
-"""An option that is on when given; there is no `--no-…`."""
+"""A flag without a `--no-…` form."""

@@ -1,4 +1,4 @@
-"""What commands print on stdout: tables for people, JSON and CSV for programs."""
+"""Printing on stdout: tables for people, JSON for programs."""
 
 import json
 import os
@@ -19,26 +19,26 @@ _PIPE_WIDTH = 80
 
 
 class Console(rich.console.Console):
-    """Rich's console for text from the server: no markup, no emoji codes, no highlighting."""
+    """Rich's console without markup, emoji codes and highlighting, since texts come from the server."""
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
         stream = file or (sys.stderr if stderr else sys.stdout)
-        # For a pipe, rich would take the width of a terminal on another stream.
+        # For a pipe, rich would use the width of a terminal on another stream.
         width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
         super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """Leave the error to `main`; rich would exit with 1, which means findings here."""
-        raise  # rich calls this while it handles the BrokenPipeError
+        """Let `main` handle the error; rich would exit with 1, which means findings here."""
+        raise  # rich calls this method while it handles a BrokenPipeError
 
 
 def text(value: object, style: str = "") -> Text:
-    """Return a cell: empty for None, with unprintable characters escaped."""
+    """Return the text of a cell, with unprintable characters escaped; "" for None."""
     return Text("" if value is None else escape_unprintable(str(value)), style=style, overflow="fold")
 
 
 def quoted(name: str) -> str:
-    """Return a name in quotation marks, for a sentence."""
+    """Return a name in quotation marks, with unprintable characters escaped."""
     return f"“{escape_unprintable(name)}”"
 
 
@@ -47,13 +47,13 @@ def print_table(
 ) -> None:
     """Print a table on stdout.
 
-    A pipe gets one line for each row, however long, so that `grep` and `awk` can work with it.
+    In a pipe, a row is always one line, so that `grep` and `awk` can process it.
 
     Args:
-        headings: one for each column.
-        rows: a cell for each column.
-        right: the headings of the columns that are aligned to the right.
-        optional: how many of the last columns are shown only if a terminal is wide enough for them.
+        headings: a heading for each column.
+        rows: the rows, each with a cell for each column.
+        right: headings of the right-aligned columns.
+        optional: number of trailing columns that are shown only on a terminal that is wide enough.
     """
     rows = list(rows)
     console = Console()
@@ -78,19 +78,19 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[Text]], right: Itera
 
 
 def print_json(value: Any) -> None:
-    """Print JSON on stdout. It is all ASCII, so any encoding can write it and no terminal acts on it."""
+    """Print JSON on stdout, in ASCII: every encoding can write it, and it contains no control characters."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_line(line: str) -> None:
-    """Print a line on stdout; text from the server in it must be escaped before.
+    """Print a line on stdout. The caller must escape text from the server.
 
     Raises:
-        OutputError: it can't be written. The message contains the line, because it may report a write.
+        OutputError: stdout can't be written to. The message contains the line, since it may report a write.
     """
     try:
         sys.stdout.write(line + "\n")
-        # A reader of a pipe sees the line at once, even if the command goes on.
+        # Flushed, so that the reader of a pipe gets the line before the command ends.
         sys.stdout.flush()
     except OSError as error:
         if not is_output_error(error):

@@ -1,8 +1,8 @@
-"""The commands in brief: what `dialler --help` prints, and where each command is loaded from when it is called."""
+"""The list of commands: their texts in `dialler --help`, and the modules that define them."""
 
 from .exits import HELP
 
-DESCRIPTION = "Work with the campaigns of a call-centre dialler, by its REST API."
+DESCRIPTION = "Manage the campaigns of a call-centre dialler through its REST API."
 
 COMMANDS = {
     "audit": ("audit:app", "Check every campaign of the account and all its result codes."),
@@ -12,12 +12,12 @@ COMMANDS = {
     "result-codes": ("result_codes:result_codes", "List the result codes of a campaign."),
     "sandbox": ("sandbox:sandbox", "Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM."),
 }
-"""Name of each command: module and attribute within this package, and one sentence."""
+"""For each command: its module and attribute in this package, and one sentence of help."""
 
 INSTALL_COMPLETION = "--install-completion"
 
 _OPTIONS = {
-    "--help, -h": "Print this text; after a command, its options.",
+    "--help, -h": "Print this text, or the help of a command.",
     "--version": "Print the version.",
     INSTALL_COMPLETION: "Install completion for bash, zsh, fish or PowerShell.",
 }

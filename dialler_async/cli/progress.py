@@ -1,4 +1,4 @@
-"""The progress bar: on stderr, and only if that is a terminal."""
+"""A progress bar on stderr, shown only if stderr is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ OnProgress = Callable[[float, int, int | None], None]
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[OnProgress | None]:
-    """Yield a function to call with (done, failed, total) while the bar is shown; None if stderr is no terminal.
+    """Show a progress bar, and yield a function `(done, failed, total)` that updates it.
 
-    The bar is wiped away at the end.
+    Yield None if stderr is no terminal. The bar is erased at the end.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -23,7 +23,7 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
         return
     columns = (
         TextColumn("{task.description}"),
-        # Narrow, so that the ^C of an interruption stays on the bar's line and is wiped away with it.
+        # The bar is narrow, so that ^C, which the terminal echoes, fits on the same line and is erased with it.
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
         RateColumn(),
@@ -40,9 +40,9 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
 
 
 class RateColumn(ProgressColumn):
-    """The current rate: how many are done each second."""
+    """A column with the number of items done per second."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate, or nothing until it is known."""
+        """Return the rate, or an empty text while it is unknown."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f}/s")

@@ -1,12 +1,12 @@
-"""Questions to the user, on stderr."""
+"""Questions to the user. They are printed on stderr."""
 
 import signal
 import sys
 
 
 def ask(question: str) -> str:
-    """Print a question, and return the line that is typed, without blanks around it; empty at the end of the input."""
-    # Under asyncio the first Ctrl-C only asks the task to stop, but the task waits for a line of input here.
+    """Return the stripped line that the user types after a question, or "" at the end of the input."""
+    # asyncio's handler only cancels the task at Ctrl-C, but the task is blocked in `readline`.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.stderr.write(question)

@@ -1,4 +1,4 @@
-"""Campaigns and result codes as tables, or as JSON in the shape of the server's envelopes."""
+"""Print campaigns and result codes as tables, or as JSON in the format of the server."""
 
 import json
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from typing import Any
 from dialler_async import Campaign, Records, ResultCode
 
 from .exits import print_error
-from .languages import language_name
+from .languages import language_code
 from .output import print_json, print_table, text
 
-# What the server says around a list of campaigns, and around no other records.
+# Only the response with the list of campaigns has these keys.
 _LIST_KEYS = {
     "filter": "filter",
     "limit_start": "limitStart",
@@ -26,16 +26,16 @@ def envelope(records: Records[Any]) -> dict[str, Any]:
 
     A list of campaigns also has `filter`, `limitStart`, `limitPageSize`, `orderBy` and `ascending`.
     """
-    around = {key: getattr(records, attribute) for attribute, key in _LIST_KEYS.items()}
+    list_keys = {key: getattr(records, attribute) for attribute, key in _LIST_KEYS.items()}
     return {
         "records": [record.wire for record in records],
         "count": records.total,
-        **{key: value for key, value in around.items() if value is not None},
+        **{key: value for key, value in list_keys.items() if value is not None},
     }
 
 
 def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
-    """Print campaigns, one a line; a wide terminal shows more columns."""
+    """Print one campaign per line. A wide terminal shows more columns."""
     if as_json:
         print_json(envelope(campaigns))
         return
@@ -45,7 +45,7 @@ def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
             (
                 text(campaign.id),
                 text(campaign.name),
-                text(language_name(campaign.languages_id)),
+                text(language_code(campaign.languages_id)),
                 text(_to_minute(campaign.dt_from)),
                 text(_to_minute(campaign.dt_to)),
                 text(campaign.user_data),
@@ -61,7 +61,7 @@ def show_campaigns(campaigns: Records[Campaign], *, as_json: bool) -> None:
 
 
 def show_campaign(campaign: Campaign, *, as_json: bool) -> None:
-    """Print one campaign, a key a line, by the server's names."""
+    """Print one campaign with one key per line. Keys are the server's names."""
     if as_json:
         print_json(envelope(Records([campaign], total=1)))
         return
@@ -72,7 +72,7 @@ def show_campaign(campaign: Campaign, *, as_json: bool) -> None:
 
 
 def show_result_codes(codes: Records[ResultCode], *, as_json: bool) -> None:
-    """Print result codes, one a line."""
+    """Print one result code per line."""
     if as_json:
         print_json(envelope(codes))
         return
@@ -96,11 +96,11 @@ def show_result_codes(codes: Records[ResultCode], *, as_json: bool) -> None:
 def warn_if_incomplete(records: Records[Any]) -> None:
     """Print a warning if the server counts more records than it sent."""
     if not records.complete:
-        print_error(f"the server counts {records.total} records, but sent {len(records)}")
+        print_error(f"the list is incomplete: the server counts {records.total} records, but sent {len(records)}")
 
 
 def _items(campaign: Campaign) -> Sequence[tuple[str, Any]]:
-    """Return the record's items: ID and name first, the others in the server's order."""
+    """Return the items of the record: ID and name first, then the others in the server's order."""
     return sorted(campaign.wire.items(), key=lambda item: {"ID": 0, "Name": 1}.get(item[0], 2))
 
 

@@ -31,12 +31,12 @@ class Destination:
     """The options about the output.
 
     Attributes:
-        format: How the report is written. JSON has counts, findings and rules; jsonl and csv have a finding a line.
+        format: How the report is written. JSON has counts, findings and rules; jsonl and csv have one finding per line.
         json: The same as --format json.
-        output: File to write the report to, in place of the terminal; - is stdout.
-        html: File to write an HTML report to, besides: overviews and findings in one page that needs no other file.
+        output: File to write the report to, instead of the terminal; - is stdout.
+        html: File to write an HTML report to as well: overviews and findings in one page that needs no other file.
         sort: What findings are sorted by.
-        unfold: Show each of many findings of one rule in the table, in place of one line with their number.
+        unfold: Show every finding in the table. By default, more than 20 findings of one rule are one line.
     """
 
     format: Format = "table"

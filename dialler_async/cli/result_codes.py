@@ -1,6 +1,6 @@
-"""`dialler result-codes`."""
+"""`dialler result-codes`: list the result codes of a campaign."""
 
-from .connection import FROM_ENVIRONMENT, Connection
+from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .languages import LanguageName, languages_named
 from .numbers import Id
 from .options import Flag
@@ -13,14 +13,14 @@ async def result_codes(
     *,
     language: LanguageName = "en",
     json: Flag = False,
-    connection: Connection = FROM_ENVIRONMENT,
+    connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> None:
     """List the result codes of a campaign.
 
     Args:
         campaign: ID of the campaign.
-        language: The language of their texts.
-        json: Print the server's envelope (records, count), with each record as it came.
+        language: Language of the texts.
+        json: Print the unchanged records and their count as JSON, in the format of the server.
     """
     (chosen,) = languages_named([language])
     async with connection.open() as dialler:

@@ -51,10 +51,10 @@ class RuleOptions:
     Attributes:
         select: ID of a rule: apply only this one. Separate several by commas, or repeat the option.
         ignore: ID of a rule not to apply. Separate several by commas, or repeat the option.
-        rules: module:name of a rule of your own, or of several. Repeat it for more.
+        rules: module:name of your own rule, or of a list of rules. Repeat it for several.
         config: File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit],
             from the current directory upwards.
-        list_rules: Show the rules, why they are there and what to do, and stop.
+        list_rules: Show each rule with its reason and what to do, and exit.
     """
 
     select: _Many = ()

@@ -1,4 +1,4 @@
-"""`dialler sandbox`: the embedded dialler as a process."""
+"""`dialler sandbox`: run the embedded dialler as a process."""
 
 import asyncio
 import shlex
@@ -39,33 +39,39 @@ async def sandbox(
 ) -> None:
     """Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM.
 
-    Prints the settings for other commands, and a curl command to try. With several accounts, it also
-    prints the command that audits them all. Its fleet.toml is deleted at the end.
+    Print the settings for other commands, and a curl command to try. With several
+    accounts, also print a command that audits all of them. The fleet.toml for that
+    command is deleted at the end.
 
-    While it runs, requests with the token that was printed first control it:
+    Requests with the token that is printed first control the running server:
 
-    - POST /sandbox/faults plans faults, such as {"faults": ["503", "reset"], "call": "clone"}.
+    - POST /sandbox/faults plans faults, for example
+      {"faults": ["503", "reset"], "call": "clone"}.
     - DELETE /sandbox/faults removes them.
     - POST /sandbox/token replaces the token.
-    - GET /sandbox/journal shows the requests that arrived, secrets redacted; DELETE clears it.
+    - GET /sandbox/journal shows the received requests, with secrets redacted.
+      DELETE clears the journal.
+
+    The faults are reset, hang-up, stall, stall-in-body, cut-short, trickle, html,
+    close-after-response, and statuses such as 503 or 429-retry-after-2. With the
+    suffix -when-done, such as in reset-when-done or 502-when-done, the server
+    carries out the request before the fault.
 
     Args:
-        port: Port to listen on, on 127.0.0.1; 0 takes a free port.
-        campaigns: How many to generate for each account.
-        accounts: How many accounts to serve; each has a ClientsID from 1 up, a token and campaigns of its own.
-        seed: The same seed generates the same campaigns and tokens.
-        filler_keys: How many neutral keys to add to each campaign, for size; with 60 it has 73.
-        delete_by_name: What a delete by name deletes; the API reference doesn't say.
-        find_without_match: The response to a search without a match; the API reference doesn't say.
-        dates: Dates without a zone, or in UTC with a Z; the API reference doesn't say.
-        fault: What goes wrong with some requests: reset, hang-up, stall, stall-in-body, cut-short, trickle, html,
-            close-after-response, or a status such as 503 or 429-retry-after-2. With -when-done, as in reset-when-done
-            or 502-when-done, the request is carried out before. Repeat it for several.
-        fault_share: Share of the requests that meet a --fault, such as 0.1.
-        rotate_token: Replace the token each time so many seconds have passed. The new one is printed.
-        token_file: File for the token; it is rewritten when the token is replaced.
+        port: Port on 127.0.0.1; 0 means a free port.
+        campaigns: Number of campaigns in each account.
+        accounts: Number of accounts. Their ClientsIDs are 1, 2 and so on; each has its own token and campaigns.
+        seed: Seed of the random generator. The same seed generates the same campaigns and tokens.
+        filler_keys: Number of extra keys in each campaign, to make it larger. With 60, it has 73 keys.
+        delete_by_name: Which campaign a deletion by name deletes. The API reference doesn't specify it.
+        find_without_match: Response to a search without matches. The API reference doesn't specify it.
+        dates: Format of dates: without a time zone, or in UTC with a Z. The API reference doesn't specify it.
+        fault: Fault to inject into some requests. Can be given several times.
+        fault_share: Share of the requests that get a fault, such as 0.1.
+        rotate_token: Seconds between two replacements of the token. Each new token is printed.
+        token_file: File to write the token to. It is rewritten when the token is replaced.
     """
-    # Imported here, because no other command needs a server.
+    # Imported here, because the import is slow and `--help` doesn't need it.
     from dialler_async.sandbox import Sandbox
 
     server = Sandbox(
@@ -79,7 +85,7 @@ async def sandbox(
         dates=dates,
     )
     if fault:
-        _plan(server, fault, fault_share, seed)
+        _plan_faults(server, fault, fault_share, seed)
     token_files = [] if token_file is None else [token_file]
 
     def replace_token() -> None:
@@ -102,10 +108,10 @@ async def sandbox(
                 manifest = write_fleet(directory, server.server, tokens)
                 token_files.append(directory / f"{server.clients_id}.token")
                 print_line(f"dialler fleet audit {shlex.quote(str(manifest))}")
-            await _wait(stop, rotate_token, replace_token)
+            await _rotate_until_stopped(stop, rotate_token, replace_token)
 
 
-def _plan(server: "Sandbox", names: tuple[str, ...], share: float, seed: int) -> None:
+def _plan_faults(server: "Sandbox", names: tuple[str, ...], share: float, seed: int) -> None:
     from dialler_async.sandbox.fault_names import fault_of
 
     try:
@@ -114,8 +120,8 @@ def _plan(server: "Sandbox", names: tuple[str, ...], share: float, seed: int) ->
         raise UsageError(str(error)) from None
 
 
-async def _wait(stop: asyncio.Event, seconds: float | None, replace_token: Callable[[], None]) -> None:
-    """Wait for the stop signal, and replace the token each time so many seconds have passed."""
+async def _rotate_until_stopped(stop: asyncio.Event, seconds: float | None, replace_token: Callable[[], None]) -> None:
+    """Replace the token at this interval until the stop signal comes."""
     while True:
         try:
             async with asyncio.timeout(seconds):

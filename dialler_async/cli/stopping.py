@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_signal(on_stop: Callable[[], None] = lambda: None) -> Iterator[asyncio.Event]:
-    """Yield an event that the first SIGINT or SIGTERM sets. The second one ends the process as usual.
+    """Yield an event that the first SIGINT or SIGTERM sets. A second signal ends the process as usual.
 
     Args:
         on_stop: called after the first signal.
@@ -20,14 +20,14 @@ def stop_signal(on_stop: Callable[[], None] = lambda: None) -> Iterator[asyncio.
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def stopping() -> None:
+    def handle_first_signal() -> None:
         if not stop.is_set():
             stop.set()
             restore()
             on_stop()
 
     before = {
-        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping))
+        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(handle_first_signal))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full: the command still ends with its own exit code and no traceback."""
+"""Handling of closed and full standard streams: a command ends with its exit code and without a traceback."""
 
 import errno
 import os
@@ -13,33 +13,33 @@ _OUTPUT_ERRORS: Final = frozenset(
 
 
 class _ClosedOutput(StringIO):
-    """Replaces a stdout that was closed when the command started: losing the results must be an error."""
+    """Replaces a stdout that is closed when the command starts. Writing raises, because results would be lost."""
 
     def write(self, s: str, /) -> int:
         raise OSError(errno.EBADF, "it is closed")
 
 
 class _Discard(StringIO):
-    """Replaces a stderr that was closed when the command started."""
+    """Replaces a stderr that is closed when the command starts."""
 
     def write(self, s: str, /) -> int:
         return len(s)
 
 
-def repair() -> None:
-    """Make the standard streams usable, even if the command was started without them."""
+def replace_closed_streams() -> None:
+    """Replace the standard streams that are closed when the command starts."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Otherwise the next socket gets this number, and output for the stream goes to the server.
+            # Otherwise the next socket gets this descriptor, and the server receives the output.
             os.open(os.devnull, os.O_RDWR)
     # Python sets a closed stream to None.
     sys.stdin = sys.stdin or StringIO()
     sys.stdout = sys.stdout or _ClosedOutput()
     sys.stderr = sys.stderr or _Discard()
     if isinstance(sys.stdout, TextIOWrapper):
-        # A name with letters that the encoding of a terminal or pipe lacks must not end the command.
+        # A name that the encoding of stdout can't represent must not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
@@ -49,13 +49,13 @@ def is_output_error(error: OSError) -> bool:
 
 
 def discard(stream: TextIO) -> None:
-    """Discard buffered output: Python would write it again at exit, and change the exit code to 120."""
+    """Discard buffered output. Python would try to write it at exit, and exit with 120."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def flush_or_discard() -> None:
-    """Write buffered output, or discard it if that fails. The exit code is decided by then."""
+    """Write buffered output, or discard it if that fails, so that the exit code stays."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

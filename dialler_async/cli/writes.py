@@ -1,4 +1,4 @@
-"""Ctrl-C during a clone or a deletion: the server may have carried it out."""
+"""Ctrl-C during a clone or deletion, when the server may have carried it out."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,26 +11,26 @@ from .exits import InterruptedWriteError
 
 
 class WriteWatcher(Observer):
-    """Records whether the server may have received a write of this client."""
+    """Observer that records whether the server may have received a write."""
 
     def __init__(self) -> None:
         self._earlier_attempt = self._this_attempt = False
 
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
-        """Note that the server may receive a write from now on."""
+        """Record that the server may receive a write from now on."""
         self._this_attempt |= call.request.method != "GET"
 
     def call_retried(self, call: ObservedCall, error: DiallerError, wait: float) -> None:
-        """Note whether the failed attempt may have been received."""
+        """Record whether the server may have received the failed attempt."""
         self._earlier_attempt |= self._this_attempt and not isinstance(error, ConnectError)
         self._this_attempt = False
 
     @contextmanager
     def error_if_interrupted(self, message: str) -> Iterator[None]:
-        """Turn Ctrl-C into an error with this message if the server may have received a write by then.
+        """Raise an error with this message at Ctrl-C if the server may have received a write.
 
         Raises:
-            InterruptedWriteError: Ctrl-C came after a write was sent.
+            InterruptedWriteError: the user pressed Ctrl-C after a write was sent.
         """
         try:
             yield

@@ -1,1 +1,1 @@
-"""Integrations for FastAPI, aiohttp.web and OpenTelemetry. Each module needs the package it is named after."""
+"""Integrations for FastAPI, aiohttp.web and OpenTelemetry. Each module needs the package in its name."""

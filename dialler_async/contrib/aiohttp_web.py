@@ -1,4 +1,4 @@
-"""aiohttp.web: a client that opens and closes with the app, and responses to its errors.
+"""aiohttp.web: a client that is opened and closed with the app, and responses to its errors.
 
     app = web.Application(middlewares=[dialler_errors])
     app.cleanup_ctx.append(dialler_context(DiallerClient.from_env))
@@ -9,9 +9,9 @@
 
     web.run_app(app, handler_cancellation=True)
 
-With `handler_cancellation`, aiohttp cancels a handler of any method when its client closes the connection, and with it
-the calls that it awaits. Protect writes by `asyncio.shield`. `dialler_async.contrib.error_responses` lists the response
-to each error.
+With `handler_cancellation`, aiohttp cancels a handler when the browser closes the connection. The calls that the
+handler awaits are cancelled, too, so protect writes by `asyncio.shield`. `dialler_async.contrib.error_responses` lists
+the response to each error.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,16 +24,16 @@ from ..errors import DiallerError
 from .error_responses import logged_response_for, worst_error
 
 DIALLER: Final = web.AppKey("DIALLER", DiallerClient)
-"""The app's client: `app[DIALLER]`, or `request.config_dict[DIALLER]`, which also works in nested apps."""
+"""The key of the app's client: `app[DIALLER]`, or `request.config_dict[DIALLER]`, which also works in nested apps."""
 
 
 def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.Application], AsyncIterator[None]]:
     """Return a cleanup context that opens a client with the app, and closes it after the last request.
 
     Args:
-        make_client: makes the client, such as `DiallerClient.from_env`; called when the app starts.
+        make_client: returns the client, such as `DiallerClient.from_env`; called when the app starts.
     Returns:
-        An item for `app.cleanup_ctx`.
+        an item for `app.cleanup_ctx`.
     """
 
     async def opened(app: web.Application) -> AsyncIterator[None]:
@@ -48,12 +48,16 @@ def dialler_context(make_client: Callable[[], DiallerClient]) -> Callable[[web.A
 async def dialler_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Turn this library's errors into responses, for all handlers. An exception group counts as its worst error."""
+    """Return the handler's response, or the response to its error.
+
+    An exception group, such as an `asyncio.TaskGroup` raises, gets the response to its worst error.
+    """
     try:
         return await handler(request)
     except (DiallerError, ExceptionGroup) as error:
         worst = worst_error(error)
-        if worst is None:
+        # A second response would be written into a stream or a websocket that has begun. aiohttp closes its connection.
+        if worst is None or request.writer.output_size > 0:
             raise
     response = logged_response_for(worst)
     return web.json_response(response.body, status=response.status, headers=response.headers)

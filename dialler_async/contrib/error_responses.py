@@ -1,21 +1,20 @@
-"""Which response a web app sends when a call to the dialler failed: pure, and the same for every framework.
+"""The response of a web app after a failed call to the dialler, for any framework. Pure.
 
 | error                                              | status | reason                                             |
 |----------------------------------------------------|--------|----------------------------------------------------|
-| OutcomeUnknownError                                | 502    | not 503, because nobody must retry it blindly      |
+| OutcomeUnknownError                                | 502    | not 503, since a client may retry a 503 blindly    |
 | TokenSourceError                                   | 502    | the app's own token function failed                |
 | other NoReplyErrors, ServerError, RateLimitedError | 503    | with `Retry-After` if the dialler sent one         |
 | ClientStateError                                   | 503    | the app is shutting down                           |
 | ConflictError, AmbiguousNameError                  | 409    |                                                    |
-| ConfigurationError, BadRequestError                | 400    | an ID, name or language that can't work            |
+| ConfigurationError, BadRequestError                | 400    | the ID, name or language is invalid                |
 | NotFoundError                                      | 404    |                                                    |
-| all others                                         | 502    | such as AuthenticationError: the wrong token is    |
-|                                                    |        | the app's, so its user never gets a 401            |
+| all others, such as AuthenticationError            | 502    | the app's token is wrong, not the user's: no 401   |
 
 An exception group, such as a `TaskGroup` raises, gets the response to its worst error: an unknown outcome, then the
-other 502s, 503, 409, 400, 404. A group that contains any other exception is not handled.
+other 502s, 503, 409, 400, 404. A group that contains an exception of another library is not handled.
 
-The texts are fixed. The text of the error is for the app's log, not for its users.
+The texts of the responses are fixed. The text of an error is meant for the app's log, not for the app's users.
 """
 
 import logging
@@ -46,21 +45,23 @@ _log = logging.getLogger("dialler_async.contrib")
 
 
 class _StderrHandler(logging.Handler):
-    """Prints warnings to stderr if the app has set up no logging that would show them.
+    """A handler that prints warnings to stderr if the app has no logging handler for them.
 
     Python does the same for loggers without handlers, but the library's logger has a `NullHandler`. uvicorn's default
     configuration covers only uvicorn's own loggers.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        if logging.lastResort is not None and not any(_handlers_of_the_app()):
+        if logging.lastResort is not None and not any(_app_handlers()):
             logging.lastResort.handle(record)
 
 
-def _handlers_of_the_app() -> Iterator[logging.Handler]:
+def _app_handlers() -> Iterator[logging.Handler]:
     logger: logging.Logger | None = _log
     while logger is not None:
-        yield from (one for one in logger.handlers if not isinstance(one, _StderrHandler | logging.NullHandler))
+        for handler in logger.handlers:
+            if not isinstance(handler, _StderrHandler | logging.NullHandler):
+                yield handler
         logger = logger.parent if logger.propagate else None
 
 
@@ -74,8 +75,8 @@ class ErrorResponse:
 
     Attributes:
         status: HTTP status.
-        headers: `Retry-After`, or none.
-        body: a JSON object, with the text for the app's user under `detail`.
+        headers: `Retry-After`, or empty.
+        body: a JSON object. `detail` has the text for the app's user.
     """
 
     status: int
@@ -86,25 +87,27 @@ class ErrorResponse:
 # An error gets the response of the first row that it matches.
 _RESPONSES: Final[tuple[tuple[tuple[type[DiallerError], ...], int, str], ...]] = (
     # Before ConfigurationError, a base class of InvalidTokenError: the app's user can't correct the token.
-    ((TokenSourceError,), 502, "The dialler can't be asked: there is no token."),
-    ((ConfigurationError, BadRequestError), 400, "The dialler can't be asked for this."),
-    ((NotFoundError,), 404, "The dialler has no such record."),
-    ((ConflictError,), 409, "It exists already, or another precondition does not hold."),
+    ((TokenSourceError,), 502, "The app has no token for the dialler."),
+    ((ConfigurationError, BadRequestError), 400, "The request to the dialler is invalid."),
+    ((NotFoundError,), 404, "The record does not exist in the dialler."),
+    ((ConflictError,), 409, "The record already exists, or another precondition does not hold."),
     ((AmbiguousNameError,), 409, "Several campaigns have this name."),
-    ((OutcomeUnknownError,), 502, "It may have been carried out, or not. Check before you try again."),
-    ((NoReplyError, ServerError, RateLimitedError, ClientStateError), 503, "The dialler can't be reached for now."),
-    ((DiallerError,), 502, "The dialler's response can't be used."),
+    ((OutcomeUnknownError,), 502, "The change may or may not have been made. Check before you try again."),
+    (
+        (NoReplyError, ServerError, RateLimitedError, ClientStateError),
+        503,
+        "The dialler is unavailable. Try again later.",
+    ),
+    ((DiallerError,), 502, "The dialler sent an unusable response."),
 )
 _WORST_FIRST: Final = (502, 503, 409, 400, 404)
 
 
 def response_for(error: DiallerError) -> ErrorResponse:
-    """Return the response to an error. It contains nothing of the error's text.
+    """Return the response to an error, by the table of this module. The response does not contain the error's text.
 
     Args:
         error: any error of this library.
-    Returns:
-        Status, headers and body, as the table above says.
     """
     status, detail = next((status, text) for kinds, status, text in _RESPONSES if isinstance(error, kinds))
     headers = {}
@@ -115,16 +118,14 @@ def response_for(error: DiallerError) -> ErrorResponse:
 
 
 def logged_response_for(error: DiallerError) -> ErrorResponse:
-    """Return the same, and log a warning if the user of the app can't do anything about the error.
+    """Return the response to an error, and log a warning if its status is 500 or more.
 
-    The warning names the template of the request, the class of the error and its status. It contains no names and
-    nothing that the server sent. It goes to the logger `dialler_async.contrib`, and to stderr if no handler would show
-    it.
+    The warning contains the method and path template, the class of the error and its status, but no names and no text
+    from the server. The logger is `dialler_async.contrib`. Without a handler for this logger, the warning is printed to
+    stderr.
 
     Args:
         error: any error of this library.
-    Returns:
-        Status, headers and body.
     """
     response = response_for(error)
     if response.status >= 500:
@@ -135,18 +136,19 @@ def logged_response_for(error: DiallerError) -> ErrorResponse:
 
 
 def worst_error(error: Exception) -> DiallerError | None:
-    """Return the error that decides the response to an exception, or None if the exception isn't this library's.
+    """Return the error that decides the response to an exception; None if the exception is of another library.
 
     Args:
-        error: an error or an exception group. Of several errors that get a 503, the longest `Retry-After` decides.
+        error: an error or an exception group.
     Returns:
-        The error itself, or the worst one of a group that contains only errors of this library.
+        the error itself, or the worst error of a group. Of several errors with a 503, the error with the longest
+            `Retry-After` is the worst. None if the group contains an exception of another library.
     """
     errors: list[DiallerError] = []
-    for one in _leaves(error):
-        if not isinstance(one, DiallerError):
+    for leaf in _leaves(error):
+        if not isinstance(leaf, DiallerError):
             return None
-        errors.append(one)
+        errors.append(leaf)
     return min(errors, key=_rank)
 
 
@@ -157,13 +159,13 @@ def _rank(error: DiallerError) -> tuple[bool, int, float]:
 
 def _retry_after(error: DiallerError) -> float | None:
     retry_after = error.retry_after if isinstance(error, StatusError) else None
-    # More digits than a float holds are infinite here; no header can say that.
+    # A number with too many digits for a float is infinite here, and is not sent in a header.
     return retry_after if retry_after is not None and math.isfinite(retry_after) else None
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
     if isinstance(error, ExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
+        for member in error.exceptions:
+            yield from _leaves(member)
     else:
         yield error

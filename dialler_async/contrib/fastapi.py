@@ -1,4 +1,4 @@
-"""FastAPI: a client that opens and closes with the app, a dependency for it, and responses to its errors.
+"""FastAPI: a client that is opened and closed with the app, a dependency for it, and responses to its errors.
 
     app = FastAPI(lifespan=lifespan(DiallerClient.from_env))
     add_error_handlers(app)
@@ -7,7 +7,7 @@
     async def campaign(id: int, dialler: Dialler) -> dict[str, Any]:
         return dict((await dialler.campaigns.get(id)).wire)
 
-For some attributes only, return the record itself and declare a pydantic model; FastAPI reads its attributes:
+To respond with some attributes only, return the record and declare a pydantic model:
 
     class CampaignOut(BaseModel):
         id: int
@@ -17,10 +17,11 @@ For some attributes only, return the record itself and declare a pydantic model;
     async def campaign(id: int, dialler: Dialler) -> Campaign:
         return await dialler.campaigns.get(id)
 
-A lifespan of the app's own includes it: `async with lifespan(DiallerClient.from_env)(app) as state: yield state`. Tests
-replace the client: `app.dependency_overrides[get_dialler] = …`.
+An app with its own lifespan enters this lifespan inside its own:
+`async with lifespan(DiallerClient.from_env)(app) as state: yield state`. Tests replace the client:
+`app.dependency_overrides[get_dialler] = …`.
 
-Needs the extra `fastapi`. `dialler_async.contrib.error_responses` lists the response to each error.
+This module needs the extra `fastapi`. `dialler_async.contrib.error_responses` lists the response to each error.
 """
 
 import asyncio
@@ -39,13 +40,13 @@ from ..errors import DiallerError
 from .error_responses import logged_response_for, worst_error
 
 CLIENT_CLOSED_REQUEST: Final = 499
-"""Status of a request whose client closed the connection. Nobody receives it; it stands in the app's log."""
+"""Status for a request whose client closed the connection. The status appears only in the app's log."""
 _INTERNAL_ERROR: Final = 1011
-"""Close code of a websocket."""
+"""Close code of a websocket after an error."""
 
 
 class State(TypedDict):
-    """What the lifespan adds to the state of every request and websocket: `request.state.dialler`."""
+    """The state that the lifespan adds to every request and websocket: `request.state.dialler`."""
 
     dialler: DiallerClient
 
@@ -54,9 +55,9 @@ def lifespan(make_client: Callable[[], DiallerClient]) -> Callable[[FastAPI], Ab
     """Return a lifespan that opens a client with the app, and closes it after the last request.
 
     Args:
-        make_client: makes the client, such as `DiallerClient.from_env`; called each time the app starts.
+        make_client: returns the client, such as `DiallerClient.from_env`; called each time the app starts.
     Returns:
-        A value for `FastAPI(lifespan=…)`.
+        a value for `FastAPI(lifespan=…)`.
     """
 
     @asynccontextmanager
@@ -68,10 +69,10 @@ def lifespan(make_client: Callable[[], DiallerClient]) -> Callable[[FastAPI], Ab
 
 
 async def get_dialler(connection: HTTPConnection) -> AsyncGenerator[DiallerClient, None]:
-    """Yield the app's client: the dependency behind `Dialler`, for `app.dependency_overrides`.
+    """Yield the app's client. `Dialler` depends on this function, and tests can override it.
 
     Raises:
-        RuntimeError: the app has no client, because its lifespan makes none.
+        RuntimeError: the app's lifespan did not open a client.
     """
     dialler = getattr(connection.state, "dialler", None)
     if dialler is None:
@@ -79,19 +80,21 @@ async def get_dialler(connection: HTTPConnection) -> AsyncGenerator[DiallerClien
     if not isinstance(connection, Request) or connection.method not in ("GET", "HEAD"):
         yield dialler
         return
-    # Read now: while the connection is watched, the handler's own `request.body()` would wait forever.
+    # The request caches its body here. Otherwise, `_cancelled_on_disconnect` would receive the body, and
+    # `request.body()` in the handler would wait forever.
     await connection.body()
     async with _cancelled_on_disconnect(connection):
         yield dialler
 
 
-# Scope "function" ends it before the response is sent: servers report a disconnect after a complete response.
+# With scope "function", the dependency ends before the response is sent. Servers also report a disconnect after they
+# have sent a complete response.
 Dialler = Annotated[DiallerClient, Depends(get_dialler, scope="function")]
 """The app's client, as a parameter of an HTTP or websocket handler: `dialler: Dialler`.
 
-A GET (or HEAD) handler is cancelled when its client closes the connection, and with it the calls that it awaits;
-servers alone don't do that. Handlers of other methods run to their end, so that no write is interrupted. A dependency
-with `yield` that uses it must be a `Depends(…, scope="function")` itself.
+When the browser closes the connection, a GET or HEAD handler is cancelled, together with the calls that it awaits.
+Servers do not cancel handlers themselves. Handlers of other methods run to their end, so that no write is interrupted.
+A dependency with `yield` that uses `Dialler` must also be a `Depends(…, scope="function")`.
 """
 
 
@@ -112,7 +115,7 @@ async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        # If somebody else cancelled the handler as well, their cancellation goes on.
+        # If something else cancelled the handler, too, that cancellation is raised.
         if not disconnected or handler.cancelling() > cancels_before + 1:
             raise
     finally:
@@ -125,24 +128,24 @@ async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Turn this library's errors into responses, for all handlers of the app.
+    """Add exception handlers that respond to this library's errors.
 
-    An exception group, such as a `TaskGroup` raises, counts as its worst error. In a websocket handler, an error closes
-    the websocket with code 1011 and the text of the response as the reason.
+    An exception group, such as a `TaskGroup` raises, gets the response to its worst error. An error in a websocket
+    handler closes the websocket with code 1011, and with the text of the response as the reason.
 
     Args:
-        app: the app. Its own handlers for single error classes, and for `ExceptionGroup`, have priority.
+        app: the app. Its own exception handlers for single error classes, or for `ExceptionGroup`, take precedence.
     """
     app.add_exception_handler(DiallerError, _respond)
     if ExceptionGroup not in app.exception_handlers:
         app.add_exception_handler(ExceptionGroup, _respond_to_group)
 
 
-# Their first parameter is `Any`, since Starlette's types know no handler for both requests and websockets.
+# The parameter `connection` is `Any`, since Starlette has no type for a handler of both requests and websockets.
 async def _respond(connection: Any, error: Exception) -> Any:
     response = logged_response_for(cast(DiallerError, error))
     if isinstance(connection, WebSocket):
-        # The client may have closed it in the meantime.
+        # Raised if the browser has already closed the websocket.
         with suppress(WebSocketDisconnect, RuntimeError):
             await connection.close(_INTERNAL_ERROR, response.body["detail"])
         return None

@@ -2,28 +2,30 @@
 
     DiallerClient(…, observer=OpenTelemetryObserver())
 
-| name                                     | kind            | for each                                        |
+| name                                     | kind            | measures                                        |
 |------------------------------------------|-----------------|-------------------------------------------------|
-| `GET /dialler/campaigns`, …              | client span     | attempt; `http.request.resend_count` counts up  |
-| `http.client.request.duration`           | histogram, s    | attempt                                         |
-| `http.client.active_requests`            | up-down counter | attempt in flight                               |
-| `dialler_async.client.request.wait_time` | histogram, s    | attempt: its wait for the client's limiter      |
+| `GET /dialler/campaigns`, …              | client span     | an attempt; see `http.request.resend_count`     |
+| `http.client.request.duration`           | histogram, s    | the duration of an attempt                      |
+| `http.client.active_requests`            | up-down counter | attempts in flight                              |
+| `dialler_async.client.request.wait_time` | histogram, s    | the time that an attempt waited in the client   |
 
 A span is a child of the current span, and its context is sent to the server (`traceparent`). Other instrumentations of
-HTTP clients are suppressed during an attempt, so that it has one span.
+HTTP clients are suppressed during an attempt, so that each attempt has only one span.
 
-Two attributes of the conventions are left out on purpose. `url.full` holds names and IDs; `url.template` tells the
-calls apart. The description of a status holds the server's message; `error.type` is an HTTP status or a class.
-Needs the extra `otel`. Source: OpenTelemetry semantic conventions, "HTTP spans" and "HTTP metrics".
+Signals contain no names and IDs. `url.full` has no query, and `REDACTED` in place of IDs. A span's status has no
+description, since the server's message may contain names. `error.type` is an HTTP status or a class.
+
+This module needs the extra `otel`. Source: OpenTelemetry semantic conventions, "HTTP spans" and "HTTP metrics".
 """
 
+import re
 from collections.abc import Mapping
 from contextvars import Token
 from functools import lru_cache
 from typing import Final, NamedTuple, cast, final
 from urllib.parse import urlsplit
 
-# The key is private since its place in the API is not final. opentelemetry-instrumentation imports it from here, too.
+# The key is private, since OpenTelemetry may move it. The package opentelemetry-instrumentation uses the same import.
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, attach, detach, set_value
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.propagate import inject
@@ -33,9 +35,9 @@ from opentelemetry.util.types import AttributeValue
 from ..observer import ObservedCall, Observer
 from ..version import __version__
 
-_SCHEMA: Final = "https://opentelemetry.io/schemas/1.37.0"
+_SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-"""Seconds, as the convention advises."""
+"""Buckets in seconds, as the conventions advise."""
 _PORTS: Final = {"http": 80, "https": 443}
 _FIRST_ERROR_STATUS: Final = 400
 
@@ -43,7 +45,7 @@ _Attributes = dict[str, AttributeValue]
 
 
 class _Attempt(NamedTuple):
-    """The span of an attempt, and the token that restores the context before it."""
+    """The span of an attempt, and the token that restores the previous context."""
 
     span: Span
     token: Token[Context]
@@ -51,13 +53,13 @@ class _Attempt(NamedTuple):
 
 @final
 class OpenTelemetryObserver(Observer):
-    """Reports each attempt of a client to OpenTelemetry.
+    """An observer that reports each attempt of a client to OpenTelemetry.
 
-    A call of `list(max_age=…)` that several callers share has its spans below the current span of the first caller.
+    If several callers share a request of `list(max_age=…)`, its spans are children of the first caller's span.
 
     Args:
-        tracer_provider: provider of the spans; the global one by default.
-        meter_provider: provider of the metrics; the global one by default.
+        tracer_provider: provider of the spans; the global provider by default.
+        meter_provider: provider of the metrics; the global provider by default.
     """
 
     def __init__(
@@ -82,12 +84,13 @@ class OpenTelemetryObserver(Observer):
         )
 
     def attempt_started(self, call: ObservedCall, waited: float) -> None:
-        """Start a span, and make it the current one."""
+        """Start a span, and make it the current span."""
         attributes = _attributes(call)
         self._wait_time.record(waited, attributes)
         self._active.add(1, attributes)
+        attributes = attributes | {"url.full": _redacted_url(call.base_url, call.request.path_template)}
         if call.attempts > 1:
-            attributes = attributes | {"http.request.resend_count": call.attempts - 1}
+            attributes["http.request.resend_count"] = call.attempts - 1
         span = self._tracer.start_span(str(call.request), kind=SpanKind.CLIENT, attributes=attributes)
         context = set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, set_span_in_context(span))
         call.note = _Attempt(span, attach(context))
@@ -110,7 +113,7 @@ class OpenTelemetryObserver(Observer):
             outcome["error.type"] = str(call.status)
         attributes = _attributes(call)
         self._active.add(-1, attributes)
-        # While the span is the current one, so that an exemplar can point to it.
+        # Recorded while the span is current, so that an exemplar can refer to it.
         self._duration.record(seconds, attributes | outcome)
         detach(token)
         span.set_attributes(outcome)
@@ -125,7 +128,7 @@ def _attributes(call: ObservedCall) -> _Attributes:
 
 @lru_cache
 def _common(method: str, template: str, base_url: str) -> _Attributes:
-    """Return the attributes that all signals of a call share. They must not be changed."""
+    """Return the attributes of all signals of a call. The dict is cached and must not be changed."""
     url = urlsplit(base_url)
     return {
         "http.request.method": method,
@@ -134,3 +137,9 @@ def _common(method: str, template: str, base_url: str) -> _Attributes:
         "server.address": url.hostname or "",
         "server.port": url.port or _PORTS[url.scheme],
     }
+
+
+@lru_cache
+def _redacted_url(base_url: str, template: str) -> str:
+    """Return the URL of a request without its query, and without ClientsID and other IDs."""
+    return re.sub(r"/\d+$", "/REDACTED", base_url) + re.sub(r"\{\w+\}", "REDACTED", template)

@@ -1,4 +1,4 @@
-"""An account in a file: every campaign, and its result codes in every language.
+"""Exports of an account to a file: every campaign, and its result codes in every language.
 
     from dialler_async.export import export
 
@@ -6,20 +6,20 @@
         exported = await export(dialler, Path("account.parquet"))
     print(exported.campaigns, exported.codes, exported.failed)
 
-The suffix of the file's name decides the format:
+The suffix of the file name selects the format:
 
 `.json`
-    Lossless: each record as the server sent it. An object with `schema` (1), `exported` (a date, ISO 8601),
-    `languages`, `campaigns`, and at the end `failed`. Each of `campaigns` has `campaign` (the record), `codes`
-    (LanguagesID to records) and `errors` (LanguagesID to the error).
+    A lossless format that contains each record as the server sent it. The file is an object with `schema` (1),
+    `exported` (an ISO 8601 date), `languages`, `campaigns` and `failed`. Each item of `campaigns` has `campaign` (the
+    record), `codes` (records by LanguagesID) and `errors` (errors by LanguagesID).
 `.csv`, `.parquet`
-    Flat: a row for each campaign, language and result code, with the columns of `dialler_async.export.flat`. Parquet
-    needs the extra: `pip install 'dialler-async[data]'`. CSV is for spreadsheets; `excel=True` makes it one that Excel
-    opens with umlauts.
+    Flat formats with one row for each campaign, language and result code. `dialler_async.export.flat` lists the
+    columns. Parquet needs the extra `pip install 'dialler-async[data]'`. With `excel=True`, a CSV file has tabs and is
+    UTF-16, so that Excel opens it in columns and with umlauts in every locale.
 
-If a lookup fails, or its reply is incomplete, the file has the error in place of the missing codes, and `Exported`
-counts it. A campaign that is not as documented comes after the others, with the error in place of its codes: in JSON
-as the server sent it, in flat files by ID and name.
+If a lookup fails or its response is incomplete, the file contains the error instead of the missing codes. `Exported`
+counts such lookups as failed. Invalid campaigns come after the others, with an error instead of codes. A JSON file
+contains their records, and a flat file contains their IDs and names.
 """
 
 from .run import Exported, export

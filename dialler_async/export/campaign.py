@@ -1,4 +1,4 @@
-"""One exported campaign, and the protocol of the file formats."""
+"""The exported campaign, and the protocol of the writers."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,12 +10,12 @@ from dialler_async.models import Campaign, Language, ResultCode
 
 @attrs.frozen
 class ExportedCampaign:
-    """One campaign with the results of its lookups.
+    """A campaign with the results of its lookups.
 
     Attributes:
-        campaign: its record.
-        codes: its result codes by language, without the languages whose lookup failed.
-        errors: the errors by language.
+        campaign: the record.
+        codes: the result codes by language, without the languages whose lookup failed.
+        errors: the errors of failed lookups by language.
     """
 
     campaign: Campaign
@@ -24,17 +24,17 @@ class ExportedCampaign:
 
 
 class Writer(Protocol):
-    """A file format."""
+    """Writes campaigns to a file in one format."""
 
     def add(self, exported: ExportedCampaign) -> None:
         """Add a campaign."""
 
     def finish(self, failed: int) -> None:
-        """Write the rest of the file.
+        """Write the end of the file.
 
         Args:
-            failed: number of failed lookups.
+            failed: the number of failed lookups.
         """
 
     def close(self) -> None:
-        """Close the file, finished or not."""
+        """Close the file, whether it is finished or not."""

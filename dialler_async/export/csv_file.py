@@ -1,4 +1,4 @@
-"""An export as CSV, for spreadsheets."""
+"""The CSV writer of exports, for spreadsheets."""
 
 from datetime import datetime
 from io import TextIOWrapper
@@ -12,21 +12,23 @@ from .flat import COLUMNS, Cell, rows
 
 
 class CsvFile:
-    """Writes each campaign at once. Errors are in the column `error`."""
+    """Writes rows to a CSV file as campaigns are added. Errors are in the column `error`."""
 
     encoding = "utf-8"
+    byte_order_mark = ""
+    separator = ","
 
     def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # `csv_line` ends lines as CSV does.
+        # `csv_line` already ends lines with CRLF.
         self._file = TextIOWrapper(file, encoding=self.encoding, newline="")
-        self._file.write(csv_line(COLUMNS))
+        self._file.write(self.byte_order_mark + csv_line(COLUMNS, separator=self.separator))
 
     def add(self, exported: ExportedCampaign) -> None:
-        """Write one campaign."""
-        self._file.writelines(csv_line(map(_as_text, row)) for row in rows(exported))
+        """Write the rows of a campaign."""
+        self._file.writelines(csv_line(map(_as_text, row), separator=self.separator) for row in rows(exported))
 
     def finish(self, failed: int) -> None:
-        """Write the end."""
+        """Close the file. CSV has no footer."""
         self._file.close()
 
     def close(self) -> None:
@@ -39,6 +41,14 @@ def _as_text(cell: Cell) -> str | int | None:
 
 
 class ExcelCsvFile(CsvFile):
-    """With a byte order mark: Excel reads a file without one in a legacy encoding, and breaks umlauts."""
+    """Writes CSV that Excel opens in columns and with umlauts in every locale: tabs, and UTF-16 with a byte order mark.
 
-    encoding = "utf-8-sig"
+
+    Excel splits UTF-8 at the locale's separator, which is `;` in German. A first line `sep=,` names another one, but
+    then Excel ignores the byte order mark and breaks umlauts. It splits UTF-16 at tabs in every locale: SAP note
+    1151258, HeidiSQL issue 1892.
+    """
+
+    encoding = "utf-16-le"
+    byte_order_mark = "\ufeff"
+    separator = "\t"

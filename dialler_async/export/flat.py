@@ -1,14 +1,14 @@
-"""A campaign as rows: one for each language and result code.
+"""The rows of a campaign in a flat file, one for each language and result code.
 
-Columns, in this order:
+The columns are, in this order:
 
-- `campaign_…`: the attributes of `Campaign`, and `campaign_extra`, the unpublished keys as JSON.
+- `campaign_…`: the attributes of `Campaign`, and `campaign_extra`, its unknown keys as JSON.
 - `language`: the LanguagesID of the lookup.
-- `error`: why codes in this language are missing; else empty.
-- `code_…`: the attributes of `ResultCode`, and `code_extra`. All empty in the row of a campaign that has no code in
-  this language, or whose lookup failed.
+- `error`: the reason why codes in this language are missing; otherwise empty.
+- `code_…`: the attributes of `ResultCode`, and `code_extra`. They are empty if the campaign has no code in this
+  language, or if the lookup failed.
 
-CSV has dates as ISO 8601, those without a zone too. Parquet has types.
+Dates in CSV are in ISO 8601, with or without an offset. Parquet columns have types.
 """
 
 import json
@@ -26,38 +26,38 @@ Cell = str | int | bool | datetime | None
 
 
 def _fields(cls: type[Campaign] | type[ResultCode]) -> dict[str, type]:
-    """Return the public attributes of a record with their types, without None."""
-    found = {}
+    """Return the public attributes of a class with their types. The types don't include None."""
+    types = {}
     for field in attrs.fields(cls):
         if not field.name.startswith("_"):
             annotated = get_args(field.type)[0]
-            found[field.name] = next(iter(get_args(annotated)), annotated)
-    return found
+            types[field.name] = next(iter(get_args(annotated)), annotated)
+    return types
 
 
-_CAMPAIGN, _CODE = _fields(Campaign), _fields(ResultCode)
+_CAMPAIGN_FIELDS, _CODE_FIELDS = _fields(Campaign), _fields(ResultCode)
 
 COLUMNS: dict[str, type] = {
-    **{f"campaign_{name}": kind for name, kind in _CAMPAIGN.items()},
+    **{f"campaign_{name}": kind for name, kind in _CAMPAIGN_FIELDS.items()},
     "campaign_extra": str,
     "language": int,
     "error": str,
-    **{f"code_{name}": kind for name, kind in _CODE.items()},
+    **{f"code_{name}": kind for name, kind in _CODE_FIELDS.items()},
     "code_extra": str,
 }
-"""The columns with their types."""
+"""The name and type of each column."""
 
 
 def rows(exported: ExportedCampaign) -> Iterator[tuple[Cell, ...]]:
-    """Yield the rows of one campaign."""
-    campaign = _cells(exported.campaign, _CAMPAIGN)
-    nothing: tuple[Cell, ...] = (None,) * (len(_CODE) + 1)
+    """Yield the rows of a campaign."""
+    campaign = _cells(exported.campaign, _CAMPAIGN_FIELDS)
+    no_code: tuple[Cell, ...] = (None,) * (len(_CODE_FIELDS) + 1)
     for language in sorted({*exported.codes, *exported.errors}):
-        around = (*campaign, int(language), exported.errors.get(language))
+        common = (*campaign, int(language), exported.errors.get(language))
         for code in exported.codes.get(language, ()):
-            yield (*around, *_cells(code, _CODE))
+            yield (*common, *_cells(code, _CODE_FIELDS))
         if not exported.codes.get(language):
-            yield (*around, *nothing)
+            yield (*common, *no_code)
 
 
 def _cells(record: Campaign | ResultCode, fields: dict[str, type]) -> tuple[Cell, ...]:

@@ -1,6 +1,6 @@
-"""The export: fetch the campaigns and their result codes, and write each campaign as soon as its codes are fetched.
+"""The export: fetch the campaigns and their result codes, and pass each campaign to the writer.
 
-Only the list of campaigns is in memory as a whole. Codes go to the file in the order of the campaigns.
+Only the list of campaigns is held in memory. Result codes are written in the order of the campaigns.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ class Exported:
     """The result of an export.
 
     Attributes:
-        campaigns: number of campaigns in the file, invalid ones included.
-        codes: number of records of result codes in all languages.
-        lookups: number of lists of result codes that were requested.
-        failed: number of these lookups that failed, or whose reply was incomplete.
-        errors: the first error of each class among these.
-        invalid: an error for each campaign that is not as documented; its codes were not requested.
+        campaigns: the number of campaigns in the file, including invalid ones.
+        codes: the number of records of result codes in all languages.
+        lookups: the number of requested lists of result codes.
+        failed: the number of lookups that failed or whose response was incomplete.
+        errors: the first error of each class among the failed lookups.
+        invalid: an error for each invalid campaign. Its result codes are not requested.
     """
 
     campaigns: int
@@ -55,45 +55,44 @@ async def export(
     excel: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Exported:
-    """Write the campaigns and result codes of the account to a file; the suffix of its name decides the format.
+    """Write the campaigns and result codes of the account to a file, and return an `Exported`.
 
-    The file is complete, or it stays as it was before.
+    An existing file is replaced when the export is complete. If the export fails, the file is not changed.
 
     Args:
-        dialler: the account.
-        path: the file; `.json`, `.csv` or `.parquet`.
-        languages: the languages in which result codes are fetched.
+        dialler: the client of the account.
+        path: the file. Its suffix selects the format: `.json`, `.csv` or `.parquet`.
+        languages: the languages of the result codes.
         concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
-        excel: whether a CSV file begins with a byte order mark, without which Excel breaks umlauts.
-        on_progress: called with (done, failed, total) after each lookup.
+        excel: whether a CSV file has tabs and is UTF-16, so that Excel opens it in columns and with umlauts.
+        on_progress: a function that is called with (done, failed, total) after each lookup.
 
     Raises:
-        ConfigurationError: the format is unknown, there is no language, an extra is missing, or `excel` is given for
+        ConfigurationError: the format is unknown, there is no language, an extra is missing, or `excel` is used for
             another format than CSV.
-        DiallerError: the list of campaigns could not be fetched as a whole, or the token or the base URL is wrong.
-            Another failed lookup does not raise, nor does a campaign that is not as documented: the file and
-            `Exported` have the error.
+        DiallerError: the list of campaigns can't be fetched completely, or the token or the base URL is wrong. Other
+            failed lookups and invalid campaigns don't raise, but are reported in the file and in the result.
         OSError: the file can't be written.
     """
-    asked = checked_languages(languages)
+    requested = checked_languages(languages)
     open_writer = writer_for(path, excel=excel)
     stats = _Stats()
-    # Opened before the first request, because it may fail.
-    with whole_file(path) as file, closing(open_writer(file, datetime.now(UTC), asked)) as writer:
-        await _fetch(dialler, writer, asked, concurrency, on_progress, stats)
+    # Opened before the first request, so that no request is sent if the file can't be written.
+    with whole_file(path) as file, closing(open_writer(file, datetime.now(UTC), requested)) as writer:
+        await _fetch(dialler, writer, requested, concurrency, on_progress, stats)
         await asyncio.to_thread(writer.finish, stats.failed)
-    return stats.exported()
+    return stats.result()
 
 
 def writer_for(path: Path, *, excel: bool = False) -> Callable[[BinaryIO, datetime, tuple[Language, ...]], Writer]:
-    """Return the class that writes files of this name.
+    """Return the writer class for a file name.
 
     Raises:
-        ConfigurationError: the format is unknown, its extra is missing, or it is not for Excel.
+        ConfigurationError: the format is unknown, its extra is missing, or `excel` is used for another format than CSV.
     """
     suffix = path.suffix.lower()
     if excel and suffix != ".csv":
-        raise ConfigurationError(f"only a CSV file can be made for Excel, and {path.name} does not end in .csv")
+        raise ConfigurationError(f"excel needs a CSV file, but {path.name} does not end in .csv")
     match suffix:
         case ".json":
             return JsonFile
@@ -109,7 +108,7 @@ def writer_for(path: Path, *, excel: bool = False) -> Callable[[BinaryIO, dateti
                 raise ConfigurationError("parquet needs an extra: pip install 'dialler-async[data]'") from None
             return ParquetFile
         case _:
-            raise ConfigurationError(f"{path.name} has none of the suffixes .json, .csv and .parquet")
+            raise ConfigurationError(f"the format of {path.name} is unknown: use the suffix .json, .csv or .parquet")
 
 
 @attrs.define
@@ -121,11 +120,11 @@ class _Stats:
     errors: dict[type[Exception], Exception] = attrs.field(factory=dict)
     invalid: tuple[PayloadError, ...] = ()
 
-    def failure(self, error: Exception) -> None:
+    def add_failure(self, error: Exception) -> None:
         self.failed += 1
         self.errors.setdefault(type(error), error)
 
-    def exported(self) -> Exported:
+    def result(self) -> Exported:
         return Exported(
             campaigns=self.campaigns,
             codes=self.codes,
@@ -164,20 +163,20 @@ async def _fetch(
                 error = None if outcome.value.complete else _incomplete(outcome.value)
             if error is not None:
                 errors[language] = str(error) or type(error).__name__
-                stats.failure(error)
+                stats.add_failure(error)
             stats.lookups += 1
             if language == languages[-1]:
                 writer.add(ExportedCampaign(campaigns[position], codes, errors))
                 position += 1
                 codes, errors = {}, {}
-    for one in invalid:
-        writer.add(ExportedCampaign(_campaign_of(one), {}, dict.fromkeys(languages, str(one.error))))
+    for record in invalid:
+        writer.add(ExportedCampaign(_campaign_of(record), {}, dict.fromkeys(languages, str(record.error))))
     stats.campaigns = sent
-    stats.invalid = tuple(one.error for one in invalid)
+    stats.invalid = tuple(record.error for record in invalid)
 
 
 def _campaign_of(invalid: InvalidRecord) -> Campaign:
-    """Return ID, name and record of a campaign that is not as documented."""
+    """Return a campaign with the ID, the name and the record of an invalid campaign."""
     name = invalid.record.get("Name")
     return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "", wire=dict(invalid.record))
 

@@ -1,4 +1,4 @@
-"""What the coordinator needs of a broker, in this process or in Redis."""
+"""The protocol of brokers, which the coordinator uses."""
 
 from typing import Any, Protocol
 
@@ -11,70 +11,70 @@ from .messages import Result
 
 
 class BrokerError(NoReplyError):
-    """The broker can't be reached, or has lost the data of the run."""
+    """Raised if the broker can't be reached, or has lost the data of the run."""
 
 
 class Broker(Protocol):
-    """Passes jobs to workers, and their results back."""
+    """Passes jobs to workers, and results back to the coordinator."""
 
     async def startup(self) -> None:
-        """Connect.
+        """Connect to the broker.
 
         Raises:
-            BrokerError: The broker can't be reached.
+            BrokerError: the broker can't be reached.
         """
 
     async def shutdown(self) -> None:
         """Close the connections."""
 
     async def open_run(self, run: str) -> None:
-        """Announce that the results of a run are awaited.
+        """Register a run whose results the coordinator waits for.
 
         Raises:
-            BrokerError: The broker can't be reached.
+            BrokerError: the broker can't be reached.
         """
 
     async def close_run(self, run: str) -> None:
         """Cancel the jobs of a run that have not finished, and delete its results.
 
         Raises:
-            BrokerError: The broker can't be reached.
+            BrokerError: the broker can't be reached.
         """
 
     async def slots(self) -> int:
-        """Return how many jobs all workers together can run at once.
+        """Return the number of jobs that all workers together can run at once.
 
         Raises:
-            BrokerError: The broker can't be reached.
+            BrokerError: the broker can't be reached.
         """
 
     async def send(self, job: str, task: str, arguments: dict[str, Any]) -> None:
         """Send a job.
 
         Args:
-            job: Its name, `RUN/NUMBER`.
+            job: the name of the job, `RUN/NUMBER`.
             task: `SURVEY` or `SLICE`.
-            arguments: Those of the task.
+            arguments: the keyword arguments of the task.
 
         Raises:
-            ConfigurationError: The job is too large.
-            BrokerError: The broker can't be reached.
+            ConfigurationError: the job is too large.
+            BrokerError: the broker can't be reached.
         """
 
     async def results(self, run: str, timeout: float) -> list[tuple[str, Result]]:
         """Return the new results of a run, each with the name of its job.
 
         Args:
-            run: The run.
-            timeout: How many seconds to wait for the first result.
+            run: the ID of the run.
+            timeout: the seconds to wait for the first result.
 
         Raises:
-            BrokerError: The broker can't be reached, or has lost the run.
+            BrokerError: the broker can't be reached, or has lost the run.
         """
 
 
 async def kick_job(broker: AsyncBroker, job: str, task: str, arguments: dict[str, Any]) -> None:
-    """Send a job through a broker of taskiq. Arguments as for `Broker.send`."""
+    """Send a job through a taskiq broker. For the arguments, see `Broker.send`."""
     kicker: AsyncKicker[Any, Any] = AsyncKicker(task, broker, {})
     try:
         await kicker.with_task_id(job).kiq(**arguments)

@@ -1,4 +1,4 @@
-"""The clients of a worker: one connection pool for each server, shared by its accounts."""
+"""The clients of a worker. All accounts of a server share one connection pool."""
 
 import warnings
 from typing import Final, final
@@ -9,23 +9,23 @@ from redis.asyncio import Redis
 from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
 from dialler_async._http.timeouts import Timeouts
-from dialler_async.client import DiallerClient, Options
+from dialler_async.client import ClientOptions, DiallerClient
 from dialler_async.errors import ConfigurationError
 
 from .limits import SharedRate
 from .manifest import Fleet, Server
 
 _RATE_LIMITED_DEADLINE: Final = 3600.0
-"""Seconds that a call may take at a server with a `max_rate`, where calls of other workers come first."""
+"""Default deadline for a server with a `max_rate`, where a call may wait for the calls of other workers."""
 
 
 @final
 class Clients:
-    """Makes clients, and closes their pools.
+    """Creates clients, and closes their pools.
 
     Args:
-        fleet: The servers and accounts.
-        redis: Where the workers share the rates of the servers; None if this process works alone.
+        fleet: the servers and accounts.
+        redis: the Redis in which workers share rate limits; None if this process runs all jobs.
     """
 
     def __init__(self, fleet: Fleet, redis: Redis | None = None) -> None:
@@ -34,23 +34,25 @@ class Clients:
         self._by_server: dict[str, DiallerClient] = {}
 
     def get(self, account: str) -> DiallerClient:
-        """Return a client for an account. It needs no closing.
+        """Return a client for an account. The caller need not close it.
 
         Raises:
-            ConfigurationError: There is no such account.
+            ConfigurationError: the fleet has no such account.
         """
-        known = self._fleet.accounts.get(account)
-        if known is None:
-            raise ConfigurationError(f"the fleet.toml of this worker has no account “{account}”")
-        client = self._by_server.get(known.server)
+        configured = self._fleet.accounts.get(account)
+        if configured is None:
+            raise ConfigurationError(f"the fleet.toml of this worker has no account “{account}”: add it")
+        client = self._by_server.get(configured.server)
         if client is not None:
-            return client.for_account(known.clients_id, known.token)
-        server = self._fleet.servers[known.server]
+            return client.for_account(configured.clients_id, configured.token)
+        server = self._fleet.servers[configured.server]
         with warnings.catch_warnings():
-            # `Server` has already warned of an unencrypted token.
+            # `Server` has already warned about an unencrypted token.
             warnings.simplefilter("ignore", UserWarning)
-            client = DiallerClient.for_account(server.url, known.clients_id, known.token, **self._options(server))
-        self._by_server[known.server] = client
+            client = DiallerClient.for_server(
+                server.url, configured.clients_id, configured.token, **self._options(server)
+            )
+        self._by_server[configured.server] = client
         return client
 
     async def aclose(self) -> None:
@@ -58,8 +60,8 @@ class Clients:
         for client in self._by_server.values():
             await client.aclose()
 
-    def _options(self, server: Server) -> Options:
-        # An audit can wait for the restart of a server.
+    def _options(self, server: Server) -> ClientOptions:
+        # An audit has time to wait for the restart of a server.
         retry = RetryPolicy.patient()
         if server.attempts is not None:
             retry = attrs.evolve(retry, attempts=server.attempts)
@@ -68,7 +70,7 @@ class Clients:
             pool = attrs.evolve(pool, limit=server.max_concurrency)
         if server.proxy is not None:
             pool = attrs.evolve(pool, proxy=server.proxy or None)
-        options = Options(retry=retry, pool=pool)
+        options = ClientOptions(retry=retry, pool=pool)
         deadline = server.deadline
         if server.max_rate is not None:
             options["max_rate"] = SharedRate(server, self._redis)

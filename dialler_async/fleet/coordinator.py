@@ -1,7 +1,7 @@
-"""The coordinator: it sends jobs, collects their results, and merges them into one report."""
+"""The coordinator, which sends jobs, collects their results, and merges them into one report."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -20,11 +20,13 @@ from dialler_async.audit import (
     AuditPart,
     AuditReport,
     AuditSettings,
+    accept,
     available_rules,
     merge,
     merge_accounts,
     not_audited,
 )
+from dialler_async.audit.acceptance import require_accounts
 from dialler_async.audit.rules import AnyRule
 from dialler_async.errors import require
 from dialler_async.models import Language
@@ -40,14 +42,14 @@ from .tasks import JobRunner
 from .wire import MAX_CAMPAIGNS, SLICE, SURVEY
 
 _POLL_SECONDS: Final = 1.0
-"""After this time without a result, the coordinator counts the workers again."""
+"""Time without a result after which the coordinator counts the workers again."""
 _NO_WORKER_SECONDS: Final = 5.0
-"""After this time without a worker, `on_no_worker` is called."""
+"""Time without a worker after which `on_no_worker` is called."""
 
 _log: Final = logging.getLogger("dialler_async.fleet")
 
 FleetProgress: TypeAlias = Callable[[float, int, int | None], None]
-"""Called with the numbers of accounts that are done, failed, and there. A partly done account counts as a fraction."""
+"""Called with the numbers of accounts: done, failed and total. A partly done account counts as a fraction."""
 
 
 async def audit_fleet(
@@ -64,34 +66,43 @@ async def audit_fleet(
 ) -> AuditReport:
     """Audit all accounts of a fleet, and return one report.
 
-    An account that can't be audited is a finding of the rule `not-audited`, with the reason. The others are audited.
+    An account that can't be audited becomes a finding of the rule `not-audited`. The other accounts are audited.
 
     Args:
-        fleet: The servers and accounts.
-        broker: Where the workers are. It is started and shut down here. None runs all jobs in this process.
-        settings: The audit settings; all rules with their defaults, if None. Each worker must have the same settings.
-        directory: Where this process looks for modules with the user's own rules.
-        languages: The languages in which result codes are fetched and compared.
-        chunk: Accounts with more campaigns are split into slices of this size.
-        now: The time that dates are compared with; a naive one is local time. By default, the time of the call.
-        on_progress: Called with (done, failed, total) accounts. A part of an account that is in slices counts, too.
-        on_no_worker: Called when there has been no worker for some seconds, once each time. The audit waits for one.
+        fleet: the servers and accounts.
+        broker: the broker of the workers; this function starts and shuts it down. None runs all jobs in this process.
+        settings: the audit settings; None means all rules with their defaults. Workers must have the same settings.
+        directory: the directory from which this process imports your own rules.
+        languages: the languages in which result codes are fetched and compared.
+        chunk: the maximum number of campaigns of a job. Larger accounts are split into slices of this size.
+        now: the time that dates are compared with; by default, the current time. A naive value is local time.
+        on_progress: a function that is called with the numbers of accounts (done, failed, total).
+        on_no_worker: a function that is called once after some seconds without a worker. The audit keeps waiting.
 
     Raises:
-        ConfigurationError: Settings, languages or `chunk` are invalid.
-        BrokerError: The broker can't be reached, or has lost its data.
+        ConfigurationError: the settings, the languages or `chunk` are invalid. The settings have a template, or accept
+            a finding by the ID of a campaign, without the account.
+        BrokerError: the broker can't be reached, or has lost its data.
     """
-    require(1 <= chunk <= MAX_CAMPAIGNS, f"chunk is a positive int, at most {MAX_CAMPAIGNS:,}")
+    require(1 <= chunk <= MAX_CAMPAIGNS, f"chunk must be a positive int of at most {MAX_CAMPAIGNS:,}")
     started = datetime.now(UTC).astimezone()
-    given, settings = now or started, settings or AuditSettings()
+    reference_time, settings = now or started, settings or AuditSettings()
     spec = JobSpec(
         languages=checked_languages(languages),
-        # As it comes out of a message, so that all workers compare with the same time.
-        now=datetime.fromisoformat((given if given.utcoffset() is not None else given.astimezone()).isoformat()),
+        # Formatted and parsed, as in a message, so that this process compares with the same time as the workers.
+        now=datetime.fromisoformat(
+            (reference_time if reference_time.utcoffset() is not None else reference_time.astimezone()).isoformat()
+        ),
         settings=settings_digest(settings),
         chunk=chunk,
     )
     rules = settings.choose(available_rules(settings.rules, directory))
+    require(not settings.template, "“template” is for the audit of one account: a fleet needs settings without it")
+    identities = {
+        name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
+        for name, account in fleet.accounts.items()
+    }
+    require_accounts(settings.accept, identities)
     async with AsyncExitStack() as stack:
         backend: Broker
         if broker is None:
@@ -104,17 +115,19 @@ async def audit_fleet(
             backend = broker
         stack.push_async_callback(backend.shutdown)
         await backend.startup()
-        run = _Run(fleet, backend, spec, rules, started)
-        return await run.finish(on_progress or (lambda *_: None), on_no_worker or (lambda: None))
+        run = _Run(fleet, identities, backend, spec, rules, started)
+        report = await run.execute(on_progress or (lambda *_: None), on_no_worker or (lambda: None))
+    return accept(attrs.evolve(report, portal_url=settings.portal_url), settings.accept)
 
 
 @final
 class _Run:
-    """One audit of a fleet."""
+    """A run of `audit_fleet`."""
 
     def __init__(
         self,
         fleet: Fleet,
+        identities: Mapping[str, AccountIdentity],
         backend: Broker,
         spec: JobSpec,
         rules: tuple[AnyRule, ...],
@@ -133,16 +146,13 @@ class _Run:
         self._schedule = Schedule(fleet.servers.values(), fleet.accounts.values())
         self._in_flight: dict[str, Job] = {}
         self._accounts = tuple(fleet.accounts)
-        self._identities = {
-            name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
-            for name, account in fleet.accounts.items()
-        }
+        self._identities = identities
         self._unfinished: dict[str, _AccountParts] = {}
         self._reports: dict[str, AuditReport] = {}
         self._failed = 0
 
-    async def finish(self, on_progress: FleetProgress, on_no_worker: Callable[[], None]) -> AuditReport:
-        """Run all jobs, and return the report."""
+    async def execute(self, on_progress: FleetProgress, on_no_worker: Callable[[], None]) -> AuditReport:
+        """Run all jobs and return the report."""
         backend, run = self._backend, self._id
         notifier = NoWorkerNotifier(on_no_worker)
         on_progress(0, 0, len(self._accounts))
@@ -157,7 +167,7 @@ class _Run:
                     break
                 results = await backend.results(run, _POLL_SECONDS)
                 for name, result in results:
-                    self._take(name, result)
+                    self._process(name, result)
                 if results:
                     on_progress(self._done(), self._failed, len(self._accounts))
         except BrokerError:
@@ -185,14 +195,14 @@ class _Run:
             arguments["packed"] = job.slice.packed
         await self._backend.send(name, SURVEY if job.slice is None else SLICE, arguments)
 
-    def _take(self, name: str, result: Result) -> None:
-        """Take in the result of a job."""
+    def _process(self, name: str, result: Result) -> None:
+        """Process the result of a job."""
         job = self._in_flight.pop(name, None)
         if job is None:
             return
-        if not self._fits(job, result):
-            _log.warning("rejected the result of job %s: it does not fit the job", name)
-            result = Result(error="its result does not fit the job")
+        if not self._matches(job, result):
+            _log.warning("rejected the result of job %s: the result does not match the job", name)
+            result = Result(error="the result does not match the job")
         part = result.part
         if part is not None:
             self._schedule.finished(job, result.left)
@@ -207,34 +217,36 @@ class _Run:
         if len(account.parts) > account.slices:
             self._report(job.account.name, self._unfinished.pop(job.account.name))
 
-    def _fits(self, job: Job, result: Result) -> bool:
+    def _matches(self, job: Job, result: Result) -> bool:
         part = result.part
         if part is None:
             return not result.left
-        return (job.slice is None or not result.left) and all(it.rule in self._rule_ids for it in part.findings)
+        return (job.slice is None or not result.left) and all(
+            finding.rule in self._rule_ids for finding in part.findings
+        )
 
     def _report(self, name: str, account: "_AccountParts") -> None:
-        """Merge the parts of an account into its report."""
+        """Merge the parts of an account into the report of the account."""
         merged = partial(self._merge, identity=self._identities[name])
         try:
             self._reports[name] = merged(account.parts, seconds=self._seconds())
         except Exception as error:
-            # A process that can write to the broker can send any part.
+            # An invalid part may come from any process that can write to the broker.
             _log.warning("can't merge the results of an account: %s", type(error).__name__)
             account.has_failed = True
-            parts = [not_audited("its results can't be merged")]
+            parts = [not_audited("the results can't be merged")]
             self._reports[name] = merged(parts, seconds=self._seconds())
         self._failed += account.has_failed
 
     def _done(self) -> float:
-        """Return how many accounts are done, with fractions for accounts in slices."""
+        """Return the number of accounts that are done. A partly done account counts as a fraction."""
         fractions = (len(account.parts) / (account.slices + 1) for account in self._unfinished.values())
         return len(self._reports) + sum(fractions)
 
 
 @attrs.define
 class _AccountParts:
-    """The parts of an account that are there: of its survey, and of each slice that the survey left."""
+    """The received parts of an account: one of its survey, and one of each slice."""
 
     parts: list[AuditPart] = attrs.Factory(list)
     slices: int = 0
@@ -242,13 +254,13 @@ class _AccountParts:
 
 
 def _not_audited(job: Job, result: Result) -> AuditPart:
-    error = result.error if result.is_permanent else f"{result.error}, in each of {job.tries} tries"
+    error = result.error if result.is_permanent else f"{result.error} (the job failed {job.attempts} times)"
     return not_audited(error, None if job.slice is None else job.slice.campaigns)
 
 
 @final
 class NoWorkerNotifier:
-    """Calls a function once when there has been no worker for some seconds."""
+    """Calls a function once after some seconds without a worker."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
@@ -256,7 +268,7 @@ class NoWorkerNotifier:
         self._is_notified = False
 
     def update(self, slots: int) -> None:
-        """Take in how many jobs can run at once now."""
+        """Record the current number of slots of all workers."""
         now = CLOCK.monotonic()
         if slots:
             self._since, self._is_notified = None, False

@@ -1,4 +1,4 @@
-"""Which workers are alive, and the leases on the jobs that they run."""
+"""The heartbeat of a worker: it shows that the worker is alive, and renews the leases on its jobs."""
 
 import asyncio
 import math
@@ -10,28 +10,28 @@ from redis.exceptions import RedisError
 
 _MAX_SLOTS: Final = 10_000
 _WORKER: Final = re.compile(rb".*:([1-9][0-9]{0,3})", re.DOTALL)
-"""The entry of a worker: its name and its slots."""
+"""The entry of a worker: name and number of slots."""
 _REMOVE_AFTER_SECONDS: Final = 3600
-"""How long a consumer of the stream may be silent."""
+"""Seconds after which an inactive consumer of the stream is removed."""
 
 
 @final
 class Heartbeat:
-    """Announces a worker in Redis, and renews the leases on its jobs.
+    """Registers a worker in Redis, and renews the leases on its jobs.
 
-    A worker renews them every third of `idle`. Other workers take over a job whose lease is older than `idle`.
+    The leases are renewed every third of `idle`. Other workers take over a job whose lease is older than `idle`.
 
     Args:
-        redis: The Redis.
-        workers: Key of the sorted set of workers, scored by the time of their last heartbeat.
-        jobs: Key of the stream of jobs.
-        group: Consumer group of the workers.
-        consumer: Name of this worker.
-        slots: How many jobs this worker runs at once; 0 for a coordinator.
-        idle: Seconds without a heartbeat after which a worker counts as dead.
+        redis: the client of Redis.
+        workers: the key of the sorted set of workers, whose scores are the times of their last heartbeats.
+        jobs: the key of the stream of jobs.
+        group: the consumer group of the workers.
+        consumer: the name of this worker.
+        slots: the number of jobs that this worker runs at once; 0 for a coordinator.
+        idle: the seconds without a heartbeat after which a worker is considered dead.
 
     Attributes:
-        leased: IDs of the messages that this worker has a lease on.
+        leased: the IDs of the messages on which this worker has a lease.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class Heartbeat:
         self.leased: set[bytes] = set()
 
     async def slots(self) -> int:
-        """Return how many jobs all living workers together can run at once."""
+        """Return the number of jobs that all live workers together can run at once."""
         workers = await self._redis.zrangebyscore(self._workers, await self._now() - self._idle, "+inf")
         matches = filter(None, map(_WORKER.fullmatch, workers))
         return min(_MAX_SLOTS, sum(int(match[1]) for match in matches))
 
     async def start(self) -> None:
-        """Announce this worker."""
+        """Register this worker, and start to send heartbeats."""
         await self._remove_dead_consumers()
         await self._beat()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Withdraw this worker, unless jobs of it have not finished: others have to take them over."""
+        """Unregister this worker. If it has unfinished jobs, keep its consumer, so that others take them over."""
         if self._task is None:
             return
         self._stop.set()
@@ -71,7 +71,7 @@ class Heartbeat:
             pipe.xpending_range(self._jobs, self._group, "-", "+", 1, consumername=self._consumer)
             _, pending = await pipe.execute()
         if not pending:
-            # Deleting a consumer deletes its pending jobs, too.
+            # Deleting a consumer also deletes its pending jobs.
             await self._redis.xgroup_delconsumer(self._jobs, self._group, self._consumer)
 
     async def _run(self) -> None:
@@ -80,7 +80,7 @@ class Heartbeat:
                 async with asyncio.timeout(self._idle / 3):
                     await self._stop.wait()
             except TimeoutError:
-                # Reading jobs logs that Redis is gone.
+                # `RedisBroker.listen` already logs that Redis can't be reached.
                 with suppress(RedisError):
                     await self._beat()
 
@@ -95,12 +95,12 @@ class Heartbeat:
             await pipe.execute()
 
     async def _now(self) -> float:
-        """Return the time of Redis, since the clocks of the machines differ."""
+        """Return the time of Redis, because the clocks of the workers differ."""
         seconds, microseconds = await self._redis.time()
         return float(seconds + microseconds / 1e6)
 
     async def _remove_dead_consumers(self) -> None:
-        """Remove workers that were killed. Others have finished their jobs."""
+        """Remove the consumers of killed workers, if other workers have finished their jobs."""
         for consumer in await self._redis.xinfo_consumers(self._jobs, self._group):
             if not consumer["pending"] and consumer["idle"] > _REMOVE_AFTER_SECONDS * 1000:
                 await self._redis.xgroup_delconsumer(self._jobs, self._group, consumer["name"])

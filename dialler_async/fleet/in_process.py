@@ -11,12 +11,12 @@ from .messages import Result
 from .result_backends import ResultQueue
 
 SLOTS: Final = 16
-"""Jobs at once: more than the default of a worker, since jobs mostly wait for their servers."""
+"""Number of jobs that run at once. It exceeds a worker's default, because jobs mostly wait for their servers."""
 
 
 @final
 class InProcessBroker(InMemoryBroker):
-    """Runs each job as a task of this event loop as soon as it is sent. It is a `Broker`."""
+    """A `Broker` that starts each job immediately, as a task of this event loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class InProcessBroker(InMemoryBroker):
         """Do nothing."""
 
     async def close_run(self, run: str) -> None:
-        """Cancel the jobs that still run."""
+        """Cancel the running jobs."""
         running = list(self._running)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     async def slots(self) -> int:
-        """Return how many jobs run at once."""
+        """Return the number of jobs that run at once."""
         return SLOTS
 
     async def send(self, job: str, task: str, arguments: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ class InProcessBroker(InMemoryBroker):
         await kick_job(self, job, task, arguments)
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Start a job. taskiq calls this."""
+        """Start a job. Called by taskiq."""
         task = asyncio.create_task(self.receiver.callback(message=message.message))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -1,10 +1,10 @@
-"""The rate limit of a server: shared by all workers through Redis, or for this process alone.
+"""The rate limit of a server, for all workers through Redis or for this process only.
 
-It is the GCRA of pyrate-limiter. GCRA keeps one number for each server, which expires when nobody calls. A sliding
-window would keep an entry for each call. Calls are evenly spaced.
+It uses the GCRA of pyrate-limiter, which spaces calls evenly. GCRA stores one number for each server, while a sliding
+window would store an entry for each call.
 
-The clock of Redis is read for each call. The clocks of the workers' machines differ, and a clock that is ahead by
-seconds would make all other workers wait for as long.
+The clock of Redis is read for each call, because the clocks of the workers differ. A clock that is some seconds ahead
+would delay all other workers by the same time.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ from redis.exceptions import RedisError
 from .manifest import Server
 
 _BURST_SECONDS: Final = 0.02
-"""How late a call may be without lowering the rate: timers and the way to Redis take time."""
+"""How late a call may be without lowering the rate. Timers and requests to Redis cause such delays."""
 _RATE_INTERVAL_SECONDS: Final = 1000
-"""The interval in which calls are counted, so that a rate below one call a second is a whole number."""
+"""The interval in which calls are counted. It makes a rate below one call per second a whole number."""
 _RECONNECT_SECONDS: Final = 1.0
 
 
 @final
 class SharedRate:
-    """The rate limit of one server. It is a `RateLimiter` for `DiallerClient(max_rate=…)`.
+    """A `RateLimiter` for `DiallerClient(max_rate=…)` with the rate limit of a server.
 
     Args:
-        server: A server that has a `max_rate`.
-        redis: Where all workers share the rate; None for a limit of this process alone.
+        server: a server with a `max_rate`.
+        redis: the Redis in which all workers share the rate limit; None limits this process only.
     """
 
     def __init__(self, server: Server, redis: Redis | None) -> None:
@@ -43,11 +43,11 @@ class SharedRate:
         else:
             store = RedisStateStore(redis, f"dialler-fleet:rate:{server.url}")
             bucket = StateBucket(rates, GCRA(), store, _RedisClock(redis))
-        # Without the extra wait of 50 ms, and without a thread that removes old entries: GCRA has none.
+        # `buffer_ms=0` removes an extra wait of 50 ms. GCRA has no old entries that a thread must remove.
         self._limiter = Limiter(SingleBucketFactory(bucket, schedule_leak=False), buffer_ms=0)
 
     async def acquire(self) -> None:
-        """Wait until the next call may be sent. If Redis is gone, wait until it is back."""
+        """Wait until the next call may be sent. If Redis can't be reached, wait until it can."""
         while True:
             try:
                 await self._limiter.try_acquire_async()

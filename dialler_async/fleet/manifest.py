@@ -1,6 +1,6 @@
-"""`fleet.toml`: the servers, the accounts, and where their tokens are. It holds no token.
+"""`fleet.toml`: the servers, the accounts, and where their tokens are. It contains no token.
 
-No error message repeats a value that could be a token in the wrong place.
+Error messages contain no values that could be a token in the wrong place.
 """
 
 import math
@@ -28,22 +28,22 @@ _ACCOUNT_KEYS: Final = ("name", "server", "clients_id", "token_env", "token_file
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """A server of accounts.
+    """A server with accounts.
 
     Attributes:
-        name: The name that accounts refer to.
-        url: `https://acd.example.com`, with the path in front of `rest` if there is one.
-        max_rate: Calls a second, over all workers together; None for no limit.
-        max_concurrency: Calls at once, over all workers together; None for no limit.
-        deadline: Seconds that a call may take, with its retries and waits; None for the default.
-        attempts: How often a call is sent at most; None for that of `RetryPolicy.patient()`.
-        proxy: URL of the HTTP proxy, without credentials; empty for no proxy; None for the proxy of the environment.
-        ca_file: CA certificates to trust, in PEM; None for those of the system.
-        client_cert: Client certificate in PEM; None for none.
-        client_key: Key of `client_cert`; None if it is in the same file.
+        name: the name, to which accounts refer.
+        url: the URL, such as `https://acd.example.com`, with the path before `/rest`, if any.
+        max_rate: the maximum number of calls per second of all workers together; None for no limit.
+        max_concurrency: the maximum number of concurrent calls of all workers together; None for no limit.
+        deadline: the maximum duration of a call in seconds, including retries; None for the default.
+        attempts: the maximum number of attempts of a call; None for the number of `RetryPolicy.patient()`.
+        proxy: the URL of an HTTP proxy, without credentials; empty for no proxy; None for the proxy of the environment.
+        ca_file: a PEM file of CA certificates to trust; None for the certificates of the system.
+        client_cert: a PEM file of a client certificate; None for no certificate.
+        client_key: a PEM file of its private key; None if `client_cert` contains the key.
 
     Raises:
-        ConfigurationError: A value is invalid.
+        ConfigurationError: a value is invalid.
     """
 
     name: str
@@ -58,40 +58,40 @@ class Server:
     client_key: Path | None = None
 
     def __attrs_post_init__(self) -> None:
-        require(_is_name(self.name), "“name” is a text that can be shown")
+        require(_is_name(self.name), "“name” must be a non-empty, printable text")
         require(
             self.max_rate is None or (is_number(self.max_rate) and 0 < self.max_rate < math.inf),
-            "“max_rate” is a positive number of calls a second",
+            "“max_rate” must be a positive number of calls per second",
         )
         require(
             self.max_concurrency is None or _is_positive_int(self.max_concurrency),
-            "“max_concurrency” is a positive number of calls at once",
+            "“max_concurrency” must be a positive number of concurrent calls",
         )
         require(
             self.deadline is None or (is_number(self.deadline) and 0 < self.deadline < math.inf),
-            "“deadline” is a positive number of seconds",
+            "“deadline” must be a positive number of seconds",
         )
-        require(self.attempts is None or _is_positive_int(self.attempts), "“attempts” is a positive whole number")
+        require(self.attempts is None or _is_positive_int(self.attempts), "“attempts” must be a positive whole number")
         require(
             self.proxy is None or _is_proxy(self.proxy),
-            "“proxy” is like http://PROXY:PORT, without credentials: those are for HTTPS_PROXY in the environment of "
-            "the worker. It is empty for no proxy",
+            "“proxy” must be a URL like http://PROXY:PORT without credentials, or empty for no proxy: put credentials "
+            "into HTTPS_PROXY in the environment of the worker",
         )
         for key in _PATH_KEYS:
             path = getattr(self, key)
-            require(path is None or isinstance(path, Path), f"“{key}” is the path of a file")
+            require(path is None or isinstance(path, Path), f"“{key}” must be the path of a file")
         require(
             self.client_key is None or self.client_cert is not None,
-            "“client_key” belongs to a “client_cert”, which is missing",
+            "“client_key” needs a “client_cert”, which is missing",
         )
         url = check_base_url(self.url)
-        # The message of `check_base_url` would mislead: it is about a whole base URL.
+        # The message of `check_base_url` is about base URLs, and would mislead here.
         if isinstance(url, ConfigurationError) or "/rest/v1.0" in self.url:
             raise ConfigurationError(
-                "“url” is like https://acd.example.com: without user, query, and the path from /rest on"
+                "“url” must be like https://acd.example.com, without user, query, and the path from /rest on"
             )
         if (warning := cleartext_warning(url)) is not None:
-            # The caller of `Server`: between are this method and the `__init__` of attrs.
+            # Level 3 is the caller of `Server(…)`: level 1 is this method, and level 2 is the `__init__` of attrs.
             warnings.warn(warning, stacklevel=3)
 
 
@@ -100,13 +100,13 @@ class Account:
     """An account to audit.
 
     Attributes:
-        name: Its name in reports and messages.
-        server: Name of its server.
-        clients_id: Its ClientsID there.
-        token: A function that returns the token. It is called by the process that makes the calls, again after a 401.
+        name: the name in reports and messages.
+        server: the name of the server.
+        clients_id: the ClientsID of the account on the server.
+        token: a function that returns the token. The process that sends requests calls it, also after a 401.
 
     Raises:
-        ConfigurationError: A value is invalid.
+        ConfigurationError: a value is invalid.
     """
 
     name: str
@@ -115,14 +115,16 @@ class Account:
     token: Callable[[], str] = attrs.field(repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        require(_is_name(self.name), "“name” is a text that can be shown")
-        require(isinstance(self.server, str), "“server” is the name of one of the servers")
-        require(_is_positive_int(self.clients_id), "“clients_id” is the account's ClientsID, a positive whole number")
+        require(_is_name(self.name), "“name” must be a non-empty, printable text")
+        require(isinstance(self.server, str), "“server” must be the name of a server")
+        require(
+            _is_positive_int(self.clients_id), "“clients_id” must be the account's ClientsID, a positive whole number"
+        )
 
 
 @attrs.frozen(kw_only=True)
 class Fleet:
-    """Servers and accounts by name, in the order in which they were given."""
+    """Servers and accounts by name, in the order of the manifest."""
 
     servers: Mapping[str, Server]
     accounts: Mapping[str, Account]
@@ -132,7 +134,7 @@ class Fleet:
         """Return a fleet of these servers and accounts.
 
         Raises:
-            ConfigurationError: There is no account, a name or an account occurs twice, or a server is missing.
+            ConfigurationError: there is no account, a name or an account occurs twice, or a server is unknown.
         """
         by_name: dict[str, Server] = {}
         for server in servers:
@@ -144,12 +146,14 @@ class Fleet:
             require(account.name not in known, f"two accounts have the name “{account.name}”")
             if account.server not in by_name:
                 raise ConfigurationError(
-                    f"account “{account.name}”: there is no such server; there are {', '.join(by_name) or 'none'}"
+                    f"account “{account.name}”: unknown “server”; known servers: {', '.join(by_name) or 'none'}"
                 )
             other = names.setdefault((account.server, account.clients_id), account.name)
-            require(other == account.name, f"accounts “{other}” and “{account.name}” are the same one of their server")
+            require(
+                other == account.name, f"accounts “{other}” and “{account.name}” have the same server and clients_id"
+            )
             known[account.name] = account
-        require(bool(known), "there is no account in it: add [[accounts]]")
+        require(bool(known), "there is no account: add [[accounts]]")
         return cls(servers=by_name, accounts=known)
 
 
@@ -157,14 +161,14 @@ def read_fleet(path: Path) -> Fleet:
     """Return the fleet that a file describes.
 
     Raises:
-        ConfigurationError: The file can't be read, another user may have written it, or something in it is invalid.
-            The message says where.
+        ConfigurationError: the file can't be read, another user may have written it, or an entry is invalid. The
+            message names the entry.
     """
     table, status = read_toml(path)
     require_trusted(path, status, decides="where your tokens are sent")
     try:
         for key in table:
-            require(key in ("servers", "accounts"), f"unknown key “{key}”: there are [[servers]] and [[accounts]]")
+            require(key in ("servers", "accounts"), f"unknown key “{key}”: the keys are [[servers]] and [[accounts]]")
         servers = [_server(entry, where, path.parent) for where, entry in _entries(table, "servers")]
         accounts = [_account(entry, where, path.parent) for where, entry in _entries(table, "accounts")]
         return Fleet.of(servers, accounts)
@@ -173,12 +177,12 @@ def read_fleet(path: Path) -> Fleet:
 
 
 def write_fleet(directory: Path, url: str, tokens: Mapping[int, str]) -> Path:
-    """Write a fleet of one server, with a token file for each account, and return the path of its `fleet.toml`.
+    """Write a `fleet.toml` with one server, and a token file for each account. Return the path of the `fleet.toml`.
 
     Args:
-        directory: Where the files are written.
-        url: URL of the server.
-        tokens: The token of each account, by ClientsID.
+        directory: the directory for the files.
+        url: the URL of the server.
+        tokens: the tokens of the accounts by ClientsID.
     """
     tables = [f'[[servers]]\nname = "sandbox"\nurl = "{url}"\n']
     for id, token in tokens.items():
@@ -196,7 +200,7 @@ def write_fleet(directory: Path, url: str, tokens: Mapping[int, str]) -> Path:
 def _entries(table: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any]]]:
     entries = table.get(kind, [])
     is_list = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
-    require(is_list, f"“{kind}” is a list of tables: write [[{kind}]]")
+    require(is_list, f"“{kind}” must be a list of tables: write [[{kind}]]")
     for number, entry in enumerate(entries, 1):
         name = entry.get("name")
         suffix = f" (“{name}”)" if _is_name(name) else ""
@@ -208,10 +212,10 @@ def _server(entry: dict[str, Any], where: str, directory: Path) -> Server:
     paths: dict[str, Path] = {}
     for key in _PATH_KEYS:
         if key in entry:
-            given = entry[key]
-            is_path = isinstance(given, str) and bool(given) and "\0" not in given
-            require(is_path, f"{where}: “{key}” is the path of a file")
-            paths[key] = directory / given
+            value = entry[key]
+            is_path = isinstance(value, str) and bool(value) and "\0" not in value
+            require(is_path, f"{where}: “{key}” must be the path of a file")
+            paths[key] = directory / value
     try:
         return Server(**{**entry, **paths})
     except ConfigurationError as error:
@@ -221,14 +225,14 @@ def _server(entry: dict[str, Any], where: str, directory: Path) -> Server:
 def _account(entry: dict[str, Any], where: str, directory: Path) -> Account:
     if "token" in entry:
         raise ConfigurationError(
-            f"{where}: a token has no place in this file, where others could read it: put it into an environment "
-            "variable or a file of the worker, and name that by token_env or token_file"
+            f"{where}: a token must not be in this file, where others could read it: put it into an environment "
+            "variable or a file of the worker, and set token_env or token_file"
         )
     _check_keys(entry, where, _ACCOUNT_KEYS, ("name", "server", "clients_id"))
     sources = [key for key in ("token_env", "token_file") if key in entry]
-    require(len(sources) == 1, f"{where}: give either token_env or token_file")
+    require(len(sources) == 1, f"{where}: set either token_env or token_file")
     source = entry[sources[0]]
-    require(isinstance(source, str) and bool(source), f"{where}: “{sources[0]}” is a text")
+    require(isinstance(source, str) and bool(source), f"{where}: “{sources[0]}” must be a text")
     try:
         return Account(
             name=entry["name"],
@@ -242,16 +246,16 @@ def _account(entry: dict[str, Any], where: str, directory: Path) -> Account:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-def _check_keys(entry: dict[str, Any], where: str, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+def _check_keys(entry: dict[str, Any], where: str, known: tuple[str, ...], required: tuple[str, ...]) -> None:
     for key in entry:
-        require(key in known, f"{where}: unknown key “{key}”: there are {', '.join(known)}")
-    for key in needed:
+        require(key in known, f"{where}: unknown key “{key}”: the keys are {', '.join(known)}")
+    for key in required:
         require(key in entry, f"{where}: “{key}” is missing")
 
 
 def _from_environment(account: str, variable: str) -> str:
     token = os.environ.get(variable, "").strip()
-    require(bool(token), f"account “{account}”: the environment variable of its token_env is not set here")
+    require(bool(token), f"account “{account}”: the environment variable that token_env names is not set")
     return token
 
 

@@ -1,6 +1,6 @@
-"""The messages that go through the broker: JSON with packed records. They hold no token, and they are no pickles.
+"""The messages in the broker: JSON with packed records. They contain no token.
 
-Reading a pickle would run the code of any process that can write to the broker.
+They are not pickles, because unpickling would run code of any process that can write to the broker.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from .wire import DECODE_ERRORS, ERROR_LENGTH, RejectedMessageError, WireJobSpec
 
 
 def settings_digest(settings: AuditSettings) -> str:
-    """Return the SHA-256 of audit settings in canonical form. Equivalent settings have the same digest.
+    """Return the SHA-256 of audit settings. Equivalent settings have the same digest.
 
-    Messages hold this digest and not the settings, so no message decides what a worker imports.
+    Messages contain this digest instead of the settings, so that a message can't make a worker import a module.
     """
     canonical = {
         "select": sorted(set(settings.select)),
         "ignore": sorted(set(settings.ignore)),
-        # Not sorted: findings of one campaign are reported in the order of the rules.
+        # Not sorted, because the findings of a campaign are reported in the order of the rules.
         "rules": list(settings.rules),
         "by_rule": {
             rule: {key.replace("-", "_"): value for key, value in table.items()}
@@ -39,20 +39,20 @@ def settings_digest(settings: AuditSettings) -> str:
             if table
         },
     }
-    # `AuditSettings.choose` refuses values that no rule accepts, such as TOML dates.
+    # `default=str` encodes values such as TOML dates. `AuditSettings.choose` refuses them later.
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 @attrs.frozen(kw_only=True)
 class JobSpec:
-    """What all jobs of an audit share.
+    """The specification that all jobs of an audit share.
 
     Attributes:
-        languages: The languages in which result codes are fetched and compared.
-        now: The time that dates are compared with, with a zone.
-        settings: Digest of the audit settings. A worker uses its own settings, which must have the same digest.
-        chunk: How many campaigns a job holds at most.
+        languages: the languages in which result codes are fetched and compared.
+        now: the time that dates are compared with, with a time zone.
+        settings: the digest of the audit settings. The settings of a worker must have the same digest.
+        chunk: the maximum number of campaigns of a job.
     """
 
     languages: tuple[Language, ...]
@@ -61,7 +61,7 @@ class JobSpec:
     chunk: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec as JSON."""
+        """Return the specification as JSON values."""
         return {
             "version": __version__,
             "languages": [int(language) for language in self.languages],
@@ -72,33 +72,36 @@ class JobSpec:
 
     @classmethod
     def from_json(cls, spec: dict[str, Any]) -> "JobSpec":
-        """Return the spec that `to_json` wrote.
+        """Return the specification that `to_json` encoded.
 
         Raises:
-            ConfigurationError: Another version of this library wrote it.
-            RejectedMessageError: It is malformed.
+            ConfigurationError: the specification is of another version of this library.
+            RejectedMessageError: the specification is malformed.
         """
-        theirs = spec.get("version")
-        if isinstance(theirs, str) and len(theirs) <= 64 and theirs.isprintable():
-            require(theirs == __version__, f"this worker has dialler-async {__version__}, the audit {theirs}: use one")
+        version = spec.get("version")
+        if isinstance(version, str) and len(version) <= 64 and version.isprintable():
+            require(
+                version == __version__,
+                f"this worker has dialler-async {__version__}, the audit has {version}: install the same version",
+            )
         try:
-            read = msgspec.convert(spec, WireJobSpec)
-            now = datetime.fromisoformat(read.now)
-            languages = tuple(Language(language) for language in read.languages)
+            fields = msgspec.convert(spec, WireJobSpec)
+            now = datetime.fromisoformat(fields.now)
+            languages = tuple(Language(language) for language in fields.languages)
         except DECODE_ERRORS:
-            raise RejectedMessageError("its spec is malformed") from None
+            raise RejectedMessageError("its specification is malformed") from None
         if now.utcoffset() is None:
-            raise RejectedMessageError("its time has no zone")
-        return cls(languages=languages, now=now, settings=read.settings, chunk=read.chunk)
+            raise RejectedMessageError("its time has no time zone")
+        return cls(languages=languages, now=now, settings=fields.settings, chunk=fields.chunk)
 
 
 @attrs.frozen(kw_only=True)
 class Slice:
-    """Campaigns of an account that are still to be looked up.
+    """Campaigns of an account whose result codes are not fetched yet.
 
     Attributes:
-        campaigns: How many there are.
-        packed: Their records as the server sent them, compressed.
+        campaigns: the number of campaigns.
+        packed: the compressed records, as the server sent them.
     """
 
     campaigns: int
@@ -106,7 +109,7 @@ class Slice:
 
     @classmethod
     def pack(cls, campaigns: Iterable[Campaign]) -> "Slice":
-        """Return a slice of campaigns."""
+        """Return a slice with these campaigns."""
         records = [campaign.wire for campaign in campaigns]
         return cls(campaigns=len(records), packed=_pack(json.dumps(records, separators=(",", ":")).encode("ascii")))
 
@@ -115,11 +118,11 @@ class Slice:
         """Return the campaigns of a slice.
 
         Raises:
-            RejectedMessageError: They are malformed or too large.
+            RejectedMessageError: the campaigns are malformed or too large.
         """
         data = unpack(packed)
         try:
-            # msgspec refuses a lone surrogate, which a campaign's name can hold.
+            # Not msgspec, which refuses a lone surrogate. The name of a campaign can contain such a character.
             return [structure_strictly(Campaign, record) for record in json.loads(data)]
         except (*DECODE_ERRORS, MisfitError):
             raise RejectedMessageError("its campaigns are malformed") from None
@@ -130,10 +133,10 @@ class Result:
     """The result of a job.
 
     Attributes:
-        part: The part of the audit; None if the job failed.
-        left: Campaigns that are still to be looked up.
-        error: Why the job failed, without secrets.
-        is_permanent: Whether a retry would fail, too.
+        part: the result of a part of the audit; None if the job failed.
+        left: the slices that a survey leaves for other jobs.
+        error: the reason why the job failed, without secrets.
+        is_permanent: whether a retry would fail with the same error.
     """
 
     part: AuditPart | None = None
@@ -142,34 +145,34 @@ class Result:
     is_permanent: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON."""
+        """Return the result as JSON values."""
         return {
             "part": None if self.part is None else _pack(self.part.to_json()),
             "left": [attrs.asdict(slice) for slice in self.left],
-            # A server may send lone surrogates, which strict JSON does not allow.
+            # A server can send lone surrogates, which strict JSON does not allow.
             "error": self.error.encode(errors="backslashreplace").decode()[:ERROR_LENGTH],
             "is_permanent": self.is_permanent,
         }
 
     @classmethod
     def from_json(cls, result: dict[str, Any]) -> "Result":
-        """Return the result that `to_json` wrote.
+        """Return the result that `to_json` encoded.
 
         Raises:
-            RejectedMessageError: It is malformed or too large.
+            RejectedMessageError: the result is malformed or too large.
         """
         try:
-            read = msgspec.convert(result, WireResult)
+            wire_result = msgspec.convert(result, WireResult)
         except DECODE_ERRORS:
             raise RejectedMessageError("it is malformed") from None
-        return cls.read(read)
+        return cls.from_wire(wire_result)
 
     @classmethod
-    def read(cls, result: WireResult) -> "Result":
-        """Return the result with its part unpacked.
+    def from_wire(cls, result: WireResult) -> "Result":
+        """Return the result with an unpacked part.
 
         Raises:
-            RejectedMessageError: The part is malformed or too large.
+            RejectedMessageError: the part is malformed or too large.
         """
         part = None
         if result.part is not None:

@@ -1,16 +1,17 @@
-"""The broker in Redis: jobs and results are entries of streams, so a worker that is killed loses nothing.
+"""The broker in Redis. Jobs and results are stream entries, so that a killed worker loses nothing.
 
-It is taskiq-redis' stream broker with its own way of taking and acknowledging messages:
+It is the stream broker of taskiq-redis with other rules for taking and acknowledging messages:
 
-- A worker takes as many jobs as it has slots. Jobs taken in advance would look like those of a dead worker.
+- A worker takes as many jobs as it has slots, and none in advance. Other workers would take over a job that waits
+  without a lease.
 - A worker renews its leases every third of `idle` seconds. Other workers take over a job whose lease is older than
-  `idle`. They look for such jobs also while there are no new ones.
-- A job that was taken `MAX_DELIVERIES` times and never finished fails, since it may be what kills its workers.
-- One script stores a result, acknowledges the message and deletes it. So nothing is lost and nothing is left over:
-  finished jobs leave the stream, and results are deleted when they are read, or after an hour.
-- Jobs and results of a run that no coordinator waits for are dropped.
-- Nothing in Redis is trusted: `wire` checks each message before it is used. With `DIALLER_FLEET_KEY`, jobs and results
-  are signed, and each key has a stream of its own.
+  `idle`. They look for such jobs even if there are no new jobs.
+- A job that is delivered `MAX_DELIVERIES` times without a result fails, because it may kill its workers.
+- One script stores a result, acknowledges the job and deletes it, so that a crash can't separate these steps. Results
+  are deleted when they are read, or after an hour.
+- Jobs and results of a run without a coordinator are deleted.
+- No message in Redis is trusted: `wire` validates each message first. With `DIALLER_FLEET_KEY`, jobs and results are
+  signed, and each key has its own stream.
 """
 
 import asyncio
@@ -55,12 +56,12 @@ _WORKERS_KEY: Final = "dialler-fleet:workers"
 _RUN_KEY: Final = "dialler-fleet:run:"
 _RESULTS_KEY: Final = "dialler-fleet:results:"
 _RUN_SECONDS: Final = 60
-"""How long a run is kept after the last sign of life of its coordinator."""
+"""Seconds after which a run expires if its coordinator stops polling."""
 _RESULTS_SECONDS: Final = 3600
-"""How long results are kept that nobody reads."""
+"""Seconds after which results that are not read expire."""
 _RECONNECT_SECONDS: Final = 1.0
 _REMEMBERED_JOBS: Final = 10_000
-"""Jobs that a worker remembers, so that it rejects a copy of one."""
+"""Number of jobs that a worker remembers to reject copies of them."""
 
 _log = logging.getLogger("dialler_async.fleet")
 
@@ -75,11 +76,11 @@ redis.call('XDEL', KEYS[3], ARGV[4])
 
 
 _Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
-"""An entry of a stream: its ID and its fields."""
+"""A stream entry: ID and fields."""
 
 
 class SentJob(NamedTuple):
-    """A job that was sent: its ID in the stream, and the digest of its data."""
+    """A sent job: the ID of its stream entry, and the digest of its data."""
 
     id: bytes
     digest: str
@@ -87,22 +88,22 @@ class SentJob(NamedTuple):
 
 @final
 class RedisBroker(RedisStreamBroker):
-    """Passes jobs and results through a Redis that workers and the coordinator share. It is a `Broker`.
+    """A `Broker` that passes jobs and results through a Redis that the coordinator and the workers share.
 
     Args:
-        url: `redis://…`, `rediss://…` or `unix://…`. A password in it is never shown.
-        slots: How many jobs this process runs at once; 0 for the coordinator.
-        idle: Seconds without a heartbeat after which other workers take over the jobs of a worker.
+        url: the URL `redis://…`, `rediss://…` or `unix://…`. Messages and logs contain no password of it.
+        slots: the number of jobs that this process runs at once; 0 for the coordinator.
+        idle: the seconds without a heartbeat after which other workers take over the jobs of a worker.
 
     Attributes:
-        safe_url: The URL without user, password and query.
-        is_signed: Whether jobs and results are signed.
-        redis: The connection.
-        own_slots: How many jobs this process runs at once.
-        stop: Once it is set, no further job is taken.
+        safe_url: the URL without user, password and query.
+        is_signed: whether jobs and results are signed.
+        redis: the client of Redis.
+        own_slots: the number of jobs that this process runs at once.
+        stop: an event. When it is set, no further jobs are taken.
 
     Raises:
-        ConfigurationError: The URL is invalid, or `DIALLER_FLEET_KEY` is empty.
+        ConfigurationError: the URL is invalid, or `DIALLER_FLEET_KEY` is empty.
     """
 
     def __init__(self, url: str, *, slots: int = 0, idle: float = 30.0) -> None:
@@ -114,20 +115,20 @@ class RedisBroker(RedisStreamBroker):
                 url,
                 queue_name=self._jobs,
                 consumer_group_name=_GROUP,
-                # Jobs that were sent before the first worker started count, too.
+                # The group also gets the jobs that were sent before the first worker started.
                 consumer_id="0",
-                # The default differs between versions of redis-py. It must be longer than a read may block.
+                # The default differs between versions of redis-py. It must be longer than a blocking read.
                 socket_timeout=30,
                 retry=Retry(ExponentialBackoff(base=0.1, cap=2.0), 3),
             )
         except ValueError:
             safe_url = ""
         if not safe_url:
-            # Neither the URL nor the error of redis-py is shown: both may hold a password.
-            raise ConfigurationError("the broker's URL is not like redis://HOST:PORT/DATABASE")
+            # Neither the URL nor the error of redis-py is in the message, because both may contain a password.
+            raise ConfigurationError("the broker's URL must be like redis://HOST:PORT/DATABASE")
         self.safe_url: Final[str] = safe_url
         self.is_signed: Final[bool] = self._signer.has_key
-        # The types of redis-py unite what a command returns in all of its modes.
+        # `Any`, because redis-py types a result as the union for all protocol versions and for synchronous clients.
         self.redis: Final[Any] = Redis(connection_pool=self.connection_pool)
         self.own_slots: Final[int] = slots
         self.stop: asyncio.Event = asyncio.Event()
@@ -153,21 +154,21 @@ class RedisBroker(RedisStreamBroker):
 
     @contextmanager
     def broker_errors(self) -> Iterator[None]:
-        """Raise BrokerError for an error of Redis in the body."""
+        """Raise BrokerError for an error of Redis in the `with` block."""
         try:
             yield
         except RedisError as error:
             raise BrokerError(f"can't reach the broker at {self.safe_url}: {error}") from None
 
-    # The coordinator.
+    # Methods of the coordinator
 
     async def open_run(self, run: str) -> None:
-        """Announce that the results of a run are awaited. See `Broker.open_run`."""
+        """Register a run. See `Broker.open_run`."""
         with self.broker_errors():
             await self.redis.set(_RUN_KEY + run, "1", ex=_RUN_SECONDS)
 
     async def close_run(self, run: str) -> None:
-        """Delete the jobs that no worker has finished, and the results. See `Broker.close_run`."""
+        """Delete the unfinished jobs and the results of a run. See `Broker.close_run`."""
         async with self.redis.pipeline(transaction=True) as pipe:
             if self._sent:
                 ids = [sent.id for sent in self._sent.values()]
@@ -178,7 +179,7 @@ class RedisBroker(RedisStreamBroker):
                 await pipe.execute()
 
     async def slots(self) -> int:
-        """Return how many jobs all workers together can run at once. See `Broker.slots`."""
+        """Return the number of slots of all workers. See `Broker.slots`."""
         with self.broker_errors():
             return await self._heartbeat.slots()
 
@@ -187,10 +188,10 @@ class RedisBroker(RedisStreamBroker):
         await kick_job(self, job, task, arguments)
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Add a job to the stream. taskiq calls this.
+        """Add a job to the stream. Called by taskiq.
 
         Raises:
-            ConfigurationError: The job is too large for the workers.
+            ConfigurationError: the job is too large.
         """
         job, data = message.task_id, message.message
         require(len(data) <= JOB_LIMIT, f"a job has more than {JOB_LIMIT:,} bytes: choose a smaller chunk")
@@ -216,46 +217,46 @@ class RedisBroker(RedisStreamBroker):
         results = []
         for _, fields in entries:
             try:
-                results.append(self._checked_result(run, fields))
+                results.append(self._validated_result(run, fields))
             except RejectedMessageError as error:
-                # It may also be the second result of a job that two workers finished.
+                # A second result is normal if two workers finished the same job.
                 _log.warning("rejected a result: %s", error)
         return results
 
-    def _checked_result(self, run: str, fields: dict[bytes, bytes]) -> tuple[str, Result]:
+    def _validated_result(self, run: str, fields: dict[bytes, bytes]) -> tuple[str, Result]:
         job = job_name(fields)
         sent = self._sent.get(job)
         if sent is None or _run_of(job) != run:
-            raise RejectedMessageError("this run waits for no such job")
-        result = Result.read(check_result(self._signer, job, sent.digest, fields))
+            raise RejectedMessageError("its job is not in flight")
+        result = Result.from_wire(check_result(self._signer, job, sent.digest, fields))
         del self._sent[job]
         return job, result
 
-    # The workers.
+    # Methods of workers
 
     async def startup(self) -> None:
-        """Connect; a worker announces itself. See `Broker.startup`."""
+        """Connect to Redis, and register a worker. See `Broker.startup`."""
         with self.broker_errors():
             await super().startup()
             if self.own_slots:
                 await self._heartbeat.start()
 
     async def shutdown(self) -> None:
-        """Withdraw the worker, and close the connections. See `Broker.shutdown`."""
+        """Unregister a worker, and close the connections. See `Broker.shutdown`."""
         try:
             await self._heartbeat.stop()
         except RedisError as error:
-            _log.warning("the broker at %s: %s", self.safe_url, error)
+            _log.warning("can't unregister from the broker at %s: %s", self.safe_url, error)
         await super().shutdown()
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Yield jobs, each when there is a slot for it, until `stop` is set. taskiq calls this."""
-        # taskiq cancels this method, but redis-py can lose a cancellation in the timeouts around its reads.
+        """Yield jobs until `stop` is set. Called by taskiq, which asks for a job when a slot is free."""
+        # `stop` is needed, because redis-py can lose the cancellation by taskiq in the timeouts around its reads.
         while not self.stop.is_set():
             try:
                 message = await self._next_message()
             except RedisError as error:
-                _log.warning("lost the broker at %s, connecting again: %s", self.safe_url, error)
+                _log.warning("lost the broker at %s, reconnecting: %s", self.safe_url, error)
                 self._is_connected = False
                 await asyncio.sleep(_RECONNECT_SECONDS)
                 continue
@@ -265,13 +266,13 @@ class RedisBroker(RedisStreamBroker):
     async def _next_message(self) -> AckableMessage | None:
         now = asyncio.get_running_loop().time()
         if not self._is_connected:
-            # A Redis that was restarted may be empty.
+            # After a restart, Redis may be empty.
             await self._create_group()
             self._claim_at, self._is_connected = now, True
         if now >= self._claim_at:
-            abandoned = await self._claim_abandoned()
-            if abandoned is not None:
-                return await self._accept(*abandoned, is_redelivery=True)
+            orphan = await self._claim_orphan()
+            if orphan is not None:
+                return await self._accept(*orphan, is_redelivery=True)
             self._claim_at = now + self._idle / 3
         entries = _entries(
             await self.redis.xreadgroup(_GROUP, self.consumer_name, {self._jobs: ">"}, count=1, block=self._block_ms)
@@ -285,15 +286,15 @@ class RedisBroker(RedisStreamBroker):
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    async def _claim_abandoned(self) -> _Entry | None:
-        """Take over a job of a dead worker."""
+    async def _claim_orphan(self) -> _Entry | None:
+        """Take over a job of a dead worker, and return it; None if there is none."""
         cursor: bytes = b"0-0"
         while True:
-            # Redis looks at ten entries for each one that is asked for.
+            # Redis scans ten pending entries per requested entry, so an empty result may not be the end.
             cursor, claimed, *_ = await self.redis.xautoclaim(
                 self._jobs, _GROUP, self.consumer_name, int(self._idle * 1000), cursor, count=1
             )
-            # Before Redis 7, an entry that was deleted meanwhile is None.
+            # Before Redis 7, a deleted entry is returned as None.
             if claimed and claimed[0][1] is not None:
                 return cast(_Entry, tuple(claimed[0]))
             if cursor == b"0-0":
@@ -302,7 +303,7 @@ class RedisBroker(RedisStreamBroker):
     async def _accept(
         self, id: bytes, fields: dict[bytes, bytes], *, is_redelivery: bool = False
     ) -> AckableMessage | None:
-        """Return a job as a message, or None if it is rejected."""
+        """Return a job as a message for taskiq, or None if the job is rejected."""
         try:
             job = job_name(fields)
         except RejectedMessageError as error:
@@ -313,22 +314,22 @@ class RedisBroker(RedisStreamBroker):
             await self._drop(id, job, f"it has more than {JOB_LIMIT:,} bytes")
             return None
         if not await self.redis.exists(_RUN_KEY + _run_of(job)):
-            await self._drop(id, job, "no audit waits for it")
+            await self._drop(id, job, "its audit has ended")
             return None
         if is_redelivery and await self._deliveries(id) > MAX_DELIVERIES:
-            died = Result(error=f"{MAX_DELIVERIES} workers died while they ran it", is_permanent=True)
+            died = Result(error=f"{MAX_DELIVERIES} workers died while they ran the job", is_permanent=True)
             await self._finish(id, job, data, died.to_json())
             return None
         try:
             check_job(self._signer, job, fields)
         except RejectedMessageError as error:
             _log.warning("rejected %s: %s", job, error)
-            # The coordinator accepts this result only if it has sent this very job.
+            # The coordinator ignores this result unless it sent exactly this job.
             rejected = Result(error=f"a worker rejected the job: {error}", is_permanent=True)
             await self._finish(id, job, data, rejected.to_json())
             return None
         if self._taken.setdefault(job, id) != id:
-            await self._drop(id, job, "it is a copy of a job that was taken before")
+            await self._drop(id, job, "it is a copy of an earlier job")
             return None
         if len(self._taken) > _REMEMBERED_JOBS:
             del self._taken[next(iter(self._taken))]
@@ -340,7 +341,7 @@ class RedisBroker(RedisStreamBroker):
         return max((entry["times_delivered"] for entry in pending), default=0)
 
     async def _drop(self, id: bytes, job: str, reason: object) -> None:
-        """Delete a message without a result."""
+        """Delete a job without a result."""
         _log.warning("rejected %s: %s", job, reason)
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.xack(self._jobs, _GROUP, id)
@@ -350,10 +351,10 @@ class RedisBroker(RedisStreamBroker):
     def _acknowledge(self, id: bytes, job: str, data: bytes) -> Callable[[], Awaitable[None]]:
         async def acknowledge() -> None:
             try:
-                result = self._buffer.pop(job) or Result(error="its worker had no result").to_json()
+                result = self._buffer.pop(job) or Result(error="its worker returned no result").to_json()
                 await self._finish(id, job, data, result)
             except RedisError as error:
-                # Its lease is no longer renewed, so another worker takes the job over.
+                # The lease on the job expires, so that another worker takes the job over.
                 _log.warning("can't store a result in the broker at %s: %s", self.safe_url, error)
             finally:
                 self._heartbeat.leased.discard(id)
@@ -361,32 +362,32 @@ class RedisBroker(RedisStreamBroker):
         return acknowledge
 
     async def _finish(self, id: bytes, job: str, data: bytes, result: dict[str, Any]) -> None:
-        """Store a result, and delete its job."""
-        run, of = _run_of(job), digest(data)
+        """Store a result and delete its job."""
+        run, job_digest = _run_of(job), digest(data)
         payload = json.dumps(result).encode("ascii")
         if len(payload) > RESULT_LIMIT:
             error = f"its result has more than {RESULT_LIMIT:,} bytes: choose a smaller chunk"
             payload = json.dumps(Result(error=error, is_permanent=True).to_json()).encode("ascii")
         keys = [_RUN_KEY + run, _RESULTS_KEY + run, self._jobs]
-        signature = sign_result(self._signer, job, of, payload)
-        await self._finish_script(keys=keys, args=[job, payload, _GROUP, id, of, signature])
+        signature = sign_result(self._signer, job, job_digest, payload)
+        await self._finish_script(keys=keys, args=[job, payload, _GROUP, id, job_digest, signature])
 
 
 def _run_of(job: str) -> str:
     return job.partition("/")[0]
 
 
-def _entries(found: Any) -> list[_Entry]:
-    """Return the entries that a read of one stream found."""
-    if not found:
+def _entries(response: Any) -> list[_Entry]:
+    """Return the entries in the result of reading one stream."""
+    if not response:
         return []
-    streams = list(found.items()) if isinstance(found, dict) else found
+    streams = list(response.items()) if isinstance(response, dict) else response
     entries = streams[0][1]
     return cast(list[_Entry], entries)
 
 
 def _safe_url(url: str) -> str:
-    """Return the URL without anything that may be secret; empty if it is no URL."""
+    """Return the URL without parts that may be secret, or "" if it is invalid."""
     try:
         parsed = URL(url)
         host = (

@@ -1,4 +1,4 @@
-"""Where taskiq puts the results of tasks. Its own backends keep them until they are asked for."""
+"""Result backends for taskiq. Unlike the backends of taskiq, they don't store results for later requests."""
 
 import asyncio
 from typing import Any, final
@@ -11,47 +11,47 @@ from .tasks import task_result
 
 @final
 class ResultQueue(AsyncResultBackend[Any]):
-    """Passes results on in a queue.
+    """Passes results to a queue.
 
     Attributes:
-        finished: The results, each with the name of its job.
+        finished: the queue of results, each with the name of its job.
     """
 
     def __init__(self) -> None:
         self.finished: asyncio.Queue[tuple[str, Result]] = asyncio.Queue()
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        """Pass a result on. taskiq calls this."""
+        """Add a result to the queue. Called by taskiq."""
         self.finished.put_nowait((task_id, Result.from_json(task_result(result))))
 
     async def is_result_ready(self, task_id: str) -> bool:
-        """Return False: results are not kept."""
+        """Return False, because results are not stored."""
         return False
 
     async def get_result(self, task_id: str, with_logs: bool = False) -> TaskiqResult[Any]:
-        """Raise NotImplementedError: nobody asks for results here."""
+        """Raise NotImplementedError, because results are not requested here."""
         raise NotImplementedError
 
 
 @final
 class ResultBuffer(AsyncResultBackend[Any]):
-    """Keeps results until they are stored together with the acknowledgement."""
+    """Buffers results until the acknowledgement of the job stores them in Redis."""
 
     def __init__(self) -> None:
         self._results: dict[str, dict[str, Any]] = {}
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        """Keep a result. taskiq calls this."""
+        """Buffer a result. Called by taskiq."""
         self._results[task_id] = task_result(result)
 
     def pop(self, job: str) -> dict[str, Any] | None:
-        """Return a result and forget it; None if there is none."""
+        """Remove and return the result of a job; None if there is none."""
         return self._results.pop(job, None)
 
     async def is_result_ready(self, task_id: str) -> bool:
-        """Return whether there is a result."""
+        """Return whether a result is in the buffer."""
         return task_id in self._results
 
     async def get_result(self, task_id: str, with_logs: bool = False) -> TaskiqResult[Any]:
-        """Raise NotImplementedError: nobody asks for results here."""
+        """Raise NotImplementedError, because results are not requested here."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The order of jobs: fair to all servers, and within their limits. Pure."""
+"""The order in which jobs are sent, without I/O. Servers take turns, and their limits are observed."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ import attrs
 from .manifest import Account, Server
 from .messages import Slice
 
-MAX_TRIES: Final = 3
-"""How often a failing job is sent. Each retry comes after all other jobs of its server."""
+MAX_ATTEMPTS: Final = 3
+"""Number of attempts of a failing job. Each retry comes after all other jobs of its server."""
 _JOBS_PER_LIMIT: Final = 4
-"""How many jobs share the `max_concurrency` of a server: one job alone often waits for its last few calls."""
+"""Number of jobs that share the `max_concurrency` of a server. A single job often waits for its last few calls."""
 _PREFETCH_RATIO: Final = 1.5
-"""Jobs in flight for each slot of a worker, so that the next job is there when one finishes."""
+"""Jobs in flight for each slot of a worker, so that the next job is available when a job finishes."""
 
 
 @attrs.define(eq=False)
@@ -23,28 +23,28 @@ class Job:
     """A survey of an account, or a slice of its campaigns.
 
     Attributes:
-        account: The account.
-        slice: The campaigns; None for a survey.
-        concurrency: How many calls the job makes at once; None for a level that adapts to the latency.
-        tries: How often it was sent.
+        account: the account to audit.
+        slice: the campaigns to audit; None for a survey.
+        concurrency: the number of concurrent calls; None adapts it to the latency.
+        attempts: how often the job was sent.
     """
 
     account: Account
     slice: Slice | None = None
     concurrency: int | None = None
-    tries: int = 0
+    attempts: int = 0
 
 
 @final
 class Schedule:
-    """The jobs that wait, and the number of jobs in flight.
+    """The queued jobs, and the number of jobs in flight.
 
     Args:
-        servers: All servers.
-        accounts: All accounts. Each is surveyed first.
+        servers: all servers of the fleet.
+        accounts: all accounts of the fleet. Each gets a survey first.
 
     Attributes:
-        in_flight: How many jobs are in flight.
+        in_flight: the number of jobs in flight.
     """
 
     def __init__(self, servers: Iterable[Server], accounts: Iterable[Account]) -> None:
@@ -52,47 +52,47 @@ class Schedule:
         for account in accounts:
             queue = self._queues[account.server]
             queue.waiting.append(Job(account, concurrency=queue.concurrency))
-        self._turns = deque(self._queues.values())
+        self._rotation = deque(self._queues.values())
         self.in_flight: int = 0
 
     def next(self, slots: int) -> Job | None:
-        """Return the job to send now, or None if the workers have enough.
+        """Return the next job to send, or None if the workers have enough jobs.
 
         The servers take turns. No server gets more than its share of the slots, so a slow server does not block others.
 
         Args:
-            slots: How many jobs all workers together can run at once.
+            slots: the number of jobs that all workers together can run at once.
         """
         limit = max(1, int(slots * _PREFETCH_RATIO))
-        busy = sum(queue.in_flight > 0 or bool(queue.waiting) for queue in self._turns)
-        if self.in_flight >= limit or not busy:
+        active = sum(queue.in_flight > 0 or bool(queue.waiting) for queue in self._rotation)
+        if self.in_flight >= limit or not active:
             return None
-        share = ceil(limit / busy)
-        for _ in range(len(self._turns)):
-            queue = self._turns[0]
-            self._turns.rotate(-1)
+        share = ceil(limit / active)
+        for _ in range(len(self._rotation)):
+            queue = self._rotation[0]
+            self._rotation.rotate(-1)
             if queue.waiting and queue.in_flight < min(share, queue.limit):
                 job = queue.waiting.popleft()
-                job.tries += 1
+                job.attempts += 1
                 queue.in_flight += 1
                 self.in_flight += 1
                 return job
         return None
 
     def finished(self, job: Job, left: Iterable[Slice] = ()) -> None:
-        """Take a job out of flight, and queue the slices that it left before further accounts."""
-        queue = self._land(job)
+        """Record that a job succeeded, and queue its remaining slices before the other accounts."""
+        queue = self._remove_from_flight(job)
         queue.waiting.extendleft(Job(job.account, slice, queue.concurrency) for slice in reversed(tuple(left)))
 
     def failed(self, job: Job) -> bool:
-        """Take a failed job out of flight, and return whether it is queued for another try."""
-        queue = self._land(job)
-        if job.tries >= MAX_TRIES:
+        """Record that a job failed. Return whether it is queued for a retry."""
+        queue = self._remove_from_flight(job)
+        if job.attempts >= MAX_ATTEMPTS:
             return False
         queue.waiting.append(job)
         return True
 
-    def _land(self, job: Job) -> "_ServerQueue":
+    def _remove_from_flight(self, job: Job) -> "_ServerQueue":
         queue = self._queues[job.account.server]
         queue.in_flight -= 1
         self.in_flight -= 1
@@ -107,5 +107,5 @@ class _ServerQueue:
         self.in_flight: int = 0
         calls = server.max_concurrency
         self.concurrency = None if calls is None else max(1, calls // _JOBS_PER_LIMIT)
-        # All jobs together make no more calls at once than the server allows.
+        # With this limit, all jobs together stay within `max_concurrency`.
         self.limit = float("inf") if calls is None or self.concurrency is None else calls // self.concurrency

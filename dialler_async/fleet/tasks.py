@@ -1,4 +1,4 @@
-"""The two tasks of a worker: survey an account, and audit a slice of its campaigns. They only read."""
+"""The two tasks of a worker: survey an account, and audit a slice of its campaigns. Both only read."""
 
 import asyncio
 import logging
@@ -20,12 +20,12 @@ _log: Final = logging.getLogger("dialler_async.fleet")
 
 @final
 class JobRunner:
-    """Runs jobs.
+    """Runs jobs, and returns their results as JSON values.
 
     Args:
-        clients: Clients by account.
-        settings: The audit settings of this process. Jobs of an audit with other settings fail.
-        rules: The rules that these settings choose. No message can add a rule.
+        clients: the clients of the accounts.
+        settings: the audit settings of this process. Jobs of audits with other settings fail.
+        rules: the rules that the settings select. Messages can't add rules.
     """
 
     def __init__(self, clients: Clients, settings: AuditSettings, rules: tuple[AnyRule, ...]) -> None:
@@ -36,9 +36,9 @@ class JobRunner:
         self._last_spec: tuple[dict[str, Any], JobSpec] | None = None
 
     def register(self, broker: AsyncBroker) -> None:
-        """Register the two tasks with a broker."""
+        """Register both tasks with a broker."""
 
-        # taskiq sets attributes of a task, which a bound method does not allow.
+        # Functions, because taskiq sets attributes on tasks, which a bound method does not allow.
         @broker.task(SURVEY)
         async def survey(account: str, spec: dict[str, Any], concurrency: int | None) -> dict[str, Any]:
             return await self._run(self._survey(account, spec, concurrency))
@@ -48,8 +48,9 @@ class JobRunner:
             return await self._run(self._slice(account, spec, concurrency, packed))
 
     async def cancel_all(self) -> None:
-        """Cancel the running jobs, and wait for their end. Their results ask for another try."""
-        # taskiq's receiver does not cancel them. A job that waits for the rate limit in Redis can lose a cancellation.
+        """Cancel the running jobs, and wait for their end. Their results allow a retry."""
+        # taskiq's receiver does not cancel jobs. A job that waits for the rate limit in Redis can lose a cancellation,
+        # so each job is cancelled until it ends.
         running = set(self._running)
         while running:
             for task in running:
@@ -57,39 +58,39 @@ class JobRunner:
             _, running = await asyncio.wait(running, timeout=1)
 
     async def _survey(self, account: str, spec: dict[str, Any], concurrency: int | None) -> Result:
-        """List the campaigns of an account, check the list, and look the campaigns up if they are few."""
-        checked = self._checked_spec(spec)
-        found = await survey(
+        """List the campaigns of an account, check the list, and audit the campaigns if they fit into one job."""
+        job_spec = self._checked_spec(spec)
+        surveyed = await survey(
             self._clients.get(account),
             rules=self._rules,
-            languages=checked.languages,
-            now=checked.now,
-            chunk=checked.chunk,
+            languages=job_spec.languages,
+            now=job_spec.now,
+            chunk=job_spec.chunk,
             concurrency=concurrency,
         )
-        return Result(part=found.part, left=tuple(map(Slice.pack, found.left)))
+        return Result(part=surveyed.part, left=tuple(map(Slice.pack, surveyed.left)))
 
     async def _slice(self, account: str, spec: dict[str, Any], concurrency: int | None, packed: str) -> Result:
-        """Look up and check campaigns that a survey has left."""
-        checked = self._checked_spec(spec)
+        """Audit a slice of campaigns that a survey has returned."""
+        job_spec = self._checked_spec(spec)
         part = await audit_slice(
             self._clients.get(account),
             Slice.unpack(packed),
             rules=self._rules,
-            languages=checked.languages,
-            now=checked.now,
+            languages=job_spec.languages,
+            now=job_spec.now,
             concurrency=concurrency,
         )
         return Result(part=part)
 
     async def _run(self, job: Awaitable[Result]) -> dict[str, Any]:
-        """Return the result of a job, also for an error: taskiq would log its traceback."""
+        """Return the result of a job. An error also becomes a result, because taskiq would log its traceback."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._running.add(task)
         try:
             result = await job
         except (AuthenticationError, EndpointNotFoundError) as error:
-            # Other errors may go away, so the job is retried.
+            # A retry can't help here. Other errors may be temporary.
             result = Result(error=str(error), is_permanent=True)
         except RejectedMessageError as error:
             _log.warning("rejected a job: %s", error)
@@ -105,24 +106,25 @@ class JobRunner:
         return result.to_json()
 
     def _checked_spec(self, spec: dict[str, Any]) -> JobSpec:
-        """Return the spec of a job, read once for all jobs of an audit.
+        """Return the parsed specification of a job. The result is cached, because all jobs of an audit share it.
 
         Raises:
-            ConfigurationError: The audit has other settings, or another version of this library.
-            RejectedMessageError: The spec is malformed.
+            ConfigurationError: the audit has other settings or another version of this library.
+            RejectedMessageError: the specification is malformed.
         """
         if self._last_spec is None or self._last_spec[0] != spec:
             self._last_spec = spec, JobSpec.from_json(spec)
-        checked = self._last_spec[1]
+        job_spec = self._last_spec[1]
         require(
-            checked.settings == self._digest,
-            f"the audit settings of this worker have the digest {self._digest[:12]}, those of the audit "
-            f"{checked.settings[:12]}: give both the same settings (--config, --select, --ignore, --rules)",
+            job_spec.settings == self._digest,
+            f"the audit settings of this worker (digest {self._digest[:12]}) and of the audit "
+            f"(digest {job_spec.settings[:12]}) differ: give both the same settings "
+            "(--config, --select, --ignore, --rules)",
         )
-        return checked
+        return job_spec
 
 
 def task_result(result: TaskiqResult[Any]) -> dict[str, Any]:
-    """Return the result of a task as JSON; a failed one if taskiq could not call the task."""
+    """Return the result of a task as JSON values, or a failed result if taskiq could not call the task."""
     value: dict[str, Any] | None = result.return_value
     return value or Result(error=f"{type(result.error).__name__}: {result.error}").to_json()

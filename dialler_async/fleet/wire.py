@@ -1,7 +1,7 @@
-"""Strict parsing of messages from the broker: typed, bounded, and signed if `DIALLER_FLEET_KEY` is set.
+"""Strict validation of messages from the broker: types, sizes, and signatures if `DIALLER_FLEET_KEY` is set.
 
-A process that can write to Redis can send anything. An invalid message is rejected with
-`RejectedMessageError`. Its text never repeats content of the message.
+A process that can write to Redis can send any message. An invalid message raises `RejectedMessageError`, whose text
+contains nothing from the message.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ from dialler_async.errors import require
 
 KEY_VARIABLE: Final = "DIALLER_FLEET_KEY"
 JOB_LIMIT: Final = 16 * 2**20
-"""Bytes of a job as it is sent."""
+"""Maximum size of an encoded job in bytes."""
 RESULT_LIMIT: Final = 64 * 2**20
-"""Bytes of a result as it is sent."""
+"""Maximum size of an encoded result in bytes."""
 UNPACKED_LIMIT: Final = 128 * 2**20
-"""Bytes of unpacked records. 16 MiB of zlib can unpack to 16 GiB."""
+"""Maximum size of unpacked records in bytes. 16 MiB of zlib data can unpack to 16 GiB."""
 VALUES_LIMIT: Final = 4_000_000
-"""JSON values in unpacked records. 128 MiB of `{},` would take gigabytes of memory."""
+"""Maximum number of JSON values in unpacked records. 128 MiB of `{},` would take gigabytes of memory."""
 _JOB_VALUES_LIMIT: Final = 10_000
-"""JSON values in a job, without its packed records."""
+"""Maximum number of JSON values in a job, without its packed records."""
 MAX_CAMPAIGNS: Final = 100_000
-"""Campaigns that a job may hold."""
+"""Maximum number of campaigns in a job."""
 ERROR_LENGTH: Final = 2000
-"""Characters of an error in a result."""
+"""Maximum number of characters of the error in a result."""
 
 SURVEY: Final = "dialler-fleet:survey"
 SLICE: Final = "dialler-fleet:slice"
@@ -48,19 +48,19 @@ DECODE_ERRORS: Final = (
     RecursionError,
     zlib.error,
 )
-"""What decoding of untrusted data can raise."""
+"""Errors that decoding of untrusted data can raise."""
 
 
 class RejectedMessageError(ValueError):
-    """A message from the broker was rejected. The text says why, without content of the message."""
+    """Raised for an invalid message from the broker. The text is the reason, without content of the message."""
 
 
 @final
 class MessageSigner:
-    """Signs messages with HMAC-SHA256, and checks signatures. Without a key it does neither.
+    """Signs messages with HMAC-SHA256, and checks signatures. Without a key, it does neither.
 
     Args:
-        key: The secret that coordinator and workers share; None if messages are not signed.
+        key: the secret that the coordinator and the workers share; None disables signatures.
     """
 
     __slots__ = ("__key",)
@@ -73,7 +73,7 @@ class MessageSigner:
         """Return a signer with the key in `DIALLER_FLEET_KEY`.
 
         Raises:
-            ConfigurationError: The variable is set but empty, so messages would not be signed as the user wants.
+            ConfigurationError: the variable is set but empty. Ignoring it would silently disable signatures.
         """
         key = os.environ.get(KEY_VARIABLE)
         require(key is None or bool(key.strip()), f"{KEY_VARIABLE} is empty: set a secret, or unset the variable")
@@ -86,85 +86,85 @@ class MessageSigner:
 
     @property
     def suffix(self) -> str:
-        """The suffix of Redis keys, so that workers with another key take none of these jobs; empty without a key."""
+        """The suffix of Redis keys, so that only workers with the same key take these jobs; "" without a key."""
         return f":{self.sign('queue')[:16]}" if self.has_key else ""
 
     def sign(self, direction: str, *parts: bytes) -> str:
-        """Return the signature of these parts, as hexadecimal digits; empty without a key.
+        """Return the signature of these parts in hexadecimal digits; "" without a key.
 
         Args:
-            direction: `job` or `result`. A job is never accepted as a result, nor a result as a job.
-            parts: The signed bytes.
+            direction: `job` or `result`. A signed job is invalid as a result, and a signed result is invalid as a job.
+            parts: the bytes to sign.
         """
         if self.__key is None:
             return ""
         mac = hmac.new(self.__key, digestmod=hashlib.sha256)
         for part in (b"dialler-fleet/1", direction.encode("ascii"), *parts):
-            # The length is signed, so that bytes can't move from one part to the next.
+            # The length is signed too, so that bytes can't move from one part to the next.
             mac.update(len(part).to_bytes(8, "big"))
             mac.update(part)
         return mac.hexdigest()
 
     def check(self, signature: bytes, direction: str, *parts: bytes) -> None:
-        """Check a signature; without a key, accept every one.
+        """Check a signature. Without a key, accept any signature.
 
         Raises:
-            RejectedMessageError: It is missing or wrong.
+            RejectedMessageError: the signature is missing or wrong.
         """
         if not self.has_key:
             return
         if not signature:
             raise RejectedMessageError("it is not signed")
         if not hmac.compare_digest(signature, self.sign(direction, *parts).encode("ascii")):
-            raise RejectedMessageError(f"its signature is wrong: {KEY_VARIABLE} differs, or somebody changed it")
+            raise RejectedMessageError(f"its signature is wrong: {KEY_VARIABLE} differs, or the message was changed")
 
     def __repr__(self) -> str:
         return "MessageSigner(signs)" if self.has_key else "MessageSigner()"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"the key of {KEY_VARIABLE} is not pickled or copied")
+        raise TypeError(f"the key of {KEY_VARIABLE} can't be pickled or copied")
 
 
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-_Short = Annotated[str, Meta(min_length=1, max_length=64)]
-_Nothing = Annotated[dict[str, Any], Meta(max_length=0)]
-_AtOnce = Annotated[int, Meta(ge=1, le=10_000)]
+_ShortText = Annotated[str, Meta(min_length=1, max_length=64)]
+_EmptyObject = Annotated[dict[str, Any], Meta(max_length=0)]
+_Concurrency = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class WireJobSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """A `JobSpec` in JSON."""
 
-    version: _Short
+    version: _ShortText
     languages: Annotated[list[int], Meta(min_length=1, max_length=16)]
-    now: _Short
+    now: _ShortText
     settings: _Digest
     chunk: Annotated[int, Meta(ge=1, le=MAX_CAMPAIGNS)]
 
 
 class _Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     account: Annotated[str, Meta(min_length=1, max_length=1000)]
-    # `JobSpec.from_json` parses it strictly, after it has checked the version.
+    # `JobSpec.from_json` validates it after the check of the version.
     spec: dict[str, Any]
-    concurrency: _AtOnce | None
+    concurrency: _Concurrency | None
     packed: str | UnsetType = UNSET
 
 
 class _Job(Struct, frozen=True, forbid_unknown_fields=True):
-    """A job as taskiq writes it. Labels are refused, since they change how taskiq runs it."""
+    """A job as taskiq encodes it. Labels are refused, because they change how taskiq runs a job."""
 
     task_id: str
     task_name: str
-    labels: _Nothing
+    labels: _EmptyObject
     args: Annotated[list[Any], Meta(max_length=0)]
     kwargs: _Arguments
-    labels_types: _Nothing | None = None
+    labels_types: _EmptyObject | None = None
 
 
 class WireSlice(Struct, frozen=True, forbid_unknown_fields=True):
     """A `Slice` in JSON."""
 
     campaigns: Annotated[int, Meta(ge=1, le=MAX_CAMPAIGNS)]
-    # The rest of the job is smaller than a MiB.
+    # The rest of the job fits into the remaining MiB.
     packed: Annotated[str, Meta(max_length=JOB_LIMIT - 2**20)]
 
 
@@ -185,7 +185,7 @@ def job_name(fields: Mapping[bytes, bytes]) -> str:
     """Return the name of the job in an entry of a stream.
 
     Raises:
-        RejectedMessageError: The name is missing or malformed.
+        RejectedMessageError: the name is missing or malformed.
     """
     name = fields.get(b"job", b"")
     if not _JOB_NAME.fullmatch(name):
@@ -194,7 +194,7 @@ def job_name(fields: Mapping[bytes, bytes]) -> str:
 
 
 def digest(data: bytes) -> str:
-    """Return the SHA-256 of a job's bytes. A result holds it, so that it belongs to this very job."""
+    """Return the SHA-256 of an encoded job. A result contains it as a reference to exactly this job."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -204,52 +204,52 @@ def sign_job(signer: MessageSigner, job: str, data: bytes) -> str:
 
 
 def check_job(signer: MessageSigner, job: str, fields: Mapping[bytes, bytes]) -> bytes:
-    """Return the data of a job if it is signed, well-formed and within the limits.
+    """Return the data of a job after checking its signature, format and size.
 
     Raises:
-        RejectedMessageError: It is not.
+        RejectedMessageError: the job is invalid.
     """
     data = fields.get(b"data", b"")
     signer.check(fields.get(b"mac", b""), "job", job.encode("ascii"), data)
-    # Packed records hold none of these characters, so the rest of the job is small.
+    # Packed records contain none of these characters, so only the rest of the job is counted.
     if sum(map(data.count, (b"{", b"[", b","))) > _JOB_VALUES_LIMIT:
         raise RejectedMessageError("it is malformed")
     try:
-        read = _decode_job(data)
+        message = _decode_job(data)
     except DECODE_ERRORS:
         raise RejectedMessageError("it is malformed") from None
-    given = read.kwargs
-    has_campaigns = given.packed is not UNSET
-    if read.task_id != job or (read.task_name, has_campaigns) not in ((SURVEY, False), (SLICE, True)):
+    arguments = message.kwargs
+    has_campaigns = arguments.packed is not UNSET
+    if message.task_id != job or (message.task_name, has_campaigns) not in ((SURVEY, False), (SLICE, True)):
         raise RejectedMessageError("it is malformed")
-    if not given.account.isprintable():
+    if not arguments.account.isprintable():
         raise RejectedMessageError("the name of its account is not printable")
     return data
 
 
-def sign_result(signer: MessageSigner, job: str, of: str, result: bytes) -> str:
+def sign_result(signer: MessageSigner, job: str, job_digest: str, result: bytes) -> str:
     """Return the signature of a result. It covers the digest of the job."""
-    return signer.sign("result", job.encode("ascii"), of.encode("ascii"), result)
+    return signer.sign("result", job.encode("ascii"), job_digest.encode("ascii"), result)
 
 
-def check_result(signer: MessageSigner, job: str, of: str, fields: Mapping[bytes, bytes]) -> WireResult:
-    """Return a result if it belongs to this job and is signed, well-formed and within the limits.
+def check_result(signer: MessageSigner, job: str, job_digest: str, fields: Mapping[bytes, bytes]) -> WireResult:
+    """Return a result after checking its signature, format and size, and that it belongs to the job.
 
     Args:
-        signer: Checks the signature.
-        job: Name of the job.
-        of: Digest of the job that was sent.
-        fields: The fields of the entry.
+        signer: the signer that checks the signature.
+        job: the name of the job.
+        job_digest: the digest of the job that was sent.
+        fields: the fields of the stream entry.
 
     Raises:
-        RejectedMessageError: It is not.
+        RejectedMessageError: the result is invalid.
     """
     result = fields.get(b"result", b"")
     if len(result) > RESULT_LIMIT:
         raise RejectedMessageError(f"it has more than {RESULT_LIMIT:,} bytes")
-    signer.check(fields.get(b"mac", b""), "result", job.encode("ascii"), of.encode("ascii"), result)
-    if fields.get(b"of", b"") != of.encode("ascii"):
-        raise RejectedMessageError("it belongs to another job than the one that was sent")
+    signer.check(fields.get(b"mac", b""), "result", job.encode("ascii"), job_digest.encode("ascii"), result)
+    if fields.get(b"of", b"") != job_digest.encode("ascii"):
+        raise RejectedMessageError("it is the result of another job")
     try:
         return _decode_result(result)
     except DECODE_ERRORS:
@@ -260,14 +260,14 @@ def unpack(packed: str) -> bytes:
     """Return the packed records of a message.
 
     Raises:
-        RejectedMessageError: They can't be unpacked, or are too large.
+        RejectedMessageError: the records can't be unpacked, or are too large.
     """
     try:
-        unzip = zlib.decompressobj()
-        data = unzip.decompress(b64decode(packed, validate=True), UNPACKED_LIMIT)
+        decompressor = zlib.decompressobj()
+        data = decompressor.decompress(b64decode(packed, validate=True), UNPACKED_LIMIT)
     except (ValueError, zlib.error):
         raise RejectedMessageError("its records can't be unpacked") from None
-    if unzip.unconsumed_tail or not unzip.eof or unzip.unused_data:
+    if decompressor.unconsumed_tail or not decompressor.eof or decompressor.unused_data:
         raise RejectedMessageError(f"its records are cut off, or have more than {UNPACKED_LIMIT:,} bytes")
     if sum(map(data.count, (b"{", b"[", b","))) > VALUES_LIMIT:
         raise RejectedMessageError(f"its records have more than {VALUES_LIMIT:,} values")

@@ -1,4 +1,4 @@
-"""A worker: it takes jobs from the broker until it is stopped, and finishes the jobs it has taken."""
+"""A worker, which takes jobs from the broker until it is stopped, and then finishes its running jobs."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,17 +27,17 @@ async def run_worker(
     """Run the jobs of all audits that use the broker.
 
     Args:
-        fleet: The servers and accounts, with the tokens of this worker.
-        broker: Where the jobs are. It is started and shut down here. Its slots are how many jobs run at once.
-        stop: Once it is set, no further job is taken, and running jobs are finished.
-        settings: The audit settings of this worker; all rules with their defaults, if None. Jobs of an audit with other
-            settings fail with a message that says so.
-        directory: Where modules with the user's own rules are looked for first.
-        on_ready: Called when the worker can take jobs.
+        fleet: the servers and accounts, with the tokens of this worker.
+        broker: the broker of the jobs, which this function starts and shuts down. Its slots limit the running jobs.
+        stop: an event that stops the worker: no further jobs are taken, and running jobs are finished.
+        settings: the audit settings of this worker; None means all rules with their defaults. Jobs of audits with other
+            settings fail.
+        directory: the directory from which this worker imports your own rules.
+        on_ready: a function that is called when the worker is ready for jobs.
 
     Raises:
-        ConfigurationError: The settings are invalid, or a rule can't be loaded.
-        BrokerError: The broker can't be reached at the start. Later, the worker waits for it.
+        ConfigurationError: the settings are invalid, or a rule can't be loaded.
+        BrokerError: the broker can't be reached at the start. If the broker is lost later, the worker waits for it.
     """
     settings = settings or AuditSettings()
     rules = settings.choose(available_rules(settings.rules, directory))

@@ -1,4 +1,4 @@
-"""One account of a sandbox: its ClientsID, its token and its campaigns."""
+"""An account of a sandbox: its ClientsID, its token and its campaigns."""
 
 import string
 from collections.abc import Callable, Iterable, Mapping
@@ -6,35 +6,38 @@ from functools import cached_property
 from itertools import count
 from random import Random
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import Factory, define, field
 
-from dialler_async.sandbox.codes import Code, WireRecord, records_in
+from dialler_async.sandbox.codes import Code, WireRecord, records_in_language
 from dialler_async.sandbox.contents import Contents
 from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.store import Store
 from dialler_async.sandbox.vocabulary import ENGLISH
+
+# A type variable, since `Mapping` is invariant in its keys: a dict by `Language` is no `Mapping[int, Any]`.
+LanguagesID = TypeVar("LanguagesID", bound=int)
 
 _TOKEN_LETTERS = string.ascii_letters + string.digits
 
 
 @define(eq=False)
 class SandboxAccount:
-    """One client account. Its campaigns are generated at the first access.
+    """An account of a sandbox. Its campaigns are generated at the first access.
 
     Attributes:
-        clients_id: ClientsID of the account, a part of its URL.
-        token: the only valid token. A new value invalidates the old one at once.
-        lock: held while `store` is read or changed.
+        clients_id: the ClientsID, which is part of the account's URL.
+        token: the only valid token. A new value invalidates the old token immediately.
+        lock: a lock to hold while reading or changing `store`.
     """
 
     clients_id: int
     _seed: int | str = field(repr=False)
     _make_contents: Callable[[int | str, int], Contents] = field(repr=False)
     token: str = field(default=Factory(lambda self: token_for(self._seed), takes_self=True), init=False, repr=False)
-    _tokens_made: int = field(default=0, init=False, repr=False)
-    # The sandbox may run in a thread of its own while a test changes its campaigns.
+    _revocations: int = field(default=0, init=False, repr=False)
+    # The sandbox may run in its own thread while a test changes its campaigns.
     lock: RLock = field(factory=RLock, init=False, repr=False)
 
     @cached_property
@@ -54,7 +57,7 @@ class SandboxAccount:
 
     @property
     def seeded_defects(self) -> list[SeededDefect]:
-        """All defects of the generated campaigns: an audit should find these and no others."""
+        """All defects of the generated campaigns. An audit should find exactly these."""
         with self.lock:
             return self._contents.seeded_defects
 
@@ -71,33 +74,34 @@ class SandboxAccount:
             KeyError: no campaign has this ID.
         """
         with self.lock:
-            return records_in(self.store.codes(campaign_id), languages_id)
+            return records_in_language(self.store.codes(campaign_id), languages_id)
 
     def load(
         self,
         payload: WireRecord,
         *,
         campaign_id: int | None = None,
-        codes: Mapping[int, Any] | None = None,
+        codes: Mapping[LanguagesID, Any] | None = None,
     ) -> list[int]:
-        """Add campaigns and return their IDs. The sandbox serves the records as they are given.
+        """Add campaigns and return their IDs. The sandbox serves the records unchanged.
 
         Args:
             payload: a single campaign record, or an envelope with `records`.
-            campaign_id: ID for a single record that has no `ID` of its own; by default, a new one.
-            codes: the result codes of a single campaign: by LanguagesID, a list of records or an envelope.
+            campaign_id: the ID of a single record without an `ID`; by default, a new one.
+            codes: the result codes of a single campaign by LanguagesID. Each value is a list of records or an envelope.
+
         Raises:
-            ValueError: a campaign with this ID exists already, or `campaign_id` or `codes` is given for several.
+            ValueError: a campaign with this ID exists, or `campaign_id` or `codes` is used with several records.
         """
         records = _records(payload)
         if len(records) != 1 and (campaign_id is not None or codes is not None):
-            raise ValueError("campaign_id and codes are for a single campaign")
-        given = _codes(codes or {})
+            raise ValueError("campaign_id and codes need a payload with a single campaign")
+        new_codes = [] if codes is None else _codes(codes)
         with self.lock:
-            return [self.store.add(record, given, campaign_id) for record in records]
+            return [self.store.add(record, new_codes, campaign_id) for record in records]
 
     def change(self, campaign_id: int, **keys: Any) -> None:
-        """Set wire keys of a campaign, as a user of the portal could.
+        """Set wire keys of a campaign, as another user of the server could.
 
         Raises:
             KeyError: no campaign has this ID.
@@ -106,7 +110,7 @@ class SandboxAccount:
             self.store.change(campaign_id, **keys)
 
     def remove(self, campaign_id: int) -> None:
-        """Delete a campaign, as a user of the portal could.
+        """Delete a campaign, as another user of the server could.
 
         Raises:
             KeyError: no campaign has this ID.
@@ -115,16 +119,16 @@ class SandboxAccount:
             self.store.remove(campaign_id)
 
     def revoke(self) -> str:
-        """Replace the token, as the portal does, and return the new one. The old one is invalid at once."""
+        """Replace the token and return the new one. The old token becomes invalid immediately."""
         with self.lock:
-            self._tokens_made += 1
-            self.token = token_for(self._seed, self._tokens_made)
+            self._revocations += 1
+            self.token = token_for(self._seed, self._revocations)
             return self.token
 
 
 def token_for(seed: int | str, index: int = 0) -> str:
-    """Return a token in the format of a real one; the same seed gives the same token."""
-    random = Random(f"token {index} of {seed}")  # noqa: S311  gives access to a sandbox only
+    """Return a token in the format of a real one. Equal arguments give equal tokens."""
+    random = Random(f"token {index} of {seed}")  # noqa: S311  the token is valid for a sandbox only
     return "".join(random.choices(_TOKEN_LETTERS, k=40))
 
 
@@ -134,8 +138,8 @@ def _records(payload: Any) -> list[WireRecord]:
     return list(payload)
 
 
-def _codes(by_language: Mapping[int, Any]) -> list[Code]:
-    """Return one `Code` for each ID, with its record in each language."""
+def _codes(by_language: Mapping[LanguagesID, Any]) -> list[Code]:
+    """Return one `Code` per ID, with its record in each language."""
     templates: dict[int, dict[int, WireRecord]] = {}
     substitute_ids: Iterable[int] = count(-1, -1)
     for languages_id, payload in by_language.items():

@@ -1,4 +1,4 @@
-"""The seven calls, without a socket: which response a request gets (API reference, "The seven calls")."""
+"""The responses of the seven calls, without I/O (API reference, "The seven calls")."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from urllib.parse import unquote
 import msgspec
 from attrs import frozen
 
-from dialler_async.sandbox.dates import DateStyle, parsed, printed
+from dialler_async.sandbox.dates import DateStyle, format_date, parse_date
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.response import Response, error
+from dialler_async.sandbox.response import SandboxResponse, error
 from dialler_async.sandbox.store import Store
 
 DeleteByName = Literal["first-partial-match", "exact"]
@@ -20,25 +20,25 @@ NAME_LENGTH = 64
 
 _PREFIX = ("rest", "v1.0")
 _COLLECTION = ("dialler", "campaigns")
-# Up to the size of the server's own integers. A path with anything else doesn't exist.
+# The length limit keeps an ID within 64 bits. A path with anything else is an unknown endpoint.
 _ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NOT_FOUND = error(404, "Dialler campaign not found")
-_DELETED = Response(200, b'{"status":200}')
+_DELETED = SandboxResponse(200, b'{"status":200}')
 
 
 @frozen
 class Target:
-    """What a request addresses: the account in the path, the call, and the campaign ID in the path."""
+    """The target of a request: the account, the call and the campaign ID that are in its path."""
 
     clients_id: str
     call: str
     campaign_id: int = 0
 
 
-def target_of(method: str, path: str) -> Target | None:
-    """Return the call for a method and a path as it arrived, or None if there is none.
+def parse_target(method: str, path: str) -> Target | None:
+    """Return the target of a method and an encoded path, or None for an unknown endpoint.
 
-    A path whose ID is not an integer has no call.
+    A path whose ID is not an integer is an unknown endpoint.
     """
     segments = tuple(map(unquote, path.split("/")))
     if segments[:3] != ("", *_PREFIX) or segments[4:6] != _COLLECTION:
@@ -64,19 +64,19 @@ def target_of(method: str, path: str) -> Target | None:
 
 @frozen
 class Calls:
-    """The calls on one account's store. The fields decide what the API reference leaves open."""
+    """The calls on the store of one account. The options select behaviour that the API reference doesn't specify."""
 
     store: Store
     delete_by_name: DeleteByName
     find_without_match: FindWithoutMatch
     dates: DateStyle
 
-    def respond(self, target: Target, received: Received) -> Response:
-        """Carry out an authorised request as the API reference says, and return the response."""
+    def respond(self, target: Target, received: Received) -> SandboxResponse:
+        """Carry out an authorised request and return its response."""
         campaign_id = target.campaign_id
         match target.call:
             case "list":
-                return Response(200, self.store.list_body())
+                return SandboxResponse(200, self.store.list_body())
             case "find":
                 return self._find(received.query)
             case "delete_by_name":
@@ -87,43 +87,43 @@ class Calls:
             return _NOT_FOUND
         match target.call:
             case "get":
-                return Response(200, self.store.records_body([campaign_id]))
+                return SandboxResponse(200, self.store.records_body([campaign_id]))
             case "delete":
                 self.store.remove(campaign_id)
                 return _DELETED
         return self._result_codes(campaign_id, received.query)
 
-    def _find(self, query: Mapping[str, str]) -> Response:
+    def _find(self, query: Mapping[str, str]) -> SandboxResponse:
         name = query.get("name")
         if not name:
             return _missing("name")
-        found = self.store.containing(name)
+        found = self.store.find_containing(name)
         if not found and self.find_without_match == "404":
             return _NOT_FOUND
-        return Response(200, self.store.records_body(found))
+        return SandboxResponse(200, self.store.records_body(found))
 
-    def _delete_by_name(self, query: Mapping[str, str]) -> Response:
+    def _delete_by_name(self, query: Mapping[str, str]) -> SandboxResponse:
         name = query.get("name")
         if not name:
             return _missing("name")
         if self.delete_by_name == "exact":
-            found = self.store.named(name)
+            found = self.store.find_exact(name)
         else:
-            found = next(iter(self.store.containing(name)), None)
+            found = next(iter(self.store.find_containing(name)), None)
         if found is None:
             return _NOT_FOUND
         self.store.remove(found)
         return _DELETED
 
-    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> Response:
+    def _result_codes(self, campaign_id: int, query: Mapping[str, str]) -> SandboxResponse:
         languages_id = query.get("languagesID")
         if not languages_id:
             return _missing("languagesID")
         if not _ID.fullmatch(languages_id):
             return error(400, "Parameter languagesID is not an integer")
-        return Response(200, self.store.codes_body(campaign_id, int(languages_id)))
+        return SandboxResponse(200, self.store.codes_body(campaign_id, int(languages_id)))
 
-    def _clone(self, headers: Mapping[str, str], body: bytes) -> Response:
+    def _clone(self, headers: Mapping[str, str], body: bytes) -> SandboxResponse:
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             return error(400, "Content-Type must be application/json")
@@ -141,22 +141,22 @@ class Calls:
                 "dtFrom": self._date(payload, "dtFrom"),
                 "dtTo": self._date(payload, "dtTo"),
             }
-        except ValueError as problem:
-            return error(400, str(problem))
+        except ValueError as invalid:
+            return error(400, str(invalid))
         if len(destination) > NAME_LENGTH:
             return error(400, f"destination is longer than {NAME_LENGTH} characters")
-        source_id = self.store.named(source)
+        source_id = self.store.find_exact(source)
         if source_id is None:
             return _NOT_FOUND
-        if self.store.named(destination) is not None:
+        if self.store.find_exact(destination) is not None:
             return error(409, "Dialler campaign exists already")
-        given = {key: value for key, value in keys.items() if value is not None}
-        clone_id = self.store.clone(source_id, destination, **given)
-        return Response(200, self.store.records_body([clone_id]))
+        changes = {key: value for key, value in keys.items() if value is not None}
+        clone_id = self.store.clone(source_id, destination, **changes)
+        return SandboxResponse(200, self.store.records_body([clone_id]))
 
     def _date(self, payload: Mapping[str, Any], key: str) -> str | None:
         text = _text(payload, key)
-        return None if text is None else printed(parsed(text), self.dates)
+        return None if text is None else format_date(parse_date(text), self.dates)
 
 
 def _text(payload: Mapping[str, Any], key: str) -> str | None:
@@ -166,5 +166,5 @@ def _text(payload: Mapping[str, Any], key: str) -> str | None:
     raise ValueError(f"Parameter {key} is not a string")
 
 
-def _missing(name: str) -> Response:
+def _missing(name: str) -> SandboxResponse:
     return error(400, f"Parameter {name} is missing")

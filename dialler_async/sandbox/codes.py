@@ -1,7 +1,7 @@
-"""The result codes of a campaign, in every language (API reference, "Result codes").
+"""The result codes of campaigns, in every language (API reference, "Result codes").
 
-Ten thousand campaigns with a dozen codes in two languages would be hundreds of thousands of dicts. So campaigns share
-templates, and each code stores only its own IDs.
+Campaigns share the records of equal codes, and each code stores only its own IDs. Otherwise 10,000 campaigns would need
+hundreds of thousands of dicts.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 WireRecord = Mapping[str, Any]
-"""A record as in a JSON body: wire names and JSON values."""
+"""A record of a JSON body, with wire names and JSON values."""
 
 
 @frozen
 class Code:
-    """One result code of one campaign.
+    """A result code of a campaign.
 
     Attributes:
-        id: ID of the code.
+        id: the ID of the code.
         templates: the record in each language, by LanguagesID.
-        campaign_id: ID of the campaign; `record` fills in the keys that depend on it. None for a code that was loaded:
-            its records are served as they are.
+        campaign_id: the ID of the campaign, which `record` fills in. None for a loaded code, whose records are served
+            unchanged.
     """
 
     id: int
@@ -37,14 +37,14 @@ class Code:
         if self.campaign_id is None:
             return record
         if record.get("Content") == record.get("ShortText"):
-            # Without a translation, the server shows the translation key as the text.
+            # The real server returns the translation key for a text without a translation.
             record["Content"] = self.short_text
         own = {"ID": self.id, "DiallerCampaignsID": self.campaign_id, "ShortText": self.short_text}
         record.update((key, value) for key, value in own.items() if key in record)
         return record
 
     def untranslated(self) -> dict[str, Any]:
-        """Return the wire record in a language that the installation has no texts for."""
+        """Return the wire record in a language for which the server has no texts."""
         languages_id = min(self.templates)
         record = self.record(languages_id) or {}
         shown = {
@@ -56,25 +56,24 @@ class Code:
 
     @property
     def short_text(self) -> str:
-        """The translation key of the text that agents choose."""
+        """The translation key of the text."""
         return f"DiallerCampaignsResultCodes.{self.id}"
 
-    def copied(self, id: int, campaign_id: int) -> "Code":
-        """Return the copy for a clone: the IDs are new, everything else stays, also the export key."""
+    def copy_with_ids(self, id: int, campaign_id: int) -> "Code":
+        """Return a copy with other IDs, as a clone of the campaign gets it."""
         return evolve(self, id=id, campaign_id=campaign_id)
 
-    def changed(self, **keys: Any) -> "Code":
-        """Return the code with other values for wire keys, in every language."""
+    def with_keys(self, **keys: Any) -> "Code":
+        """Return a copy with other values for wire keys, in every language."""
         return evolve(self, templates={key: {**record, **keys} for key, record in self.templates.items()})
 
 
-def records_in(codes: list[Code], languages_id: int) -> list[dict[str, Any]]:
-    """Return the records of the codes as they are served in a language.
+def records_in_language(codes: list[Code], languages_id: int) -> list[dict[str, Any]]:
+    """Return the records of the codes in a language.
 
-    If no code has the language, all are served with their translation keys as texts. If only some have it, the others
-    are missing.
+    If only some codes have the language, the others are left out. If none has it, all have translation keys as texts.
     """
     if not any(languages_id in code.templates for code in codes):
         return [code.untranslated() for code in codes]
-    served = (code.record(languages_id) for code in codes)
-    return [record for record in served if record is not None]
+    records = (code.record(languages_id) for code in codes)
+    return [record for record in records if record is not None]

@@ -1,4 +1,4 @@
-"""A web server that counts its TCP connections and can reset them."""
+"""An aiohttp server that counts its TCP connections and can reset them."""
 
 import asyncio
 import socket
@@ -11,12 +11,12 @@ from attrs import define, field
 
 @define
 class ConnectionCounts:
-    """Numbers of TCP connections. A TLS connection counts from the end of its handshake.
+    """The numbers of TCP connections. A TLS connection counts from the end of its handshake.
 
     Attributes:
-        opened: how many were accepted in total.
-        open: how many are open now.
-        peak: the highest number that was open at once.
+        opened: the number of connections accepted so far.
+        open: the number of connections that are open now.
+        peak: the largest value of `open` so far.
     """
 
     opened: int = 0
@@ -26,14 +26,14 @@ class ConnectionCounts:
 
 @define(eq=False)
 class Connection:
-    """One accepted TCP connection.
+    """An accepted TCP connection.
 
     Attributes:
-        number: 1 for the first connection of the sandbox.
-        transport: its transport.
-        requests: how many requests arrived on it.
-        busy: whether a request is in flight on it.
-        closed: set as soon as it is closed.
+        number: the number of the connection; the first one is 1.
+        transport: the asyncio transport.
+        requests: the number of requests received so far.
+        busy: whether a request is in flight.
+        closed: an event that is set when the connection is closed.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Connection:
 
     def reset(self) -> None:
         """Reset the connection: the client sees "connection reset by peer"."""
-        # With SO_LINGER at zero seconds, closing sends RST instead of FIN.
+        # With SO_LINGER of zero seconds, closing sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.transport.abort()

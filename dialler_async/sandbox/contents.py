@@ -1,4 +1,4 @@
-"""The initial data of an account: generated campaigns with seeded defects, or records as given."""
+"""The initial data of an account: generated campaigns with seeded defects, or given records."""
 
 from collections.abc import Iterable
 
@@ -12,15 +12,15 @@ from dialler_async.sandbox.store import Store
 
 @frozen
 class Contents:
-    """A store and the defects that were seeded in it."""
+    """The initial store of an account, and the defects that are seeded in it."""
 
     store: Store
     seeded_defects: list[SeededDefect] = Factory(list)
     template: Template | None = None
 
 
-def given(records: Iterable[WireRecord]) -> Contents:
-    """Return contents that serve the records as they are.
+def from_records(records: Iterable[WireRecord]) -> Contents:
+    """Return contents with these records, unchanged.
 
     Raises:
         ValueError: two records have the same ID.
@@ -31,13 +31,13 @@ def given(records: Iterable[WireRecord]) -> Contents:
     return Contents(store)
 
 
-def generated(campaigns: int, generator: Generator, *, invalid: bool) -> Contents:
-    """Return as many generated campaigns with seeded defects; with `invalid`, one more record can't be read."""
+def generate(campaigns: int, generator: Generator, *, invalid: bool) -> Contents:
+    """Return contents with this number of generated campaigns. With `invalid`, one record is invalid."""
     drafts = generator.drafts(campaigns)
     seeded_defects, template = seed_defects(drafts, generator)
     if invalid:
-        sound = {draft.id for draft in drafts} - _affected_ids(seeded_defects, template)
-        seeded_defects.append(make_invalid(next(draft for draft in drafts if draft.id in sound)))
+        unaffected = {draft.id for draft in drafts} - _affected_ids(seeded_defects, template)
+        seeded_defects.append(make_invalid(next(draft for draft in drafts if draft.id in unaffected)))
     store = Store()
     for draft in drafts:
         store.add(draft.record, draft.codes)
@@ -45,7 +45,7 @@ def generated(campaigns: int, generator: Generator, *, invalid: bool) -> Content
 
 
 def _affected_ids(seeded_defects: list[SeededDefect], template: Template | None) -> set[int]:
-    ids = {id for one in seeded_defects for id in (one.campaign_id, *one.other_ids)}
+    ids = {id for defect in seeded_defects for id in (defect.campaign_id, *defect.other_ids)}
     if template is not None:
         ids |= {template.campaign_id, *template.copies}
     return ids

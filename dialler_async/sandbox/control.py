@@ -1,4 +1,4 @@
-"""The control endpoint: faults, a new token and the journal over HTTP, while the sandbox runs in another process.
+"""The control endpoint: faults, tokens and the journal over HTTP, for a sandbox in another process.
 
 | request                   | body                                                   | effect                    |
 |---------------------------|--------------------------------------------------------|---------------------------|
@@ -6,11 +6,11 @@
 | `POST /sandbox/faults`    | `{"faults": ["503", "reset"], "share": 0.1}`           | `faults.chance(…)`        |
 | `DELETE /sandbox/faults`  |                                                        | `faults.clear()`          |
 | `POST /sandbox/token`     |                                                        | the token is replaced     |
-| `GET /sandbox/journal`    |                                                        | the requests that arrived |
-| `DELETE /sandbox/journal` |                                                        | the journal is emptied    |
+| `GET /sandbox/journal`    |                                                        | the received requests     |
+| `DELETE /sandbox/journal` |                                                        | the journal is cleared    |
 
-Requests need the key, so neither a page in a browser nor another user of the machine can do anything. No response
-contains a token, not even the new one. The journal doesn't contain these requests.
+Requests need a key, so that no page in a browser and no other user of the machine can send them. No response contains
+a token. The journal doesn't contain these requests.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from attrs import field, frozen
 from dialler_async.sandbox.fault_names import fault_of
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, Response, error
+from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, SandboxResponse, error
 
 PREFIX: Final = "/sandbox/"
-_DONE: Final = Response(200, b'{"status":200}')
+_DONE: Final = SandboxResponse(200, b'{"status":200}')
 
 
-class _FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
+class _FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     faults: list[str]
     call: str | None = None
     after: int = 0
@@ -41,10 +41,10 @@ class Control:
     """The control endpoint of a sandbox.
 
     Attributes:
-        key: bearer token that requests need. It stays the same when the sandbox's token is replaced.
+        key: the bearer token that requests need. It stays the same when the token of the sandbox is replaced.
         faults: the fault plan of the sandbox.
         journal: the journal of the sandbox.
-        rotate_token: replaces the token, and makes the new one known to its users.
+        rotate_token: a function that replaces the token and publishes the new one.
     """
 
     key: str = field(repr=False)
@@ -52,11 +52,11 @@ class Control:
     journal: list[Received] = field(repr=False)
     rotate_token: Callable[[], object]
 
-    def respond(self, method: str, path: str, authorization: str, body: bytes) -> Response:
+    def respond(self, method: str, path: str, authorization: str, body: bytes) -> SandboxResponse:
         """Carry out a request to a path that begins with `PREFIX`, and return the response."""
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not compare_digest(key.strip().encode(), self.key.encode()):
-            return error(401, "The control endpoint needs the token that the sandbox had at its start")
+            return error(401, "The control endpoint needs the first token of the sandbox")
         match (method, path.removeprefix(PREFIX)):
             case ("POST", "faults"):
                 return self._plan_faults(body)
@@ -65,28 +65,30 @@ class Control:
             case ("POST", "token"):
                 self.rotate_token()
             case ("GET", "journal"):
-                return Response(200, msgspec.json.encode({"records": [_entry(one) for one in self.journal]}))
+                return SandboxResponse(
+                    200, msgspec.json.encode({"records": [_journal_entry(received) for received in self.journal]})
+                )
             case ("DELETE", "journal"):
                 self.journal.clear()
             case _:
                 return NO_SUCH_ENDPOINT
         return _DONE
 
-    def _plan_faults(self, body: bytes) -> Response:
+    def _plan_faults(self, body: bytes) -> SandboxResponse:
         try:
-            order = msgspec.json.decode(body, type=_FaultOrder)
-            faults = [fault_of(name) for name in order.faults]
-            if order.share is None:
-                self.faults.next(*faults, match=order.call, after=order.after)
+            request = msgspec.json.decode(body, type=_FaultRequest)
+            faults = [fault_of(name) for name in request.faults]
+            if request.share is None:
+                self.faults.next(*faults, match=request.call, after=request.after)
             else:
-                self.faults.chance(order.share, faults, match=order.call)
-        except (ValueError, msgspec.DecodeError) as problem:
-            return error(400, str(problem))
+                self.faults.chance(request.share, faults, match=request.call)
+        except (ValueError, msgspec.DecodeError) as invalid:
+            return error(400, str(invalid))
         return _DONE
 
 
-def _entry(received: Received) -> dict[str, Any]:
-    """Return a request of the journal as JSON can say it. `Received` has redacted the secrets in its headers."""
+def _journal_entry(received: Received) -> dict[str, Any]:
+    """Return a request of the journal as JSON values. The secrets in its headers are redacted already."""
     return {
         "method": received.method,
         "target": received.target,

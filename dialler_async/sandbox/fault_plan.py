@@ -1,4 +1,4 @@
-"""Which fault each request meets."""
+"""The plan that assigns faults to requests."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,21 +12,21 @@ from dialler_async.sandbox.journal import Received
 CALLS = frozenset({"list", "get", "find", "result_codes", "clone", "delete", "delete_by_name"})
 
 Match = str | Callable[[Received], bool] | None
-"""A call by its name in the journal, a predicate, or None for every request.
+"""The name of a call, a predicate, or None for every request.
 
-The predicate sees the request before its body is read.
+The predicate is called before the body of the request is read.
 """
 
 
 @define
-class _Queued:
+class _QueuedFaults:
     matches: Callable[[Received], bool]
     skip: int
     faults: deque[Fault]
 
 
 @define
-class _ByChance:
+class _RandomFaults:
     matches: Callable[[Received], bool]
     share: float
     faults: Sequence[Fault]
@@ -34,56 +34,58 @@ class _ByChance:
 
 
 class FaultPlan:
-    """The faults of the coming requests. A request meets at most one of them."""
+    """The faults that are planned for the next requests. A request gets one fault at most."""
 
     def __init__(self) -> None:
-        self._queued: list[_Queued] = []
-        self._by_chance: list[_ByChance] = []
+        self._queued: list[_QueuedFaults] = []
+        self._random: list[_RandomFaults] = []
 
     def next(self, *faults: Fault, match: Match = None, after: int = 0) -> None:
-        """Give each of the next matching requests one fault, in this order. Earlier plans go first.
+        """Assign one fault to each of the next matching requests, in this order. Earlier calls of `next` come first.
 
         Args:
-            faults: the faults.
-            match: which requests match.
-            after: how many matching requests pass without a fault before.
+            faults: the faults to assign.
+            match: the matching requests; see `Match`.
+            after: the number of matching requests before the first fault.
+
         Raises:
-            ValueError: there is no such call.
+            ValueError: `match` is not the name of a call.
         """
-        self._queued.append(_Queued(_predicate(match), after, deque(faults)))
+        self._queued.append(_QueuedFaults(_predicate(match), after, deque(faults)))
 
     def chance(self, share: float, faults: Sequence[Fault], *, seed: int = 1, match: Match = None) -> None:
-        """Give a random share of the matching requests one of the faults each, unless `next` gives them one.
+        """Assign a random fault to a share of the matching requests. Faults of `next` come first.
 
         Args:
-            share: the share of requests; 1.0 for all.
+            share: the share of requests, between 0 and 1.
             faults: the faults to choose from.
-            seed: the same requests in the same order meet the same faults for the same seed.
-            match: which requests match.
+            seed: the seed of the random choice. The same seed gives the same requests the same faults.
+            match: the matching requests; see `Match`.
+
         Raises:
-            ValueError: there is no such call, there are no faults, or the share is not between 0 and 1.
+            ValueError: `match` is not the name of a call, `faults` is empty, or `share` is not between 0 and 1.
         """
         if not faults or not 0 <= share <= 1:
-            raise ValueError("chance needs faults, and a share between 0 and 1")
-        random = Random(seed)  # noqa: S311  reproducible, no secret
-        self._by_chance.append(_ByChance(_predicate(match), share, tuple(faults), random))
+            raise ValueError("chance needs one or more faults, and a share between 0 and 1")
+        random = Random(seed)  # noqa: S311  it must be reproducible, and is no secret
+        self._random.append(_RandomFaults(_predicate(match), share, tuple(faults), random))
 
     def clear(self) -> None:
-        """Plan no faults any more."""
+        """Remove all planned faults."""
         self._queued.clear()
-        self._by_chance.clear()
+        self._random.clear()
 
     def pick(self, received: Received) -> Fault | None:
-        """Return the fault that a request meets, or None."""
+        """Return the fault of a request, or None."""
         for queued in self._queued:
             if queued.faults and queued.matches(received):
                 if queued.skip:
                     queued.skip -= 1
                     continue
                 return queued.faults.popleft()
-        for by_chance in self._by_chance:
-            if by_chance.matches(received) and by_chance.random.random() < by_chance.share:
-                return by_chance.random.choice(by_chance.faults)
+        for entry in self._random:
+            if entry.matches(received) and entry.random.random() < entry.share:
+                return entry.random.choice(entry.faults)
         return None
 
 
@@ -93,5 +95,5 @@ def _predicate(match: Match) -> Callable[[Received], bool]:
     if callable(match):
         return match
     if match not in CALLS:
-        raise ValueError(f"no such call: {match!r}; there are {', '.join(sorted(CALLS))}")
+        raise ValueError(f"no such call: {match!r}; use one of {', '.join(sorted(CALLS))}")
     return lambda received: received.call == match

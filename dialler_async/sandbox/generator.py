@@ -1,7 +1,7 @@
-"""Generates realistic campaigns with result codes, the same for the same seed.
+"""Generates realistic campaigns with result codes. The same seed generates the same campaigns.
 
-They have no defects: names differ, keys refer to codes of the campaign, and dates are in order and far from their
-limits. Defects are seeded afterwards.
+The campaigns have no defects: names differ, keys refer to codes of the campaign, and no date is near today. Defects are
+seeded afterwards.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,28 +14,28 @@ from attrs import define, field
 
 from dialler_async.sandbox.calls import NAME_LENGTH
 from dialler_async.sandbox.codes import Code, WireRecord
-from dialler_async.sandbox.dates import DateStyle, printed
+from dialler_async.sandbox.dates import DateStyle, format_date
 from dialler_async.sandbox.vocabulary import (
-    CORE,
+    CORE_CODES,
     ENGLISH,
     GERMAN,
-    MORE,
+    LONG_SUFFIX,
+    OPTIONAL_CODES,
     PLACES,
     PURPOSES,
-    SEQUEL,
-    Word,
+    GlobalCode,
 )
 
 _FIRST_CAMPAIGN_ID = 535
 _FIRST_CODE_ID = 2490
-_SHAPES = (
+_NAME_FORMATS = (
     "{purpose} {number}",
     "{purpose} {place} {number}",
     "{number} {purpose} {place}",
     "{place}: {purpose} #{number}",
     "{purpose} ({place}) K{number}",
 )
-_FILLING: tuple[Any, ...] = (None, 0, 1, True, False, 15, "", "A")
+_FILLER_VALUES: tuple[Any, ...] = (None, 0, 1, True, False, 15, "", "A")
 
 
 @define
@@ -43,10 +43,10 @@ class Draft:
     """A campaign that is being generated.
 
     Attributes:
-        id: its ID.
-        number: digits that occur in no other campaign's name, and are as long as those of all others.
-        record: its wire record.
-        codes: its result codes.
+        id: the ID.
+        number: digits in the name, which no other name contains. All campaigns have the same number of digits.
+        record: the wire record.
+        codes: the result codes.
     """
 
     id: int
@@ -57,7 +57,7 @@ class Draft:
 
 @define
 class Generator:
-    """Generates drafts for one account, with one random source and one counter of code IDs."""
+    """Generates drafts for one account."""
 
     random: Random
     clients_id: int
@@ -65,10 +65,10 @@ class Generator:
     dates: DateStyle
     filler_keys: int
     code_ids: Iterator[int] = field(factory=lambda: count(_FIRST_CODE_ID))
-    _templates: dict[Word, Mapping[int, WireRecord]] = field(factory=dict)
+    _templates: dict[GlobalCode, Mapping[int, WireRecord]] = field(factory=dict)
 
     def drafts(self, number_of_campaigns: int) -> list[Draft]:
-        """Return as many campaigns, in ascending order of their IDs."""
+        """Return this number of new campaigns, in ascending order of their IDs."""
         id = _FIRST_CAMPAIGN_ID
         drafts = []
         for number in self._numbers(number_of_campaigns):
@@ -76,27 +76,29 @@ class Generator:
             id += self.random.choice((1, 1, 1, 2, 5))
         return drafts
 
-    def code(self, word: Word, campaign_id: int) -> Code:
-        """Return a campaign's copy of a global code, with an ID of its own."""
-        templates = self._templates.get(word)
+    def code(self, global_code: GlobalCode, campaign_id: int) -> Code:
+        """Return a copy of a global code for a campaign, with a new ID."""
+        templates = self._templates.get(global_code)
         if templates is None:
-            templates = self._templates[word] = word.templates()
+            templates = self._templates[global_code] = global_code.templates()
         return Code(next(self.code_ids), templates, campaign_id)
 
     def day(self, days: int, at: time = time.min) -> str:
-        """Return the date so many days from now, as it is served."""
-        return printed(datetime.combine(self.now.date() + timedelta(days), at), self.dates)
+        """Return the date in this number of days, formatted as in a response."""
+        return format_date(datetime.combine(self.now.date() + timedelta(days), at), self.dates)
 
     def _numbers(self, number_of_campaigns: int) -> list[str]:
-        # Of equal length and each in one name only, so no name contains another.
+        # All numbers are different and equally long, so that no name contains another name.
         width = max(4, len(str(number_of_campaigns * 2)))
         lowest = 10 ** (width - 1)
         return list(map(str, self.random.sample(range(lowest, lowest * 10), number_of_campaigns)))
 
     def _draft(self, id: int, number: str) -> Draft:
         random = self.random
-        more = random.sample(MORE, random.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, len(MORE))))
-        codes = [self.code(word, id) for word in (*CORE, *more)]
+        optional = random.sample(
+            OPTIONAL_CODES, random.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, len(OPTIONAL_CODES)))
+        )
+        codes = [self.code(global_code, id) for global_code in (*CORE_CODES, *optional)]
         done, aborted = codes[0], codes[1]
         record: dict[str, Any] = {
             "ID": id,
@@ -119,14 +121,14 @@ class Generator:
             record["dtFrom"] = self.day(-random.randint(10, 700), random.choice((time.min, time(8))))
         if random.random() < 0.6:
             record["dtTo"] = self.day(random.randint(30, 700), time(18, 30))
-        filling = random.choices(_FILLING, k=self.filler_keys)
-        record.update((f"Column{index:02}", value) for index, value in enumerate(filling, 1))
+        fillers = random.choices(_FILLER_VALUES, k=self.filler_keys)
+        record.update((f"Column{index:02}", value) for index, value in enumerate(fillers, 1))
         return Draft(id, number, record, codes)
 
     def _name(self, number: str) -> str:
-        name = self.random.choice(_SHAPES).format(
+        name = self.random.choice(_NAME_FORMATS).format(
             purpose=self.random.choice(PURPOSES), place=self.random.choice(PLACES), number=number
         )
         if self.random.random() < 0.05:
-            name += SEQUEL
+            name += LONG_SUFFIX
         return name[:NAME_LENGTH].rstrip()

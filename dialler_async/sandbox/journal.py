@@ -1,4 +1,4 @@
-"""The journal: which requests arrived at the sandbox, and what became of them."""
+"""The journal: the requests that the sandbox received, and their outcomes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,22 +11,23 @@ _SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
 
 @define(eq=False)
 class Received:
-    """A request that arrived. It stands in the journal as soon as its headers were read.
+    """A received request. The journal contains it as soon as its headers are read.
 
     While the request is in flight, `authorised`, `body`, `carried_out` and `status` can still change.
 
     Attributes:
-        method: HTTP method.
-        target: path and query as they arrived, not decoded.
-        query: decoded query names and values; the first value if a name comes twice.
-        headers: header names compare without case; secret values are redacted.
-        authorised: whether token and ClientsID were right when the headers arrived.
-        call: `list`, `get`, `find`, `result_codes`, `clone`, `delete`, `delete_by_name`, or None.
-        connection: number of the TCP connection; the first one that was opened is 1.
-        nth_on_connection: 1 for the first request on its connection, more on a kept-alive one.
-        body: body of the request; also empty if the sandbox closed the connection before it read the body.
-        carried_out: whether the server did what the request asks for, even if the client never got the response.
-        status: status that was sent to the client; None if none was.
+        method: the HTTP method.
+        target: the path and the query, still encoded.
+        query: the decoded query; the first value if a name occurs twice.
+        headers: the headers, with case-insensitive names. Secret values are redacted.
+        authorised: whether the token and the ClientsID are valid. They are checked when the headers arrive, and again
+            before the request is carried out.
+        call: `list`, `get`, `find`, `result_codes`, `clone`, `delete`, `delete_by_name`; None for an unknown endpoint.
+        connection: the number of the TCP connection; the first one is 1.
+        nth_on_connection: the number of the request on its connection; the first one is 1.
+        body: the body of the request; empty if the sandbox didn't read it.
+        carried_out: whether the server carried out the request, even if the client received no response.
+        status: the status that was sent; None if none was sent.
     """
 
     method: str
@@ -43,12 +44,12 @@ class Received:
 
     @property
     def path(self) -> str:
-        """The path as it arrived, not decoded."""
+        """The path, still encoded."""
         return self.target.partition("?")[0]
 
 
-def redacted(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers without secrets; of `Authorization`, the scheme is kept if it is Bearer."""
+def redact_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers without secrets. In `Authorization`, the scheme Bearer is kept."""
     kept = CIMultiDict(headers)
     for name in _SECRET_HEADERS:
         if name in kept:

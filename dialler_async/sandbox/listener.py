@@ -1,4 +1,4 @@
-"""The listening socket and the connections behind it: opened, refused, stopped."""
+"""The listening socket of a sandbox and its connections."""
 
 import asyncio
 import ssl
@@ -8,17 +8,17 @@ from aiohttp import web
 
 from dialler_async.sandbox.connections import Connection, ConnectionCounts, CountingServer
 
-# Seconds. Handlers are cancelled first, so they end sooner.
+# In seconds. `stop` cancels the handlers first, so this is only an upper limit.
 _SHUTDOWN_TIMEOUT = 5.0
 
 Respond = Callable[[web.BaseRequest, Connection], Awaitable[web.StreamResponse]]
 
 
 class AlreadySent(web.StreamResponse):
-    """A response that leaves aiohttp nothing to send, because a fault wrote to the connection itself.
+    """A response of which aiohttp sends nothing, because a fault wrote to the connection itself.
 
     Args:
-        keep_alive: whether the connection serves further requests; by default, it is closed.
+        keep_alive: whether the connection stays open for further requests.
     """
 
     def __init__(self, *, keep_alive: bool = False) -> None:
@@ -33,9 +33,9 @@ class AlreadySent(web.StreamResponse):
 
 
 class Listener:
-    """Listens on one address, and calls `respond` for each request with its connection.
+    """Listens on one address, and calls `respond` with each request and its connection.
 
-    It needs a running event loop.
+    Create it inside a running event loop.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Listener:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, as a URL begins."""
+        """The scheme, host and port as the beginning of a URL."""
         scheme = "http" if self._ssl_context is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{self._port}"
 
     async def start(self, port: int) -> None:
-        """Listen on a port; 0 takes a free one.
+        """Listen on a port; 0 means a free port.
 
         Raises:
             OSError: the port can't be used.
@@ -73,7 +73,7 @@ class Listener:
 
     async def stop(self) -> None:
         """Close the socket and all connections, and cancel the requests in flight."""
-        # A server that goes down doesn't wait for its requests.
+        # A real server that goes down doesn't finish its requests.
         for task in self._in_flight:
             task.cancel()
         await self._runner.cleanup()
@@ -86,7 +86,7 @@ class Listener:
             connection.reset()
 
     async def listen(self) -> None:
-        """Listen on the port, for the first time or again."""
+        """Listen on the port. It can be called again after `refuse`."""
         await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl_context).start()
 
     def close_idle(self) -> None:

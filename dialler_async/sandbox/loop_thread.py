@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for a sandbox in a plain `with`."""
+"""An event loop in its own thread, for a sandbox in a plain `with`."""
 
 import asyncio
 import threading
@@ -10,15 +10,15 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """A running event loop; `close` ends it and its thread.
+    """An event loop that runs in a new thread until `close` is called.
 
-    Its methods block the calling thread. Called in the loop's own thread, `call` calls at once.
+    All methods except `run_async` block the calling thread.
     """
 
     def __init__(self) -> None:
         started: Future[asyncio.AbstractEventLoop] = Future()
         self._closing = asyncio.Event()
-        # A daemon: a test run that is interrupted must not wait for its sandboxes.
+        # A daemon thread, because an interrupted test run must not wait for its sandboxes.
         self._thread = threading.Thread(
             target=asyncio.run, args=(self._serve(started),), name="dialler-sandbox", daemon=True
         )
@@ -26,15 +26,18 @@ class LoopThread:
         self._loop = started.result()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine returns that runs in the loop, or raise what it raises."""
+        """Run a coroutine in the loop, and return its result or raise its error."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def run_async(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return the same without blocking the event loop of the caller."""
+        """Run a coroutine in the loop without blocking the event loop of the caller."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return what a function returns that is called in the loop, or raise what it raises."""
+        """Call a function in the loop, and return its result or raise its error.
+
+        In the thread of the loop, the function is called directly.
+        """
         if threading.current_thread() is self._thread:
             return function()
 
@@ -44,7 +47,7 @@ class LoopThread:
         return self.run(call())
 
     def close(self) -> None:
-        """End the loop and wait for its thread."""
+        """Stop the loop and wait for its thread."""
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 

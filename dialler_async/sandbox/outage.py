@@ -1,4 +1,4 @@
-"""A server that is down for a while."""
+"""A simulated outage of the server."""
 
 from types import TracebackType
 
@@ -9,7 +9,7 @@ from dialler_async.sandbox.loop_thread import LoopThread
 class Outage:
     """A context manager inside which a server resets connections and refuses new ones.
 
-    Use `async with`, or a plain `with` if the server runs in a thread of its own.
+    Use `async with`, or a plain `with` if the server runs in its own thread.
     """
 
     def __init__(self, listener: Listener, thread: LoopThread | None) -> None:

@@ -1,4 +1,4 @@
-"""A response of the server before it is sent."""
+"""Responses of the sandbox, before they are sent."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,15 +10,15 @@ JSON_TYPE: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
 @frozen
-class Response:
-    """Status, body and headers of a response; the sender adds the length."""
+class SandboxResponse:
+    """The status, body and headers of a response, without Content-Length."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = JSON_TYPE
 
     def head(self, length: int) -> bytes:
-        """Return the status line and the headers as bytes, with this Content-Length."""
+        """Return the encoded status line and headers, with this Content-Length."""
         lines = [
             f"HTTP/1.1 {self.status} {phrase(self.status)}",
             *(f"{name}: {value}" for name, value in self.headers.items()),
@@ -28,17 +28,17 @@ class Response:
 
 
 def phrase(status: int) -> str:
-    """Return the reason phrase of a status, or an empty text if it has none."""
+    """Return the reason phrase of a status, or "" if the status has none."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
 
 
-def error(status: int, message: str) -> Response:
+def error(status: int, message: str) -> SandboxResponse:
     """Return a response with the documented error body (API reference, "Status codes and error bodies")."""
-    return Response(status, msgspec.json.encode({"status": status, "error": message}))
+    return SandboxResponse(status, msgspec.json.encode({"status": status, "error": message}))
 
 
-# By its empty body, clients can tell a wrong address from a record that doesn't exist.
-NO_SUCH_ENDPOINT = Response(404, headers={})
+# With an empty body, clients recognise a wrong URL. The response for a missing record has a JSON body.
+NO_SUCH_ENDPOINT = SandboxResponse(404, headers={})

@@ -1,4 +1,4 @@
-"""The embedded dialler server: its options, its life, and the way of a request through it."""
+"""The embedded dialler server: its options, start and stop, and the handling of requests."""
 
 import asyncio
 import ssl
@@ -18,65 +18,69 @@ from dialler_async.sandbox.calls import (
     DeleteByName,
     FindWithoutMatch,
     Target,
-    target_of,
+    parse_target,
 )
 from dialler_async.sandbox.codes import WireRecord
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
-from dialler_async.sandbox.contents import Contents, generated, given
+from dialler_async.sandbox.contents import Contents, from_records, generate
 from dialler_async.sandbox.control import PREFIX, Control
 from dialler_async.sandbox.dates import DateStyle
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.generator import Generator
-from dialler_async.sandbox.journal import Received, redacted
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.journal import Received, redact_headers
 from dialler_async.sandbox.listener import AlreadySent, Listener
 from dialler_async.sandbox.loop_thread import LoopThread
 from dialler_async.sandbox.outage import Outage
-from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, Response, error
+from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, SandboxResponse, error
 from dialler_async.sandbox.slots import Slots
 
 T = TypeVar("T")
 
 
 class Sandbox(SandboxAccount):
-    """An embedded dialler server. `async with` runs it in the event loop, a plain `with` in a thread of its own.
+    """An embedded dialler server. `async with` runs it in the event loop, a plain `with` in its own thread.
 
         with Sandbox(campaigns=3) as sandbox:
             requests.get(f"{sandbox.base_url}/dialler/campaigns", headers={"Authorization": f"Bearer {sandbox.token}"})
 
-    All methods and attributes can be used from any thread; `campaigns` and `journal` are live, so read them between
-    two requests. A sandbox is its own first account; `accounts` has the others too.
+    All methods and attributes can be used from any thread. `campaigns` and `journal` are live, so read them while no
+    request is in flight. A sandbox is also its own first account; `accounts` contains all accounts.
 
     Args:
-        campaigns: how many to generate, or the wire records to serve. `load` adds campaigns with result codes.
-        seed: decides the generated data and tokens.
-        accounts: how many accounts to serve. Their ClientsIDs count up from `clients_id`; each has a token and
-            campaigns of its own. The other options apply to the first account or to the server as a whole.
-        clients_id: ClientsID of the first account.
-        token: token of the first account; by default, it is made from the seed.
-        delete_by_name: what a delete by name deletes. The API reference doesn't say. "first-partial-match" deletes the
-            campaign with the lowest ID whose name contains the text, "exact" the one with that name.
-        find_without_match: the response to a search without a match. The API reference doesn't say. "404" is the JSON
-            error body, "empty" a 200 without records.
-        dates: "naive" prints dates without a zone, "zulu" with a `Z`. The API reference doesn't say.
-        filler_keys: how many neutral keys each generated campaign gets; 60 make a whole row of 73 keys.
+        campaigns: the number of campaigns to generate, or the wire records to serve. `load` adds campaigns with result
+            codes.
+        seed: the seed of the generated data and tokens.
+        accounts: the number of accounts to serve. Their ClientsIDs count up from `clients_id`. Each has its own token
+            and campaigns.
+        clients_id: the ClientsID of the first account.
+        token: the token of the first account; by default, it is generated from the seed.
+        delete_by_name: which campaign a deletion by name deletes, since the API reference doesn't specify it.
+            "first-partial-match" deletes the campaign with the lowest ID whose name contains the text. "exact" deletes
+            the campaign with exactly this name.
+        find_without_match: the response to a search without a match, since the API reference doesn't specify it. "404"
+            sends a 404 with the JSON error body, "empty" a 200 without records.
+        dates: the format of dates, since the API reference doesn't specify it. "naive" has no time zone, "zulu" ends
+            in `Z`.
+        filler_keys: the number of extra keys of each generated campaign, to make it larger. With 60, it has 73 keys.
         invalid_record: whether one generated record has a value of a wrong type.
-        latency: seconds that each request takes. It can be set at any time.
-        capacity: how many requests are processed at once; further ones queue. None for no limit. It can be set at any
-            time.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one.
-        ssl_context: serves https with it.
-        now: the naive wall-clock time that generated dates are relative to; by default, today. Give one if the data
-            must be the same tomorrow.
+        latency: the seconds that each request takes. It can be changed at any time.
+        capacity: how many requests are processed at once; further requests are queued. None means no limit. It can be
+            changed at any time.
+        host: the address to listen on.
+        port: the port to listen on; 0 means a free port.
+        ssl_context: the context to serve https with; None means http.
+        now: the naive wall-clock time that generated dates are relative to; by default, the current time. Set it to
+            generate the same dates every day.
+
     Raises:
         ValueError: `accounts` or `capacity` is below 1, or two records have the same ID.
 
     Attributes:
-        journal: every request that arrived, and what became of it. It only grows: clear it in long runs.
-        connections: how many TCP connections there were and are.
-        faults: the faults that the next requests meet with.
-        latency: seconds that each request takes.
+        journal: all received requests. The list only grows, so clear it in long runs.
+        connections: the numbers of TCP connections.
+        faults: the plan of faults for the next requests.
+        latency: the seconds that each request takes.
     """
 
     def __init__(
@@ -99,21 +103,23 @@ class Sandbox(SandboxAccount):
         ssl_context: ssl.SSLContext | None = None,
         now: datetime | None = None,
     ) -> None:
-        moment = now or datetime.now(UTC)
+        current_time = now or datetime.now(UTC)
         records = campaigns if isinstance(campaigns, int) else list(campaigns)
 
         def make_contents(seed: int | str, clients_id: int) -> Contents:
             if not isinstance(records, int):
-                return given(records)
-            random = Random(seed)  # noqa: S311  made-up data, no secret
-            return generated(records, Generator(random, clients_id, moment, dates, filler_keys), invalid=invalid_record)
+                return from_records(records)
+            random = Random(seed)  # noqa: S311  generated data is no secret
+            return generate(
+                records, Generator(random, clients_id, current_time, dates, filler_keys), invalid=invalid_record
+            )
 
         if accounts < 1:
-            raise ValueError("a sandbox serves one account or more")
+            raise ValueError("a sandbox needs one account or more")
         super().__init__(clients_id, seed, make_contents)
         if token is not None:
             self.token = token
-        # Generated now, so that wrong records raise here and the first request takes no longer than others.
+        # Generates the data now, so that invalid records raise here and the first request is not slow.
         _ = self.store
         others = {
             clients_id + index: SandboxAccount(clients_id + index, f"{seed}, account {index + 1}", make_contents)
@@ -138,7 +144,7 @@ class Sandbox(SandboxAccount):
 
     @property
     def server(self) -> str:
-        """The server's address without an account, as `DiallerClient.for_account(sandbox.server, 2, …)` takes it.
+        """The URL of the server without an account, for `DiallerClient.for_server(sandbox.server, 2, …)`.
 
         Raises:
             RuntimeError: the sandbox is closed.
@@ -147,7 +153,7 @@ class Sandbox(SandboxAccount):
 
     @property
     def base_url(self) -> str:
-        """The base URL with the ClientsID, as clients take it.
+        """The base URL for clients of the first account.
 
         Raises:
             RuntimeError: the sandbox is closed.
@@ -156,12 +162,12 @@ class Sandbox(SandboxAccount):
 
     @property
     def accounts(self) -> Mapping[int, SandboxAccount]:
-        """All accounts by their ClientsIDs; the first one is the sandbox itself."""
+        """All accounts by ClientsID. The first account is the sandbox itself."""
         return MappingProxyType(self._accounts)
 
     @property
     def capacity(self) -> int | None:
-        """How many requests are processed at once; further ones queue. None for no limit."""
+        """How many requests are processed at once. Further requests are queued. None means no limit."""
         return self._slots.number
 
     @capacity.setter
@@ -169,9 +175,10 @@ class Sandbox(SandboxAccount):
         self._in_loop(lambda: self._slots.resize(capacity))
 
     def refusing(self) -> Outage:
-        """Return a context manager inside which the server is down: it resets connections and refuses new ones.
+        """Return a context manager that simulates an outage: the server resets connections and refuses new ones.
 
-        Afterwards it serves the same port again. Use `async with`, or a plain `with` if the sandbox runs in a thread.
+        At its end, the server listens on the same port again. Use `async with`, or a plain `with` if the
+        sandbox runs in a thread.
 
         Raises:
             RuntimeError: the sandbox is closed.
@@ -179,15 +186,16 @@ class Sandbox(SandboxAccount):
         return Outage(self._listener, self._thread)
 
     def enable_control(self, rotate_token: Callable[[], object]) -> None:
-        """Serve the control endpoint, too; see `dialler_async.sandbox.control`. Its key is the present token.
+        """Serve the control endpoint of `dialler_async.sandbox.control`. The key is the current token.
 
         Args:
-            rotate_token: called when a request asks for a new token. It is expected to call `revoke`.
+            rotate_token: a function that is called for each request for a new token. It must call `revoke`.
+
         Raises:
             ValueError: the sandbox doesn't listen on a loopback address.
         """
         if not ip_address(self._host).is_loopback:
-            raise ValueError(f"the control endpoint is served on a loopback address only, not on {self._host}")
+            raise ValueError(f"the control endpoint works on a loopback address only, not on {self._host}")
         self._control = Control(self.token, self.faults, self.journal, rotate_token)
 
     def close_idle(self) -> None:
@@ -256,13 +264,13 @@ class Sandbox(SandboxAccount):
         path, _, query = request.raw_path.partition("?")
         authorization = request.headers.get("Authorization", "")
         if self._control is not None and path.startswith(PREFIX):
-            return _sendable(self._control.respond(request.method, path, authorization, await request.read()))
-        target = target_of(request.method, path)
+            return _to_aiohttp(self._control.respond(request.method, path, authorization, await request.read()))
+        target = parse_target(request.method, path)
         received = Received(
             method=request.method,
             target=request.raw_path,
-            query=_decoded(query),
-            headers=redacted(request.headers),
+            query=_parse_query(query),
+            headers=redact_headers(request.headers),
             authorised=self._is_authorised(authorization, target),
             call=None if target is None else target.call,
             connection=connection.number,
@@ -270,11 +278,11 @@ class Sandbox(SandboxAccount):
         )
         self.journal.append(received)
 
-        async def carry_out() -> Response:
-            await self._work()
-            # Checked again: the token may have been replaced in the meantime.
+        async def carry_out() -> SandboxResponse:
+            await self._wait_for_slot_and_latency()
+            # The token may have been replaced since the headers arrived.
             received.authorised = self._is_authorised(authorization, target)
-            response = self._processed(target, received)
+            response = self._execute(target, received)
             received.carried_out = response.status == 200
             return response
 
@@ -284,18 +292,18 @@ class Sandbox(SandboxAccount):
                 received.body = await request.read()
             except (ConnectionError, ClientPayloadError):
                 return AlreadySent()
-            except web.HTTPRequestEntityTooLarge as refusal:
-                received.status = refusal.status
+            except web.HTTPRequestEntityTooLarge as too_large:
+                received.status = too_large.status
                 raise
-        exchange = Exchange(received, connection, carry_out)
-        response = await (carry_out() if fault is None else fault.play(exchange))
+        in_flight = InFlightRequest(received, connection, carry_out)
+        response = await (carry_out() if fault is None else fault.apply(in_flight))
         if response is None or connection.closed.is_set():
-            return AlreadySent(keep_alive=exchange.keep_open)
+            return AlreadySent(keep_alive=in_flight.keep_open)
         received.status = response.status
-        return _sendable(response)
+        return _to_aiohttp(response)
 
-    async def _work(self) -> None:
-        """Wait for a free slot, and then for the latency."""
+    async def _wait_for_slot_and_latency(self) -> None:
+        """Wait for a free slot, and then for the configured latency."""
         async with self._slots:
             if self.latency:
                 await asyncio.sleep(self.latency)
@@ -309,7 +317,7 @@ class Sandbox(SandboxAccount):
         account = self._by_path.get(target.clients_id)
         return account is not None and account.token == token.strip()
 
-    def _processed(self, target: Target | None, received: Received) -> Response:
+    def _execute(self, target: Target | None, received: Received) -> SandboxResponse:
         if target is None:
             return NO_SUCH_ENDPOINT
         if not received.authorised:
@@ -320,13 +328,13 @@ class Sandbox(SandboxAccount):
             return calls.respond(target, received)
 
 
-def _sendable(response: Response) -> web.Response:
+def _to_aiohttp(response: SandboxResponse) -> web.Response:
     return web.Response(status=response.status, body=response.body, headers=response.headers)
 
 
-def _decoded(query: str) -> dict[str, str]:
+def _parse_query(query: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        # If a name comes twice, servers of this kind take the first value.
+        # If a name occurs twice, the first value counts.
         values.setdefault(name, value)
     return values

@@ -1,6 +1,6 @@
-"""The campaigns and result codes of an account, and their encoded bodies (API reference, "The seven calls").
+"""The campaigns and result codes of an account, and the bodies that contain them (API reference, "The seven calls").
 
-Bodies are cached until a write. A list of ten thousand campaigns is 12 MB: benchmarks must not wait for its encoding.
+Encoded bodies are cached until a write. A list of 10,000 campaigns is 12 MB, and encoding it would distort benchmarks.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from dialler_async.sandbox.codes import Code, WireRecord, records_in
+from dialler_async.sandbox.codes import Code, WireRecord, records_in_language
 
 _LIST_HEAD = b'{"filter":"","limitStart":0,"limitPageSize":-1,"records":['
 _RECORDS_HEAD = b'{"records":['
 
 
 class Store:
-    """Campaigns by ID with their result codes. Every write is a method."""
+    """The campaigns of an account with their result codes. Only its methods change them."""
 
     def __init__(self) -> None:
         self._campaigns: dict[int, WireRecord] = {}
@@ -43,18 +43,18 @@ class Store:
     def add(self, record: WireRecord, codes: Iterable[Code] = (), id: int | None = None) -> int:
         """Add a campaign and return its ID: `id`, or the record's own `ID`, or a new one.
 
-        A record without an `ID` is served without one.
+        A record without an `ID` is served unchanged.
 
         Raises:
             ValueError: a campaign with this ID exists already.
         """
-        printed = record.get("ID")
-        campaign_id = id or (printed if isinstance(printed, int) else self._next_campaign_id)
+        own_id = record.get("ID")
+        campaign_id = id or (own_id if isinstance(own_id, int) else self._next_campaign_id)
         if campaign_id in self._campaigns:
             raise ValueError(f"campaign {campaign_id} exists already")
         self._put(campaign_id, record)
         self._codes[campaign_id] = list(codes)
-        # As in an auto-increment column, an ID is never used again.
+        # As in an auto-increment column of a database, an ID is never used again.
         self._next_campaign_id = max(self._next_campaign_id, campaign_id + 1)
         self._next_code_id = max([self._next_code_id, *(code.id + 1 for code in self._codes[campaign_id])])
         return campaign_id
@@ -68,7 +68,7 @@ class Store:
         self._put(campaign_id, {**self._campaigns[campaign_id], **keys})
 
     def remove(self, campaign_id: int) -> None:
-        """Delete a campaign with its codes.
+        """Delete a campaign with its result codes.
 
         Raises:
             KeyError: no campaign has this ID.
@@ -81,13 +81,13 @@ class Store:
         self._encoded_list = None
 
     def clone(self, source_id: int, destination: str, **keys: Any) -> int:
-        """Copy a campaign with its codes, set `keys` of the copy, and return its ID.
+        """Copy a campaign with its result codes, set `keys` of the copy, and return the ID of the copy.
 
         The codes get new IDs, and the `…ResultCodesID` keys of the copy refer to them.
         """
         campaign_id = self._next_campaign_id
         copies = {
-            code.id: code.copied(new_id, campaign_id)
+            code.id: code.copy_with_ids(new_id, campaign_id)
             for new_id, code in enumerate(self._codes[source_id], self._next_code_id)
         }
         record = {**self._campaigns[source_id], **keys, "Name": destination}
@@ -98,23 +98,23 @@ class Store:
                 record[key] = copies[value].id
         return self.add(record, copies.values(), campaign_id)
 
-    def named(self, name: str) -> int | None:
-        """Return the lowest ID of the campaigns that have this name to MySQL, or None.
+    def find_exact(self, name: str) -> int | None:
+        """Return the lowest ID of the campaigns with this name, or None.
 
-        The usual collations of MySQL compare without case and without trailing spaces.
+        Case and trailing spaces are ignored, as in the usual collations of MySQL.
         """
-        wanted = _comparable(name)
+        wanted = _collation_key(name)
         return next((id for id in sorted(self._campaigns) if self._name(id) == wanted), None)
 
-    def containing(self, text: str) -> list[int]:
-        """Return the IDs, in ascending order, of the campaigns whose names contain `text`, without case."""
+    def find_containing(self, text: str) -> list[int]:
+        """Return the IDs of the campaigns whose names contain a text, in ascending order. Case is ignored."""
         wanted = text.casefold()
         return [id for id in sorted(self._campaigns) if wanted in str(self._campaigns[id].get("Name", "")).casefold()]
 
     def list_body(self) -> bytes:
-        """Return the list envelope with every campaign, ordered by name."""
+        """Return the encoded list of all campaigns, ordered by name."""
         if self._encoded_list is None:
-            ordered = sorted(self._campaigns, key=lambda one: (self._name(one), one))
+            ordered = sorted(self._campaigns, key=lambda campaign_id: (self._name(campaign_id), campaign_id))
             self._encoded_list = b"%b%b],%b" % (
                 _LIST_HEAD,
                 b",".join(map(self._record, ordered)),
@@ -123,20 +123,20 @@ class Store:
         return self._encoded_list
 
     def records_body(self, campaign_ids: list[int]) -> bytes:
-        """Return the records envelope with these campaigns."""
+        """Return the encoded envelope with the records of these campaigns."""
         return _envelope([self._record(id) for id in campaign_ids])
 
     def codes_body(self, campaign_id: int, languages_id: int) -> bytes:
-        """Return the records envelope with the result codes of a campaign in a language."""
+        """Return the encoded envelope with the result codes of a campaign in a language."""
         key = (campaign_id, languages_id)
         body = self._encoded_codes.get(key)
         if body is None:
-            records = records_in(self._codes[campaign_id], languages_id)
+            records = records_in_language(self._codes[campaign_id], languages_id)
             body = self._encoded_codes[key] = _envelope(list(map(msgspec.json.encode, records)))
         return body
 
     def _put(self, campaign_id: int, record: WireRecord) -> None:
-        # Read-only, because the encoded bodies would not show a change from outside.
+        # Read-only, because a change from outside would not invalidate the cached bodies.
         self._campaigns[campaign_id] = MappingProxyType(dict(record))
         self._encoded.pop(campaign_id, None)
         self._encoded_list = None
@@ -149,10 +149,10 @@ class Store:
         return body
 
     def _name(self, campaign_id: int) -> str:
-        return _comparable(str(self._campaigns[campaign_id].get("Name", "")))
+        return _collation_key(str(self._campaigns[campaign_id].get("Name", "")))
 
 
-def _comparable(name: str) -> str:
+def _collation_key(name: str) -> str:
     return name.casefold().rstrip(" ")
 
 

@@ -1,4 +1,4 @@
-"""The words of generated campaigns and result codes."""
+"""The names and texts of generated campaigns and result codes."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,7 +9,7 @@ ENGLISH, GERMAN = 1, 2
 
 Kind = Literal["done", "aborted", "delay", "appointment"]
 
-# Flag, type ID, and the type's text by language.
+# For each kind: the flag, the ID of the type, and the text of the type by language.
 _KINDS: dict[Kind, tuple[str, int, dict[int, str]]] = {
     "done": ("bDone", 1, {ENGLISH: "Completed", GERMAN: "Abschluss"}),
     "aborted": ("bAborted", 2, {ENGLISH: "Aborted", GERMAN: "Abbruch"}),
@@ -19,8 +19,8 @@ _KINDS: dict[Kind, tuple[str, int, dict[int, str]]] = {
 
 
 @frozen
-class Word:
-    """A global result code, of which campaigns get copies (API reference, "Result codes")."""
+class GlobalCode:
+    """A global result code. Campaigns have copies of it (API reference, "Result codes")."""
 
     export_key: str
     kind: Kind
@@ -29,7 +29,7 @@ class Word:
     minutes: int | None = None
 
     def templates(self) -> Mapping[int, dict[str, Any]]:
-        """Return the wire record by language; keys that depend on the campaign are None."""
+        """Return the wire record by language. Keys that depend on the campaign are None."""
         flag, type_id, type_texts = _KINDS[self.kind]
         texts = {ENGLISH: self.english, GERMAN: self.german}
         return {
@@ -39,7 +39,7 @@ class Word:
                 "bDelay": flag == "bDelay",
                 "DiallerCampaignsID": None,
                 "DiallerResultCodesTypesShortText": f"DiallerResultCodesTypes.{type_id}",
-                "bAllowDelete": self.export_key not in _CORE_KEYS,
+                "bAllowDelete": self.export_key not in _CORE_EXPORT_KEYS,
                 "ExportKey": self.export_key,
                 "Content": text,
                 "ShortText": None,
@@ -54,46 +54,46 @@ class Word:
         }
 
 
-# In every campaign, so that each has a success, an abort, a delay and an appointment.
-CORE = (
-    Word("ABG", "done", "Completed", "Abgeschlossen"),
-    Word("KI", "aborted", "Not interested", "Kein Interesse"),
-    Word("BESETZT", "delay", "Busy", "Besetzt", 15),
-    Word("NE", "delay", "No answer", "Nicht erreicht", 120),
-    Word("WV", "appointment", "Call back at a given time", "Wiedervorlage"),
+# Every campaign has these codes, so that it has a code of each kind.
+CORE_CODES = (
+    GlobalCode("ABG", "done", "Completed", "Abgeschlossen"),
+    GlobalCode("KI", "aborted", "Not interested", "Kein Interesse"),
+    GlobalCode("BESETZT", "delay", "Busy", "Besetzt", 15),
+    GlobalCode("NE", "delay", "No answer", "Nicht erreicht", 120),
+    GlobalCode("WV", "appointment", "Call back at a given time", "Wiedervorlage"),
 )
-_CORE_KEYS = frozenset(word.export_key for word in CORE)
+_CORE_EXPORT_KEYS = frozenset(word.export_key for word in CORE_CODES)
 
-# In some campaigns. An export key has the same type everywhere.
-MORE = (
-    Word("VERKAUF", "done", "Sale", "Verkauf"),
-    Word("UPGRADE", "done", "Upgraded to a bigger plan", "Tarif erhöht"),
-    Word("INFO (Post)", "done", "Wants information by post", "Unterlagen per Post"),
-    Word("INFO (E-Mail)", "done", "Wants information by e-mail", "Unterlagen per E-Mail"),
-    Word("SPENDE", "done", "Donation promised", "Spende zugesagt"),
-    Word("UMFRAGE OK", "done", "Interview finished", "Interview vollständig"),
-    Word("HALTEN", "done", "Customer kept", "Kündigung zurückgenommen"),
-    Word("DATEN OK", "done", "Address confirmed", "Adresse bestätigt"),
-    Word("Aufleger", "aborted", "Hung up", "Aufleger"),
-    Word("FALSCHE NR", "aborted", "Wrong number", "Falsche Nummer"),
-    Word("KEIN ANSCHLUSS", "aborted", "Number not in service", "Kein Anschluss"),
-    Word("SPERRE", "aborted", "Do not call again", "Werbesperre gewünscht"),
-    Word("VERSTORBEN", "aborted", "Deceased", "Verstorben"),
-    Word("VERZOGEN", "aborted", "Moved", "Unbekannt verzogen"),
-    Word("HAT SCHON", "aborted", "Is a customer already", "Ist bereits Kunde"),
-    Word("SPRACHE", "aborted", "No common language", "Keine Verständigung möglich"),
-    Word("MINDERJ.", "aborted", "Under age", "Minderjährig"),
-    Word("FAX", "aborted", "Fax or modem", "Fax oder Modem"),
-    Word("AB", "delay", "Answering machine", "Anrufbeantworter", 240),
-    Word("TECHNIK", "delay", "Line too bad", "Technische Störung", 30),
-    Word("ENTSCHEIDER", "delay", "Decision maker away", "Entscheider abwesend", 1440),
-    Word("URLAUB", "delay", "On holiday", "Im Urlaub", 10080),
-    Word("TERMIN", "appointment", "Visit agreed", "Besuchstermin vereinbart"),
-    Word("RR AGENT", "appointment", "Call back by the same agent", "Rückruf durch Agent"),
-    Word("RR TEAM", "appointment", "Call back by the team", "Rückruf durch Team"),
+# A campaign has a random selection of these codes. An export key has the same type everywhere.
+OPTIONAL_CODES = (
+    GlobalCode("VERKAUF", "done", "Sale", "Verkauf"),
+    GlobalCode("UPGRADE", "done", "Upgraded to a bigger plan", "Tarif erhöht"),
+    GlobalCode("INFO (Post)", "done", "Wants information by post", "Unterlagen per Post"),
+    GlobalCode("INFO (E-Mail)", "done", "Wants information by e-mail", "Unterlagen per E-Mail"),
+    GlobalCode("SPENDE", "done", "Donation promised", "Spende zugesagt"),
+    GlobalCode("UMFRAGE OK", "done", "Interview finished", "Interview vollständig"),
+    GlobalCode("HALTEN", "done", "Customer kept", "Kündigung zurückgenommen"),
+    GlobalCode("DATEN OK", "done", "Address confirmed", "Adresse bestätigt"),
+    GlobalCode("Aufleger", "aborted", "Hung up", "Aufleger"),
+    GlobalCode("FALSCHE NR", "aborted", "Wrong number", "Falsche Nummer"),
+    GlobalCode("KEIN ANSCHLUSS", "aborted", "Number not in service", "Kein Anschluss"),
+    GlobalCode("SPERRE", "aborted", "Do not call again", "Werbesperre gewünscht"),
+    GlobalCode("VERSTORBEN", "aborted", "Deceased", "Verstorben"),
+    GlobalCode("VERZOGEN", "aborted", "Moved", "Unbekannt verzogen"),
+    GlobalCode("HAT SCHON", "aborted", "Is a customer already", "Ist bereits Kunde"),
+    GlobalCode("SPRACHE", "aborted", "No common language", "Keine Verständigung möglich"),
+    GlobalCode("MINDERJ.", "aborted", "Under age", "Minderjährig"),
+    GlobalCode("FAX", "aborted", "Fax or modem", "Fax oder Modem"),
+    GlobalCode("AB", "delay", "Answering machine", "Anrufbeantworter", 240),
+    GlobalCode("TECHNIK", "delay", "Line too bad", "Technische Störung", 30),
+    GlobalCode("ENTSCHEIDER", "delay", "Decision maker away", "Entscheider abwesend", 1440),
+    GlobalCode("URLAUB", "delay", "On holiday", "Im Urlaub", 10080),
+    GlobalCode("TERMIN", "appointment", "Visit agreed", "Besuchstermin vereinbart"),
+    GlobalCode("RR AGENT", "appointment", "Call back by the same agent", "Rückruf durch Agent"),
+    GlobalCode("RR TEAM", "appointment", "Call back by the team", "Rückruf durch Team"),
 )
 
-# Parts of campaign names. They have no digits, because the number makes each name unique.
+# These parts of campaign names have no digits, because a number makes each name unique.
 PURPOSES = (
     "Sommeraktion", "Winterangebot", "Kündiger-Rückgewinnung", "Bestandskunden", "Winback",
     "Neukunden / Outbound", "Zufriedenheitsbefragung", "Customer survey", "Renewal calls",
@@ -107,5 +107,5 @@ PLACES = (
     "Saarbrücken", "Nürnberg", "Nord", "Süd", "Ost", "West", "DACH", "UK & Ireland", "bundesweit",
     "Mainz/Wiesbaden", "Großkunden", "Team Müller", "Team O'Brien", "VIP",
 )  # fmt: skip
-# Long enough for a name of the maximal length.
-SEQUEL = ", Nachtelefonie der nicht erreichten Kontakte aus dem Vorquartal"
+# It makes a name longer than the maximum, so the name is cut to that length.
+LONG_SUFFIX = ", Nachtelefonie der nicht erreichten Kontakte aus dem Vorquartal"

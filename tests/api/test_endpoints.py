@@ -1,4 +1,4 @@
-"""Each of the seven calls: exactly what is sent, and what is refused before anything is."""
+"""The requests of the seven calls, and the arguments that they refuse."""
 
 import json
 from collections.abc import Callable
@@ -22,11 +22,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 BASE = "https://acd.example.com/rest/v1.0/1"
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
-"""Any text that may be a name: no control characters, no lone surrogates."""
+"""Any valid name: a text without control characters and lone surrogates."""
 
 
 def target_of(request: Request[Any]) -> str:
-    """What follows the base URL."""
+    """Return path and query of a request."""
     return f"{request.path}?{request.query}" if request.query else request.path
 
 
@@ -86,7 +86,7 @@ def target_of(request: Request[Any]) -> str:
         ),
     ],
 )
-def test_each_call_is_sent_as_published(
+def test_each_call_has_the_published_request(
     request_: Request[Any], method: str, target: str, template: str, idempotency: Idempotency
 ) -> None:
     assert (request_.method, target_of(request_)) == (method, target)
@@ -95,7 +95,7 @@ def test_each_call_is_sent_as_published(
 
 
 @pytest.mark.parametrize(
-    ("request_", "answer"),
+    ("request_", "decoder"),
     [
         (endpoints.list_campaigns(), decoding.CAMPAIGNS),
         (endpoints.list_campaigns_in_slices(), decoding.CAMPAIGN_SLICES),
@@ -107,8 +107,8 @@ def test_each_call_is_sent_as_published(
         (endpoints.delete_campaign_by_name("x"), decoding.DONE),
     ],
 )
-def test_each_call_says_what_it_answers_with(request_: Request[Any], answer: object) -> None:
-    assert request_.decoder is answer
+def test_each_call_has_its_decoder(request_: Request[Any], decoder: object) -> None:
+    assert request_.decoder is decoder
 
 
 @pytest.mark.parametrize(
@@ -123,15 +123,13 @@ def test_each_call_says_what_it_answers_with(request_: Request[Any], answer: obj
         (endpoints.delete_campaign_by_name("x"), True, "find(name)"),
     ],
 )
-def test_a_write_says_how_to_find_out_whether_it_was_carried_out(
-    request_: Request[Any], is_write: bool, hint: str
-) -> None:
+def test_only_writes_have_a_recovery_hint(request_: Request[Any], is_write: bool, hint: str) -> None:
     assert request_.is_write is is_write
     assert hint in request_.recovery_hint
     assert bool(request_.recovery_hint) is is_write
 
 
-def test_only_a_clone_has_a_body() -> None:
+def test_reads_and_deletes_have_no_body() -> None:
     reads_and_deletes = [
         endpoints.list_campaigns(),
         endpoints.get_campaign(535),
@@ -143,28 +141,28 @@ def test_only_a_clone_has_a_body() -> None:
     assert [request.body for request in reads_and_deletes] == [None] * 6
 
 
-def test_a_clone_sends_the_published_body() -> None:
+def test_clone_has_the_published_body() -> None:
     published = json.loads((EXAMPLES / "clone_request.json").read_bytes())
     request = endpoints.clone_campaign("Campaign 1000", "My New Campaign", user_data="UserData Field Contents")
     assert request.body == published
     assert list(request.body) == list(published)
 
 
-def test_a_clone_sends_only_what_it_is_given() -> None:
+def test_clone_body_has_only_the_given_keys() -> None:
     assert endpoints.clone_campaign("A", "B").body == {"source": "A", "destination": "B"}
 
 
-def test_empty_user_data_is_sent_as_such() -> None:
+def test_empty_user_data_is_sent() -> None:
     assert endpoints.clone_campaign("A", "B", user_data="").body == {"source": "A", "destination": "B", "userData": ""}
 
 
-def test_user_data_may_hold_line_breaks() -> None:
+def test_user_data_may_contain_line_breaks() -> None:
     body = endpoints.clone_campaign("A", "B", user_data="one\ntwo\t").body
     assert body is not None
     assert body["userData"] == "one\ntwo\t"
 
 
-def test_a_clone_sends_dates_naive_as_they_are_and_aware_with_their_offset() -> None:
+def test_clone_sends_naive_dates_unchanged_and_aware_dates_with_offset() -> None:
     request = endpoints.clone_campaign(
         "A",
         "B",
@@ -180,8 +178,8 @@ def test_a_clone_sends_dates_naive_as_they_are_and_aware_with_their_offset() -> 
 
 
 @pytest.mark.parametrize("clone", [{"dt_from": "2026-07-01T00:00:00"}, {"dt_to": datetime.now(UTC).date()}])
-def test_a_date_that_is_no_datetime_is_refused(clone: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="a date is a datetime"):
+def test_date_that_is_not_a_datetime_is_refused(clone: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="a date must be a datetime"):
         endpoints.clone_campaign("A", "B", **clone)
 
 
@@ -190,14 +188,14 @@ BY_NAME = [endpoints.find_campaigns, endpoints.delete_campaign_by_name]
 
 @pytest.mark.parametrize("call", BY_NAME)
 @given(name=NAMES)
-def test_any_name_is_encoded_so_that_the_query_gives_it_back_and_the_path_never_changes(
+def test_any_name_is_encoded_in_the_query_and_never_changes_the_path(
     call: Callable[[str], Request[Any]], name: str
 ) -> None:
     request = call(name)
     assert request.path == "/dialler/campaigns/campaign"
     key, _, value = request.query.partition("=")
     assert key == "name"
-    # However a server decodes: with `+` for a space or without, and as the transport hands it on.
+    # The query is decoded with and without `+` for a space, and as yarl decodes it.
     assert unquote(value, errors="strict") == name
     assert unquote_plus(value, errors="strict") == name
     assert parse_qsl(request.query, strict_parsing=True, separator="&") == [("name", name)]
@@ -209,7 +207,7 @@ def test_any_name_is_encoded_so_that_the_query_gives_it_back_and_the_path_never_
 
 
 @given(source=NAMES, destination=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64))
-def test_any_name_goes_into_a_clones_body_as_it_is(source: str, destination: str) -> None:
+def test_any_name_is_in_the_clone_body_unchanged(source: str, destination: str) -> None:
     request = endpoints.clone_campaign(source, destination)
     assert json.loads(decoding.encode(request.body)) == {"source": source, "destination": destination}
     assert target_of(request) == "/dialler/campaigns/clone"
@@ -219,12 +217,12 @@ def test_any_name_goes_into_a_clones_body_as_it_is(source: str, destination: str
     "name",
     ["a/b?c#d%e&f+g_h", "Käßespätzle", "☎️ 📞", "\"quoted\" 'both'", " leading and trailing ", ".", "..", "%2F", " "],
 )
-def test_names_of_every_kind_are_taken(name: str) -> None:
+def test_names_with_special_characters_are_accepted(name: str) -> None:
     assert dict(parse_qsl(endpoints.find_campaigns(name).query)) == {"name": name}
 
 
 class SafeText(str):
-    """What template engines make of text."""
+    """A subclass of str, such as the safe text of a template engine."""
 
     __slots__ = ()
 
@@ -237,7 +235,7 @@ class Names(StrEnum):
 
 
 @pytest.mark.parametrize(("name", "plain"), [(SafeText("Template"), "Template"), (Names.TEMPLATE, "Template")])
-def test_a_name_of_a_subclass_of_str_is_sent_as_the_text_it_is(name: str, plain: str) -> None:
+def test_name_of_a_str_subclass_is_sent_as_plain_text(name: str, plain: str) -> None:
     assert endpoints.find_campaigns(name).query == f"name={plain}"
     body = endpoints.clone_campaign(name, name, user_data=name).body
     assert json.loads(decoding.encode(body)) == {"source": plain, "destination": plain, "userData": plain}
@@ -248,45 +246,45 @@ def test_a_name_of_a_subclass_of_str_is_sent_as_the_text_it_is(name: str, plain:
     "call",
     [*BY_NAME, lambda name: endpoints.clone_campaign(name, "B"), lambda name: endpoints.clone_campaign("A", name)],
 )
-def test_a_name_with_a_control_character_is_refused(call: Callable[[str], object], name: str) -> None:
+def test_name_with_a_control_character_is_refused(call: Callable[[str], object], name: str) -> None:
     with pytest.raises(ConfigurationError, match="control character"):
         call(name)
 
 
 @pytest.mark.parametrize(
-    ("name", "complaint"),
+    ("name", "message"),
     [
         ("", "empty"),
         ("\ud800", "surrogate"),
-        (None, "is a str, not NoneType"),
-        (535, "is a str, not int"),
-        (b"Summer", "is a str, not bytes"),
+        (None, "must be a str, not NoneType"),
+        (535, "must be a str, not int"),
+        (b"Summer", "must be a str, not bytes"),
     ],
 )
 @pytest.mark.parametrize(
     "call",
     [*BY_NAME, lambda name: endpoints.clone_campaign(name, "B"), lambda name: endpoints.clone_campaign("A", name)],
 )
-def test_what_can_be_no_name_is_refused(call: Callable[[Any], object], name: object, complaint: str) -> None:
-    with pytest.raises(ConfigurationError, match=complaint):
+def test_invalid_name_is_refused(call: Callable[[Any], object], name: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         call(name)
 
 
-@pytest.mark.parametrize(("user_data", "complaint"), [(7, "user_data is a str, not int"), ("\udfff", "surrogate")])
-def test_what_can_be_no_user_data_is_refused(user_data: Any, complaint: str) -> None:
-    with pytest.raises(ConfigurationError, match=complaint):
+@pytest.mark.parametrize(("user_data", "message"), [(7, "user_data must be a str, not int"), ("\udfff", "surrogate")])
+def test_invalid_user_data_is_refused(user_data: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         endpoints.clone_campaign("A", "B", user_data=user_data)
 
 
-def test_a_new_name_is_as_long_as_the_server_holds_and_no_longer() -> None:
+def test_new_name_has_at_most_64_characters() -> None:
     body = endpoints.clone_campaign("A", "ü" * 64).body
     assert body is not None
     assert body["destination"] == "ü" * 64
-    with pytest.raises(ConfigurationError, match="up to 64 characters on the server, and this one has 65"):
+    with pytest.raises(ConfigurationError, match="at most 64 characters; this name has 65"):
         endpoints.clone_campaign("A", "ü" * 65)
 
 
-def test_a_name_that_is_only_looked_for_may_be_of_any_length() -> None:
+def test_name_of_an_existing_campaign_may_have_any_length() -> None:
     assert endpoints.find_campaigns("x" * 65).query == f"name={'x' * 65}"
     assert endpoints.clone_campaign("x" * 65, "B").body == {"source": "x" * 65, "destination": "B"}
 
@@ -300,43 +298,43 @@ BY_ID = [
 
 @pytest.mark.parametrize("call", BY_ID)
 @given(id=st.integers(1, 2**63 - 1))
-def test_a_campaign_and_its_id_mean_the_same(call: Callable[[Campaign | int], Request[Any]], id: int) -> None:
+def test_campaign_and_its_id_give_the_same_request(call: Callable[[Campaign | int], Request[Any]], id: int) -> None:
     assert call(Campaign(name="any", id=id)) == call(id)
     assert f"/{id}" in call(id).path
 
 
 @pytest.mark.parametrize("call", BY_ID)
 @pytest.mark.parametrize("id", [0, -1, True, False, 535.0, "535", None, b"535", [535]])
-def test_an_id_that_is_no_positive_int_is_refused(call: Callable[[Any], object], id: object) -> None:
-    with pytest.raises(ConfigurationError, match="a campaign's ID is a positive int, not "):
+def test_id_that_is_not_a_positive_int_is_refused(call: Callable[[Any], object], id: object) -> None:
+    with pytest.raises(ConfigurationError, match="a campaign's ID must be a positive int, not "):
         call(id)
 
 
 @pytest.mark.parametrize("call", BY_ID)
 @pytest.mark.parametrize("id", [0, -1, True])
-def test_a_campaign_with_an_id_that_can_not_be_is_refused(call: Callable[[Any], object], id: int) -> None:
+def test_campaign_with_an_invalid_id_is_refused(call: Callable[[Any], object], id: int) -> None:
     with pytest.raises(ConfigurationError, match="a positive int"):
         call(Campaign(name="any", id=id))
 
 
 @pytest.mark.parametrize("call", BY_ID)
-def test_a_campaign_without_an_id_is_refused(call: Callable[[Any], object]) -> None:
+def test_campaign_without_an_id_is_refused(call: Callable[[Any], object]) -> None:
     with pytest.raises(ConfigurationError, match="has no ID"):
         call(Campaign(name="any"))
 
 
 @pytest.mark.parametrize(("language", "sent"), [(1, "1"), (Language.GERMAN, "2"), (7, "7"), (Language(12), "12")])
-def test_any_language_of_the_installation_can_be_asked_for(language: int, sent: str) -> None:
+def test_any_positive_language_is_sent(language: int, sent: str) -> None:
     assert endpoints.list_result_codes(535, language).query == f"languagesID={sent}"
 
 
 @pytest.mark.parametrize("language", [0, -1, True, "de", None, 1.0, Language(0), Language(-1)])
-def test_a_language_that_can_not_be_is_refused(language: Any) -> None:
-    with pytest.raises(ConfigurationError, match="a LanguagesID is a positive int"):
+def test_invalid_language_is_refused(language: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a LanguagesID must be a positive int"):
         endpoints.list_result_codes(535, language)
 
 
-def test_a_request_is_a_frozen_value() -> None:
+def test_request_is_a_frozen_value() -> None:
     request = endpoints.get_campaign(535)
     assert request == endpoints.get_campaign(535)
     assert request != endpoints.get_campaign(536)
@@ -349,7 +347,7 @@ def test_a_request_is_a_frozen_value() -> None:
     [2**63, 2**64, 10**5000, -(2**63), -(10**5000)],
     ids=["2**63", "2**64", "10**5000", "-2**63", "-10**5000"],
 )
-def test_a_number_beyond_64_bits_is_refused_without_being_written_out(number: int) -> None:
+def test_number_beyond_64_bits_is_refused_and_not_shown(number: int) -> None:
     for refused in (
         lambda: endpoints.get_campaign(number),
         lambda: endpoints.delete_campaign(Campaign(name="any", id=number)),
@@ -360,5 +358,5 @@ def test_a_number_beyond_64_bits_is_refused_without_being_written_out(number: in
             refused()
 
 
-def test_the_largest_number_of_64_bits_is_an_id() -> None:
+def test_largest_number_of_64_bits_is_accepted_as_an_id() -> None:
     assert endpoints.get_campaign(2**63 - 1).path.endswith("/9223372036854775807")

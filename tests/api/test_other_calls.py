@@ -1,4 +1,4 @@
-"""Requests to functions that this library doesn't know: what they send, and what is refused before."""
+"""Requests to other functions of the server, and the arguments that they refuse."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_path_is_percent_encoded(path: str, encoded: str) -> None:
     ],
     ids=ascii,
 )
-def test_path_that_leaves_the_base_url_or_is_no_path_is_refused(path: Any) -> None:
+def test_path_that_leaves_the_base_url_or_is_invalid_is_refused(path: Any) -> None:
     with pytest.raises(ConfigurationError):
         request(path=path)
 
@@ -98,7 +98,7 @@ def test_body_is_sent_as_it_was_when_the_call_was_made() -> None:
 
 
 @pytest.mark.parametrize("body", [object(), {"a": object()}, {"a": "\ud800"}, {object(): 1}])
-def test_body_that_is_no_json_is_refused_and_not_shown(body: Any) -> None:
+def test_body_that_can_not_be_json_is_refused_and_not_shown(body: Any) -> None:
     with pytest.raises(ConfigurationError, match="can't be sent as JSON") as caught:
         request("POST", body=body)
     assert caught.value.__context__ is None
@@ -110,7 +110,7 @@ class Contact:
     id: int = 0
 
 
-def test_response_is_decoded_as_the_type_asked_for() -> None:
+def test_response_is_decoded_as_the_type_of_the_decoder() -> None:
     assert decoded(dict, b'{"a": 1}') == {"a": 1}
     assert decoded(list[int], b"[1, 2]") == [1, 2]
     assert decoded(Contact, b'{"name": "A", "id": 5, "more": 1}') == Contact("A", 5)
@@ -121,7 +121,7 @@ def test_response_is_decoded_as_the_type_asked_for() -> None:
     ("decoder", "body", "not_json"),
     [(dict, b"[]", False), (Contact, b'{"id": "x"}', False), (dict, b"<html>", True), (dict, b"", True)],
 )
-def test_response_of_another_kind_is_a_payload_error(decoder: Any, body: bytes, not_json: bool) -> None:
+def test_response_of_another_type_is_a_payload_error(decoder: Any, body: bytes, not_json: bool) -> None:
     with pytest.raises(PayloadError) as caught:
         decoded(decoder, body)
     assert caught.value.not_json is not_json
@@ -129,11 +129,11 @@ def test_response_of_another_kind_is_a_payload_error(decoder: Any, body: bytes, 
 
 
 def test_type_that_can_not_be_decoded_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="decoder is bytes, or a type"):
+    with pytest.raises(ConfigurationError, match="decoder must be bytes, or a type"):
         request(decoder=object.__init__)
 
 
-def test_path_and_query_appear_in_no_text_for_logs() -> None:
+def test_path_and_query_are_not_in_the_sent_request() -> None:
     sent = request(path="/dialler/contacts/Smith/5", query={"name": "Smith"}).sent
     assert str(sent) == "GET /{path}"
 

@@ -148,6 +148,15 @@ def _compared_report() -> AuditReport:
     return compare(part, Baseline.read("".join(write_json(before)).encode()))
 
 
+def _report_without_a_rule() -> AuditReport:
+    """Return a report beside a baseline with findings of a rule that is no longer applied."""
+    before = _hostile_report()
+    rules = tuple(info for info in before.rules if info.id != "own-rule")
+    findings = tuple(finding for finding in before.findings if finding.rule != "own-rule")
+    now = attrs.evolve(before, rules=rules, findings=findings)
+    return compare(now, Baseline.read("".join(write_json(before)).encode()))
+
+
 class Reports:
     """The reports by name."""
 
@@ -158,6 +167,7 @@ class Reports:
     fleet = staticmethod(_fleet_report)
     large = staticmethod(_large_report)
     compared = staticmethod(_compared_report)
+    without_a_rule = staticmethod(_report_without_a_rule)
     empty = staticmethod(_empty_report)
 
 

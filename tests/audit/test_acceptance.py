@@ -2,13 +2,22 @@
 
 import tomllib
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pytest
 
 from dialler_async import ConfigurationError
-from dialler_async.audit import Acceptance, AcceptanceEntry, AuditReport, AuditSettings, Finding, Severity, accept
+from dialler_async.audit import (
+    Acceptance,
+    AcceptanceEntry,
+    AccountIdentity,
+    AuditReport,
+    AuditSettings,
+    Finding,
+    Severity,
+    accept,
+)
 from dialler_async.audit.acceptance import entries_as_toml
 from dialler_async.audit.rules import RULES
 
@@ -111,6 +120,7 @@ def test_an_entry_of_a_rule_that_was_not_applied_is_not_reported() -> None:
         ({**ENTRY, "reason": "  "}, "needs a “reason”"),
         ({**ENTRY, "campain": 3}, "no key of \\[\\[audit.accept\\]\\] “campain”; did you mean “campaign”?"),
         ({**ENTRY, "campaign": True}, "an ID or a pattern"),
+        ({**ENTRY, "account": 1.5}, "an ID or a name in the fleet"),
         ({**ENTRY, "subject": 4}, "“subject” of"),
         ({**ENTRY, "rule": "stopped-early"}, "can't be accepted"),
         ("expired", "is a table"),
@@ -144,3 +154,58 @@ def test_written_entries_accept_just_their_findings() -> None:
     result = accept(report(*findings, *others), settings.accept)
     assert list(result.findings) == others
     assert {one.acceptance.reason for one in result.accepted if one.acceptance} == {'a "reason"'}
+
+
+class TestFleet:
+    """Accounts `north` and `south` have the same ClientsID on two servers; `east` has another."""
+
+    IDENTITIES: Final = {
+        "north": AccountIdentity("one.example.com/rest/v1.0", 1),
+        "south": AccountIdentity("two.example.com/rest/v1.0", 1),
+        "east": AccountIdentity("one.example.com/rest/v1.0", 2),
+    }
+
+    def fleet(self) -> AuditReport:
+        findings = [attrs.evolve(finding(), account=account) for account in self.IDENTITIES]
+        return report(*findings, accounts=tuple(self.IDENTITIES), identities=self.IDENTITIES)
+
+    @pytest.mark.parametrize(
+        ("changed", "accounts"),
+        [
+            ({"account": "south"}, ["south"]),
+            ({"account": 2}, ["east"]),
+            ({"account": 1, "campaign": "VIP*"}, ["north", "south"]),
+            ({"campaign": "VIP*"}, ["north", "south", "east"]),
+            ({"campaign": "VIP*", "account": "no"}, []),
+        ],
+    )
+    def test_an_entry_accepts_findings_of_its_accounts(self, changed: dict[str, Any], accounts: list[str]) -> None:
+        result = accepted(self.fleet(), {**ENTRY, **changed})
+        assert [one.account for one in result.accepted] == accounts
+        left = [one.account for one in result.findings if one.rule == "expired"]
+        assert left == [account for account in self.IDENTITIES if account not in accounts]
+        unused = [one for one in result.findings if one.rule == "unused-acceptance"]
+        assert [one.account for one in unused] == ([] if accounts else [None])
+
+    @pytest.mark.parametrize(("changed", "number"), [({}, 3), ({"account": 1}, 2)])
+    def test_an_entry_with_an_id_needs_one_account(self, changed: dict[str, Any], number: int) -> None:
+        with pytest.raises(ConfigurationError, match=f"is about {number} accounts: give the name of one as “account”"):
+            accepted(self.fleet(), {**ENTRY, **changed})
+
+    @pytest.mark.parametrize("account", ["north", 2])
+    def test_an_audit_of_one_account_leaves_out_entries_of_other_accounts(self, account: str | int) -> None:
+        result = accepted(report(finding(), identity=self.IDENTITIES["north"]), {**ENTRY, "account": account})
+        assert [one.rule for one in result.findings] == ["expired"]
+        assert result.accepted == ()
+
+    def test_an_audit_of_one_account_knows_it_by_its_id(self) -> None:
+        result = accepted(report(finding(), identity=self.IDENTITIES["north"]), {**ENTRY, "account": 1})
+        assert len(result.accepted) == 1
+
+    def test_findings_stay_ordered_by_severity_then_account(self) -> None:
+        warnings = [attrs.evolve(one, severity=Severity.WARNING, rule="x") for one in self.fleet().findings]
+        whole = attrs.evolve(self.fleet(), findings=(*warnings, *self.fleet().findings))
+        result = accepted(whole, {**ENTRY, "campaign": "none"})
+        order = [(one.severity.value, one.account) for one in result.findings]
+        names = list(self.IDENTITIES)
+        assert order == [*(("warning", name) for name in names), ("info", None), *(("info", name) for name in names)]

@@ -73,9 +73,9 @@ class TestDuplicateName:
     def test_names_that_differ_only_in_case_and_spaces_are_reported(self) -> None:
         campaigns = [brief(1, "Rückruf 7"), brief(2, " RÜCKRUF  7"), brief(3, "Rückruf7"), brief(4, "Rückruf 8")]
         assert violations("duplicate-name", *campaigns) == [
-            (1, "Name", "has the same name as campaign 2 and campaign 3, but for case and spaces"),
-            (2, "Name", "has the same name as campaign 1 and campaign 3, but for case and spaces"),
-            (3, "Name", "has the same name as campaign 1 and campaign 2, but for case and spaces"),
+            (1, "Name", "has the same name as campaign 2 and campaign 3, except for case and spaces"),
+            (2, "Name", "has the same name as campaign 1 and campaign 3, except for case and spaces"),
+            (3, "Name", "has the same name as campaign 1 and campaign 2, except for case and spaces"),
         ]
 
     def test_many_are_counted(self) -> None:
@@ -83,7 +83,7 @@ class TestDuplicateName:
             message for *_, message in violations("duplicate-name", *(brief(id, "Same") for id in range(1, 3001)))
         ]
         assert messages[0] == (
-            "has the same name as campaign 2, campaign 3, campaign 4 and 2,996 more, but for case and spaces"
+            "has the same name as campaign 2, campaign 3, campaign 4 and 2,996 more, except for case and spaces"
         )
         assert messages[-1].startswith("has the same name as campaign 1, campaign 2, campaign 3 and 2,996 more")
 

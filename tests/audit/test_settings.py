@@ -90,6 +90,7 @@ def test_severity_and_settings_of_a_rule_are_applied() -> None:
         ({"expiring-soon": {"days": True}}, "is a number"),
         ({"expiring-soon": {"days": -1}}, "is a number"),
         ({"expired": {"severity": "fatal"}}, "is one of error, warning, info, not 'fatal'"),
+        ({"unused-acceptance": {"severity": "error"}}, "“unused-acceptance” has no settings"),
         ({"differs-from-template": {"ignore-keys": "X"}}, "is a list of texts"),
     ],
 )
@@ -184,6 +185,7 @@ def test_portal_url_has_a_place_for_the_id() -> None:
         ("https://portal.example.com/campaigns", "is an address with {id}"),
         ("javascript:alert({id})", "is an address with {id}"),
         ("https:///{id}", "is an address with {id}"),
+        ("https://portal.example.com/{client}/{id}", "is an address with {id}"),
         ("https://user:secret@portal.example.com/{id}", "holds no user name or password"),
     ],
 )

@@ -25,7 +25,7 @@ from markdown_it import MarkdownIt
 
 from dialler_async._text.csv_cells import as_text, csv_line
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import WRITERS, AuditReport, Finding, Severity, State, Violation
+from dialler_async.audit import WRITERS, AcceptanceEntry, AuditReport, Finding, Severity, State, Violation, accept
 from dialler_async.audit.rules import RULE_FAILED
 from dialler_async.audit.writers import json_schema
 
@@ -123,9 +123,17 @@ class TestJson:
     def test_lines_are_the_findings(self, report: AuditReport) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
         facts = ("server", "clients_id", "scope", "tool")
-        own = [{key: value for key, value in line.items() if key not in facts} for line in lines]
+        own = [{key: value for key, value in line.items() if key not in facts} for line in lines if line["rule"]]
         assert [msgspec.convert(line, Finding) for line in own] == list(report.everything())
         assert all(("account" in line) is bool(report.accounts) for line in lines)
+
+    @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
+    def test_an_account_without_finding_has_a_line(self, report: AuditReport) -> None:
+        lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
+        (line,) = [line for line in lines if line["rule"] is None]
+        assert (line["severity"], line["message"], line["tool"]) == (None, "nothing found", report.tool)
+        assert line["server"] == (report.identity and report.identity.server)
+        assert line.get("account") == ("sound" if report.accounts else None)
 
     def test_names_the_accounts(self, reports: Reports) -> None:
         assert json.loads(written(reports.fleet(), "json"))["accounts"] == [*reports.names, "lost", "sound"]
@@ -136,7 +144,7 @@ class TestCsv:
         return list(csv.DictReader(StringIO(written(report, "csv"), newline="")))
 
     def test_a_line_for_each_finding(self, report: AuditReport) -> None:
-        rows = self.rows(report)
+        rows = [row for row in self.rows(report) if row["rule"]]
         findings = list(report.everything())
         assert [row["rule"] for row in rows] == [finding.rule for finding in findings]
         assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in findings]
@@ -147,9 +155,16 @@ class TestCsv:
         report = reports.fleet()
         rows = self.rows(report)
         assert next(iter(rows[0])) == "account"
-        assert [row["account"].lstrip("'") for row in rows] == [
+        assert [row["account"].lstrip("'") for row in rows if row["rule"]] == [
             escape_unprintable(f.account or "") for f in report.findings
         ]
+
+    @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
+    def test_an_account_without_finding_has_a_line(self, report: AuditReport) -> None:
+        (row,) = [row for row in self.rows(report) if not row["rule"]]
+        assert (row["severity"], row["message"], row["tool"]) == ("", "nothing found", report.tool)
+        assert row["server"] == (report.identity.server if report.identity else "")
+        assert row.get("account") == ("sound" if report.accounts else None)
 
     def test_a_campaign_without_id_has_an_empty_cell(self, reports: Reports) -> None:
         assert self.rows(reports.hostile())[0]["campaign_id"] == ""
@@ -240,25 +255,53 @@ class TestMarkdown:
         assert "|" not in written(reports.empty(), "markdown")
 
 
+PORTAL = "https://portal.example.com/{clients_id}/c(a)/{id}?a|b"
+
+
+@pytest.mark.parametrize("format", ["markdown", "sarif"])
+def test_campaigns_link_to_the_portal(format: str, reports: Reports) -> None:
+    report = attrs.evolve(reports.hostile(), portal_url=PORTAL)
+    ids = {finding.campaign_id for finding in report.findings} - {None}
+    text = written(report, format)
+    if format == "sarif":
+        found = [result.get("hostedViewerUri") for result in json.loads(text)["runs"][0]["results"]]
+    else:
+        tokens = MarkdownIt("commonmark").enable("table").parse(text)
+        inner = [token for outer in tokens for token in outer.children or []]
+        found = [str(token.attrs["href"]) for token in inner if token.type == "link_open"]
+    assert {*found} - {None} == {f"https://portal.example.com/1/c(a)/{id}?a%7Cb" for id in ids}
+
+
+@pytest.mark.parametrize("format", ["markdown", "sarif"])
+def test_campaigns_of_a_fleet_link_to_the_portal_only_with_their_account(format: str, reports: Reports) -> None:
+    fleet = reports.fleet()
+    assert "portal.example.com/1/" in written(attrs.evolve(fleet, portal_url=PORTAL), format)
+    ambiguous = attrs.evolve(fleet, portal_url="https://portal.example.com/{id}")
+    assert "portal.example.com" not in written(ambiguous, format)
+
+
 class TestJunit:
     def test_counts_and_cases(self, report: AuditReport) -> None:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         counts, accepted = report.by_severity(), len(report.accepted)
         assert xml.failures == counts[Severity.ERROR] + counts[Severity.WARNING]
-        assert xml.skipped == counts[Severity.INFO] + accepted
+        unjudged = report.comparison.unjudged if report.comparison else ()
+        assert xml.skipped == counts[Severity.INFO] + accepted + len(unjudged)
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
         names = report.accounts or [info.id for info in report.rules]
         assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
         messages = sorted(result.message.partition(": known")[0] for result in results)
-        assert messages == sorted([*(escape_unprintable(f.message) for f in report.findings), *["accepted"] * accepted])
+        texts = [*(f.message for f in report.findings), *(f"not checked this time: {f.message}" for f in unjudged)]
+        assert messages == sorted([*map(escape_unprintable, texts), *["accepted"] * accepted])
         assert {type(result) for result in results} <= {Failure, Skipped}
 
     def test_with_fails_on_new_only_new_findings_fail(self, reports: Reports) -> None:
         report = attrs.evolve(reports.compared(), fails_on_new=True)
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         assert xml.failures == sum(finding.state is State.NEW for finding in report.findings) == 3
-        assert xml.skipped == len(report.findings) - 3 + 1
+        # One is accepted, and one could not be checked again.
+        assert xml.skipped == len(report.findings) - 3 + 2
 
     def test_a_gone_finding_has_passed(self, reports: Reports) -> None:
         suites = JUnitXml.fromstring(written(reports.compared(), "junit").encode())
@@ -266,6 +309,19 @@ class TestJunit:
         assert [(case.name.rpartition(": ")[2], case.is_passed) for case in suite] == [
             ("the whole account", False),
             ("gone", True),
+            ("gone", False),
+        ]
+
+    def test_findings_of_a_rule_that_is_not_applied_now_have_a_suite(self, reports: Reports) -> None:
+        suites = JUnitXml.fromstring(written(reports.without_a_rule(), "junit").encode())
+        (suite,) = [suite for suite in suites if suite.name == "own-rule"]
+        assert suite.skipped == suite.tests == len(reports.names)
+
+    def test_a_finding_about_no_account_of_a_fleet_has_a_suite(self, reports: Reports) -> None:
+        fleet = accept(reports.fleet(), [AcceptanceEntry.of({"rule": "expired", "campaign": "none", "reason": "x"})])
+        suites = JUnitXml.fromstring(written(fleet, "junit").encode())
+        assert [case.classname for suite in suites for case in suite if suite.name == "all accounts"] == [
+            "unused-acceptance"
         ]
 
     def test_a_rule_that_failed_is_an_error(self, reports: Reports) -> None:
@@ -320,9 +376,16 @@ class TestSarif:
     def test_results_point_to_their_rules(self, report: AuditReport) -> None:
         (run,) = json.loads(written(report, "sarif"))["runs"]
         rules = run["tool"]["driver"]["rules"]
-        findings = [finding for finding in report.everything() if finding.state is not State.UNJUDGED]
-        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in findings]
-        assert {result["level"] for result in run["results"]} <= {"error", "warning", "note"}
+        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.everything()]
+        assert {result["level"] for result in run["results"] if "kind" not in result} <= {"error", "warning", "note"}
+
+    def test_findings_that_were_not_checked_again_are_open(self, reports: Reports) -> None:
+        report = reports.without_a_rule()
+        (run,) = json.loads(written(report, "sarif"))["runs"]
+        results = [result for result in run["results"] if result.get("kind") == "open"]
+        assert {(result["level"], result["baselineState"]) for result in results} == {("none", "unchanged")}
+        assert {(result["ruleId"], "ruleIndex" in result) for result in results} == {("own-rule", False)}
+        assert len(results) == len(reports.names)
 
     def test_fingerprints_are_unique_and_stable(self, reports: Reports) -> None:
         def prints(report: AuditReport) -> list[str]:
@@ -346,7 +409,7 @@ class TestSarif:
     def test_results_have_a_baseline_state_and_accepted_ones_a_suppression(self, reports: Reports) -> None:
         (run,) = json.loads(written(reports.compared(), "sarif"))["runs"]
         states = Counter(result["baselineState"] for result in run["results"])
-        assert states == {"new": 3, "unchanged": 29, "absent": 1}
+        assert states == {"new": 3, "unchanged": 30, "absent": 1}
         ((suppression,),) = [result["suppressions"] for result in run["results"] if "suppressions" in result]
         assert (suppression["kind"], suppression["status"]) == ("external", "accepted")
         assert suppression["justification"] == f"known: {reports.names[1]}"

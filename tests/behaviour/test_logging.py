@@ -1,4 +1,4 @@
-"""What the library logs, where nobody has set up logging."""
+"""The log output of the library if the application does not configure logging."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The package itself: its public names, and that each is imported only where it is used."""
+"""The public names of the package, and their lazy imports."""
 
 import ast
 import inspect
@@ -14,7 +14,7 @@ SOURCE = Path(inspect.getfile(dialler_async))
 
 
 def imported_for_type_checkers(module: Path) -> dict[str, str]:
-    """Return the names that a module imports under `if TYPE_CHECKING`, and from where."""
+    """Return the names that a module imports under `if TYPE_CHECKING`, each with its module."""
     block = next(node for node in ast.parse(module.read_text()).body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     assert len(imports) == len(block.body)
@@ -28,7 +28,7 @@ def test_all_equals_the_imports_for_type_checkers_and_the_lazy_imports() -> None
 
 
 @pytest.mark.parametrize("name", dialler_async.__all__)
-def test_public_name_is_imported_on_use_and_listed_by_dir(name: str) -> None:
+def test_public_name_is_imported_on_first_use_and_listed_by_dir(name: str) -> None:
     assert getattr(dialler_async, name) is not None
     assert name in dir(dialler_async)
 
@@ -37,10 +37,10 @@ def test_public_name_is_imported_on_use_and_listed_by_dir(name: str) -> None:
 def test_unknown_name_raises_attribute_error(module: str) -> None:
     __import__(module)
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'DialerClient'"):
-        sys.modules[module].DialerClient  # noqa: B018  the mistake that is tested
+        sys.modules[module].DialerClient  # noqa: B018  the test needs this mistake
 
 
-def test_import_of_the_package_imports_no_dependency() -> None:
+def test_import_of_the_package_does_not_import_dependencies() -> None:
     code = "import sys, dialler_async; print(*{'aiohttp', 'attr', 'cattrs', 'msgspec', 'typing'} & set(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=SOURCE.parent.parent

@@ -1,4 +1,4 @@
-"""Small programs, written as users write them, run against a sandbox and pass the type checkers in strict mode."""
+"""Small programs as users write them. They run against a sandbox, and type checkers accept them in strict mode."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Return a server in a thread of its own, which the environment names."""
+    """Yield a server in its own thread. The environment contains its URL and token."""
     with Sandbox(campaigns=30, seed=1) as sandbox:
         monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("DIALLER_TOKEN", sandbox.token)
@@ -54,7 +54,7 @@ def output_of(name: str, *arguments: str, expected: int) -> str:
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "aiohttp"])
-async def test_both_web_apps_have_the_same_six_endpoints(
+async def test_web_app_serves_its_six_endpoints(
     framework: str,
     program: Callable[[str], Any],
     sandbox: Sandbox,
@@ -62,31 +62,33 @@ async def test_both_web_apps_have_the_same_six_endpoints(
     serve_by_aiohttp: Serve,
 ) -> None:
     module = program(f"{framework}_app")
-    serving = serve_by_uvicorn(module.app) if framework == "fastapi" else serve_by_aiohttp(module.make_app())
+    app_server = serve_by_uvicorn(module.app) if framework == "fastapi" else serve_by_aiohttp(module.make_app())
     id, record = next(iter(sandbox.campaigns.items()))
-    async with serving as app, aiohttp.ClientSession(app.url) as browser:
+    async with app_server as app, aiohttp.ClientSession(app.url) as browser:
 
-        async def ask(method: str, path: str, **options: Any) -> tuple[int, Any]:
+        async def send(method: str, path: str, **options: Any) -> tuple[int, Any]:
             async with browser.request(method, path, **options) as response:
                 return response.status, json.loads(await response.read() or "null")
 
-        status, campaigns = await ask("GET", "/campaigns")
-        assert (status, {one["id"] for one in campaigns}) == (200, set(sandbox.campaigns))
-        assert [one["id"] for one in (await ask("GET", "/campaigns", params={"name": record["Name"]}))[1]] == [id]
-        assert (await ask("GET", f"/campaigns/{id}"))[1]["name"] == record["Name"]
-        assert await ask("GET", f"/campaigns/{id}/wire") == (200, record)
-        assert len((await ask("GET", f"/campaigns/{id}/codes?language=2"))[1]) == len(sandbox.result_codes(id, 2))
+        status, campaigns = await send("GET", "/campaigns")
+        assert (status, {campaign["id"] for campaign in campaigns}) == (200, set(sandbox.campaigns))
+        assert [
+            campaign["id"] for campaign in (await send("GET", "/campaigns", params={"name": record["Name"]}))[1]
+        ] == [id]
+        assert (await send("GET", f"/campaigns/{id}"))[1]["name"] == record["Name"]
+        assert await send("GET", f"/campaigns/{id}/wire") == (200, record)
+        assert len((await send("GET", f"/campaigns/{id}/codes?language=2"))[1]) == len(sandbox.result_codes(id, 2))
         new = {"template": record["Name"], "name": "Monday", "user_data": "crm-7"}
-        status, monday = await ask("POST", "/campaigns", json=new)
+        status, monday = await send("POST", "/campaigns", json=new)
         assert (status, monday["user_data"]) == (201, "crm-7")
-        assert await ask("POST", "/campaigns", json=new) == (200, monday)
-        assert (await ask("POST", "/campaigns", json=new | {"user_data": "other"}))[0] == 409
+        assert await send("POST", "/campaigns", json=new) == (200, monday)
+        assert (await send("POST", "/campaigns", json=new | {"user_data": "other"}))[0] == 409
         for _ in range(2):
-            assert await ask("DELETE", f"/campaigns/{monday['id']}") == (204, None)
+            assert await send("DELETE", f"/campaigns/{monday['id']}") == (204, None)
         assert monday["id"] not in sandbox.campaigns
-        assert (await ask("GET", f"/campaigns/{monday['id']}"))[0] == 404
+        assert (await send("GET", f"/campaigns/{monday['id']}"))[0] == 404
         sandbox.revoke()
-        assert (await ask("GET", f"/campaigns/{id}"))[0] == 502
+        assert (await send("GET", f"/campaigns/{id}"))[0] == 502
 
 
 def test_bulk_comparison_writes_every_difference_as_csv(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -111,10 +113,10 @@ def test_bulk_comparison_writes_every_difference_as_csv(sandbox: Sandbox, tmp_pa
     assert {language for _, _, language, _, _ in rows} == {"ENGLISH", "GERMAN"}
     keys = {code["ExportKey"] for code in sandbox.result_codes(sandbox.template.campaign_id)}
     assert {key for id, key in found if id == 9000} == keys
-    assert [row[-1][:8] for row in rows if row[0] == "9001"] == ["not read"] * 2
+    assert [row[-1].partition(":")[0] for row in rows if row[0] == "9001"] == ["not fetched"] * 2
 
 
-async def test_queue_worker_carries_out_every_job_once_under_faults(
+async def test_queue_worker_runs_every_job_once_under_faults(
     program: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = program("queue_worker")
@@ -127,20 +129,20 @@ async def test_queue_worker_carries_out_every_job_once_under_faults(
         names = [f"Campaign {number}" for number in range(20)]
         jobs = [worker.Job("start", name) for name in names for _ in range(2)]
         jobs += [worker.Job("end", "Old"), worker.Job("start", "Never", "No such template")]
-        done = await asyncio.wait_for(worker.run(jobs), 60)
+        results = await asyncio.wait_for(worker.run(jobs), 60)
     assert Counter(record["Name"] for record in sandbox.campaigns.values()) == Counter(["Template", *names])
-    assert [(job.name, type(error)) for job, error in done.rejected] == [("Never", NotFoundError)]
-    assert len(done.succeeded) == len(jobs) - 1
+    assert [(job.name, type(error)) for job, error in results.rejected] == [("Never", NotFoundError)]
+    assert len(results.succeeded) == len(jobs) - 1
 
 
-def test_notebook_runs_from_top_to_bottom(sandbox: Sandbox) -> None:
+def test_notebook_cells_run_in_order(sandbox: Sandbox) -> None:
     lines = output_of("notebook.py", expected=0).splitlines()
     assert lines[0] == "30 campaigns"
     assert lines[-1] == "campaign 404404: 404"
     assert sandbox.connections.open == 0
 
 
-def test_users_tests_pass_in_a_fresh_project(pytester: pytest.Pytester) -> None:
+def test_tests_of_users_pass_in_a_new_project(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_users=(PROGRAMS / "users_tests.py").read_text())
     pytester.runpytest_subprocess().assert_outcomes(passed=4)
 

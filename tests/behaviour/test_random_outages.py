@@ -1,7 +1,7 @@
-"""Random outages against random concurrent reads and writes, on real sockets and in real time.
+"""Random outages during random concurrent reads and writes, on real sockets and in real time.
 
-An outage lasts at most 0.8 s: less than the shortest delays between the attempts of one call add up to. So no read may
-fail, no write may run twice, and the server may see few requests more than calls.
+An outage lasts at most 0.8 s, which is less than the shortest sum of delays between the attempts of a call. So no
+read may fail, and no write may run twice. The server may receive only slightly more requests than there are calls.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 pytestmark = pytest.mark.slow
 
 FAULTS = {
     "reset": Reset(),
-    "reset after it ran": Reset(carried_out=True),
-    "stalled": StallBeforeHeaders(),
+    "reset after execution": Reset(carried_out=True),
+    "no response": StallBeforeHeaders(),
     **{f"{status}": Status(status) for status in (500, 502, 503, 504, 429)},
 }
 PHASES = ("refused", *FAULTS)
@@ -42,7 +42,7 @@ CALLS = 120
 
 
 class Outage(Fault):
-    """Fails every request in the way of the present phase; the empty phase is the end of the outage."""
+    """Fails every request in the way of the current phase. The phase "" ends the outage."""
 
     reads_body = True
 
@@ -58,25 +58,25 @@ class Outage(Fault):
             await self._refusing.enter_async_context(self._sandbox.refusing())
         self._phase = phase
 
-    async def play(self, exchange: Exchange) -> Response | None:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse | None:
         if self._phase not in FAULTS:
-            return await exchange.carry_out()
+            return await request.carry_out()
         self.failed += 1
-        return await FAULTS[self._phase].play(exchange)
+        return await FAULTS[self._phase].apply(request)
 
 
-def runs(sandbox: Sandbox) -> Counter[str]:
-    """Return how often the server ran each write."""
-    ran: Counter[str] = Counter()
+def run_counts(sandbox: Sandbox) -> Counter[str]:
+    """Return how often the server carried out each write."""
+    counts: Counter[str] = Counter()
     for received in sandbox.journal:
         if received.carried_out and received.call == "clone":
-            ran[f"clone {json.loads(received.body)['destination']}"] += 1
+            counts[f"clone {json.loads(received.body)['destination']}"] += 1
         elif received.carried_out and received.call == "delete":
-            ran[f"delete {received.path.rpartition('/')[2]}"] += 1
-    return ran
+            counts[f"delete {received.path.rpartition('/')[2]}"] += 1
+    return counts
 
 
-async def settled(call: object) -> object:
+async def result_of(call: object) -> object:
     try:
         return await call  # type: ignore[misc]  any awaitable
     except DiallerError as error:
@@ -86,7 +86,7 @@ async def settled(call: object) -> object:
 @pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize("seed", range(14))
 async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(Sandbox([{"ID": id, "Name": f"A{id}"} for id in range(1, CALLS + 1)]))
         outage = Outage(sandbox)
@@ -97,13 +97,11 @@ async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed
             DiallerClient(sandbox.base_url, sandbox.token, timeouts=timeouts, pool=pool)
         )
         await client.campaigns.get(1)
-        kinds = [
-            chance.choice(["get", "get", "get", "delete", "clone"]) for _ in range(chance.choice([1, 5, 40, CALLS]))
-        ]
-        phases = chance.choices(PHASES, k=chance.randint(1, 3))
+        kinds = [rng.choice(["get", "get", "get", "delete", "clone"]) for _ in range(rng.choice([1, 5, 40, CALLS]))]
+        phases = rng.choices(PHASES, k=rng.randint(1, 3))
         loop = asyncio.get_running_loop()
-        end = chance.uniform(0.1, 0.8)
-        starts = sorted(chance.uniform(0, end) for _ in phases[1:])
+        end = rng.uniform(0.1, 0.8)
+        starts = sorted(rng.uniform(0, end) for _ in phases[1:])
         await outage.enter(phases[0])
         for start, phase in [*zip(starts, phases[1:], strict=True), (end, "")]:
             loop.call_later(start, lambda phase=phase: changes.append(loop.create_task(outage.enter(phase))))
@@ -113,9 +111,9 @@ async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed
             "delete": lambda index: client.campaigns.delete(index + 1),
             "clone": lambda index: client.campaigns.clone(f"A{index + 1}", f"C{index}"),
         }
-        results = await asyncio.gather(*(settled(calls[kind](index)) for index, kind in enumerate(kinds)))
+        results = await asyncio.gather(*(result_of(calls[kind](index)) for index, kind in enumerate(kinds)))
         await asyncio.gather(*changes)
-        ran_by_write = runs(sandbox)
+        ran_by_write = run_counts(sandbox)
     for index, (kind, result) in enumerate(zip(kinds, results, strict=True)):
         ran = ran_by_write[f"{kind} C{index}" if kind == "clone" else f"{kind} {index + 1}"]
         context = f"seed {seed}, {phases}, {kind} {index}: {result!r}"
@@ -123,7 +121,7 @@ async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed
             case "get":
                 assert not isinstance(result, DiallerError), context
             case "delete":
-                # A delete is retried until it is done; a 500 is raised as it is.
+                # A delete is retried until it succeeds, but a 500 is raised at once.
                 assert ran == 1 or isinstance(result, ServerError | OutcomeUnknownError), context
                 assert result is None or "500" in phases, context
             case _:

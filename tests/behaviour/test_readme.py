@@ -1,4 +1,4 @@
-"""Every code block of the README runs, as it is printed."""
+"""The code blocks of the README: each is run or parsed unchanged."""
 
 import ast
 import asyncio
@@ -14,9 +14,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from fastapi import FastAPI
 
 from dialler_async import DiallerClient
 from dialler_async.audit import RULES, AuditSettings
+from dialler_async.contrib.fastapi import Dialler
 from dialler_async.fleet.manifest import read_fleet
 from dialler_async.sandbox import Sandbox
 
@@ -37,16 +39,16 @@ async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
 
 async def output_of(*command: str, exit_code: int = 0) -> str:
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env={**os.environ})
-    told, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode == exit_code, command
-    return told.decode()
+    return output.decode()
 
 
 def test_every_block_has_a_language_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "sh", "toml"}
 
 
-def test_readme_is_short() -> None:
+def test_readme_has_at_most_420_lines() -> None:
     assert len(README.splitlines()) <= 420
 
 
@@ -59,12 +61,12 @@ async def test_quick_start_runs_as_a_program(sandbox: Sandbox) -> None:
     assert len(program.splitlines()) == 2 * len(sandbox.campaigns)
 
 
-async def test_other_python_blocks_run_in_their_order(
+async def test_other_python_blocks_run_in_order(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve_by_uvicorn: Callable[..., Any]
 ) -> None:
     before = set(sandbox.campaigns)
     async with DiallerClient.from_env() as dialler:
-        # A module, as taskiq wants one for its tasks.
+        # The blocks need a module, because taskiq requires one for its tasks.
         module = ModuleType("readme")
         monkeypatch.setitem(sys.modules, "readme", module)
         names = vars(module)
@@ -76,15 +78,39 @@ async def test_other_python_blocks_run_in_their_order(
         (tmp_path / "token").write_text("a-token\n")
         for block in PYTHON[1:]:
             code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            running = eval(code, names)  # noqa: S307  the README is ours
+            running = eval(code, names)  # noqa: S307  the README is trusted
             if running is not None:
                 await running
         async with serve_by_uvicorn(names["app"]) as served:
-            await see_the_web_app_answer(served.url, next(iter(before)))
+            await check_web_app(served.url, next(iter(before)))
     assert set(sandbox.campaigns) == before
 
 
-async def see_the_web_app_answer(base_url: str, id: int) -> None:
+async def test_web_app_passes_request_ids_on(sandbox: Sandbox, serve_by_uvicorn: Callable[..., Any]) -> None:
+    names: dict[str, Any] = {}
+    for block in PYTHON:
+        if "lifespan(" in block:
+            exec(compile(block, "README.md", "exec"), names)  # noqa: S102  the README is ours
+    app: FastAPI = names["app_with_ids"]
+    id = next(iter(sandbox.campaigns))
+
+    @app.get("/name")
+    async def name(dialler: Dialler) -> str:
+        return (await dialler.campaigns.get(id)).name
+
+    async with serve_by_uvicorn(app) as served, aiohttp.ClientSession() as browser:
+
+        async def ask(headers: dict[str, str]) -> int:
+            async with browser.get(f"{served.url}/name", headers=headers) as response:
+                return response.status
+
+        statuses = await asyncio.gather(*(ask({"X-Request-ID": f"r-{number}"}) for number in range(5)), ask({}))
+    assert statuses == [200] * 6
+    arrived = [received.headers["X-Request-ID"] for received in sandbox.journal]
+    assert sorted(arrived) == ["none", "r-0", "r-1", "r-2", "r-3", "r-4"]
+
+
+async def check_web_app(base_url: str, id: int) -> None:
     async with aiohttp.ClientSession() as browser:
         url = f"{base_url}/campaigns/{id}/codes"
         async with browser.get(url) as response:
@@ -95,16 +121,18 @@ async def see_the_web_app_answer(base_url: str, id: int) -> None:
 
 
 @pytest.mark.slow
-async def test_command_lines_run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_dialler_commands_of_the_readme_run(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [line for line in SHELL if line.startswith("dialler ")]
     assert len(lines) == 6
     for line in lines:
-        # The audit finds what the sandbox has seeded, and says so by its exit code; none of it is new.
+        # The sandbox has seeded defects, so --fail-on exits with 1. --fail-on-new doesn't, because none is new.
         findings = 1 if "--fail-on " in line else 0
-        words = shlex.split(line)[1:]
-        told = await output_of(sys.executable, "-c", CLI, *words, exit_code=findings)
-        assert told or "--output" in line, line
+        arguments = shlex.split(line)[1:]
+        output = await output_of(sys.executable, "-c", CLI, *arguments, exit_code=findings)
+        assert output or "--output" in line, line
     assert sorted(os.listdir(tmp_path)) == ["account.parquet", "last.json", "report.html"]
 
 
@@ -126,7 +154,7 @@ def test_fleet_block_is_a_valid_manifest(monkeypatch: pytest.MonkeyPatch, tmp_pa
 CLI = "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def test_ci_runs_the_two_commands_as_printed() -> None:
+def test_ci_runs_the_two_commands_of_the_readme_unchanged() -> None:
     commands = [line for line in SHELL if not line.startswith("dialler ")]
     script = (ROOT / ".ci" / "run").read_text()
     patterns = re.findall(r"grep -x '(.*)' README.md", script)
@@ -136,7 +164,7 @@ def test_ci_runs_the_two_commands_as_printed() -> None:
 
 
 @pytest.mark.slow
-def test_block_with_a_test_passes_under_pytest_in_a_fresh_project(pytester: pytest.Pytester) -> None:
+def test_block_with_a_test_passes_in_a_new_project(pytester: pytest.Pytester) -> None:
     [module] = [code for code in PYTHON if "instant_waits" in code]
     pytester.makepyfile(module)
     pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -1,4 +1,4 @@
-"""The README's recipes: workers under a real taskiq receiver and a real `TaskGroup`, and a test of an app."""
+"""The recipes of the README: taskiq workers with a real receiver, `asyncio.TaskGroup`, and a test of an app."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from taskiq import BrokerMessage, InMemoryBroker
 
 from dialler_async import BadRequestError, ClientStateError, DiallerClient, NotFoundError
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault, HangUp, Reset, StallBeforeHeaders, Status
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 from dialler_async.testing import instant_waits
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 class Recipe(ModuleType):
-    """A code block of the README as a module, with `DiallerClient` as in every block."""
+    """A code block of the README as a module. `DiallerClient` is defined, as for every block."""
 
     def __init__(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__("recipe")
         [block] = [block for block in BLOCKS if word in block]
         self.DiallerClient = DiallerClient
-        # taskiq looks for the module of a task here.
+        # taskiq imports the module of a task from here.
         monkeypatch.setitem(sys.modules, "recipe", self)
-        exec(compile(block, "README.md", "exec"), vars(self))  # noqa: S102  the README is ours
+        exec(compile(block, "README.md", "exec"), vars(self))  # noqa: S102  the README is trusted
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
@@ -61,7 +61,7 @@ def names_in(sandbox: Sandbox) -> list[Any]:
 
 @pytest.fixture
 async def worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recipe]:
-    """The recipe with a started broker that delivers each message twice, the second time while the first one runs."""
+    """Yield the recipe with a started broker, which delivers each message twice, concurrently."""
     worker = Recipe("taskiq", monkeypatch)
     broker: InMemoryBroker = worker.broker
     deliver = broker.kick
@@ -81,7 +81,7 @@ ResultOf = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def result_of(until: Until) -> ResultOf:
-    """Return a function that sends a task, and returns its result after all of its deliveries have ended."""
+    """Return a function that sends a task, and returns its result after the end of all deliveries."""
 
     async def result_of(worker: Recipe, task: str, *arguments: object) -> Any:
         sent = await getattr(worker, task).kiq(*arguments)
@@ -98,39 +98,39 @@ def result_of(until: Until) -> ResultOf:
         [HangUp(carried_out=True)],
         [Reset(carried_out=True), HangUp(carried_out=True)],
         [Status(503), Status(502, carried_out=True), HangUp()],
-        # More than the client's own attempts: the outcome is unknown until the middleware retries the task.
+        # These are more faults than attempts of the client. The middleware then retries the task.
         [HangUp(carried_out=True)] * 8,
     ],
     ids=["no fault", "one response lost", "two responses lost", "proxy errors", "outcome unknown"],
 )
-async def test_task_delivered_twice_is_carried_out_once(
+async def test_task_that_is_delivered_twice_runs_once(
     worker: Recipe, sandbox: Sandbox, faults: list[Fault], result_of: ResultOf
 ) -> None:
     with instant_waits():
         sandbox.faults.next(*faults, match="clone")
-        begun = await result_of(worker, "begin", "Template", "Monday")
-        assert not begun.is_err
+        begin_result = await result_of(worker, "begin", "Template", "Monday")
+        assert not begin_result.is_err
         assert names_in(sandbox) == ["Template", "Monday"]
-        assert sandbox.campaigns[begun.return_value]["Name"] == "Monday"
+        assert sandbox.campaigns[begin_result.return_value]["Name"] == "Monday"
         assert (carried_out(sandbox, "clone"), Counter(names_in(sandbox))["Monday"]) == (1, 1)
 
         sandbox.faults.clear()
         sandbox.faults.next(*faults, match="delete")
-        ended = await result_of(worker, "end", begun.return_value)
-    assert not ended.is_err
+        end_result = await result_of(worker, "end", begin_result.return_value)
+    assert not end_result.is_err
     assert names_in(sandbox) == ["Template"]
     assert carried_out(sandbox, "delete") == 1
 
 
-async def test_error_that_no_retry_would_fix_is_the_result_at_once(
+async def test_error_that_a_retry_would_not_fix_is_the_result_at_once(
     worker: Recipe, sandbox: Sandbox, result_of: ResultOf
 ) -> None:
-    begun = await result_of(worker, "begin", "No such template", "Monday")
-    assert isinstance(begun.error, NotFoundError)
+    begin_result = await result_of(worker, "begin", "No such template", "Monday")
+    assert isinstance(begin_result.error, NotFoundError)
     assert len(sandbox.journal) == 2
 
 
-async def test_client_is_open_as_long_as_the_worker_runs(
+async def test_client_stays_open_until_the_worker_shuts_down(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, result_of: ResultOf
 ) -> None:
     worker = Recipe("taskiq", monkeypatch)
@@ -156,18 +156,18 @@ class RefusedAfterOneClone(Fault):
     sandbox: Sandbox
     until: Until
 
-    async def play(self, exchange: Exchange) -> Response:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse:
         await self.until(lambda: len(self.sandbox.campaigns) == 2)
-        return await Status(400).play(exchange)
+        return await Status(400).apply(request)
 
 
-async def test_cancelled_clone_may_be_carried_out_and_can_be_called_again(
+async def test_task_group_with_cancelled_clones_can_run_again(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    """The README describes a group in which one task fails."""
+    """One task of the group fails, as the README describes."""
     group = Recipe("TaskGroup", monkeypatch)
-    carried_out_silently, silent = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
-    sandbox.faults.next(carried_out_silently, silent, RefusedAfterOneClone(sandbox, until), match="clone")
+    stalled_after_execution, stalled = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
+    sandbox.faults.next(stalled_after_execution, stalled, RefusedAfterOneClone(sandbox, until), match="clone")
     async with DiallerClient.from_env() as group.dialler:
         with pytest.raises(ExceptionGroup) as raised:
             await group.begin_all("Template", ["North", "South", "West"])
@@ -201,11 +201,11 @@ from dialler_async.contrib.fastapi import get_dialler
 from dialler_async.testing import make_campaign, make_result_code
 
 def test_endpoint(dialler_sandbox):
-    async def client_of_the_sandbox():
+    async def sandbox_client():
         async with DiallerClient(dialler_sandbox.base_url, dialler_sandbox.token) as dialler:
             yield dialler
 
-    app.dependency_overrides[get_dialler] = client_of_the_sandbox
+    app.dependency_overrides[get_dialler] = sandbox_client
     dialler_sandbox.load(make_campaign(id=7).wire, codes={1: [make_result_code(content="Sold").wire]})
     browser = TestClient(app)
     assert browser.get("/campaigns/7/codes").json() == ["Sold"]
@@ -217,7 +217,7 @@ def test_endpoint(dialler_sandbox):
 def test_endpoint_of_an_app_is_tested_with_the_dependency_overridden(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a fresh project: neither options of pytest nor environment variables."""
+    """The new project has no pytest options and no environment variables."""
     for name in ("DIALLER_BASE_URL", "DIALLER_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(my_app=APP, test_my_app=TEST_OF_THE_APP)

@@ -93,10 +93,10 @@ class LateEcho(faults.CannedResponse):
         super().__init__(500, b'{"status":500,"error":%s}' % IN_JSON)
         self.__dict__.update(arrived=asyncio.Event(), renewed=asyncio.Event())
 
-    async def play(self, exchange: Any) -> Any:
+    async def apply(self, request: Any) -> Any:
         self.arrived.set()
         await self.renewed.wait()
-        return await super().play(exchange)
+        return await super().apply(request)
 
 
 async def test_replaced_token_is_redacted_from_a_late_response(

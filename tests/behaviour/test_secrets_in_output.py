@@ -98,6 +98,6 @@ async def test_log_lines_have_method_path_template_and_status_and_no_arguments(
     assert [level for level, _ in lines] == ["DEBUG", "WARNING", "DEBUG"]
     path = "GET /dialler/campaigns/campaign"
     assert lines[0][1].startswith(f"{path}: 503 in ")
-    assert lines[1][1] == f"{path} failed (503), attempt 1; retried in 0.00 s"
+    assert lines[1][1] == f"{path} failed (503), attempt 1; retry in 0.00 s"
     assert lines[2][1].endswith(" ms, attempt 2")
     assert "Summer" not in caplog.text

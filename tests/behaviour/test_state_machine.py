@@ -1,4 +1,4 @@
-"""Random sequences of calls against the sandbox agree with a plain model in memory. No faults here."""
+"""Random sequences of calls against the sandbox, compared with a model in memory. There are no faults."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from dialler_async import (
 )
 from dialler_async.sandbox import Sandbox
 
-# Few enough to meet again; alike enough for a partial match, a match without case and one without trailing spaces.
+# The names are few, so that they occur repeatedly. They are similar, so that they match partially or without case.
 NAMES = st.sampled_from(
     [
         "Summer",
@@ -42,7 +42,7 @@ IDS = st.integers(1, 12)
 
 
 class Model:
-    """What the account would look like if everything is done as the reference says."""
+    """The expected data of the account, according to the API reference."""
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
@@ -59,20 +59,20 @@ class Model:
     def remove(self, id: int) -> None:
         del self.names[id], self.user_data[id], self.keys[id]
 
-    def same_to_mysql(self, name: str) -> list[int]:
-        return [id for id, other in self.names.items() if loosely(other) == loosely(name)]
+    def equal_in_mysql(self, name: str) -> list[int]:
+        return [id for id, other in self.names.items() if collation_key(other) == collation_key(name)]
 
-    def holding(self, text: str) -> list[int]:
+    def containing(self, text: str) -> list[int]:
         return [id for id, name in self.names.items() if text.casefold() in name.casefold()]
 
     def exactly(self, name: str) -> list[int]:
         return [id for id, other in self.names.items() if other == name]
 
     def clone(self, source: str, destination: str, user_data: str | None) -> int | type[DiallerError]:
-        sources = self.same_to_mysql(source)
+        sources = self.equal_in_mysql(source)
         if not sources:
             return NotFoundError
-        if self.same_to_mysql(destination):
+        if self.equal_in_mysql(destination):
             return ConflictError
         original = min(sources)
         kept = self.user_data[original] if user_data is None else user_data
@@ -85,7 +85,7 @@ class Model:
         return exact[0] if len(exact) == 1 else AmbiguousNameError
 
 
-def loosely(name: str) -> str:
+def collation_key(name: str) -> str:
     return name.casefold().rstrip(" ")
 
 
@@ -115,8 +115,8 @@ class Calls(RuleBasedStateMachine):
         self.runner.run(self.open.aclose())
         self.runner.close()
 
-    def told(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """What a call answers, or the type of its error."""
+    def result_of(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Return the result of a call, or the class of its error."""
 
         async def outcome() -> Any:
             try:
@@ -128,9 +128,11 @@ class Calls(RuleBasedStateMachine):
 
     @rule()
     def list(self) -> None:
-        campaigns = self.told(self.dialler.campaigns.list())
-        ordered = sorted(self.model.names, key=lambda one: (loosely(self.model.names[one]), one))
-        assert [(one.id, one.name) for one in campaigns] == [(id, self.model.names[id]) for id in ordered]
+        campaigns = self.result_of(self.dialler.campaigns.list())
+        ordered = sorted(self.model.names, key=lambda it: (collation_key(self.model.names[it]), it))
+        assert [(campaign.id, campaign.name) for campaign in campaigns] == [
+            (id, self.model.names[id]) for id in ordered
+        ]
         assert campaigns.total == len(ordered)
 
     @rule()
@@ -138,11 +140,11 @@ class Calls(RuleBasedStateMachine):
         async def ids() -> set[int | None]:
             return {campaign.id async for campaign in self.dialler.campaigns.iterate()}
 
-        assert self.told(ids()) == self.model.names.keys()
+        assert self.result_of(ids()) == self.model.names.keys()
 
     @rule(id=IDS)
     def get(self, id: int) -> None:
-        campaign = self.told(self.dialler.campaigns.get(id))
+        campaign = self.result_of(self.dialler.campaigns.get(id))
         if id in self.model.names:
             assert (campaign.id, campaign.name) == (id, self.model.names[id])
             assert campaign.user_data == self.model.user_data[id]
@@ -151,17 +153,19 @@ class Calls(RuleBasedStateMachine):
 
     @rule(text=NAMES | st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1))
     def find(self, text: str) -> None:
-        assert [campaign.id for campaign in self.told(self.dialler.campaigns.find(text))] == self.model.holding(text)
+        assert [campaign.id for campaign in self.result_of(self.dialler.campaigns.find(text))] == self.model.containing(
+            text
+        )
 
     @rule(name=NAMES)
     def get_by_name(self, name: str) -> None:
-        campaign = self.told(self.dialler.campaigns.get_by_name(name))
+        campaign = self.result_of(self.dialler.campaigns.get_by_name(name))
         expected = self.model.get_by_name(name)
         assert expected == (campaign.id if isinstance(campaign, Campaign) else campaign)
 
     @rule(id=IDS, language=st.sampled_from([1, 2]))
     def result_codes(self, id: int, language: int) -> None:
-        codes = self.told(self.dialler.result_codes.list(id, language=language))
+        codes = self.result_of(self.dialler.result_codes.list(id, language=language))
         if id in self.model.names:
             assert [code.export_key for code in codes] == self.model.keys[id]
         else:
@@ -170,11 +174,11 @@ class Calls(RuleBasedStateMachine):
     @rule(source=NAMES, destination=NAMES, user_data=st.none() | st.text(max_size=5), exist_ok=st.booleans())
     def clone(self, source: str, destination: str, user_data: str | None, exist_ok: bool) -> None:
         call = self.dialler.campaigns.clone(source, destination, user_data=user_data, exist_ok=exist_ok)
-        campaign = self.told(call)
+        campaign = self.result_of(call)
         expected = self.model.clone(source, destination, user_data)
         if expected is ConflictError and exist_ok:
             expected = self.model.get_by_name(destination)
-            # There is one of this name to MySQL, but none to the letter.
+            # MySQL treats the name of an existing campaign as equal, but it is not exactly equal.
             expected = ConflictError if expected is NotFoundError else expected
             if isinstance(expected, int) and user_data not in (None, self.model.user_data[expected] or ""):
                 expected = ConflictError
@@ -185,37 +189,37 @@ class Calls(RuleBasedStateMachine):
     @rule(id=IDS, missing_ok=st.booleans(), as_campaign=st.booleans())
     def delete(self, id: int, missing_ok: bool, as_campaign: bool) -> None:
         campaign = Campaign(id=id, name="any") if as_campaign else id
-        told = self.told(self.dialler.campaigns.delete(campaign, missing_ok=missing_ok))
+        result = self.result_of(self.dialler.campaigns.delete(campaign, missing_ok=missing_ok))
         if id in self.model.names:
             self.model.remove(id)
-            assert told is None
+            assert result is None
         else:
-            assert told is (None if missing_ok else NotFoundError)
+            assert result is (None if missing_ok else NotFoundError)
 
     @rule(name=NAMES)
     def delete_by_name(self, name: str) -> None:
-        told = self.told(self.dialler.campaigns.delete_by_name(name))
+        result = self.result_of(self.dialler.campaigns.delete_by_name(name))
         expected = self.model.get_by_name(name)
         if isinstance(expected, int):
             self.model.remove(expected)
-        assert told is (None if isinstance(expected, int) else expected)
+        assert result is (None if isinstance(expected, int) else expected)
 
     @rule(name=NAMES)
-    def delete_by_name_as_the_server_takes_it(self, name: str) -> None:
-        told = self.told(self.dialler.campaigns.delete_by_name(name, exact=False))
-        hit = self.model.same_to_mysql(name) if self.deletes_exactly else self.model.holding(name)
-        if hit:
-            self.model.remove(min(hit))
-        assert told is (None if hit else NotFoundError)
+    def delete_by_name_with_exact_false(self, name: str) -> None:
+        result = self.result_of(self.dialler.campaigns.delete_by_name(name, exact=False))
+        match = self.model.equal_in_mysql(name) if self.deletes_exactly else self.model.containing(name)
+        if match:
+            self.model.remove(min(match))
+        assert result is (None if match else NotFoundError)
 
     @rule(id=IDS, name=NAMES)
-    def somebody_renames_one(self, id: int, name: str) -> None:
+    def another_user_renames_a_campaign(self, id: int, name: str) -> None:
         if id in self.model.names:
             self.sandbox.change(id, Name=name)
             self.model.names[id] = name
 
     @invariant()
-    def the_account_is_as_the_model_says(self) -> None:
+    def the_account_equals_the_model(self) -> None:
         if hasattr(self, "sandbox"):
             assert {id: record["Name"] for id, record in self.sandbox.campaigns.items()} == self.model.names
 
@@ -228,12 +232,12 @@ def test_sequences_of_calls_agree_with_a_model_in_memory() -> None:
             max_examples=30,
             stateful_step_count=30,
             deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],  # a sandbox is opened for each example
+            suppress_health_check=[HealthCheck.too_slow],  # each example opens a sandbox
         ),
     )
 
 
-# All that a name can hold: no control characters, no half surrogates.
+# A name can contain everything except control characters and lone surrogates.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
 
 
@@ -243,7 +247,7 @@ def test_names_of_any_text_arrive_unchanged() -> None:
         sandbox = runner.run(stack.enter_async_context(Sandbox(1)))
         dialler = runner.run(stack.enter_async_context(DiallerClient(sandbox.base_url, sandbox.token)))
 
-        async def arrives(name: str, other: str) -> None:
+        async def check(name: str, other: str) -> None:
             assert not await dialler.campaigns.find(f"{name}\N{OBJECT REPLACEMENT CHARACTER}")
             assert sandbox.journal[-1].query == {"name": f"{name}\N{OBJECT REPLACEMENT CHARACTER}"}
             await dialler.campaigns.find(name)
@@ -264,12 +268,12 @@ def test_names_of_any_text_arrive_unchanged() -> None:
 
         @settings(max_examples=80, deadline=None)
         @given(ANY_TEXT, ANY_TEXT)
-        def each(name: str, other: str) -> None:
-            sandbox.change(next(iter(sandbox.campaigns)), Name="\x00")  # which no name holds
-            runner.run(arrives(name, other))
+        def check_each(name: str, other: str) -> None:
+            sandbox.change(next(iter(sandbox.campaigns)), Name="\x00")  # no generated name contains this character
+            runner.run(check(name, other))
 
         try:
-            each()
+            check_each()
         finally:
             runner.run(stack.aclose())
 
@@ -279,7 +283,7 @@ def test_names_of_any_text_arrive_unchanged() -> None:
     st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64), min_size=1, max_size=8)
 )
 def test_campaigns_of_any_name_are_found_cloned_and_deleted_by_name(names: list[str]) -> None:
-    async def live() -> None:
+    async def create_and_delete() -> None:
         async with (
             Sandbox([{"ID": 1, "Name": names[0]}]) as sandbox,
             DiallerClient(sandbox.base_url, sandbox.token) as dialler,
@@ -288,10 +292,12 @@ def test_campaigns_of_any_name_are_found_cloned_and_deleted_by_name(names: list[
                 try:
                     assert (await dialler.campaigns.clone(names[0], name)).name == name
                 except ConflictError:
-                    assert any(loosely(one["Name"]) == loosely(name) for one in sandbox.campaigns.values())
+                    assert any(
+                        collation_key(record["Name"]) == collation_key(name) for record in sandbox.campaigns.values()
+                    )
             for record in list(sandbox.campaigns.values()):
                 assert (await dialler.campaigns.get_by_name(record["Name"])).wire == record
                 await dialler.campaigns.delete_by_name(record["Name"])
             assert not sandbox.campaigns
 
-    asyncio.run(live(), debug=True)
+    asyncio.run(create_and_delete(), debug=True)

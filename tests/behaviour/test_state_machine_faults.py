@@ -1,6 +1,7 @@
-"""Random calls under faults, compared with the sandbox's journal: no write is lost, and none runs twice.
+"""Random calls under faults, compared with the journal of the sandbox: no write is lost, and none runs twice.
 
-The loop skips each wait in which no socket receives anything, so a server that stalls for thirty seconds takes no time.
+The clock of the event loop skips waits in which no socket is ready. So a server that stalls for 30 s delays a test by
+a few milliseconds.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 MAX_BODY = 64 * 1024
 BOMB = kinds.CannedResponse(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})
 
-# A server that responds 429 or 503 did not run the request; a server that responds 500, 502 or 504 may have run it.
-ALWAYS_LIKE_THIS: list[Fault] = [
+# With 429 and 503, a server or proxy refuses a request. With 500, 502 and 504, it may have carried out the request.
+FAULTS_WITH_KNOWN_EXECUTION: list[Fault] = [
     *(kinds.Status(status, retry_after=wait) for status in (429, 503) for wait in (None, 0, 1, 90)),
     kinds.CloseAfterResponse(),
     kinds.CutShort(),
@@ -47,7 +48,7 @@ ALWAYS_LIKE_THIS: list[Fault] = [
     kinds.Status(413),
     kinds.Redirect("https://elsewhere.example/rest/v1.0/1/dialler/campaigns"),
 ]
-EITHER_WAY: list[Fault] = [
+FAULTS_BEFORE_OR_AFTER_EXECUTION: list[Fault] = [
     kind
     for done in (False, True)
     for kind in (
@@ -65,14 +66,14 @@ EITHER_WAY: list[Fault] = [
         kinds.Raw(b"garbage\r\n\r\n", carried_out=done),
     )
 ]
-FAULTS = st.lists(st.sampled_from([*ALWAYS_LIKE_THIS, *EITHER_WAY]), max_size=9)
+FAULTS = st.lists(st.sampled_from([*FAULTS_WITH_KNOWN_EXECUTION, *FAULTS_BEFORE_OR_AFTER_EXECUTION]), max_size=9)
 NAMES = st.sampled_from(["Summer", "summer", "Summer 26", "Winter", "A", "B", "C"])
 IDS = st.integers(1, 9)
 
 
 @attrs.frozen
 class Step:
-    """The outcome of a call, and what the sandbox did meanwhile."""
+    """The outcome of a call, and the changes and requests in the sandbox."""
 
     outcome: Any
     before: dict[int, str]
@@ -83,11 +84,11 @@ class Step:
         return [received for received in self.received if received.carried_out and received.call in calls]
 
     @property
-    def gone(self) -> set[int]:
+    def deleted_ids(self) -> set[int]:
         return self.before.keys() - self.after.keys()
 
     @property
-    def made(self) -> set[int]:
+    def created_ids(self) -> set[int]:
         return self.after.keys() - self.before.keys()
 
     @property
@@ -99,7 +100,7 @@ class Step:
 
 
 class CallsUnderFaults(RuleBasedStateMachine):
-    """Checks after every call that its outcome agrees with the sandbox's journal and campaigns."""
+    """Makes calls, and compares each outcome with the journal and the data of the sandbox."""
 
     skip_waits: ClassVar[SkipWaits]
 
@@ -115,7 +116,8 @@ class CallsUnderFaults(RuleBasedStateMachine):
         delete_by_name=st.sampled_from(["first-partial-match", "exact"]),
     )
     def begin(self, attempts: int, deadline: float, delete_by_name: Any) -> None:
-        CLOCK.monotonic = self.runner.get_loop().time
+        loop = self.runner.get_loop()
+        CLOCK.monotonic = loop.time
         self.deletes_exactly = delete_by_name == "exact"
         records = [{"ID": id, "Name": name} for id, name in enumerate(("Summer", "Winter", "Summer 26", "A"), 1)]
         self.sandbox = self.runner.run(self.open.enter_async_context(Sandbox(records, delete_by_name=delete_by_name)))
@@ -135,7 +137,7 @@ class CallsUnderFaults(RuleBasedStateMachine):
     def names(self) -> dict[int, str]:
         return {id: record["Name"] for id, record in self.sandbox.campaigns.items()}
 
-    def take(self, call: Coroutine[Any, Any, Any], faults: list[Fault], cancelled_after: int | None = None) -> Step:
+    def run_step(self, call: Coroutine[Any, Any, Any], faults: list[Fault], cancelled_after: int | None = None) -> Step:
         """Make a call with these faults for the next requests."""
         before, arrived = self.names(), len(self.sandbox.journal)
         self.sandbox.faults.next(*faults)
@@ -144,104 +146,104 @@ class CallsUnderFaults(RuleBasedStateMachine):
         return Step(outcome, before, self.names(), self.sandbox.journal[arrived:])
 
     async def _outcome(self, call: Coroutine[Any, Any, Any], cancelled_after: int | None) -> Any:
-        calling = asyncio.ensure_future(call)
+        task = asyncio.ensure_future(call)
         if cancelled_after is not None:
             for _ in range(cancelled_after):
                 await asyncio.sleep(0)
-            calling.cancel()
+            task.cancel()
         try:
-            return await calling
+            return await task
         except (errors.DiallerError, asyncio.CancelledError) as error:
             return error
         finally:
-            await settled()
+            await run_pending_callbacks()
 
-    def check_read(self, step: Step, truth: Any) -> None:
+    def check_read(self, step: Step, expected: Any) -> None:
         assert step.before == step.after
         if not step.failed():
-            assert step.outcome == truth
+            assert step.outcome == expected
 
     def check_clone(self, step: Step, destination: str, exist_ok: bool = False) -> None:
         done = step.carried_out("clone")
         assert len(done) <= 1
-        assert not step.gone
-        assert len(step.made) == len(done)
+        assert not step.deleted_ids
+        assert len(step.created_ids) == len(done)
         if isinstance(step.outcome, Campaign):
             assert step.outcome.name == destination == step.after[step.outcome.id or 0]
-            assert step.made == {step.outcome.id} or (exist_ok and step.outcome.id in step.before)
+            assert step.created_ids == {step.outcome.id} or (exist_ok and step.outcome.id in step.before)
         elif not step.is_unknown:
             assert done == []
 
-    def check_delete(self, step: Step, asked: set[int], was_there: bool) -> None:
+    def check_delete(self, step: Step, targets: set[int], existed: bool) -> None:
         done = step.carried_out("delete", "delete_by_name")
         assert len(done) <= 1
-        assert step.gone <= asked
-        assert not step.made
-        assert len(step.gone) == len(done)
+        assert step.deleted_ids <= targets
+        assert not step.created_ids
+        assert len(step.deleted_ids) == len(done)
         if step.outcome is None:
-            assert not asked & step.after.keys()
-            assert len(done) == 1 or not was_there
+            assert not targets & step.after.keys()
+            assert len(done) == 1 or not existed
         elif not step.is_unknown:
-            # A delete by ID raises a 500 as it is: the caller can look whether the campaign is there.
-            is_500 = isinstance(step.outcome, errors.ServerError) and step.outcome.status == 500
-            assert done == [] or (is_500 and done[0].call == "delete")
-            assert not isinstance(step.outcome, errors.NotFoundError) or not asked & step.after.keys()
+            # A 500 to a delete by ID is raised unchanged. The caller can check whether the campaign exists.
+            is_plain_500 = isinstance(step.outcome, errors.ServerError) and step.outcome.status == 500
+            assert done == [] or (is_plain_500 and done[0].call == "delete")
+            assert not isinstance(step.outcome, errors.NotFoundError) or not targets & step.after.keys()
 
     @rule(faults=FAULTS)
     def list_all(self, faults: list[Fault]) -> None:
         async def names() -> dict[int | None, str]:
             return {campaign.id: campaign.name for campaign in await self.dialler.campaigns.list()}
 
-        self.check_read(self.take(names(), faults), self.names())
+        self.check_read(self.run_step(names(), faults), self.names())
 
     @rule(faults=FAULTS, id=IDS)
     def get(self, faults: list[Fault], id: int) -> None:
         async def name() -> str:
             return (await self.dialler.campaigns.get(id)).name
 
-        self.check_read(self.take(name(), faults), self.names().get(id))
+        self.check_read(self.run_step(name(), faults), self.names().get(id))
 
     @rule(faults=FAULTS, text=NAMES)
     def find(self, faults: list[Fault], text: str) -> None:
         async def ids() -> list[int | None]:
             return [campaign.id for campaign in await self.dialler.campaigns.find(text)]
 
-        truth = [id for id, name in self.names().items() if text.casefold() in name.casefold()]
-        self.check_read(self.take(ids(), faults), truth)
+        expected = [id for id, name in self.names().items() if text.casefold() in name.casefold()]
+        self.check_read(self.run_step(ids(), faults), expected)
 
     @rule(faults=FAULTS, source=NAMES, destination=NAMES, exist_ok=st.booleans())
     def clone(self, faults: list[Fault], source: str, destination: str, exist_ok: bool) -> None:
-        step = self.take(self.dialler.campaigns.clone(source, destination, exist_ok=exist_ok), faults)
+        step = self.run_step(self.dialler.campaigns.clone(source, destination, exist_ok=exist_ok), faults)
         self.check_clone(step, destination, exist_ok)
 
     @rule(faults=FAULTS, id=IDS, missing_ok=st.booleans())
     def delete(self, faults: list[Fault], id: int, missing_ok: bool) -> None:
-        step = self.take(self.dialler.campaigns.delete(id, missing_ok=missing_ok), faults)
+        step = self.run_step(self.dialler.campaigns.delete(id, missing_ok=missing_ok), faults)
         self.check_delete(step, {id}, id in step.before)
 
     @rule(faults=FAULTS, name=NAMES)
     def delete_by_name(self, faults: list[Fault], name: str) -> None:
-        asked = {id for id, other in self.names().items() if other == name}
-        step = self.take(self.dialler.campaigns.delete_by_name(name), faults)
+        targets = {id for id, other in self.names().items() if other == name}
+        step = self.run_step(self.dialler.campaigns.delete_by_name(name), faults)
         assert not any(received.call == "delete_by_name" for received in step.received)
-        self.check_delete(step, asked, bool(asked))
+        self.check_delete(step, targets, bool(targets))
 
     @rule(faults=FAULTS, name=NAMES)
-    def delete_by_name_as_the_server_matches_it(self, faults: list[Fault], name: str) -> None:
+    def delete_by_name_with_exact_false(self, faults: list[Fault], name: str) -> None:
         names = self.names()
         if self.deletes_exactly:
-            hit = [id for id, other in names.items() if other.casefold() == name.casefold()]
+            matches = [id for id, other in names.items() if other.casefold() == name.casefold()]
         else:
-            hit = [id for id, other in names.items() if name.casefold() in other.casefold()]
-        step = self.take(self.dialler.campaigns.delete_by_name(name, exact=False), faults)
-        self.check_delete(step, set(hit[:1]), bool(hit))
-        assert step.outcome is not None or hit
+            matches = [id for id, other in names.items() if name.casefold() in other.casefold()]
+        step = self.run_step(self.dialler.campaigns.delete_by_name(name, exact=False), faults)
+        self.check_delete(step, set(matches[:1]), bool(matches))
+        assert step.outcome is not None or matches
 
     @rule(name=NAMES, other=NAMES, on=st.sampled_from(["find", "get"]), remove=st.booleans(), faults=FAULTS)
-    def delete_by_name_while_another_client_renames_or_deletes_it(
+    def delete_by_name_while_another_user_renames_or_deletes_the_campaign(
         self, name: str, other: str, on: str, remove: bool, faults: list[Fault]
     ) -> None:
-        named = [id for id, has in self.names().items() if has == name]
+        named = [id for id, other_name in self.names().items() if other_name == name]
         removed: list[int] = []
 
         def meanwhile() -> None:
@@ -255,50 +257,50 @@ class CallsUnderFaults(RuleBasedStateMachine):
         if not named:
             return
         self.sandbox.faults.next(Meanwhile(meanwhile), match=on)
-        step = self.take(self.dialler.campaigns.delete_by_name(name), faults)
-        by_us = step.carried_out("delete", "delete_by_name")
-        assert len(by_us) == len(step.gone) - len(removed)
-        # The client looked again after the rename, so it must not delete a campaign of another name.
+        step = self.run_step(self.dialler.campaigns.delete_by_name(name), faults)
+        our_deletions = step.carried_out("delete", "delete_by_name")
+        assert len(our_deletions) == len(step.deleted_ids) - len(removed)
+        # The campaign was renamed before the last lookup, so deleting it would delete a campaign of another name.
         if not remove and other != name:
-            assert not any(received.path.endswith(f"/{named[0]}") for received in by_us)
+            assert not any(received.path.endswith(f"/{named[0]}") for received in our_deletions)
         if step.outcome is None:
-            assert len(by_us) == 1 or removed == named
+            assert len(our_deletions) == 1 or removed == named
 
-    @rule(faults=FAULTS, destination=NAMES, exist_ok=st.booleans(), turns=st.integers(0, 40))
-    def clone_cancelled(self, faults: list[Fault], destination: str, exist_ok: bool, turns: int) -> None:
+    @rule(faults=FAULTS, destination=NAMES, exist_ok=st.booleans(), loop_steps=st.integers(0, 40))
+    def clone_cancelled(self, faults: list[Fault], destination: str, exist_ok: bool, loop_steps: int) -> None:
         call = self.dialler.campaigns.clone("Summer", destination, exist_ok=exist_ok)
-        self.check_clone(self.take(call, faults, turns), destination, exist_ok)
+        self.check_clone(self.run_step(call, faults, loop_steps), destination, exist_ok)
 
-    @rule(faults=FAULTS, id=IDS, turns=st.integers(0, 40))
-    def delete_cancelled(self, faults: list[Fault], id: int, turns: int) -> None:
-        step = self.take(self.dialler.campaigns.delete(id), faults, turns)
-        assert step.gone <= {id}
-        assert not step.made
-        assert len(step.carried_out("delete")) == len(step.gone)
+    @rule(faults=FAULTS, id=IDS, loop_steps=st.integers(0, 40))
+    def delete_cancelled(self, faults: list[Fault], id: int, loop_steps: int) -> None:
+        step = self.run_step(self.dialler.campaigns.delete(id), faults, loop_steps)
+        assert step.deleted_ids <= {id}
+        assert not step.created_ids
+        assert len(step.carried_out("delete")) == len(step.deleted_ids)
 
     @rule(faults=FAULTS, call=st.sampled_from(["clone", "delete", "list"]))
-    def call_with_a_revoked_token(self, faults: list[Fault], call: str) -> None:
+    def token_is_replaced_before_a_request(self, faults: list[Fault], call: str) -> None:
         self.sandbox.faults.next(Meanwhile(self.sandbox.revoke))
         if call == "clone":
-            self.check_clone(self.take(self.dialler.campaigns.clone("Summer", "D"), faults), "D")
+            self.check_clone(self.run_step(self.dialler.campaigns.clone("Summer", "D"), faults), "D")
         elif call == "delete":
             self.delete(faults, 2, False)
         else:
             self.list_all(faults)
 
     @rule(write=st.booleans())
-    def call_while_the_server_is_down(self, write: bool) -> None:
-        async def down() -> None:
+    def server_is_down(self, write: bool) -> None:
+        async def call_during_outage() -> None:
             async with self.sandbox.refusing():
-                await settled()
+                await run_pending_callbacks()
                 if write:
                     await self.dialler.campaigns.clone("Summer", "E")
                 else:
                     await self.dialler.campaigns.list()
 
-        step = self.take(down(), [])
+        step = self.run_step(call_during_outage(), [])
         assert isinstance(step.outcome, errors.DiallerError)
-        # Nothing was sent, so no outcome is unknown.
+        # No request was sent, so no outcome is unknown.
         assert not step.is_unknown
         assert step.received == []
 
@@ -306,36 +308,36 @@ class CallsUnderFaults(RuleBasedStateMachine):
     def idle_connections_are_closed(self, settle: bool) -> None:
         self.sandbox.close_idle()
         if settle:
-            self.runner.run(settled())
+            self.runner.run(run_pending_callbacks())
 
     @rule(seed=st.integers(0, 2**16), share=st.sampled_from([0.1, 0.5, 0.9]), calls=st.integers(2, 12))
-    def many_at_once(self, seed: int, share: float, calls: int) -> None:
+    def many_concurrent_calls(self, seed: int, share: float, calls: int) -> None:
         first = 1 + len(self.sandbox.journal)
         destinations = [f"Many {first} {nth}" for nth in range(calls)]
-        doomed = list(self.sandbox.campaigns)[1:4]
+        to_delete = list(self.sandbox.campaigns)[1:4]
         before = self.names()
-        self.sandbox.faults.chance(share, [*ALWAYS_LIKE_THIS, *EITHER_WAY], seed=seed)
+        self.sandbox.faults.chance(share, [*FAULTS_WITH_KNOWN_EXECUTION, *FAULTS_BEFORE_OR_AFTER_EXECUTION], seed=seed)
 
-        async def all() -> tuple[list[Any], list[Any], list[Any]]:
+        async def run_all() -> tuple[list[Any], list[Any], list[Any]]:
             clones = [
                 self.dialler.campaigns.clone("Winter", name, exist_ok=nth % 2 == 0)
                 for nth, name in enumerate(destinations)
             ]
-            deletes = [self.dialler.campaigns.delete(id) for id in doomed]
+            deletes = [self.dialler.campaigns.delete(id) for id in to_delete]
             reads = [self.dialler.campaigns.list() for _ in range(calls)]
             groups = (asyncio.gather(*group, return_exceptions=True) for group in (clones, deletes, reads))
             outcomes = await asyncio.gather(*groups)
-            await settled()
+            await run_pending_callbacks()
             return outcomes[0], outcomes[1], outcomes[2]
 
-        clones, deletes, reads = self.runner.run(all())
+        clones, deletes, reads = self.runner.run(run_all())
         self.sandbox.faults.clear()
         done = [received for received in self.sandbox.journal[first - 1 :] if received.carried_out]
         cloned = Counter(json.loads(received.body)["destination"] for received in done if received.call == "clone")
         deleted = Counter(int(received.path.rpartition("/")[2]) for received in done if received.call == "delete")
         assert not any(received.call == "delete_by_name" for received in done)
         after = self.names()
-        assert before.keys() - after.keys() == deleted.keys() <= set(doomed)
+        assert before.keys() - after.keys() == deleted.keys() <= set(to_delete)
         for name, result in zip(destinations, clones, strict=True):
             assert cloned[name] <= 1
             if isinstance(result, Campaign):
@@ -344,48 +346,51 @@ class CallsUnderFaults(RuleBasedStateMachine):
             else:
                 assert isinstance(result, errors.DiallerError)
                 assert isinstance(result, errors.OutcomeUnknownError) or not cloned[name]
-        for id, result in zip(doomed, deletes, strict=True):
+        for id, result in zip(to_delete, deletes, strict=True):
             assert deleted[id] <= 1
             if result is not None:
                 assert isinstance(result, errors.DiallerError)
-                is_500 = isinstance(result, errors.ServerError) and result.status == 500
-                assert isinstance(result, errors.OutcomeUnknownError) or is_500 or not deleted[id]
+                is_plain_500 = isinstance(result, errors.ServerError) and result.status == 500
+                assert isinstance(result, errors.OutcomeUnknownError) or is_plain_500 or not deleted[id]
         for result in reads:
-            assert isinstance(result, errors.DiallerError) or {one.id for one in result} <= before.keys() | after.keys()
+            assert (
+                isinstance(result, errors.DiallerError)
+                or {campaign.id for campaign in result} <= before.keys() | after.keys()
+            )
 
     @invariant()
-    def no_call_is_in_flight_and_no_task_is_left(self) -> None:
+    def no_call_is_in_flight_and_all_connections_are_free(self) -> None:
         if not hasattr(self, "dialler"):
             return
         assert self.dialler._shared.pool.in_flight == 0
         assert self.sandbox.connections.peak <= 4 + 1
-        # The sandbox has a task for each connection.
+        # Only the tasks of the sandbox may be left, one for each connection.
         running = {str(task.get_coro()) for task in asyncio.all_tasks(self.runner.get_loop())}
         assert [coroutine for coroutine in running if "RequestHandler" not in coroutine] == []
 
     @rule()
-    def list_without_faults_is_right(self) -> None:
-        self.runner.run(settled())
-        step = self.take(self.dialler.campaigns.list(), [])
-        assert [(one.id, one.name) for one in sorted(step.outcome, key=lambda one: one.id or 0)] == sorted(
+    def call_without_faults_succeeds(self) -> None:
+        self.runner.run(run_pending_callbacks())
+        step = self.run_step(self.dialler.campaigns.list(), [])
+        assert [(it.id, it.name) for it in sorted(step.outcome, key=lambda it: it.id or 0)] == sorted(
             self.names().items()
         )
 
     @rule()
-    def call_with_an_invalid_id_is_not_sent(self) -> None:
-        step = self.take(self.dialler.campaigns.delete(0), [])
+    def invalid_call_sends_no_request(self) -> None:
+        step = self.run_step(self.dialler.campaigns.delete(0), [])
         assert isinstance(step.outcome, errors.ConfigurationError)
         assert step.received == []
 
 
-async def settled() -> None:
-    """Let both ends of each connection see what the other end did."""
+async def run_pending_callbacks() -> None:
+    """Let both ends of the connections process the events of the other end."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 @pytest.mark.slow
-def test_sequences_of_calls_under_faults_run_each_write_once_and_report_the_truth(
+def test_sequences_of_calls_under_faults_run_each_write_once_and_report_its_outcome(
     skip_waits: SkipWaits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CLOCK, "random", lambda: 0.5)

@@ -1,4 +1,4 @@
-"""Writes under faults: each is carried out once, or its outcome is reported as unknown."""
+"""Writes under faults: each runs at most once, and an unknown outcome is reported."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def calls(server: CampaignServer) -> list[str | None]:
 
 
 def records(*ids_and_names: tuple[int, str]) -> Fault:
-    """CannedResponse with these campaigns, whatever the account holds; the request is carried out."""
-    shown = [{"ID": id, "Name": name} for id, name in ids_and_names]
+    """Return a fault that carries out the request, and responds with these campaigns."""
+    wire_records = [{"ID": id, "Name": name} for id, name in ids_and_names]
     return CannedResponse(
-        200, msgspec.json.encode({"records": shown, "count": len(shown), "status": 200}), carried_out=True
+        200, msgspec.json.encode({"records": wire_records, "count": len(wire_records), "status": 200}), carried_out=True
     )
 
 
@@ -85,7 +85,7 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 3
             assert calls(server) == ["find"]
 
-    async def test_several_exact_matches_are_left_alone(self, clock: Clock) -> None:
+    async def test_several_exact_matches_are_not_deleted(self, clock: Clock) -> None:
         twice = [*RECORDS, {"ID": 600, "Name": NAME}]
         async with Sandbox(twice) as server, DiallerClient(server.base_url, server.token) as dialler:
             error = await failure(dialler.campaigns.delete_by_name(NAME))
@@ -94,7 +94,7 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 4
             assert calls(server) == ["find"]
 
-    async def test_campaign_sent_without_id_is_left_alone(self, clock: Clock) -> None:
+    async def test_campaign_without_id_is_not_deleted(self, clock: Clock) -> None:
         async with (
             Sandbox([{"Name": NAME}, *RECORDS[1:]]) as server,
             DiallerClient(server.base_url, server.token) as dialler,
@@ -106,7 +106,7 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 3
             assert calls(server) == ["find"]
 
-    async def test_campaign_renamed_after_find_is_left_alone(
+    async def test_campaign_renamed_after_find_is_not_deleted(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.change(ID, Name="Summer 26")), match="get")
@@ -115,7 +115,7 @@ class TestDeleteByExactName:
         assert "nothing was deleted" in str(error)
         assert len(server.campaigns) == 3
 
-    async def test_campaign_whose_name_another_takes_is_left_alone(
+    async def test_campaigns_that_swap_names_after_find_are_not_deleted(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         def swap() -> None:
@@ -138,7 +138,7 @@ class TestDeleteByExactName:
         assert set(server.campaigns) == {536, 537}
 
     @pytest.mark.parametrize("before", ["get", "delete"])
-    async def test_campaign_deleted_meanwhile_is_not_found(
+    async def test_campaign_deleted_by_another_user_during_the_call_is_not_found(
         self, server: CampaignServer, dialler: DiallerClient, before: str
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.remove(ID)), match=before)
@@ -152,24 +152,26 @@ class TestDeleteByExactName:
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is PayloadError
         assert len(server.campaigns) == 3
 
-    @pytest.mark.parametrize("look", ["find", "get"])
+    @pytest.mark.parametrize("lookup", ["find", "get"])
     async def test_failed_lookup_deletes_nothing(
-        self, server: CampaignServer, dialler: DiallerClient, look: str
+        self, server: CampaignServer, dialler: DiallerClient, lookup: str
     ) -> None:
-        server.faults.chance(1, [Status(500)], match=look)
+        server.faults.chance(1, [Status(500)], match=lookup)
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is ServerError
         assert server.arrived("delete") == []
 
     @pytest.mark.parametrize(
         "fault", [Reset(), Reset(carried_out=True), HangUp(carried_out=True), Status(502)], ids=repr
     )
-    async def test_delete_step_is_retried(self, server: CampaignServer, dialler: DiallerClient, fault: Fault) -> None:
+    async def test_delete_request_is_retried_after_a_fault(
+        self, server: CampaignServer, dialler: DiallerClient, fault: Fault
+    ) -> None:
         server.faults.next(fault, match="delete")
         await dialler.campaigns.delete_by_name(NAME)
         assert set(server.campaigns) == {536, 537}
         assert sum(server.arrived("delete")) == 1
 
-    async def test_delete_step_has_unknown_outcome_when_all_responses_are_lost(
+    async def test_delete_by_name_has_unknown_outcome_when_all_responses_are_lost(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.chance(1, [Reset()], match="delete")
@@ -178,7 +180,7 @@ class TestDeleteByExactName:
 
 
 class TestDeleteByNameWithExactFalse:
-    async def test_exact_false_is_one_request_and_deletes_what_the_server_matches(
+    async def test_exact_false_sends_one_request_and_deletes_the_match_of_the_server(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         await dialler.campaigns.delete_by_name("pring", exact=False)
@@ -188,7 +190,9 @@ class TestDeleteByNameWithExactFalse:
     async def test_exact_false_without_match_is_not_found(self, server: CampaignServer, dialler: DiallerClient) -> None:
         assert type(await failure(dialler.campaigns.delete_by_name("Winter", exact=False))) is NotFoundError
 
-    async def test_recovery_hint_of_unknown_outcome_works(self, server: CampaignServer, dialler: DiallerClient) -> None:
+    async def test_recovery_hint_of_delete_by_name_finds_the_outcome(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         server.faults.next(Reset(carried_out=True))
         error = await failure(dialler.campaigns.delete_by_name("pring 26", exact=False))
         assert "`campaigns.find(name)`" in str(error)
@@ -196,16 +200,14 @@ class TestDeleteByNameWithExactFalse:
 
 
 class TestDelete:
-    async def test_one_of_many_concurrent_deletes_succeeds(
+    async def test_exactly_one_of_many_concurrent_deletes_succeeds(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         results = await asyncio.gather(*(dialler.campaigns.delete(ID) for _ in range(10)), return_exceptions=True)
         assert sorted(map(type, results), key=str) == sorted([type(None), *[NotFoundError] * 9], key=str)
         assert set(server.campaigns) == {536, 537}
 
-    async def test_missing_ok_accepts_absence_and_no_other_error(
-        self, server: CampaignServer, dialler: DiallerClient
-    ) -> None:
+    async def test_missing_ok_suppresses_only_not_found(self, server: CampaignServer, dialler: DiallerClient) -> None:
         await dialler.campaigns.delete(999, missing_ok=True)
         server.faults.next(Status(401))
         assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is AuthenticationError
@@ -213,7 +215,7 @@ class TestDelete:
         assert type(await failure(dialler.campaigns.delete(999, missing_ok=True))) is OutcomeUnknownError
 
     @pytest.mark.parametrize("carried_out", [False, True])
-    async def test_recovery_hint_of_unknown_outcome_works(
+    async def test_recovery_hint_of_delete_finds_the_outcome(
         self, server: CampaignServer, clock: Clock, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
@@ -227,8 +229,8 @@ class TestDelete:
 
 
 class TestClone:
-    async def test_clone_request_arrives_as_given(self, server: CampaignServer, dialler: DiallerClient) -> None:
-        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  a naive date is sent as it is
+    async def test_clone_sends_all_arguments(self, server: CampaignServer, dialler: DiallerClient) -> None:
+        from_ = datetime(2026, 3, 1, 8)  # noqa: DTZ001  a naive date is sent unchanged
         to = datetime(2026, 3, 31, 20, 0, 0, 5000, tzinfo=UTC)
         clone = await dialler.campaigns.clone(NAME, COPY, user_data="crm-7", dt_from=from_, dt_to=to)
         assert msgspec.json.decode(server.journal[0].body) == {
@@ -242,19 +244,19 @@ class TestClone:
         assert clone.user_data == "crm-7"
 
     @pytest.mark.parametrize("exist_ok", [False, True])
-    async def test_absent_source_is_not_found(
+    async def test_clone_of_a_missing_source_is_not_found(
         self, server: CampaignServer, dialler: DiallerClient, exist_ok: bool
     ) -> None:
         error = await failure(dialler.campaigns.clone("Winter", COPY, exist_ok=exist_ok))
         assert type(error) is NotFoundError
 
-    async def test_destination_created_meanwhile_is_a_conflict(
+    async def test_destination_created_before_the_clone_is_a_conflict(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
         assert type(await failure(dialler.campaigns.clone(NAME, COPY))) is ConflictError
 
-    async def test_destination_created_meanwhile_is_returned_with_exist_ok(
+    async def test_destination_created_before_the_clone_is_returned_with_exist_ok(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(Meanwhile(lambda: server.load({"ID": 900, "Name": COPY})))
@@ -273,8 +275,8 @@ class TestClone:
         results = await asyncio.gather(
             *(dialler.campaigns.clone(NAME, COPY) for _ in range(10)), return_exceptions=True
         )
-        assert [type(one) for one in results].count(Campaign) == 1
-        assert [type(one) for one in results].count(ConflictError) == 9
+        assert [type(result) for result in results].count(Campaign) == 1
+        assert [type(result) for result in results].count(ConflictError) == 9
 
     @pytest.mark.parametrize("existing", ["MONDAY", "monday", "Monday "])
     async def test_conflict_with_a_similar_name_is_raised(
@@ -304,17 +306,19 @@ class TestClone:
         assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
 
     @pytest.mark.parametrize(
-        "then", [Status(401), Status(500), Reset(), CannedResponse(404), CannedResponse(200, b"<html>")], ids=repr
+        "lookup_fault",
+        [Status(401), Status(500), Reset(), CannedResponse(404), CannedResponse(200, b"<html>")],
+        ids=repr,
     )
     async def test_retry_that_conflicts_has_unknown_outcome_when_the_lookup_fails(
-        self, server: CampaignServer, dialler: DiallerClient, then: Fault
+        self, server: CampaignServer, dialler: DiallerClient, lookup_fault: Fault
     ) -> None:
         server.faults.next(Reset(carried_out=True), match="clone")
-        server.faults.chance(1, [then], match="find")
+        server.faults.chance(1, [lookup_fault], match="find")
         error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
         assert type(error) is OutcomeUnknownError
         assert "POST /dialler/campaigns/clone" in str(error)
-        assert "looking for it failed" in str(error)
+        assert "the search for the campaign failed" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
         assert sum(server.arrived("clone")) == 1
 
@@ -328,12 +332,12 @@ class TestClone:
         assert [campaign.id for campaign in error.matches] == [900, 901]
 
     @pytest.mark.parametrize("carried_out", [False, True])
-    async def test_recovery_hint_of_unknown_outcome_works(
+    async def test_recovery_hint_of_clone_finds_the_outcome(
         self, server: CampaignServer, dialler: DiallerClient, carried_out: bool
     ) -> None:
         server.faults.next(Reset(carried_out))
         error = await failure(dialler.campaigns.clone(NAME, COPY))
-        assert "`campaigns.get_by_name(destination)` finds the clone if it did" in str(error)
+        assert "`campaigns.get_by_name(destination)` finds the clone" in str(error)
         if carried_out:
             assert (await dialler.campaigns.get_by_name(COPY)).id == max(server.campaigns)
         else:
@@ -341,7 +345,7 @@ class TestClone:
 
 
 class TestCloneResponseWithTheSource:
-    """The documentation's own example shows the source; its ID must not be returned as the new campaign's."""
+    """The example in the API reference returns the source. Its ID must not be returned as the ID of the clone."""
 
     @pytest.mark.parametrize("exist_ok", [False, True])
     async def test_response_with_the_source_is_followed_by_a_lookup(
@@ -354,7 +358,7 @@ class TestCloneResponseWithTheSource:
         assert server.arrived("clone") == [True]
 
     @pytest.mark.parametrize(
-        "then",
+        "lookup_fault",
         [
             records(),
             records((900, COPY), (901, COPY)),
@@ -365,18 +369,18 @@ class TestCloneResponseWithTheSource:
         ],
         ids=repr,
     )
-    async def test_failed_lookup_error_says_that_the_server_cloned(
-        self, server: CampaignServer, dialler: DiallerClient, then: Fault
+    async def test_error_of_a_failed_lookup_says_that_the_server_cloned(
+        self, server: CampaignServer, dialler: DiallerClient, lookup_fault: Fault
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
-        server.faults.chance(1, [then], match="find")
+        server.faults.chance(1, [lookup_fault], match="find")
         error = await failure(dialler.campaigns.clone(NAME, COPY))
         assert isinstance(error, PayloadError)
         assert "the server cloned" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
         assert server.arrived("clone") == [True]
 
-    async def test_lookup_on_a_server_that_is_down_says_that_the_server_cloned(
+    async def test_error_of_a_lookup_without_response_says_that_the_server_cloned(
         self, server: CampaignServer, dialler: DiallerClient, clock: Clock
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")

@@ -5,45 +5,45 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-Turns = Callable[[int], Awaitable[None]]
-Others = Callable[[], set[asyncio.Task[object]]]
+RunLoop = Callable[[int], Awaitable[None]]
+OtherTasks = Callable[[], set[asyncio.Task[object]]]
 
 
 # For the whole session, since a property uses them in many examples.
 @pytest.fixture(scope="session")
-def turns() -> Turns:
-    """Return a function that runs the event loop so many times, which takes no time."""
-    return _turns
+def run_loop() -> RunLoop:
+    """Return a function that waits for a number of iterations of the event loop."""
+    return _run_loop
 
 
-async def _turns(count: int) -> None:
+async def _run_loop(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="session")
-def others() -> Others:
+def other_tasks() -> OtherTasks:
     """Return a function that returns all tasks but the current one."""
-    return _others
+    return _other_tasks
 
 
-def _others() -> set[asyncio.Task[object]]:
+def _other_tasks() -> set[asyncio.Task[object]]:
     current = asyncio.current_task()
     return {task for task in asyncio.all_tasks() if task is not current}
 
 
-class Gauge:
-    """A function whose calls wait for `go`, and which records them."""
+class BlockingFunction:
+    """A function that records its calls, and whose calls wait for `go`."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
-        self.begun: list[int] = []
+        self.started: list[int] = []
         self.cancelled: list[int] = []
         self.go = asyncio.Event()
 
     async def __call__(self, item: int) -> int:
         self.running.add(item)
-        self.begun.append(item)
+        self.started.append(item)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
@@ -55,6 +55,6 @@ class Gauge:
 
 
 @pytest.fixture
-def gauge() -> Gauge:
-    """Return a function whose calls wait, and which records them."""
-    return Gauge()
+def blocking() -> BlockingFunction:
+    """Return a function that records its calls, and whose calls wait for `go`."""
+    return BlockingFunction()

@@ -75,7 +75,7 @@ def test_limit_that_is_not_a_positive_int_is_refused(limit: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "is_one"),
+    ("error", "is_refusal_expected"),
     [
         (RateLimitedError(status=429), True),
         (ServerError(status=503), True),
@@ -87,20 +87,20 @@ def test_limit_that_is_not_a_positive_int_is_refused(limit: Any) -> None:
         (LookupError(), False),
     ],
 )
-def test_is_refusal_for_429_503_504_and_timeouts_only(error: Exception, is_one: bool) -> None:
-    assert is_refusal(error) is is_one
+def test_is_refusal_for_429_503_504_and_timeouts_only(error: Exception, is_refusal_expected: bool) -> None:
+    assert is_refusal(error) is is_refusal_expected
 
 
 def test_latency_timer_subtracts_all_pauses() -> None:
     auto, clock = AutoConcurrency(8), iter([0.0, 1.0, 3.0, 4.0, 8.0, 10.0]).__next__
-    heard: list[float] = []
-    auto.finished = lambda now, latency, in_flight: heard.append(latency)
-    watch = LatencyTimer(auto, clock)
+    latencies_reported: list[float] = []
+    auto.finished = lambda now, latency, in_flight: latencies_reported.append(latency)
+    timer = LatencyTimer(auto, clock)
     for _ in range(2):
-        watch.pause()
-        watch.resume()
-    watch.answered(1)
-    assert heard == [10 - 2 - 4]
+        timer.pause()
+        timer.resume()
+    timer.response_received(1)
+    assert latencies_reported == [10 - 2 - 4]
 
 
 async def test_latency_timer_is_set_only_in_a_fan_out_with_auto_concurrency(sandbox: Sandbox) -> None:
@@ -126,21 +126,21 @@ async def test_invalid_concurrency_is_refused_also_by_auto(concurrency: Any) -> 
 
 async def test_raised_level_starts_more_calls_while_the_reader_is_busy() -> None:
     auto = AutoConcurrency(8)
-    begun: list[int] = []
-    let_go = asyncio.Semaphore(1)
+    started: list[int] = []
+    release = asyncio.Semaphore(1)
 
     async def function(item: int) -> None:
-        begun.append(item)
-        await let_go.acquire()
+        started.append(item)
+        await release.acquire()
 
     outcomes = fan_out(function, itertools.count(), concurrency=auto)
     async with aclosing(outcomes):
         await anext(outcomes)
         auto.level = 6
-        let_go.release()
+        release.release()
         for _ in range(20):
             await asyncio.sleep(0)
-        assert len(begun) == 2 + 6
+        assert len(started) == 2 + 6
 
 
 def in_flight(sandbox: Sandbox) -> int:
@@ -149,36 +149,36 @@ def in_flight(sandbox: Sandbox) -> int:
 
 @pytest.mark.usefixtures("virtual_time")
 async def test_auto_climbs_to_the_limit_of_the_pool_and_not_above() -> None:
-    together: list[int] = []
+    in_flight_counts: list[int] = []
 
-    def look(received: Received) -> bool:
-        together.append(in_flight(sandbox))
+    def record_in_flight(received: Received) -> bool:
+        in_flight_counts.append(in_flight(sandbox))
         return False
 
     async with Sandbox(60, latency=0.1) as sandbox:
-        sandbox.faults.chance(0, [Status(500)], match=look)
+        sandbox.faults.chance(0, [Status(500)], match=record_in_flight)
         async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(limit=5)) as dialler:
             outcomes = [outcome async for outcome in dialler.result_codes.for_campaigns(list(sandbox.campaigns))]
         assert sandbox.connections.peak == 5
     assert not [outcome for outcome in outcomes if outcome.error]
     assert len(outcomes) == 120
-    assert together[0] == 1
-    assert max(together) == 5
+    assert in_flight_counts[0] == 1
+    assert max(in_flight_counts) == 5
 
 
 @pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("attempts", [1, 20])
 async def test_auto_backs_off_when_the_server_refuses_calls(status: int, attempts: int) -> None:
-    bears = 3
+    capacity = 3
     async with Sandbox(60, latency=0.05) as sandbox:
-        sandbox.faults.chance(1, [Status(status)], match=lambda received: in_flight(sandbox) > bears)
-        # The waits are long enough for the other calls to finish, whatever the jitter.
+        sandbox.faults.chance(1, [Status(status)], match=lambda received: in_flight(sandbox) > capacity)
+        # The delays are long enough for the other calls to finish, with any jitter.
         policy = RetryPolicy(attempts=attempts, base_delay=0.05, max_delay=0.1)
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=policy) as dialler:
             outcomes = [outcome async for outcome in dialler.result_codes.for_campaigns(list(sandbox.campaigns))]
         refused = sum(received.status == status for received in sandbox.journal)
-    assert 1 <= refused <= 15, "32 at once would have been refused all the time"
+    assert 1 <= refused <= 15, "the server would refuse 32 concurrent calls all the time"
     assert sum(outcome.error is not None for outcome in outcomes) == (refused if attempts == 1 else 0)
 
 
@@ -210,7 +210,7 @@ SAMPLES = st.lists(
     ),
     max_size=30,
 )
-"""For each group of samples: whether they are responses, seconds since the last, latency, calls in flight, count."""
+"""Groups of samples: whether they are responses, seconds since the last group, latency, calls in flight, count."""
 
 
 @settings(deadline=None, max_examples=300)
@@ -294,4 +294,4 @@ async def test_error_in_auto_concurrency_fails_no_item_and_is_logged_once(
     assert failed == set(range(0, 90, 3))
     assert {type(outcome.error) for outcome in outcomes} == {type(None), RateLimitedError}
     logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert logged == ["auto concurrency failed; it stays at 2"]
+    assert logged == ["AutoConcurrency failed; the level stays at 2"]

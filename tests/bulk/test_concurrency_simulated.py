@@ -1,4 +1,4 @@
-"""Adaptive concurrency against a simulated server: a queue and a client, both without a real clock."""
+"""Adaptive concurrency against a simulated server with a queue, in simulated time."""
 
 import heapq
 import itertools
@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from dialler_async._bulk.concurrency import AutoConcurrency
 
 WORK = 0.020
-"""Seconds that the server works for a call."""
-WAY = 0.001
-"""Seconds of the network for a call, both ways."""
+"""Seconds that the server works for each call."""
+NETWORK = 0.001
+"""Round-trip time of the network in seconds."""
 
 
 @attrs.frozen
-class Done:
-    """A call that was answered or refused."""
+class FinishedCall:
+    """A call that got a response or was refused."""
 
     at: float
     latency: float
@@ -32,8 +32,8 @@ class Done:
 class Simulation:
     """A server with a queue, and a client that keeps `level()` calls in flight.
 
-    With `crowding`, it works longer on each call the more there are: twice as long at that many. `changes` are points
-    in time with what to set then. `refuse_above` calls in the server are turned away.
+    With more calls, the server works longer on each call: at `crowding` calls, twice as long. `changes` has times, and
+    the attributes to set then. With `refuse_above` calls in the server, further calls are refused.
     """
 
     capacity: int
@@ -43,7 +43,7 @@ class Simulation:
     crowding: float | None = None
     seed: int = 1
     levels: list[tuple[float, int]] = attrs.field(factory=list)
-    """The levels of the client, each with the time of its start."""
+    """The start time and the value of each level of the client."""
 
     def run(
         self,
@@ -51,42 +51,42 @@ class Simulation:
         level: Callable[[], int],
         finished: Callable[[float, float, float], None] = lambda now, latency, in_flight: None,
         refused: Callable[[float, float], None] = lambda now, latency: None,
-    ) -> list[Done]:
-        """Return the calls of that many seconds."""
+    ) -> list[FinishedCall]:
+        """Return the calls that finish within a number of seconds."""
         random = Random(self.seed)
         numbers = itertools.count()
         events: list[tuple[float, int, str, object]] = []
         queue: deque[object] = deque()
         busy = in_flight = 0
-        done: list[Done] = []
+        done: list[FinishedCall] = []
 
-        def later(at: float, what: str, begun: object) -> None:
-            heapq.heappush(events, (at, next(numbers), what, begun))
+        def schedule(at: float, what: str, payload: object) -> None:
+            heapq.heappush(events, (at, next(numbers), what, payload))
 
         for at, change in self.changes:
-            later(at, "change", change)
+            schedule(at, "change", change)
         now = 0.0
         while now <= seconds:
             if not self.levels or self.levels[-1][1] != level():
                 self.levels.append((now, level()))
             while in_flight < level():
                 in_flight += 1
-                later(now + WAY / 2, "arrive", now)
-            now, _, what, begun = heapq.heappop(events)
+                schedule(now + NETWORK / 2, "arrive", now)
+            now, _, what, payload = heapq.heappop(events)
             match what:
                 case "change":
-                    for name, value in begun.items():
+                    for name, value in payload.items():
                         setattr(self, name, value)
                 case "arrive" if self.refuse_above is not None and busy + len(queue) >= self.refuse_above:
-                    later(now + WAY / 2, "refused", begun)
+                    schedule(now + NETWORK / 2, "refused", payload)
                 case "arrive":
-                    queue.append(begun)
+                    queue.append(payload)
                 case "served":
                     busy -= 1
-                    later(now + WAY / 2, "finished", begun)
+                    schedule(now + NETWORK / 2, "finished", payload)
                 case "finished" | "refused":
-                    latency = now - begun
-                    done.append(Done(now, latency, refused=what == "refused"))
+                    latency = now - payload
+                    done.append(FinishedCall(now, latency, refused=what == "refused"))
                     if what == "refused":
                         refused(now, latency)
                     else:
@@ -95,22 +95,22 @@ class Simulation:
             while queue and busy < self.capacity:
                 busy += 1
                 slowdown = 1 if self.crowding is None else 1 + busy / self.crowding
-                later(now + self.work(random) * slowdown, "served", queue.popleft())
+                schedule(now + self.work(random) * slowdown, "served", queue.popleft())
         return done
 
 
-def throughput(done: Iterable[Done], since: float, until: float) -> float:
-    """Return the answered calls a second."""
+def throughput(done: Iterable[FinishedCall], since: float, until: float) -> float:
+    """Return the successful calls per second."""
     return sum(since <= one.at < until and not one.refused for one in done) / (until - since)
 
 
-def p95(done: Iterable[Done], since: float, until: float) -> float:
+def p95(done: Iterable[FinishedCall], since: float, until: float) -> float:
     """Return the 95th percentile of the latency."""
     latencies = sorted(one.latency for one in done if since <= one.at < until)
     return latencies[int(0.95 * len(latencies))]
 
 
-UNLOADED = WORK + WAY
+UNLOADED = WORK + NETWORK
 
 
 def jitter(random: Random) -> float:
@@ -121,7 +121,7 @@ def exponential(random: Random) -> float:
     return random.expovariate(1 / WORK)
 
 
-def run(simulation: Simulation, seconds: float, limit: int = 256) -> list[Done]:
+def run(simulation: Simulation, seconds: float, limit: int = 256) -> list[FinishedCall]:
     auto = AutoConcurrency(limit)
     return simulation.run(seconds, lambda: auto.level, auto.finished, auto.refused)
 
@@ -134,7 +134,7 @@ def best_fixed(capacity: int, work: Callable[[Random], float]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["always the same", "give or take 20 %"])
+@pytest.mark.parametrize("work", [lambda random: WORK, jitter], ids=["constant", "20 % jitter"])
 @pytest.mark.parametrize("capacity", [2, 8, 32, 128])
 def test_auto_settles_at_the_best_throughput_with_low_latency(capacity: int, work: Callable[[Random], float]) -> None:
     best = best_fixed(capacity, work)
@@ -174,7 +174,7 @@ def test_longer_calls_are_not_mistaken_for_a_queue() -> None:
 
     done = run(Simulation(32, changes=[(5, {"work": twice})]), 30)
     assert throughput(done, 7, 30) >= 0.97 * 32 / (2 * WORK)
-    assert p95(done, 7, 30) <= 2 * (2 * WORK + WAY)
+    assert p95(done, 7, 30) <= 2 * (2 * WORK + NETWORK)
 
 
 def test_standing_queue_never_becomes_part_of_the_base_latency() -> None:
@@ -184,14 +184,14 @@ def test_standing_queue_never_becomes_part_of_the_base_latency() -> None:
     assert max(level for at, level in simulation.levels if at > 5) <= 20
 
 
-@pytest.mark.parametrize(("capacity", "bears"), [(8, 8), (32, 20), (128, 40)])
-def test_level_stays_below_the_refused_one(capacity: int, bears: int) -> None:
-    simulation = Simulation(capacity, refuse_above=bears)
+@pytest.mark.parametrize(("capacity", "capacity_limit"), [(8, 8), (32, 20), (128, 40)])
+def test_level_stays_below_the_refused_one(capacity: int, capacity_limit: int) -> None:
+    simulation = Simulation(capacity, refuse_above=capacity_limit)
     done = run(simulation, 30)
     assert sum(one.refused for one in done) < 0.005 * len(done)
-    assert throughput(done, 3, 30) >= 0.9 * bears / UNLOADED
-    later = [level for at, level in simulation.levels if at > 3]
-    assert max(later) > bears, "now and then it tries again whether the server bears more"
+    assert throughput(done, 3, 30) >= 0.9 * capacity_limit / UNLOADED
+    schedule = [level for at, level in simulation.levels if at > 3]
+    assert max(schedule) > capacity_limit, "the level must rise above the limit now and then, to find a higher capacity"
 
 
 @settings(max_examples=10, deadline=None)

@@ -13,8 +13,8 @@ from dialler_async._http.cache import Cache
 from dialler_async.sandbox import Sandbox
 
 
-class Rest(Awaitable[Any]):
-    """The rest of a coroutine that has run until its first suspension."""
+class Resumed(Awaitable[Any]):
+    """An awaitable that resumes a coroutine after its first suspension."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], pause: Any) -> None:
         self.coroutine = coroutine
@@ -37,21 +37,21 @@ class Rest(Awaitable[Any]):
 def emulated_eager_task_factory(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
 ) -> asyncio.Task[Any]:
-    """Run a coroutine until its first suspension, then make its task: `eager_task_factory` for Python 3.11."""
+    """Run a coroutine until its first suspension, then make its task, like `asyncio.eager_task_factory`."""
 
-    async def ended(value: Any) -> Any:
+    async def finished(value: Any) -> Any:
         return value
 
-    async def rest(pause: Any) -> Any:
-        return await Rest(coroutine, pause)
+    async def resume(pause: Any) -> Any:
+        return await Resumed(coroutine, pause)
 
     if not loop.is_running():
         return asyncio.Task(coroutine, loop=loop, **options)
     try:
         pause = coroutine.send(None)
     except StopIteration as stop:
-        return asyncio.Task(ended(stop.value), loop=loop, **options)
-    return asyncio.Task(rest(pause), loop=loop, **options)
+        return asyncio.Task(finished(stop.value), loop=loop, **options)
+    return asyncio.Task(resume(pause), loop=loop, **options)
 
 
 @pytest.fixture(
@@ -77,58 +77,58 @@ async def eager(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("eager")
 class TestCache:
     async def test_immediate_error_is_not_cached(self) -> None:
-        kept: Cache[str, list[int]] = Cache()
-        asked = 0
+        cache: Cache[str, list[int]] = Cache()
+        fetches = 0
 
-        async def ask() -> list[int]:
-            nonlocal asked
-            asked += 1
-            if asked == 1:
+        async def fetch() -> list[int]:
+            nonlocal fetches
+            fetches += 1
+            if fetches == 1:
                 raise LookupError("the first time only")
-            return [asked]
+            return [fetches]
 
         with pytest.raises(LookupError):
-            await kept.get("key", 60, ask)
-        assert await kept.get("key", 60, ask) == [2]
-        assert await kept.get("key", 60, ask) == [2]
-        assert asked == 2
+            await cache.get("key", 60, fetch)
+        assert await cache.get("key", 60, fetch) == [2]
+        assert await cache.get("key", 60, fetch) == [2]
+        assert fetches == 2
 
     async def test_immediate_response_is_cached_until_it_is_forgotten(self) -> None:
-        kept: Cache[str, list[int]] = Cache()
-        asked = 0
+        cache: Cache[str, list[int]] = Cache()
+        fetches = 0
 
-        async def ask() -> list[int]:
-            nonlocal asked
-            asked += 1
-            return [asked]
+        async def fetch() -> list[int]:
+            nonlocal fetches
+            fetches += 1
+            return [fetches]
 
-        assert [await kept.get("key", 60, ask) for _ in range(2)] == [[1], [1]]
-        kept.forget(lambda key: True)
-        assert await kept.get("key", 60, ask) == [2]
+        assert [await cache.get("key", 60, fetch) for _ in range(2)] == [[1], [1]]
+        cache.forget(lambda key: True)
+        assert await cache.get("key", 60, fetch) == [2]
 
     async def test_simultaneous_callers_share_one_request(self) -> None:
-        kept: Cache[str, list[int]] = Cache()
-        asked = 0
+        cache: Cache[str, list[int]] = Cache()
+        fetches = 0
 
-        async def ask() -> list[int]:
-            nonlocal asked
-            asked += 1
+        async def fetch() -> list[int]:
+            nonlocal fetches
+            fetches += 1
             await asyncio.sleep(0)
-            return [asked]
+            return [fetches]
 
-        assert await asyncio.gather(*(kept.get("key", 0, ask) for _ in range(20))) == [[1]] * 20
+        assert await asyncio.gather(*(cache.get("key", 0, fetch) for _ in range(20))) == [[1]] * 20
 
-    async def test_caller_that_is_cancelled_at_once_leaves_no_task(self) -> None:
-        kept: Cache[str, list[int]] = Cache()
+    async def test_immediately_cancelled_caller_leaves_no_task(self) -> None:
+        cache: Cache[str, list[int]] = Cache()
 
-        async def ask() -> list[int]:
+        async def fetch() -> list[int]:
             return [1]
 
-        asker = asyncio.create_task(kept.get("key", 60, ask))
-        asker.cancel()
+        caller = asyncio.create_task(cache.get("key", 60, fetch))
+        caller.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asker
-        assert await kept.get("key", 60, ask) == [1]
+            await caller
+        assert await cache.get("key", 60, fetch) == [1]
 
 
 @pytest.mark.usefixtures("eager")

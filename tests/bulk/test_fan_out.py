@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dialler_async import ConfigurationError, Failure, Outcome, Success, fan_out
 
 if TYPE_CHECKING:
-    from tests.bulk.conftest import Gauge, Others, Turns
+    from tests.bulk.conftest import BlockingFunction, OtherTasks, RunLoop
 
 
 class HitError(Exception):
@@ -38,14 +38,18 @@ PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
     max_size=25,
 )
-"""For each item: turns of the loop for its call, whether it fails, turns of the reader for its outcome."""
+"""For each item: loop iterations of its call, whether it fails, loop iterations of the reader."""
 
 
-@pytest.mark.parametrize("form", ["list", "iterator", "async iterator"])
+@pytest.mark.parametrize("items_kind", ["list", "iterator", "async iterator"])
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8))
 async def test_every_item_has_one_outcome_within_the_concurrency(
-    form: str, plans: list[tuple[int, str | None, int]], concurrency: int, turns: Turns, others: Others
+    items_kind: str,
+    plans: list[tuple[int, str | None, int]],
+    concurrency: int,
+    run_loop: RunLoop,
+    other_tasks: OtherTasks,
 ) -> None:
     running = peak = 0
 
@@ -53,18 +57,20 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        await turns(plans[index][0])
+        await run_loop(plans[index][0])
         running -= 1
         if plans[index][1]:
             raise HitError(str(index))
         return index * 10
 
-    async def one_by_one() -> AsyncIterator[int]:
+    async def async_items() -> AsyncIterator[int]:
         for index in range(len(plans)):
             await asyncio.sleep(0)
             yield index
 
-    items = {"list": range(len(plans)), "iterator": iter(range(len(plans))), "async iterator": one_by_one()}[form]
+    items = {"list": range(len(plans)), "iterator": iter(range(len(plans))), "async iterator": async_items()}[
+        items_kind
+    ]
     outcomes = []
     progress: list[tuple[int, int, int | None]] = []
 
@@ -72,9 +78,9 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
         seen = fan_out(function, items, concurrency=concurrency, on_progress=lambda *numbers: progress.append(numbers))
         async for outcome in seen:
             outcomes.append(outcome)
-            await turns(plans[outcome.item][2])
+            await run_loop(plans[outcome.item][2])
 
-    # The timeout expires only if a wake-up of the reader is lost.
+    # The timeout expires only if the reader is not woken up.
     await asyncio.wait_for(read(), 10)
 
     failing = {index for index, plan in enumerate(plans) if plan[1]}
@@ -85,76 +91,78 @@ async def test_every_item_has_one_outcome_within_the_concurrency(
     assert sorted(outcomes, key=lambda outcome: outcome.item) == expected
     assert peak <= concurrency
     assert running == 0
-    assert others() == set()
+    assert other_tasks() == set()
     assert [done for done, _, _ in progress] == list(range(1, len(plans) + 1))
-    assert [total for _, _, total in progress] == [len(plans) if form == "list" else None] * len(plans)
+    assert [total for _, _, total in progress] == [len(plans) if items_kind == "list" else None] * len(plans)
     if plans:
         assert progress[-1][1] == len(failing)
 
 
-async def test_as_many_calls_run_as_concurrency_allows(turns: Turns, gauge: Gauge) -> None:
-    outcomes = fan_out(gauge, range(10), concurrency=4)
+async def test_as_many_calls_run_as_concurrency_allows(run_loop: RunLoop, blocking: BlockingFunction) -> None:
+    outcomes = fan_out(blocking, range(10), concurrency=4)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(20)
-        assert gauge.running == {0, 1, 2, 3}
-        gauge.go.set()
+        await run_loop(20)
+        assert blocking.running == {0, 1, 2, 3}
+        blocking.go.set()
         assert (await first).error is None
 
 
-async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy(turns: Turns) -> None:
+async def test_reader_wakes_up_after_calls_that_finish_while_it_is_busy(run_loop: RunLoop) -> None:
     async def function(item: int) -> int:
-        await turns(item)
+        await run_loop(item)
         return item
 
     seen = []
 
     async def read() -> None:
         async for outcome in fan_out(function, [1, 4], concurrency=2):
-            await turns(20)
+            await run_loop(20)
             seen.append(outcome.item)
 
     await asyncio.wait_for(read(), 10)
     assert seen == [1, 4]
 
 
-async def test_outcomes_come_in_the_order_in_which_calls_finish(turns: Turns) -> None:
+async def test_outcomes_come_in_the_order_in_which_calls_finish(run_loop: RunLoop) -> None:
     async def function(item: int) -> int:
-        await turns(item)
+        await run_loop(item)
         return item
 
     assert [outcome.value async for outcome in fan_out(function, [9, 5, 1], concurrency=3)] == [1, 5, 9]
 
 
-async def test_endless_items_are_taken_only_when_they_are_needed(turns: Turns, others: Others) -> None:
-    taken = 0
+async def test_infinite_items_are_read_only_when_they_are_needed(run_loop: RunLoop, other_tasks: OtherTasks) -> None:
+    read_count = 0
 
-    def endless() -> Iterator[int]:
-        nonlocal taken
+    def infinite() -> Iterator[int]:
+        nonlocal read_count
         while True:
-            taken += 1
-            yield taken
+            read_count += 1
+            yield read_count
 
-    outcomes = fan_out(double, endless(), concurrency=3)
+    outcomes = fan_out(double, infinite(), concurrency=3)
     async with aclosing(outcomes):
         seen = [(await anext(outcomes)).item for _ in range(50)]
-        # The reader is busy; the calls continue as long as there is room.
-        await turns(200)
+        # The reader is busy. Calls continue until the number of pending items reaches its maximum.
+        await run_loop(200)
         assert seen == sorted(seen)
-        assert taken <= 50 + 2 * 3, "a slow reader slows the calls down: one waiting and one running for each worker"
-    assert others() == set()
+        assert read_count <= 50 + 2 * 3, (
+            "a slow reader slows the calls down: each worker has one waiting and one running item"
+        )
+    assert other_tasks() == set()
 
 
-async def test_reader_of_endless_items_is_not_starved_by_calls_that_never_suspend() -> None:
-    async def at_once(item: int) -> int:
+async def test_reader_of_infinite_items_is_not_starved_by_calls_that_never_suspend() -> None:
+    async def immediate(item: int) -> int:
         return item
 
-    outcomes = fan_out(at_once, itertools.count(), concurrency=2)
+    outcomes = fan_out(immediate, itertools.count(), concurrency=2)
     async with aclosing(outcomes):
         assert [(await anext(outcomes)).value for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
-async def test_async_items_are_read_by_one_worker_at_a_time(turns: Turns) -> None:
+async def test_async_items_are_read_by_one_worker_at_a_time(run_loop: RunLoop) -> None:
     inside = 0
 
     class Source:
@@ -167,7 +175,7 @@ async def test_async_items_are_read_by_one_worker_at_a_time(turns: Turns) -> Non
             nonlocal inside
             inside += 1
             assert inside == 1
-            await turns(3)
+            await run_loop(3)
             inside -= 1
             if not self.left:
                 raise StopAsyncIteration
@@ -226,13 +234,15 @@ async def test_total_is_reported_for_items_without_length() -> None:
     assert progress == [(1, 0, 2), (2, 0, 2)]
 
 
-async def test_no_more_workers_start_than_there_are_items(turns: Turns, others: Others, gauge: Gauge) -> None:
-    outcomes = fan_out(gauge, [1, 2], concurrency=1000)
+async def test_no_more_workers_start_than_there_are_items(
+    run_loop: RunLoop, other_tasks: OtherTasks, blocking: BlockingFunction
+) -> None:
+    outcomes = fan_out(blocking, [1, 2], concurrency=1000)
     async with aclosing(outcomes):
         first = asyncio.ensure_future(anext(outcomes))
-        await turns(5)
-        assert len(others() - {first}) == 2
-        gauge.go.set()
+        await run_loop(5)
+        assert len(other_tasks() - {first}) == 2
+        blocking.go.set()
         await first
 
 

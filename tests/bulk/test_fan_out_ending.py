@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dialler_async import Concurrency, ItemCancelledError, fan_out
 
 if TYPE_CHECKING:
-    from tests.bulk.conftest import Gauge, Others, Turns
+    from tests.bulk.conftest import BlockingFunction, OtherTasks, RunLoop
 
 
 class HitError(Exception):
@@ -33,89 +33,99 @@ async def double(item: int) -> int:
     return item * 2
 
 
-async def test_leaving_early_cancels_and_awaits_running_calls(turns: Turns, others: Others, gauge: Gauge) -> None:
+async def test_leaving_early_cancels_and_awaits_running_calls(
+    run_loop: RunLoop, other_tasks: OtherTasks, blocking: BlockingFunction
+) -> None:
     quick = asyncio.Event()
 
     async def function(item: int) -> int:
         if item == 0:
             await quick.wait()
             return item
-        return await gauge(item)
+        return await blocking(item)
 
     outcomes = fan_out(function, itertools.count(), concurrency=3)
     async with aclosing(outcomes):
         quick.set()
         async for outcome in outcomes:
             assert outcome.value == 0
-            await turns(10)
+            await run_loop(10)
             break
-        assert gauge.running == {1, 2, 3}
-    assert gauge.running == set()
-    assert sorted(gauge.cancelled) == [1, 2, 3]
-    assert others() == set()
+        assert blocking.running == {1, 2, 3}
+    assert blocking.running == set()
+    assert sorted(blocking.cancelled) == [1, 2, 3]
+    assert other_tasks() == set()
 
 
-async def test_error_in_the_loop_body_leaves_no_task(turns: Turns, others: Others, gauge: Gauge) -> None:
+async def test_error_in_the_loop_body_leaves_no_task(
+    run_loop: RunLoop, other_tasks: OtherTasks, blocking: BlockingFunction
+) -> None:
 
     async def function(item: int) -> int:
-        return item if item == 0 else await gauge(item)
+        return item if item == 0 else await blocking(item)
 
     async def read() -> None:
         async with aclosing(fan_out(function, range(10), concurrency=3)) as outcomes:
             async for _ in outcomes:
-                await turns(10)
+                await run_loop(10)
                 raise HitError("in the body")
 
     with pytest.raises(HitError):
         await read()
-    assert sorted(gauge.cancelled) == [1, 2, 3]
-    assert others() == set()
+    assert sorted(blocking.cancelled) == [1, 2, 3]
+    assert other_tasks() == set()
 
 
-async def test_cancelled_reader_cancels_the_calls_and_is_cancelled(turns: Turns, others: Others, gauge: Gauge) -> None:
+async def test_cancelled_reader_cancels_the_calls_and_is_cancelled(
+    run_loop: RunLoop, other_tasks: OtherTasks, blocking: BlockingFunction
+) -> None:
 
     async def read() -> None:
-        async for _ in fan_out(gauge, range(10), concurrency=3):
-            raise AssertionError("none of them finishes")
+        async for _ in fan_out(blocking, range(10), concurrency=3):
+            raise AssertionError("no call finishes")
 
     reader = asyncio.create_task(read())
-    await turns(10)
-    assert gauge.running == {0, 1, 2}
+    await run_loop(10)
+    assert blocking.running == {0, 1, 2}
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert sorted(gauge.cancelled) == [0, 1, 2]
-    assert others() == set()
+    assert sorted(blocking.cancelled) == [0, 1, 2]
+    assert other_tasks() == set()
 
 
-async def test_no_call_starts_after_a_function_suppressed_its_cancellation(turns: Turns, others: Others) -> None:
-    begun = []
+async def test_no_call_starts_after_a_function_suppressed_its_cancellation(
+    run_loop: RunLoop, other_tasks: OtherTasks
+) -> None:
+    started = []
     woken = False
 
-    async def stubborn(item: int) -> int:
+    async def suppress_cancellation(item: int) -> int:
         nonlocal woken
-        begun.append(item)
+        started.append(item)
         if item and not woken:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
                 woken = True
-                # One more turn, since coverage records nothing in frames that an exception was thrown into.
+                # One more iteration, since coverage records nothing in frames that an exception was thrown into.
                 await asyncio.sleep(0)
         return item
 
-    outcomes = fan_out(stubborn, range(20), concurrency=2)
+    outcomes = fan_out(suppress_cancellation, range(20), concurrency=2)
     assert (await anext(outcomes)).value == 0
-    await turns(10)
-    assert begun == [0, 1, 2]
+    await run_loop(10)
+    assert started == [0, 1, 2]
     await asyncio.wait_for(outcomes.aclose(), 10)
     assert woken
-    assert begun == [0, 1, 2]
-    assert others() == set()
+    assert started == [0, 1, 2]
+    assert other_tasks() == set()
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_error_of_items_is_raised_after_the_finished_outcomes(asynchronous: bool, others: Others) -> None:
+async def test_error_of_items_is_raised_after_the_finished_outcomes(
+    asynchronous: bool, other_tasks: OtherTasks
+) -> None:
     def items() -> Iterator[int]:
         yield from (1, 2)
         raise HitError("the source")
@@ -128,28 +138,30 @@ async def test_error_of_items_is_raised_after_the_finished_outcomes(asynchronous
     assert [(await anext(outcomes)).value, (await anext(outcomes)).value] == [2, 4]
     with pytest.raises(HitError, match="the source"):
         await anext(outcomes)
-    assert others() == set()
+    assert other_tasks() == set()
 
 
-async def test_error_of_on_progress_is_raised_and_leaves_no_task(turns: Turns, others: Others, gauge: Gauge) -> None:
+async def test_error_of_on_progress_is_raised_and_leaves_no_task(
+    run_loop: RunLoop, other_tasks: OtherTasks, blocking: BlockingFunction
+) -> None:
 
     async def function(item: int) -> int:
-        await turns(3)
-        return item if item == 0 else await gauge(item)
+        await run_loop(3)
+        return item if item == 0 else await blocking(item)
 
     def on_progress(done: int, failed: int, total: int | None) -> None:
         raise HitError(f"{done} of {total}, {failed} failed")
 
     with pytest.raises(HitError, match="1 of 5, 0 failed"):
         await anext(fan_out(function, range(5), concurrency=2, on_progress=on_progress))
-    assert gauge.cancelled == [1]
-    assert others() == set()
+    assert blocking.cancelled == [1]
+    assert other_tasks() == set()
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, "auto"])
 @pytest.mark.parametrize("in_order", [False, True])
 async def test_item_that_awaits_a_cancelled_task_fails_alone(
-    concurrency: Concurrency, in_order: bool, others: Others
+    concurrency: Concurrency, in_order: bool, other_tasks: OtherTasks
 ) -> None:
     cancelled_task = asyncio.create_task(asyncio.Event().wait())
     cancelled_task.cancel()
@@ -175,22 +187,24 @@ async def test_item_that_awaits_a_cancelled_task_fails_alone(
     assert {type(outcome.error) for outcome in failed} == {ItemCancelledError}
     assert {type(outcome.error.__cause__) for outcome in failed if outcome.error} == {asyncio.CancelledError}
     assert progress[-1] == (100, 10, 100)
-    assert others() == set()
+    assert other_tasks() == set()
 
 
-async def test_worker_cancelled_from_outside_cancels_the_fan_out(turns: Turns, others: Others, gauge: Gauge) -> None:
+async def test_worker_cancelled_from_outside_cancels_the_fan_out(
+    run_loop: RunLoop, other_tasks: OtherTasks, blocking: BlockingFunction
+) -> None:
 
     async def read() -> None:
-        async for _ in fan_out(gauge, range(10), concurrency=2):
-            raise AssertionError("none of them finishes")
+        async for _ in fan_out(blocking, range(10), concurrency=2):
+            raise AssertionError("no call finishes")
 
     reader = asyncio.create_task(read())
-    await turns(10)
-    (others() - {reader}).pop().cancel()
+    await run_loop(10)
+    (other_tasks() - {reader}).pop().cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert gauge.begun == [0, 1]
-    assert others() == set()
+    assert blocking.started == [0, 1]
+    assert other_tasks() == set()
 
 
 BEHAVIOURS = st.lists(
@@ -210,8 +224,8 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
     concurrency: Concurrency,
     in_order: bool,
     leave_after: int | None,
-    turns: Turns,
-    others: Others,
+    run_loop: RunLoop,
+    other_tasks: OtherTasks,
 ) -> None:
     never = asyncio.get_running_loop().create_future()
     never.cancel()
@@ -219,7 +233,7 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
 
     async def function(index: int) -> int:
         behaviour, pause = behaviours[index]
-        await turns(pause)
+        await run_loop(pause)
         if behaviour == "raise":
             raise HitError("defect")
         if behaviour == "await cancelled":
@@ -244,4 +258,4 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
     assert len(seen) == len(set(seen)) == expected_count
     if in_order:
         assert seen == list(range(expected_count))
-    assert others() == set()
+    assert other_tasks() == set()

@@ -1,4 +1,4 @@
-"""`Outcome`: a `Success` or a `Failure` that type checkers can tell apart."""
+"""`Outcome`: a `Success` or a `Failure`, which type checkers can distinguish."""
 
 import pickle
 from typing import assert_type
@@ -37,7 +37,7 @@ def test_match_narrows_an_outcome() -> None:
     assert texts == ["one", "no such campaign"]
 
 
-def test_a_comprehension_narrows_an_outcome() -> None:
+def test_comprehension_narrows_an_outcome() -> None:
     assert [outcome.value.upper() for outcome in outcomes() if outcome.error is None] == ["ONE"]
 
 
@@ -60,7 +60,7 @@ def test_outcomes_are_frozen_values() -> None:
     success, failure = outcomes()
     assert success == Success(1, "one") != Success(1, "two")
     assert success != failure
-    assert pickle.loads(pickle.dumps([success, failure])) == [success, failure]  # noqa: S301  bytes of our own
+    assert pickle.loads(pickle.dumps([success, failure])) == [success, failure]  # noqa: S301  trusted bytes
     for outcome, attribute in ((success, "value"), (failure, "error")):
         with pytest.raises(AttributeError):
             setattr(outcome, attribute, None)

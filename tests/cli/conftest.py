@@ -1,4 +1,4 @@
-"""Fixtures for the commands: `dialler` in this process and in one of its own, and a server for both."""
+"""Fixtures that run `dialler` in this process or in a new one, and a server for both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOKEN = "a-secret-that-nobody-may-see"
 
 
-class Ran(NamedTuple):
+class CommandResult(NamedTuple):
     """The exit code and the output of a command."""
 
     exit: int
@@ -25,19 +25,19 @@ class Ran(NamedTuple):
     err: str
 
 
-Run = Callable[..., Ran]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs `dialler` in this process, and checks that no output has the token."""
+    """Return a function that runs `dialler` in this process, and checks that the output does not contain the token."""
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*argv: object) -> Ran:
+    def call(*argv: object) -> CommandResult:
         exit = main([str(argument) for argument in argv])
-        shown = capsys.readouterr()
-        assert TOKEN not in shown.out + shown.err
-        return Ran(exit, shown.out, shown.err)
+        output = capsys.readouterr()
+        assert TOKEN not in output.out + output.err
+        return CommandResult(exit, output.out, output.err)
 
     return call
 
@@ -51,7 +51,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Return a server with four campaigns in a thread of its own; the environment names it."""
+    """Yield a server with four campaigns, which runs in its own thread. The environment contains its URL and token."""
     records = [{"ID": id, "Name": name, "LanguagesID": 2} for id, name in ((1, "Spring"), (2, "Spring 2"), (3, "Twin"))]
     with Sandbox([*records, {"ID": 4, "Name": "Twin", "Extra": 1}], token=TOKEN) as sandbox:
         monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
@@ -61,7 +61,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def own_rule() -> str:
-    """Return the code of a module with one rule, which finds the campaign `Twin`."""
+    """Return the code of a module with one rule. The rule finds the campaign `Twin`."""
     return """
 from dialler_async.audit import Violation, Severity, rule
 
@@ -73,7 +73,7 @@ def twin(facts, *, name):
 
 
 class Process(subprocess.Popen[str]):
-    """A process that a failed test kills; `Popen` would wait for its end."""
+    """A process that is killed if the test fails. `Popen` would wait for its end."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         if kind is not None:
@@ -86,7 +86,7 @@ StartProcess = Callable[..., Process]
 
 @pytest.fixture
 def start_process(command: Command) -> StartProcess:
-    """Return a function that starts `dialler` in a process of its own."""
+    """Return a function that starts `dialler` in a new process."""
 
     def start(*argv: str, **changed: str) -> Process:
         return Process(

@@ -303,7 +303,7 @@ class TestAccept:
         assert ran.exit == 0
         assert ran.err == "Reason to accept 2 findings in dialler.toml: dialler: accepted 2 findings in dialler.toml\n"
         entries = tomllib.loads((here / "dialler.toml").read_text())["audit"]["accept"]
-        entry = {"rule": "duplicate-name", "subject": "Name", "reason": "known since May"}
+        entry = {"rule": "duplicate-name", "account": 1, "subject": "Name", "reason": "known since May"}
         assert entries == [{**entry, "campaign": 3}, {**entry, "campaign": 4}]
         again = run("audit", "--json", "--select", "duplicate-name", "--fail-on", "error")
         assert (again.exit, findings_in(again.out)) == (0, [])

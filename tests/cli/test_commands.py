@@ -1,4 +1,4 @@
-"""The commands in this process, with a server in a thread."""
+"""The commands, run in this process against a server in a thread."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ class Terminal(StringIO):
         return True
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def type_line(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(line))
 
 
 class TestReading:
-    def test_list_prints_one_campaign_a_line(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run("campaigns", "list")
-        assert [line.split()[:2] for line in ran.out.splitlines()] == [
+    def test_list_prints_one_campaign_per_line(self, run: Run, sandbox: Sandbox) -> None:
+        result = run("campaigns", "list")
+        assert [line.split()[:2] for line in result.out.splitlines()] == [
             ["ID", "Name"],
             ["1", "Spring"],
             ["2", "Spring"],
             ["3", "Twin"],
             ["4", "Twin"],
         ]
-        assert (ran.exit, ran.err) == (0, "")
+        assert (result.exit, result.err) == (0, "")
 
     def test_list_json_keeps_every_key(self, run: Run, sandbox: Sandbox) -> None:
-        shown = json.loads(run("campaigns", "list", "--json").out)
-        assert shown["records"] == list(sandbox.campaigns.values())
-        assert shown["count"] == 4
-        assert {"filter", "limitStart", "limitPageSize", "orderBy", "ascending"} <= set(shown)
+        printed = json.loads(run("campaigns", "list", "--json").out)
+        assert printed["records"] == list(sandbox.campaigns.values())
+        assert printed["count"] == 4
+        assert {"filter", "limitStart", "limitPageSize", "orderBy", "ascending"} <= set(printed)
 
     def test_get_prints_all_keys(self, run: Run, sandbox: Sandbox) -> None:
         assert "Extra  1" in run("campaigns", "get", 4).out
@@ -63,10 +63,10 @@ class TestReading:
 
     def test_find_without_match_exits_with_0_and_a_notice(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "find", "x\u202e") == (0, "", "dialler: no campaign has “x\\u202e” in its name\n")
-        ran = run("campaigns", "find", "x", "--json")
-        assert (ran.exit, json.loads(ran.out)) == (0, {"records": [], "count": 0})
+        result = run("campaigns", "find", "x", "--json")
+        assert (result.exit, json.loads(result.out)) == (0, {"records": [], "count": 0})
 
-    def test_text_after_two_dashes_is_no_option(self, run: Run, sandbox: Sandbox) -> None:
+    def test_text_after_two_dashes_is_not_an_option(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "find", "--", "--token").exit == 0
         assert sandbox.journal[-1].query == {"name": "--token"}
 
@@ -82,11 +82,11 @@ class TestReading:
 
 class TestWriting:
     def test_clone_sends_user_data_and_dates(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run(
+        result = run(
             "campaigns", "clone", "Spring", "Monday", "--user-data", "crm", "--from", "2026-03-02", "--to",
             "2026-03-03T10:30:00",
         )  # fmt: skip
-        assert ran == (0, "cloned: campaign 5 “Monday”\n", "")
+        assert result == (0, "cloned: campaign 5 “Monday”\n", "")
         assert json.loads(sandbox.journal[-1].body) == {
             "source": "Spring",
             "destination": "Monday",
@@ -96,57 +96,57 @@ class TestWriting:
         }
 
     def test_clone_to_an_existing_name_needs_exist_ok(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run("campaigns", "clone", "Spring", "Spring 2")
-        assert (ran.exit, ran.out) == (3, "")
-        assert ran.err.count("\n") == 1
+        result = run("campaigns", "clone", "Spring", "Spring 2")
+        assert (result.exit, result.out) == (3, "")
+        assert result.err.count("\n") == 1
         assert run("campaigns", "clone", "Spring", "Spring 2", "--exist-ok") == (
             0,
             "there is campaign 2 “Spring 2”\n",
             "",
         )
 
-    def test_delete_shows_the_campaign_and_asks(
+    def test_delete_shows_the_campaign_and_asks_for_confirmation(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        answer(monkeypatch, "y\n")
-        ran = run("campaigns", "delete", 1)
-        assert ran == (
+        type_line(monkeypatch, "y\n")
+        result = run("campaigns", "delete", 1)
+        assert result == (
             0,
             "deleted campaign 1 “Spring”\n",
             "dialler: going to delete campaign 1 “Spring” with its 0 result codes "
-            "and all other related data, for good\n"
+            "and all other related data permanently\n"
             "Delete it? [y/N] ",
         )
         assert set(sandbox.campaigns) == {2, 3, 4}
 
     @pytest.mark.parametrize("line", ["n\n", "\n", "", "yesterday\n"])
-    def test_delete_needs_yes_as_the_answer(
+    def test_delete_without_yes_as_confirmation_deletes_nothing(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
-        answer(monkeypatch, line)
-        ran = run("campaigns", "delete", 1)
-        assert (ran.exit, ran.out) == (130, "")
-        assert ran.err.endswith("dialler: nothing was deleted\n")
+        type_line(monkeypatch, line)
+        result = run("campaigns", "delete", 1)
+        assert (result.exit, result.out) == (130, "")
+        assert result.err.endswith("dialler: nothing was deleted\n")
         assert 1 in sandbox.campaigns
 
-    def test_ctrl_c_at_the_question_deletes_nothing(
+    def test_ctrl_c_at_the_confirmation_deletes_nothing(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        unheard: list[str] = []
+        lines_after_interrupt: list[str] = []
 
         class Interrupted(Terminal):
             def readline(self, *_: object) -> str:
                 signal.raise_signal(signal.SIGINT)
-                unheard.append("waited for a line after Ctrl-C")
+                lines_after_interrupt.append("read a line after Ctrl-C")
                 return ""
 
         monkeypatch.setattr("sys.stdin", Interrupted())
         assert run("campaigns", "delete", 1).exit == 130
-        assert unheard == []
+        assert lines_after_interrupt == []
         assert 1 in sandbox.campaigns
 
-    def test_question_restores_the_signal_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        answer(monkeypatch, "y\n")
+    def test_confirmation_restores_the_signal_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        type_line(monkeypatch, "y\n")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             assert _confirmed()
@@ -155,27 +155,27 @@ class TestWriting:
             signal.signal(signal.SIGINT, before)
 
     @pytest.mark.parametrize(("options", "exit"), [([], 3), (["--missing-ok"], 0)])
-    def test_delete_of_a_campaign_deleted_meanwhile_needs_missing_ok(
+    def test_delete_of_a_campaign_deleted_before_confirmation_needs_missing_ok(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, options: list[str], exit: int
     ) -> None:
-        class Thinking(Terminal):
+        class DeletesBeforeConfirming(Terminal):
             def readline(self, *_: object) -> str:
                 sandbox.remove(1)
                 return "yes\n"
 
-        monkeypatch.setattr("sys.stdin", Thinking())
+        monkeypatch.setattr("sys.stdin", DeletesBeforeConfirming())
         assert run("campaigns", "delete", 1, *options).exit == exit
 
     def test_delete_by_name_deletes_the_exact_name_only(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "delete", "--name", "Spring", "--yes").exit == 0
         assert set(sandbox.campaigns) == {2, 3, 4}
-        # By ID: what the API's own delete by name hits is not documented.
+        # The command deletes by ID, since the API doesn't document which campaign a deletion by name deletes.
         assert sandbox.journal[-1].method == "DELETE"
         assert sandbox.journal[-1].query == {}
 
     def test_delete_by_ambiguous_name_deletes_nothing(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run("campaigns", "delete", "--name", "Twin", "--yes")
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
+        result = run("campaigns", "delete", "--name", "Twin", "--yes")
+        assert (result.exit, result.out, result.err.count("\n")) == (3, "", 1)
         assert len(sandbox.campaigns) == 4
 
     @pytest.mark.parametrize(
@@ -184,10 +184,10 @@ class TestWriting:
     def test_delete_of_a_missing_campaign_needs_missing_ok(
         self, run: Run, sandbox: Sandbox, which: list[str], message: str
     ) -> None:
-        ran = run("campaigns", "delete", *which, "--yes")
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
-        ran = run("campaigns", "delete", *which, "--yes", "--missing-ok")
-        assert ran == (0, "", f"dialler: nothing to delete: there is {message}\n")
+        result = run("campaigns", "delete", *which, "--yes")
+        assert (result.exit, result.out, result.err.count("\n")) == (3, "", 1)
+        result = run("campaigns", "delete", *which, "--yes", "--missing-ok")
+        assert result == (0, "", f"dialler: nothing to delete: there is {message}\n")
 
     def test_delete_works_if_the_lookup_of_codes_fails(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
@@ -196,9 +196,9 @@ class TestWriting:
             raise ServerError("500")
 
         monkeypatch.setattr(ResultCodes, "list", fail)
-        ran = run("campaigns", "delete", 1, "--yes")
-        assert ran.exit == 0
-        assert "with its result codes and" in ran.err
+        result = run("campaigns", "delete", 1, "--yes")
+        assert result.exit == 0
+        assert "with its result codes and" in result.err
         assert 1 not in sandbox.campaigns
 
     def test_delete_of_a_record_without_id_uses_the_given_id(self, run: Run, sandbox: Sandbox) -> None:
@@ -215,7 +215,8 @@ class TestWriting:
         assert run("campaigns", "delete", 1) == (
             2,
             "",
-            "dialler: stdin is no terminal, so nobody can confirm: give --yes to delete without a question\n",
+            "dialler: can't ask for confirmation, because stdin is no terminal: "
+            "give --yes to delete without confirmation\n",
         )
         assert sandbox.journal == []
 
@@ -231,21 +232,21 @@ class TestWriting:
 
 class TestAudit:
     def test_audit_of_the_sandbox_prints_findings_at_80_columns(self, run: Run, no_settings: None) -> None:
-        ran = run("audit", "--sandbox")
-        assert (ran.exit, ran.err) == (0, "")
-        assert "\x1b" not in ran.out
-        assert max(map(len, ran.out.splitlines())) <= 80
+        result = run("audit", "--sandbox")
+        assert (result.exit, result.err) == (0, "")
+        assert "\x1b" not in result.out
+        assert max(map(len, result.out.splitlines())) <= 80
         for rule in ("dangling-result-code", "missing-translation", "duplicate-export-key", "contradictory-type"):
-            assert f"  {rule}" in ran.out
-        assert "500 campaigns" in ran.out.splitlines()[-1]
-        assert "1,001 requests in " in ran.out.splitlines()[-1]
+            assert f"  {rule}" in result.out
+        assert "500 campaigns" in result.out.splitlines()[-1]
+        assert "1,001 requests in " in result.out.splitlines()[-1]
 
     def test_audit_json_has_findings_and_totals(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, OwnResultCodesID=5)
         only = ("--select", "dangling-result-code")
-        shown = json.loads(run("audit", "--json", "--language", "de", "--concurrency", 1, *only).out)
-        assert [finding["rule"] for finding in shown["findings"]] == ["dangling-result-code"]
-        assert (shown["campaigns"], shown["lookups"]) == (4, 4)
+        printed = json.loads(run("audit", "--json", "--language", "de", "--concurrency", 1, *only).out)
+        assert [finding["rule"] for finding in printed["findings"]] == ["dangling-result-code"]
+        assert (printed["campaigns"], printed["lookups"]) == (4, 4)
         assert sandbox.connections.peak == 1
 
     @pytest.mark.parametrize(("level", "exit"), [("never", 0), ("error", 0), ("warning", 0), ("info", 1)])
@@ -273,19 +274,19 @@ class TestSettings:
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DIALLER_TOKEN", "wrong-but-secret")
-        ran = run("campaigns", "list")
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
-        assert "401" in ran.err
-        assert "secret" not in ran.err
+        result = run("campaigns", "list")
+        assert (result.exit, result.out, result.err.count("\n")) == (3, "", 1)
+        assert "401" in result.err
+        assert "secret" not in result.err
 
     @pytest.mark.parametrize(("unset", "message"), [("DIALLER_BASE_URL", "no base URL"), ("DIALLER_TOKEN", "no token")])
     def test_missing_settings_are_usage_errors(
         self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, unset: str, message: str
     ) -> None:
         monkeypatch.delenv(unset)
-        ran = run("campaigns", "list")
-        assert (ran.exit, ran.err.count("\n")) == (2, 1)
-        assert ran.err.startswith(f"dialler: {message}: set {unset}")
+        result = run("campaigns", "list")
+        assert (result.exit, result.err.count("\n")) == (2, 1)
+        assert result.err.startswith(f"dialler: {message}: set {unset}")
 
     @pytest.mark.parametrize(
         ("content", "message"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")]
@@ -296,34 +297,34 @@ class TestSettings:
         file = tmp_path / "token"
         if content is not None:
             file.write_bytes(content)
-        ran = run("campaigns", "list", "--token-file", file)
-        assert (ran.exit, ran.err.count("\n")) == (2, 1)
-        assert message in ran.err
+        result = run("campaigns", "list", "--token-file", file)
+        assert (result.exit, result.err.count("\n")) == (2, 1)
+        assert message in result.err
 
     def test_sandbox_with_base_url_or_token_is_a_usage_error(self, run: Run, tmp_path: Path) -> None:
         for option in (["--base-url", "http://127.0.0.1:1/rest/v1.0/1"], ["--token-file", str(tmp_path)]):
-            ran = run("campaigns", "list", "--sandbox", *option)
-            assert (ran.exit, ran.err.count("\n")) == (2, 1)
+            result = run("campaigns", "list", "--sandbox", *option)
+            assert (result.exit, result.err.count("\n")) == (2, 1)
 
     def test_invalid_base_url_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run("campaigns", "list", "--base-url", f"http://{TOKEN}:{TOKEN}@127.0.0.1/rest/v1.0/1")
-        assert (ran.exit, ran.err.count("\n")) == (2, 1)
+        result = run("campaigns", "list", "--base-url", f"http://{TOKEN}:{TOKEN}@127.0.0.1/rest/v1.0/1")
+        assert (result.exit, result.err.count("\n")) == (2, 1)
 
     def test_token_over_plain_http_warns_in_one_line(self, run: Run, sandbox: Sandbox) -> None:
-        ran = run("campaigns", "find", "", "--base-url", "http://dialler.invalid/rest/v1.0/1")
-        warning, error = ran.err.splitlines()
+        result = run("campaigns", "find", "", "--base-url", "http://dialler.invalid/rest/v1.0/1")
+        warning, error = result.err.splitlines()
         assert warning.startswith("dialler: warning: ")
         assert ".py" not in warning
-        assert (ran.exit, error.startswith("dialler: ")) == (2, True)
+        assert (result.exit, error.startswith("dialler: ")) == (2, True)
 
-    @pytest.mark.parametrize("given", [["--token", TOKEN], [f"--token={TOKEN}"]])
-    def test_token_as_an_argument_is_refused_and_not_printed(self, run: Run, given: list[str]) -> None:
-        ran = run("campaigns", "list", *given)
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-        assert "--token-file" in ran.err
+    @pytest.mark.parametrize("options", [["--token", TOKEN], [f"--token={TOKEN}"]])
+    def test_token_as_an_argument_is_refused_and_not_printed(self, run: Run, options: list[str]) -> None:
+        result = run("campaigns", "list", *options)
+        assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+        assert "--token-file" in result.err
 
 
-class TestEnds:
+class TestExitCodes:
     @pytest.mark.parametrize(
         "argv",
         [
@@ -345,36 +346,42 @@ class TestEnds:
         ids=" ".join,
     )
     def test_wrong_arguments_are_usage_errors(self, run: Run, sandbox: Sandbox, argv: list[str]) -> None:
-        ran = run(*argv)
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-        assert ran.err.startswith("dialler: ")
+        result = run(*argv)
+        assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+        assert result.err.startswith("dialler: ")
 
     def test_refused_requests_exit_with_3(self, run: Run, sandbox: Sandbox) -> None:
         for argv in (["campaigns", "get", 99], ["result-codes", 99], ["campaigns", "clone", "nope", "new"]):
-            ran = run(*argv)
-            assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
+            result = run(*argv)
+            assert (result.exit, result.out, result.err.count("\n")) == (3, "", 1)
 
-    def test_invalid_reply_exits_with_3(self, run: Run, sandbox: Sandbox) -> None:
+    def test_invalid_response_exits_with_3(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, nMaxParallelLines="many")
-        ran = run("campaigns", "get", 1)
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (3, "", 1)
-        assert "nMaxParallelLines" in ran.err
+        result = run("campaigns", "get", 1)
+        assert (result.exit, result.out, result.err.count("\n")) == (3, "", 1)
+        assert "nMaxParallelLines" in result.err
 
-    def test_no_reply_exits_with_4(self, run: Run, sandbox: Sandbox) -> None:
-        with socket.socket() as bound_but_deaf:
-            bound_but_deaf.bind(("127.0.0.1", 0))
-            port = bound_but_deaf.getsockname()[1]
-            ran = run("campaigns", "list", "--base-url", f"http://127.0.0.1:{port}/rest/v1.0/1")
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (4, "", 1)
+    def test_refused_connection_exits_with_4(self, run: Run, sandbox: Sandbox) -> None:
+        with socket.socket() as not_listening:
+            not_listening.bind(("127.0.0.1", 0))
+            port = not_listening.getsockname()[1]
+            result = run("campaigns", "list", "--base-url", f"http://127.0.0.1:{port}/rest/v1.0/1")
+        assert (result.exit, result.out, result.err.count("\n")) == (4, "", 1)
 
     @pytest.mark.parametrize(
         "argv", [[], ["--help"], ["campaigns"], ["audit", "--help"], ["campaigns", "delete", "-h"]]
     )
     def test_help_lists_the_exit_codes(self, run: Run, argv: list[str]) -> None:
-        ran = run(*argv)
-        assert (ran.exit, ran.err) == (0, "")
-        for line in ("0    done", "1    findings", "2    usage", "3    the server said no", "4    no reply"):
-            assert f"  {line}" in ran.out
+        result = run(*argv)
+        assert (result.exit, result.err) == (0, "")
+        for line in (
+            "0    success",
+            "1    there are findings",
+            "2    wrong",
+            "3    the server refused",
+            "4    the server sent no",
+        ):
+            assert f"  {line}" in result.out
 
     def test_version_prints_the_version(self, run: Run) -> None:
         import dialler_async
@@ -400,7 +407,7 @@ class TestEnds:
         with os.fdopen(writer, "w") as closed_pipe:
             monkeypatch.setattr("sys.stdout", closed_pipe)
             assert main(["--help"]) == 141
-            # What is written from here on, such as at exit, goes nowhere and fails no more.
+            # Later writes, such as at exit, are discarded and don't fail.
             print("more", file=closed_pipe, flush=True)
 
     def test_stdout_without_file_descriptor_works(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,14 +426,14 @@ def test_main_uses_the_arguments_of_the_process_by_default(
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich.console"])
-def test_missing_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_missing_extra_is_a_usage_error_that_names_it(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     for module in [name for name in sys.modules if name.startswith(("dialler_async.cli.", "cyclopts", "rich"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
     assert run("audit") == (2, "", "dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
 
 
-def test_missing_module_of_the_package_is_not_taken_for_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_module_of_the_package_itself_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.startswith("dialler_async.cli.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "dialler_async.cli.app", None)
@@ -447,9 +454,9 @@ class TestSandboxCommand:
             return wait(event)
 
         monkeypatch.setattr(asyncio.Event, "wait", stop_and_wait)
-        ran = run("sandbox", "--port", 0, "--campaigns", 1, "--seed", 3)
-        base_url, token, curl = ran.out.splitlines()
-        assert (ran.exit, ran.err) == (0, "")
+        result = run("sandbox", "--port", 0, "--campaigns", 1, "--seed", 3)
+        base_url, token, curl = result.out.splitlines()
+        assert (result.exit, result.err) == (0, "")
         assert base_url.startswith("DIALLER_BASE_URL=http://127.0.0.1:")
         assert token == f"DIALLER_TOKEN={Sandbox(campaigns=1, seed=3).token}"
         assert curl.startswith("curl -H 'Authorization: Bearer ")
@@ -458,6 +465,6 @@ class TestSandboxCommand:
     def test_occupied_port_is_a_usage_error(self, run: Run) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            ran = run("sandbox", "--port", port, "--campaigns", 1)
-        assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-        assert f"can't listen on port {port}" in ran.err
+            result = run("sandbox", "--port", port, "--campaigns", 1)
+        assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+        assert f"can't listen on port {port}" in result.err

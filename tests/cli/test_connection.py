@@ -1,4 +1,4 @@
-"""The options about the connection: what they do to the client, and what the environment gives in their place."""
+"""The connection options and their environment variables, and the client that they configure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dialler_async import DiallerClient, RetryPolicy, Timeouts
-from dialler_async.cli.connection import Connection
+from dialler_async.cli.connection import ConnectionOptions
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
 from dialler_async.testing import instant_waits
@@ -39,59 +39,65 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command makes its client of."""
+def client_options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the options that the command passes to its client."""
     options: dict[str, Any] = {}
-    really_make = DiallerClient.__init__
+    original_init = DiallerClient.__init__
 
-    def make(client: DiallerClient, base_url: str, token: str, **given: Any) -> None:
-        options.update(given)
-        really_make(client, base_url, token, **given)
+    def record(client: DiallerClient, base_url: str, token: str, **passed: Any) -> None:
+        options.update(passed)
+        original_init(client, base_url, token, **passed)
 
-    monkeypatch.setattr(DiallerClient, "__init__", make)
+    monkeypatch.setattr(DiallerClient, "__init__", record)
     return options
 
 
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
 def test_every_command_takes_rate_deadline_and_attempts(
-    run: Run, sandbox: Sandbox, given: dict[str, Any], argv: list[str]
+    run: Run, sandbox: Sandbox, client_options: dict[str, Any], argv: list[str]
 ) -> None:
     assert run(*argv, "--max-rate", "500.5", "--deadline", "7.5", "--attempts", "3").exit == 0
-    assert (given["max_rate"], given["timeouts"], given["retry"].attempts) == (500.5, Timeouts(deadline=7.5), 3)
+    assert (client_options["max_rate"], client_options["timeouts"], client_options["retry"].attempts) == (
+        500.5,
+        Timeouts(deadline=7.5),
+        3,
+    )
 
 
-def test_environment_takes_the_place_of_options(
-    run: Run, sandbox: Sandbox, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_environment_sets_options_that_are_not_given(
+    run: Run, sandbox: Sandbox, client_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("MAX_RATE", "500"), ("DEADLINE", "20"), ("ATTEMPTS", "5")):
         monkeypatch.setenv(f"DIALLER_{name}", value)
     assert run("campaigns", "list").exit == 0
-    assert (given["max_rate"], given["timeouts"], given["retry"]) == (
+    assert (client_options["max_rate"], client_options["timeouts"], client_options["retry"]) == (
         500,
         Timeouts(deadline=20),
         RetryPolicy(attempts=5),
     )
     assert run("campaigns", "list", "--attempts", "2").exit == 0
-    assert given["retry"].attempts == 2
+    assert client_options["retry"].attempts == 2
 
 
 def test_empty_environment_variable_counts_as_missing(
-    run: Run, sandbox: Sandbox, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run: Run, sandbox: Sandbox, client_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MAX_RATE", "DEADLINE", "ATTEMPTS"):
         monkeypatch.setenv(f"DIALLER_{name}", "")
     assert run("campaigns", "list").exit == 0
-    assert {"max_rate", "timeouts"}.isdisjoint(given)
-    assert given["retry"] == RetryPolicy()
+    assert {"max_rate", "timeouts"}.isdisjoint(client_options)
+    assert client_options["retry"] == RetryPolicy()
 
 
 @pytest.mark.parametrize("argv", [["audit"], ["export", "--output", "account.json"]], ids=["audit", "export"])
-def test_nightly_work_retries_patiently(run: Run, sandbox: Sandbox, given: dict[str, Any], argv: list[str]) -> None:
+def test_audit_and_export_use_the_patient_retry_policy(
+    run: Run, sandbox: Sandbox, client_options: dict[str, Any], argv: list[str]
+) -> None:
     assert run(*argv).exit == 0
-    assert given["retry"] == RetryPolicy.patient()
+    assert client_options["retry"] == RetryPolicy.patient()
 
 
-def test_attempts_limit_how_often_a_call_is_sent(run: Run, sandbox: Sandbox) -> None:
+def test_attempts_1_sends_a_call_only_once(run: Run, sandbox: Sandbox) -> None:
     sandbox.faults.chance(1.0, [Status(503)], match="list")
     assert run("audit", "--attempts", "1").exit == 3
     assert len(sandbox.journal) == 1
@@ -101,24 +107,26 @@ def test_attempts_limit_how_often_a_call_is_sent(run: Run, sandbox: Sandbox) -> 
     "value", ["0", "-1", "1e3", "0x1", "1_0", ".5", "5.", "inf", "nan", "0.0", "\u0663", "9" * 400]
 )
 @pytest.mark.parametrize("name", ["max-rate", "deadline"])
-def test_number_that_is_no_plain_decimal_is_refused(
+def test_rate_or_deadline_that_is_not_a_plain_decimal_is_refused(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     variable = f"DIALLER_{name.upper().replace('-', '_')}"
-    ran = run("campaigns", "list", f"--{name}", value)
-    assert (ran.exit, ran.out, ran.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"--{name}: give a number above 0 in digits, such as 30 or 0.5" in ran.err
+    result = run("campaigns", "list", f"--{name}", value)
+    assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
+    assert f"--{name}: it must be a number above 0 in digits, such as 30 or 0.5" in result.err
     monkeypatch.setenv(variable, value)
-    ran = run("campaigns", "list")
-    assert (ran.exit, ran.out, ran.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"{variable}: give a number above 0 in digits, such as 30 or 0.5" in ran.err
+    result = run("campaigns", "list")
+    assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
+    assert f"{variable} must be a number above 0 in digits, such as 30 or 0.5" in result.err
 
 
 @pytest.mark.parametrize("value", ["0", "1.0", "0x1"])
-def test_attempts_are_a_whole_number(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    assert "give a whole number in digits, 1 or more" in run("campaigns", "list", "--attempts", value).err
+def test_attempts_that_are_not_a_positive_whole_number_are_refused(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    assert "it must be a whole number in digits, 1 or more" in run("campaigns", "list", "--attempts", value).err
     monkeypatch.setenv("DIALLER_ATTEMPTS", value)
-    assert "DIALLER_ATTEMPTS: give a whole number in digits, 1 or more" in run("campaigns", "list").err
+    assert "DIALLER_ATTEMPTS must be a whole number in digits, 1 or more" in run("campaigns", "list").err
     assert sandbox.journal == []
 
 
@@ -131,68 +139,72 @@ NETWORK = {
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the command settles of the pool; the files need not be there."""
+def pool_settings(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the pool settings of each command, and apply none of them, since the files do not exist."""
     seen: list[dict[str, Any]] = []
-    really_settle = Connection._network
+    original = ConnectionOptions._network
 
-    def settle(connection: Connection) -> dict[str, Any]:
-        seen.append(really_settle(connection))
+    def record(connection: ConnectionOptions) -> dict[str, Any]:
+        seen.append(original(connection))
         return {}
 
-    monkeypatch.setattr(Connection, "_network", settle)
+    monkeypatch.setattr(ConnectionOptions, "_network", record)
     return seen
 
 
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
 def test_every_command_takes_certificates_and_a_proxy(
-    run: Run, sandbox: Sandbox, settled: list[dict[str, Any]], argv: list[str]
+    run: Run, sandbox: Sandbox, pool_settings: list[dict[str, Any]], argv: list[str]
 ) -> None:
     options = [part for name, value in NETWORK.items() for part in (f"--{name.replace('_', '-')}", value)]
     assert run(*argv, *options).exit == 0
-    assert settled == [NETWORK]
+    assert pool_settings == [NETWORK]
 
 
-def test_environment_takes_the_place_of_network_options(
-    run: Run, sandbox: Sandbox, settled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_environment_sets_network_options_that_are_not_given(
+    run: Run, sandbox: Sandbox, pool_settings: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in NETWORK.items():
         monkeypatch.setenv(f"DIALLER_{name.upper()}", value)
     run("campaigns", "list")
     run("campaigns", "list", "--ca-file", "other.pem")
-    assert settled == [NETWORK, {**NETWORK, "ca_file": "other.pem"}]
+    assert pool_settings == [NETWORK, {**NETWORK, "ca_file": "other.pem"}]
 
 
-def test_without_options_and_environment_nothing_is_settled(
-    run: Run, sandbox: Sandbox, settled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_pool_settings_are_empty_without_options_and_environment(
+    run: Run, sandbox: Sandbox, pool_settings: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("campaigns", "list")
     monkeypatch.setenv("DIALLER_PROXY", "")
     run("campaigns", "list")
-    assert settled == [{}, {"proxy": None}], "an empty DIALLER_PROXY means no proxy"
+    assert pool_settings == [{}, {"proxy": None}], "an empty DIALLER_PROXY means no proxy"
 
 
-@pytest.mark.parametrize("given", [["--proxy", f"http://me:{TOKEN}@proxy"], [f"--proxy=me:{TOKEN}@proxy"]])
-def test_proxy_with_a_password_is_no_argument_and_is_not_repeated(run: Run, sandbox: Sandbox, given: list[str]) -> None:
-    ran = run("campaigns", "list", *given)
-    assert (ran.exit, ran.out, sandbox.journal) == (2, "", [])
-    assert ran.err == "dialler: a proxy's password is never an argument, where others can read it: use DIALLER_PROXY\n"
+@pytest.mark.parametrize("options", [["--proxy", f"http://me:{TOKEN}@proxy"], [f"--proxy=me:{TOKEN}@proxy"]])
+def test_proxy_option_with_a_password_is_refused_and_not_printed(
+    run: Run, sandbox: Sandbox, options: list[str]
+) -> None:
+    result = run("campaigns", "list", *options)
+    assert (result.exit, result.out, sandbox.journal) == (2, "", [])
+    assert result.err == "dialler: other users can read a proxy's password in the arguments: use DIALLER_PROXY\n"
 
 
 @pytest.mark.parametrize("option", ["--ca-file", "--client-cert", "--client-key", "--proxy"])
-def test_embedded_dialler_takes_no_network_options(run: Run, option: str) -> None:
-    ran = run("campaigns", "list", "--sandbox", option, "anything")
-    assert (ran.exit, ran.out) == (2, "")
-    assert "leave out certificates and --proxy" in ran.err
+def test_sandbox_option_refuses_network_options(run: Run, option: str) -> None:
+    result = run("campaigns", "list", "--sandbox", option, "anything")
+    assert (result.exit, result.out) == (2, "")
+    assert "leave out certificates and --proxy" in result.err
 
 
-def test_embedded_dialler_is_reached_without_a_proxy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_option_ignores_proxies_of_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DIALLER_PROXY", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert run("campaigns", "list", "--sandbox", "--attempts", "1").exit == 0
 
 
-def test_request_goes_through_the_proxy(run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_option_sends_the_request_to_the_proxy(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     received: list[bytes] = []
     body = b'{"records": [], "count": 0}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
@@ -207,27 +219,27 @@ def test_request_goes_through_the_proxy(run: Run, sandbox: Sandbox, monkeypatch:
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        ran = run("campaigns", "list", "--base-url", "http://dialler.invalid/rest/v1.0/1", "--proxy", url)
+        result = run("campaigns", "list", "--base-url", "http://dialler.invalid/rest/v1.0/1", "--proxy", url)
         thread.join(timeout=10)
-    assert ran.exit == 0
+    assert result.exit == 0
     assert received[0].startswith(b"GET http://dialler.invalid/rest/v1.0/1/dialler/campaigns")
 
 
 @pytest.mark.parametrize("option", ["--ca-file", "--client-cert"])
-def test_certificate_file_that_is_not_there_is_one_line(run: Run, sandbox: Sandbox, option: str) -> None:
-    ran = run("campaigns", "list", option, "none.pem", "--base-url", "https://dialler.invalid/rest/v1.0/1")
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert "none.pem" in ran.err
+def test_missing_certificate_file_is_a_usage_error_of_one_line(run: Run, sandbox: Sandbox, option: str) -> None:
+    result = run("campaigns", "list", option, "none.pem", "--base-url", "https://dialler.invalid/rest/v1.0/1")
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "none.pem" in result.err
 
 
 @pytest.mark.parametrize("argv", [["audit"], ["export", "--output", "account.json"]], ids=" ".join)
 @pytest.mark.parametrize(("failures", "lines"), [(2, 0), (3, 1), (8, 1)])
-def test_patient_command_says_once_that_it_retries(
+def test_audit_and_export_print_one_notice_after_three_failed_attempts(
     run: Run, sandbox: Sandbox, argv: list[str], failures: int, lines: int
 ) -> None:
     sandbox.faults.next(*[Status(503)] * failures)
     with instant_waits():
-        ran = run(*argv)
-    assert ran.exit == 0
-    notice = "dialler: the server fails requests; they are retried (--attempts sets how often)\n"
-    assert ran.err.count(notice) == lines
+        result = run(*argv)
+    assert result.exit == 0
+    notice = "dialler: requests to the server fail and are retried; --attempts limits the retries\n"
+    assert result.err.count(notice) == lines

@@ -145,6 +145,25 @@ def test_accepted_findings_stand_apart(capsys: pytest.CaptureFixture[str]) -> No
     assert "Nothing found, 1 accepted" in shown
 
 
+def test_many_accepted_findings_of_one_rule_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    acceptance = Acceptance(reason="kept for its statistics")
+    many = [attrs.evolve(finding("expired", Severity.INFO, "ended", id), acceptance=acceptance) for id in range(30)]
+    one = attrs.evolve(finding("not-started", Severity.INFO, "begins"), acceptance=acceptance)
+    whole = attrs.evolve(report(), accepted=(*many, one))
+    shown = lines(whole, capsys)
+    assert shown[2:5] == ["Accepted", "  expired  30 findings; --unfold shows each", f"  Campaign 7  {LONG}"]
+    print_report(whole, Console(), unfold=True)
+    assert capsys.readouterr().out.count("kept for its statistics") == 31
+
+
+def test_accepted_findings_of_a_fleet_name_their_account(capsys: pytest.CaptureFixture[str]) -> None:
+    accepted = attrs.evolve(
+        finding("expired", Severity.INFO, "ended"), account="no\x1brth", acceptance=Acceptance(reason="kept")
+    )
+    shown = lines(attrs.evolve(fleet("no\x1brth"), accepted=(accepted,)), capsys)
+    assert any(line.startswith("  no\\x1brth: Campaign 7  Winterkampagne") for line in shown)
+
+
 def test_an_audit_of_part_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(attrs.evolve(report(), scope="running"), capsys)
     assert "only part of the account: 0 of 1 campaigns (running)" in shown

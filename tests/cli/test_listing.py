@@ -1,4 +1,4 @@
-"""`dialler campaigns list`: sorted, filtered, with chosen columns, as CSV, and as wide as the terminal."""
+"""`dialler campaigns list`: sorting, filters, columns, CSV and the width of the terminal."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run
-
-
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
@@ -30,7 +26,7 @@ class Terminal(StringIO):
 
 @pytest.fixture
 def varied(sandbox: Sandbox) -> Sandbox:
-    """Four campaigns, of which 1 and 2 have an end and 4 has an own key."""
+    """Return a server with four campaigns: 1 and 2 have an end, and 4 has a key that the others lack."""
     sandbox.change(1, dtTo="2026-03-02T00:00:00", nMaxParallelLines=10, bCallerIDActive=True)
     sandbox.change(2, dtTo="2026-03-01T00:00:00", nMaxParallelLines=9, bCallerIDActive=False)
     return sandbox
@@ -74,11 +70,11 @@ def test_filter_keeps_campaigns_that_match_every_pattern(
 ) -> None:
     options = [word for pattern in filters for word in ("--filter", pattern)]
     assert ids(run("campaigns", "list", *options).out) == list(left)
-    shown = json.loads(run("campaigns", "list", "--json", *options).out)
-    assert ([str(record["ID"]) for record in shown["records"]], shown["count"]) == (list(left), len(left))
+    printed = json.loads(run("campaigns", "list", "--json", *options).out)
+    assert ([str(record["ID"]) for record in printed["records"]], printed["count"]) == (list(left), len(left))
 
 
-def test_columns_shows_these_keys_in_this_order(run: Run, varied: Sandbox) -> None:
+def test_columns_option_shows_the_keys_in_the_given_order(run: Run, varied: Sandbox) -> None:
     lines = run("campaigns", "list", "--columns", "dtto,ID,Extra").out.splitlines()
     assert [re.split(r" {2,}", line.strip()) for line in lines] == [
         ["dtTo", "ID", "Extra"],
@@ -89,18 +85,18 @@ def test_columns_shows_these_keys_in_this_order(run: Run, varied: Sandbox) -> No
     ]
 
 
-def test_csv_has_every_key_and_no_formula(run: Run, varied: Sandbox) -> None:
+def test_csv_has_every_key_and_escapes_formulas(run: Run, varied: Sandbox) -> None:
     varied.change(3, Name='=HYPERLINK("x")')
-    ran = run("campaigns", "list", "--csv")
-    rows = list(csv.DictReader(StringIO(ran.out)))
-    assert (ran.exit, ran.err) == (0, "")
+    result = run("campaigns", "list", "--csv")
+    rows = list(csv.DictReader(StringIO(result.out)))
+    assert (result.exit, result.err) == (0, "")
     assert set(rows[0]) == {key for record in varied.campaigns.values() for key in record}
     by_id = {row["ID"]: row for row in rows}
     assert (by_id["1"]["bCallerIDActive"], by_id["1"]["nMaxParallelLines"]) == ("true", "10")
     assert (by_id["3"]["Name"], by_id["4"]["Extra"]) == ('\'=HYPERLINK("x")', "1")
 
 
-def test_csv_has_the_chosen_columns(run: Run, varied: Sandbox) -> None:
+def test_csv_with_columns_has_only_these_columns(run: Run, varied: Sandbox) -> None:
     assert (
         run("campaigns", "list", "--csv", "--columns", "ID,Name", "--filter", "ID=1").out == "ID,Name\r\n1,Spring\r\n"
     )
@@ -112,25 +108,27 @@ def test_csv_has_the_chosen_columns(run: Run, varied: Sandbox) -> None:
         (["--columns", "dtT"], "no campaign has the key “dtT”: did you mean dtTo?"),
         (["--sort", "zzz"], "no campaign has the key “zzz”: the keys are ID, Name"),
         (["--filter", "nam=x"], "did you mean Name?"),
-        (["--filter", "Name"], "--filter is KEY=PATTERN, such as 'Name=VIP*'; “Name” has no ="),
+        (["--filter", "Name"], "--filter needs KEY=PATTERN, such as 'Name=VIP*', but “Name” has no ="),
         (["--json", "--csv"], "--json prints whole records"),
         (["--json", "--columns", "ID"], "--json prints whole records"),
     ],
     ids=" ".join,
 )
 def test_wrong_list_options_are_usage_errors(run: Run, varied: Sandbox, options: list[str], message: str) -> None:
-    ran = run("campaigns", "list", *options)
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert message in ran.err
+    result = run("campaigns", "list", *options)
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message in result.err
 
 
-def test_list_of_no_campaigns_takes_any_key(run: Run, sandbox: Sandbox) -> None:
+def test_empty_list_accepts_any_key(run: Run, sandbox: Sandbox) -> None:
     for id in list(sandbox.campaigns):
         sandbox.remove(id)
     assert run("campaigns", "list", "--sort", "dtTo", "--filter", "Name=x", "--columns", "ID").exit == 0
 
 
-def test_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipe_gets_one_line_per_row_regardless_of_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     print_table(["Name", "Other"], [[text("x" * 300), text("y" * 300)], [text("a"), text("b")]])
     assert len(capsys.readouterr().out.splitlines()) == 3
@@ -161,8 +159,8 @@ def test_wide_terminal_shows_more_columns(width: str, headings: str, monkeypatch
 def test_clone_refuses_a_period_that_ends_before_it_begins(
     run: Run, sandbox: Sandbox, begin: str, end: str, exit: int
 ) -> None:
-    ran = run("campaigns", "clone", "Spring", "Monday", "--from", begin, "--to", end)
-    assert ran.exit == exit
+    result = run("campaigns", "clone", "Spring", "Monday", "--from", begin, "--to", end)
+    assert result.exit == exit
     if exit:
-        assert "the campaign would end before it begins" in ran.err
+        assert "swap the dates" in result.err
         assert sandbox.journal == []

@@ -1,4 +1,4 @@
-"""Numbers on the command line: anything but plain digits is refused before a request."""
+"""Numbers on the command line: anything except plain digits is refused before a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dialler_async.sandbox import Sandbox
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-NO_ID = [
+INVALID_IDS = [
     "1.4",
     "0x1",
     "1_0",
@@ -33,14 +33,14 @@ NO_ID = [
 COMMANDS_WITH_ID = [["campaigns", "get"], ["campaigns", "delete", "--yes"], ["result-codes"]]
 
 
-@pytest.mark.parametrize("given", NO_ID)
+@pytest.mark.parametrize("number", INVALID_IDS)
 @pytest.mark.parametrize("command", COMMANDS_WITH_ID, ids=" ".join)
 def test_id_that_is_not_plain_digits_is_refused_before_a_request(
-    run: Run, sandbox: Sandbox, command: list[str], given: str
+    run: Run, sandbox: Sandbox, command: list[str], number: str
 ) -> None:
-    ran = run(*command, given)
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert "an ID is a positive whole number in digits, such as 534" in ran.err
+    result = run(*command, number)
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "an ID must be a positive whole number in digits, such as 534" in result.err
     assert sandbox.journal == []
 
 
@@ -51,7 +51,7 @@ def test_id_beyond_float_precision_reaches_the_server_unchanged(run: Run, sandbo
     assert str(id) in sandbox.journal[0].path
 
 
-@pytest.mark.parametrize("given", ["1.4", "0x10", "1_0", "1e2", "08", "-1", "\u0663"])
+@pytest.mark.parametrize("number", ["1.4", "0x10", "1_0", "1e2", "08", "-1", "\u0663"])
 @pytest.mark.parametrize(
     "option",
     [
@@ -61,12 +61,12 @@ def test_id_beyond_float_precision_reaches_the_server_unchanged(run: Run, sandbo
     ],
     ids=" ".join,
 )
-def test_number_option_that_is_not_plain_digits_is_refused(run: Run, option: list[str], given: str) -> None:
-    ran = run(*option, given)
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert ran.err.startswith(f"dialler: Invalid value for {option[-1]}: give a whole number in digits, ")
+def test_number_option_that_is_not_plain_digits_is_refused(run: Run, option: list[str], number: str) -> None:
+    result = run(*option, number)
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert result.err.startswith(f"dialler: Invalid value for {option[-1]}: it must be a whole number in digits, ")
 
 
 @pytest.mark.parametrize("option", [["audit", "--concurrency"], ["sandbox", "--accounts"]], ids=" ".join)
 def test_zero_is_refused_by_positive_options(run: Run, option: list[str]) -> None:
-    assert "give a whole number in digits, 1 or more" in run(*option, "0").err
+    assert "it must be a whole number in digits, 1 or more" in run(*option, "0").err

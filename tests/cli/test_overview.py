@@ -1,4 +1,4 @@
-"""`dialler --help`, `--version` and shell completion: quick to answer, and true to the commands."""
+"""`dialler --help`, `--version` and shell completion: what they import, and whether they match the commands."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_help_imports_only_the_called_command(argv: list[str], absent: list[str]
     assert done.stdout
 
 
-def test_overview_lists_every_command_with_the_sentence_of_its_own_help() -> None:
+def test_overview_has_the_first_sentence_of_each_command_help() -> None:
     for name, (_, sentence) in COMMANDS.items():
         command = app[name]
         assert command.help.startswith(sentence[:-1]), name
@@ -62,7 +62,7 @@ def test_version_needs_no_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script_knows_commands_and_options(
+def test_completion_script_contains_commands_and_options(
     shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

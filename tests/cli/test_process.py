@@ -1,4 +1,4 @@
-"""The command as a process: signals, pipes, streams, start-up."""
+"""The command as a process: signals, pipes, encodings and imports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes as POSIX has them"),
+    pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and pipes"),
 ]
 
 
@@ -27,7 +27,7 @@ RunProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run_process(command: Command) -> RunProcess:
-    """Return a function that runs `dialler` in a process of its own to its end."""
+    """Return a function that runs `dialler` in a new process and waits for its end."""
 
     def run(*argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -57,13 +57,13 @@ def test_audit_of_the_sandbox_fits_80_columns_without_colours(run_process: RunPr
     assert re.search(r"^500 campaigns, [\d,]+ result codes, 1,001 requests in \d+\.\d s$", done.stdout, re.MULTILINE)
 
 
-def test_missing_settings_are_one_line(run_process: RunProcess) -> None:
+def test_missing_settings_print_one_line(run_process: RunProcess) -> None:
     done = run_process("campaigns", "list")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "dialler: no base URL: set DIALLER_BASE_URL, or give --base-url (or try --sandbox)\n"
 
 
-def test_refused_connection_is_one_line(run_process: RunProcess) -> None:
+def test_refused_connection_prints_one_line_without_the_token(run_process: RunProcess) -> None:
     done = run_process(
         "campaigns", "list", DIALLER_BASE_URL="http://127.0.0.1:9/rest/v1.0/1", DIALLER_TOKEN="hidden-token"
     )
@@ -73,7 +73,7 @@ def test_refused_connection_is_one_line(run_process: RunProcess) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    # The last is so short that it stays in the buffer until the end.
+    # The last output is so short that it stays in the buffer until the end.
     [["campaigns", "list"], ["campaigns", "list", "--json"], ["audit"], ["campaigns", "get", "665", "--json"]],
     ids=" ".join,
 )
@@ -87,7 +87,7 @@ def test_closed_pipe_exits_with_141(argv: list[str], start_process: StartProcess
     process.stderr.close()
 
 
-def test_letters_missing_in_the_encoding_are_escaped(run_process: RunProcess) -> None:
+def test_characters_that_the_encoding_lacks_are_escaped(run_process: RunProcess) -> None:
     done = run_process("campaigns", "list", "--sandbox", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\xfc" in done.stdout
@@ -121,11 +121,11 @@ def test_ctrl_c_in_a_running_audit_leaves_no_traceback(command: Command, start_p
         )
         os.close(slave)
         seen = b""
-        while b"/10000" not in seen:  # the progress bar is there, so it runs
+        while b"/10000" not in seen:  # the progress bar shows that the audit runs
             seen += os.read(master, 4096)
         audit.send_signal(signal.SIGINT)
         output, _ = audit.communicate(timeout=30)
-        seen += _rest(master)
+        seen += _read_to_end(master)
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=30)
     assert (audit.returncode, output) == (130, b"")
@@ -133,12 +133,12 @@ def test_ctrl_c_in_a_running_audit_leaves_no_traceback(command: Command, start_p
     assert b"Error" not in seen
 
 
-def _rest(master: int) -> bytes:
+def _read_to_end(master: int) -> bytes:
     seen = b""
     try:
         while chunk := os.read(master, 4096):
             seen += chunk
-    except OSError:  # how Linux says that the other end of a terminal is closed
+    except OSError:  # Linux raises this if the other end of a terminal is closed
         pass
     finally:
         os.close(master)

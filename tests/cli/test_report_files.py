@@ -240,7 +240,7 @@ class TestWholeFile:
         monkeypatch.setattr(
             Path, "lstat", lambda path: os.stat_result([stat.S_IFLNK, 0, 0, 1, owner + 2, 0, 0, 0, 0, 0])
         )
-        with pytest.raises(OSError, match="link of another user"), whole_file(public / "report") as file:
+        with pytest.raises(OSError, match="another user's link"), whole_file(public / "report") as file:
             file.write(b"evil")
         assert (tmp_path / "victim").read_text() == "precious"
 

@@ -1,4 +1,4 @@
-"""Streams that can't be written to, and Ctrl-C during a write: exit code, one line, no traceback."""
+"""Unwritable streams, and Ctrl-C during a write: each gives an exit code and one line, and no traceback."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import attrs
 import pytest
 
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
+from dialler_async.sandbox.in_flight_request import InFlightRequest
 
 if TYPE_CHECKING:
     from tests.cli.conftest import StartProcess
@@ -30,7 +30,7 @@ pytestmark = [
 READS = [
     ["campaigns", "list"],
     ["campaigns", "list", "--json"],
-    # So short that it stays in the buffer until the end.
+    # This output is so short that it stays in the buffer until the end.
     ["campaigns", "get", "1", "--json"],
     ["result-codes", "1"],
     ["audit"],
@@ -45,7 +45,7 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def shell(command: Command) -> Shell:
-    """Return a function that runs `dialler` in a shell, with the given redirections."""
+    """Return a function that runs `dialler` in a shell with redirected streams."""
 
     def run(redirection: str, *argv: str, **changed: str) -> subprocess.CompletedProcess[str]:
         settings = {key: value for key, value in os.environ.items() if "DIALLER_" in key}
@@ -115,7 +115,9 @@ def test_export_to_a_full_disk_exits_with_5(sandbox: Sandbox, tmp_path: Path, fo
     assert done.stderr == f"dialler: can't write {full}: No space left on device\n"
 
 
-def test_report_over_the_size_limit_keeps_the_old_file(sandbox: Sandbox, tmp_path: Path, command: Command) -> None:
+def test_report_larger_than_the_file_size_limit_keeps_the_old_file(
+    sandbox: Sandbox, tmp_path: Path, command: Command
+) -> None:
     report = tmp_path / "report"
     report.write_text("before")
     limited = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {command.argv[-1]}"
@@ -133,16 +135,16 @@ def test_report_over_the_size_limit_keeps_the_old_file(sandbox: Sandbox, tmp_pat
 
 @attrs.frozen
 class Stall(Fault):
-    """No answer at all; says when the request is here."""
+    """Send no response, and set `arrived` when the request arrives."""
 
     carried_out: bool
     arrived: threading.Event = attrs.field(factory=threading.Event, eq=False)
 
-    async def play(self, exchange: Exchange) -> None:
+    async def apply(self, request: InFlightRequest) -> None:
         if self.carried_out:
-            await exchange.carry_out()
+            await request.carry_out()
         self.arrived.set()
-        await exchange.until_client_hangs_up()
+        await request.wait_closed()
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
@@ -152,12 +154,12 @@ class Stall(Fault):
         (
             "delete",
             ["campaigns", "delete", "1", "--yes"],
-            "dialler: interrupted: campaign 1 “Spring” may have been deleted; look: dialler campaigns get 1",
+            "dialler: interrupted: campaign 1 “Spring” may have been deleted; check with: dialler campaigns get 1",
         ),
         (
             "clone",
             ["campaigns", "clone", "Spring", "Next one"],
-            "dialler: interrupted: the campaign may have been cloned; look: dialler campaigns find -- 'Next one'",
+            "dialler: interrupted: the campaign may have been cloned; check with: dialler campaigns find -- 'Next one'",
         ),
     ],
 )

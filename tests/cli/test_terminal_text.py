@@ -1,4 +1,4 @@
-"""Names from the server on a terminal are escaped."""
+"""Output on the terminal: names from the server are escaped."""
 
 import json
 from io import StringIO
@@ -14,7 +14,7 @@ from dialler_async.cli.exits import print_error
 from dialler_async.cli.output import Console, counted, print_table, text
 from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
 
-EVIL = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
+HOSTILE_NAME = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
 
 
 @given(st.text())
@@ -23,53 +23,55 @@ def test_escaped_text_is_printable(name: str) -> None:
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"])))
-def test_printable_text_stays_as_it_is(name: str) -> None:
+def test_printable_text_is_not_changed(name: str) -> None:
     assert escape_unprintable(name) == name
 
 
-def test_escapes_are_readable() -> None:
+def test_control_characters_become_backslash_escapes() -> None:
     assert escape_unprintable("a\x1b[31mb\n\u202e\x9b") == "a\\x1b[31mb\\n\\u202e\\x9b"
 
 
-def test_message_is_one_line_and_keeps_its_blanks() -> None:
+def test_message_becomes_one_line_and_keeps_double_blanks() -> None:
     assert one_line("first\nsecond  third\x1b") == "first second  third\\x1b"
 
 
 def test_errors_and_tables_escape_names(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(f"no campaign {EVIL}")
-    print_table(["Name"], [[text(EVIL)]])
-    shown = capsys.readouterr()
-    for output in (shown.err, shown.out):
+    print_error(f"no campaign {HOSTILE_NAME}")
+    print_table(["Name"], [[text(HOSTILE_NAME)]])
+    printed = capsys.readouterr()
+    for output in (printed.err, printed.out):
         assert all(char.isprintable() or char == "\n" for char in output)
         assert "[red]Sale[/red] :smile:" in output
         assert "\\x1b]0;owned\\x07\\x1b[2J" in output
-    assert shown.err.count("\n") == 1
+    assert printed.err.count("\n") == 1
 
 
 def test_json_keeps_every_key_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    wire = {"Name": EVIL, "Unknown": [1, None, {"ü": 0.5}], "ID": 3}
-    campaigns = Records([Campaign(name=EVIL, id=3, wire=wire)], total=1, order_by="Name", ascending=True, filter="")
+    wire = {"Name": HOSTILE_NAME, "Unknown": [1, None, {"ü": 0.5}], "ID": 3}
+    campaigns = Records(
+        [Campaign(name=HOSTILE_NAME, id=3, wire=wire)], total=1, order_by="Name", ascending=True, filter=""
+    )
     show_campaigns(campaigns, as_json=True)
     output = capsys.readouterr().out
     assert output.isascii()
     assert "\x1b" not in output
-    shown = json.loads(output)
-    assert shown == {"records": [wire], "count": 1, "filter": "", "orderBy": "Name", "ascending": True}
-    assert list(shown["records"][0]) == list(wire)
+    printed = json.loads(output)
+    assert printed == {"records": [wire], "count": 1, "filter": "", "orderBy": "Name", "ascending": True}
+    assert list(printed["records"][0]) == list(wire)
 
 
 def test_envelope_of_result_codes_has_records_and_count() -> None:
     assert envelope(Records([ResultCode(id=1, wire={"ID": 1})], total=7)) == {"records": [{"ID": 1}], "count": 7}
 
 
-def test_incomplete_reply_prints_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_incomplete_list_prints_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     show_result_codes(Records([ResultCode(id=1)], total=7), as_json=False)
-    assert capsys.readouterr().err == "dialler: the server counts 7 records, but sent 1\n"
+    assert capsys.readouterr().err == "dialler: the list is incomplete: the server counts 7 records, but sent 1\n"
     show_result_codes(Records([ResultCode(id=1)], total=1), as_json=False)
     assert capsys.readouterr().err == ""
 
 
-def test_one_campaign_shows_id_and_name_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_campaign_is_printed_with_id_and_name_first(capsys: pytest.CaptureFixture[str]) -> None:
     wire: dict[str, Any] = {"bSome": False, "Name": "A", "Nested": {"a": [1]}, "Nothing": None, "ID": 4}
     show_campaign(Campaign(name="A", id=4, wire=wire), as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

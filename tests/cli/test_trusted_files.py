@@ -20,14 +20,14 @@ from dialler_async.sandbox import Sandbox
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no owners and modes like these")
+pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX owners and modes")
 
 GiveAway = Callable[[Path], None]
 
 
 @pytest.fixture
 def give_away(monkeypatch: pytest.MonkeyPatch) -> GiveAway:
-    """Make a file belong to another user."""
+    """Return a function that makes a file belong to another user."""
 
     def give(path: Path) -> None:
         if os.getuid() == 0:
@@ -40,8 +40,8 @@ def give_away(monkeypatch: pytest.MonkeyPatch) -> GiveAway:
 
 
 @pytest.fixture
-def above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory above the current one."""
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the parent of the current directory."""
     directory = tmp_path / "shared"
     (directory / "here").mkdir(parents=True)
     directory.chmod(0o755)
@@ -59,9 +59,9 @@ WriteModule = Callable[[Path], Path]
 
 
 @pytest.fixture
-def evil(own_rule: str) -> WriteModule:
-    """Return a function that writes a rule module, which leaves a file behind when it runs."""
-    return lambda path: write(path, f"open({str(path.with_suffix('.ran'))!r}, 'w').close()\n{own_rule}")
+def write_hostile_module(own_rule: str) -> WriteModule:
+    """Return a function that writes a rule module, which creates a file when it runs."""
+    return lambda path: write(path, f"open({str(path.with_suffix('.result'))!r}, 'w').close()\n{own_rule}")
 
 
 SETTINGS = ("[audit]\nselect = ['expired']\n", "[tool.dialler.audit]\nselect = ['expired']\n")
@@ -69,64 +69,64 @@ SETTINGS = ("[audit]\nselect = ['expired']\n", "[tool.dialler.audit]\nselect = [
 
 @pytest.mark.parametrize(("name", "content"), [("dialler.toml", SETTINGS[0]), ("pyproject.toml", SETTINGS[1])])
 def test_settings_of_another_user_are_refused(
-    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway, name: str, content: str
+    run: Run, sandbox: Sandbox, parent: Path, give_away: GiveAway, name: str, content: str
 ) -> None:
-    give_away(write(above / name, content))
-    ran = run("audit")
-    assert (ran.exit, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert ran.err.startswith(f"dialler: {above / name} is not used: it belongs to another user")
-    assert "chown" in ran.err
+    give_away(write(parent / name, content))
+    result = run("audit")
+    assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
+    assert result.err.startswith(f"dialler: {parent / name} is not used: it belongs to another user")
+    assert "chown" in result.err
     assert sandbox.journal == []
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_settings_that_others_can_write_are_refused(run: Run, sandbox: Sandbox, above: Path, mode: int) -> None:
-    write(above / "dialler.toml", SETTINGS[0]).chmod(mode)
-    ran = run("audit")
-    assert (ran.exit, sandbox.journal) == (2, [])
-    assert "other users can write it" in ran.err
-    assert f"run chmod go-w {above / 'dialler.toml'}; otherwise remove it" in ran.err
+def test_settings_that_other_users_can_write_are_refused(run: Run, sandbox: Sandbox, parent: Path, mode: int) -> None:
+    write(parent / "dialler.toml", SETTINGS[0]).chmod(mode)
+    result = run("audit")
+    assert (result.exit, sandbox.journal) == (2, [])
+    assert "other users can write it" in result.err
+    assert f"run chmod go-w {parent / 'dialler.toml'}; otherwise remove it" in result.err
 
 
-def test_settings_named_by_config_are_checked_too(run: Run, sandbox: Sandbox, above: Path) -> None:
-    write(above / "other.toml", SETTINGS[0]).chmod(0o666)
+def test_config_option_refuses_settings_that_other_users_can_write(run: Run, sandbox: Sandbox, parent: Path) -> None:
+    write(parent / "other.toml", SETTINGS[0]).chmod(0o666)
     assert "is not used" in run("audit", "--config", "../other.toml").err
 
 
 @pytest.mark.parametrize(("mode", "exit"), [(0o777, 2), (0o1777, 0), (0o775, 0)])
-def test_settings_in_a_directory_that_others_can_write(
-    run: Run, sandbox: Sandbox, above: Path, mode: int, exit: int
+def test_settings_in_a_directory_are_refused_if_other_users_can_write_it(
+    run: Run, sandbox: Sandbox, parent: Path, mode: int, exit: int
 ) -> None:
-    write(above / "dialler.toml", SETTINGS[0])
-    above.chmod(mode)
-    ran = run("audit")
-    assert ran.exit == exit
-    assert ("other users can write its directory" in ran.err) == (exit == 2)
+    write(parent / "dialler.toml", SETTINGS[0])
+    parent.chmod(mode)
+    result = run("audit")
+    assert result.exit == exit
+    assert ("other users can write its directory" in result.err) == (exit == 2)
 
 
 def test_settings_in_a_directory_of_another_user_are_refused(
-    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway
+    run: Run, sandbox: Sandbox, parent: Path, give_away: GiveAway
 ) -> None:
-    write(above / "dialler.toml", SETTINGS[0])
-    give_away(above)
+    write(parent / "dialler.toml", SETTINGS[0])
+    give_away(parent)
     assert "belongs to another user" in run("audit").err
 
 
 def test_project_file_of_another_user_without_settings_is_ignored(
-    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway
+    run: Run, sandbox: Sandbox, parent: Path, give_away: GiveAway
 ) -> None:
-    give_away(write(above / "pyproject.toml", "[project]\nname = 'x'\n"))
+    give_away(write(parent / "pyproject.toml", "[project]\nname = 'x'\n"))
     assert run("audit").exit == 0
 
 
-def test_settings_of_root_count_for_other_users(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(above / "dialler.toml", SETTINGS[0])
-    really_stat = Path.stat
+def test_settings_of_root_are_accepted_for_other_users(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(parent / "dialler.toml", SETTINGS[0])
+    original_stat = Path.stat
 
     def owned_by_root(path: Path, **options: bool) -> os.stat_result:
-        found = list(really_stat(path, **options))
-        found[4] = 0
-        return os.stat_result(found)
+        status = list(original_stat(path, **options))
+        status[4] = 0
+        return os.stat_result(status)
 
     monkeypatch.setattr(Path, "stat", owned_by_root)
     monkeypatch.setattr(os, "getuid", lambda: 4321)
@@ -135,70 +135,76 @@ def test_settings_of_root_count_for_other_users(above: Path, monkeypatch: pytest
     assert path.exists()
 
 
-@pytest.mark.parametrize("damage", ["owner", "mode"])
+@pytest.mark.parametrize("problem", ["owner", "mode"])
 def test_rule_module_that_another_user_may_have_written_does_not_run(
-    run: Run, sandbox: Sandbox, above: Path, give_away: GiveAway, damage: str, evil: WriteModule
+    run: Run, sandbox: Sandbox, parent: Path, give_away: GiveAway, problem: str, write_hostile_module: WriteModule
 ) -> None:
-    module = f"evil_{damage}"
-    write(above / "dialler.toml", f"[audit]\nrules = ['{module}:twin']\n")
-    file = evil(above / f"{module}.py")
-    if damage == "owner":
+    module = f"evil_{problem}"
+    write(parent / "dialler.toml", f"[audit]\nrules = ['{module}:twin']\n")
+    file = write_hostile_module(parent / f"{module}.py")
+    if problem == "owner":
         give_away(file)
     else:
         file.chmod(0o666)
-    ran = run("audit")
-    assert (ran.exit, ran.out, sandbox.journal) == (2, "", [])
-    assert "is not used" in ran.err
-    assert not file.with_suffix(".ran").exists()
+    result = run("audit")
+    assert (result.exit, result.out, sandbox.journal) == (2, "", [])
+    assert "is not used" in result.err
+    assert not file.with_suffix(".result").exists()
 
 
-def test_rule_module_named_as_an_option_is_checked_too(above: Path, evil: WriteModule) -> None:
-    file = evil(above / "evil_option.py")
+def test_rule_module_of_the_rules_option_is_refused_if_other_users_can_write_it(
+    parent: Path, write_hostile_module: WriteModule
+) -> None:
+    file = write_hostile_module(parent / "evil_option.py")
     file.chmod(0o666)
     with pytest.raises(ConfigurationError, match="other users can write it"):
-        load_rules(["evil_option:twin"], above)
-    assert not file.with_suffix(".ran").exists()
+        load_rules(["evil_option:twin"], parent)
+    assert not file.with_suffix(".result").exists()
 
 
-def test_module_that_a_rule_module_imports_is_checked_too(above: Path, own_rule: str, evil: WriteModule) -> None:
-    file = evil(above / "evil_helper.py")
+def test_module_imported_by_a_rule_module_is_refused_if_other_users_can_write_it(
+    parent: Path, own_rule: str, write_hostile_module: WriteModule
+) -> None:
+    file = write_hostile_module(parent / "evil_helper.py")
     file.chmod(0o666)
-    write(above / "imports_helper.py", f"import evil_helper\n{own_rule}")
+    write(parent / "imports_helper.py", f"import evil_helper\n{own_rule}")
     with pytest.raises(ConfigurationError, match=r"evil_helper\.py is not used"):
-        load_rules(["imports_helper:twin"], above)
-    assert not file.with_suffix(".ran").exists()
+        load_rules(["imports_helper:twin"], parent)
+    assert not file.with_suffix(".result").exists()
 
 
-def test_package_is_checked_as_a_whole(above: Path, evil: WriteModule) -> None:
-    (above / "evil_package").mkdir(mode=0o755)
-    write(above / "evil_package" / "__init__.py", "")
-    file = evil(above / "evil_package" / "rules.py")
+def test_submodule_of_a_rule_package_is_refused_if_other_users_can_write_it(
+    parent: Path, write_hostile_module: WriteModule
+) -> None:
+    (parent / "evil_package").mkdir(mode=0o755)
+    write(parent / "evil_package" / "__init__.py", "")
+    file = write_hostile_module(parent / "evil_package" / "rules.py")
     file.chmod(0o666)
     with pytest.raises(ConfigurationError, match="other users can write it"):
-        load_rules(["evil_package.rules:twin"], above)
-    assert not file.with_suffix(".ran").exists()
+        load_rules(["evil_package.rules:twin"], parent)
+    assert not file.with_suffix(".result").exists()
 
 
-def test_planted_bytecode_does_not_run(above: Path, own_rule: str) -> None:
-    file = write(above / "with_bytecode.py", own_rule)
+def test_bytecode_that_other_users_can_write_does_not_run(parent: Path, own_rule: str) -> None:
+    file = write(parent / "with_bytecode.py", own_rule)
     bytecode = Path(cache_from_source(str(file)))
     py_compile.compile(str(file), cfile=str(bytecode))
     bytecode.chmod(0o666)
     with pytest.raises(ConfigurationError, match=r"with_bytecode.*pyc is not used"):
-        load_rules(["with_bytecode:twin"], above)
+        load_rules(["with_bytecode:twin"], parent)
     assert "with_bytecode" not in sys.modules
 
 
-def test_directory_of_another_user_shadows_no_installed_module(above: Path, give_away: GiveAway) -> None:
+def test_directory_of_another_user_does_not_shadow_installed_modules(parent: Path, give_away: GiveAway) -> None:
     before = list(sys.path), list(sys.meta_path)
-    give_away(above)
-    (rule,) = load_rules(["dialler_async.audit.rules.names:duplicate_name"], above)
+    give_away(parent)
+    (rule,) = load_rules(["dialler_async.audit.rules.names:duplicate_name"], parent)
     assert rule.info.id == "duplicate-name"
     assert (sys.path, sys.meta_path) == before
 
 
-def test_nothing_is_checked_where_there_are_no_owners(above: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(above / "dialler.toml", SETTINGS[0])
+def test_no_file_is_refused_on_systems_without_owners(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(parent / "dialler.toml", SETTINGS[0])
     path.chmod(0o666)
     with pytest.raises(ConfigurationError):
         require_trusted(path)

@@ -1,4 +1,4 @@
-"""Making a client: base URLs, accounts, the environment, sessions brought along; and what it refuses to be."""
+"""Making a client: base URLs, accounts, the environment, user sessions, and its lifecycle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import pickle
+import pydoc
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ import pytest
 import dialler_async
 from dialler_async import (
     Campaigns,
+    ClientOptions,
     ClientStateError,
     ConfigurationError,
     DiallerClient,
@@ -24,7 +26,6 @@ from dialler_async import (
     RetryPolicy,
     Timeouts,
 )
-from dialler_async.client import Options
 
 if TYPE_CHECKING:
     from tests.conftest import PlayedServer
@@ -35,10 +36,10 @@ LIST = "/dialler/campaigns"
 
 
 class TestBaseUrl:
-    """What a base URL may look like, and what it is taken for."""
+    """Base URLs: which are valid, and how they are normalized."""
 
     @pytest.mark.parametrize(
-        ("given", "taken"),
+        ("given", "normalized"),
         [
             (BASE, BASE),
             (f"{BASE}/", BASE),
@@ -61,13 +62,15 @@ class TestBaseUrl:
             ("https://[2001:DB8::1]/rest/v1.0/1", "https://[2001:db8::1]/rest/v1.0/1"),
         ],
     )
-    async def test_calls_go_below_it_with_one_slash_between(self, given: str, taken: str, played: PlayedServer) -> None:
-        played.get(f"{taken}{LIST}", body=EMPTY)
+    async def test_base_url_is_normalized_and_calls_are_sent_below_it(
+        self, given: str, normalized: str, played: PlayedServer
+    ) -> None:
+        played.get(f"{normalized}{LIST}", body=EMPTY)
         async with DiallerClient(given, "token") as dialler:
-            assert dialler.base_url == taken
-            assert repr(dialler) == f"DiallerClient('{taken}')"
+            assert dialler.base_url == normalized
+            assert repr(dialler) == f"DiallerClient('{normalized}')"
             assert await dialler.campaigns.list() == []
-        assert [sent.url for sent in played.sent] == [f"{taken}{LIST}"]
+        assert [sent.url for sent in played.sent] == [f"{normalized}{LIST}"]
 
     @pytest.mark.parametrize(
         "given",
@@ -95,8 +98,8 @@ class TestBaseUrl:
             "https://acd..example.com/rest/v1.0/1",
         ],
     )
-    def test_what_is_no_url_of_a_server_is_refused(self, given: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"not like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
+    def test_invalid_base_url_is_refused(self, given: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"must be like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
             DiallerClient(given, "token")
 
     @pytest.mark.parametrize(
@@ -108,25 +111,25 @@ class TestBaseUrl:
             "https://user:@acd.example.com/rest/v1.0/1?hidden",
         ],
     )
-    def test_user_info_is_refused_and_not_told(self, given: str) -> None:
-        with pytest.raises(ConfigurationError, match="user info") as caught:
+    def test_base_url_with_user_info_is_refused_and_not_shown(self, given: str) -> None:
+        with pytest.raises(ConfigurationError, match="must not contain a user or password") as caught:
             DiallerClient(given, "token")
         assert "hidden" not in str(caught.value)
 
     @pytest.mark.parametrize("tail", ["?", "?token=hidden", "/?a=b", "#", "#hidden", "?a#b"])
-    def test_a_query_or_fragment_is_refused_and_not_told(self, tail: str) -> None:
+    def test_base_url_with_query_or_fragment_is_refused_and_not_shown(self, tail: str) -> None:
         with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
             DiallerClient(BASE + tail, "token")
         assert "hidden" not in str(caught.value)
 
     @pytest.mark.parametrize("given", [None, 1, BASE.encode(), ["https://acd.example.com"]])
-    def test_what_is_no_text_is_refused(self, given: Any) -> None:
+    def test_base_url_that_is_not_a_str_is_refused(self, given: Any) -> None:
         with pytest.raises(ConfigurationError, match=f"a str, not {type(given).__name__}"):
             DiallerClient(given, "token")
 
 
-class TestForAccountOnTheClass:
-    """The base URL built from a server and a ClientsID."""
+class TestForServer:
+    """`DiallerClient.for_server` builds the base URL from a server and a ClientsID."""
 
     @pytest.mark.parametrize(
         ("server", "base_url"),
@@ -138,43 +141,53 @@ class TestForAccountOnTheClass:
             ("http://[::1]:8080", "http://[::1]:8080/rest/v1.0/42"),
         ],
     )
-    async def test_it_builds_the_base_url(self, server: str, base_url: str, played: PlayedServer) -> None:
+    async def test_for_server_builds_the_base_url(self, server: str, base_url: str, played: PlayedServer) -> None:
         played.get(f"{base_url}{LIST}", body=EMPTY)
-        async with DiallerClient.for_account(server, 42, "abc") as dialler:
+        async with DiallerClient.for_server(server, 42, "abc") as dialler:
             assert dialler.base_url == base_url
             await dialler.campaigns.list()
         [sent] = played.sent
         assert (sent.url, sent.headers["Authorization"]) == (f"{base_url}{LIST}", "Bearer abc")
 
-    def test_it_takes_the_same_options(self) -> None:
+    def test_for_server_accepts_the_options_of_the_class(self) -> None:
         options: dict[str, Any] = {
             "pool": PoolConfig(limit=3),
             "retry": RetryPolicy(attempts=2),
             "timeouts": Timeouts(read=5),
         }
-        dialler = DiallerClient.for_account("https://acd.example.com", 42, "abc", **options)
+        dialler = DiallerClient.for_server("https://acd.example.com", 42, "abc", **options)
         shared = dialler._shared
         assert (shared.pool.config, shared.policy, shared.timeouts) == tuple(options.values())
 
-    def test_type_checkers_know_the_options_as_the_class_has_them(self) -> None:
+    def test_options_have_the_types_of_the_keyword_arguments(self) -> None:
         parameters = inspect.signature(DiallerClient).parameters.values()
         by_keyword = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
-        assert get_type_hints(Options) == by_keyword
+        assert get_type_hints(ClientOptions) == by_keyword
 
-    def test_both_have_a_help_of_their_own(self) -> None:
-        account = DiallerClient("https://acd.example.com/rest/v1.0/1", "abc")
-        assert "whose base URL is built" in (inspect.getdoc(DiallerClient.for_account) or "")
-        assert "on the same server and pool" in (inspect.getdoc(account.for_account) or "")
+    @pytest.mark.parametrize(
+        ("name", "parameters", "summary"),
+        [
+            ("for_server", ["server", "clients_id", "token", "options"], "a client for an account on a server"),
+            ("for_account", ["clients_id", "token"], "a client for another account on the same server"),
+        ],
+    )
+    def test_for_server_and_for_account_are_ordinary_methods(
+        self, name: str, parameters: list[str], summary: str
+    ) -> None:
+        method = getattr(DiallerClient(BASE, "abc"), name)
+        assert inspect.ismethod(method)
+        assert list(inspect.signature(method).parameters) == parameters
+        assert summary in pydoc.plain(pydoc.render_doc(method))
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
-    def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
-        with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
-            DiallerClient.for_account("https://acd.example.com", clients_id, "abc")
+    def test_for_server_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
+        with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
+            DiallerClient.for_server("https://acd.example.com", clients_id, "abc")
 
     @pytest.mark.parametrize("server", ["acd.example.com", "https://acd.example.com?a=b", "https://u:p@acd", None, 5])
-    def test_a_server_that_can_not_be_is_refused(self, server: Any) -> None:
+    def test_for_server_refuses_an_invalid_server(self, server: Any) -> None:
         with pytest.raises(ConfigurationError, match="the base URL"):
-            DiallerClient.for_account(server, 42, "abc")
+            DiallerClient.for_server(server, 42, "abc")
 
     @pytest.mark.parametrize(
         ("server", "clients_id", "token"),
@@ -187,18 +200,18 @@ class TestForAccountOnTheClass:
             ("https://acd.example.com", 42, "hidden hidden"),
         ],
     )
-    def test_no_frame_of_a_refusal_holds_what_is_secret(self, server: Any, clients_id: int, token: str) -> None:
+    def test_no_frame_of_a_configuration_error_holds_a_secret(self, server: Any, clients_id: int, token: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
-            DiallerClient.for_account(server, clients_id, token)
+            DiallerClient.for_server(server, clients_id, token)
         frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
         assert frames
         assert "hidden" not in "".join(str(frame.locals) for frame in frames)
 
 
-class TestForAccountOnAClient:
-    """Another account, on the same pool."""
+class TestForAccount:
+    """`client.for_account` returns a client for another account on the same pool."""
 
-    async def test_it_asks_for_the_other_account_with_its_own_token(self, played: PlayedServer) -> None:
+    async def test_for_account_sends_calls_with_its_own_url_and_token(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         played.get(f"https://acd.example.com/rest/v1.0/42{LIST}", body=EMPTY)
         async with DiallerClient(BASE, "one") as dialler:
@@ -212,7 +225,7 @@ class TestForAccountOnAClient:
             (f"{BASE}{LIST}", "Bearer one"),
         ]
 
-    async def test_it_shares_the_pool_and_leaves_it_open(self, played: PlayedServer) -> None:
+    async def test_for_account_shares_the_pool_and_keeps_it_open(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         async with DiallerClient(BASE, "one") as dialler:
             async with dialler.for_account(42, "two") as other:
@@ -221,38 +234,38 @@ class TestForAccountOnAClient:
         with pytest.raises(ClientStateError, match="closed"):
             await other.campaigns.list()
 
-    async def test_an_account_of_an_account_goes_by_the_same_server(self) -> None:
+    async def test_for_account_of_for_account_uses_the_same_server(self) -> None:
         one = DiallerClient("http://127.0.0.1:8080/proxy/rest/v1.0/1", "one")
         assert one.for_account(2, "two").for_account(3, "three").base_url == "http://127.0.0.1:8080/proxy/rest/v1.0/3"
 
-    def test_its_token_may_be_asked_for(self) -> None:
+    def test_for_account_accepts_a_token_function(self) -> None:
         assert DiallerClient(BASE, "one").for_account(2, lambda: "two").base_url.endswith("/2")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
-    def test_a_clients_id_that_can_not_be_is_refused(self, clients_id: Any) -> None:
-        with pytest.raises(ConfigurationError, match="a ClientsID is a positive int"):
+    def test_for_account_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
+        with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient(BASE, "one").for_account(clients_id, "two")
 
     @pytest.mark.parametrize("token", ["", "has space", None, 5])
-    def test_a_token_that_can_not_be_is_refused(self, token: Any) -> None:
+    def test_for_account_refuses_an_invalid_token(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, "one").for_account(2, token)
 
     @pytest.mark.parametrize("base_url", ["https://acd.example.com", "https://acd.example.com/api/v1"])
-    def test_a_base_url_that_does_not_end_in_a_clients_id_has_no_other_account(self, base_url: str) -> None:
+    def test_for_account_is_refused_when_the_base_url_does_not_end_in_a_clients_id(self, base_url: str) -> None:
         with pytest.raises(ConfigurationError, match="doesn't end in a ClientsID"):
             DiallerClient(base_url, "one").for_account(2, "two")
 
 
 class TestFromEnv:
-    """A client by the environment."""
+    """`DiallerClient.from_env`."""
 
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DIALLER_BASE_URL", BASE)
         monkeypatch.setenv("DIALLER_TOKEN", "of-the-environment")
 
-    async def test_it_goes_by_both_variables(self, played: PlayedServer) -> None:
+    async def test_from_env_uses_both_variables(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         async with DiallerClient.from_env(retry=RetryPolicy(attempts=2)) as dialler:
             assert dialler._shared.policy.attempts == 2
@@ -261,7 +274,7 @@ class TestFromEnv:
         assert (sent.url, sent.headers["Authorization"]) == (f"{BASE}{LIST}", "Bearer of-the-environment")
 
     @pytest.mark.parametrize("name", ["DIALLER_BASE_URL", "DIALLER_TOKEN"])
-    def test_a_variable_that_is_missing_or_empty_is_named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_from_env_names_a_missing_or_empty_variable(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")
         with pytest.raises(ConfigurationError, match=f"{name} is not set"):
             DiallerClient.from_env()
@@ -269,7 +282,7 @@ class TestFromEnv:
         with pytest.raises(ConfigurationError, match=f"{name} is not set"):
             DiallerClient.from_env()
 
-    def test_a_token_with_a_line_break_as_files_have_it_is_refused_and_not_told(
+    def test_from_env_refuses_a_token_with_a_line_break_and_does_not_show_it(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DIALLER_TOKEN", "hidden\n")
@@ -279,38 +292,38 @@ class TestFromEnv:
 
 
 class TestToken:
-    """What is refused before anything is sent, and what is asked for only then."""
+    """Invalid tokens are refused when the client is made. A token function is called at the first call."""
 
     @pytest.mark.parametrize("token", ["", "has space", "line\nbreak", None, 5, b"bytes"])
-    def test_a_token_that_can_not_be_is_refused(self, token: Any) -> None:
+    def test_invalid_token_is_refused(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, token)
 
     @pytest.mark.parametrize("asynchronous", [False, True])
-    async def test_a_function_is_asked_at_the_first_call_and_not_again(
+    async def test_token_function_is_called_once_at_the_first_call(
         self, asynchronous: bool, played: PlayedServer
     ) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY, repeat=True)
-        asked = []
+        calls = []
 
         def source() -> str:
-            asked.append("token")
+            calls.append("token")
             return "given"
 
-        async def later() -> str:
+        async def async_source() -> str:
             return source()
 
-        async with DiallerClient(BASE, later if asynchronous else source) as dialler:
-            assert asked == []
+        async with DiallerClient(BASE, async_source if asynchronous else source) as dialler:
+            assert calls == []
             await asyncio.gather(*(dialler.campaigns.list() for _ in range(3)))
-        assert asked == ["token"]
+        assert calls == ["token"]
         assert {sent.headers["Authorization"] for sent in played.sent} == {"Bearer given"}
 
 
 class TestSession:
-    """A session that is brought along is used, and never closed."""
+    """The client uses the user's session, and never closes it."""
 
-    async def test_it_is_used_and_left_open(self, played: PlayedServer) -> None:
+    async def test_user_session_is_used_and_stays_open(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         async with aiohttp.ClientSession() as session:
             async with DiallerClient(BASE, "token", session=session) as dialler:
@@ -320,22 +333,22 @@ class TestSession:
             assert sent.session is session
             assert sent.headers["Authorization"] == "Bearer token"
 
-    async def test_a_closed_one_is_told_as_closed(self) -> None:
+    async def test_closed_user_session_raises_client_state_error(self) -> None:
         session = aiohttp.ClientSession()
         await session.close()
         with pytest.raises(ClientStateError, match="closed"):
             await DiallerClient(BASE, "token", session=session).campaigns.list()
 
-    async def test_it_takes_its_trace_configs_itself(self) -> None:
+    async def test_trace_configs_with_a_user_session_are_refused(self) -> None:
         async with aiohttp.ClientSession() as session:
-            with pytest.raises(ConfigurationError, match="give them to it instead"):
+            with pytest.raises(ConfigurationError, match="set these on the session"):
                 DiallerClient(BASE, "token", session=session, trace_configs=[aiohttp.TraceConfig()])
 
 
-class TestLife:
-    """Made anywhere, opened late, closed once."""
+class TestLifecycle:
+    """A client can be made anywhere. It is opened at its first call, and closed once."""
 
-    def test_it_may_be_made_outside_a_loop_and_used_in_one_later(self, played: PlayedServer) -> None:
+    def test_client_can_be_made_outside_a_loop(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         dialler = DiallerClient(BASE, "token")
 
@@ -346,7 +359,7 @@ class TestLife:
         asyncio.run(use())
         assert len(played.sent) == 1
 
-    async def test_without_a_with_block_the_first_call_opens_and_aclose_closes(self, played: PlayedServer) -> None:
+    async def test_first_call_opens_and_aclose_closes_the_client(self, played: PlayedServer) -> None:
         played.get(f"{BASE}{LIST}", body=EMPTY)
         dialler = DiallerClient(BASE, "token")
         assert await dialler.campaigns.list() == []
@@ -356,50 +369,50 @@ class TestLife:
             await dialler.campaigns.list()
         assert len(played.sent) == 1
 
-    async def test_a_closed_client_is_not_entered_again(self) -> None:
+    async def test_closed_client_can_not_be_entered_again(self) -> None:
         dialler = DiallerClient(BASE, "token")
         async with dialler:
             pass
         with pytest.raises(ClientStateError, match="this client is closed"):
             await dialler.__aenter__()
 
-    async def test_it_is_itself_that_a_with_block_gives(self) -> None:
+    async def test_async_with_returns_the_client(self) -> None:
         dialler = DiallerClient(BASE, "token")
         async with dialler as entered:
             assert entered is dialler
 
     @pytest.mark.parametrize("resource", [Campaigns, ResultCodes])
-    def test_what_its_calls_answer_with_is_at_the_front(self, resource: type) -> None:
+    def test_return_types_of_all_methods_are_exported(self, resource: type) -> None:
         for _, method in inspect.getmembers(resource, inspect.isfunction):
-            answer = get_type_hints(method)["return"]
-            for kind in (answer, get_origin(answer), *get_args(answer)):
+            result = get_type_hints(method)["return"]
+            for kind in (result, get_origin(result), *get_args(result)):
                 if getattr(kind, "__module__", "").startswith("dialler_async."):
                     assert kind.__name__ in dialler_async.__all__
 
-    def test_the_resources_hang_on_it(self) -> None:
+    def test_client_has_campaigns_and_result_codes(self) -> None:
         dialler = DiallerClient(BASE, "token")
         assert isinstance(dialler.campaigns, Campaigns)
         assert isinstance(dialler.result_codes, ResultCodes)
 
 
-class TestRefusals:
-    """It holds a token and connections: it is no value."""
+class TestPickleAndRepr:
+    """A client holds a token and connections, so it can not be pickled or copied."""
 
-    @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
-    def test_it_is_neither_pickled_nor_copied(self, way: Callable[[object], object]) -> None:
+    @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+    def test_client_can_not_be_pickled_or_copied(self, duplicate: Callable[[object], object]) -> None:
         with pytest.raises(TypeError, match="can't be pickled or copied: make another"):
-            way(DiallerClient(BASE, "token"))
+            duplicate(DiallerClient(BASE, "token"))
 
-    @pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy])
+    @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.deepcopy])
     @pytest.mark.parametrize("part", ["campaigns", "result_codes"])
-    def test_nor_is_what_hangs_on_it(self, way: Callable[[object], object], part: str) -> None:
+    def test_resources_can_not_be_pickled_or_copied(self, duplicate: Callable[[object], object], part: str) -> None:
         with pytest.raises(TypeError):
-            way(getattr(DiallerClient(BASE, "token"), part))
+            duplicate(getattr(DiallerClient(BASE, "token"), part))
 
-    def test_its_repr_tells_the_base_url_and_no_token(self) -> None:
+    def test_repr_shows_the_base_url_and_no_token(self) -> None:
         assert repr(DiallerClient(BASE, "hidden")) == f"DiallerClient('{BASE}')"
 
-    def test_even_a_half_made_one_has_a_repr(self) -> None:
+    def test_repr_works_before_init(self) -> None:
         assert repr(object.__new__(DiallerClient)) == "DiallerClient('…')"
 
 
@@ -412,13 +425,13 @@ class TestRefusals:
         ("http://localhost.example.com/rest/v1.0/1", "localhost.example.com"),
     ],
 )
-def test_plain_http_to_another_machine_is_warned_of(base_url: str, host: str) -> None:
-    with pytest.warns(UserWarning, match=f"the token goes to {host} in clear") as caught:
+def test_plain_http_to_another_host_warns(base_url: str, host: str) -> None:
+    with pytest.warns(UserWarning, match=f"the token is sent to {host} unencrypted") as caught:
         DiallerClient(base_url, "token")
     assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("host", ["localhost", "dialler.localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
-def test_plain_http_to_this_machine_is_not(host: str) -> None:
-    # A warning would be an error here.
+def test_plain_http_to_loopback_does_not_warn(host: str) -> None:
+    # pytest raises warnings as errors.
     assert DiallerClient(f"http://{host}/rest/v1.0/1", "token").base_url == f"http://{host}/rest/v1.0/1"

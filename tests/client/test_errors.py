@@ -1,4 +1,4 @@
-"""Errors: the tree, plain values that pickle and compare, and a reply's way to one of them."""
+"""Errors: the class tree, pickling and comparison, and the mapping of responses to errors."""
 
 import copy
 import pickle
@@ -60,18 +60,18 @@ JSON_404 = (EXAMPLES / "error_404.json").read_bytes()
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Error</h1></body></html>"
 
 
-def reply(status: int, body: bytes = b"", **headers: str) -> StatusError:
+def error_of(status: int, body: bytes = b"", **headers: str) -> StatusError:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return error_from_response(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
 
 
 def unpickled(error: E) -> E:
-    twin: E = pickle.loads(pickle.dumps(error))  # noqa: S301  bytes of our own
-    return twin
+    copied: E = pickle.loads(pickle.dumps(error))  # noqa: S301  trusted bytes
+    return copied
 
 
 class TestTree:
-    """What is caught by what."""
+    """The base classes of each error."""
 
     @pytest.mark.parametrize(
         ("kind", "bases"),
@@ -98,15 +98,17 @@ class TestTree:
             (AmbiguousNameError, (DiallerError, LookupError)),
         ],
     )
-    def test_each_error_is_what_the_tree_says(self, kind: type[Exception], bases: tuple[type[Exception], ...]) -> None:
+    def test_each_error_has_the_base_classes_of_the_tree(
+        self, kind: type[Exception], bases: tuple[type[Exception], ...]
+    ) -> None:
         assert set(bases) <= set(kind.__mro__)
         assert getattr(dialler_async, kind.__name__) is kind
 
-    def test_what_missing_ok_takes_is_never_a_wrong_base_url(self) -> None:
+    def test_endpoint_not_found_error_is_not_a_not_found_error(self) -> None:
         assert not issubclass(EndpointNotFoundError, NotFoundError)
 
     @pytest.mark.parametrize("kind", [ConnectError, DeadlineError, OutcomeUnknownError])
-    def test_no_reply_is_no_status(self, kind: type[Exception]) -> None:
+    def test_no_reply_errors_are_neither_status_nor_payload_errors(self, kind: type[Exception]) -> None:
         assert not issubclass(kind, StatusError | PayloadError)
 
 
@@ -138,25 +140,25 @@ ERRORS: list[DiallerError] = [
 
 
 class TestValues:
-    """Errors cross process borders, and compare as values do."""
+    """Errors can be pickled, and are compared by value."""
 
-    def test_every_error_of_the_package_is_tried_here(self) -> None:
+    def test_errors_of_these_tests_are_complete(self) -> None:
         exported = {getattr(dialler_async, name) for name in dialler_async.__all__}
         kinds = {it for it in exported if isinstance(it, type) and issubclass(it, DiallerError)}
         assert kinds == {type(error) for error in ERRORS}
 
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-    @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
-    def test_it_pickles_and_copies_as_an_equal(self, error: DiallerError, again: Any) -> None:
-        twin = again(error)
-        assert type(twin) is type(error)
-        assert twin == error
-        assert hash(twin) == hash(error)
-        assert vars(twin) == vars(error)
-        assert (str(twin), twin.args) == (str(error), ("text",))
+    @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
+    def test_pickles_and_copies_equal_the_error(self, error: DiallerError, duplicate: Any) -> None:
+        copied = duplicate(error)
+        assert type(copied) is type(error)
+        assert copied == error
+        assert hash(copied) == hash(error)
+        assert vars(copied) == vars(error)
+        assert (str(copied), copied.args) == (str(error), ("text",))
 
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-    def test_it_differs_from_another_in_text_or_any_attribute(self, error: DiallerError) -> None:
+    def test_errors_with_another_text_or_attribute_differ(self, error: DiallerError) -> None:
         other = copy.copy(error)
         other.args = ("other text",)
         assert other != error
@@ -165,42 +167,42 @@ class TestValues:
             setattr(other, name, "other")
             assert other != error, name
 
-    def test_errors_of_different_kinds_differ(self) -> None:
+    def test_errors_of_different_classes_differ(self) -> None:
         assert NotFoundError("text") != ConflictError("text")
         assert NotFoundError("text") != StatusError("text")
         assert NotFoundError("text") != "text"
         assert len({*ERRORS, *map(copy.copy, ERRORS)}) == len(ERRORS)
 
     @pytest.mark.parametrize("kind", [type(error) for error in ERRORS])
-    def test_it_can_be_made_bare_as_tests_of_users_do(self, kind: type[DiallerError]) -> None:
+    def test_errors_can_be_made_without_arguments(self, kind: type[DiallerError]) -> None:
         assert str(kind()) == ""
         assert kind() == kind()
 
-    def test_the_attributes_of_a_bare_one_are_harmless(self) -> None:
+    def test_attributes_of_an_error_without_arguments(self) -> None:
         status, payload = RedirectError(), PayloadError()
         assert (status.status, status.message, status.retry_after, status.request) == (0, "", None, None)
         assert (status.attempts, status.location) == (1, "")
         assert (payload.path, payload.record_id, payload.excerpt, payload.request) == ("", None, "", None)
         assert AmbiguousNameError().matches == ()
 
-    def test_matches_are_a_tuple_whatever_they_came_in(self) -> None:
+    def test_matches_are_a_tuple(self) -> None:
         assert AmbiguousNameError(matches=iter([Campaign(name="a")])).matches == (Campaign(name="a"),)  # type: ignore[arg-type]  an iterator on purpose
 
-    def test_a_sent_request_reads_as_method_and_path_template(self) -> None:
+    def test_str_of_a_sent_request_is_method_and_path_template(self) -> None:
         assert str(GET) == "GET /dialler/campaigns/{DiallerCampaignsID}"
         assert unpickled_request() == GET
 
 
 def unpickled_request() -> SentRequest:
-    twin: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  bytes of our own
-    return twin
+    copied: SentRequest = pickle.loads(pickle.dumps(GET))  # noqa: S301  trusted bytes
+    return copied
 
 
 DOCUMENTED = b'{"status": %d, "error": "what the server says"}'
 
 
-class TestReply:
-    """Every status of the reference, and those that a proxy adds."""
+class TestErrorFromResponse:
+    """The error for each status of the API reference and of proxies."""
 
     @pytest.mark.parametrize(
         ("status", "kind", "meaning"),
@@ -214,34 +216,32 @@ class TestReply:
             (404, NotFoundError, "the record does not exist"),
             (405, StatusError, ""),
             (408, StatusError, "gave up waiting"),
-            (409, ConflictError, "it already exists, or another precondition does not hold"),
+            (409, ConflictError, "the destination already exists, or another precondition does not hold"),
             (413, StatusError, "too large"),
             (418, StatusError, ""),
             (429, RateLimitedError, "too many requests"),
             (500, ServerError, "internal error"),
             (501, ServerError, ""),
-            (502, ServerError, "a proxy got no usable answer"),
-            (503, ServerError, "not available for now"),
-            (504, ServerError, "a proxy waited in vain"),
+            (502, ServerError, "a proxy got no usable response"),
+            (503, ServerError, "the server is unavailable"),
+            (504, ServerError, "a proxy got no response from the server in time"),
             (520, ServerError, ""),
             (599, ServerError, ""),
         ],
     )
-    def test_each_status_has_its_error(self, status: int, kind: type[StatusError], meaning: str) -> None:
-        error = reply(status, DOCUMENTED % status)
+    def test_each_status_has_its_error_class(self, status: int, kind: type[StatusError], meaning: str) -> None:
+        error = error_of(status, DOCUMENTED % status)
         assert type(error) is kind
         assert (error.status, error.message) == (status, "what the server says")
         assert (error.retry_after, error.request, error.attempts) == (None, GET, 1)
         text = str(error)
         assert text.startswith(f"GET /dialler/campaigns/{{DiallerCampaignsID}}: {status}")
         assert meaning in text
-        assert "(the server says: what the server says)" in text
+        assert "(message from the server: what the server says)" in text
 
     @pytest.mark.parametrize("body", [b"", HTML, b"  ", b"not JSON", b"[1]", b"null", b'{"message": "no Route"}'])
-    def test_a_404_without_the_apis_json_is_a_missing_endpoint_and_says_to_check_the_base_url(
-        self, body: bytes
-    ) -> None:
-        error = reply(404, body)
+    def test_404_without_json_is_a_missing_endpoint(self, body: bytes) -> None:
+        error = error_of(404, body)
         assert type(error) is EndpointNotFoundError
         assert error.status == 404
         assert error.request == GET
@@ -261,8 +261,8 @@ class TestReply:
             (b'{"status": 404, "error": "gone", "more": [1]}', "gone"),
         ],
     )
-    def test_a_404_with_the_apis_json_is_a_missing_record_in_whatever_charset(self, body: bytes, message: str) -> None:
-        error = reply(404, body)
+    def test_404_with_json_is_a_missing_record_in_any_charset(self, body: bytes, message: str) -> None:
+        error = error_of(404, body)
         assert type(error) is NotFoundError
         assert error.message == message
 
@@ -278,22 +278,22 @@ class TestReply:
             (b"[" * 100_000, "[" * 199 + "…"),
         ],
     )
-    def test_the_words_of_a_proxy_are_told_but_no_pages_of_html(self, status: int, body: bytes, message: str) -> None:
-        error = reply(status, body)
+    def test_text_of_a_proxy_is_shown_except_html(self, status: int, body: bytes, message: str) -> None:
+        error = error_of(status, body)
         assert type(error) is not EndpointNotFoundError
         assert error.message == message
-        assert ("the server says" in str(error)) is bool(message)
+        assert ("message from the server" in str(error)) is bool(message)
 
-    def test_the_servers_words_are_cut_and_cleaned(self) -> None:
-        error = reply(500, b'{"status": 500, "error": "line\\none\\u001b[31m' + b"x" * 1000 + b'"}')
+    def test_message_is_short_and_printable(self) -> None:
+        error = error_of(500, b'{"status": 500, "error": "line\\none\\u001b[31m' + b"x" * 1000 + b'"}')
         assert error.message.startswith("line one�[31mxxx")
         assert len(error.message) == 200
         assert error.message.endswith("…")
         assert str(error).isprintable()
 
     @given(status=st.integers(201, 599), body=st.binary(max_size=300))
-    def test_whatever_comes_it_is_an_error_that_pickles_and_reads_well(self, status: int, body: bytes) -> None:
-        error = reply(status, body)
+    def test_any_response_gives_a_printable_error_that_can_be_pickled(self, status: int, body: bytes) -> None:
+        error = error_of(status, body)
         assert error.status == status
         assert len(error.message) <= 200
         assert str(error).isprintable()
@@ -301,23 +301,23 @@ class TestReply:
 
     @pytest.mark.parametrize("name", ["Retry_After", "retry_after", "RETRY_AFTER"])
     @pytest.mark.parametrize("status", [301, 400, 429, 503])
-    def test_retry_after_is_told_whatever_case_its_name_is_in(self, name: str, status: int) -> None:
-        error = reply(status, **{name: "7"})
+    def test_retry_after_is_read_from_a_header_in_any_case(self, name: str, status: int) -> None:
+        error = error_of(status, **{name: "7"})
         assert error.retry_after == 7.0
-        assert status == 301 or "it asks to wait 7 s" in str(error)
+        assert status == 301 or "Retry-After is 7 s" in str(error)
 
     @pytest.mark.parametrize("name", ["Location", "location"])
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
-    def test_a_redirect_says_where_it_pointed_and_what_base_url_to_set(self, status: int, name: str) -> None:
+    def test_redirect_error_shows_location_and_base_url_to_set(self, status: int, name: str) -> None:
         location = "https://acd.example.com/rest/v1.0/1/dialler/campaigns/535"
-        error = reply(status, **{name: location})
+        error = error_of(status, **{name: location})
         assert type(error) is RedirectError
         assert (error.status, error.location, error.request) == (status, location, GET)
-        assert f"{status}, redirected to {location}; redirects are not followed" in str(error)
+        assert f"{status}, a redirect to {location}; redirects are not followed" in str(error)
         assert "set the base URL to https://acd.example.com/rest/v1.0/1" in str(error)
 
     @pytest.mark.parametrize(
-        ("location", "told"),
+        ("location", "location_shown"),
         [
             (
                 "https://user:secret@sso.example.com:8443/login?token=secret#secret",
@@ -332,28 +332,26 @@ class TestReply:
             ("/tab\there\x1b", "/tabhere�"),
         ],
     )
-    def test_a_redirect_tells_no_query_and_no_user_info_and_advises_only_what_works(
-        self, location: str, told: str
-    ) -> None:
-        error = reply(302, HTML, Location=location)
+    def test_redirect_error_shows_no_query_and_no_user_info(self, location: str, location_shown: str) -> None:
+        error = error_of(302, HTML, Location=location)
         assert isinstance(error, RedirectError)
-        assert error.location == told
+        assert error.location == location_shown
         assert "secret" not in str(error) + repr(vars(error))
         assert "set the base URL" not in str(error)
-        assert (f"redirected to {told};" if told else "redirected without saying where to;") in str(error)
+        assert (f"a redirect to {location_shown};" if location_shown else "a redirect without a target;") in str(error)
 
-    def test_a_relative_redirect_to_the_same_call_advises_no_base_url(self) -> None:
-        assert "set the base URL" not in str(reply(308, Location="/v2/dialler/campaigns/535"))
+    def test_relative_redirect_suggests_no_base_url(self) -> None:
+        assert "set the base URL" not in str(error_of(308, Location="/v2/dialler/campaigns/535"))
 
-    def test_a_redirect_without_location_says_so(self) -> None:
-        error = reply(302)
+    def test_redirect_without_location_has_no_target(self) -> None:
+        error = error_of(302)
         assert isinstance(error, RedirectError)
         assert error.location == ""
-        assert "without saying where to" in str(error)
+        assert "without a target" in str(error)
 
 
 class TestClaimedStatus:
-    """A body that says another status than HTTP's 200."""
+    """A 200 whose body contains another status."""
 
     @pytest.mark.parametrize(
         ("status", "kind"),
@@ -368,29 +366,29 @@ class TestClaimedStatus:
             (599, ServerError),
         ],
     )
-    def test_an_errors_status_is_that_error(self, status: int, kind: type[StatusError]) -> None:
+    def test_error_status_in_a_200_is_the_error_of_that_status(self, status: int, kind: type[StatusError]) -> None:
         error = claimed_status(status, "its\nwords", b"{}")
         assert type(error) is kind
         assert (error.status, error.message, error.request) == (status, "its words", None)
-        assert f"the server said 200, but its body says {status}" in str(error)
+        assert f"the status is 200, but the body has status {status}" in str(error)
 
     @pytest.mark.parametrize("message", [None, ""])
-    def test_without_words_it_tells_the_beginning_of_the_body(self, message: str | None) -> None:
+    def test_message_is_the_beginning_of_the_body_when_the_body_has_no_message(self, message: str | None) -> None:
         error = claimed_status(500, message, b'{"status": 500, "reason": "' + b"x" * 500)
         assert isinstance(error, ServerError)
         assert error.message.startswith('{"status": 500, "reason": "xxx')
         assert len(error.message) == 200
 
     @pytest.mark.parametrize("status", [-1, 0, 199, 201, 299, 600, 10**30])
-    def test_any_other_is_a_payload_error(self, status: int) -> None:
+    def test_other_status_in_a_200_is_a_payload_error(self, status: int) -> None:
         error = claimed_status(status, "its words", b"the body")
         assert isinstance(error, PayloadError)
         assert (error.path, error.excerpt) == ("status", "the body")
-        assert f"claims status {status}" in str(error)
+        assert f"the body has status {status}" in str(error)
 
 
 class TestRetryAfter:
-    """Both forms of the header, and everything that is neither."""
+    """Valid and invalid values of `Retry-After`."""
 
     @pytest.mark.parametrize(
         ("value", "seconds"),
@@ -411,7 +409,7 @@ class TestRetryAfter:
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ],
     )
-    def test_seconds_and_dates_are_read(self, value: str, seconds: float) -> None:
+    def test_retry_after_accepts_seconds_and_dates(self, value: str, seconds: float) -> None:
         assert parse_retry_after(value, NOW) == seconds
 
     @pytest.mark.parametrize(
@@ -432,11 +430,11 @@ class TestRetryAfter:
             "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
         ],
     )
-    def test_what_is_neither_is_none(self, value: str | None) -> None:
+    def test_invalid_retry_after_is_none(self, value: str | None) -> None:
         assert parse_retry_after(value, NOW) is None
 
     @given(seconds=st.integers(0, 10**9), zone=st.integers(-12, 14))
-    def test_any_date_to_come_is_read_in_any_zone(self, seconds: int, zone: int) -> None:
+    def test_retry_after_accepts_any_future_date_in_any_zone(self, seconds: int, zone: int) -> None:
         date = (NOW + timedelta(seconds=seconds)).astimezone(timezone(timedelta(hours=zone)))
         assert parse_retry_after(format_datetime(date), NOW) == seconds
         assert parse_retry_after(str(seconds), NOW) == seconds
@@ -448,21 +446,21 @@ class TestRetryAfter:
             " ".join
         )
     )
-    def test_nothing_that_a_server_sends_makes_it_fail(self, value: str) -> None:
+    def test_parse_retry_after_never_raises(self, value: str) -> None:
         seconds = parse_retry_after(value, NOW)
         assert seconds is None or seconds >= 0
 
 
 class TestExcerpt:
-    """The beginning of a body, fit for a log."""
+    """The beginning of a body, for error messages."""
 
     @given(body=st.binary(max_size=2000))
-    def test_it_is_short_and_printable(self, body: bytes) -> None:
+    def test_excerpt_is_short_and_printable(self, body: bytes) -> None:
         assert len(excerpt(body)) <= 200
         assert excerpt(body).isprintable()
 
     @pytest.mark.parametrize(
-        ("body", "told"),
+        ("body", "shown"),
         [
             (b"", ""),
             (b" a \n\t b ", "a b"),
@@ -474,11 +472,11 @@ class TestExcerpt:
             ("😀".encode() * 200, "😀" * 200),
         ],
     )
-    def test_it_tells_what_it_can(self, body: bytes, told: str) -> None:
-        assert excerpt(body) == told
+    def test_excerpt_shows_the_text_of_the_body(self, body: bytes, shown: str) -> None:
+        assert excerpt(body) == shown
 
 
-def test_a_requirement_that_does_not_hold_is_a_configuration_error() -> None:
+def test_require_raises_configuration_error_for_a_false_condition() -> None:
     require(True, "not raised")
     with pytest.raises(ConfigurationError, match=r"^this is the text$"):
         require(False, "this is the text")
@@ -510,7 +508,7 @@ async def test_error_names_the_campaign_in_an_attribute_and_a_note_but_not_in_it
     assert getattr(error, "__notes__", []) == [about] * bool(about)
     assert "535" not in str(error) + caplog.text
     assert "Spring" not in str(error) + caplog.text
-    assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  bytes of our own
+    assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301  trusted bytes
 
 
 RESPONSE = ResponseInfo(
@@ -519,7 +517,7 @@ RESPONSE = ResponseInfo(
 
 
 class TestResponse:
-    """`error.response`: what a support request needs, without secrets."""
+    """`error.response`: the response of an error, without secrets."""
 
     @pytest.fixture
     async def dialler(self, sandbox: Sandbox) -> AsyncIterator[DiallerClient]:

@@ -1,4 +1,4 @@
-"""Records as values: frozen, compared by their typed fields, the wire kept beside them. And `Records`, a sequence."""
+"""`Campaign`, `ResultCode`, `Language` and `Records`."""
 
 import copy
 import pickle
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 def unpickled(it: T) -> T:
-    twin: T = pickle.loads(pickle.dumps(it))  # noqa: S301  bytes of our own
-    return twin
+    copied: T = pickle.loads(pickle.dumps(it))  # noqa: S301  trusted bytes
+    return copied
 
 
-def received(body: bytes) -> Campaign:
+def decoded_campaign(body: bytes) -> Campaign:
     decoding = CAMPAIGN(body)
     with pytest.raises(StopIteration) as decoded:
         next(decoding)
@@ -30,98 +30,98 @@ def received(body: bytes) -> Campaign:
     return one
 
 
-RECEIVED = received(
+RECEIVED = decoded_campaign(
     b'{"records": [{"ZZ": [1], "Name": "Summer", "ID": 535, "bCallerIDActive": 1, "dtTo": "2026-07-01T00:00:00Z"}]}'
 )
-MADE = Campaign(name="Summer", id=535, caller_id_active=True, dt_to=RECEIVED.dt_to)
+CONSTRUCTED = Campaign(name="Summer", id=535, caller_id_active=True, dt_to=RECEIVED.dt_to)
 
 
 class TestRecord:
-    """What campaigns and result codes have in common."""
+    """The common behaviour of campaigns and result codes."""
 
-    def test_it_is_compared_and_hashed_by_its_typed_fields_whatever_else_was_sent(self) -> None:
-        assert RECEIVED.wire != MADE.wire
-        assert RECEIVED == MADE
-        assert hash(RECEIVED) == hash(MADE)
-        assert len({RECEIVED, MADE}) == 1
+    def test_records_are_compared_and_hashed_by_typed_fields_only(self) -> None:
+        assert RECEIVED.wire != CONSTRUCTED.wire
+        assert RECEIVED == CONSTRUCTED
+        assert hash(RECEIVED) == hash(CONSTRUCTED)
+        assert len({RECEIVED, CONSTRUCTED}) == 1
 
     @pytest.mark.parametrize("kind", [Campaign, ResultCode])
-    def test_every_typed_field_counts_in_a_comparison(self, kind: type[Any]) -> None:
+    def test_every_typed_field_is_compared(self, kind: type[Any]) -> None:
         plain = kind(name="any") if kind is Campaign else kind()
         for name in wire_keys(kind):
             other = attrs.evolve(plain, **{name: "something else"})
             assert other != plain, name
             assert getattr(other, name) == "something else"
 
-    def test_a_campaign_is_no_result_code(self) -> None:
+    def test_campaign_never_equals_a_result_code(self) -> None:
         assert ResultCode(id=1) != Campaign(name="any", id=1)
 
     @pytest.mark.parametrize("record", [RECEIVED, ResultCode()])
-    def test_it_is_frozen_and_slotted(self, record: Any) -> None:
-        for name in (*wire_keys(type(record)), "wire", "extra", "_wire", "unheard_of"):
+    def test_records_are_frozen_and_slotted(self, record: Any) -> None:
+        for name in (*wire_keys(type(record)), "wire", "extra", "_wire", "unknown"):
             with pytest.raises(AttributeError):
                 setattr(record, name, None)
             assert not hasattr(record, "__dict__")
 
     @pytest.mark.parametrize("kind", [Campaign, ResultCode])
-    def test_it_takes_keywords_only(self, kind: type[Any]) -> None:
+    def test_records_accept_keyword_arguments_only(self, kind: type[Any]) -> None:
         with pytest.raises(TypeError):
             kind("Summer")
 
-    def test_only_a_campaigns_name_is_needed(self) -> None:
+    def test_only_the_name_of_a_campaign_is_required(self) -> None:
         with pytest.raises(TypeError, match="name"):
             Campaign()  # type: ignore[call-arg]  the mistake that is tested
         assert {getattr(Campaign(name="any"), name) for name in wire_keys(Campaign)} == {"any", None}
         assert {getattr(ResultCode(), name) for name in wire_keys(ResultCode)} == {None}
 
-    def test_wire_is_all_of_it_and_extra_the_unknown_part(self) -> None:
+    def test_wire_has_all_keys_and_extra_has_the_unknown_keys(self) -> None:
         assert list(RECEIVED.wire) == ["ZZ", "Name", "ID", "bCallerIDActive", "dtTo"]
         assert RECEIVED.wire["bCallerIDActive"] == 1
         assert RECEIVED.wire["bCallerIDActive"] is not True
         assert RECEIVED.extra == {"ZZ": [1]}
 
-    def test_changing_wire_or_extra_changes_no_record(self) -> None:
+    def test_changing_wire_or_extra_does_not_change_the_record(self) -> None:
         RECEIVED.wire["Name"] = "Winter"
         RECEIVED.wire.clear()
         RECEIVED.extra.clear()
         assert RECEIVED.wire["Name"] == "Summer"
         assert RECEIVED.extra == {"ZZ": [1]}
 
-    def test_a_record_made_by_hand_has_nothing_on_the_wire(self) -> None:
-        assert (MADE.wire, MADE.extra) == ({}, {})
+    def test_wire_of_a_constructed_record_is_empty(self) -> None:
+        assert (CONSTRUCTED.wire, CONSTRUCTED.extra) == ({}, {})
 
-    def test_records_made_by_hand_share_no_wire(self) -> None:
-        assert MADE._wire is not Campaign(name="other")._wire
+    def test_constructed_records_do_not_share_their_wire(self) -> None:
+        assert CONSTRUCTED._wire is not Campaign(name="other")._wire
 
-    @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
-    def test_it_pickles_and_copies_with_all_that_was_sent(self, again: Any) -> None:
-        twin = again(RECEIVED)
-        assert twin == RECEIVED
-        assert hash(twin) == hash(RECEIVED)
-        assert list(twin.wire.items()) == list(RECEIVED.wire.items())
-        assert twin.extra == RECEIVED.extra
+    @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
+    def test_pickles_and_copies_keep_the_wire(self, duplicate: Any) -> None:
+        copied = duplicate(RECEIVED)
+        assert copied == RECEIVED
+        assert hash(copied) == hash(RECEIVED)
+        assert list(copied.wire.items()) == list(RECEIVED.wire.items())
+        assert copied.extra == RECEIVED.extra
 
-    def test_its_repr_shows_the_fields_and_not_the_wire(self) -> None:
-        assert repr(MADE).startswith("Campaign(id=535, name='Summer', clients_id=None, ")
+    def test_repr_of_a_record_shows_typed_fields_and_not_the_wire(self) -> None:
+        assert repr(CONSTRUCTED).startswith("Campaign(id=535, name='Summer', clients_id=None, ")
         assert "ZZ" not in repr(RECEIVED)
-        for record in (RECEIVED, ResultCode(), MADE):
+        for record in (RECEIVED, ResultCode(), CONSTRUCTED):
             assert "wire" not in repr(record)
 
     @pytest.mark.parametrize("kind", [Campaign, ResultCode])
-    def test_its_docstring_tells_every_key_on_the_wire(self, kind: type[Record]) -> None:
+    def test_docstring_of_a_record_names_every_key(self, kind: type[Record]) -> None:
         for name, key in wire_keys(kind).items():
             assert f"{name}: `{key}`" in (kind.__doc__ or "")
 
 
 class TestLanguage:
-    """Open: what is published has a name, what is not passes through."""
+    """The published languages have names. Any other int is accepted."""
 
-    def test_the_published_ones(self) -> None:
+    def test_published_languages(self) -> None:
         assert [(language.name, language.value) for language in Language] == [("ENGLISH", 1), ("GERMAN", 2)]
         assert Language(2) is Language.GERMAN
 
     @given(number=st.integers().filter(lambda number: number not in (1, 2)))
-    def test_any_other_int_passes_through(self, number: int) -> None:
+    def test_any_other_int_is_a_language(self, number: int) -> None:
         language = Language(number)
         assert isinstance(language, Language)
         assert (language, language.value, int(language)) == (number, number, number)
@@ -134,7 +134,7 @@ class TestLanguage:
         assert list(Language) == [1, 2]
 
     @pytest.mark.parametrize("value", ["de", "1", None, 1.5, 7.0])
-    def test_what_is_no_int_is_refused(self, value: Any) -> None:
+    def test_language_that_is_not_an_int_is_refused(self, value: Any) -> None:
         with pytest.raises(ValueError, match="not a valid Language"):
             Language(value)
 
@@ -145,7 +145,7 @@ BOUNDS = st.none() | INDEXES
 
 
 class TestRecords:
-    """A sequence like any other, with what the server said around it."""
+    """A sequence of records, with the other values of the response."""
 
     full = Records(
         items=[1, 2, 3],
@@ -158,7 +158,7 @@ class TestRecords:
     )
 
     @given(items=ITEMS, index=INDEXES, value=st.integers(0, 6), start=BOUNDS, stop=BOUNDS, step=BOUNDS)
-    def test_it_does_what_a_list_does(
+    def test_records_behave_like_a_list(
         self, items: list[int], index: int, value: int, start: int | None, stop: int | None, step: int | None
     ) -> None:
         records = Records(items=iter(items), total=len(items))
@@ -175,7 +175,7 @@ class TestRecords:
         assert outcome(lambda: list(records[part])) == outcome(lambda: items[part])
 
     @given(left=ITEMS, right=ITEMS)
-    def test_it_equals_what_has_equal_items_in_order(self, left: list[int], right: list[int]) -> None:
+    def test_records_equal_sequences_with_equal_items_in_order(self, left: list[int], right: list[int]) -> None:
         records = Records(items=left, total=len(left))
         for other in (right, tuple(right), Records(items=right, total=99)):
             assert (records == other) is (left == right)
@@ -184,13 +184,13 @@ class TestRecords:
         if left == right:
             assert hash(records) == hash(Records(items=right, total=99)) == hash(tuple(right))
 
-    def test_it_equals_nothing_else(self) -> None:
+    def test_records_equal_nothing_else(self) -> None:
         assert self.full != {1, 2, 3}
         assert self.full != "123"
         assert self.full != iter([1, 2, 3])
         assert self.full.__eq__(None) is NotImplemented
 
-    def test_a_slice_keeps_what_the_server_said_of_the_whole(self) -> None:
+    def test_slice_keeps_the_attributes_of_the_records(self) -> None:
         part = self.full[1:]
         assert type(part) is Records
         assert part == [2, 3]
@@ -199,30 +199,30 @@ class TestRecords:
         assert not part.complete
 
     @pytest.mark.parametrize(("total", "complete"), [(3, True), (7, False)])
-    def test_records_are_complete_when_all_that_the_server_counts_are_there(self, total: int, complete: bool) -> None:
+    def test_records_are_complete_when_their_number_equals_total(self, total: int, complete: bool) -> None:
         assert Records(items=[1, 2, 3], total=total).complete is complete
 
-    def test_an_index_that_can_not_be_is_an_error_as_on_a_list(self) -> None:
+    def test_invalid_index_raises_the_error_of_a_list(self) -> None:
         with pytest.raises(IndexError):
             self.full[3]
         with pytest.raises(TypeError):
             self.full["1"]  # type: ignore[call-overload]  the mistake that is tested
 
-    @pytest.mark.parametrize("name", ["total", "_items", "filter", "unheard_of"])
-    def test_it_is_frozen(self, name: str) -> None:
+    @pytest.mark.parametrize("name", ["total", "_items", "filter", "unknown"])
+    def test_records_are_frozen(self, name: str) -> None:
         with pytest.raises(AttributeError):
             setattr(self.full, name, 1)
 
-    @pytest.mark.parametrize("again", [unpickled, copy.copy, copy.deepcopy])
-    def test_it_pickles_and_copies_whole(self, again: Any) -> None:
+    @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
+    def test_records_can_be_pickled_and_copied(self, duplicate: Any) -> None:
         records = Records(items=[RECEIVED], total=4, order_by="Name")
-        twin = again(records)
-        assert type(twin) is Records
-        assert twin == records
-        assert (twin.total, twin.order_by) == (4, "Name")
-        assert twin[0].wire == RECEIVED.wire
+        copied = duplicate(records)
+        assert type(copied) is Records
+        assert copied == records
+        assert (copied.total, copied.order_by) == (4, "Name")
+        assert copied[0].wire == RECEIVED.wire
 
-    def test_its_repr_is_of_reasonable_length_however_much_is_in_it(self) -> None:
+    def test_repr_of_records_is_short(self) -> None:
         assert repr(Records(items=[], total=0)) == "Records([], total=0)"
         assert repr(Records(items=[1, 2, 3], total=7)) == "Records([1, 2, 3], total=7)"
         assert repr(Records(items=range(5000), total=5000)) == "Records([0, 1, 2, … 4997 more], total=5000)"
@@ -235,7 +235,7 @@ class TestRecords:
 
 
 def outcome(call: Any) -> object:
-    """What a call comes to: its value, or the type of what it raises."""
+    """Return the value of a call, or the type of its error."""
     try:
         return call()
     except (IndexError, ValueError) as error:

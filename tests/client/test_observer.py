@@ -1,4 +1,4 @@
-"""The events that an observer gets of calls that succeed, are retried, fail, or are cancelled."""
+"""The events of an observer, for calls that succeed, are retried, fail, or are cancelled."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tests.conftest import HeldRequest
 
 
-class Notebook(Observer):
-    """Records all events."""
+class Recorder(Observer):
+    """An observer that records all events."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -70,14 +70,14 @@ class Notebook(Observer):
 
 
 @pytest.fixture
-def notebook() -> Notebook:
-    return Notebook()
+def recorder() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
-async def dialler(sandbox: Sandbox, notebook: Notebook) -> AsyncIterator[DiallerClient]:
+async def dialler(sandbox: Sandbox, recorder: Recorder) -> AsyncIterator[DiallerClient]:
     retry = RetryPolicy(attempts=3, base_delay=0)
-    async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=notebook) as dialler:
+    async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=recorder) as dialler:
         yield dialler
 
 
@@ -87,23 +87,23 @@ def id(sandbox: Sandbox) -> int:
 
 
 async def test_observer_gets_the_events_of_a_successful_call(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
 ) -> None:
     await dialler.campaigns.get(id)
-    assert notebook.events == ["started", ("attempt", 1), ("attempt ended", 200), ("ended", None)]
-    [call] = notebook.calls
+    assert recorder.events == ["started", ("attempt", 1), ("attempt ended", 200), ("ended", None)]
+    [call] = recorder.calls
     assert str(call.request) == "GET /dialler/campaigns/{DiallerCampaignsID}"
     assert call.base_url == sandbox.base_url
     assert call.note == "call 1"
 
 
 async def test_observer_gets_each_retry_with_its_error_and_delay(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Reset(), Status(503, retry_after=5))
     with instant_waits():
         await dialler.campaigns.get(id)
-    assert notebook.events == [
+    assert recorder.events == [
         "started",
         ("attempt", 1),
         ("attempt ended", "NoReplyError"),
@@ -115,31 +115,31 @@ async def test_observer_gets_each_retry_with_its_error_and_delay(
         ("attempt ended", 200),
         ("ended", None),
     ]
-    assert notebook.calls[0].attempts == 3
-    assert notebook.seconds[0] >= 5
-    # The delay of a retry is no wait for the limiter.
-    assert max(notebook.waited) < 5
+    assert recorder.calls[0].attempts == 3
+    assert recorder.seconds[0] >= 5
+    # The delay before a retry does not count as a wait for the limiter.
+    assert max(recorder.waited) < 5
 
 
 async def test_observer_gets_the_error_that_the_call_raises(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(*[Status(500)] * 3)
     with pytest.raises(ServerError) as failed:
         await dialler.campaigns.get(id)
-    assert notebook.events[-2:] == [("attempt ended", 500), ("ended", failed.value)]
-    assert notebook.events.count(("retried", "ServerError", 0.0)) == 2
+    assert recorder.events[-2:] == [("attempt ended", 500), ("ended", failed.value)]
+    assert recorder.events.count(("retried", "ServerError", 0.0)) == 2
     with pytest.raises(NotFoundError) as absent:
         await dialler.campaigns.delete(404404)
-    assert notebook.events[-1] == ("ended", absent.value)
-    assert notebook.calls[-1].status == 404
+    assert recorder.events[-1] == ("ended", absent.value)
+    assert recorder.calls[-1].status == 404
 
 
-async def test_renewed_token_counts_as_a_retry(sandbox: Sandbox, notebook: Notebook, id: int) -> None:
+async def test_renewed_token_counts_as_a_retry(sandbox: Sandbox, recorder: Recorder, id: int) -> None:
     tokens = ["stale", sandbox.token]
-    async with DiallerClient(sandbox.base_url, lambda: tokens.pop(0), observer=notebook) as dialler:
+    async with DiallerClient(sandbox.base_url, lambda: tokens.pop(0), observer=recorder) as dialler:
         await dialler.campaigns.get(id)
-    assert notebook.events[2:5] == [
+    assert recorder.events[2:5] == [
         ("attempt ended", 401),
         ("retried", AuthenticationError.__name__, 0.0),
         ("attempt", 2),
@@ -147,49 +147,49 @@ async def test_renewed_token_counts_as_a_retry(sandbox: Sandbox, notebook: Noteb
 
 
 async def test_call_cancelled_in_flight_ends_with_the_cancellation(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int, hold: type[HeldRequest]
+    dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
-    asking = asyncio.create_task(dialler.campaigns.get(id))
+    call_task = asyncio.create_task(dialler.campaigns.get(id))
     await held.arrived.wait()
-    asking.cancel()
+    call_task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
-    *before, (ended, error) = notebook.events
+        await call_task
+    *before, (ended, error) = recorder.events
     assert before == ["started", ("attempt", 1), ("attempt ended", "CancelledError")]
     assert ended == "ended"
     assert isinstance(error, asyncio.CancelledError)
 
 
 async def test_call_cancelled_in_the_queue_has_no_attempt(
-    sandbox: Sandbox, notebook: Notebook, id: int, hold: type[HeldRequest]
+    sandbox: Sandbox, recorder: Recorder, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
     pool = PoolConfig(limit=1)
-    async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=notebook) as dialler:
+    async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=recorder) as dialler:
         first = asyncio.create_task(dialler.campaigns.get(id))
         await held.arrived.wait()
         second = asyncio.create_task(dialler.campaigns.get(id))
-        # One turn brings it into the queue, and no further.
+        # After one iteration of the event loop, the call is in the queue.
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait([second])
         held.release.set()
         await first
-    assert [call.attempts for call in notebook.calls] == [1, 0]
-    assert [event[0] for event in notebook.events if event != "started"].count("ended") == 2
+    assert [call.attempts for call in recorder.calls] == [1, 0]
+    assert [event[0] for event in recorder.events if event != "started"].count("ended") == 2
 
 
 async def test_observer_gets_the_wait_for_the_limiter(
-    sandbox: Sandbox, notebook: Notebook, id: int, monkeypatch: pytest.MonkeyPatch, hold: type[HeldRequest]
+    sandbox: Sandbox, recorder: Recorder, id: int, monkeypatch: pytest.MonkeyPatch, hold: type[HeldRequest]
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
     pool = PoolConfig(limit=1)
     with instant_waits() as waits:
-        async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=notebook) as dialler:
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, observer=recorder) as dialler:
             first = asyncio.create_task(dialler.campaigns.get(id))
             await held.arrived.wait()
             second = asyncio.create_task(dialler.campaigns.get(id))
@@ -197,46 +197,46 @@ async def test_observer_gets_the_wait_for_the_limiter(
             waits.append(60)
             held.release.set()
             await asyncio.gather(first, second)
-    assert [waited > 59 for waited in notebook.waited] == [False, True]
-    assert [seconds > 59 for seconds in notebook.seconds] == [True, True]
+    assert [waited > 59 for waited in recorder.waited] == [False, True]
+    assert [seconds > 59 for seconds in recorder.seconds] == [True, True]
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_observer_gets_the_deadline_error(sandbox: Sandbox, notebook: Notebook, id: int) -> None:
+async def test_observer_gets_the_deadline_error(sandbox: Sandbox, recorder: Recorder, id: int) -> None:
     sandbox.faults.next(StallBeforeHeaders())
     timeouts = Timeouts(deadline=0.05)
-    async with DiallerClient(sandbox.base_url, sandbox.token, timeouts=timeouts, observer=notebook) as dialler:
+    async with DiallerClient(sandbox.base_url, sandbox.token, timeouts=timeouts, observer=recorder) as dialler:
         with pytest.raises(DeadlineError) as failed:
             await dialler.campaigns.get(id)
-    assert notebook.events[-2:] == [("attempt ended", "DeadlineError"), ("ended", failed.value)]
+    assert recorder.events[-2:] == [("attempt ended", "DeadlineError"), ("ended", failed.value)]
 
 
 async def test_call_on_a_closed_client_ends_without_an_attempt(
-    dialler: DiallerClient, notebook: Notebook, id: int
+    dialler: DiallerClient, recorder: Recorder, id: int
 ) -> None:
     await dialler.aclose()
     with pytest.raises(ClientStateError) as failed:
         await dialler.campaigns.get(id)
-    assert notebook.events == ["started", ("ended", failed.value)]
+    assert recorder.events == ["started", ("ended", failed.value)]
 
 
 async def test_client_for_another_account_has_the_same_observer(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox
+    dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox
 ) -> None:
     with pytest.raises(AuthenticationError):
         await dialler.for_account(2, "another-token").campaigns.list()
-    assert notebook.calls[0].base_url.endswith("/2")
+    assert recorder.calls[0].base_url.endswith("/2")
 
 
-async def test_plain_observer_does_nothing(sandbox: Sandbox, id: int) -> None:
+async def test_base_observer_does_nothing(sandbox: Sandbox, id: int) -> None:
     sandbox.faults.next(Status(500))
     retry = RetryPolicy(base_delay=0)
     async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=Observer()) as dialler:
         assert await dialler.campaigns.get(id)
 
 
-class Broken(Observer):
-    """Raises in every method."""
+class RaisingObserver(Observer):
+    """An observer that raises an error in every method."""
 
     def call_started(self, *_: Any) -> None:
         raise ZeroDivisionError("with the token: s3cret")
@@ -250,29 +250,29 @@ async def test_observer_that_raises_is_logged_and_has_no_effect(
 ) -> None:
     sandbox.faults.next(Status(500))
     retry = RetryPolicy(base_delay=0)
-    async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=Broken()) as dialler:
+    async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry, observer=RaisingObserver()) as dialler:
         assert await dialler.campaigns.get(id)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors[0].getMessage() == "call_started of the observer raised ZeroDivisionError"
+    assert errors[0].getMessage() == "the observer's call_started raised ZeroDivisionError"
     assert len(errors) == 11
     assert "s3cret" not in caplog.text
 
 
-async def test_attempt_seconds_leave_out_waits_in_the_client(
-    dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+async def test_attempt_seconds_exclude_waits_in_the_client(
+    dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Status(503, retry_after=30))
     with instant_waits():
         await dialler.campaigns.get(id)
-    assert len(notebook.attempt_seconds) == 2
-    assert max(notebook.attempt_seconds) < 30 <= notebook.seconds[0]
+    assert len(recorder.attempt_seconds) == 2
+    assert max(recorder.attempt_seconds) < 30 <= recorder.seconds[0]
 
 
 class TestHeaders:
     async def test_headers_of_the_observer_are_sent_with_each_attempt(
-        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+        self, dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
     ) -> None:
-        notebook.headers = {"X-Trace": "t-1"}
+        recorder.headers = {"X-Trace": "t-1"}
         sandbox.faults.next(Status(500))
         await dialler.campaigns.get(id)
         assert [received.headers.get("X-Trace") for received in sandbox.journal] == ["t-1", "t-1"]
@@ -295,25 +295,25 @@ class TestHeaders:
     async def test_invalid_headers_of_the_observer_are_logged_and_not_sent(
         self,
         dialler: DiallerClient,
-        notebook: Notebook,
+        recorder: Recorder,
         sandbox: Sandbox,
         id: int,
         caplog: pytest.LogCaptureFixture,
         headers: Any,
     ) -> None:
-        notebook.headers = headers
+        recorder.headers = headers
         await dialler.campaigns.get(id)
         [received] = sandbox.journal
         assert received.authorised
         assert "X-Trace" not in received.headers
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-        assert errors == ["attempt_headers of the observer raised ConfigurationError"]
+        assert errors == ["the observer's attempt_headers raised ConfigurationError"]
         assert "other" not in caplog.text
 
 
 class TestResponses:
     async def test_observer_gets_each_response_without_secrets(
-        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+        self, dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
     ) -> None:
         headers = {
             "Content-Type": "application/json",
@@ -324,7 +324,7 @@ class TestResponses:
         }
         sandbox.faults.next(CannedResponse(503, b"{}", headers))
         await dialler.campaigns.get(id)
-        failed, worked = notebook.responses
+        failed, worked = recorder.responses
         assert (failed.status, failed.request_id) == (503, "r-17")
         assert failed.headers["content-type"] == "application/json"
         assert failed.headers["set-cookie"] == failed.headers["location"] == "***"
@@ -332,12 +332,19 @@ class TestResponses:
         assert (worked.status, worked.request_id) == (200, None)
         assert failed.received_at <= worked.received_at
         assert worked.received_at.utcoffset() == timedelta()
-        assert "s3cret" not in repr(notebook.responses)
-        assert sandbox.token not in repr(notebook.responses)
+        assert "s3cret" not in repr(recorder.responses)
+        assert sandbox.token not in repr(recorder.responses)
 
-    async def test_attempt_without_a_response_gives_none(
-        self, dialler: DiallerClient, notebook: Notebook, sandbox: Sandbox, id: int
+    async def test_attempt_without_a_response_has_no_response_event(
+        self, dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox, id: int
     ) -> None:
         sandbox.faults.next(Reset())
         await dialler.campaigns.get(id)
-        assert [response.status for response in notebook.responses] == [200]
+        assert [response.status for response in recorder.responses] == [200]
+
+    async def test_error_has_the_response_that_was_observed(
+        self, dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox
+    ) -> None:
+        with pytest.raises(NotFoundError) as failed:
+            await dialler.campaigns.get(404404)
+        assert failed.value.response is recorder.responses[0]

@@ -1,4 +1,4 @@
-"""`campaigns.list_partial`: records that are not as documented are set aside."""
+"""`campaigns.list_partial`: invalid records do not fail the call."""
 
 from typing import Any
 

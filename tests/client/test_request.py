@@ -31,12 +31,12 @@ PATH = f"/dialler/campaigns/{ID}"
 
 
 class TestRequest:
-    async def test_call_carries_token_query_and_body_and_returns_the_decoded_response(
+    async def test_request_sends_token_query_and_body_and_returns_the_decoded_response(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         body = {"source": NAME, "destination": "Müller & Söhne"}
-        made = await dialler.request("POST", "/dialler/campaigns/clone", body=body)
-        assert made["records"][0]["Name"] == "Müller & Söhne"
+        response = await dialler.request("POST", "/dialler/campaigns/clone", body=body)
+        assert response["records"][0]["Name"] == "Müller & Söhne"
         found = await dialler.request("GET", "/dialler/campaigns/campaign", query={"name": "Müller & Söhne"})
         assert found["count"] == 1
         assert await dialler.request("GET", PATH, decoder=bytes) != b""
@@ -57,7 +57,7 @@ class TestRequest:
         ],
         ids=repr,
     )
-    async def test_nothing_is_retried_by_default(
+    async def test_request_is_not_retried_by_default(
         self, server: Sandbox, dialler: DiallerClient, method: str, fault: Fault, error: type[DiallerError]
     ) -> None:
         server.faults.next(fault)
@@ -66,7 +66,7 @@ class TestRequest:
         assert type(caught.value) is error
         assert len(server.journal) == 1
 
-    async def test_connection_is_not_tried_again_by_default(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_failed_connection_is_not_retried_by_default(self, server: Sandbox, dialler: DiallerClient) -> None:
         async with server.refusing():
             with pytest.raises(ConnectError) as caught:
                 await dialler.request("GET", PATH)
@@ -91,13 +91,13 @@ class TestRequest:
             await dialler.request("GET", PATH)
             assert len(server.journal) == 2
 
-    async def test_errors_are_the_usual_ones(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_request_raises_the_usual_errors(self, server: Sandbox, dialler: DiallerClient) -> None:
         with pytest.raises(NotFoundError):
             await dialler.request("GET", "/dialler/campaigns/999")
         with pytest.raises(EndpointNotFoundError):
             await dialler.request("GET", "/dialler/unheardOf")
 
-    async def test_names_and_ids_reach_neither_logs_nor_messages(
+    async def test_names_and_ids_are_neither_logged_nor_in_messages(
         self, server: Sandbox, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
@@ -110,13 +110,13 @@ class TestRequest:
             assert not any(secret in text for secret in ("Smith", "4711", "Jones", "contacts"))
         assert caught.value.about == f"GET {path}"
 
-    @pytest.mark.parametrize(("options", "is_kept"), [({}, False), ({"idempotent": True}, True)])
-    async def test_call_that_may_change_something_removes_kept_responses(
-        self, server: Sandbox, dialler: DiallerClient, options: Any, is_kept: bool
+    @pytest.mark.parametrize(("options", "stays_cached"), [({}, False), ({"idempotent": True}, True)])
+    async def test_call_that_may_change_something_removes_cached_responses(
+        self, server: Sandbox, dialler: DiallerClient, options: Any, stays_cached: bool
     ) -> None:
-        kept = await dialler.campaigns.list(max_age=60)
+        cached = await dialler.campaigns.list(max_age=60)
         await dialler.request("GET", PATH, **options)
-        assert (await dialler.campaigns.list(max_age=60) is kept) is is_kept
+        assert (await dialler.campaigns.list(max_age=60) is cached) is stays_cached
         await dialler.campaigns.get(536, max_age=60)
         await dialler.request("DELETE", "/dialler/campaigns/campaign/536", **options)
         with pytest.raises(NotFoundError):
@@ -125,7 +125,7 @@ class TestRequest:
 
 class TestPing:
     @pytest.mark.parametrize("records", [[], [{"ID": 1, "Name": "First"}], [{"ID": 1, "Name": None}]], ids=repr)
-    async def test_ping_returns_after_one_small_request_whatever_the_account_holds(self, records: Any) -> None:
+    async def test_ping_sends_one_small_request(self, records: Any) -> None:
         async with Sandbox(records) as server, DiallerClient(server.base_url, server.token) as dialler:
             await dialler.ping()
             assert [received.call for received in server.journal] == ["get"]

@@ -56,35 +56,37 @@ async def dialler(played: PlayedServer) -> AsyncIterator[DiallerClient]:
         yield opened
 
 
-def arrived(played: PlayedServer) -> list[tuple[str, str]]:
+def requests_sent(played: PlayedServer) -> list[tuple[str, str]]:
     return [(sent.method, sent.url) for sent in played.sent]
 
 
-def others() -> set[asyncio.Task[Any]]:
+def other_tasks() -> set[asyncio.Task[Any]]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 class TestList:
     """`list`."""
 
-    async def test_published_response_is_shortened(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_published_response_has_fewer_records_than_total(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(url(535, 2), body=(EXAMPLES / "result_codes_535_de.json").read_bytes())
         found = await dialler.result_codes.list(535, language=Language.GERMAN)
         assert [code.export_key for code in found] == ["ABG", "Aufleger"]
         assert (found.total, found.complete) == (7, False)
-        assert arrived(played) == [("GET", url(535, 2))]
+        assert requests_sent(played) == [("GET", url(535, 2))]
 
     @pytest.mark.parametrize("campaign", [535, Campaign(name="any", id=535)])
-    async def test_list_takes_a_campaign_or_id_and_defaults_to_english(
+    async def test_list_accepts_a_campaign_or_id_and_defaults_to_english(
         self, campaign: Campaign | int, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(url(535, 1), **codes(1, 2))
         found = await dialler.result_codes.list(campaign)
         assert [code.id for code in found] == [1, 2]
         assert found.complete
-        assert arrived(played) == [("GET", url(535, 1))]
+        assert requests_sent(played) == [("GET", url(535, 1))]
 
-    async def test_list_takes_an_unpublished_language(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_list_accepts_an_unpublished_language(self, dialler: DiallerClient, played: PlayedServer) -> None:
         played.get(url(535, 7), **codes())
         assert await dialler.result_codes.list(535, language=7) == []
 
@@ -109,10 +111,10 @@ class TestList:
     ) -> None:
         with pytest.raises(ConfigurationError):
             await dialler.result_codes.list(campaign, language=language)
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
 
-class TestKept:
+class TestMaxAge:
     """`list` with `max_age`."""
 
     async def test_list_without_max_age_always_sends_a_request(
@@ -132,14 +134,14 @@ class TestKept:
             assert [code.id for code in await dialler.result_codes.list(campaign, max_age=600)] == [1]
             found = await dialler.result_codes.list(campaign, language=Language.GERMAN, max_age=600)
             assert [code.id for code in found] == [2]
-        assert arrived(played) == [("GET", url(535, 1)), ("GET", url(535, 2))]
+        assert requests_sent(played) == [("GET", url(535, 1)), ("GET", url(535, 2))]
 
     @pytest.mark.parametrize(
-        ("forgotten", "asked_again"),
+        ("forgotten", "requested_again"),
         [(535, [535]), (Campaign(name="any", id=536), [536]), (None, [535, 536]), (Campaign(name="any"), [535, 536])],
     )
     async def test_forget_removes_responses_of_one_campaign_or_all(
-        self, forgotten: Any, asked_again: list[int], dialler: DiallerClient, played: PlayedServer
+        self, forgotten: Any, requested_again: list[int], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         for campaign in (535, 536):
             played.get(url(campaign, 1), **codes(1), repeat=True)
@@ -148,12 +150,12 @@ class TestKept:
         dialler.forget(forgotten)
         for campaign in (535, 536):
             await dialler.result_codes.list(campaign, max_age=600)
-        assert arrived(played) == [("GET", url(campaign, 1)) for campaign in asked_again]
+        assert requests_sent(played) == [("GET", url(campaign, 1)) for campaign in requested_again]
 
     async def test_list_with_max_age_refuses_an_invalid_id(self, dialler: DiallerClient, played: PlayedServer) -> None:
         with pytest.raises(ConfigurationError):
             await dialler.result_codes.list(0, max_age=600)
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
 
 @pytest.mark.parametrize("concurrency", ["auto", None, 1, 5])
@@ -193,8 +195,8 @@ class TestForCampaigns:
         played.get(url(2, 1), **NOT_FOUND)
         played.get(url(3, 1), status=409)
         played.get(url(4, 1), body=b"[]")
-        nameless = Campaign(name="without ID")
-        given = [1, 2, 3, 4, nameless, 0, Campaign(name="five", id=5)]
+        without_id = Campaign(name="without ID")
+        given = [1, 2, 3, 4, without_id, 0, Campaign(name="five", id=5)]
         played.get(url(5, 1), **codes(5))
         progress: list[tuple[int, int, int | None]] = []
         outcomes = {
@@ -228,7 +230,7 @@ class TestForCampaigns:
         played.get(url(1, 1), **codes(1))
         played.get(re.compile(".*/resultCodes.*"), status=refusal, repeat=True)
         seen = []
-        # The campaigns are endless, so only the error can end the run.
+        # The campaigns are infinite, so only the error can end the run.
         outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1], concurrency=concurrency)
 
         async def read() -> None:
@@ -238,8 +240,8 @@ class TestForCampaigns:
         with pytest.raises(error):
             await read()
         assert seen == [1]
-        assert len(arrived(played)) <= 1 + 2 * (concurrency if isinstance(concurrency, int) else 2)
-        assert others() == set()
+        assert len(requests_sent(played)) <= 1 + 2 * (concurrency if isinstance(concurrency, int) else 2)
+        assert other_tasks() == set()
 
     async def test_in_order_yields_by_campaign_and_language(
         self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
@@ -254,23 +256,23 @@ class TestForCampaigns:
         seen = [(outcome.item.campaign_id, outcome.item.language) async for outcome in outcomes]
         assert seen == list(itertools.product(range(1, 21), Language))
 
-    @pytest.mark.parametrize("form", ["records", "generator", "async generator"])
-    async def test_any_iterable_of_campaigns_is_accepted_and_gives_a_total_if_sized(
-        self, concurrency: Any, form: str, dialler: DiallerClient, played: PlayedServer
+    @pytest.mark.parametrize("campaigns_kind", ["records", "generator", "async generator"])
+    async def test_any_iterable_of_campaigns_is_accepted_and_has_a_total_if_sized(
+        self, concurrency: Any, campaigns_kind: str, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         campaigns = [Campaign(name=str(id), id=id) for id in (1, 2, 3)]
         for id in (1, 2, 3):
             played.get(url(id, 7), **codes(id))
 
-        async def one_by_one() -> AsyncGenerator[Campaign, None]:
+        async def async_campaigns() -> AsyncGenerator[Campaign, None]:
             for campaign in campaigns:
                 yield campaign
 
         given: Any = {
             "records": Records(items=campaigns, total=3),
             "generator": (campaign for campaign in campaigns),
-            "async generator": one_by_one(),
-        }[form]
+            "async generator": async_campaigns(),
+        }[campaigns_kind]
         totals = set()
         outcomes = [
             outcome
@@ -280,16 +282,16 @@ class TestForCampaigns:
         ]
         assert sorted(outcome.item.campaign_id or 0 for outcome in outcomes) == [1, 2, 3]
         assert all(outcome.item.language == 7 and outcome.error is None for outcome in outcomes)
-        assert totals == {3 if form == "records" else None}
+        assert totals == {3 if campaigns_kind == "records" else None}
 
     async def test_no_campaigns_or_no_languages_have_no_outcomes(
         self, concurrency: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        of_none = dialler.result_codes.for_campaigns([], concurrency=concurrency)
-        in_none = dialler.result_codes.for_campaigns([1, 2], languages=(), concurrency=concurrency)
-        assert [outcome async for outcome in of_none] == []
-        assert [outcome async for outcome in in_none] == []
-        assert arrived(played) == []
+        without_campaigns = dialler.result_codes.for_campaigns([], concurrency=concurrency)
+        without_languages = dialler.result_codes.for_campaigns([1, 2], languages=(), concurrency=concurrency)
+        assert [outcome async for outcome in without_campaigns] == []
+        assert [outcome async for outcome in without_languages] == []
+        assert requests_sent(played) == []
 
     @pytest.mark.parametrize("languages", [[0], ["de"], [1, None], [True]])
     async def test_invalid_language_is_refused_before_anything_is_sent(
@@ -297,7 +299,7 @@ class TestForCampaigns:
     ) -> None:
         with pytest.raises(ConfigurationError, match="LanguagesID"):
             await anext(dialler.result_codes.for_campaigns([1], languages=languages, concurrency=concurrency))
-        assert arrived(played) == []
+        assert requests_sent(played) == []
 
     @pytest.mark.parametrize("asynchronous", [False, True])
     async def test_leaving_the_loop_early_cancels_running_lookups(
@@ -309,30 +311,30 @@ class TestForCampaigns:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         played.get(url(1, 1), **codes(1))
-        asked: list[int] = []
-        over: list[int] = []
+        requested_ids: list[int] = []
+        finished_ids: list[int] = []
 
         async def hang(requested: Any, **_: Any) -> None:
             id = int(requested.path.split("/")[-2])
-            asked.append(id)
+            requested_ids.append(id)
             try:
                 await asyncio.Event().wait()
             finally:
-                over.append(id)
+                finished_ids.append(id)
 
         for id in range(2, 30):
             played.get(url(id, 1), callback=hang)
 
-        def endless() -> Iterator[int]:
+        def infinite() -> Iterator[int]:
             yield from itertools.count(1)
 
-        class OneByOne:
+        class AsyncCampaigns:
             """An async iterator. Unlike a generator, it needs no clean-up."""
 
             def __init__(self) -> None:
                 self.ids = itertools.count(1)
 
-            def __aiter__(self) -> OneByOne:
+            def __aiter__(self) -> AsyncCampaigns:
                 return self
 
             async def __anext__(self) -> int:
@@ -342,7 +344,7 @@ class TestForCampaigns:
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=abandoned.append)
         try:
-            campaigns: Any = OneByOne() if asynchronous else endless()
+            campaigns: Any = AsyncCampaigns() if asynchronous else infinite()
             outcomes = dialler.result_codes.for_campaigns(campaigns, languages=[1], concurrency=concurrency)
             async with aclosing(outcomes):
                 async for outcome in outcomes:
@@ -353,10 +355,10 @@ class TestForCampaigns:
             del outcomes, campaigns
         finally:
             sys.set_asyncgen_hooks(*hooks)
-        assert asked
-        assert sorted(over) == sorted(asked)
-        assert len(asked) == {"auto": 2, None: 2, 1: 1, 5: 5}[concurrency]
-        assert others() == set()
+        assert requested_ids
+        assert sorted(finished_ids) == sorted(requested_ids)
+        assert len(requested_ids) == {"auto": 2, None: 2, 1: 1, 5: 5}[concurrency]
+        assert other_tasks() == set()
         assert abandoned == []
 
 
@@ -381,7 +383,7 @@ async def test_invalid_item_is_a_failure_and_the_others_are_looked_up(
     assert [outcome.error for outcome in (outcomes[0], outcomes[-1])] == [None, None]
     assert {type(outcome.error) for outcome in outcomes[1:-2]} == {ConfigurationError}
     assert type(outcomes[-2].error) is AttributeError
-    assert len(arrived(played)) == 2
+    assert len(requests_sent(played)) == 2
 
 
 @pytest.mark.parametrize("id", [2**31, 2**63 - 1])
@@ -398,6 +400,8 @@ async def test_id_beyond_32_bits_is_not_found_and_the_others_are_looked_up(
     assert isinstance(outcomes[1].error, NotFoundError)
     assert outcomes[1].error.__context__ is None
     assert (outcomes[1].error.status, outcomes[1].error.attempts) == (404, 1)
+    assert outcomes[1].error.about == f"campaign {id}"
+    assert outcomes[1].error.response is not None
 
 
 async def test_largest_32_bit_id_still_aborts_on_a_missing_endpoint(
@@ -414,27 +418,27 @@ def raise_an_error() -> str:
 
 @pytest.mark.parametrize("source", [raise_an_error, lambda: "no token", lambda: None], ids=["raises", "bad", "None"])
 async def test_failing_token_function_aborts_the_run(source: Any, played: PlayedServer) -> None:
-    asked = 0
+    requested_ids = 0
 
-    def counted() -> Any:
-        nonlocal asked
-        asked += 1
+    def counting_source() -> Any:
+        nonlocal requested_ids
+        requested_ids += 1
         return source()
 
-    async with DiallerClient(BASE, counted) as dialler:
+    async with DiallerClient(BASE, counting_source) as dialler:
         outcomes = dialler.result_codes.for_campaigns(itertools.count(1), languages=[1])
         with pytest.raises(TokenSourceError):
             await anext(outcomes)
-    assert asked <= 2
-    assert arrived(played) == []
-    assert others() == set()
+    assert requested_ids <= 2
+    assert requests_sent(played) == []
+    assert other_tasks() == set()
 
 
 async def test_next_run_succeeds_after_a_token_function_failed_once(played: PlayedServer) -> None:
-    answers = iter([LookupError("sealed")])
+    errors = iter([LookupError("sealed")])
 
     def source() -> str:
-        for error in answers:
+        for error in errors:
             raise error
         return "abc-123"
 
@@ -443,8 +447,10 @@ async def test_next_run_succeeds_after_a_token_function_failed_once(played: Play
     async with DiallerClient(BASE, source) as dialler:
         with pytest.raises(TokenSourceError):
             await anext(dialler.result_codes.for_campaigns([1, 2, 3], languages=[1], concurrency=1))
-        again = [outcome.error async for outcome in dialler.result_codes.for_campaigns([1, 2, 3], languages=[1])]
-    assert again == [None] * 3
+        errors_of_second_run = [
+            outcome.error async for outcome in dialler.result_codes.for_campaigns([1, 2, 3], languages=[1])
+        ]
+    assert errors_of_second_run == [None] * 3
 
 
 async def test_lookups_in_flight_stay_within_concurrency(dialler: DiallerClient, played: PlayedServer) -> None:

@@ -1,4 +1,4 @@
-"""The tools for users' own tests: records, waits that take no time, and the pytest plugin."""
+"""The tools for users' own tests: factories of records, instant waits, and the pytest plugin."""
 
 import contextlib
 import time
@@ -15,8 +15,8 @@ from dialler_async.testing import Status, instant_waits, make_campaign, make_res
 pytestmark = pytest.mark.slow
 
 
-async def test_client_reads_the_made_campaign_from_the_sandbox(sandbox: Sandbox) -> None:
-    made = make_campaign(
+async def test_client_reads_a_factory_campaign_from_the_sandbox(sandbox: Sandbox) -> None:
+    campaign = make_campaign(
         id=7,
         name="Müller & Söhne",
         languages_id=Language.GERMAN,
@@ -25,17 +25,17 @@ async def test_client_reads_the_made_campaign_from_the_sandbox(sandbox: Sandbox)
         dt_to=datetime(2026, 2, 1, tzinfo=timezone(timedelta(hours=1))),
         extra={"Column01": [1, None]},
     )
-    sandbox.load(made.wire)
+    sandbox.load(campaign.wire)
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         found = await dialler.campaigns.get(7)
-    assert found == made
-    assert found.wire == made.wire
-    assert made.wire["dtFrom"] == "2026-01-31T08:30:00"
-    assert made.wire["nMaxParallelLines"] is None
-    assert made.extra == {"Column01": [1, None]}
+    assert found == campaign
+    assert found.wire == campaign.wire
+    assert campaign.wire["dtFrom"] == "2026-01-31T08:30:00"
+    assert campaign.wire["nMaxParallelLines"] is None
+    assert campaign.extra == {"Column01": [1, None]}
 
 
-async def test_client_reads_the_made_result_codes_from_the_sandbox(sandbox: Sandbox) -> None:
+async def test_client_reads_factory_result_codes_from_the_sandbox(sandbox: Sandbox) -> None:
     english = [make_result_code(id=1, export_key="OK"), make_result_code(id=2, delay=True, time_offset=15)]
     german = [make_result_code(id=1, content="Erledigt"), make_result_code(id=2, content="Später", delay=True)]
     campaign = make_campaign()
@@ -61,9 +61,9 @@ def test_records_made_without_arguments_differ() -> None:
 
 
 def test_unknown_attributes_and_wrong_types_are_refused() -> None:
-    with pytest.raises(TypeError, match="a Campaign has no dt_till, nme"):
+    with pytest.raises(TypeError, match="a Campaign has no attribute dt_till, nme"):
         make_campaign(nme="x", dt_till=None)
-    with pytest.raises(TypeError, match="a ResultCode has no finished"):
+    with pytest.raises(TypeError, match="a ResultCode has no attribute finished"):
         make_result_code(finished=True)
     with pytest.raises(PayloadError, match="bCallerIDActive is 'yes'"):
         make_campaign(caller_id_active="yes")
@@ -77,14 +77,14 @@ def test_all_faults_of_the_sandbox_are_exported() -> None:
 
 async def test_instant_waits_take_no_time_and_are_listed(sandbox: Sandbox) -> None:
     sandbox.faults.next(Status(503, retry_after=50), Status(429, retry_after=60))
-    begun = time.monotonic()
+    started_at = time.monotonic()
     async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(base_delay=0)) as dialler:
         with instant_waits() as waits:
             assert await dialler.campaigns.list()
             assert sum(waits) >= 110
             assert CLOCK.monotonic() - time.monotonic() >= 109
             assert CLOCK.now() - datetime.now(UTC) >= timedelta(seconds=109)
-    assert time.monotonic() - begun < 50
+    assert time.monotonic() - started_at < 50
 
 
 async def test_cached_responses_expire_in_instant_waits(sandbox: Sandbox) -> None:
@@ -126,7 +126,7 @@ USERS_TEST = """
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
-    """pytest's own fixture, in a project where warnings are errors."""
+    """The fixture `pytester`, in a project that raises warnings as errors."""
     pytester.makeini("""
         [pytest]
         filterwarnings = error
@@ -156,7 +156,7 @@ def test_fixtures_work_with_anyio_without_pytest_asyncio(pytester: pytest.Pytest
             return "asyncio"
     """)
     pytester.makepyfile(USERS_TEST.format(mark="@pytest.mark.anyio"))
-    # As if it were not installed.
+    # The plugin is disabled, as if it were not installed.
     pytester.makepyfile(pytest_asyncio="raise ImportError('not there')")
     result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:cov")
     result.assert_outcomes(passed=2)
@@ -211,5 +211,5 @@ def test_plugin_imports_the_library_only_for_its_fixtures(pytester: pytest.Pytes
 
 def test_fixtures_have_descriptions(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures")
-    result.stdout.fnmatch_lines(["dialler_sandbox*", "*A running dialler without campaigns*"])
-    result.stdout.fnmatch_lines(["dialler_client*", "*A client of `dialler_sandbox`*"])
+    result.stdout.fnmatch_lines(["dialler_sandbox*", "*Yield a running sandbox without campaigns*"])
+    result.stdout.fnmatch_lines(["dialler_client*", "*Yield a client of `dialler_sandbox`*"])

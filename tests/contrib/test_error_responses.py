@@ -1,4 +1,4 @@
-"""Which response a web app sends to each error, and that it contains nothing of the error's text."""
+"""The response of a web app to each error. It does not contain the error's text."""
 
 import logging
 import subprocess
@@ -48,7 +48,7 @@ def test_every_error_class_has_its_status() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
-def test_neither_response_nor_log_contain_the_text_of_the_error(
+def test_response_and_log_do_not_contain_the_text_of_the_error(
     kind: type[errors.DiallerError], caplog: pytest.LogCaptureFixture
 ) -> None:
     error = kind(SECRET)
@@ -72,7 +72,9 @@ def test_neither_response_nor_log_contain_the_text_of_the_error(
         (errors.RedirectError(retry_after=3), {}),
     ],
 )
-def test_503_has_retry_after_if_the_error_has_a_finite_one(error: errors.StatusError, headers: dict[str, str]) -> None:
+def test_503_has_retry_after_if_the_error_has_a_finite_value(
+    error: errors.StatusError, headers: dict[str, str]
+) -> None:
     assert response_for(error).headers == headers
 
 
@@ -134,7 +136,7 @@ LINE = "None: AuthenticationError, 401; responded with 502"
     ],
     ids=["no logging", "uvicorn's default", "root handler", "handler of the library", "switched off"],
 )
-def test_wrong_token_is_logged_once_however_logging_is_set_up(setup: str, printed: str) -> None:
+def test_wrong_token_is_logged_once_with_any_logging_setup(setup: str, printed: str) -> None:
     program = LOG_IN_AN_APP.format(setup=setup)
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stderr.strip() == printed

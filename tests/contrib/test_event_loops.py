@@ -54,7 +54,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Main], None]:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a server in a thread of its own, on asyncio's loop."""
+    """Return a server in its own thread, on asyncio's loop."""
     with Sandbox(campaigns=30, seed=1) as sandbox:
         yield sandbox
 
@@ -107,8 +107,8 @@ def test_timeouts_end_calls_and_close_their_connections(
     assert sandbox.connections.opened == 2
 
 
-def test_connection_with_an_unsolicited_response_is_not_used_again(run: Callable[[Main], None]) -> None:
-    surplus = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+def test_connection_with_an_unsolicited_response_is_not_reused(run: Callable[[Main], None]) -> None:
+    unsolicited = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     opened: list[int] = []
 
     def serve(listening: socket.socket) -> None:
@@ -119,8 +119,8 @@ def test_connection_with_an_unsolicited_response_is_not_used_again(run: Callable
             with connection:
                 opened.append(len(opened))
                 connection.recv(65536)
-                connection.sendall(head + body + surplus)
-                # Until the client closes it.
+                connection.sendall(head + body + unsolicited)
+                # The read ends when the client closes the connection.
                 connection.recv(65536)
 
     async def main() -> None:
@@ -155,7 +155,7 @@ def test_cancelled_calls_leave_the_client_usable(run: Callable[[Main], None], sa
     run(main)
 
 
-def test_https(run: Callable[[Main], None]) -> None:
+def test_https_works_on_every_loop(run: Callable[[Main], None]) -> None:
     authority = trustme.CA()
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server_context)
@@ -229,7 +229,7 @@ def test_anyio_task_group_shares_one_client(run_anyio: Callable[[Main], None], s
     assert sandbox.connections.peak <= 4
 
 
-def test_calls_from_worker_threads_go_through_the_loop(run_anyio: Callable[[Main], None], sandbox: Sandbox) -> None:
+def test_worker_threads_make_calls_through_the_event_loop(run_anyio: Callable[[Main], None], sandbox: Sandbox) -> None:
     async def main() -> None:
         async with client(sandbox) as dialler:
 

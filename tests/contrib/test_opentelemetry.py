@@ -1,4 +1,4 @@
-"""The spans and metrics of OpenTelemetry, as the SDK exports them into memory."""
+"""The OpenTelemetry spans and metrics, exported by the SDK into memory."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes.url_attributes import URL_TEMPLATE
+from opentelemetry.semconv._incubating.metrics.http_metrics import HTTP_CLIENT_ACTIVE_REQUESTS
+from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes, url_attributes
+from opentelemetry.semconv.metrics.http_metrics import HTTP_CLIENT_REQUEST_DURATION
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_current_span
 
 from dialler_async import DeadlineError, DiallerClient, NotFoundError, PoolConfig, RetryPolicy, ServerError, Timeouts
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """The spans and metrics so far."""
+    """Records spans and metrics in memory."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -75,13 +79,20 @@ def id(sandbox: Sandbox) -> int:
     return next(iter(sandbox.campaigns))
 
 
-def where(sandbox: Sandbox, template: str = "/dialler/campaigns/{DiallerCampaignsID}") -> dict[str, Any]:
+def expected_attributes(sandbox: Sandbox, template: str = "/dialler/campaigns/{DiallerCampaignsID}") -> dict[str, Any]:
     return {
         "http.request.method": "GET",
         "url.template": template,
         "url.scheme": "http",
         "server.address": "127.0.0.1",
         "server.port": int(sandbox.base_url.split(":")[2].partition("/")[0]),
+    }
+
+
+def span_attributes(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        **expected_attributes(sandbox),
+        "url.full": f"{sandbox.server}/rest/v1.0/REDACTED/dialler/campaigns/REDACTED",
     }
 
 
@@ -103,29 +114,29 @@ async def test_attempt_is_a_client_span(
     span = telemetry.span
     assert span.name == "GET /dialler/campaigns/{DiallerCampaignsID}"
     assert span.kind is SpanKind.CLIENT
-    assert span.attributes == {**where(sandbox), "http.response.status_code": 200}
+    assert span.attributes == {**span_attributes(sandbox), "http.response.status_code": 200}
     assert span.status.status_code is StatusCode.UNSET
     assert span.events == ()
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.name == "dialler_async"
 
 
-async def test_each_retry_is_a_span_of_its_own_with_its_resend_count(
+async def test_each_retry_has_its_own_span_with_its_resend_count(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Reset(), Status(503, retry_after=7))
     with instant_waits(), telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
         await dialler.campaigns.get(id)
     lost, refused, worked = telemetry.exporter.get_finished_spans()[:3]
-    assert lost.attributes == {**where(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
+    assert lost.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
     assert refused.attributes == {
-        **where(sandbox),
+        **span_attributes(sandbox),
         "http.request.resend_count": 1,
         "http.response.status_code": 503,
         "error.type": "503",
     }
     assert worked.attributes == {
-        **where(sandbox),
+        **span_attributes(sandbox),
         "http.request.resend_count": 2,
         "http.response.status_code": 200,
     }
@@ -134,7 +145,7 @@ async def test_each_retry_is_a_span_of_its_own_with_its_resend_count(
         StatusCode.ERROR,
         StatusCode.UNSET,
     ]
-    # Siblings: a retry is no child of the attempt before it.
+    # The spans are siblings: a retry is not a child of the attempt before it.
     assert [span.parent for span in (lost, refused, worked)] == [handler.get_span_context()] * 3
 
 
@@ -169,7 +180,7 @@ async def test_error_response_has_its_status_as_error_type(
     with pytest.raises(NotFoundError):
         await dialler.campaigns.get(404404)
     span = telemetry.span
-    assert span.attributes == {**where(sandbox), "http.response.status_code": 404, "error.type": "404"}
+    assert span.attributes == {**span_attributes(sandbox), "http.response.status_code": 404, "error.type": "404"}
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description is None
     assert span.events == ()
@@ -186,7 +197,7 @@ async def test_attempt_without_a_response_has_the_class_as_error_type(
     ) as dialler:
         with pytest.raises(DeadlineError):
             await dialler.campaigns.get(id)
-    assert telemetry.span.attributes == {**where(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
 
 
 async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
@@ -194,13 +205,13 @@ async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
-    asking = asyncio.create_task(dialler.campaigns.get(id))
+    call_task = asyncio.create_task(dialler.campaigns.get(id))
     await held.arrived.wait()
     [active] = telemetry.points("http.client.active_requests")
-    assert (active.value, dict(active.attributes)) == (1, where(sandbox))
-    asking.cancel()
-    await asyncio.wait([asking])
-    assert telemetry.span.attributes == {**where(sandbox), "error.type": "asyncio.exceptions.CancelledError"}
+    assert (active.value, dict(active.attributes)) == (1, expected_attributes(sandbox))
+    call_task.cancel()
+    await asyncio.wait([call_task])
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "asyncio.exceptions.CancelledError"}
     [active] = telemetry.points("http.client.active_requests")
     assert active.value == 0
 
@@ -214,20 +225,27 @@ async def test_durations_are_recorded_for_each_attempt(
     for _ in range(4):
         await dialler.campaigns.list()
     failed, listed = telemetry.points("http.client.request.duration")
-    assert dict(failed.attributes) == {**where(sandbox), "http.response.status_code": 500, "error.type": "500"}
+    assert dict(failed.attributes) == {
+        **expected_attributes(sandbox),
+        "http.response.status_code": 500,
+        "error.type": "500",
+    }
     assert failed.count == 3
-    assert dict(listed.attributes) == {**where(sandbox, "/dialler/campaigns"), "http.response.status_code": 200}
+    assert dict(listed.attributes) == {
+        **expected_attributes(sandbox, "/dialler/campaigns"),
+        "http.response.status_code": 200,
+    }
     assert listed.count == 4
     assert listed.explicit_bounds == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
     assert 0 < listed.sum < 60
     wait_times = telemetry.points("dialler_async.client.request.wait_time")
     assert [(dict(point.attributes), point.count) for point in wait_times] == [
-        (where(sandbox), 3),
-        (where(sandbox, "/dialler/campaigns"), 4),
+        (expected_attributes(sandbox), 3),
+        (expected_attributes(sandbox, "/dialler/campaigns"), 4),
     ]
 
 
-async def test_wait_for_the_limiter_is_no_part_of_the_duration(
+async def test_wait_for_the_limiter_is_not_in_the_duration(
     telemetry: Telemetry, sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -248,7 +266,7 @@ async def test_wait_for_the_limiter_is_no_part_of_the_duration(
     assert durations["/dialler/campaigns"] > 59 > waited["/dialler/campaigns"]
 
 
-async def test_shared_request_has_its_span_below_that_of_its_first_caller(
+async def test_span_of_a_shared_request_is_a_child_of_the_first_callers_span(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     with telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
@@ -258,7 +276,7 @@ async def test_shared_request_has_its_span_below_that_of_its_first_caller(
 
 
 class TestBesideOtherInstrumentation:
-    """`opentelemetry-instrumentation-aiohttp-client` and this observer at once."""
+    """`opentelemetry-instrumentation-aiohttp-client` together with this observer."""
 
     @pytest.fixture(autouse=True)
     def _instrumented(self, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -287,7 +305,7 @@ class TestBesideOtherInstrumentation:
         [point] = telemetry.points("http.client.request.duration")
         assert point.count == 1
 
-    async def test_other_requests_of_the_program_keep_their_spans(
+    async def test_other_requests_of_the_app_keep_their_spans(
         self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
         await dialler.campaigns.get(id)
@@ -299,22 +317,22 @@ class TestBesideOtherInstrumentation:
             "opentelemetry.instrumentation.aiohttp_client",
         ]
 
-    async def test_both_agree_on_the_attributes_of_the_conventions(
+    async def test_both_record_the_same_attributes_of_the_conventions(
         self, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
-        async with DiallerClient(sandbox.base_url, sandbox.token) as theirs:
-            await theirs.campaigns.get(id)
-        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as ours:
-            await ours.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token) as without_observer:
+            await without_observer.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as with_observer:
+            await with_observer.campaigns.get(id)
         reference, span = telemetry.exporter.get_finished_spans()
         assert reference.kind is span.kind
-        # `url.full` holds IDs and names; `url.template` stands for it.
+        # This library redacts IDs and names in `url.full`.
         expected = {key: value for key, value in (reference.attributes or {}).items() if key != "url.full"}
         common = {key: value for key, value in (span.attributes or {}).items() if key in expected}
         assert common == expected
 
 
-async def test_no_signal_holds_names_ids_or_secrets(
+async def test_no_signal_contains_names_ids_or_secrets(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox
 ) -> None:
     name = "s3cret name"
@@ -325,20 +343,30 @@ async def test_no_signal_holds_names_ids_or_secrets(
     await dialler.campaigns.clone(name, f"{name} 2", user_data="s3cret data")
     await dialler.campaigns.delete_by_name(name)
     await asyncio.gather(dialler.campaigns.get(987654), return_exceptions=True)
-    told = "".join(span.to_json() for span in telemetry.exporter.get_finished_spans())
+    exported = "".join(span.to_json() for span in telemetry.exporter.get_finished_spans())
     metrics = telemetry.reader.get_metrics_data()
     assert metrics is not None
-    told += metrics.to_json()
+    exported += metrics.to_json()
     assert len(telemetry.exporter.get_finished_spans()) == 8
-    for secret in ("s3cret", "987654", sandbox.token, "/rest/v1.0", "name=", "html"):
-        assert secret not in told
+    for secret in ("s3cret", "987654", sandbox.token, "/rest/v1.0/1", "name=", "html"):
+        assert secret not in exported
 
 
-def test_port_that_the_url_leaves_out_is_the_default_of_its_scheme() -> None:
+def test_port_is_the_default_of_the_scheme_when_the_url_has_none() -> None:
     from dialler_async.contrib.opentelemetry import _common
 
     assert _common("GET", "/", "https://acd.example.com/rest/v1.0/1")["server.port"] == 443
     assert _common("GET", "/", "http://acd.example.com/rest/v1.0/1")["server.port"] == 80
+
+
+def test_full_url_is_redacted() -> None:
+    from dialler_async.contrib.opentelemetry import _redacted_url
+
+    template = "/dialler/campaigns/campaign/{DiallerCampaignsID}/resultCodes"
+    assert _redacted_url("https://acd.example.com/a/rest/v1.0/17", template) == (
+        "https://acd.example.com/a/rest/v1.0/REDACTED/dialler/campaigns/campaign/REDACTED/resultCodes"
+    )
+    assert _redacted_url("http://10.0.0.5:8080", "/{path}") == "http://10.0.0.5:8080/REDACTED"
 
 
 def test_core_imports_no_extra() -> None:
@@ -348,3 +376,24 @@ extras = {"aiolimiter", "cyclopts", "fastapi", "jinja2", "opentelemetry", "polar
 assert not extras & set(sys.modules), extras & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_names_are_those_of_the_conventions(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
+    sandbox.faults.next(Status(500), match="get")
+    await dialler.campaigns.get(id)
+    names = {name for span in telemetry.exporter.get_finished_spans() for name in span.attributes or {}}
+    assert names == {
+        http_attributes.HTTP_REQUEST_METHOD,
+        http_attributes.HTTP_REQUEST_RESEND_COUNT,
+        http_attributes.HTTP_RESPONSE_STATUS_CODE,
+        error_attributes.ERROR_TYPE,
+        server_attributes.SERVER_ADDRESS,
+        server_attributes.SERVER_PORT,
+        url_attributes.URL_FULL,
+        url_attributes.URL_SCHEME,
+        URL_TEMPLATE,
+    }
+    for name in (HTTP_CLIENT_REQUEST_DURATION, HTTP_CLIENT_ACTIVE_REQUESTS):
+        assert {attribute for point in telemetry.points(name) for attribute in point.attributes} < names

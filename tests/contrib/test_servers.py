@@ -1,4 +1,4 @@
-"""Web apps in several processes, as uvicorn and gunicorn run them: each process has connections of its own."""
+"""Web apps in several processes of uvicorn and gunicorn: each process has its own connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dialler_async.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Made at the import: before the fork under `gunicorn --preload`, and before the event loop everywhere.
+# The client is made at import: with `gunicorn --preload` before the fork, and always before the event loop.
 FASTAPI = """
 import os
 from fastapi import FastAPI
@@ -71,8 +71,8 @@ async def processes_that_respond(url: str, expected: str) -> set[int]:
     """Send requests until two processes have responded, and return their IDs."""
     processes: set[int] = set()
 
-    async def ask() -> None:
-        # A connection of its own, so that any process can accept it.
+    async def request() -> None:
+        # Each request has a new connection, so that any process can accept it.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as response:
             assert response.status == 200
@@ -82,7 +82,7 @@ async def processes_that_respond(url: str, expected: str) -> set[int]:
 
     async with asyncio.timeout(SECONDS):
         while len(processes) < 2:
-            await asyncio.gather(*(ask() for _ in range(8)))
+            await asyncio.gather(*(request() for _ in range(8)))
     return processes
 
 

@@ -1,4 +1,4 @@
-"""The client in web apps, served by uvicorn and by aiohttp's runner over real sockets."""
+"""The client in web apps that uvicorn and aiohttp serve over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 async def names(ids: str, dialler: DiallerClient) -> list[str]:
-    """Return the names of campaigns, fetched in a `TaskGroup`. Text that is no ID raises an error of the app itself."""
+    """Return the names of campaigns, fetched in a `TaskGroup`. An ID that is not a number raises ValueError."""
 
     async def name(id: str) -> str:
         return (await dialler.campaigns.get(int(id))).name
@@ -69,7 +69,7 @@ def fastapi_app(make: Make) -> FastAPI:
 
 
 def fastapi_below_a_middleware(make: Make) -> FastAPI:
-    """Starlette's function middlewares run the app in another task, behind a `receive` of their own."""
+    """Return an app with a function middleware: Starlette runs the app in another task, with another `receive`."""
     app = fastapi_app(make)
 
     @app.middleware("http")
@@ -103,7 +103,7 @@ def aiohttp_app(make: Make) -> web.Application:
 
 @pytest.fixture
 def servers(serve_by_uvicorn: Any, serve_by_aiohttp: Any) -> dict[str, Serve]:
-    """Return each framework's way to serve an app."""
+    """Return the functions that serve an app, by framework."""
     return {
         "fastapi": lambda make: serve_by_uvicorn(fastapi_app(make)),
         "fastapi below a middleware": lambda make: serve_by_uvicorn(fastapi_below_a_middleware(make)),
@@ -113,7 +113,7 @@ def servers(serve_by_uvicorn: Any, serve_by_aiohttp: Any) -> dict[str, Serve]:
 
 @pytest.fixture(params=["fastapi", "fastapi below a middleware", "aiohttp"])
 def serve(request: pytest.FixtureRequest, servers: dict[str, Serve]) -> Serve:
-    """Return each framework's way to serve an app, in turn."""
+    """Return a function that serves an app, for each framework in turn."""
     return servers[request.param]
 
 
@@ -137,7 +137,7 @@ def id(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.slow
-async def test_200_requests_at_once_share_one_pool(
+async def test_200_concurrent_requests_share_one_pool(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession
 ) -> None:
     ids = [id for id in sandbox.campaigns for _ in range(40)]
@@ -158,23 +158,23 @@ async def test_client_closes_with_the_app_after_the_last_request(
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
-    made: list[DiallerClient] = []
+    clients: list[DiallerClient] = []
 
-    def remembered() -> DiallerClient:
-        made.append(make())
-        return made[0]
+    def make_and_record() -> DiallerClient:
+        clients.append(make())
+        return clients[0]
 
-    async with serve(remembered) as app:
-        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+    async with serve(make_and_record) as app:
+        request_task = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
         stopped = app.stop()
         held.release.set()
-        response = await asking
+        response = await request_task
         assert response.status == 200
         assert await response.json() == sandbox.campaigns[id]["Name"]
         await stopped
     with pytest.raises(ClientStateError):
-        await made[0].campaigns.get(id)
+        await clients[0].campaigns.get(id)
 
 
 async def test_disconnect_cancels_the_call_to_the_dialler(
@@ -189,9 +189,9 @@ async def test_disconnect_cancels_the_call_to_the_dialler(
     held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
-        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        request_task = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
-        asking.cancel()
+        request_task.cancel()
         await held.hung_up.wait()
         assert not sandbox.journal[0].carried_out
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
@@ -205,12 +205,12 @@ async def test_write_runs_to_its_end_after_a_disconnect(
     held = hold()
     sandbox.faults.next(held)
     async with serve(make) as app:
-        asking = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
+        request_task = asyncio.create_task(browser.delete(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
-        asking.cancel()
+        request_task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asking
-        # After another response, the app knows that the client of the first request is gone.
+            await request_task
+        # After another response, the app knows that the client of the first request has disconnected.
         async with browser.get(f"{app.url}/campaigns/{id}") as response:
             assert response.status == 200
         held.release.set()
@@ -219,7 +219,7 @@ async def test_write_runs_to_its_end_after_a_disconnect(
     assert id not in sandbox.campaigns
 
 
-async def test_errors_become_responses(
+async def test_each_error_gets_its_response(
     serve: Serve, make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int
 ) -> None:
     async def response_to(id: int = id) -> tuple[int, str | None, Any]:
@@ -227,17 +227,17 @@ async def test_errors_become_responses(
             assert "WWW-Authenticate" not in response.headers
             return response.status, response.headers.get("Retry-After"), await response.json()
 
-    unreachable = {"detail": "The dialler can't be reached for now."}
+    unreachable = {"detail": "The dialler is unavailable. Try again later."}
     async with serve(make) as app:
-        assert await response_to(404404) == (404, None, {"detail": "The dialler has no such record."})
-        assert await response_to(0) == (400, None, {"detail": "The dialler can't be asked for this."})
+        assert await response_to(404404) == (404, None, {"detail": "The record does not exist in the dialler."})
+        assert await response_to(0) == (400, None, {"detail": "The request to the dialler is invalid."})
         sandbox.faults.next(Reset(), Status(500), Status(503, retry_after=7), Status(429, retry_after=100))
         assert await response_to() == (503, None, unreachable)
         assert await response_to() == (503, None, unreachable)
         assert await response_to() == (503, "7", unreachable)
         assert await response_to() == (503, "100", unreachable)
         sandbox.revoke()
-        assert await response_to() == (502, None, {"detail": "The dialler's response can't be used."})
+        assert await response_to() == (502, None, {"detail": "The dialler sent an unusable response."})
 
 
 async def test_task_group_gets_the_response_of_its_worst_error(
@@ -250,7 +250,7 @@ async def test_task_group_gets_the_response_of_its_worst_error(
     async with serve(make) as app:
         assert await response(f"{id}") == (200, None)
         assert await response(f"{id},404404") == (404, None)
-        # Both fail before anything is sent, so neither cancels the other.
+        # Both calls fail before anything is sent, so no call is cancelled.
         assert await response("0,0") == (400, None)
         sandbox.faults.next(Status(503, retry_after=7))
         assert await response(f"{id}") == (503, "7")
@@ -267,7 +267,7 @@ async def test_group_with_an_error_of_the_app_is_a_500(
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_own_handlers_of_the_app_have_priority_also_for_groups(
+async def test_exception_handlers_of_the_app_take_precedence_also_for_groups(
     make: Make, browser: aiohttp.ClientSession, blocking: bool, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = fastapi_app(make)
@@ -287,7 +287,7 @@ async def test_own_handlers_of_the_app_have_priority_also_for_groups(
             assert response.status == 400
 
 
-async def test_own_handler_for_groups_is_kept(
+async def test_group_handler_of_the_app_is_kept(
     make: Make, browser: aiohttp.ClientSession, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
@@ -348,7 +348,7 @@ async def test_error_closes_the_websocket_with_the_text_of_the_response(
     async with serve_by_uvicorn(with_websockets(make)) as app, browser.ws_connect(f"{app.url}/{path}") as websocket:
         await websocket.send_str("404404")
         closed = await websocket.receive(timeout=10)
-        assert (closed.data, closed.extra) == (1011, "The dialler has no such record.")
+        assert (closed.data, closed.extra) == (1011, "The record does not exist in the dialler.")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
@@ -361,7 +361,7 @@ async def test_error_before_a_websocket_is_accepted_rejects_it(
     assert raised.value.status == 403
 
 
-async def test_error_after_the_websocket_is_gone_is_no_second_error(
+async def test_error_after_the_websocket_is_closed_raises_no_second_error(
     make: Make,
     sandbox: Sandbox,
     browser: aiohttp.ClientSession,
@@ -387,7 +387,7 @@ class CampaignOut(BaseModel):
     dt_to: datetime | None
 
 
-async def test_models_are_responses(
+async def test_handlers_can_return_records_and_pydantic_models(
     make: Make, sandbox: Sandbox, browser: aiohttp.ClientSession, id: int, serve_by_uvicorn: ServeByUvicorn
 ) -> None:
     app = FastAPI(lifespan=contrib_fastapi.lifespan(make))
@@ -431,7 +431,7 @@ async def test_handler_can_read_the_body_of_a_get(
 
 
 async def test_only_a_disconnect_cancels_the_handler(make: Make, sandbox: Sandbox, id: int) -> None:
-    """The server here sends the end of the request twice; uvicorn does not."""
+    """This server sends the end of the request twice, unlike uvicorn."""
     incoming = [{"type": "http.request"}, {"type": "http.request"}]
     sent: list[Any] = []
 
@@ -477,7 +477,7 @@ async def test_app_without_the_lifespan_raises_with_advice(
     message = ""
 
     @app.exception_handler(RuntimeError)
-    async def keep(request: Request, error: RuntimeError) -> Any:
+    async def record(request: Request, error: RuntimeError) -> Any:
         nonlocal message
         message = str(error)
         return contrib_fastapi.JSONResponse({}, 500)
@@ -508,12 +508,41 @@ async def test_server_shutdown_cancels_the_call_to_the_dialler(
     held = hold()
     sandbox.faults.next(held)
     async with serve_by_uvicorn(fastapi_app(make), timeout_graceful_shutdown=0) as app:
-        asking = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
+        request_task = asyncio.create_task(browser.get(f"{app.url}/campaigns/{id}"))
         await held.arrived.wait()
         app.stop()
         await held.hung_up.wait()
         with pytest.raises(aiohttp.ClientError):
-            (await asking).raise_for_status()
+            (await request_task).raise_for_status()
     # uvicorn gets its own cancellation back and logs it, as for handlers without the dependency.
     logged = [record.exc_info[0] for record in caplog.records if record.exc_info]
     assert logged == [asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("websocket", [False, True], ids=["stream", "websocket"])
+async def test_error_after_the_response_has_begun_is_not_written_into_it(
+    make: Make,
+    browser: aiohttp.ClientSession,
+    websocket: bool,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_aiohttp: ServeByUvicorn,
+) -> None:
+    async def begin(request: web.Request) -> web.StreamResponse:
+        response = web.WebSocketResponse() if websocket else web.StreamResponse()
+        await response.prepare(request)
+        await request.app[DIALLER].campaigns.get(404404)
+        return response
+
+    app = web.Application(middlewares=[aiohttp_web.dialler_errors])
+    app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
+    app.router.add_get("/", begin)
+    async with serve_by_aiohttp(app) as served:
+        if websocket:
+            async with browser.ws_connect(served.url) as connection:
+                closed = await connection.receive(timeout=10)
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSED, None)
+        else:
+            async with browser.get(served.url) as response:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await asyncio.wait_for(response.read(), 10)
+    assert "NotFoundError" in caplog.text

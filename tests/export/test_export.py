@@ -1,4 +1,4 @@
-"""The export: complete and exact in JSON, flat in CSV and Parquet, with an error in place of whatever is missing."""
+"""Exports as JSON, CSV and Parquet, with errors instead of missing data."""
 
 import codecs
 import csv
@@ -42,30 +42,30 @@ def sandbox() -> Sandbox:
     return Sandbox(campaigns=30, seed=1, filler_keys=2)
 
 
-async def exported(sandbox: Sandbox, path: Path, **options: Any) -> Exported:
+async def run_export(sandbox: Sandbox, path: Path, **options: Any) -> Exported:
     async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1)) as dialler:
         return await export(dialler, path, **options)
 
 
-async def test_json_is_the_account_as_the_server_has_it(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_json_contains_every_record_unchanged(sandbox: Sandbox, tmp_path: Path) -> None:
     async with sandbox:
-        result = await exported(sandbox, tmp_path / "account.json")
+        result = await run_export(sandbox, tmp_path / "account.json")
     account = json.loads((tmp_path / "account.json").read_text())
     assert {key: account[key] for key in ("schema", "languages", "failed")} == {
         "schema": 1,
         "languages": [1, 2],
         "failed": 0,
     }
-    campaigns = [one["campaign"] for one in account["campaigns"]]
+    campaigns = [entry["campaign"] for entry in account["campaigns"]]
     assert {campaign["ID"]: campaign for campaign in campaigns} == dict(sandbox.campaigns)
     assert campaigns == sorted(campaigns, key=lambda campaign: campaign["Name"].casefold())  # as the server sends them
-    for one in account["campaigns"]:
-        campaign = one["campaign"]["ID"]
-        assert one["codes"] == {str(int(language)): sandbox.result_codes(campaign, language) for language in Language}
-        assert one["errors"] == {}
-        # Keys in the server's order, too.
-        assert list(one["campaign"]) == list(sandbox.campaigns[campaign])
-    codes = sum(len(codes) for one in account["campaigns"] for codes in one["codes"].values())
+    for entry in account["campaigns"]:
+        campaign = entry["campaign"]["ID"]
+        assert entry["codes"] == {str(int(language)): sandbox.result_codes(campaign, language) for language in Language}
+        assert entry["errors"] == {}
+        # The keys are in the server's order too.
+        assert list(entry["campaign"]) == list(sandbox.campaigns[campaign])
+    codes = sum(len(codes) for entry in account["campaigns"] for codes in entry["codes"].values())
     assert result == Exported(campaigns=30, codes=codes, lookups=60, failed=0, errors=())
 
 
@@ -73,7 +73,7 @@ async def test_json_is_the_account_as_the_server_has_it(sandbox: Sandbox, tmp_pa
 async def test_flat_file_has_a_row_for_each_code_and_language(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     async with sandbox:
-        result = await exported(sandbox, path)
+        result = await run_export(sandbox, path)
     rows = read(path)
     assert list(rows[0]) == list(COLUMNS)
     assert len(rows) == result.codes
@@ -96,15 +96,15 @@ def read(path: Path) -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
-def test_columns_are_those_of_the_records() -> None:
+def test_flat_columns_are_the_public_attributes_of_the_records() -> None:
     known = [f"campaign_{name}" for name in Campaign.__slots__] + [f"code_{name}" for name in ResultCode.__slots__]
     public = [name for name in known if not name.endswith(("__wire", "__weakref__"))]
     assert [name for name in COLUMNS if name not in ("language", "error", "campaign_extra", "code_extra")] == public
 
 
-async def test_parquet_has_types(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_parquet_columns_have_types(sandbox: Sandbox, tmp_path: Path) -> None:
     async with sandbox:
-        await exported(sandbox, tmp_path / "account.parquet")
+        await run_export(sandbox, tmp_path / "account.parquet")
     schema = polars.read_parquet_schema(tmp_path / "account.parquet")
     assert (schema["campaign_id"], schema["code_done"], schema["campaign_name"], schema["campaign_dt_from"]) == (
         polars.Int64,
@@ -114,15 +114,19 @@ async def test_parquet_has_types(sandbox: Sandbox, tmp_path: Path) -> None:
     )
 
 
-async def test_rows_are_written_in_chunks(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 50)
+async def test_parquet_of_several_chunks_has_all_rows(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_PER_CHUNK", 50)
     async with sandbox:
-        result = await exported(sandbox, tmp_path / "account.parquet")
+        result = await run_export(sandbox, tmp_path / "account.parquet")
     assert len(read(tmp_path / "account.parquet")) == result.codes > 50
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_file_has_the_error_in_place_of_codes_that_failed(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+async def test_file_has_an_error_instead_of_codes_for_a_failed_lookup(
+    sandbox: Sandbox, tmp_path: Path, format: str
+) -> None:
     path = tmp_path / f"account.{format}"
     async with sandbox:
         campaign = next(iter(sandbox.campaigns))
@@ -131,11 +135,11 @@ async def test_file_has_the_error_in_place_of_codes_that_failed(sandbox: Sandbox
             [Status(500)],
             match=lambda received: received.target.endswith(f"/{campaign}/resultCodes?languagesID=2"),
         )
-        result = await exported(sandbox, path)
+        result = await run_export(sandbox, path)
     assert (result.campaigns, result.failed, len(result.errors)) == (30, 1, 1)
     if format == "json":
         account = json.loads(path.read_text())
-        (errors,) = [one["errors"] for one in account["campaigns"] if one["errors"]]
+        (errors,) = [entry["errors"] for entry in account["campaigns"] if entry["errors"]]
         assert (account["failed"], set(errors)) == (1, {"2"})
         assert "500" in errors["2"]
     else:
@@ -146,21 +150,21 @@ async def test_file_has_the_error_in_place_of_codes_that_failed(sandbox: Sandbox
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_file_has_an_error_for_an_incomplete_reply(tmp_path: Path, format: str) -> None:
+async def test_file_has_an_error_for_an_incomplete_response(tmp_path: Path, format: str) -> None:
     body = b'{"records": [{"ID": 7, "Content": "Text"}], "count": 3, "status": 200}'
     async with Sandbox([{"ID": 1, "Name": "One"}]) as sandbox:
         sandbox.faults.next(CannedResponse(200, body), match="result_codes")
-        result = await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.ENGLISH])
+        result = await run_export(sandbox, tmp_path / f"account.{format}", languages=[Language.ENGLISH])
     assert (result.failed, result.codes) == (1, 1)
     text = (tmp_path / f"account.{format}").read_bytes()
     assert b"the server counts 3 result codes, but sent 1" in text
 
 
-async def test_campaign_without_codes_has_a_row(tmp_path: Path) -> None:
+async def test_campaign_without_codes_has_one_row_per_language(tmp_path: Path) -> None:
     sandbox = Sandbox([{"ID": 1, "Name": FORMULA}])
     async with sandbox:
         for format in ("csv", "parquet"):
-            await exported(sandbox, tmp_path / f"account.{format}", languages=[Language.GERMAN])
+            await run_export(sandbox, tmp_path / f"account.{format}", languages=[Language.GERMAN])
     (row,) = read(tmp_path / "account.csv")
     assert (row["campaign_name"], row["language"], row["error"]) == (f"'{FORMULA}", "2", "")
     (row,) = read(tmp_path / "account.parquet")
@@ -170,9 +174,9 @@ async def test_campaign_without_codes_has_a_row(tmp_path: Path) -> None:
 async def test_campaign_without_id_is_exported_with_an_error(tmp_path: Path) -> None:
     sandbox = Sandbox([{"Name": "Nameless"}, {"ID": 2, "Name": "Two"}])
     async with sandbox:
-        result = await exported(sandbox, tmp_path / "account.json")
+        result = await run_export(sandbox, tmp_path / "account.json")
     campaigns = json.loads((tmp_path / "account.json").read_text())["campaigns"]
-    assert [(one["campaign"]["Name"], sorted(one["errors"])) for one in campaigns] == [
+    assert [(entry["campaign"]["Name"], sorted(entry["errors"])) for entry in campaigns] == [
         ("Nameless", ["1", "2"]),
         ("Two", []),
     ]
@@ -182,20 +186,20 @@ async def test_campaign_without_id_is_exported_with_an_error(tmp_path: Path) -> 
 @pytest.mark.parametrize("format", FORMATS)
 async def test_invalid_campaign_does_not_stop_the_export(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
-    record = {"ID": 1, "Name": "Broken", "nMaxParallelLines": "many", "Own": 5}
-    async with Sandbox([record, {"ID": 2, "Name": "Sound"}, {"ID": 3, "Name": 7}]) as sandbox:
-        result = await exported(sandbox, path, languages=[Language.GERMAN])
+    record = {"ID": 1, "Name": "Invalid", "nMaxParallelLines": "many", "Own": 5}
+    async with Sandbox([record, {"ID": 2, "Name": "Valid"}, {"ID": 3, "Name": 7}]) as sandbox:
+        result = await run_export(sandbox, path, languages=[Language.GERMAN])
         assert [received.path.split("/")[-2] for received in sandbox.journal[1:]] == ["2"]
     assert (result.campaigns, result.lookups, result.failed) == (3, 1, 0)
     assert {error.record_id for error in result.invalid} == {1, 3}
     if format == "json":
-        campaigns = {one["campaign"]["ID"]: one for one in json.loads(path.read_text())["campaigns"]}
+        campaigns = {entry["campaign"]["ID"]: entry for entry in json.loads(path.read_text())["campaigns"]}
         assert campaigns[1]["campaign"] == record
         assert (campaigns[1]["codes"], campaigns[2]["errors"]) == ({}, {})
-        errors_by_id = {id: one["errors"]["2"] for id, one in campaigns.items() if one["errors"]}
+        errors_by_id = {id: entry["errors"]["2"] for id, entry in campaigns.items() if entry["errors"]}
     else:
         rows = {int(row["campaign_id"]): row for row in read(path)}
-        assert [rows[id]["campaign_name"] or "" for id in (1, 2, 3)] == ["Broken", "Sound", ""]
+        assert [rows[id]["campaign_name"] or "" for id in (1, 2, 3)] == ["Invalid", "Valid", ""]
         assert json.loads(rows[1]["campaign_extra"]) == {"Own": 5}
         errors_by_id = {id: row["error"] for id, row in rows.items() if row["error"]}
     assert set(errors_by_id) == {1, 3}
@@ -206,62 +210,62 @@ async def test_incomplete_list_of_campaigns_raises_and_writes_nothing(sandbox: S
     async with sandbox:
         sandbox.faults.next(CannedResponse(200, b'{"records": [{"ID": 7, "Name": "x"}], "count": 3, "status": 200}'))
         with pytest.raises(PayloadError, match="counts 3 campaigns, but sent 1"):
-            await exported(sandbox, tmp_path / "account.json")
+            await run_export(sandbox, tmp_path / "account.json")
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
-async def test_failed_export_leaves_the_file_as_it_was(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
+async def test_failed_export_does_not_change_the_file(sandbox: Sandbox, tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
     path.write_text("before")
     async with sandbox:
         sandbox.faults.next(Status(401), match="result_codes", after=10)
         with pytest.raises(AuthenticationError):
-            await exported(sandbox, path)
+            await run_export(sandbox, path)
     assert os.listdir(tmp_path) == [path.name]
     assert path.read_text() == "before"
 
 
-class TestRefused:
-    """Errors before the first request."""
-
-    async def refused(self, path: Path, **options: Any) -> str:
+class TestRefusedBeforeTheFirstRequest:
+    async def error_of(self, path: Path, **options: Any) -> str:
         async with Sandbox(campaigns=1) as sandbox:
             with pytest.raises((ConfigurationError, OSError)) as raised:
-                await exported(sandbox, path, **options)
+                await run_export(sandbox, path, **options)
             assert sandbox.journal == []
         return str(raised.value)
 
-    async def test_no_such_format(self, tmp_path: Path) -> None:
-        assert ".parquet" in await self.refused(tmp_path / "account.xlsx")
+    async def test_unknown_suffix_is_refused(self, tmp_path: Path) -> None:
+        assert ".parquet" in await self.error_of(tmp_path / "account.xlsx")
 
     @pytest.mark.parametrize("format", ["json", "parquet"])
-    async def test_excel_for_another_format(self, format: str, tmp_path: Path) -> None:
-        assert "does not end in .csv" in await self.refused(tmp_path / f"account.{format}", excel=True)
+    async def test_excel_option_is_refused_for_another_format_than_csv(self, format: str, tmp_path: Path) -> None:
+        assert "does not end in .csv" in await self.error_of(tmp_path / f"account.{format}", excel=True)
 
-    async def test_no_language(self, tmp_path: Path) -> None:
-        assert "language" in await self.refused(tmp_path / "account.json", languages=[])
+    async def test_export_without_languages_is_refused(self, tmp_path: Path) -> None:
+        assert "language" in await self.error_of(tmp_path / "account.json", languages=[])
 
     @pytest.mark.parametrize("format", FORMATS)
-    async def test_no_such_directory(self, tmp_path: Path, format: str) -> None:
-        assert "No such file" in await self.refused(tmp_path / "none" / f"account.{format}")
+    async def test_missing_directory_is_refused(self, tmp_path: Path, format: str) -> None:
+        assert "No such file" in await self.error_of(tmp_path / "none" / f"account.{format}")
 
-    async def test_without_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_parquet_without_the_extra_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "dialler_async.export.parquet_file", raising=False)
         monkeypatch.setitem(sys.modules, "polars", None)
-        assert "pip install 'dialler-async[data]'" in await self.refused(tmp_path / "account.parquet")
+        assert "pip install 'dialler-async[data]'" in await self.error_of(tmp_path / "account.parquet")
 
 
 class TestCommand:
     @pytest.mark.parametrize("format", FORMATS)
-    def test_writes_a_file(self, format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_export_command_writes_a_file(
+        self, format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         path = tmp_path / f"account.{format}"
         assert main(["export", "--sandbox", "--output", str(path), "--language", "de"]) == 0
         assert capsys.readouterr().out.startswith("500 campaigns, ")
         assert path.stat().st_size > 10_000
 
     @pytest.mark.parametrize(("fault", "exit"), [(Status(500), 3), (HangUp(), 4)])
-    def test_failed_lookups_set_message_and_exit_code(
+    def test_failed_lookups_give_a_message_and_an_exit_code(
         self,
         fault: Any,
         exit: int,
@@ -269,43 +273,45 @@ class TestCommand:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        def broken(**options: Any) -> Sandbox:
+        def failing_sandbox(**options: Any) -> Sandbox:
             sandbox = Sandbox(campaigns=3)
             sandbox.faults.chance(1.0, [fault], match="result_codes")
             return sandbox
 
-        monkeypatch.setattr("dialler_async.sandbox.Sandbox", broken)
+        monkeypatch.setattr("dialler_async.sandbox.Sandbox", failing_sandbox)
         assert main(["export", "--sandbox", "--attempts", "1", "--output", str(tmp_path / "account.json")]) == exit
         result = capsys.readouterr()
         assert (result.out, result.err.count("\n")) == ("3 campaigns, 0 records of result codes\n", 1)
         assert result.err.startswith("dialler: 6 lookups of result codes failed: ")
         assert json.loads((tmp_path / "account.json").read_text())["failed"] == 6
 
-    def test_names_invalid_campaigns(
+    def test_invalid_campaigns_are_named_on_stderr(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(
-            "dialler_async.sandbox.Sandbox", lambda **_: Sandbox([{"ID": 1, "Name": 5}, {"ID": 2, "Name": "Sound"}])
+            "dialler_async.sandbox.Sandbox", lambda **_: Sandbox([{"ID": 1, "Name": 5}, {"ID": 2, "Name": "Valid"}])
         )
         assert main(["export", "--sandbox", "--output", str(tmp_path / "account.csv")]) == 3
         result = capsys.readouterr()
         assert (result.out, result.err.count("\n")) == ("2 campaigns, 0 records of result codes\n", 1)
-        assert result.err.startswith("dialler: 1 campaign without result codes, because the record is not as ")
+        assert result.err.startswith("dialler: 1 campaign exported without result codes, because the record is ")
         assert result.err.endswith("in records[0] (ID 1) Name is 5, not text\n")
 
     @pytest.mark.parametrize("name", ["account.xlsx", "none/account.json", ""])
-    def test_usage_error_is_one_line(self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_wrong_output_file_is_a_usage_error_of_one_line(
+        self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert main(["export", "--sandbox", "--output", str(tmp_path / name)]) == 2
         result = capsys.readouterr()
         assert (result.out, result.err.count("\n")) == ("", 1)
 
 
 SURROGATE = "half an emoji \ud83c"
-BEYOND = 2**64 + 1
+BEYOND_64_BITS = 2**64 + 1
 
 
-def write_by_hand(path: Path, *campaigns: Campaign) -> None:
-    """Write campaigns with one result code each, as `export` does."""
+def write_campaigns(path: Path, *campaigns: Campaign) -> None:
+    """Write campaigns with one result code each, with the writer that `export` uses."""
     with whole_file(path) as file, closing(writer_for(path)(file, datetime.now(UTC), (Language.GERMAN,))) as writer:
         for campaign in campaigns:
             code = ResultCode(id=campaign.id, content=campaign.name, wire={"ID": campaign.id, "Content": campaign.name})
@@ -319,25 +325,25 @@ def campaign(id: int, name: str) -> Campaign:
 
 
 def test_parquet_column_with_a_number_beyond_64_bits_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Such numbers may come after columns of usual ones have been put away, and before.
-    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 2)
-    ids = [1, BEYOND, 2, -BEYOND, 2**63 - 1, -(2**63)]
-    write_by_hand(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
+    # Large numbers come before and after chunks with usual numbers.
+    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_PER_CHUNK", 2)
+    ids = [1, BEYOND_64_BITS, 2, -BEYOND_64_BITS, 2**63 - 1, -(2**63)]
+    write_campaigns(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
     table = polars.read_parquet(tmp_path / "account.parquet")
     assert table["campaign_id"].unique(maintain_order=True).to_list() == [str(id) for id in ids]
     assert table["code_id"].drop_nulls().to_list() == [str(id) for id in ids]
     assert table.schema["language"] == polars.Int64
 
 
-def test_parquet_columns_with_numbers_of_64_bits_stay_numbers(tmp_path: Path) -> None:
+def test_parquet_column_with_numbers_of_64_bits_is_numeric(tmp_path: Path) -> None:
     ids = [2**63 - 1, -(2**63)]
-    write_by_hand(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
+    write_campaigns(tmp_path / "account.parquet", *(campaign(id, "Any") for id in ids))
     assert polars.read_parquet(tmp_path / "account.parquet")["code_id"].drop_nulls().to_list() == ids
 
 
 def wire_date(*parts: int) -> datetime:
     """Return a date without a zone, as the server sends it."""
-    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001  # that is what is tested
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001  # the test needs a naive date
 
 
 NAIVE, AWARE = wire_date(2026, 3, 2, 12, 0, 0, 250_000), datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=1)))
@@ -355,12 +361,12 @@ EXTREME = [wire_date(1, 1, 1), wire_date(9999, 12, 31, 23, 59)]
     ],
     ids=["naive", "aware", "both", "extreme", "none"],
 )
-def test_parquet_dates_are_timestamps_unless_only_some_have_a_zone(
+def test_parquet_dates_are_text_only_if_some_have_a_time_zone_and_some_do_not(
     dates: list[datetime | None], expected: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_PER_CHUNK", 2)
     campaigns = [attrs.evolve(campaign(id, "Any"), dt_to=date) for id, date in enumerate(dates)]
-    write_by_hand(tmp_path / "account.parquet", *campaigns)
+    write_campaigns(tmp_path / "account.parquet", *campaigns)
     table = polars.read_parquet(tmp_path / "account.parquet")
     column = table.filter(polars.col("language") == 2)["campaign_dt_to"]
     assert column.to_list() == expected
@@ -368,26 +374,29 @@ def test_parquet_dates_are_timestamps_unless_only_some_have_a_zone(
     assert column.dtype == (polars.String() if isinstance(expected[0], str) else polars.Datetime("us", zone))
 
 
-def test_csv_dates_are_iso_8601(tmp_path: Path) -> None:
-    write_by_hand(tmp_path / "account.csv", attrs.evolve(campaign(1, "Any"), dt_from=NAIVE, dt_to=AWARE))
+def test_csv_dates_are_in_iso_8601(tmp_path: Path) -> None:
+    write_campaigns(tmp_path / "account.csv", attrs.evolve(campaign(1, "Any"), dt_from=NAIVE, dt_to=AWARE))
     row = read(tmp_path / "account.csv")[0]
     assert row["campaign_dt_from"] == "2026-03-02T12:00:00.250000"
     assert row["campaign_dt_to"] == "2026-03-02T12:00:00+01:00"
 
 
-async def test_csv_for_excel_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
-    async with Sandbox([{"ID": 1, "Name": "Müller"}]) as sandbox:
+async def test_csv_for_excel_has_tabs_and_utf_16_with_a_byte_order_mark(tmp_path: Path) -> None:
+    async with Sandbox([{"ID": 1, "Name": "Müller, A;B"}]) as sandbox:
         for name, excel in (("plain.csv", False), ("excel.csv", True)):
-            await exported(sandbox, tmp_path / name, excel=excel)
+            await run_export(sandbox, tmp_path / name, excel=excel)
     plain, for_excel = ((tmp_path / name).read_bytes() for name in ("plain.csv", "excel.csv"))
-    assert for_excel == codecs.BOM_UTF8 + plain
-    assert "Müller".encode() in plain
+    assert for_excel.startswith(codecs.BOM_UTF16_LE)
+    lines = for_excel.decode("utf-16").splitlines()
+    assert list(csv.reader(lines, delimiter="\t")) == list(csv.reader(plain.decode().splitlines()))
+    assert all(line.count("\t") == len(COLUMNS) - 1 for line in lines)
+    assert "Müller, A;B" in lines[1]
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_flat_files_show_a_lone_surrogate_as_an_escape(tmp_path: Path, format: str) -> None:
+def test_flat_files_escape_a_lone_surrogate(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"account.{format}"
-    write_by_hand(path, campaign(1, SURROGATE))
+    write_campaigns(path, campaign(1, SURROGATE))
     rows = {str(row["language"]): row for row in read(path)}
     escaped = "half an emoji \\ud83c"
     assert {row["campaign_name"] for row in rows.values()} == {escaped}
@@ -396,6 +405,6 @@ def test_flat_files_show_a_lone_surrogate_as_an_escape(tmp_path: Path, format: s
 
 
 def test_json_keeps_a_lone_surrogate(tmp_path: Path) -> None:
-    write_by_hand(tmp_path / "account.json", campaign(BEYOND, SURROGATE))
+    write_campaigns(tmp_path / "account.json", campaign(BEYOND_64_BITS, SURROGATE))
     [exported] = json.loads((tmp_path / "account.json").read_text())["campaigns"]
-    assert exported["campaign"] == {"ID": BEYOND, "Name": SURROGATE}
+    assert exported["campaign"] == {"ID": BEYOND_64_BITS, "Name": SURROGATE}

@@ -1,4 +1,4 @@
-"""Fixtures for fleets: the fleet of a sandbox, a Redis server, and workers in this process."""
+"""Fixtures: the fleet of a sandbox, a Redis server, and workers in this process."""
 
 import asyncio
 import os
@@ -22,15 +22,15 @@ from dialler_async.fleet import Account, Fleet, Server
 from dialler_async.fleet.redis_broker import RedisBroker
 from dialler_async.fleet.worker import run_worker
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 FleetOn = Callable[..., Fleet]
 WriteFleet = Callable[..., Path]
-FindingsOneByOne = Callable[[Sandbox], Awaitable[tuple[Finding, ...]]]
+AuditOneByOne = Callable[[Sandbox], Awaitable[tuple[Finding, ...]]]
 WithoutTimes = Callable[[AuditReport], AuditReport]
 Workers = Callable[..., AbstractAsyncContextManager[None]]
 
@@ -41,7 +41,7 @@ def _name_of(clients_id: int) -> str:
 
 @pytest.fixture
 def fleet_on() -> FleetOn:
-    """Return a function that makes a fleet of all accounts of a sandbox."""
+    """Return a function that creates a fleet of all accounts of a sandbox."""
     return _fleet_on
 
 
@@ -57,7 +57,7 @@ def _fleet_on(sandbox: Sandbox, **limits: Any) -> Fleet:
 
 @pytest.fixture
 def write_fleet() -> WriteFleet:
-    """Return a function that writes the fleet of a sandbox as a manifest, and each token as a file beside it."""
+    """Return a function that writes the fleet of a sandbox to a `fleet.toml`, with one file per token."""
     return _write_fleet
 
 
@@ -75,15 +75,15 @@ def _write_fleet(sandbox: Sandbox, directory: Path, **limits: Any) -> Path:
 
 
 @pytest.fixture
-def findings_one_by_one() -> FindingsOneByOne:
-    """Return a function that audits each account of a sandbox alone, and gives all findings."""
-    return _findings_one_by_one
+def audit_one_by_one() -> AuditOneByOne:
+    """Return a function that audits the accounts of a sandbox one by one, and returns all findings."""
+    return _audit_one_by_one
 
 
-async def _findings_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
+async def _audit_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for id, account in sandbox.accounts.items():
-        async with DiallerClient.for_account(sandbox.server, id, account.token) as dialler:
+        async with DiallerClient.for_server(sandbox.server, id, account.token) as dialler:
             report = await audit(dialler, now=NOW)
         findings += [attrs.evolve(finding, account=_name_of(id)) for finding in report.findings]
     return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
@@ -91,28 +91,28 @@ async def _findings_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
 
 @pytest.fixture
 def without_times() -> WithoutTimes:
-    """Return a function that replaces the times of a report, which differ from run to run."""
+    """Return a function that replaces the times in a report, because they differ between runs."""
     return lambda report: attrs.evolve(report, seconds=0.0, started=NOW)
 
 
 class RequestGauge(Fault):
-    """Counts the requests that the server runs at once, and changes none."""
+    """Records how many requests the server runs at once, and does not change them."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.running = self.peak = 0
 
-    async def play(self, exchange: Exchange) -> Response:
-        self.now += 1
-        self.most = max(self.most, self.now)
+    async def apply(self, request: InFlightRequest) -> SandboxResponse:
+        self.running += 1
+        self.peak = max(self.peak, self.running)
         try:
-            return await exchange.carry_out()
+            return await request.carry_out()
         finally:
-            self.now -= 1
+            self.running -= 1
 
 
 @pytest.fixture
 def gauge() -> RequestGauge:
-    """Return a fault that counts the requests in progress."""
+    """Return a fault that records how many requests the server runs at once."""
     return RequestGauge()
 
 
@@ -130,11 +130,11 @@ class RunningRedis:
 
 @pytest.fixture
 def redis() -> Iterator[RunningRedis]:
-    """Return a Redis server on a socket of its own, without files; skip the test if `redis-server` is not installed."""
+    """Yield a Redis server on its own socket, without files. Skip the test if `redis-server` is not installed."""
     server = shutil.which("redis-server")
     if server is None:
         pytest.skip("redis-server is not installed")
-    # The path of a socket must be short, and pytest's directory can have a long one.
+    # A socket needs a short path, but the path of pytest's directory can be long.
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True))
         path = os.path.join(directory, "socket")
@@ -156,17 +156,17 @@ def redis() -> Iterator[RunningRedis]:
 
 @pytest.fixture
 def workers(redis: RunningRedis) -> Workers:
-    """Return a context manager that runs workers for a fleet in this process, each with its own broker."""
+    """Return a context manager that runs workers in this process, each with its own broker."""
 
     @asynccontextmanager
     async def run_workers(fleet: Fleet, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
-        own = {name: options.pop(name) for name in ("settings", "directory") if name in options}
+        worker_options = {name: options.pop(name) for name in ("settings", "directory") if name in options}
         stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
-        # The timeout makes a test fail that would wait for ever.
+        # The timeout turns an endless wait into a failure.
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for event in ready:
                 broker = RedisBroker(redis.url, **{"slots": 2, **options})
-                group.create_task(run_worker(fleet, broker, stop=stop, on_ready=event.set, **own))
+                group.create_task(run_worker(fleet, broker, stop=stop, on_ready=event.set, **worker_options))
             try:
                 for event in ready:
                     await event.wait()

@@ -1,4 +1,4 @@
-"""Hostile messages in the broker: each is rejected with a log line, and stops no valid job and no worker."""
+"""Hostile messages in the broker are rejected and logged. Valid jobs and workers are not affected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from dialler_async.models import Language
 from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from tests.fleet.conftest import FindingsOneByOne, FleetOn, RunningRedis, Workers
+    from tests.fleet.conftest import AuditOneByOne, FleetOn, RunningRedis, Workers
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
@@ -95,19 +95,19 @@ def random_json(rng: random.Random, depth: int = 4) -> Any:
     return rng.choice(VALUES)
 
 
-def mutated(rng: random.Random, message: Any) -> Any:
-    """Return the message with one value replaced, removed or added."""
+def mutate(rng: random.Random, message: Any) -> Any:
+    """Return a copy of the message with one value replaced, removed or added."""
     message = copy.deepcopy(message)
-    places: list[tuple[Any, Any]] = []
+    positions: list[tuple[Any, Any]] = []
 
     def walk(value: Any) -> None:
         items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, inner in list(items):
-            places.append((value, key))
+            positions.append((value, key))
             walk(inner)
 
     walk(message)
-    container, key = rng.choice(places)
+    container, key = rng.choice(positions)
     match rng.randrange(3):
         case 0:
             container[key] = rng.choice(VALUES)
@@ -120,8 +120,8 @@ def mutated(rng: random.Random, message: Any) -> Any:
     return message
 
 
-def hostile(rng: random.Random, message: Any) -> bytes:
-    """Return garbage, or a valid message with one detail changed."""
+def hostile_message(rng: random.Random, message: Any) -> bytes:
+    """Return random bytes or JSON, or a valid message with one change."""
     valid = json.dumps(message).encode()
     match rng.randrange(6):
         case 0:
@@ -136,10 +136,10 @@ def hostile(rng: random.Random, message: Any) -> bytes:
             position = rng.randrange(len(valid))
             return valid[:position] + rng.randbytes(1) + valid[position + 1 :]
         case _:
-            return json.dumps(mutated(rng, message)).encode()
+            return json.dumps(mutate(rng, message)).encode()
 
 
-def test_generated_messages_are_parsed_or_rejected() -> None:
+def test_random_messages_are_parsed_or_rejected_without_another_error() -> None:
     rng = random.Random(20261125)
     unsigned, signed = MessageSigner(None), MessageSigner(KEY)
     job, result = valid_job(), Result(part=AuditPart(campaigns=3), left=(Slice(campaigns=1, packed="eJw="),)).to_json()
@@ -147,7 +147,7 @@ def test_generated_messages_are_parsed_or_rejected() -> None:
     accepted = rejected = 0
     for number in range(10_000):
         if number % 2:
-            data = hostile(rng, job)
+            data = hostile_message(rng, job)
             with pytest.raises(RejectedMessageError):
                 check_job(signed, JOB, {b"job": JOB.encode(), b"data": data})
             try:
@@ -155,25 +155,25 @@ def test_generated_messages_are_parsed_or_rejected() -> None:
                 arguments = json.loads(data)["kwargs"]
                 assert set(arguments) == {"account", "spec", "concurrency"}
                 spec = JobSpec.from_json(arguments["spec"])
-                # A digest, which a worker compares with its own.
+                # A worker compares this digest with its own.
                 assert len(spec.settings) == 64
             except (RejectedMessageError, ConfigurationError):
                 rejected += 1
             else:
                 accepted += 1
         else:
-            data = hostile(rng, result)
+            data = hostile_message(rng, result)
             fields = {b"job": JOB.encode(), b"result": data, b"of": digest(sent).encode()}
             with pytest.raises(RejectedMessageError):
                 check_result(signed, JOB, digest(sent), fields)
             try:
-                read = Result.read(check_result(unsigned, JOB, digest(sent), fields))
-                assert read.part is None or read.part.campaigns >= 0
+                parsed = Result.from_wire(check_result(unsigned, JOB, digest(sent), fields))
+                assert parsed.part is None or parsed.part.campaigns >= 0
             except RejectedMessageError:
                 rejected += 1
             else:
                 accepted += 1
-    # Some mutations, such as another account or number, leave a message that could have been sent.
+    # Some mutations, such as another account or number, give a valid message.
     assert rejected > 8000
     assert accepted + rejected == 10_000
 
@@ -186,16 +186,16 @@ def test_malformed_job_name_is_rejected(name: bytes) -> None:
         job_name({b"job": name})
 
 
-def test_records_that_are_too_large_or_cut_off_are_rejected() -> None:
-    bomb = packed(b"[" + b" " * (UNPACKED_LIMIT + 1) + b"]")
-    assert len(bomb) < JOB_LIMIT
-    for wrong in (bomb, packed(b"{}," * 3_000_000), packed(b"[]")[:-4], "eJw", "%", ""):
+def test_packed_records_that_are_too_large_or_truncated_are_rejected() -> None:
+    too_large = packed(b"[" + b" " * (UNPACKED_LIMIT + 1) + b"]")
+    assert len(too_large) < JOB_LIMIT
+    for invalid in (too_large, packed(b"{}," * 3_000_000), packed(b"[]")[:-4], "eJw", "%", ""):
         with pytest.raises(RejectedMessageError):
-            unpack(wrong)
+            unpack(invalid)
     assert unpack(packed(b"[]")) == b"[]"
 
 
-def test_records_that_are_no_campaigns_are_rejected() -> None:
+def test_packed_records_that_are_not_campaigns_are_rejected() -> None:
     for wrong in (b"5", b'["x"]', b"[" * 100_000, b"[[]]", b"null", b"\xff"):
         with pytest.raises(RejectedMessageError):
             Slice.unpack(packed(wrong))
@@ -234,29 +234,29 @@ class TestSignature:
     def test_signed_result_of_another_run_or_job_is_rejected(self) -> None:
         signer, of = MessageSigner(KEY), digest(b"the job")
         result = json.dumps(Result(error="e").to_json()).encode()
-        for job, answered in ((f"{RUN[::-1]}/7", of), (f"{RUN}/8", of), (JOB, digest(b"another job"))):
+        for job, job_digest in ((f"{RUN[::-1]}/7", of), (f"{RUN}/8", of), (JOB, digest(b"another job"))):
             fields = {
                 b"result": result,
                 b"of": of.encode(),
-                b"mac": sign_result(signer, job, answered, result).encode(),
+                b"mac": sign_result(signer, job, job_digest, result).encode(),
             }
             with pytest.raises(RejectedMessageError, match="signature is wrong"):
                 check_result(signer, JOB, of, fields)
 
-    def test_bytes_moved_to_the_next_part_change_the_signature(self) -> None:
+    def test_moving_bytes_between_parts_changes_the_signature(self) -> None:
         signer = MessageSigner(KEY)
         assert signer.sign("job", b"ab", b"c") != signer.sign("job", b"a", b"bc")
 
-    def test_key_is_not_in_repr_or_pickle(self) -> None:
+    def test_signing_key_is_not_in_repr_pickle_or_copy(self) -> None:
         signer = MessageSigner(KEY)
         assert KEY not in repr(signer)
         assert not hasattr(signer, "__dict__")
-        for take in (pickle.dumps, copy.copy, copy.deepcopy):
+        for copy_signer in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="DIALLER_FLEET_KEY") as raised:
-                take(signer)
+                copy_signer(signer)
             assert KEY not in str(raised.value)
 
-    def test_empty_key_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_empty_signing_key_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DIALLER_FLEET_KEY", " ")
         with pytest.raises(ConfigurationError, match="DIALLER_FLEET_KEY is empty"):
             RedisBroker("redis://localhost")
@@ -264,13 +264,13 @@ class TestSignature:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_hostile_messages_stop_no_valid_job_and_no_worker(
+async def test_hostile_messages_do_not_affect_valid_jobs_and_workers(
     key: str | None,
     redis: RunningRedis,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     fleet_on: FleetOn,
-    findings_one_by_one: FindingsOneByOne,
+    audit_one_by_one: AuditOneByOne,
     workers: Workers,
 ) -> None:
     if key is not None:
@@ -281,7 +281,7 @@ async def test_hostile_messages_stop_no_valid_job_and_no_worker(
     caplog.set_level(logging.WARNING)
     async with Sandbox(campaigns=10, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
-        expected = await findings_one_by_one(sandbox)
+        expected = await audit_one_by_one(sandbox)
         audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4))
         async with Redis.from_url(redis.url) as client:
             while not await client.xread({jobs: "0"}, block=5000):
@@ -291,28 +291,28 @@ async def test_hostile_messages_stop_no_valid_job_and_no_worker(
             run = job.partition("/")[0]
             pipe = client.pipeline(transaction=False)
             for _ in range(1000):
-                # Results of the running audit, of another run, of a copied job, and of no job.
+                # The name belongs to the valid job, to another job of this run, to another run, or to no job.
                 name = rng.choice([job, f"{run}/{rng.randrange(9)}", f"{RUN}/1", "x", ""])
-                data = hostile(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
+                data = hostile_message(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
                 pipe.xadd(jobs, {"job": name, "data": data, "mac": rng.choice([b"", b"00", valid.get(b"mac", b"")])})
-                answer = hostile(rng, {"part": 5, "left": [], "error": "no", "is_permanent": True})
+                result = hostile_message(rng, {"part": 5, "left": [], "error": "no", "is_permanent": True})
                 pipe.xadd(
                     f"dialler-fleet:results:{run}",
-                    {"job": name, "result": answer, "of": rng.choice([b"", digest(valid[b"data"])])},
+                    {"job": name, "result": result, "of": rng.choice([b"", digest(valid[b"data"])])},
                 )
                 sent += 2
             if key is not None:
-                # A well-formed result of a job in flight: only its signature shows that it is forged.
+                # A well-formed result of a job in flight. Only the signature shows that it is forged.
                 forged = json.dumps(Result(error="forged", is_permanent=True).to_json()).encode()
                 of = digest(valid[b"data"])
                 for signature in ("", sign_result(MessageSigner("another key"), job, of, forged)):
                     entry = {"job": job, "result": forged, "of": of, "mac": signature}
                     pipe.xadd(f"dialler-fleet:results:{run}", entry)
             pipe.xadd(jobs, {"job": job, "data": b" " * (JOB_LIMIT + 1)})
-            # A copy of a valid job, and an entry without a known field.
+            # A copy of a valid job, and an entry without known fields.
             pipe.xadd(jobs, valid)
             pipe.xadd(jobs, {"x": "y"})
-            pipe.zadd("dialler-fleet:workers" + MessageSigner(key).suffix, {"no worker": 9e12, b"\xff:x": 9e12})
+            pipe.zadd("dialler-fleet:workers" + MessageSigner(key).suffix, {"not a worker": 9e12, b"\xff:x": 9e12})
             await pipe.execute()
         async with workers(fleet):
             report = await audit
@@ -327,7 +327,7 @@ async def test_hostile_messages_stop_no_valid_job_and_no_worker(
 
 
 @pytest.mark.parametrize(("coordinator", "worker"), [(KEY, None), (None, KEY), (KEY, "another key")])
-async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
+async def test_worker_with_another_key_than_the_audit_takes_none_of_its_jobs(
     coordinator: str | None,
     worker: str | None,
     redis: RunningRedis,
@@ -335,16 +335,16 @@ async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
     fleet_on: FleetOn,
     workers: Workers,
 ) -> None:
-    def use(key: str | None) -> None:
+    def set_key(key: str | None) -> None:
         monkeypatch.delenv("DIALLER_FLEET_KEY", raising=False)
         if key is not None:
             monkeypatch.setenv("DIALLER_FLEET_KEY", key)
 
     async with Sandbox(campaigns=3) as sandbox:
         fleet = fleet_on(sandbox)
-        use(worker)
+        set_key(worker)
         async with workers(fleet):
-            use(coordinator)
+            set_key(coordinator)
             broker = RedisBroker(redis.url)
             await broker.startup()
             assert await broker.slots() == 0
@@ -354,5 +354,5 @@ async def test_worker_without_the_key_of_the_audit_takes_none_of_its_jobs(
     assert (report.campaigns, report.unfinished) == (3, False)
 
 
-def _streams(found: Any) -> Any:
-    return [[key, entries] for key, entries in found.items()] if isinstance(found, dict) else found
+def _streams(response: Any) -> Any:
+    return [[key, entries] for key, entries in response.items()] if isinstance(response, dict) else response

@@ -1,4 +1,4 @@
-"""Fleets audited in one process: the same findings as single audits, also if some accounts fail."""
+"""Fleets that are audited in one process, also if some accounts fail."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from tests.conftest import HeldRequest
-    from tests.fleet.conftest import FindingsOneByOne, FleetOn, RequestGauge, WithoutTimes
+    from tests.fleet.conftest import AuditOneByOne, FleetOn, RequestGauge, WithoutTimes
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.slow
-async def test_fleet_finds_the_same_as_one_audit_for_each_account(
+async def test_fleet_report_has_the_findings_of_single_audits(
     fleet_on: FleetOn,
-    findings_one_by_one: FindingsOneByOne,
+    audit_one_by_one: AuditOneByOne,
     without_times: WithoutTimes,
 ) -> None:
     async with Sandbox(campaigns=30, accounts=4) as sandbox, Sandbox(campaigns=3, seed=2) as other:
-        # The large accounts are audited in slices.
+        # Accounts with more than eight campaigns are audited in slices.
         fleet = fleet_on(sandbox)
         report = await audit_fleet(fleet, now=NOW, chunk=8)
-        assert report.findings == await findings_one_by_one(sandbox)
+        assert report.findings == await audit_one_by_one(sandbox)
         assert report.accounts == tuple(fleet.accounts)
         assert (report.campaigns, report.lookups, report.requests) == (120, 240, 244)
-        whole = await audit_fleet(fleet, now=NOW)
-        assert without_times(whole) == without_times(report)
-        # Accounts of several servers come in the order of the manifest.
+        unsliced = await audit_fleet(fleet, now=NOW)
+        assert without_times(unsliced) == without_times(report)
+        # Accounts of several servers are in the order of the manifest.
         elsewhere = Server(name="other", url=other.server)
         third = Account(name="third", server="other", clients_id=1, token=lambda: other.token)
         mixed = Fleet.of([*fleet.servers.values(), elsewhere], [third, *fleet.accounts.values()])
@@ -50,7 +50,7 @@ async def test_fleet_finds_the_same_as_one_audit_for_each_account(
     assert [finding for finding in both.findings if finding.account != "third"] == list(report.findings)
 
 
-async def test_account_that_can_not_be_audited_is_a_finding_and_stops_no_other(fleet_on: FleetOn) -> None:
+async def test_account_with_a_wrong_token_is_a_finding_and_others_are_audited(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=3) as sandbox:
         fleet = fleet_on(sandbox)
         sandbox.accounts[2].revoke()
@@ -62,44 +62,44 @@ async def test_account_that_can_not_be_audited_is_a_finding_and_stops_no_other(f
             ],
         )
         progress: list[tuple[float, int, int | None]] = []
-        report = await audit_fleet(fleet, now=NOW, on_progress=lambda *seen: progress.append(seen))
-    told_of = [finding for finding in report.findings if finding.account == "account 2"]
-    assert [(finding.rule, finding.severity) for finding in told_of] == [("not-audited", Severity.ERROR)]
-    assert "GET /dialler/campaigns" in told_of[0].message
-    assert "401" in told_of[0].message
-    assert "tries" not in told_of[0].message, "it would only be refused again"
+        report = await audit_fleet(fleet, now=NOW, on_progress=lambda *numbers: progress.append(numbers))
+    not_audited = [finding for finding in report.findings if finding.account == "account 2"]
+    assert [(finding.rule, finding.severity) for finding in not_audited] == [("not-audited", Severity.ERROR)]
+    assert "GET /dialler/campaigns" in not_audited[0].message
+    assert "401" in not_audited[0].message
+    assert "the job failed" not in not_audited[0].message, "a wrong token is not retried"
     assert report.unfinished
     assert report.campaigns == 6
     assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
 
 
-async def test_failed_job_is_retried(fleet_on: FleetOn) -> None:
+async def test_failed_job_is_retried_up_to_three_attempts(fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
         fleet = fleet_on(sandbox)
         failures = 2
 
-        def moody() -> str:
+        def fails_twice() -> str:
             nonlocal failures
             failures -= 1
             if failures >= 0:
-                raise OSError("the disk is away")
+                raise OSError("the disk is unmounted")
             return sandbox.token
 
-        def never() -> str:
-            raise OSError("the disk is gone")
+        def fails_always() -> str:
+            raise OSError("the disk is broken")
 
-        moods = Fleet.of(
+        flaky_fleet = Fleet.of(
             fleet.servers.values(),
             [
-                attrs.evolve(account, token=moody if account.clients_id == 1 else never)
+                attrs.evolve(account, token=fails_twice if account.clients_id == 1 else fails_always)
                 for account in fleet.accounts.values()
             ],
         )
-        report = await audit_fleet(moods, now=NOW)
+        report = await audit_fleet(flaky_fleet, now=NOW)
     [finding] = [finding for finding in report.findings if finding.rule == "not-audited"]
     assert finding.account == "account 2"
     assert "raised OSError at test_in_process.py:" in finding.message
-    assert finding.message.endswith(", in each of 3 tries")
+    assert finding.message.endswith("(the job failed 3 times)")
     assert report.campaigns == 3
 
 
@@ -117,15 +117,15 @@ async def test_slice_that_keeps_failing_is_reported_with_its_size(
     async with Sandbox(campaigns=10) as sandbox:
         report = await audit_fleet(fleet_on(sandbox), now=NOW, chunk=4)
     assert [finding.message for finding in report.findings if finding.rule == "not-audited"] == [
-        "2 campaigns were not audited: RuntimeError: no memory left, in each of 3 tries"
+        "2 campaigns were not audited: RuntimeError: no memory left (the job failed 3 times)"
     ]
     assert (report.campaigns, len(report.summaries)) == (10, 8)
 
 
-async def test_token_replaced_during_the_audit_is_read_again(
+async def test_token_is_read_again_after_it_is_replaced_during_an_audit(
     hold: type[HeldRequest],
     fleet_on: FleetOn,
-    findings_one_by_one: FindingsOneByOne,
+    audit_one_by_one: AuditOneByOne,
 ) -> None:
     async with Sandbox(campaigns=6) as sandbox:
         held = hold()
@@ -135,11 +135,11 @@ async def test_token_replaced_during_the_audit_is_read_again(
         sandbox.accounts[1].revoke()
         held.release.set()
         report = await audit
-        assert report.findings == await findings_one_by_one(sandbox)
+        assert report.findings == await audit_one_by_one(sandbox)
     assert not report.unfinished
 
 
-async def test_cancelled_run_leaves_no_task(hold: type[HeldRequest], fleet_on: FleetOn) -> None:
+async def test_cancelled_fleet_audit_leaves_no_task(hold: type[HeldRequest], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=6, accounts=3) as sandbox:
         held = hold()
         sandbox.faults.next(held)
@@ -153,7 +153,7 @@ async def test_cancelled_run_leaves_no_task(hold: type[HeldRequest], fleet_on: F
         assert audit in before
 
 
-async def test_own_settings_and_rules_are_used(
+async def test_fleet_audit_uses_the_given_settings_and_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn
 ) -> None:
     module = """
@@ -163,9 +163,9 @@ from dialler_async.audit import Violation, Severity, rule
 def has_a_name(facts):
     yield Violation("Name", "it has a name")
 """
-    (tmp_path / "rules_of_a_fleet.py").write_text(module)
-    monkeypatch.delitem(sys.modules, "rules_of_a_fleet", raising=False)
-    settings = AuditSettings(rules=("rules_of_a_fleet:has_a_name",), select=("has-a-name",))
+    (tmp_path / "fleet_test_rules.py").write_text(module)
+    monkeypatch.delitem(sys.modules, "fleet_test_rules", raising=False)
+    settings = AuditSettings(rules=("fleet_test_rules:has_a_name",), select=("has-a-name",))
     async with Sandbox(campaigns=5) as sandbox:
         report = await audit_fleet(fleet_on(sandbox), now=NOW, chunk=2, settings=settings, directory=tmp_path)
         assert [finding.rule for finding in report.findings] == ["has-a-name"] * 5
@@ -173,8 +173,44 @@ def has_a_name(facts):
             await audit_fleet(fleet_on(sandbox), settings=AuditSettings(select=("other",)))
 
 
+async def test_accepted_findings_of_a_fleet_are_set_apart(fleet_on: FleetOn) -> None:
+    tables = [
+        {"rule": "missing-translation", "campaign": "*", "reason": "in every account"},
+        {"rule": "not-started", "account": "account 2", "campaign": "*", "reason": "in one"},
+    ]
+    settings = AuditSettings.of({"accept": tables, "portal_url": "https://portal.example.com/{clients_id}/{id}"})
+    async with Sandbox(campaigns=20, accounts=2) as sandbox:
+        before = await audit_fleet(fleet_on(sandbox), now=NOW)
+        report = await audit_fleet(fleet_on(sandbox), now=NOW, settings=settings)
+    expected = [
+        finding
+        for finding in before.findings
+        if finding.rule == "missing-translation" or (finding.rule, finding.account) == ("not-started", "account 2")
+    ]
+    assert {finding.rule for finding in expected} == {"missing-translation", "not-started"}
+    assert [attrs.evolve(finding, acceptance=None) for finding in report.accepted] == expected
+    assert len(report.findings) == len(before.findings) - len(expected)
+    assert report.portal_url == settings.portal_url
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"template": "Master"}, "“template” is for the audit of one account"),
+        ({"accept": [{"rule": "expired", "campaign": 1, "reason": "x"}]}, "is about 2 accounts"),
+    ],
+)
+async def test_settings_that_fit_one_account_only_are_refused(
+    table: dict[str, object], message: str, fleet_on: FleetOn
+) -> None:
+    async with Sandbox(campaigns=1, accounts=2) as sandbox:
+        with pytest.raises(ConfigurationError, match=message):
+            await audit_fleet(fleet_on(sandbox), settings=AuditSettings.of(table))
+    assert not sandbox.journal
+
+
 @pytest.mark.parametrize("options", [{"languages": []}, {"chunk": 0}])
-async def test_invalid_languages_and_chunk_are_refused(options: dict[str, object], fleet_on: FleetOn) -> None:
+async def test_fleet_audit_refuses_no_languages_and_chunk_zero(options: dict[str, object], fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=1) as sandbox:
         with pytest.raises(ConfigurationError):
             await audit_fleet(fleet_on(sandbox), **options)  # type: ignore[arg-type]
@@ -186,14 +222,14 @@ class TestLimits:
         async with Sandbox(campaigns=12, accounts=6, latency=0.002) as sandbox:
             sandbox.faults.chance(1.0, [gauge])
             await audit_fleet(fleet_on(sandbox, max_concurrency=3), now=NOW, chunk=4)
-        assert gauge.most == 3
+        assert gauge.peak == 3
 
     async def test_max_rate_limits_the_calls_of_all_jobs(self, fleet_on: FleetOn) -> None:
         loop = asyncio.get_running_loop()
         async with Sandbox(campaigns=3, accounts=2) as sandbox:
-            begun = loop.time()
+            begin = loop.time()
             await audit_fleet(fleet_on(sandbox, max_rate=100), now=NOW)
-            took = loop.time() - begun
+            took = loop.time() - begin
         assert len(sandbox.journal) == 14
         # The burst allows two calls at once.
         assert took >= 12 / 100 - 0.001
@@ -201,11 +237,11 @@ class TestLimits:
     async def test_rate_limited_calls_are_evenly_spaced_from_the_start(self) -> None:
         loop = asyncio.get_running_loop()
         rate = SharedRate(Server(name="a", url="http://localhost", max_rate=50), None)
-        begun, times = loop.time(), []
+        begin, times = loop.time(), []
 
         async def acquire() -> None:
             await rate.acquire()
-            times.append(loop.time() - begun)
+            times.append(loop.time() - begin)
 
         await asyncio.gather(*(acquire() for _ in range(5)))
         assert [moment >= number / 50 - 0.002 for number, moment in enumerate(times)] == [True] * 5

@@ -1,4 +1,4 @@
-"""Fleets audited by workers through a real Redis: takeover, retries, limits and cleanup."""
+"""Fleets that are audited by workers through a real Redis: takeover, retries, limits and cleanup."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from tests.conftest import HeldRequest
-    from tests.fleet.conftest import FindingsOneByOne, FleetOn, RequestGauge, RunningRedis, WithoutTimes, Workers
+    from tests.fleet.conftest import AuditOneByOne, FleetOn, RequestGauge, RunningRedis, WithoutTimes, Workers
 
 pytestmark = pytest.mark.slow
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
-SHORT = 1.0
-"""Seconds without a heartbeat after which a worker counts as dead. A busy machine delays a heartbeat by less."""
+SHORT_IDLE = 1.0
+"""Seconds without a heartbeat after which a worker is considered dead."""
 
 
-async def left_in(redis: RunningRedis, *, but_for_the_dead: bool = False) -> dict[str, Any]:
-    """Return the keys in Redis, without the empty stream of jobs."""
+async def remaining_data(redis: RunningRedis, *, ignore_dead_workers: bool = False) -> dict[str, Any]:
+    """Return the data in Redis, without the stream of jobs itself."""
     async with Redis.from_url(redis.url) as client:
         keys = {key.decode(): await client.type(key) async for key in client.scan_iter()}
         jobs = await client.xlen("dialler-fleet:jobs")
         groups = await client.xinfo_groups("dialler-fleet:jobs")
     keys.pop("dialler-fleet:jobs")
-    if but_for_the_dead:
-        # Killed workers did not withdraw; the list of workers expires.
+    if ignore_dead_workers:
+        # Killed workers do not unregister, so the list of workers remains until it expires.
         keys.pop("dialler-fleet:workers", None)
         groups[0]["consumers"] = 0
     return {"jobs": jobs, "pending": groups[0]["pending"], "keys": keys, "workers": groups[0]["consumers"]}
 
 
-NOTHING = {"jobs": 0, "pending": 0, "keys": {}, "workers": 0}
+NO_DATA = {"jobs": 0, "pending": 0, "keys": {}, "workers": 0}
 
 
-async def test_two_workers_find_the_same_as_one_process_and_leave_redis_empty(
+async def test_two_workers_give_the_report_of_one_process_and_leave_redis_empty(
     redis: RunningRedis,
     fleet_on: FleetOn,
     workers: Workers,
@@ -69,52 +69,56 @@ async def test_two_workers_find_the_same_as_one_process_and_leave_redis_empty(
 ) -> None:
     async with Sandbox(campaigns=30, accounts=4) as sandbox:
         fleet = fleet_on(sandbox)
-        alone = await audit_fleet(fleet, now=NOW, chunk=8)
+        in_process = await audit_fleet(fleet, now=NOW, chunk=8)
         progress: list[tuple[float, int, int | None]] = []
         async with workers(fleet, workers=2):
             shared = await audit_fleet(
-                fleet, broker=RedisBroker(redis.url), now=NOW, chunk=8, on_progress=lambda *seen: progress.append(seen)
+                fleet,
+                broker=RedisBroker(redis.url),
+                now=NOW,
+                chunk=8,
+                on_progress=lambda *numbers: progress.append(numbers),
             )
-            once_more = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
-    assert without_times(shared) == without_times(alone) == without_times(once_more)
+            second_run = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
+    assert without_times(shared) == without_times(in_process) == without_times(second_run)
     assert (progress[0], progress[-1]) == ((0, 0, 4), (4, 0, 4))
-    assert 0.0 < progress[1][0] < 4, "it goes on with each part of an account"
-    assert await left_in(redis) == NOTHING
+    assert 0.0 < progress[1][0] < 4, "a part of an account is a fraction"
+    assert await remaining_data(redis) == NO_DATA
 
 
-async def test_tokens_never_enter_the_broker(redis: RunningRedis, fleet_on: FleetOn, workers: Workers) -> None:
+async def test_redis_receives_no_token(redis: RunningRedis, fleet_on: FleetOn, workers: Workers) -> None:
     async with Sandbox(campaigns=10, accounts=3) as sandbox:
         fleet = fleet_on(sandbox, max_rate=500, max_concurrency=4)
         refused = attrs.evolve(fleet.accounts["account 2"], token=lambda: "t0ken-that-is-wrong")
         fleet = attrs.evolve(fleet, accounts={**fleet.accounts, "account 2": refused})
-        heard: list[str] = []
+        commands: list[str] = []
         async with Redis.from_url(redis.url) as client, client.monitor() as monitor, workers(fleet):
-            listening = asyncio.create_task(_hear(monitor, heard))
+            listening = asyncio.create_task(_record_commands(monitor, commands))
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
-            await client.set("that", "was all")
+            await client.set("end", "of test")
             await listening
     tokens = [account.token() for account in fleet.accounts.values()]
-    said = "\n".join(heard)
-    unpacked = [zlib.decompress(b64decode(packed)).decode() for packed in re.findall(r"eJ[\w+/]{40,}=*", said)]
-    assert len(unpacked) > 10, "campaigns and findings are packed"
+    sent = "\n".join(commands)
+    unpacked = [zlib.decompress(b64decode(packed)).decode() for packed in re.findall(r"eJ[\w+/]{40,}=*", sent)]
+    assert len(unpacked) > 10, "the messages contain packed campaigns and findings"
     assert (report.campaigns, report.unfinished) == (20, True)
-    everything = "\n".join([said, *unpacked])
-    assert "account 2" in everything
-    assert '"Name"' in everything
-    assert not [token for token in tokens if token in everything]
+    all_text = "\n".join([sent, *unpacked])
+    assert "account 2" in all_text
+    assert '"Name"' in all_text
+    assert not [token for token in tokens if token in all_text]
 
 
-async def _hear(monitor: Any, heard: list[str]) -> None:
-    async for said in monitor.listen():
-        heard.append(said["command"])
-        if said["command"] == "SET that was all":
+async def _record_commands(monitor: Any, commands: list[str]) -> None:
+    async for command in monitor.listen():
+        commands.append(command["command"])
+        if command["command"] == "SET end of test":
             return
 
 
 async def test_pickled_result_is_rejected(redis: RunningRedis, caplog: pytest.LogCaptureFixture) -> None:
     class Dangerous:
         def __reduce__(self) -> Any:
-            return pytest.fail, ("what is in Redis was run",)
+            return pytest.fail, ("the pickle was executed",)
 
     broker = RedisBroker(redis.url)
     await broker.startup()
@@ -127,47 +131,47 @@ async def test_pickled_result_is_rejected(redis: RunningRedis, caplog: pytest.Lo
     await broker.shutdown()
 
 
-class TestWorkersThatDie:
+class TestDeadWorkers:
     async def test_job_of_a_killed_worker_is_taken_over(
         self,
         redis: RunningRedis,
         fleet_on: FleetOn,
-        findings_one_by_one: FindingsOneByOne,
+        audit_one_by_one: AuditOneByOne,
         workers: Workers,
     ) -> None:
         async with Sandbox(campaigns=10, accounts=2) as sandbox:
             fleet = fleet_on(sandbox)
-            dying = RedisBroker(redis.url, slots=4, idle=SHORT)
-            await dying.startup()
+            dead_worker = RedisBroker(redis.url, slots=4, idle=SHORT_IDLE)
+            await dead_worker.startup()
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4))
-            jobs = dying.listen()
+            jobs = dead_worker.listen()
             await anext(jobs)
             await anext(jobs)
-            await killed(dying, jobs)
-            async with workers(fleet, idle=SHORT):
+            await kill(dead_worker, jobs)
+            async with workers(fleet, idle=SHORT_IDLE):
                 report = await audit
-            assert report.findings == await findings_one_by_one(sandbox)
-        assert await left_in(redis, but_for_the_dead=True) == NOTHING
+            assert report.findings == await audit_one_by_one(sandbox)
+        assert await remaining_data(redis, ignore_dead_workers=True) == NO_DATA
 
-    async def test_job_that_kills_its_workers_is_reported_after_some_deliveries(
+    async def test_job_that_kills_its_workers_is_reported_after_three_deliveries(
         self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
     ) -> None:
         async with Sandbox(campaigns=10) as sandbox:
             fleet = fleet_on(sandbox)
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
             for _ in range(MAX_DELIVERIES):
-                dying = RedisBroker(redis.url, slots=1, idle=SHORT)
-                await dying.startup()
-                jobs = dying.listen()
+                dead_worker = RedisBroker(redis.url, slots=1, idle=SHORT_IDLE)
+                await dead_worker.startup()
+                jobs = dead_worker.listen()
                 await anext(jobs)
-                await killed(dying, jobs)
-            async with workers(fleet, idle=SHORT):
+                await kill(dead_worker, jobs)
+            async with workers(fleet, idle=SHORT_IDLE):
                 report = await audit
         assert [finding.message for finding in report.findings] == [
-            "could not be audited: 3 workers died while they ran it"
+            "could not be audited: 3 workers died while they ran the job"
         ]
         assert not sandbox.journal
-        assert await left_in(redis, but_for_the_dead=True) == NOTHING
+        assert await remaining_data(redis, ignore_dead_workers=True) == NO_DATA
 
     async def test_job_of_a_slow_worker_is_not_taken_over(
         self,
@@ -177,52 +181,52 @@ class TestWorkersThatDie:
         fleet_on: FleetOn,
         workers: Workers,
     ) -> None:
-        looked, often = 0, asyncio.Event()
-        original = RedisBroker._claim_abandoned
+        claims, claimed_often = 0, asyncio.Event()
+        original = RedisBroker._claim_orphan
 
-        async def abandoned(self: RedisBroker) -> Any:
-            nonlocal looked
-            looked += 1
-            # One for each heartbeat.
-            if looked > 4:
-                often.set()
+        async def count_claims(self: RedisBroker) -> Any:
+            nonlocal claims
+            claims += 1
+            # There is one claim per heartbeat.
+            if claims > 4:
+                claimed_often.set()
             return await original(self)
 
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
             held = hold()
             sandbox.faults.next(held, match="result_codes")
-            async with workers(fleet, slots=1, idle=SHORT):
+            async with workers(fleet, slots=1, idle=SHORT_IDLE):
                 audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW))
                 await held.arrived.wait()
-                monkeypatch.setattr(RedisBroker, "_claim_abandoned", abandoned)
-                async with workers(fleet, slots=1, idle=SHORT):
-                    await asyncio.wait_for(often.wait(), 60)
+                monkeypatch.setattr(RedisBroker, "_claim_orphan", count_claims)
+                async with workers(fleet, slots=1, idle=SHORT_IDLE):
+                    await asyncio.wait_for(claimed_often.wait(), 60)
                     held.release.set()
                     await audit
         assert [received.call for received in sandbox.journal].count("list") == 1
-        assert await left_in(redis) == NOTHING
+        assert await remaining_data(redis) == NO_DATA
 
     async def test_second_result_of_a_job_is_ignored(
         self,
         redis: RunningRedis,
         hold: type[HeldRequest],
         fleet_on: FleetOn,
-        findings_one_by_one: FindingsOneByOne,
+        audit_one_by_one: AuditOneByOne,
         workers: Workers,
     ) -> None:
         async with Sandbox(campaigns=6) as sandbox:
             fleet = fleet_on(sandbox)
-            slow = RedisBroker(redis.url, slots=1, idle=SHORT)
+            slow = RedisBroker(redis.url, slots=1, idle=SHORT_IDLE)
             await slow.startup()
             audit = asyncio.create_task(audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=2))
             jobs = slow.listen()
             message = await anext(jobs)
-            await killed(slow, jobs, and_gone=False)
+            await kill(slow, jobs, disconnect=False)
             held = hold()
             sandbox.faults.next(held, match="result_codes", after=3)
-            async with workers(fleet, idle=SHORT):
-                # Another worker has finished the survey; now the slow one finishes it, too.
+            async with workers(fleet, idle=SHORT_IDLE):
+                # Another worker has finished the survey. Now the slow worker finishes it too.
                 await held.arrived.wait()
                 slow._buffer._results[json.loads(message.data)["task_id"]] = {
                     "part": None,
@@ -234,14 +238,14 @@ class TestWorkersThatDie:
                 held.release.set()
                 report = await audit
             await slow.connection_pool.disconnect()
-            assert report.findings == await findings_one_by_one(sandbox)
+            assert report.findings == await audit_one_by_one(sandbox)
 
 
 async def test_consumers_of_dead_workers_are_removed(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialler_async.fleet.heartbeat, "_REMOVE_AFTER_SECONDS", -1)
     first, second = RedisBroker(redis.url, slots=1), RedisBroker(redis.url, slots=1)
     await first.startup()
-    await first.redis.xgroup_createconsumer("dialler-fleet:jobs", "workers", "long gone")
+    await first.redis.xgroup_createconsumer("dialler-fleet:jobs", "workers", "long dead")
     await second.startup()
     assert not await first.redis.xinfo_consumers("dialler-fleet:jobs", "workers")
     assert 0 < await first.redis.ttl("dialler-fleet:workers") <= 60
@@ -249,17 +253,17 @@ async def test_consumers_of_dead_workers_are_removed(redis: RunningRedis, monkey
         await broker.shutdown()
 
 
-async def killed(broker: RedisBroker, jobs: Any, *, and_gone: bool = True) -> None:
-    """Do to a worker what SIGKILL does, as far as others can see."""
+async def kill(broker: RedisBroker, jobs: Any, *, disconnect: bool = True) -> None:
+    """Simulate SIGKILL for a worker: it stops its heartbeat and closes its connections."""
     assert broker._heartbeat._task is not None
     broker._heartbeat._stop.set()
     await broker._heartbeat._task
     await jobs.aclose()
-    if and_gone:
+    if disconnect:
         await broker.connection_pool.disconnect()
 
 
-async def test_job_that_keeps_failing_is_reported_and_stops_no_other(
+async def test_job_that_keeps_failing_is_reported_and_others_succeed(
     redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
 ) -> None:
     original = dialler_async.fleet.tasks.survey
@@ -275,10 +279,10 @@ async def test_job_that_keeps_failing_is_reported_and_stops_no_other(
         async with workers(fleet):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
     assert [(finding.account, finding.message) for finding in report.findings if finding.rule == "not-audited"] == [
-        ("account 2", "could not be audited: RuntimeError: no memory left, in each of 3 tries")
+        ("account 2", "could not be audited: RuntimeError: no memory left (the job failed 3 times)")
     ]
     assert report.campaigns == 6
-    assert await left_in(redis) == NOTHING
+    assert await remaining_data(redis) == NO_DATA
 
 
 async def test_worker_with_another_manifest_or_version_fails_the_job(
@@ -296,14 +300,16 @@ async def test_worker_with_another_manifest_or_version_fails_the_job(
             )
             older = await audit_fleet(narrow, broker=RedisBroker(redis.url), now=NOW)
     assert [finding.message for finding in report.findings if finding.account == "account 2"] == [
-        "could not be audited: the fleet.toml of this worker has no account “account 2”, in each of 3 tries"
+        "could not be audited: the fleet.toml of this worker has no account “account 2”: add it "
+        "(the job failed 3 times)"
     ]
     assert [finding.message for finding in older.findings] == [
-        "could not be audited: this worker has dialler-async 0.0.1, the audit 9.9: use one, in each of 3 tries"
+        "could not be audited: this worker has dialler-async 0.0.1, the audit has 9.9: install the same version "
+        "(the job failed 3 times)"
     ]
 
 
-async def test_worker_with_other_settings_imports_no_module_of_the_audit_and_reports_both_digests(
+async def test_worker_with_other_settings_reports_both_digests_and_imports_no_rules_of_the_audit(
     redis: RunningRedis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -318,8 +324,8 @@ async def test_worker_with_other_settings_imports_no_module_of_the_audit_and_rep
     )
     monkeypatch.setattr(sys, "foreign_rules_imports", 0, raising=False)
 
-    def forget(*_: Any) -> None:
-        # So that a second import, by the worker, is counted.
+    def unload_rules(*_: Any) -> None:
+        # A second import, by the worker, is counted only if the module is unloaded.
         sys.modules.pop("foreign_rules", None)
 
     theirs, ours = AuditSettings(rules=("foreign_rules:named",)), AuditSettings()
@@ -327,7 +333,12 @@ async def test_worker_with_other_settings_imports_no_module_of_the_audit_and_rep
         fleet = fleet_on(sandbox)
         async with workers(fleet, directory=tmp_path):
             report = await audit_fleet(
-                fleet, broker=RedisBroker(redis.url), now=NOW, settings=theirs, directory=tmp_path, on_progress=forget
+                fleet,
+                broker=RedisBroker(redis.url),
+                now=NOW,
+                settings=theirs,
+                directory=tmp_path,
+                on_progress=unload_rules,
             )
         assert not sandbox.journal
     [finding] = [finding for finding in report.findings if finding.rule == "not-audited"]
@@ -349,20 +360,20 @@ async def test_worker_with_equivalent_settings_runs_the_job(
     assert (report.campaigns, report.unfinished) == (3, False)
 
 
-class TestNobodyThere:
-    async def test_audit_notifies_without_a_worker_and_continues_when_one_comes(
+class TestWithoutWorkerOrCoordinator:
+    async def test_audit_calls_on_no_worker_and_continues_when_a_worker_starts(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         seconds = iter(range(0, 1000, 4))
         monkeypatch.setattr(CLOCK, "monotonic", lambda: float(next(seconds)))
         monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.001)
-        said = asyncio.Event()
+        notified = asyncio.Event()
         async with Sandbox(campaigns=3) as sandbox:
             fleet = fleet_on(sandbox)
             audit = asyncio.create_task(
-                audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, on_no_worker=said.set)
+                audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, on_no_worker=notified.set)
             )
-            await asyncio.wait_for(said.wait(), 60)
+            await asyncio.wait_for(notified.wait(), 60)
             monkeypatch.undo()
             async with workers(fleet):
                 assert (await audit).campaigns == 3
@@ -372,15 +383,15 @@ class TestNobodyThere:
             broker = RedisBroker(redis.url)
             audit = asyncio.create_task(audit_fleet(fleet_on(sandbox), broker=broker, now=NOW))
             async with Redis.from_url(redis.url) as client:
-                # Wait until there is a job.
+                # The stream gets a job when the audit has started.
                 while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
                     pass
             audit.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await audit
-        assert await left_in(redis) == NOTHING
+        assert await remaining_data(redis) == NO_DATA
 
-    async def test_jobs_of_a_killed_audit_are_dropped(
+    async def test_jobs_of_a_killed_audit_are_deleted_by_workers(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch, fleet_on: FleetOn, workers: Workers
     ) -> None:
         monkeypatch.setattr(dialler_async.fleet.coordinator, "_POLL_SECONDS", 0.05)
@@ -391,7 +402,7 @@ class TestNobodyThere:
                 while not await client.xread({"dialler-fleet:jobs": "0"}, block=5000):
                     pass
                 [run] = await client.keys("dialler-fleet:run:*")
-                # The run expires without its coordinator, and its jobs are still in the stream.
+                # This simulates a run that expires without its coordinator, while its jobs are still in the stream.
                 await client.delete(run)
                 with pytest.raises(BrokerError, match="has lost the data of this run"):
                     await audit
@@ -400,7 +411,7 @@ class TestNobodyThere:
                 report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
             assert report.campaigns == 3
         assert [received.call for received in sandbox.journal].count("list") == 1
-        assert await left_in(redis) == NOTHING
+        assert await remaining_data(redis) == NO_DATA
 
 
 async def test_results_are_deleted_when_they_are_read(redis: RunningRedis) -> None:
@@ -419,7 +430,7 @@ async def test_results_are_deleted_when_they_are_read(redis: RunningRedis) -> No
     await broker.shutdown()
 
 
-class TestRedisGone:
+class TestLostRedis:
     async def test_audit_fails_when_redis_is_lost(
         self, redis: RunningRedis, hold: type[HeldRequest], fleet_on: FleetOn, workers: Workers
     ) -> None:
@@ -445,8 +456,8 @@ class TestRedisGone:
         assert "hidden" not in str(raised.value)
 
     @pytest.mark.parametrize("url", ["", "redis", "http://localhost", "redis://:hid/den@localhost", "redis://[hidden"])
-    def test_invalid_url_is_not_shown(self, url: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"^the broker's URL is not like redis://HOST:PORT/DATABASE$"):
+    def test_invalid_broker_url_is_not_in_the_message(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"^the broker's URL must be like redis://HOST:PORT/DATABASE$"):
             RedisBroker(url)
 
 
@@ -459,7 +470,7 @@ class TestLimits:
             fleet = fleet_on(sandbox, max_concurrency=3)
             async with workers(fleet, workers=2, slots=4):
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW, chunk=4)
-        assert gauge.most == 3
+        assert gauge.peak == 3
 
     async def test_max_rate_limits_the_calls_of_all_workers(
         self, redis: RunningRedis, fleet_on: FleetOn, workers: Workers
@@ -468,9 +479,9 @@ class TestLimits:
         async with Sandbox(campaigns=3, accounts=3) as sandbox:
             fleet = fleet_on(sandbox, max_rate=100)
             async with workers(fleet, workers=2):
-                begun = loop.time()
+                begin = loop.time()
                 await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
-                took = loop.time() - begun
+                took = loop.time() - begin
         assert len(sandbox.journal) == 21
         # The burst allows two calls at once.
         assert took >= 19 / 100 - 0.001
@@ -478,7 +489,7 @@ class TestLimits:
     async def test_rate_limit_uses_the_clock_of_redis(
         self, redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # An hour ahead: by this clock, the other worker would wait for an hour.
+        # The clock of the first worker is far ahead. With this clock, the second worker would wait for years.
         server = Server(name="a", url="http://localhost", max_rate=100)
         async with Redis.from_url(redis.url) as first, Redis.from_url(redis.url) as second:
             with monkeypatch.context() as fast:
@@ -489,7 +500,7 @@ class TestLimits:
 
     async def test_rate_limit_leaves_a_key_that_expires(self, redis: RunningRedis) -> None:
         async with Redis.from_url(redis.url) as client:
-            # A call in a hundred seconds.
+            # One call in 100 seconds.
             await SharedRate(Server(name="a", url="http://localhost", max_rate=0.01), client).acquire()
             [key] = await client.keys("dialler-fleet:rate:*")
             assert 0 < await client.ttl(key) <= 1000

@@ -1,4 +1,4 @@
-"""Fixtures for the transport: a loop whose time a test moves, and servers that are no HTTP servers."""
+"""Fixtures for the transport: a loop with a clock that tests advance, and raw TCP servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Settle = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 def settle() -> Settle:
-    """Return a function that runs the event loop until every task waits for something outside it."""
+    """Return a function that runs the event loop until every task waits for I/O or a timer."""
     return _settle
 
 
@@ -27,10 +27,10 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-class Leap:
-    """Moves the clock of the event loop forward, after every task has come to its next wait.
+class AdvanceClock:
+    """Moves the clock of the event loop forward, after every task has reached its next wait.
 
-    A timeout runs out at once then, and a slow machine does not make it run out earlier.
+    A timeout then expires immediately. On a slow machine, it does not expire earlier.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ class Leap:
         monkeypatch.setattr(loop, "time", lambda: real() + self._ahead)
 
     async def __call__(self, seconds: float, *, when: Callable[[], object] | None = None) -> None:
-        """Move the clock, as soon as `when` holds."""
+        """Move the clock, as soon as `when` returns a true value."""
         if when is not None:
             await self._until(when)
         await _settle()
@@ -48,9 +48,9 @@ class Leap:
 
 
 @pytest.fixture
-async def leap(until: Until, monkeypatch: pytest.MonkeyPatch) -> Leap:
+async def advance_clock(until: Until, monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
     """Return a function that moves the clock of the event loop by a number of seconds."""
-    return Leap(asyncio.get_running_loop(), until, monkeypatch)
+    return AdvanceClock(asyncio.get_running_loop(), until, monkeypatch)
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -59,7 +59,7 @@ Listening = Callable[[Handler], AbstractAsyncContextManager[str]]
 
 @pytest.fixture
 def listening() -> Listening:
-    """Return a context manager that serves each connection with a handler, and gives the base URL."""
+    """Return a context manager that serves each connection with a handler, and yields the base URL."""
     return _listening
 
 
@@ -71,7 +71,7 @@ async def _listening(handler: Handler) -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        # asyncio's streams log a cancelled handler as an error.
+        # Suppressed, since asyncio's streams log a cancelled handler as an error.
         with contextlib.suppress(asyncio.CancelledError):
             await handler(reader, writer)
         tasks.discard(task)

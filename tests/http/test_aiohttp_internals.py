@@ -1,4 +1,4 @@
-"""What this library uses of aiohttp and aiohttp does not document. A failure here shows that aiohttp has changed it."""
+"""The undocumented attributes of aiohttp that this library uses. A failing test shows a change in aiohttp."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,7 @@ async def url(sandbox: Sandbox) -> str:
     return f"{sandbox.base_url}/dialler/campaigns"
 
 
-async def test_session_knows_its_loop_and_its_middlewares() -> None:
+async def test_loop_and_middlewares_of_a_session_are_found() -> None:
     async with aiohttp.ClientSession(middlewares=(noop,)) as session:
         assert aiohttp_internals.loop_of(session) is asyncio.get_running_loop()
         assert aiohttp_internals.middlewares_of(session) == (noop,)
@@ -27,29 +27,29 @@ async def test_session_knows_its_loop_and_its_middlewares() -> None:
     assert aiohttp_internals.middlewares_of(None) == ()
 
 
-async def test_request_is_written_once_it_has_a_response(url: str) -> None:
+async def test_request_is_written_when_it_has_a_response(url: str) -> None:
     written: list[bool] = []
 
-    async def look(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         written.append(aiohttp_internals.is_written(request))
         response = await handler(request)
         written.append(aiohttp_internals.is_written(request))
         return response
 
-    async with aiohttp.ClientSession() as session, session.get(url, middlewares=(look,)):
+    async with aiohttp.ClientSession() as session, session.get(url, middlewares=(record,)):
         assert written == [False, True]
 
 
-async def test_idle_connection_is_found_used_and_without_an_unread_response(url: str) -> None:
+async def test_idle_connection_is_found_and_has_no_unread_response(url: str) -> None:
     found: list[list[Any]] = []
 
-    async def look(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         found.append(aiohttp_internals.idle_protocols(request.session.connector, request))
         return await handler(request)
 
     async with aiohttp.ClientSession() as session:
         for _ in range(2):
-            async with session.get(url, middlewares=(look,)) as response:
+            async with session.get(url, middlewares=(record,)) as response:
                 await response.read()
         nothing, [protocol] = found
         assert nothing == []
@@ -58,7 +58,7 @@ async def test_idle_connection_is_found_used_and_without_an_unread_response(url:
         assert not aiohttp_internals.has_unread_response(protocol)
 
 
-async def test_half_a_response_on_an_idle_connection_is_seen(url: str) -> None:
+async def test_partial_response_on_an_idle_connection_is_detected(url: str) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(url) as response:
             await response.read()
@@ -72,9 +72,9 @@ async def test_detached_connections_survive_closing_the_session(url: str) -> Non
     session = aiohttp.ClientSession()
     async with session.get(url) as response:
         await response.read()
-    held = list(aiohttp_internals.detach_connections(session.connector))
+    objects = list(aiohttp_internals.detach_connections(session.connector))
     await session.close()
-    [(_, transport)] = [pair for pair in held if isinstance(pair, tuple)]
+    [(_, transport)] = [pair for pair in objects if isinstance(pair, tuple)]
     assert not transport.is_closing()
     transport.abort()
     assert list(aiohttp_internals.detach_connections(session.connector)) == []

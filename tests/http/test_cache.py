@@ -69,7 +69,7 @@ def held(sandbox: Sandbox, hold: type[HeldRequest]) -> HeldRequest:
     return held
 
 
-async def test_200_callers_at_once_share_one_request(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+async def test_200_concurrent_callers_share_one_request(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
     responses = await asyncio.gather(*(dialler.result_codes.list(id, max_age=60) for _ in range(200)))
     assert [code.wire for code in responses[0]] == sandbox.result_codes(id)
     assert all(response is responses[0] for response in responses)
@@ -92,17 +92,17 @@ async def test_response_is_reused_within_each_callers_max_age(
 async def test_age_counts_from_the_moment_of_the_request(
     dialler: DiallerClient, sandbox: Sandbox, clock: Clock, id: int, held: HeldRequest
 ) -> None:
-    asking = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
+    call = asyncio.create_task(dialler.result_codes.list(id, max_age=10))
     await held.arrived.wait()
     clock.now += 9
     held.release.set()
-    await asking
+    await call
     clock.now += 2
     await dialler.result_codes.list(id, max_age=10)
     assert len(sandbox.journal) == 2
 
 
-async def test_calls_without_max_age_send_requests_and_keep_nothing(
+async def test_calls_without_max_age_send_requests_and_cache_nothing(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
     await asyncio.gather(*(dialler.result_codes.list(id) for _ in range(3)))
@@ -113,7 +113,7 @@ async def test_calls_without_max_age_send_requests_and_keep_nothing(
     assert len(sandbox.journal) == 5
 
 
-async def test_responses_are_kept_by_campaign_and_language(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+async def test_responses_are_cached_by_campaign_and_language(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
     english = await dialler.result_codes.list(id, max_age=60)
     assert await dialler.result_codes.list(await dialler.campaigns.get(id), language=1, max_age=60) is english
     german = await dialler.result_codes.list(id, language=Language.GERMAN, max_age=60)
@@ -123,7 +123,7 @@ async def test_responses_are_kept_by_campaign_and_language(dialler: DiallerClien
     assert [received.call for received in sandbox.journal] == ["result_codes", "get", "result_codes", "result_codes"]
 
 
-async def test_error_is_raised_by_all_waiting_callers_and_not_kept(
+async def test_error_is_raised_by_all_waiting_callers_and_not_cached(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Status(500))
@@ -137,7 +137,7 @@ async def test_error_is_raised_by_all_waiting_callers_and_not_kept(
     assert len(sandbox.journal) == 2
 
 
-async def test_cancelled_caller_leaves_the_request_to_the_others(
+async def test_request_continues_for_other_callers_when_one_is_cancelled(
     dialler: DiallerClient, sandbox: Sandbox, id: int, held: HeldRequest
 ) -> None:
     callers = [asyncio.create_task(dialler.result_codes.list(id, max_age=60)) for _ in range(3)]
@@ -158,14 +158,14 @@ async def test_last_cancelled_caller_cancels_the_request(
     await held.arrived.wait()
     for caller in callers:
         caller.cancel()
-    # It calls while the others are being cancelled, so it gets a request of its own.
-    latecomer = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
+    # The late caller calls while the others are being cancelled, so it gets its own request.
+    late_caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
     await asyncio.wait(callers)
     assert all(caller.cancelled() for caller in callers)
-    assert await latecomer
+    assert await late_caller
     await held.hung_up.wait()
     assert len(sandbox.journal) == 2
-    # Tasks of the sandbox may run; none of the client may.
+    # Tasks of the sandbox may run, but no task of the client.
     left = [task for task in asyncio.all_tasks() - before if "dialler_async/_http/cache" in repr(task)]
     assert not left
 
@@ -175,7 +175,7 @@ async def test_next_caller_sends_a_request_after_the_shared_one_was_cancelled(
 ) -> None:
     caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
     await held.arrived.wait()
-    request = next(task for task in asyncio.all_tasks() if "Cache._fly" in repr(task))
+    request = next(task for task in asyncio.all_tasks() if "Cache._fetch" in repr(task))
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -185,12 +185,12 @@ async def test_next_caller_sends_a_request_after_the_shared_one_was_cancelled(
 WRITES: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
     "delete": lambda dialler, campaign: dialler.campaigns.delete(campaign),
     "delete_by_name": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name),
-    "delete_by_name as is": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name, exact=False),
+    "delete_by_name, inexact": lambda dialler, campaign: dialler.campaigns.delete_by_name(campaign.name, exact=False),
 }
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-async def test_delete_removes_kept_result_codes_of_the_campaign(
+async def test_delete_removes_cached_result_codes_of_the_campaign(
     dialler: DiallerClient, id: int, write: Callable[[DiallerClient, Campaign], Awaitable[Any]]
 ) -> None:
     campaign = await dialler.campaigns.get(id)
@@ -204,23 +204,23 @@ async def test_delete_removes_kept_result_codes_of_the_campaign(
 
 async def test_delete_keeps_result_codes_of_other_campaigns(dialler: DiallerClient, sandbox: Sandbox) -> None:
     one, other = list(sandbox.campaigns)[:2]
-    kept = await dialler.result_codes.list(other, max_age=60)
+    cached = await dialler.result_codes.list(other, max_age=60)
     await dialler.campaigns.delete(one)
-    assert await dialler.result_codes.list(other, max_age=60) is kept
+    assert await dialler.result_codes.list(other, max_age=60) is cached
 
 
-async def test_delete_with_unknown_outcome_removes_kept_responses(
+async def test_delete_with_unknown_outcome_removes_cached_responses(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
     await dialler.result_codes.list(id, max_age=60)
     sandbox.faults.next(Reset(carried_out=True))
-    with pytest.raises(Exception, match="may have run all the same"):
+    with pytest.raises(Exception, match="The write may have run"):
         await dialler.campaigns.delete(id)
     with pytest.raises(NotFoundError):
         await dialler.result_codes.list(id, max_age=60)
 
 
-async def test_response_requested_before_a_delete_is_not_kept_after_it(
+async def test_response_requested_before_a_delete_is_not_cached_after_it(
     dialler: DiallerClient, id: int, held: HeldRequest
 ) -> None:
     caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
@@ -251,10 +251,10 @@ async def test_cancelled_caller_of_a_forgotten_request_cancels_only_that_request
     assert len(sandbox.journal) == 2
 
 
-async def test_clone_removes_kept_result_codes_of_a_reused_id(
+async def test_clone_removes_cached_result_codes_of_a_reused_id(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
-    # A server may use an ID again.
+    # A server may reuse an ID.
     name = sandbox.campaigns[id]["Name"]
     new = max(sandbox.campaigns) + 1
     sandbox.load({"ID": new, "Name": "Gone soon"}, codes={1: []})
@@ -266,30 +266,30 @@ async def test_clone_removes_kept_result_codes_of_a_reused_id(
 
 
 async def test_refused_clone_keeps_result_codes(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
-    kept = await dialler.result_codes.list(id, max_age=60)
+    cached = await dialler.result_codes.list(id, max_age=60)
     name = sandbox.campaigns[id]["Name"]
     with pytest.raises(ConflictError):
         await dialler.campaigns.clone(name, name)
-    assert await dialler.result_codes.list(id, max_age=60) is kept
+    assert await dialler.result_codes.list(id, max_age=60) is cached
 
 
 async def test_forget_removes_responses_that_others_changed(dialler: DiallerClient, sandbox: Sandbox) -> None:
     one, other = list(sandbox.campaigns)[:2]
 
-    async def asked() -> list[bool]:
+    async def requested() -> list[bool]:
         sandbox.journal.clear()
         for id in (one, other):
             await dialler.result_codes.list(id, max_age=60)
         return [str(id) in received.target for id in (one, other) for received in sandbox.journal]
 
-    await asked()
+    await requested()
     dialler.forget(one)
-    assert await asked() == [True, False]
+    assert await requested() == [True, False]
     dialler.forget(await dialler.campaigns.get(other))
-    assert await asked() == [False, True]
+    assert await requested() == [False, True]
     dialler.forget()
-    assert await asked() == [True, False, False, True]
-    assert await asked() == []
+    assert await requested() == [True, False, False, True]
+    assert await requested() == []
 
 
 READS: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
@@ -302,7 +302,7 @@ READS: dict[str, Callable[[DiallerClient, Campaign], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 class TestEveryRead:
-    async def test_reads_at_the_same_time_share_a_request_and_later_ones_its_response(
+    async def test_concurrent_reads_share_a_request_and_later_reads_share_its_response(
         self, dialler: DiallerClient, sandbox: Sandbox, id: int, read: Callable[..., Awaitable[Any]]
     ) -> None:
         campaign = await dialler.campaigns.get(id)
@@ -349,7 +349,7 @@ class TestEveryRead:
 
 @pytest.mark.parametrize("outcome", ["cloned", "exists", "unknown"])
 @pytest.mark.parametrize("read", ["list", "find"])
-async def test_clone_removes_lists_whatever_its_outcome(
+async def test_clone_removes_lists_with_any_outcome(
     dialler: DiallerClient, sandbox: Sandbox, id: int, read: str, outcome: str
 ) -> None:
     campaign = await dialler.campaigns.get(id)
@@ -376,7 +376,7 @@ async def test_clone_keeps_responses_about_other_campaigns(
 
 async def test_for_campaigns_shares_responses_with_list(dialler: DiallerClient, sandbox: Sandbox) -> None:
     campaigns = await dialler.campaigns.list()
-    kept = await dialler.result_codes.list(campaigns[0], max_age=60)
+    cached = await dialler.result_codes.list(campaigns[0], max_age=60)
     sandbox.journal.clear()
     for _ in range(2):
         outcomes = [
@@ -384,17 +384,17 @@ async def test_for_campaigns_shares_responses_with_list(dialler: DiallerClient, 
             async for outcome in dialler.result_codes.for_campaigns(campaigns, languages=[1], max_age=60, in_order=True)
         ]
         assert [outcome.item.campaign for outcome in outcomes] == campaigns
-        assert outcomes[0].value is kept
+        assert outcomes[0].value is cached
         assert all(outcome.error is None for outcome in outcomes)
     assert len(sandbox.journal) == len(campaigns) - 1
 
 
-async def test_for_campaigns_without_max_age_ignores_kept_responses(
+async def test_for_campaigns_without_max_age_ignores_cached_responses(
     dialler: DiallerClient, sandbox: Sandbox, id: int
 ) -> None:
-    kept = await dialler.result_codes.list(id, max_age=60)
+    cached = await dialler.result_codes.list(id, max_age=60)
     [outcome] = [outcome async for outcome in dialler.result_codes.for_campaigns([id], languages=[1])]
-    assert outcome.value is not kept
+    assert outcome.value is not cached
     assert len(sandbox.journal) == 2
 
 
@@ -405,7 +405,7 @@ async def test_for_campaigns_adapts_to_the_latency_of_requests_only(
     monkeypatch.setattr(AutoConcurrency, "finished", lambda auto, now, latency, in_flight: latencies.append(latency))
     campaigns = await dialler.campaigns.list()
     await dialler.result_codes.list(campaigns[0], max_age=60)
-    # Each campaign comes twice in a row, so the second lookup shares the request of the first.
+    # Each campaign occurs twice in a row, so the second lookup shares the request of the first.
     twice = [campaign for campaign in campaigns for _ in range(2)]
     outcomes = dialler.result_codes.for_campaigns(twice, languages=[1], max_age=60)
     assert [outcome.error async for outcome in outcomes] == [None] * 10
@@ -417,13 +417,15 @@ async def test_for_campaigns_refuses_a_negative_max_age(dialler: DiallerClient, 
         dialler.result_codes.for_campaigns([id], max_age=-1)
 
 
-async def test_search_without_a_match_is_kept(dialler: DiallerClient, sandbox: Sandbox) -> None:
+async def test_search_without_a_match_is_cached(dialler: DiallerClient, sandbox: Sandbox) -> None:
     sandbox.faults.next(CannedResponse(404, b'{"status": 404, "error": "Dialler campaign not found"}'))
     assert [await dialler.campaigns.find("nowhere", max_age=60) for _ in range(2)] == [[], []]
     assert len(sandbox.journal) == 1
 
 
-async def test_lookups_before_a_write_ignore_kept_responses(dialler: DiallerClient, sandbox: Sandbox, id: int) -> None:
+async def test_lookups_before_a_write_ignore_cached_responses(
+    dialler: DiallerClient, sandbox: Sandbox, id: int
+) -> None:
     campaign = await dialler.campaigns.get(id, max_age=60)
     await dialler.campaigns.find(campaign.name, max_age=60)
     sandbox.change(id, Name="Renamed")
@@ -453,64 +455,64 @@ async def test_max_age_0_shares_requests_in_flight_only(
     assert len(sandbox.journal) == 2
 
 
-def records(how_many: int) -> Records[ResultCode]:
-    return Records(items=[ResultCode()] * how_many, total=how_many)
+def records(count: int) -> Records[ResultCode]:
+    return Records(items=[ResultCode()] * count, total=count)
 
 
 async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
-    kept: Cache[str, Records[ResultCode]] = Cache()
-    asked: list[str] = []
+    cached: Cache[str, Records[ResultCode]] = Cache()
+    requested: list[str] = []
 
-    async def get(key: str, how_many: int = 4) -> None:
-        async def ask() -> Records[ResultCode]:
-            asked.append(key)
-            return records(how_many)
+    async def get(key: str, count: int = 4) -> None:
+        async def fetch() -> Records[ResultCode]:
+            requested.append(key)
+            return records(count)
 
-        await kept.get(key, 60, ask)
+        await cached.get(key, 60, fetch)
 
     for key in "abcd":
         await get(key)
     await get("a")
-    assert asked == ["a", "b", "c", "d"]
-    # There is room for four responses, and "b" is the least recently used.
+    assert requested == ["a", "b", "c", "d"]
+    # The cache holds four responses, and "b" is the least recently used.
     await get("e")
-    asked.clear()
+    requested.clear()
     for key in "acde":
         await get(key)
-    assert asked == []
+    assert requested == []
     await get("b")
-    assert asked == ["b"]
-    # A response beyond the bound evicts all others, and is not kept itself.
+    assert requested == ["b"]
+    # A response that is larger than the bound evicts all others, and is not cached.
     await get("huge", 20)
-    asked.clear()
+    requested.clear()
     await get("huge", 20)
     await get("c")
-    assert asked == ["huge", "c"]
+    assert requested == ["huge", "c"]
 
 
 async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
-    kept: Cache[str, Records[ResultCode]] = Cache()
-    asked = 0
+    cached: Cache[str, Records[ResultCode]] = Cache()
+    requested = 0
 
-    async def ask() -> Records[ResultCode]:
-        nonlocal asked
-        asked += 1
+    async def fetch() -> Records[ResultCode]:
+        nonlocal requested
+        requested += 1
         return records(4)
 
-    await kept.get("other", 60, ask)
+    await cached.get("other", 60, fetch)
     for _ in range(10):
-        kept.forget(lambda key: key == "one")
-        await kept.get("one", 60, ask)
-        await kept.get("one", 0, ask)
-    assert asked == 21
-    await kept.get("other", 60, ask)
-    assert asked == 21
+        cached.forget(lambda key: key == "one")
+        await cached.get("one", 60, fetch)
+        await cached.get("one", 0, fetch)
+    assert requested == 21
+    await cached.get("other", 60, fetch)
+    assert requested == 21
 
 
-async def test_callers_with_other_options_share_kept_values_and_no_requests(clock: Clock) -> None:
-    kept: Cache[str, str] = Cache()
+async def test_callers_with_other_options_share_cached_values_and_no_requests(clock: Clock) -> None:
+    cached: Cache[str, str] = Cache()
     slow, requested = asyncio.Event(), asyncio.Event()
 
     async def slowly() -> str:
@@ -518,28 +520,28 @@ async def test_callers_with_other_options_share_kept_values_and_no_requests(cloc
         await slow.wait()
         return "old"
 
-    async def at_once() -> str:
+    async def immediately() -> str:
         return "new"
 
-    first = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
+    first = asyncio.create_task(cached.get("key", 60, slowly, "patient"))
     await asyncio.wait_for(requested.wait(), 10)
-    second = asyncio.create_task(kept.get("key", 60, slowly, "patient"))
+    second = asyncio.create_task(cached.get("key", 60, slowly, "patient"))
     clock.now += 1
-    assert await kept.get("key", 0, at_once, "impatient") == "new"
+    assert await cached.get("key", 0, immediately, "impatient") == "new"
     slow.set()
     assert [await first, await second] == ["old", "old"]
     # The newer value stays, although the older one was received later.
-    assert [await kept.get("key", 60, slowly, options) for options in ("patient", "impatient")] == ["new", "new"]
+    assert [await cached.get("key", 60, slowly, options) for options in ("patient", "impatient")] == ["new", "new"]
 
 
 async def test_error_of_another_library_is_raised_unchanged(id: int) -> None:
-    kept: Cache[int, Records[ResultCode]] = Cache()
+    cached: Cache[int, Records[ResultCode]] = Cache()
 
-    async def ask() -> Records[ResultCode]:
+    async def fetch() -> Records[ResultCode]:
         raise OSError("the file with the token is gone")
 
     with pytest.raises(OSError, match="gone"):
-        await kept.get(id, 60, ask)
+        await cached.get(id, 60, fetch)
 
 
 def test_call_from_another_loop_raises_while_a_request_is_in_flight(hold: type[HeldRequest]) -> None:

@@ -26,7 +26,7 @@ def test_wait_for_an_attempt_begins_after_the_token_and_with_the_circuit(clock: 
     observer = Waits()
     trace = CallTrace(SentRequest("GET", "/dialler/campaigns"), "http://127.0.0.1:1", observer)
     for phase in (Phase.AUTHENTICATING, Phase.CIRCUIT, Phase.QUEUED):
-        trace.waits(phase)
+        trace.wait_started(phase)
         clock.seconds += 10
     trace.attempt_started()
     assert observer.seconds == [20]

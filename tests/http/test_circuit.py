@@ -1,4 +1,4 @@
-"""The circuit breaker, given the time: when calls wait, when one probes, and when they give up."""
+"""The circuit breaker with given times: when calls wait, when a call probes, and when calls give up."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ DEFAULT = RetryPolicy()
 
 
 def opened(policy: RetryPolicy = DEFAULT, now: float = 0.0) -> CircuitBreaker:
-    """Return a circuit that has just opened: its first probe is due after 0.1875 s with the default policy."""
+    """Return a circuit that has just opened. With the default policy, the first probe is due after 0.1875 s."""
     circuit = CircuitBreaker(policy)
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(now, HALF, DOWN, probe=False)
@@ -22,10 +22,10 @@ def opened(policy: RetryPolicy = DEFAULT, now: float = 0.0) -> CircuitBreaker:
 
 
 def test_closed_circuit_sends_every_call() -> None:
-    assert CircuitBreaker(RetryPolicy()).ask(0.0, 0.0, sent=False) is Permit.SEND
+    assert CircuitBreaker(RetryPolicy()).permit(0.0, 0.0, sent=False) is Permit.SEND
 
 
-def test_failures_with_a_success_between_them_do_not_open_it() -> None:
+def test_failures_with_a_success_between_them_do_not_open_the_circuit() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(10):
         for _ in range(FAILURES_TO_OPEN - 1):
@@ -34,116 +34,116 @@ def test_failures_with_a_success_between_them_do_not_open_it() -> None:
     assert not circuit.is_open
 
 
-@pytest.mark.parametrize("answer", [None, NotFoundError(status=404), PayloadError(path="count")])
-def test_any_answer_that_a_retry_would_not_change_closes_it(answer: object) -> None:
+@pytest.mark.parametrize("outcome", [None, NotFoundError(status=404), PayloadError(path="count")])
+def test_response_that_a_retry_would_not_change_closes_the_circuit(outcome: object) -> None:
     circuit = opened()
-    assert circuit.record(0.1, HALF, answer, probe=False) is True
+    assert circuit.record(0.1, HALF, outcome, probe=False) is True
     assert not circuit.is_open
-    assert circuit.ask(0.1, 0.0, sent=True) is Permit.SEND
+    assert circuit.permit(0.1, 0.0, sent=True) is Permit.SEND
 
 
-def test_one_call_probes_when_the_backoff_is_over_and_the_others_wait() -> None:
+def test_one_call_probes_after_the_backoff_and_the_others_wait() -> None:
     circuit = opened()
-    assert circuit.ask(0.0, 0.0, sent=True) == 0.1875
-    assert circuit.ask(0.1875, 0.0, sent=True) is Permit.PROBE
-    assert circuit.ask(0.1875, 0.0, sent=True) == 1.75 - 0.1875
+    assert circuit.permit(0.0, 0.0, sent=True) == 0.1875
+    assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
+    assert circuit.permit(0.1875, 0.0, sent=True) == 1.75 - 0.1875
 
 
-def test_a_failed_probe_doubles_the_backoff() -> None:
+def test_failed_probe_doubles_the_backoff() -> None:
     circuit = opened()
     now = 0.0
     for delay in (0.1875, 0.375, 0.75):
         now += delay
-        assert circuit.ask(now, now, sent=True) is Permit.PROBE
+        assert circuit.permit(now, now, sent=True) is Permit.PROBE
         assert circuit.record(now, HALF, DOWN, probe=True) is True
-    assert circuit.ask(now, now, sent=True) == 1.5
+    assert circuit.permit(now, now, sent=True) == 1.5
 
 
-def test_a_call_that_failed_before_probes_before_one_that_was_never_sent() -> None:
+def test_call_that_failed_before_probes_before_a_call_that_was_never_sent() -> None:
     circuit = opened()
-    assert circuit.ask(0.1875, 0.0, sent=False) == 0.25
-    assert circuit.ask(0.4375, 0.0, sent=False) is Permit.PROBE
+    assert circuit.permit(0.1875, 0.0, sent=False) == 0.25
+    assert circuit.permit(0.4375, 0.0, sent=False) is Permit.PROBE
 
 
-def test_failures_of_calls_that_are_no_probe_do_not_postpone_the_next_probe() -> None:
+def test_failures_of_other_calls_do_not_postpone_the_next_probe() -> None:
     circuit = opened()
     for _ in range(100):
         assert circuit.record(0.1, HALF, DOWN, probe=False) is False
-    assert circuit.ask(0.1875, 0.0, sent=True) is Permit.PROBE
+    assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
 
 
-@pytest.mark.parametrize(("sent", "permit"), [(True, Permit.GIVE_UP), (False, Permit.LAST)])
-def test_a_call_waits_as_long_as_its_retries_may_take(sent: bool, permit: Permit) -> None:
+@pytest.mark.parametrize(("sent", "permit"), [(True, Permit.GIVE_UP), (False, Permit.SEND_ONCE)])
+def test_call_waits_at_most_as_long_as_its_retries_may_take(sent: bool, permit: Permit) -> None:
     circuit = opened()
-    assert circuit.ask(0.1875, 0.0, sent=True) is Permit.PROBE
-    assert isinstance(circuit.ask(1.74, 0.0, sent=sent), float)
-    assert circuit.ask(1.75, 0.0, sent=sent) is permit
-    assert circuit.is_hopeless(1.75, 0.0)
-    assert not circuit.is_hopeless(1.74, 0.0)
+    assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
+    assert isinstance(circuit.permit(1.74, 0.0, sent=sent), float)
+    assert circuit.permit(1.75, 0.0, sent=sent) is permit
+    assert circuit.must_give_up(1.75, 0.0)
+    assert not circuit.must_give_up(1.74, 0.0)
 
 
-def test_a_success_in_between_renews_the_time_that_calls_wait() -> None:
+def test_success_restarts_the_time_that_calls_wait() -> None:
     circuit = opened()
     circuit.record(1.0, HALF, None, probe=False)
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(1.5, HALF, DOWN, probe=False)
-    assert not circuit.is_hopeless(2.7, 0.0)
-    assert circuit.is_hopeless(2.75, 0.0)
+    assert not circuit.must_give_up(2.7, 0.0)
+    assert circuit.must_give_up(2.75, 0.0)
 
 
 def test_retry_after_postpones_the_probe_and_the_end_of_the_wait() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(0.0, HALF, ServerError(status=503, retry_after=5.0), probe=False)
-    assert circuit.ask(0.0, 0.0, sent=True) == 5.0
-    assert circuit.ask(5.0, 0.0, sent=True) is Permit.PROBE
-    assert not circuit.is_hopeless(16.7, 0.0)
-    assert circuit.is_hopeless(16.75, 0.0)
+    assert circuit.permit(0.0, 0.0, sent=True) == 5.0
+    assert circuit.permit(5.0, 0.0, sent=True) is Permit.PROBE
+    assert not circuit.must_give_up(16.7, 0.0)
+    assert circuit.must_give_up(16.75, 0.0)
 
 
 def test_503_without_retry_after_does_not_postpone_the_probe() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(0.0, HALF, ServerError(status=503), probe=False)
-    assert circuit.ask(0.0, 0.0, sent=True) == 0.1875
+    assert circuit.permit(0.0, 0.0, sent=True) == 0.1875
 
 
-def test_a_retry_after_that_is_too_long_to_obey_does_not_count() -> None:
+def test_too_long_retry_after_is_ignored() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(FAILURES_TO_OPEN):
         circuit.record(0.0, HALF, ServerError(status=503, retry_after=3600.0), probe=False)
-    assert circuit.ask(0.0, 0.0, sent=True) == 0.1875
+    assert circuit.permit(0.0, 0.0, sent=True) == 0.1875
 
 
-def test_an_abandoned_probe_is_taken_over_at_once_and_costs_nothing() -> None:
+def test_another_call_probes_immediately_after_an_abandoned_probe() -> None:
     circuit = opened()
     for _ in range(100):
-        assert circuit.ask(0.1875, 0.0, sent=True) is Permit.PROBE
+        assert circuit.permit(0.1875, 0.0, sent=True) is Permit.PROBE
         circuit.abandon_probe()
 
 
-def test_without_tokens_a_call_that_was_never_sent_is_sent_at_the_end_of_its_wait() -> None:
+def test_call_that_was_never_sent_is_sent_after_its_wait_without_tokens() -> None:
     circuit = opened(RetryPolicy(attempts=100, base_delay=0.001, max_delay=0.001))
     now = 0.0
     for _ in range(int(TOKENS)):
         now += 0.001
-        assert circuit.ask(now, now, sent=True) is Permit.PROBE
+        assert circuit.permit(now, now, sent=True) is Permit.PROBE
         circuit.record(now, HALF, DOWN, probe=True)
-    assert circuit.ask(now, now, sent=False) == pytest.approx(0.099)
-    assert circuit.ask(now + 0.1, now, sent=False) is Permit.LAST
+    assert circuit.permit(now, now, sent=False) == pytest.approx(0.099)
+    assert circuit.permit(now + 0.1, now, sent=False) is Permit.SEND_ONCE
     for _ in range(11):
         circuit.deposit()
-    assert circuit.ask(now + 0.1, now, sent=False) is Permit.PROBE
+    assert circuit.permit(now + 0.1, now, sent=False) is Permit.PROBE
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.5), st.booleans(), st.booleans()), max_size=60))
-def test_it_never_has_two_probes_and_never_asks_to_wait_for_ever(steps: list[tuple[float, bool, bool]]) -> None:
+def test_circuit_has_at_most_one_probe_and_bounded_waits(steps: list[tuple[float, bool, bool]]) -> None:
     circuit = CircuitBreaker(RetryPolicy())
     now, probing = 0.0, False
     for elapsed, fails, ends in steps:
         now += elapsed
         circuit.deposit()
-        permit = circuit.ask(now, now, sent=False)
+        permit = circuit.permit(now, now, sent=False)
         assert permit is not Permit.GIVE_UP
         if permit is Permit.PROBE:
             assert not probing

@@ -1,4 +1,4 @@
-"""`aclose(timeout=…)`: calls in flight may finish within the timeout, and are cancelled after it."""
+"""`aclose(timeout=…)`: calls in flight can finish within the timeout, and are cancelled after it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dialler_async.testing import Status
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, HeldRequest, Until
-    from tests.http.conftest import Leap, Settle
+    from tests.http.conftest import AdvanceClock, Settle
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -56,7 +56,7 @@ async def test_call_in_flight_finishes_within_the_timeout(
 
 @pytest.mark.parametrize("deadline", [120.0, math.inf])
 async def test_read_in_flight_is_cancelled_after_the_timeout(
-    sandbox: Sandbox, id: int, hold: type[HeldRequest], leap: Leap, settle: Settle, deadline: float
+    sandbox: Sandbox, id: int, hold: type[HeldRequest], advance_clock: AdvanceClock, settle: Settle, deadline: float
 ) -> None:
     held = hold()
     sandbox.faults.next(held)
@@ -64,10 +64,10 @@ async def test_read_in_flight_is_cancelled_after_the_timeout(
     call = asyncio.create_task(failure(dialler.campaigns.get(id)))
     await held.arrived.wait()
     closing = asyncio.create_task(dialler.aclose(timeout=5))
-    await leap(4)
+    await advance_clock(4)
     await settle()
     assert not closing.done()
-    await leap(2)
+    await advance_clock(2)
     error = await call
     assert type(error) is ClientStateError
     assert "the client was closed while waiting for the response" in str(error)
@@ -90,7 +90,7 @@ async def test_write_in_flight_has_an_unknown_outcome_after_the_timeout(
     assert id not in sandbox.campaigns
 
 
-async def test_queued_calls_and_those_of_other_accounts_end_after_the_timeout(
+async def test_queued_calls_and_calls_of_other_accounts_end_after_the_timeout(
     sandbox: Sandbox, id: int, hold: type[HeldRequest], settle: Settle
 ) -> None:
     held = hold()
@@ -105,7 +105,7 @@ async def test_queued_calls_and_those_of_other_accounts_end_after_the_timeout(
     assert len(sandbox.journal) == 1
 
 
-async def test_session_of_the_user_stays_open_and_its_calls_are_cancelled(
+async def test_user_session_stays_open_and_its_calls_are_cancelled(
     sandbox: Sandbox, id: int, hold: type[HeldRequest]
 ) -> None:
     held = hold()
@@ -159,7 +159,7 @@ async def test_caller_that_cancels_its_call_while_closing_gets_the_cancellation(
     await closing
 
 
-async def test_idle_client_closes_at_once(sandbox: Sandbox) -> None:
+async def test_idle_client_closes_immediately(sandbox: Sandbox) -> None:
     dialler = DiallerClient(sandbox.base_url, sandbox.token)
     await dialler.campaigns.list()
     await dialler.aclose(timeout=0)

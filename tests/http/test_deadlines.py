@@ -1,4 +1,4 @@
-"""One timer for many deadlines: whom it cancels, when, and what it leaves behind."""
+"""Many deadlines with one timer: which calls it cancels, and when."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dialler_async._http.deadlines import Deadline, Deadlines
 
 if TYPE_CHECKING:
     from tests.conftest import Until
-    from tests.http.conftest import Leap
+    from tests.http.conftest import AdvanceClock
 
 
-async def under(deadlines: Deadlines, work: Awaitable[object]) -> str:
-    """How work comes out of a deadline; the task may not be left cancelled."""
+async def run_with_deadline(deadlines: Deadlines, work: Awaitable[object]) -> str:
+    """Return how work with a deadline ended, and how many cancellation requests of the task are left."""
     deadline = deadlines.start(asyncio.get_running_loop())
     try:
         await work
         ended = "done"
     except asyncio.CancelledError:
-        ended = "ran out" if deadline.caused_cancellation() else "cancelled"
+        ended = "expired" if deadline.caused_cancellation() else "cancelled"
     finally:
         deadlines.stop(deadline)
     task = asyncio.current_task()
@@ -34,85 +34,89 @@ async def under(deadlines: Deadlines, work: Awaitable[object]) -> str:
     return f"{ended}, {task.cancelling()} left"
 
 
-async def for_ever() -> None:
+async def wait_forever() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-async def begun(*tasks: asyncio.Task[str]) -> None:
-    """Until all of them have got as far as they can."""
+async def wait_until_blocked(*tasks: asyncio.Task[str]) -> None:
+    """Wait until all tasks have reached their first wait."""
     await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)
 
 
-async def test_each_runs_out_in_its_own_time_by_one_timer(leap: Leap, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, armed = asyncio.get_running_loop(), []
+async def test_deadlines_expire_at_their_own_times_with_one_timer(
+    advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, timer_times = asyncio.get_running_loop(), []
     real = loop.call_at
 
     def call_at(when: float, *rest: Any, **named: Any) -> asyncio.TimerHandle:
-        armed.append(when)
+        timer_times.append(when)
         return real(when, *rest, **named)
 
     monkeypatch.setattr(loop, "call_at", call_at)
     deadlines = Deadlines(10)
-    first = asyncio.create_task(under(deadlines, for_ever()))
-    await begun(first)
-    await leap(4)
-    later = [asyncio.create_task(under(deadlines, for_ever())) for _ in range(100)]
-    await begun(*later)
-    assert len(armed) == 1
-    await leap(6.01)
-    assert await first == "ran out, 0 left"
-    await begun(*later)
-    await leap(4)
-    assert await asyncio.gather(*later) == ["ran out, 0 left"] * 100
+    first = asyncio.create_task(run_with_deadline(deadlines, wait_forever()))
+    await wait_until_blocked(first)
+    await advance_clock(4)
+    later = [asyncio.create_task(run_with_deadline(deadlines, wait_forever())) for _ in range(100)]
+    await wait_until_blocked(*later)
+    assert len(timer_times) == 1
+    await advance_clock(6.01)
+    assert await first == "expired, 0 left"
+    await wait_until_blocked(*later)
+    await advance_clock(4)
+    assert await asyncio.gather(*later) == ["expired, 0 left"] * 100
 
 
-async def test_one_that_has_stopped_is_left_alone(leap: Leap) -> None:
+async def test_stopped_deadline_does_not_cancel(advance_clock: AdvanceClock) -> None:
     deadlines = Deadlines(10)
-    assert await under(deadlines, asyncio.sleep(0)) == "done, 0 left"
-    await leap(11)
-    assert await under(deadlines, asyncio.sleep(0)) == "done, 0 left"
+    assert await run_with_deadline(deadlines, asyncio.sleep(0)) == "done, 0 left"
+    await advance_clock(11)
+    assert await run_with_deadline(deadlines, asyncio.sleep(0)) == "done, 0 left"
 
 
-async def test_the_timer_goes_on_after_a_while_without_calls(leap: Leap, until: Until) -> None:
+async def test_timer_is_set_again_after_a_time_without_calls(advance_clock: AdvanceClock, until: Until) -> None:
     deadlines = Deadlines(10)
-    await under(deadlines, asyncio.sleep(0))
-    await leap(25)
-    # It goes off with nothing left to wait for.
+    await run_with_deadline(deadlines, asyncio.sleep(0))
+    await advance_clock(25)
+    # The timer fires without a running deadline.
     await until(lambda: deadlines._timer is None)
-    task = asyncio.create_task(under(deadlines, for_ever()))
-    await begun(task)
-    await leap(9.9)
-    await begun(task)
-    await leap(0.2)
-    assert await task == "ran out, 0 left"
+    task = asyncio.create_task(run_with_deadline(deadlines, wait_forever()))
+    await wait_until_blocked(task)
+    await advance_clock(9.9)
+    await wait_until_blocked(task)
+    await advance_clock(0.2)
+    assert await task == "expired, 0 left"
 
 
-async def test_none_runs_out_that_has_no_end(leap: Leap) -> None:
+async def test_infinite_deadline_sets_no_timer(advance_clock: AdvanceClock) -> None:
     deadlines = Deadlines(math.inf)
-    task = asyncio.create_task(under(deadlines, for_ever()))
-    await begun(task)
-    await leap(1e9)
-    await begun(task)
-    assert deadlines._timer is None, "not every loop can be told of infinity"
+    task = asyncio.create_task(run_with_deadline(deadlines, wait_forever()))
+    await wait_until_blocked(task)
+    await advance_clock(1e9)
+    await wait_until_blocked(task)
+    assert deadlines._timer is None, "not every loop accepts infinity"
     task.cancel()
     assert await task == "cancelled, 1 left"
 
 
-@pytest.mark.parametrize("who_first", ["caller", "deadline"])
-async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str, until: Until) -> None:
+@pytest.mark.parametrize("first_to_cancel", ["caller", "deadline"])
+async def test_cancellation_by_the_caller_is_kept_when_the_deadline_cancels_too(
+    advance_clock: AdvanceClock, first_to_cancel: str, until: Until
+) -> None:
     deadlines = Deadlines(10)
     deadline = None
 
     async def work() -> None:
         nonlocal deadline
         (deadline,) = deadlines._running
-        await for_ever()
+        await wait_forever()
 
-    task = asyncio.create_task(under(deadlines, work()))
+    task = asyncio.create_task(run_with_deadline(deadlines, work()))
     await until(lambda: deadline)
     assert deadline is not None
-    if who_first == "caller":
+    if first_to_cancel == "caller":
         task.cancel()
         deadline.cancel()
     else:
@@ -121,37 +125,37 @@ async def test_a_caller_who_cancels_too_is_heard(leap: Leap, who_first: str, unt
     assert await task == "cancelled, 1 left"
 
 
-async def test_it_is_told_from_a_cancellation_of_before_it_began(leap: Leap) -> None:
-    async def cleans_up() -> str:
+async def test_deadline_is_distinguished_from_an_earlier_cancellation(advance_clock: AdvanceClock) -> None:
+    async def run_after_cancellation() -> str:
         try:
-            await for_ever()
+            await wait_forever()
         except asyncio.CancelledError:
-            return await under(Deadlines(10), for_ever())
+            return await run_with_deadline(Deadlines(10), wait_forever())
         return "never"
 
-    task = asyncio.create_task(cleans_up())
-    await begun(task)
+    task = asyncio.create_task(run_after_cancellation())
+    await wait_until_blocked(task)
     task.cancel()
-    await begun(task)
-    await leap(10.01)
-    assert await task == "ran out, 1 left"
+    await wait_until_blocked(task)
+    await advance_clock(10.01)
+    assert await task == "expired, 1 left"
 
 
-async def test_a_cancellation_that_something_made_away_with_is_taken_back(leap: Leap) -> None:
-    async def stubborn() -> None:
+async def test_cancellation_by_the_deadline_is_undone_when_the_call_suppresses_it(advance_clock: AdvanceClock) -> None:
+    async def suppress_cancellation() -> None:
         try:
-            await for_ever()
+            await wait_forever()
         except asyncio.CancelledError:
             return
 
-    task = asyncio.create_task(under(Deadlines(10), stubborn()))
-    await begun(task)
-    await leap(10.01)
+    task = asyncio.create_task(run_with_deadline(Deadlines(10), suppress_cancellation()))
+    await wait_until_blocked(task)
+    await advance_clock(10.01)
     assert await task == "done, 0 left"
 
 
-class Looks(dict[Deadline, None]):
-    """Deadlines that count how often somebody begins to look for the first of them."""
+class CountingDict(dict[Deadline, None]):
+    """A dict that counts how often it is iterated."""
 
     count = 0
 
@@ -160,33 +164,33 @@ class Looks(dict[Deadline, None]):
         return super().__iter__()
 
 
-async def test_many_that_run_out_at_once_are_gone_through_once(leap: Leap) -> None:
+async def test_expired_deadlines_are_iterated_once(advance_clock: AdvanceClock) -> None:
     deadlines = Deadlines(10)
-    deadlines._running = looks = Looks()
-    tasks = [asyncio.create_task(under(deadlines, for_ever())) for _ in range(100)]
-    await begun(*tasks)
-    await leap(10.01)
-    assert await asyncio.gather(*tasks) == ["ran out, 0 left"] * 100
-    assert looks.count <= 2, "a dict looks for its first key among all those that it has lost"
+    deadlines._running = running = CountingDict()
+    tasks = [asyncio.create_task(run_with_deadline(deadlines, wait_forever())) for _ in range(100)]
+    await wait_until_blocked(*tasks)
+    await advance_clock(10.01)
+    assert await asyncio.gather(*tasks) == ["expired, 0 left"] * 100
+    assert running.count <= 2, "each iteration of a dict passes the entries that were deleted"
 
 
 class Caller:
-    """What a caller has in its context, such as the request that it serves."""
+    """A value in the caller's context, such as a web request."""
 
 
 CALLER: ContextVar[Caller] = ContextVar("CALLER")
 
 
-async def test_brief_deadlines_leave_no_timer_after_the_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_short_lived_deadlines_leave_no_timer_after_the_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
     loop, timers = asyncio.get_running_loop(), []
-    real = loop.call_at
+    original = loop.call_at
 
     def call_at(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
-        timers.append(real(*arguments, **options))
+        timers.append(original(*arguments, **options))
         return timers[-1]
 
     monkeypatch.setattr(loop, "call_at", call_at)
-    deadlines = Deadlines(10, is_brief=True)
+    deadlines = Deadlines(10, is_short_lived=True)
     first, second = deadlines.start(loop), deadlines.start(loop)
     deadlines.stop(first)
     assert [timer.cancelled() for timer in timers] == [False]
@@ -194,16 +198,16 @@ async def test_brief_deadlines_leave_no_timer_after_the_last_call(monkeypatch: p
     assert [timer.cancelled() for timer in timers] == [True]
 
 
-async def test_the_timer_holds_nothing_of_the_call_that_set_it() -> None:
+async def test_timer_does_not_keep_the_context_of_a_call_alive() -> None:
     deadlines = Deadlines(10)
 
     async def serve() -> weakref.ref[Caller]:
         CALLER.set(caller := Caller())
-        await under(deadlines, asyncio.sleep(0))
+        await run_with_deadline(deadlines, asyncio.sleep(0))
         return weakref.ref(caller)
 
     caller = await asyncio.create_task(serve())
-    # The loop still has the last step of that in hand.
+    # The loop still holds a reference to the last step of the task.
     await asyncio.sleep(0)
     gc.collect()
     assert deadlines._timer is not None

@@ -1,4 +1,4 @@
-"""What a forked child does with a client that it inherited, and what the parent notices of it: nothing."""
+"""A forked child that drops, closes or uses an inherited client does not harm the parent."""
 
 import asyncio
 import gc
@@ -18,15 +18,15 @@ ID = 535
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-async def child(does: Callable[[], object]) -> int:
-    """The exit code of a forked child that does something: 0 unless it raised."""
+async def run_in_child(action: Callable[[], object]) -> int:
+    """Return the exit code of a forked child that runs an action: 0 unless the action raised an error."""
     with warnings.catch_warnings():
-        # Newer Pythons warn where other threads run; the child needs none of them.
+        # Newer Pythons warn about a fork with other threads. The child does not need the threads.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
         try:
-            does()
+            action()
             gc.collect()
         except BaseException:
             traceback.print_exc()
@@ -36,36 +36,36 @@ async def child(does: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-@pytest.mark.parametrize("brought", [False, True])
-async def test_a_child_that_drops_its_parents_client_leaves_the_parents_connection_usable(
-    server: Sandbox, brought: bool
+@pytest.mark.parametrize("user_session", [False, True])
+async def test_connection_of_the_parent_works_after_a_child_drops_the_client(
+    server: Sandbox, user_session: bool
 ) -> None:
-    held: list[object] = []
+    sessions: list[object] = []
 
     async def use() -> DiallerClient:
-        session = aiohttp.ClientSession() if brought else None
+        session = aiohttp.ClientSession() if user_session else None
         dialler = DiallerClient(server.base_url, server.token, session=session, retry=RetryPolicy(attempts=1))
         await dialler.campaigns.get(ID)
-        held.append(session)
+        sessions.append(session)
         return dialler
 
     parents = [await use()]
 
     def drop() -> None:
         parents.clear()
-        held.clear()
+        sessions.clear()
 
-    assert await child(drop) == 0
+    assert await run_in_child(drop) == 0
     await parents[0].campaigns.delete(ID)
     with pytest.raises(NotFoundError):
         await parents[0].campaigns.get(ID)
     assert server.connections.opened == 1
     await parents[0].aclose()
-    if isinstance(session := held[0], aiohttp.ClientSession):
+    if isinstance(session := sessions[0], aiohttp.ClientSession):
         await session.close()
 
 
-async def test_a_child_that_closes_its_parents_client_harms_nothing(server: Sandbox) -> None:
+async def test_connection_of_the_parent_works_after_a_child_closes_the_client(server: Sandbox) -> None:
     async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
         await dialler.campaigns.get(ID)
 
@@ -74,12 +74,12 @@ async def test_a_child_that_closes_its_parents_client_harms_nothing(server: Sand
             asyncio.run(dialler.aclose())
             asyncio.run(dialler.aclose())
 
-        assert await child(close) == 0
+        assert await run_in_child(close) == 0
         await dialler.campaigns.delete(ID)
     assert server.connections.opened == 1
 
 
-async def test_a_client_made_before_a_fork_and_never_used_works_in_the_child(server: Sandbox) -> None:
+async def test_client_that_was_unused_before_the_fork_works_in_the_child(server: Sandbox) -> None:
     dialler = DiallerClient(server.base_url, server.token)
 
     async def use() -> None:
@@ -90,6 +90,6 @@ async def test_a_client_made_before_a_fork_and_never_used_works_in_the_child(ser
         asyncio._set_running_loop(None)
         asyncio.run(use())
 
-    assert await child(in_child) == 0
+    assert await run_in_child(in_child) == 0
     await use()
     assert [received.call for received in server.journal] == ["get", "get"]

@@ -1,4 +1,4 @@
-"""`headers=…`: what requests carry besides the token, and what is refused."""
+"""`headers=…`: which headers are sent, and which are refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,18 +9,18 @@ from dialler_async import ConfigurationError
 from dialler_async._http.headers import RequestHeaders, override
 from dialler_async.version import __version__
 
-OURS = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
+DEFAULT_HEADERS = {"Accept": "application/json", "User-Agent": f"dialler-async/{__version__}"}
 
 
 def test_default_headers_are_sent_without_sources() -> None:
-    assert RequestHeaders().of_call() == OURS
+    assert RequestHeaders().of_call() == DEFAULT_HEADERS
 
 
-def test_headers_are_added_and_a_later_source_overrides_whatever_the_case() -> None:
+def test_later_source_overrides_headers_of_the_same_name_in_any_case() -> None:
     headers = RequestHeaders({"X-App": "a", "X-Kept": "k", "accept": "text/plain"}).extended({"x-app": "b"})
     assert headers.of_call() == {
         "accept": "text/plain",
-        "User-Agent": OURS["User-Agent"],
+        "User-Agent": DEFAULT_HEADERS["User-Agent"],
         "x-app": "b",
         "X-Kept": "k",
     }
@@ -51,7 +51,7 @@ def test_later_change_of_a_mapping_has_no_effect() -> None:
 )
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_header_of_the_client_is_refused_in_any_case(name: str, dynamic: bool) -> None:
-    assert_refused({name: "secret"}, dynamic, f"the client sets {name} itself")
+    assert_refused({name: "secret"}, dynamic, f"remove {name}, since the client sets it")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,6 @@ def assert_refused(headers: Any, dynamic: bool, reason: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_further_headers_replace_those_of_the_same_name_in_any_case() -> None:
+def test_added_headers_replace_headers_of_the_same_name_in_any_case() -> None:
     assert override({"X-App": "a", "X-Kept": "k"}, {"x-app": "b"}) == {"X-Kept": "k", "x-app": "b"}
     assert override({"X-App": "a"}, {}) == {"X-App": "a"}

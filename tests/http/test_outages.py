@@ -1,4 +1,4 @@
-"""Short outages of a raw server on a real socket: no read fails, and a server that is down is not flooded."""
+"""Outages of a raw server: no read fails in a short outage, and a dead server gets few requests."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("virtual_time")]
 
-RESET, CUT, STALL, ANSWER = "reset", "cut", "stall", "answer"
+RESET, CUT, STALL, RESPOND = "reset", "cut", "stall", "respond"
 
 
 class RawServer:
-    """Answers `get`. For a path and the number of its earlier requests, `plan` returns what happens."""
+    """Responds to `get`. `plan` returns the behaviour for a path and the number of its earlier requests."""
 
     def __init__(self, plan: Callable[[str, int], str]) -> None:
         self.plan = plan
@@ -54,11 +54,11 @@ class RawServer:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path = head.split(b" ", 2)[1].decode()
-                happens = self.plan(path, self.requests[path])
+                behaviour = self.plan(path, self.requests[path])
                 self.requests[path] += 1
-                if happens == STALL:
+                if behaviour == STALL:
                     await asyncio.Event().wait()
-                if not answer(writer, path, happens):
+                if not write_response(writer, path, behaviour):
                     return
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
@@ -67,20 +67,20 @@ class RawServer:
             writer.close()
 
 
-def answer(writer: asyncio.StreamWriter, path: str, happens: str) -> bool:
-    """Write an answer, and return whether the connection is kept."""
-    if happens == RESET:
+def write_response(writer: asyncio.StreamWriter, path: str, behaviour: str) -> bool:
+    """Write a response; return whether the connection stays open."""
+    if behaviour == RESET:
         reset(writer)
         return False
     status, headers, body = "200", "", campaign(int(path.rpartition("/")[2]))
-    if happens not in (CUT, ANSWER):
-        status, _, retry_after = happens.partition(" ")
+    if behaviour not in (CUT, RESPOND):
+        status, _, retry_after = behaviour.partition(" ")
         headers = f"Retry-After: {retry_after}\r\n" if retry_after else ""
         body = b'{"status": %s, "error": "busy"}' % status.encode()
-    sent = body[: len(body) // 2] if happens == CUT else body
+    sent = body[: len(body) // 2] if behaviour == CUT else body
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + sent)
-    return happens != CUT
+    return behaviour != CUT
 
 
 def campaign(id: int) -> bytes:
@@ -119,21 +119,21 @@ def failures(results: list[Any]) -> list[BaseException]:
 
 
 @pytest.mark.parametrize("concurrent", [8, 32, 200])
-@pytest.mark.parametrize("happens", [RESET, CUT, "502", "503", "429", "503 0", "429 0"])
-async def test_no_read_fails_when_each_first_request_fails(happens: str, concurrent: int) -> None:
-    async with raw_server(lambda _, earlier: ANSWER if earlier else happens) as server, client_of(server) as dialler:
+@pytest.mark.parametrize("behaviour", [RESET, CUT, "502", "503", "429", "503 0", "429 0"])
+async def test_no_read_fails_when_each_first_request_fails(behaviour: str, concurrent: int) -> None:
+    async with raw_server(lambda _, earlier: RESPOND if earlier else behaviour) as server, client_of(server) as dialler:
         results = await get_all(dialler, concurrent)
     assert failures(results) == []
     assert [result.id for result in results] == list(range(1, concurrent + 1))
     assert set(server.requests.values()) == {2}
 
 
-@pytest.mark.parametrize("happens", ["429", "503"])
-async def test_no_read_fails_when_30_percent_of_requests_are_turned_away(happens: str) -> None:
+@pytest.mark.parametrize("behaviour", ["429", "503"])
+async def test_no_read_fails_when_30_percent_of_requests_get_429_or_503(behaviour: str) -> None:
     chance = random.Random(7)
 
     def plan(_: str, __: int) -> str:
-        return happens if chance.random() < 0.3 else ANSWER
+        return behaviour if chance.random() < 0.3 else RESPOND
 
     async with raw_server(plan) as server, client_of(server, retry=RetryPolicy(attempts=8)) as dialler:
         results = await get_all(dialler, 600)
@@ -146,49 +146,50 @@ async def test_no_read_fails_when_the_port_refuses_for_400_ms(count: int, until:
         calling = asyncio.create_task(get_all(dialler, count))
         await until(lambda: server.requests.total() >= min(count, 32))
         await server.stop()
-        server.plan = lambda *_: ANSWER
+        server.plan = lambda *_: RESPOND
         await asyncio.sleep(0.4)
         await server.start()
         results = await calling
         assert failures(results) == []
 
 
-async def test_a_port_that_stays_closed_ends_each_call_in_the_time_of_its_retries() -> None:
-    async with raw_server(lambda *_: ANSWER) as server, client_of(server) as dialler:
+async def test_calls_to_a_closed_port_fail_within_the_time_of_their_retries() -> None:
+    async with raw_server(lambda *_: RESPOND) as server, client_of(server) as dialler:
         await server.stop()
-        begun = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
         errors = failures(await get_all(dialler, 200))
-        took = asyncio.get_running_loop().time() - begun
+        took = loop.time() - started_at
         assert {type(error) for error in errors} == {ConnectError}
         assert len(errors) == 200
-        # 1.75 s at most for the delays, and the seconds of a probe.
+        # The delays take at most 1.75 s. A probe of the circuit breaker may take longer.
         assert took < 1.75 + 2
 
 
-@pytest.mark.parametrize("happens", [RESET, "503", "500", "502", "429"])
-async def test_a_server_that_stays_down_gets_at_most_1_3_requests_for_each_call(happens: str) -> None:
-    async with raw_server(lambda *_: happens) as server, client_of(server) as dialler:
+@pytest.mark.parametrize("behaviour", [RESET, "503", "500", "502", "429"])
+async def test_server_that_stays_down_gets_at_most_1_3_requests_per_call(behaviour: str) -> None:
+    async with raw_server(lambda *_: behaviour) as server, client_of(server) as dialler:
         errors = failures(await get_all(dialler, 200))
     assert len(errors) == 200
     assert server.requests.total() <= 260
     assert all(isinstance(error, DiallerError) for error in errors)
-    if happens.isdigit():
-        assert {error.status for error in errors if isinstance(error, StatusError)} == {int(happens)}
+    if behaviour.isdigit():
+        assert {error.status for error in errors if isinstance(error, StatusError)} == {int(behaviour)}
 
 
-async def test_the_error_says_that_the_circuit_stayed_open() -> None:
+async def test_error_says_that_the_circuit_stayed_open() -> None:
     async with raw_server(lambda *_: "503") as server, client_of(server, timeouts=Timeouts(deadline=60)) as dialler:
         errors = failures(await get_all(dialler, 40))
     assert any("then the circuit stayed open, since all requests of this client failed for" in str(e) for e in errors)
 
 
 async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Until) -> None:
-    # The patient policy ten times as fast, for an outage of 3 s in place of 30.
+    # The policy is ten times as fast as `patient()`, for an outage of 3 s instead of 30 s.
     patient = RetryPolicy.patient()
     fast = attrs.evolve(patient, base_delay=patient.base_delay / 10, max_delay=patient.max_delay / 10)
     async with Sandbox(campaigns=60, seed=1) as sandbox:
         async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
-            undisturbed = await audit(dialler)
+            report_without_outage = await audit(dialler)
         sandbox.journal.clear()
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=fast) as dialler:
             auditing = asyncio.create_task(audit(dialler))
@@ -197,4 +198,4 @@ async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Un
                 await asyncio.sleep(3)
                 assert not auditing.done()
             report = await auditing
-    assert report.findings == undisturbed.findings
+    assert report.findings == report_without_outage.findings

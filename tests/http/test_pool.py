@@ -1,4 +1,4 @@
-"""The session's life and the gate before it: who goes when, who closes what, and who may use it."""
+"""The pool: its limit, its rate limiter, its session, and its event loop and process."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from dialler_async._http.fork import PROCESS
 from dialler_async._http.pool import Pool
 from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.exchange import Exchange
 from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
-from dialler_async.sandbox.response import Response
+from dialler_async.sandbox.in_flight_request import InFlightRequest
+from dialler_async.sandbox.response import SandboxResponse
 
 if TYPE_CHECKING:
     from tests.conftest import CampaignServer, Clock, Until
-    from tests.http.conftest import Leap, Settle
+    from tests.http.conftest import AdvanceClock, Settle
 
 NAME = "Spring 26"
 COPY = "Monday"
@@ -48,13 +48,13 @@ RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID
 
 @attrs.frozen
 class Held(Fault):
-    """An honest answer, as soon as the test says so."""
+    """Responds normally, but only after `release` is set."""
 
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> Response:
+    async def apply(self, request: InFlightRequest) -> SandboxResponse:
         await self.release.wait()
-        return await exchange.carry_out()
+        return await request.carry_out()
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -63,53 +63,51 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
     return raised.value
 
 
-REFUSED = 7
-"""What a forked child ends with that may not use its parent's client."""
+REFUSED_EXIT_CODE = 7
+"""The exit code of a forked child whose call raises ClientStateError."""
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-def forked(attempt: Callable[[], object]) -> int:
-    """A child that tries something; its ID."""
+def fork_child(attempt: Callable[[], object]) -> int:
+    """Return the process ID of a forked child that makes an attempt."""
     with warnings.catch_warnings():
-        # That other threads run is what newer Pythons warn of; the child needs none of them.
+        # Newer Pythons warn about a fork with other threads. The child does not need the threads.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
             attempt()
         except ClientStateError as error:
-            os._exit(REFUSED if "used before a fork" in str(error) else 1)
+            os._exit(REFUSED_EXIT_CODE if "used before a fork" in str(error) else 1)
         finally:
             os._exit(2)
     return child
 
 
-class TestGate:
-    async def test_ten_calls_one_after_the_other_open_one_connection(self, server: CampaignServer) -> None:
+class TestLimit:
+    async def test_consecutive_calls_share_one_connection(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             for _ in range(10):
                 await dialler.campaigns.get(ID)
         assert server.connections.opened == 1
 
-    async def test_two_hundred_at_once_keep_to_the_limit_in_calls_and_in_connections(
-        self, server: CampaignServer
-    ) -> None:
-        at_once: list[int] = []
+    async def test_concurrent_calls_and_connections_do_not_exceed_the_limit(self, server: CampaignServer) -> None:
+        in_flight_counts: list[int] = []
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=8)) as dialler:
-            server.faults.chance(1, [Meanwhile(lambda: at_once.append(dialler._shared.pool.in_flight))])
+            server.faults.chance(1, [Meanwhile(lambda: in_flight_counts.append(dialler._shared.pool.in_flight))])
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(200)))
-        assert len(at_once) == 200
-        assert max(at_once) == 8
+        assert len(in_flight_counts) == 200
+        assert max(in_flight_counts) == 8
         assert server.connections.opened == server.connections.peak == 8
 
-    async def test_first_come_first_served(self, server: CampaignServer) -> None:
+    async def test_waiting_calls_are_sent_in_their_order(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             languages = list(range(1, 31))
             await asyncio.gather(*(dialler.result_codes.list(ID, language=language) for language in languages))
         assert [int(received.query["languagesID"]) for received in server.journal] == languages
 
-    async def test_a_call_that_failed_gives_its_place_back(self, server: CampaignServer, clock: Clock) -> None:
+    async def test_failed_call_releases_its_slot(self, server: CampaignServer, clock: Clock) -> None:
         once = RetryPolicy(attempts=1)
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1), retry=once) as dialler:
             server.faults.next(HangUp(), Status(503))
@@ -119,9 +117,7 @@ class TestGate:
             assert dialler._shared.pool.in_flight == 0
             await dialler.campaigns.list()
 
-    async def test_one_that_waits_to_repeat_leaves_its_place_to_others(
-        self, server: CampaignServer, clock: Clock
-    ) -> None:
+    async def test_call_in_backoff_releases_its_slot(self, server: CampaignServer, clock: Clock) -> None:
         server.faults.next(Status(503))
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
             clock.meanwhile = dialler.campaigns.list
@@ -129,23 +125,23 @@ class TestGate:
         assert [received.call for received in server.journal] == ["get", "list", "get"]
 
     @pytest.mark.parametrize("limit", [0, -1, True, 2.0, "8", None])
-    def test_a_limit_that_can_not_be_is_refused(self, limit: Any) -> None:
+    def test_limit_that_is_not_a_positive_int_is_refused(self, limit: Any) -> None:
         with pytest.raises(ConfigurationError, match="limit"):
             PoolConfig(limit=limit)
 
     @pytest.mark.parametrize("max_body", [0, True, 1.5, "8", None])
-    def test_no_room_for_any_answer_is_refused(self, max_body: Any) -> None:
+    def test_max_body_that_is_not_a_positive_int_is_refused(self, max_body: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_body"):
             PoolConfig(max_body=max_body)
 
     @pytest.mark.parametrize("ssl", [True, False, "ca.pem"])
-    def test_what_is_no_context_is_refused(self, ssl: Any) -> None:
+    def test_ssl_that_is_not_a_context_is_refused(self, ssl: Any) -> None:
         with pytest.raises(ConfigurationError, match="ssl"):
             PoolConfig(ssl=ssl)
 
 
-class Starts(Observer):
-    """When attempts begin, seen from the client: a slow machine would space them out on their way to the server."""
+class AttemptTimes(Observer):
+    """Records the start times of attempts in the client. In the server, a slow machine would change the intervals."""
 
     def __init__(self) -> None:
         self.at: list[float] = []
@@ -155,123 +151,125 @@ class Starts(Observer):
 
 
 class TestRate:
-    async def test_calls_are_evenly_spaced_whoever_makes_them(self, server: CampaignServer) -> None:
-        loop, starts = asyncio.get_running_loop(), Starts()
-        async with DiallerClient(server.base_url, server.token, max_rate=100, observer=starts) as dialler:
-            begun = loop.time()
+    async def test_max_rate_spaces_the_calls_of_all_accounts(self, server: CampaignServer) -> None:
+        loop, attempt_times = asyncio.get_running_loop(), AttemptTimes()
+        async with DiallerClient(server.base_url, server.token, max_rate=100, observer=attempt_times) as dialler:
+            started_at = loop.time()
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(3)), dialler.campaigns.list())
             await dialler.for_account(1, server.token).campaigns.list()
-        assert [moment - begun >= (interval - 1) / 100 - 0.001 for interval, moment in enumerate(starts.at)] == [
-            True
-        ] * 5
+        assert [
+            moment - started_at >= (interval - 1) / 100 - 0.001 for interval, moment in enumerate(attempt_times.at)
+        ] == [True] * 5
 
     @pytest.mark.parametrize("rate", [10, 50, 200, 1000])
     async def test_late_timers_do_not_lower_the_rate(self, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
         loop, now = asyncio.get_running_loop(), 1000.0
 
-        def late(when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        def call_late(when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
             nonlocal now
-            # Half a period, which is what a timer is late by at 1000 calls a second.
+            # Each timer is late by half a period, as real timers are at 1000 calls per second.
             now = max(now, when) + 0.5 / rate
             loop.call_soon(callback, *args)
             return asyncio.TimerHandle(when, callback, args, loop)
 
         monkeypatch.setattr(loop, "time", lambda: now)
-        monkeypatch.setattr(loop, "call_at", late)
+        monkeypatch.setattr(loop, "call_at", call_late)
         limiter = rate_limiter(rate)
         for _ in range(rate + 1):
             await limiter.acquire()
         assert 1 - 1 / rate <= now - 1000 <= 1 + 0.5 / rate
 
-    async def test_repeats_count_too(self, server: CampaignServer, clock: Clock) -> None:
+    async def test_retries_count_against_max_rate(self, server: CampaignServer, clock: Clock) -> None:
         loop = asyncio.get_running_loop()
         server.faults.next(*[Status(503)] * 3)
         async with DiallerClient(server.base_url, server.token, max_rate=50) as dialler:
-            begun = loop.time()
+            started_at = loop.time()
             await dialler.campaigns.list()
-            took = loop.time() - begun
+            took = loop.time() - started_at
         assert len(server.journal) == 4
         assert took >= 2 / 50 - 0.001
 
-    async def test_those_who_queued_at_the_gate_do_not_burst_out_of_it(
-        self, server: CampaignServer, leap: Leap, until: Until
+    async def test_calls_that_waited_for_a_slot_do_not_exceed_max_rate(
+        self, server: CampaignServer, advance_clock: AdvanceClock, until: Until
     ) -> None:
-        held, loop, starts = Held(), asyncio.get_running_loop(), Starts()
+        held, loop, attempt_times = Held(), asyncio.get_running_loop(), AttemptTimes()
         server.faults.next(held)
         async with DiallerClient(
-            server.base_url, server.token, pool=PoolConfig(limit=1), max_rate=100, observer=starts
+            server.base_url, server.token, pool=PoolConfig(limit=1), max_rate=100, observer=attempt_times
         ) as dialler:
             first = asyncio.create_task(dialler.campaigns.get(ID))
             await until(lambda: server.journal)
             others = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(4)]
-            # Long enough for all of them to be due.
-            await leap(0.06)
-            starts.at.clear()
-            begun = loop.time()
+            # After this time, all calls are due.
+            await advance_clock(0.06)
+            attempt_times.at.clear()
+            started_at = loop.time()
             held.release.set()
             await asyncio.gather(first, *others)
-        # Two of them were due long ago.
-        assert [moment - begun >= (interval - 1) / 100 - 0.001 for interval, moment in enumerate(starts.at)] == [
-            True
-        ] * 4
+        # The bucket allows two calls without a wait.
+        assert [
+            moment - started_at >= (interval - 1) / 100 - 0.001 for interval, moment in enumerate(attempt_times.at)
+        ] == [True] * 4
 
-    async def test_those_held_up_by_the_server_do_not_burst_either(
+    async def test_calls_that_waited_for_a_pause_do_not_exceed_max_rate(
         self, server: CampaignServer, clock: Clock, monkeypatch: pytest.MonkeyPatch, until: Until
     ) -> None:
-        over, held_up = asyncio.Event(), []
+        pause_is_over, pauses = asyncio.Event(), []
 
         async def sleep(seconds: float) -> None:
-            held_up.append(seconds)
-            await over.wait()
+            pauses.append(seconds)
+            await pause_is_over.wait()
             clock.seconds += seconds
 
-        loop, starts = asyncio.get_running_loop(), Starts()
+        loop, attempt_times = asyncio.get_running_loop(), AttemptTimes()
         once = RetryPolicy(attempts=1)
-        async with DiallerClient(server.base_url, server.token, max_rate=20, retry=once, observer=starts) as dialler:
+        async with DiallerClient(
+            server.base_url, server.token, max_rate=20, retry=once, observer=attempt_times
+        ) as dialler:
             server.faults.next(Status(429, retry_after=30))
             await failure(dialler.campaigns.list())
             monkeypatch.setattr(CLOCK, "sleep", sleep)
-            starts.at.clear()
+            attempt_times.at.clear()
             waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(4)]
-            await until(lambda: len(held_up) == 4)
-            begun = loop.time()
-            over.set()
+            await until(lambda: len(pauses) == 4)
+            started_at = loop.time()
+            pause_is_over.set()
             await asyncio.gather(*waiting)
-        # The first two of them may have been due by then.
-        assert [moment - begun >= (interval - 1) / 20 - 0.001 for interval, moment in enumerate(starts.at)] == [
-            True
-        ] * 4
+        # The bucket allows two calls without a wait.
+        assert [
+            moment - started_at >= (interval - 1) / 20 - 0.001 for interval, moment in enumerate(attempt_times.at)
+        ] == [True] * 4
 
-    async def test_a_limiter_of_ones_own_is_asked_before_each_attempt(
+    async def test_custom_rate_limiter_is_acquired_before_each_attempt(
         self, server: CampaignServer, clock: Clock
     ) -> None:
-        class Counting:
-            asked = 0
+        class CountingLimiter:
+            acquired = 0
 
             async def acquire(self) -> None:
-                assert len(server.journal) == self.asked
-                self.asked += 1
+                assert len(server.journal) == self.acquired
+                self.acquired += 1
 
-        limiter = Counting()
+        limiter = CountingLimiter()
         server.faults.next(Status(503))
         async with DiallerClient(server.base_url, server.token, max_rate=limiter) as dialler:
             await dialler.campaigns.list()
             await dialler.for_account(1, server.token).campaigns.list()
-        assert limiter.asked == len(server.journal) == 3
+        assert limiter.acquired == len(server.journal) == 3
 
     @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), float("nan"), True, "50"])
-    def test_a_rate_that_can_not_be_is_refused(self, max_rate: Any) -> None:
+    def test_max_rate_that_is_not_a_positive_number_is_refused(self, max_rate: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_rate"):
             DiallerClient("http://localhost/rest/v1.0/1", "t", max_rate=max_rate)
 
-    def test_without_the_extra_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_max_rate_without_aiolimiter_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "aiolimiter", None)
         with pytest.raises(ConfigurationError, match=r"pip install 'dialler-async\[rate\]'"):
             DiallerClient("http://localhost/rest/v1.0/1", "t", max_rate=1)
 
 
 class TestClosing:
-    async def test_calls_in_flight_finish_and_all_others_are_refused(
+    async def test_aclose_waits_for_calls_in_flight_and_refuses_all_others(
         self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
@@ -293,7 +291,7 @@ class TestClosing:
         assert len(server.journal) == 1
         await until(lambda: server.connections.open == 0)
 
-    async def test_twice_and_at_the_same_time_is_as_once(
+    async def test_concurrent_and_repeated_aclose_is_allowed(
         self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
@@ -309,7 +307,7 @@ class TestClosing:
         await dialler.aclose()
         assert len(await in_flight) == 3
 
-    async def test_before_anything_was_opened_it_refuses_all_the_same(self, server: CampaignServer) -> None:
+    async def test_client_closed_before_its_first_call_refuses_calls(self, server: CampaignServer) -> None:
         dialler = DiallerClient(server.base_url, server.token)
         await dialler.aclose()
         error = await failure(dialler.campaigns.list())
@@ -317,7 +315,7 @@ class TestClosing:
         assert "closed" in str(error)
         assert server.journal == []
 
-    async def test_cancelled_it_waits_no_longer_and_cuts_the_calls_in_flight(
+    async def test_cancelled_aclose_closes_the_connections_of_calls_in_flight(
         self, server: CampaignServer, clock: Clock, until: Until, settle: Settle
     ) -> None:
         held = Held()
@@ -338,7 +336,7 @@ class TestClosing:
         held.release.set()
         assert len(server.journal) == 2
 
-    async def test_a_call_held_up_by_the_server_is_refused_when_its_turn_comes(
+    async def test_paused_call_is_refused_when_the_client_is_closed_meanwhile(
         self, server: CampaignServer, clock: Clock
     ) -> None:
         once = RetryPolicy(attempts=1)
@@ -349,7 +347,7 @@ class TestClosing:
         assert type(await failure(dialler.campaigns.delete(ID))) is ClientStateError
         assert server.arrived("delete") == []
 
-    async def test_the_client_of_another_account_on_the_same_pool_closes_nothing(self, server: CampaignServer) -> None:
+    async def test_closing_the_client_of_another_account_keeps_the_pool_open(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             async with dialler.for_account(1, server.token) as sibling:
                 await sibling.campaigns.list()
@@ -358,8 +356,8 @@ class TestClosing:
         assert server.connections.opened == 1
 
 
-class TestBroughtSession:
-    async def test_it_is_never_closed(self, server: CampaignServer) -> None:
+class TestUserSession:
+    async def test_user_session_is_never_closed(self, server: CampaignServer) -> None:
         async with aiohttp.ClientSession() as session:
             for _ in range(2):
                 async with DiallerClient(server.base_url, server.token, session=session) as dialler:
@@ -372,7 +370,7 @@ class TestBroughtSession:
             assert not session.closed
         assert server.connections.opened == 1
 
-    async def test_it_is_not_closed_when_closing_the_client_is_cancelled_either(
+    async def test_user_session_stays_open_when_aclose_is_cancelled(
         self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
@@ -388,7 +386,7 @@ class TestBroughtSession:
             held.release.set()
             assert len(await in_flight) == 3
 
-    async def test_one_that_is_closed_is_told_as_that_at_once_and_at_the_gate(
+    async def test_calls_with_a_closed_user_session_raise_client_state_error(
         self, server: CampaignServer, until: Until, settle: Settle
     ) -> None:
         held = Held()
@@ -404,20 +402,20 @@ class TestBroughtSession:
         assert type(await failure(dialler.campaigns.list())) is ClientStateError
         held.release.set()
 
-    async def test_it_is_used_in_its_own_loop_only(self, server: CampaignServer) -> None:
+    async def test_user_session_of_another_loop_is_refused(self, server: CampaignServer) -> None:
         async with aiohttp.ClientSession() as session:
             dialler = DiallerClient(server.base_url, server.token, session=session)
 
-            async def elsewhere() -> DiallerError:
+            async def call_in_other_loop() -> DiallerError:
                 return await failure(dialler.campaigns.delete(ID))
 
-            error = await asyncio.to_thread(asyncio.run, elsewhere())
+            error = await asyncio.to_thread(asyncio.run, call_in_other_loop())
             assert type(error) is ClientStateError
             assert "another event loop" in str(error)
             await dialler.campaigns.list()
         assert server.arrived("delete") == []
 
-    async def test_its_own_view_of_statuses_and_urls_does_not_count(self, server: CampaignServer) -> None:
+    async def test_raise_for_status_and_base_url_of_a_user_session_are_ignored(self, server: CampaignServer) -> None:
         async with (
             aiohttp.ClientSession(base_url="https://elsewhere.example/", raise_for_status=True) as session,
             DiallerClient(server.base_url, server.token, session=session) as dialler,
@@ -425,7 +423,7 @@ class TestBroughtSession:
             assert type(await failure(dialler.campaigns.delete(999))) is NotFoundError
         assert server.arrived("delete") == [False]
 
-    async def test_its_headers_go_along_but_for_the_token(self, server: CampaignServer) -> None:
+    async def test_headers_of_a_user_session_are_sent_except_authorization(self, server: CampaignServer) -> None:
         headers = {"X-Team": "billing", "Authorization": "Bearer wrong"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
@@ -434,13 +432,13 @@ class TestBroughtSession:
             await dialler.campaigns.list()
         assert server.journal[0].headers["X-Team"] == "billing"
 
-    async def test_what_belongs_to_the_session_is_not_given_to_the_client(self) -> None:
+    async def test_trace_configs_with_a_user_session_are_refused(self) -> None:
         async with aiohttp.ClientSession() as session:
             with pytest.raises(ConfigurationError, match="trace_configs"):
                 Pool(PoolConfig(), session, [aiohttp.TraceConfig()])
 
     @pytest.mark.filterwarnings("ignore:.*auth:DeprecationWarning")
-    async def test_one_with_credentials_of_its_own_is_refused(self) -> None:
+    async def test_user_session_with_credentials_is_refused(self) -> None:
         async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "password")) as session:
             with pytest.raises(ConfigurationError, match="credentials") as caught:
                 DiallerClient("http://localhost/rest/v1.0/1", "t", session=session)
@@ -461,46 +459,46 @@ async def test_trace_configs_see_every_attempt(server: CampaignServer, clock: Cl
     assert seen == ["DELETE", "DELETE"]
 
 
-async def test_cookies_of_the_server_are_not_kept(server: CampaignServer) -> None:
+async def test_cookies_of_the_server_are_not_stored(server: CampaignServer) -> None:
     body = b'{"records":[],"count":0,"status":200}'
     server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
-    # By a name: of an address, aiohttp would keep none anyway.
+    # The host is a name, since aiohttp stores no cookies for an IP address.
     async with DiallerClient(server.base_url.replace("127.0.0.1", "localhost"), server.token) as dialler:
         await dialler.campaigns.list()
         await dialler.campaigns.list()
     assert "Cookie" not in server.journal[1].headers
 
 
-class TestPlace:
+class TestLoopAndProcess:
     """A client belongs to one event loop in one process."""
 
-    async def test_another_loop_is_refused_and_harms_nothing(self, server: CampaignServer) -> None:
+    async def test_call_from_another_loop_is_refused_without_harm(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             await dialler.campaigns.list()
 
-            async def elsewhere() -> list[DiallerError]:
+            async def call_in_other_loop() -> list[DiallerError]:
                 return [await failure(dialler.campaigns.list()), await failure(dialler.aclose())]
 
-            for error in await asyncio.to_thread(asyncio.run, elsewhere()):
+            for error in await asyncio.to_thread(asyncio.run, call_in_other_loop()):
                 assert type(error) is ClientStateError
                 assert "another event loop" in str(error)
             await dialler.campaigns.list()
         assert server.connections.opened == 1
 
-    async def test_entering_it_binds_it_to_the_loop(self, server: CampaignServer) -> None:
+    async def test_entering_the_client_binds_it_to_the_loop(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
 
-            async def elsewhere() -> DiallerError:
+            async def call_in_other_loop() -> DiallerError:
                 return await failure(dialler.campaigns.list())
 
-            assert type(await asyncio.to_thread(asyncio.run, elsewhere())) is ClientStateError
+            assert type(await asyncio.to_thread(asyncio.run, call_in_other_loop())) is ClientStateError
 
-    def test_one_that_was_never_used_may_be_closed_anywhere(self) -> None:
+    def test_unused_client_can_be_closed_in_any_loop(self) -> None:
         dialler = DiallerClient("http://localhost/rest/v1.0/1", "t")
         asyncio.run(dialler.aclose())
         asyncio.run(dialler.aclose())
 
-    async def test_another_process_is_told_before_anything_else(
+    async def test_call_in_another_process_says_that_the_process_forked(
         self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
@@ -512,45 +510,45 @@ class TestPlace:
         assert server.journal == []
 
     @needs_fork
-    async def test_a_forked_child_is_refused_and_harms_nothing(self, server: CampaignServer) -> None:
+    async def test_call_in_a_forked_child_is_refused_without_harm(self, server: CampaignServer) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             await dialler.campaigns.list()
-            child = forked(lambda: asyncio.run(dialler.campaigns.list()))
+            child = fork_child(lambda: asyncio.run(dialler.campaigns.list()))
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
-            assert os.waitstatus_to_exitcode(status) == REFUSED
+            assert os.waitstatus_to_exitcode(status) == REFUSED_EXIT_CODE
             await dialler.campaigns.list()
         assert len(server.journal) == 2
         assert server.connections.opened == 1
 
     @needs_fork
     @pytest.mark.parametrize("in_a_task", [True, False])
-    def test_so_is_a_child_that_goes_on_in_the_loop_of_its_parent(self, in_a_task: bool) -> None:
+    def test_call_in_a_forked_child_is_refused_in_the_loop_of_the_parent(self, in_a_task: bool) -> None:
         dialler = DiallerClient("http://127.0.0.1:1/rest/v1.0/1", "t", retry=RetryPolicy(attempts=1))
 
         async def fork() -> int:
-            return forked(lambda: dialler.campaigns.list().send(None))
+            return fork_child(lambda: dialler.campaigns.list().send(None))
 
         with asyncio.Runner() as runner:
-            # It comes to nothing, but the client belongs to the loop from then on.
+            # The call fails, but binds the client to the loop.
             assert type(runner.run(failure(dialler.campaigns.list()))) is ConnectError
-            child = runner.run(fork()) if in_a_task else forked(lambda: runner.run(dialler.campaigns.list()))
+            child = runner.run(fork()) if in_a_task else fork_child(lambda: runner.run(dialler.campaigns.list()))
             _, status = os.waitpid(child, 0)
-            assert os.waitstatus_to_exitcode(status) == REFUSED
+            assert os.waitstatus_to_exitcode(status) == REFUSED_EXIT_CODE
             runner.run(dialler.aclose())
 
 
-class TestCollectedUnclosed:
+class TestGarbageCollection:
     @pytest.fixture(autouse=True)
-    def _nothing_else_to_collect(self) -> Iterator[None]:
+    def _collect_garbage(self) -> Iterator[None]:
         gc.collect()
         yield
         gc.collect()
 
-    async def test_it_warns_once_with_the_place_it_was_made_at_and_closes_its_connections(
+    async def test_unclosed_client_warns_once_with_its_location_and_closes_its_connections(
         self, server: CampaignServer, caplog: pytest.LogCaptureFixture, until: Until
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)
-        made_at = f"{__file__}:{sys._getframe().f_lineno - 1}"
+        created_at = f"{__file__}:{sys._getframe().f_lineno - 1}"
         await dialler.campaigns.list()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -559,14 +557,16 @@ class TestCollectedUnclosed:
             await until(lambda: server.connections.open == 0)
             gc.collect()
         assert [str(warning.message) for warning in caught] == [
-            f"a DiallerClient was never closed; it was made at {made_at}"
+            f"a DiallerClient was never closed; it was made at {created_at}"
         ]
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_for_account_is_not_the_place_it_was_made_at(self, server: CampaignServer, until: Until) -> None:
+    async def test_warning_of_unclosed_client_shows_the_caller_of_for_server(
+        self, server: CampaignServer, until: Until
+    ) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
-        dialler = DiallerClient.for_account(origin, 1, server.token)
+        dialler = DiallerClient.for_server(origin, 1, server.token)
         line = sys._getframe().f_lineno - 1
         await dialler.campaigns.list()
         with warnings.catch_warnings(record=True) as caught:
@@ -576,7 +576,7 @@ class TestCollectedUnclosed:
         assert [str(warning.message).rpartition(" ")[2] for warning in caught] == [f"{__file__}:{line}"]
         await until(lambda: server.connections.open == 0)
 
-    def test_it_warns_after_its_loop_is_gone_too(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_unclosed_client_warns_after_its_loop_was_closed(self, caplog: pytest.LogCaptureFixture) -> None:
         clients: list[DiallerClient] = []
 
         async def use() -> None:
@@ -589,13 +589,13 @@ class TestCollectedUnclosed:
             warnings.simplefilter("always")
             clients.clear()
             gc.collect()
-        told = [str(warning.message) for warning in caught]
-        # Another one is asyncio's, of a socket whose loop is gone.
-        assert sum("a DiallerClient was never closed" in message for message in told) == 1
-        assert not any("Unclosed" in message for message in told)
+        messages = [str(warning.message) for warning in caught]
+        # asyncio also warns about a socket whose loop was closed.
+        assert sum("a DiallerClient was never closed" in message for message in messages) == 1
+        assert not any("Unclosed" in message for message in messages)
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_what_was_closed_or_never_opened_or_brought_is_collected_in_silence(
+    async def test_closed_unused_and_user_session_clients_are_collected_without_a_warning(
         self, server: CampaignServer
     ) -> None:
         with warnings.catch_warnings(record=True) as caught:
@@ -612,7 +612,7 @@ class TestCollectedUnclosed:
             gc.collect()
         assert caught == []
 
-    async def test_a_forked_child_does_not_warn_of_its_parents_client(
+    async def test_forked_child_does_not_warn_about_the_client_of_its_parent(
         self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dialler = DiallerClient(server.base_url, server.token)

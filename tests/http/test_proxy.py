@@ -1,4 +1,4 @@
-"""Proxies: which one is used, and calls through a real one, with and without credentials."""
+"""Proxies: which proxy is used, and calls through a real proxy, with and without credentials."""
 
 import asyncio
 import base64
@@ -44,7 +44,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "http://p:1"),
     ],
 )
-def test_environment_decides_by_default(
+def test_proxy_of_the_environment_is_used_by_default(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], proxy: str | None
 ) -> None:
     for name, value in environment.items():
@@ -67,34 +67,36 @@ def test_http_proxy_is_ignored_in_a_cgi_process(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("proxy", [f"socks5://u:{SECRET}@p:1", f"u:{SECRET}@", f"http://u:{SECRET}@p:99999", ""])
-def test_url_that_is_no_http_proxy_is_refused_without_showing_it(proxy: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"PoolConfig\(proxy=…\) is not like http://PROXY:PORT") as caught:
+def test_url_that_is_not_an_http_proxy_is_refused_and_not_shown(proxy: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"PoolConfig\(proxy=…\) must be like http://PROXY:PORT") as caught:
         DiallerClient("https://acd.example.com/rest/v1.0/1", "token", pool=PoolConfig(proxy=proxy))
     assert SECRET not in str(caught.value)
 
 
-def test_environment_proxy_that_can_not_be_used_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_proxy_of_the_environment_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", f"socks5://u:{SECRET}@p:1")
-    with pytest.raises(ConfigurationError, match="ALL_PROXY is not like") as caught:
+    with pytest.raises(ConfigurationError, match="ALL_PROXY must be like") as caught:
         DiallerClient("https://acd.example.com/rest/v1.0/1", "token")
     assert SECRET not in str(caught.value)
 
 
-def test_proxy_is_in_no_repr() -> None:
+def test_repr_of_pool_config_does_not_show_the_proxy() -> None:
     assert SECRET not in repr(PoolConfig(proxy=f"http://u:{SECRET}@p:1"))
 
 
-async def test_session_that_trusts_the_environment_is_refused() -> None:
+async def test_user_session_with_trust_env_is_refused() -> None:
     async with aiohttp.ClientSession(trust_env=True) as session:
-        with pytest.raises(ConfigurationError, match="trust_env=True, which sends credentials from a netrc file"):
+        with pytest.raises(
+            ConfigurationError, match="must not have trust_env=True, since credentials from a netrc file"
+        ):
             DiallerClient("https://acd.example.com/rest/v1.0/1", "token", session=session)
 
 
 class Proxy:
-    """An HTTP proxy that knows CONNECT and plain http requests, and wants credentials if it has some."""
+    """An HTTP proxy for CONNECT and plain http requests. It requires credentials if it has any."""
 
     def __init__(self, credentials: str = "") -> None:
-        self.wanted = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else ""
+        self.required = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else ""
         self.heads: list[str] = []
         self.refuse = False
         self.url = URL()
@@ -113,7 +115,7 @@ class Proxy:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head)
         method, target, _ = head.split(" ", 2)
-        if self.wanted and f"Proxy-Authorization: {self.wanted}" not in head:
+        if self.required and f"Proxy-Authorization: {self.required}" not in head:
             writer.write(b"HTTP/1.1 407 X\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
             return
         if self.refuse:
@@ -145,7 +147,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxying(credentials: str = "") -> AsyncIterator[Proxy]:
+async def running_proxy(credentials: str = "") -> AsyncIterator[Proxy]:
     proxy = Proxy(credentials)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
@@ -157,12 +159,12 @@ async def proxying(credentials: str = "") -> AsyncIterator[Proxy]:
 
 
 @pytest.mark.parametrize("credentials", ["", f"user:{SECRET}"])
-async def test_https_goes_through_a_tunnel(credentials: str) -> None:
+async def test_https_calls_use_a_tunnel(credentials: str) -> None:
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
     with ca.cert_pem.tempfile() as ca_file:
-        async with proxying(credentials) as proxy, Sandbox(3, ssl_context=context) as sandbox:
+        async with running_proxy(credentials) as proxy, Sandbox(3, ssl_context=context) as sandbox:
             url = proxy.url.with_user("user").with_password(SECRET) if credentials else proxy.url
             pool = PoolConfig(proxy=str(url), ca_file=ca_file)
             async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:
@@ -171,8 +173,8 @@ async def test_https_goes_through_a_tunnel(credentials: str) -> None:
     assert sandbox.token not in proxy.heads[0]
 
 
-async def test_http_goes_through_the_proxy_and_errors_stay_typed() -> None:
-    async with proxying() as proxy, Sandbox(3) as sandbox:
+async def test_http_calls_use_the_proxy_and_raise_the_usual_errors() -> None:
+    async with running_proxy() as proxy, Sandbox(3) as sandbox:
         pool = PoolConfig(proxy=str(proxy.url))
         async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:
             with pytest.raises(NotFoundError):
@@ -183,11 +185,11 @@ async def test_http_goes_through_the_proxy_and_errors_stay_typed() -> None:
 
 @pytest.mark.parametrize(
     ("refuse", "text"),
-    [(False, "asks for other credentials; nothing was sent"), (True, r"the proxy refused a connection to \S+ \(403\)")],
+    [(False, "refused the credentials; nothing was sent"), (True, r"the proxy refused a connection to \S+ \(403\)")],
 )
 async def test_proxy_that_refuses_a_tunnel_is_a_connect_error_without_its_credentials(refuse: bool, text: str) -> None:
     credentials = f"user:{SECRET}"
-    async with proxying(credentials) as proxy:
+    async with running_proxy(credentials) as proxy:
         proxy.refuse = refuse
         url = proxy.url.with_user("user").with_password(SECRET if refuse else SECRET + "2")
         pool = PoolConfig(proxy=str(url))
@@ -199,10 +201,10 @@ async def test_proxy_that_refuses_a_tunnel_is_a_connect_error_without_its_creden
     assert caught.value.__context__ is None
 
 
-async def test_proxy_that_is_down_is_said_to_be() -> None:
-    async with proxying() as proxy:
+async def test_error_says_that_the_proxy_is_down() -> None:
+    async with running_proxy() as proxy:
         pass
     pool = PoolConfig(proxy=str(proxy.url))
     async with DiallerClient("https://127.0.0.1:9/rest/v1.0/1", "token", pool=pool, retry=ONCE) as dialler:
-        with pytest.raises(ConnectError, match=r"no connection to the proxy on the way to 127\.0\.0\.1:9"):
+        with pytest.raises(ConnectError, match=r"no connection to the proxy for 127\.0\.0\.1:9"):
             await dialler.campaigns.list()

@@ -30,10 +30,10 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async._api import endpoints
-from dialler_async._http.retry import decide, is_transient, may_have_run, patience, resolves_outcome
+from dialler_async._http.retry import decide, is_transient, max_total_delay, may_have_run, resolves_outcome
 
 READ, SAFE, BY_ID, ONCE = "read", "clone, exist_ok", "delete by ID", "once"
-"""The rows of the table; several calls share one."""
+"""The rows of the table. Several calls share a row."""
 
 CALLS: list[tuple[str, str, endpoints.Request[Any]]] = [
     (READ, "list", endpoints.list_campaigns()),
@@ -57,10 +57,10 @@ def status(kind: type[StatusError], code: int, retry_after: float | None = None)
 
 
 TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
-    # The error; then what happens to a read, a clone with exist_ok, a delete by ID, and a call that is sent once.
+    # Each entry has an error, and the result for a read, a clone with exist_ok, a delete by ID, and other writes.
     ("never sent", ConnectError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
     ("lost after sending", NoReplyError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
-    ("no answer in time", DeadlineError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("no response in time", DeadlineError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
     ("429", status(RateLimitedError, 429), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: ERROR}),
     ("429, wait", status(RateLimitedError, 429, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
     ("502", status(ServerError, 502), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
@@ -103,15 +103,15 @@ TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
     ),
 ]
 MATRIX = [
-    pytest.param(request, happened, answers[row], id=f"{call} after {name}")
-    for (row, call, request), (name, happened, answers) in itertools.product(CALLS, TABLE)
+    pytest.param(request, failure, reactions[row], id=f"{call} after {name}")
+    for (row, call, request), (name, failure, reactions) in itertools.product(CALLS, TABLE)
 ]
 
 PATIENT = RetryPolicy(attempts=4, base_delay=1, max_delay=8, max_retry_after=60)
 
 
-def decided(
-    happened: DiallerError,
+def delay_after(
+    failure: DiallerError,
     *,
     request: endpoints.Request[Any] = CALLS[0][2],
     attempt: int = 1,
@@ -119,20 +119,20 @@ def decided(
     random: float = 0.5,
     policy: RetryPolicy = PATIENT,
 ) -> float | None:
-    return decide(request, happened, attempt=attempt, time_left=time_left, random=random, policy=policy)
+    return decide(request, failure, attempt=attempt, time_left=time_left, random=random, policy=policy)
 
 
-@pytest.mark.parametrize(("request_", "happened", "answer"), MATRIX)
-def test_each_call_is_retried_raised_or_unknown_after_each_error_as_the_table_says(
-    request_: endpoints.Request[Any], happened: DiallerError, answer: str
+@pytest.mark.parametrize(("request_", "failure", "reaction"), MATRIX)
+def test_each_call_is_handled_after_each_error_as_in_the_table(
+    request_: endpoints.Request[Any], failure: DiallerError, reaction: str
 ) -> None:
-    again = decided(happened, request=request_) is not None
-    unknown = not again and may_have_run(request_, happened)
-    assert (RETRY if again else UNKNOWN if unknown else ERROR) == answer
+    is_retried = delay_after(failure, request=request_) is not None
+    is_unknown = not is_retried and may_have_run(request_, failure)
+    assert (RETRY if is_retried else UNKNOWN if is_unknown else ERROR) == reaction
 
 
 @pytest.mark.parametrize(
-    ("happened", "expected"),
+    ("failure", "expected"),
     [
         (ConnectError(), False),
         (status(RateLimitedError, 429, 1.0), False),
@@ -144,28 +144,28 @@ def test_each_call_is_retried_raised_or_unknown_after_each_error_as_the_table_sa
     ],
 )
 @pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row != READ])
-def test_write_expectedafter_a_lost_attempt_or_a_gateway_error(
-    request_: endpoints.Request[Any], happened: DiallerError, expected: bool
+def test_write_may_have_run_after_a_lost_attempt_or_a_gateway_error(
+    request_: endpoints.Request[Any], failure: DiallerError, expected: bool
 ) -> None:
-    assert may_have_run(request_, happened) is expected
+    assert may_have_run(request_, failure) is expected
 
 
-@pytest.mark.parametrize("happened", [row[1] for row in TABLE])
+@pytest.mark.parametrize("failure", [row[1] for row in TABLE])
 @pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row == READ])
-def test_read_has_no_unknown_outcome(request_: endpoints.Request[Any], happened: DiallerError) -> None:
-    assert may_have_run(request_, happened) is False
+def test_read_has_no_unknown_outcome(request_: endpoints.Request[Any], failure: DiallerError) -> None:
+    assert may_have_run(request_, failure) is False
 
 
 @pytest.mark.parametrize(("row", "request_"), [(row, request) for row, _, request in CALLS if row != READ])
-@pytest.mark.parametrize("happened", [row[1] for row in TABLE])
+@pytest.mark.parametrize("failure", [row[1] for row in TABLE])
 def test_only_a_conflict_resolves_the_outcome_of_a_clone_with_exist_ok(
-    row: str, request_: endpoints.Request[Any], happened: DiallerError
+    row: str, request_: endpoints.Request[Any], failure: DiallerError
 ) -> None:
-    assert resolves_outcome(request_, happened) is (row == SAFE and isinstance(happened, ConflictError))
+    assert resolves_outcome(request_, failure) is (row == SAFE and isinstance(failure, ConflictError))
 
 
 @pytest.mark.parametrize(
-    ("happened", "transient"),
+    ("failure", "transient"),
     [
         (ConnectError(), True),
         (NoReplyError(), True),
@@ -178,119 +178,119 @@ def test_only_a_conflict_resolves_the_outcome_of_a_clone_with_exist_ok(
     ],
 )
 def test_transient_errors_are_lost_connections_5xx_and_bodies_without_json(
-    happened: DiallerError, transient: bool
+    failure: DiallerError, transient: bool
 ) -> None:
-    assert is_transient(happened) is transient
+    assert is_transient(failure) is transient
 
 
 class TestAttempts:
     """The number of attempts of a call."""
 
-    @pytest.mark.parametrize(("attempt", "again"), [(1, True), (3, True), (4, False), (5, False)])
-    def test_last_attempt_is_not_retried(self, attempt: int, again: bool) -> None:
-        assert (decided(ConnectError(), attempt=attempt) is not None) is again
+    @pytest.mark.parametrize(("attempt", "is_retried"), [(1, True), (3, True), (4, False), (5, False)])
+    def test_last_attempt_is_not_retried(self, attempt: int, is_retried: bool) -> None:
+        assert (delay_after(ConnectError(), attempt=attempt) is not None) is is_retried
 
     def test_policy_of_one_attempt_never_retries(self) -> None:
-        assert decided(ConnectError(), policy=RetryPolicy(attempts=1)) is None
+        assert delay_after(ConnectError(), policy=RetryPolicy(attempts=1)) is None
 
 
 class TestDelay:
-    """The backoff with equal jitter: between half of a bound that doubles, and the bound."""
+    """The backoff with equal jitter: a random time between half of the backoff and the backoff."""
 
     @pytest.mark.parametrize(
         ("attempt", "random", "wait"),
         [(1, 0.0, 0.5), (1, 1.0, 1.0), (1, 0.5, 0.75), (2, 1.0, 2.0), (3, 1.0, 4.0), (3, 0.5, 3.0)],
     )
-    def test_it_is_drawn_from_the_upper_half_of_a_bound_that_doubles(
-        self, attempt: int, random: float, wait: float
-    ) -> None:
-        assert decided(ConnectError(), attempt=attempt, random=random) == wait
+    def test_delay_doubles_with_jitter(self, attempt: int, random: float, wait: float) -> None:
+        assert delay_after(ConnectError(), attempt=attempt, random=random) == wait
 
     @pytest.mark.parametrize("attempt", [4, 5, 10, 1000, 10**6])
-    def test_the_bound_ends_at_max_delay_after_however_many_attempts(self, attempt: int) -> None:
+    def test_delay_never_exceeds_max_delay(self, attempt: int) -> None:
         policy = RetryPolicy(attempts=10**9, base_delay=1, max_delay=8)
-        assert decided(ConnectError(), attempt=attempt, random=1.0, policy=policy) == 8.0
+        assert delay_after(ConnectError(), attempt=attempt, random=1.0, policy=policy) == 8.0
 
-    def test_a_max_delay_below_the_base_counts(self) -> None:
-        assert decided(ConnectError(), random=1.0, policy=RetryPolicy(base_delay=5, max_delay=2)) == 2.0
+    def test_max_delay_below_base_delay_limits_the_delay(self) -> None:
+        assert delay_after(ConnectError(), random=1.0, policy=RetryPolicy(base_delay=5, max_delay=2)) == 2.0
 
-    def test_a_base_of_nothing_never_waits(self) -> None:
+    def test_base_delay_of_zero_never_waits(self) -> None:
         policy = RetryPolicy(base_delay=0, attempts=5000)
-        assert decided(ConnectError(), attempt=4000, random=1.0, policy=policy) == 0.0
+        assert delay_after(ConnectError(), attempt=4000, random=1.0, policy=policy) == 0.0
 
     @given(
         attempt=st.integers(1, 5000),
         random=st.floats(0, 1),
         base=st.floats(0, 100),
-        most=st.floats(0, 1000),
+        longest_delay=st.floats(0, 1000),
         time_left=st.floats(-10, 1000),
     )
-    def test_it_is_never_negative_nor_too_long(
-        self, attempt: int, random: float, base: float, most: float, time_left: float
+    def test_delay_is_never_negative_and_never_beyond_max_delay_or_deadline(
+        self, attempt: int, random: float, base: float, longest_delay: float, time_left: float
     ) -> None:
-        policy = RetryPolicy(attempts=10**9, base_delay=base, max_delay=most)
-        wait = decided(ConnectError(), attempt=attempt, random=random, time_left=time_left, policy=policy)
+        policy = RetryPolicy(attempts=10**9, base_delay=base, max_delay=longest_delay)
+        wait = delay_after(ConnectError(), attempt=attempt, random=random, time_left=time_left, policy=policy)
         if wait is not None:
-            assert 0 <= wait <= most
+            assert 0 <= wait <= longest_delay
             assert wait < time_left
 
 
 class TestRetryAfter:
-    """Honoured up to the cap; beyond it the error comes at once."""
+    """`Retry-After` is obeyed up to a maximum. Beyond the maximum, the error is raised without a retry."""
 
     @pytest.mark.parametrize(
         ("retry_after", "wait"),
         [(0.0, 0.75), (0.2, 0.75), (3.0, 3.0), (60.0, 60.0), (60.1, None), (3600.0, None), (float("inf"), None)],
     )
     @pytest.mark.parametrize("kind", [(RateLimitedError, 429), (ServerError, 503)])
-    def test_it_is_the_least_that_is_waited(
+    def test_delay_is_at_least_retry_after(
         self, kind: tuple[type[StatusError], int], retry_after: float, wait: float | None
     ) -> None:
-        assert decided(status(*kind, retry_after), random=0.5) == wait
+        assert delay_after(status(*kind, retry_after), random=0.5) == wait
 
     @pytest.mark.parametrize("request_", [request for row, _, request in CALLS if row == ONCE])
-    def test_beyond_the_cap_a_write_is_told_as_turned_away_not_as_unknown(
+    def test_write_refused_with_too_long_retry_after_has_no_unknown_outcome(
         self, request_: endpoints.Request[Any]
     ) -> None:
-        happened = status(RateLimitedError, 429, 61.0)
-        assert decided(happened, request=request_) is None
-        assert not may_have_run(request_, happened)
+        failure = status(RateLimitedError, 429, 61.0)
+        assert delay_after(failure, request=request_) is None
+        assert not may_have_run(request_, failure)
 
-    def test_a_wait_of_no_seconds_is_one_that_was_asked_for(self) -> None:
+    def test_retry_after_of_zero_seconds_allows_a_retry(self) -> None:
         clone = endpoints.clone_campaign("A", "B")
-        assert decided(status(ServerError, 503, 0.0), request=clone, random=0.0) == 0.5
+        assert delay_after(status(ServerError, 503, 0.0), request=clone, random=0.0) == 0.5
 
-    def test_the_cap_is_the_policys(self) -> None:
-        happened = status(ServerError, 503, 61.0)
-        assert decided(happened, policy=RetryPolicy(max_retry_after=61)) == 61.0
-        assert decided(status(ServerError, 503, 0.1), policy=RetryPolicy(max_retry_after=0)) is None
+    def test_maximum_retry_after_is_taken_from_the_policy(self) -> None:
+        failure = status(ServerError, 503, 61.0)
+        assert delay_after(failure, policy=RetryPolicy(max_retry_after=61)) == 61.0
+        assert delay_after(status(ServerError, 503, 0.1), policy=RetryPolicy(max_retry_after=0)) is None
 
 
 class TestDeadline:
-    """Never a wait past it."""
+    """No delay reaches the deadline."""
 
     @pytest.mark.parametrize(
         ("time_left", "wait"), [(10.0, 0.75), (0.76, 0.75), (0.75, None), (0.1, None), (0.0, None), (-1.0, None)]
     )
-    def test_a_wait_that_would_reach_it_is_not_begun(self, time_left: float, wait: float | None) -> None:
-        assert decided(ConnectError(), time_left=time_left) == wait
+    def test_call_is_not_retried_when_the_delay_would_reach_the_deadline(
+        self, time_left: float, wait: float | None
+    ) -> None:
+        assert delay_after(ConnectError(), time_left=time_left) == wait
 
-    def test_nor_is_one_that_the_server_asks_for(self) -> None:
-        happened = status(RateLimitedError, 429, 30.0)
-        assert decided(happened, time_left=31.0) == 30.0
-        assert decided(happened, time_left=30.0) is None
+    def test_call_is_not_retried_when_retry_after_would_reach_the_deadline(self) -> None:
+        failure = status(RateLimitedError, 429, 30.0)
+        assert delay_after(failure, time_left=31.0) == 30.0
+        assert delay_after(failure, time_left=30.0) is None
 
 
 class TestPolicy:
-    """A frozen value that refuses what can't work."""
+    """`RetryPolicy` is a frozen value that refuses invalid settings."""
 
-    def test_its_defaults(self) -> None:
+    def test_default_policy_has_4_attempts_and_a_delay_of_250_ms(self) -> None:
         policy = RetryPolicy()
         assert (policy.attempts, policy.base_delay, policy.max_delay) == (4, 0.25, 8.0)
         assert policy.max_retry_after == 60.0
 
     def test_the_patient_policy_waits_at_least_37_seconds_and_less_than_the_default_deadline(self) -> None:
-        longest = patience(RetryPolicy.patient())
+        longest = max_total_delay(RetryPolicy.patient())
         assert longest / 2 > 37
         assert longest < Timeouts().deadline
 
@@ -304,27 +304,29 @@ class TestPolicy:
             (RetryPolicy(attempts=1001, base_delay=1, max_delay=1), 1000.0),
         ],
     )
-    def test_patience_is_the_sum_of_the_longest_delays(self, policy: RetryPolicy, seconds: float) -> None:
-        assert patience(policy) == seconds
+    def test_max_total_delay_is_the_sum_of_the_maximum_delays(self, policy: RetryPolicy, seconds: float) -> None:
+        assert max_total_delay(policy) == seconds
 
     @pytest.mark.parametrize("attempts", [0, -1, True, 2.0, "3", None])
-    def test_attempts_that_can_not_be_are_refused(self, attempts: Any) -> None:
-        with pytest.raises(ConfigurationError, match=r"RetryPolicy\(attempts=…\) is a positive int"):
+    def test_attempts_that_are_not_a_positive_int_are_refused(self, attempts: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"RetryPolicy\(attempts=…\) must be a positive int"):
             RetryPolicy(attempts=attempts)
 
     @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
     @pytest.mark.parametrize("value", [-0.1, -1, float("-inf"), float("nan"), True, "1", None])
-    def test_seconds_and_shares_that_can_not_be_are_refused(self, name: str, value: Any) -> None:
-        with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}=…\) is a number, and not negative"):
+    def test_delay_that_is_not_a_number_or_negative_is_refused(self, name: str, value: Any) -> None:
+        with pytest.raises(
+            ConfigurationError, match=rf"RetryPolicy\({name}=…\) must be a number of seconds, and not negative"
+        ):
             RetryPolicy(**{name: value})
 
     @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
-    def test_nothing_is_not_negative(self, name: str) -> None:
+    def test_delay_of_zero_is_accepted(self, name: str) -> None:
         assert getattr(RetryPolicy(**{name: 0}), name) == 0
 
-    def test_it_is_a_value(self) -> None:
+    def test_policy_is_a_frozen_value(self) -> None:
         policy = RetryPolicy(attempts=2)
-        assert pickle.loads(pickle.dumps(policy)) == policy == RetryPolicy(attempts=2)  # noqa: S301  bytes of our own
+        assert pickle.loads(pickle.dumps(policy)) == policy == RetryPolicy(attempts=2)  # noqa: S301  trusted bytes
         assert policy != RetryPolicy()
         assert hash(policy) == hash(RetryPolicy(attempts=2))
         assert attrs.evolve(policy, attempts=3).attempts == 3

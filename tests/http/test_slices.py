@@ -1,4 +1,4 @@
-"""Work in slices, run to its end."""
+"""Run generators that work in slices."""
 
 import asyncio
 from collections.abc import Generator
@@ -18,15 +18,15 @@ def test_finish_returns_the_result_of_the_generator() -> None:
 
 
 async def test_other_tasks_run_between_the_slices() -> None:
-    turns = 0
+    iterations = 0
 
     async def count() -> None:
-        nonlocal turns
+        nonlocal iterations
         while True:
             await asyncio.sleep(0)
-            turns += 1
+            iterations += 1
 
     counting = asyncio.create_task(count())
     assert await finish_in_slices(work(50)) == "done"
     counting.cancel()
-    assert turns >= 48
+    assert iterations >= 48

@@ -1,4 +1,4 @@
-"""https: who is trusted, and what is said of who is not. With real certificates, made here."""
+"""TLS with real certificates: which servers are trusted, and the errors for the others."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
-    """A company's own CA, which no system knows."""
+    """A company's own CA, which is not in the system's trust store."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="module")
-def trusting(ca: trustme.CA) -> ssl.SSLContext:
-    """The context that the docstring of `PoolConfig` recommends for such a CA."""
+def trusting_context(ca: trustme.CA) -> ssl.SSLContext:
+    """An SSL context that trusts the CA."""
     with ca.cert_pem.tempfile() as path:
         return ssl.create_default_context(cafile=path)
 
 
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return context
@@ -50,14 +50,14 @@ def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def https(certificate: trustme.LeafCert) -> AsyncIterator[Sandbox]:
-    """A sandbox behind https."""
-    async with Sandbox(5, ssl_context=serving(certificate)) as sandbox:
+    """A sandbox with https."""
+    async with Sandbox(5, ssl_context=server_context(certificate)) as sandbox:
         assert sandbox.base_url.startswith("https://")
         yield sandbox
 
 
 async def refusal(sandbox: Sandbox, pool: PoolConfig, base_url: str | None = None) -> str:
-    """What is said of a server that is not trusted; it has got nothing by then."""
+    """Return the error message for an untrusted server. The server has received no request."""
     async with DiallerClient(base_url or sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:
         with pytest.raises(ConnectError) as caught:
             await dialler.campaigns.delete(535)
@@ -67,9 +67,9 @@ async def refusal(sandbox: Sandbox, pool: PoolConfig, base_url: str | None = Non
     return str(caught.value)
 
 
-async def test_a_context_that_trusts_an_own_ca_is_used(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_ssl_context_with_an_own_ca_is_used(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
-        pool = PoolConfig(ssl=trusting)
+        pool = PoolConfig(ssl=trusting_context)
         async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler:
             assert len(await dialler.campaigns.list()) == 5
             await asyncio.gather(*(dialler.campaigns.get(id) for id in sandbox.campaigns))
@@ -78,40 +78,40 @@ async def test_a_context_that_trusts_an_own_ca_is_used(ca: trustme.CA, trusting:
         assert len(sandbox.journal) == 7
 
 
-async def test_https_works_by_name_too(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_https_works_with_a_host_name(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("localhost")) as sandbox:
         base_url = sandbox.base_url.replace("127.0.0.1", "localhost")
-        async with DiallerClient(base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+        async with DiallerClient(base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler:
             assert len(await dialler.campaigns.list()) == 5
 
 
-async def test_a_session_brought_along_brings_its_own_trust(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_user_session_uses_its_own_ssl_context(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
-        connector = aiohttp.TCPConnector(ssl=trusting)
+        connector = aiohttp.TCPConnector(ssl=trusting_context)
         async with aiohttp.ClientSession(connector=connector) as session:
             async with DiallerClient(sandbox.base_url, sandbox.token, session=session) as dialler:
                 assert len(await dialler.campaigns.list()) == 5
             assert not session.closed
             with pytest.raises(ConfigurationError, match="session"):
-                DiallerClient(sandbox.base_url, sandbox.token, session=session, pool=PoolConfig(ssl=trusting))
+                DiallerClient(sandbox.base_url, sandbox.token, session=session, pool=PoolConfig(ssl=trusting_context))
 
 
-async def test_an_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
+async def test_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
-        told = await refusal(sandbox, PoolConfig())
-    assert "certificate is not trusted" in told
-    assert "unable to get local issuer certificate" in told
-    assert "trust it: PoolConfig(ca_file=…)" in told
+        message = await refusal(sandbox, PoolConfig())
+    assert "is not trusted (" in message
+    assert "unable to get local issuer certificate" in message
+    assert "set PoolConfig(ca_file=…)" in message
 
 
-async def test_another_own_ca_is_not_trusted(trusting: ssl.SSLContext) -> None:
+async def test_other_own_ca_is_not_trusted(trusting_context: ssl.SSLContext) -> None:
     async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
-        assert "certificate is not trusted" in await refusal(sandbox, PoolConfig(ssl=trusting))
+        assert "is not trusted (" in await refusal(sandbox, PoolConfig(ssl=trusting_context))
 
 
-async def test_a_self_signed_server_is_told_as_such(ca: trustme.CA) -> None:
+async def test_self_signed_certificate_is_named_in_the_error(ca: trustme.CA) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # The CA's own certificate, which it has signed itself.
+    # The CA's own certificate is self-signed.
     with ca.private_key_pem.tempfile() as key, ca.cert_pem.tempfile() as certificate:
         context.load_cert_chain(certificate, key)
     async with Sandbox(5, ssl_context=context) as sandbox:
@@ -119,23 +119,23 @@ async def test_a_self_signed_server_is_told_as_such(ca: trustme.CA) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_certificate_for_another_host_is_not_trusted(
-    ca: trustme.CA, trusting: ssl.SSLContext, host: str
+async def test_certificate_for_another_host_is_not_trusted(
+    ca: trustme.CA, trusting_context: ssl.SSLContext, host: str
 ) -> None:
     async with https(ca.issue_cert("acd.example.com")) as sandbox:
         base_url = sandbox.base_url.replace("127.0.0.1", host)
-        told = await refusal(sandbox, PoolConfig(ssl=trusting), base_url)
-    assert "mismatch" in told
-    assert f"certificate is not valid for '{host}'" in told
+        message = await refusal(sandbox, PoolConfig(ssl=trusting_context), base_url)
+    assert "mismatch" in message
+    assert f"certificate is not valid for '{host}'" in message
 
 
-async def test_an_expired_certificate_is_not_trusted(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_expired_certificate_is_not_trusted(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     certificate = ca.issue_cert("127.0.0.1", not_before=YESTERDAY - timedelta(days=9), not_after=YESTERDAY)
     async with https(certificate) as sandbox:
-        assert "certificate has expired" in await refusal(sandbox, PoolConfig(ssl=trusting))
+        assert "certificate has expired" in await refusal(sandbox, PoolConfig(ssl=trusting_context))
 
 
-async def test_a_server_without_tls_behind_an_https_url_is_told_as_never_reached() -> None:
+async def test_https_to_a_server_without_tls_is_a_connect_error() -> None:
     async with Sandbox(5) as sandbox:
         base_url = sandbox.base_url.replace("http:", "https:")
         async with DiallerClient(base_url, sandbox.token, retry=ONCE) as dialler:
@@ -144,36 +144,36 @@ async def test_a_server_without_tls_behind_an_https_url_is_told_as_never_reached
         assert sandbox.journal == []
 
 
-async def test_a_connection_over_tls_that_breaks_is_told_as_over_plain_tcp(
-    ca: trustme.CA, trusting: ssl.SSLContext
+async def test_lost_tls_connection_is_handled_like_a_lost_tcp_connection(
+    ca: trustme.CA, trusting_context: ssl.SSLContext
 ) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
         campaign = next(iter(sandbox.campaigns))
         sandbox.faults.next(Reset(carried_out=True), match="delete")
-        async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+        async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler:
             await dialler.campaigns.delete(campaign)
         assert [received.carried_out for received in sandbox.journal] == [True, False]
 
 
-async def test_closing_leaves_no_connection_over_tls_behind(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_closing_leaves_no_tls_connection_open(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
         with warnings.catch_warnings(record=True, action="always") as warned:
-            async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler:
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler:
                 await asyncio.gather(*(dialler.campaigns.list() for _ in range(8)))
                 assert sandbox.connections.open == 8
             del dialler
             gc.collect()
         assert [str(warning.message) for warning in warned] == []
         async with asyncio.timeout(10):
-            while sandbox.connections.open:  # noqa: ASYNC110  # the server has to take notice, in this very loop
+            while sandbox.connections.open:  # noqa: ASYNC110  # the server runs in this loop and must notice the closed connection
                 await asyncio.sleep(0)
 
 
-def test_a_loop_may_end_right_after_closing_over_tls(ca: trustme.CA, trusting: ssl.SSLContext) -> None:
+def test_loop_can_end_right_after_closing_a_tls_client(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async def use() -> None:
         async with (
             https(ca.issue_cert("127.0.0.1")) as sandbox,
-            DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting)) as dialler,
+            DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=trusting_context)) as dialler,
         ):
             await dialler.campaigns.list()
 
@@ -186,7 +186,7 @@ def test_a_loop_may_end_right_after_closing_over_tls(ca: trustme.CA, trusting: s
 @pytest.mark.parametrize(
     "host", ["acd.example.com", "10.0.0.7", "[fd00::7]", "localhost.example.com", "127.0.0.1.nip.io"]
 )
-def test_plain_http_to_another_machine_gives_one_warning(host: str) -> None:
+def test_plain_http_to_another_host_warns_once(host: str) -> None:
     with warnings.catch_warnings(record=True, action="always") as warned:
         dialler = DiallerClient(f"http://{host}:8080/rest/v1.0/1", "token")
         dialler.for_account(2, "token")
@@ -196,15 +196,13 @@ def test_plain_http_to_another_machine_gives_one_warning(host: str) -> None:
     assert warned[0].filename == __file__
 
 
-@pytest.mark.parametrize("make", ["for_account", "from_env"])
-def test_the_warning_of_plain_http_points_to_where_the_client_was_made(
-    make: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("make", ["for_server", "from_env"])
+def test_warning_of_plain_http_shows_the_line_that_made_the_client(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIALLER_BASE_URL", "http://acd.example.com/rest/v1.0/1")
     monkeypatch.setenv("DIALLER_TOKEN", "token")
     with warnings.catch_warnings(record=True, action="always") as warned:
-        if make == "for_account":
-            DiallerClient.for_account("http://acd.example.com", 1, "token")
+        if make == "for_server":
+            DiallerClient.for_server("http://acd.example.com", 1, "token")
         else:
             DiallerClient.from_env()
     assert [warning.filename for warning in warned] == [__file__]
@@ -222,20 +220,20 @@ def test_the_warning_of_plain_http_points_to_where_the_client_was_made(
         "https://acd.example.com/rest/v1.0/1",
     ],
 )
-def test_plain_http_to_this_machine_and_https_give_no_warning(base_url: str) -> None:
+def test_https_and_plain_http_to_loopback_give_no_warning(base_url: str) -> None:
     with warnings.catch_warnings(record=True, action="always") as warned:
         DiallerClient(base_url, "token")
     assert warned == []
 
 
-def test_what_is_no_context_is_refused_as_a_way_to_switch_verification_off(tmp_path: Path) -> None:
+def test_ssl_that_is_not_a_context_is_refused(tmp_path: Path) -> None:
     for wrong in (False, True, str(tmp_path)):
         with pytest.raises(ConfigurationError, match="SSLContext"):
-            PoolConfig(ssl=wrong)  # type: ignore[arg-type]  # that is what is tested
+            PoolConfig(ssl=wrong)  # type: ignore[arg-type]  the mistake that is tested
 
 
 class TestFiles:
-    """The CA and the client certificate as files."""
+    """The settings for a CA file and client certificate files."""
 
     async def test_ca_file_and_client_certificate_are_used(self, ca: trustme.CA, tmp_path: Path) -> None:
         async with mutual(ca) as sandbox:
@@ -256,7 +254,7 @@ class TestFiles:
     async def test_missing_client_certificate_is_named(
         self, ca: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
     ) -> None:
-        # Not by asyncio, whose servers abort the connection without the alert.
+        # Not an asyncio server, since those abort the connection without a TLS alert.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             refusing = asyncio.create_task(asyncio.to_thread(refuse_handshake, listener, mutual_context(ca, version)))
             pool = PoolConfig(ca_file=files(ca, tmp_path)["ca_file"])
@@ -281,29 +279,29 @@ class TestFiles:
             DiallerClient("https://acd.example.com/rest/v1.0/1", "t", pool=PoolConfig(**paths))
         assert str(paths[option]) in str(caught.value)
 
-    def test_context_and_files_contradict_each_other(self, trusting: ssl.SSLContext) -> None:
-        with pytest.raises(ConfigurationError, match="ssl=… or the files, not both"):
-            PoolConfig(ssl=trusting, ca_file="ca.pem")
+    def test_context_with_files_is_refused(self, trusting_context: ssl.SSLContext) -> None:
+        with pytest.raises(ConfigurationError, match="can't be combined with ca_file"):
+            PoolConfig(ssl=trusting_context, ca_file="ca.pem")
 
     def test_key_without_certificate_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="needs client_cert"):
             PoolConfig(client_key="key.pem")
 
 
-async def test_https_to_a_port_that_speaks_http_is_said_to_be_that() -> None:
+async def test_error_says_that_the_port_does_not_support_https() -> None:
     async with Sandbox(5) as sandbox:
-        said = await not_connected(sandbox, PoolConfig(), sandbox.base_url.replace("http:", "https:"))
-    assert "does not speak https" in said
+        message = await not_connected(sandbox, PoolConfig(), sandbox.base_url.replace("http:", "https:"))
+    assert "does not support https" in message
 
 
-async def test_http_to_a_port_that_speaks_https_is_said_to_be_that(listening: Listening) -> None:
+async def test_error_says_that_the_port_does_not_speak_http(listening: Listening) -> None:
     async def tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        # The alert "unexpected message", as OpenSSL sends it.
+        # This is the TLS alert "unexpected message", which OpenSSL sends.
         writer.write(bytes.fromhex("15030100020246"))
 
     async with listening(tls) as base_url, DiallerClient(base_url, "token", retry=ONCE) as dialler:
-        with pytest.raises(NoReplyError, match="If the port speaks https, so must the base URL"):
+        with pytest.raises(NoReplyError, match="Check the scheme and port of the base URL"):
             await dialler.campaigns.list()
 
 
@@ -320,7 +318,7 @@ def refuse_handshake(listener: socket.socket, context: ssl.SSLContext) -> None:
 
 
 def mutual_context(ca: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-    context = serving(ca.issue_cert("127.0.0.1"))
+    context = server_context(ca.issue_cert("127.0.0.1"))
     context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
     ca.configure_trust(context)
@@ -328,7 +326,7 @@ def mutual_context(ca: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLSv
 
 
 def files(ca: trustme.CA, directory: Path) -> dict[str, Any]:
-    """Return the files of a CA and of a client certificate of it, by their options."""
+    """Return the files of a CA and of a client certificate, by the names of their options."""
     client = ca.issue_cert("client.example.com")
     paths = {name: directory / f"{name}.pem" for name in ("ca_file", "client_cert", "client_key")}
     paths["ca_file"].write_bytes(ca.cert_pem.bytes())
@@ -339,7 +337,7 @@ def files(ca: trustme.CA, directory: Path) -> dict[str, Any]:
 
 @asynccontextmanager
 async def mutual(ca: trustme.CA) -> AsyncIterator[Sandbox]:
-    """A sandbox that wants a client certificate of the CA."""
+    """A sandbox that requires a client certificate of the CA."""
     async with Sandbox(5, ssl_context=mutual_context(ca)) as sandbox:
         yield sandbox
 

@@ -1,4 +1,4 @@
-"""A call may be cancelled at every point where it waits: afterwards all is as if it had never been."""
+"""A call can be cancelled at any await, and does not harm other calls."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ RECORDS = ({"ID": 535, "Name": "Spring 26"}, {"ID": 536, "Name": "Autumn"}, {"ID
 WRITES = ("delete", "clone", "clone, exist_ok", "delete_by_name")
 
 LIMIT = 2
-UNHARMED = 2
+OTHER_CALLS = 2
 
 
 @attrs.define
 class CancelledAt:
-    """Awaits something, and cancels its own task at the n-th point where that waits.
+    """Awaits a coroutine, and cancels its own task at the n-th point where the coroutine waits.
 
     Attributes:
-        awaited: what is awaited.
-        point: where it is cancelled, counted from 0.
-        late: cancelled not while it waits, but in the very step in which what it waits for has come.
-        reached: whether it ever waited there.
+        awaited: the coroutine.
+        point: number of the wait at which the task is cancelled, counted from 0.
+        late: whether the task is cancelled in the same step of the loop in which the wait ends.
+        reached: whether the coroutine reached this wait.
     """
 
     awaited: Coroutine[Any, Any, Any]
@@ -76,7 +76,7 @@ class CancelledAt:
 async def cancelled_at_each_point(
     call: Callable[[], Coroutine[Any, Any, Any]], *, late: bool, after: Callable[[], Awaitable[None]], step: int = 1
 ) -> int:
-    """Makes a call again and again, cancelled at a later point each time, until it gets through; counts the points."""
+    """Cancel a call at each of its waits in turn, until a call succeeds; return the number of waits."""
 
     async def run(cancelled: CancelledAt) -> Any:
         return await cancelled
@@ -90,163 +90,175 @@ async def cancelled_at_each_point(
             task.result()
             return point
         assert task.cancelled()
-    raise AssertionError("it never came to an end")
+    raise AssertionError("the call never succeeded")
 
 
 @pytest.fixture(autouse=True)
-async def nothing_is_left_behind(caplog: pytest.LogCaptureFixture, until: Until) -> AsyncIterator[None]:
-    """No task, and nothing that asyncio complains of."""
+async def no_task_is_left(caplog: pytest.LogCaptureFixture, until: Until) -> AsyncIterator[None]:
+    """Assert that no task is left, and that asyncio has logged no error."""
     before = asyncio.all_tasks()
     yield
     await until(lambda: asyncio.all_tasks() <= {*before, asyncio.current_task()})
     assert [record for record in caplog.records if record.name == "asyncio" and record.levelno >= logging.ERROR] == []
 
 
-async def assert_unharmed(dialler: DiallerClient, server: CampaignServer, calls: int = UNHARMED) -> None:
-    """That all places are free, and every call gets its own answer."""
+async def assert_other_calls_work(dialler: DiallerClient, server: CampaignServer, calls: int = OTHER_CALLS) -> None:
+    """Assert that all slots are free, and that each call gets its own response."""
     assert dialler._shared.pool.in_flight == 0
     ids = [(536, 537)[number % 2] for number in range(calls)]
-    answers = await asyncio.gather(*(dialler.campaigns.get(id) for id in ids))
-    assert [answer.id for answer in answers] == ids
+    campaigns = await asyncio.gather(*(dialler.campaigns.get(id) for id in ids))
+    assert [campaign.id for campaign in campaigns] == ids
     assert dialler._shared.pool.in_flight == 0
 
 
 @pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("kept_alive", [False, True])
+@pytest.mark.parametrize("keep_alive", [False, True])
 @pytest.mark.parametrize("call", ["get", "clone", "delete"])
-async def test_every_kind_of_call_at_every_point(
-    server: CampaignServer, clock: Clock, call: str, kept_alive: bool, late: bool
+async def test_call_cancelled_at_any_await_harms_no_other_call(
+    server: CampaignServer, clock: Clock, call: str, keep_alive: bool, late: bool
 ) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
 
         async def after() -> None:
-            await assert_unharmed(dialler, server)
-            # By now the server has come to what it had got of a call that was cancelled.
+            await assert_other_calls_work(dialler, server)
+            # The server may have run the cancelled call.
             if call in WRITES and server.is_done(call):
                 server.load(RECORDS[0]) if call == "delete" else server.remove(max(server.campaigns))
-            if not kept_alive:
+            if not keep_alive:
                 await server.drop_idle_connections()
 
         await after()
 
-        async def made() -> None:
+        async def make_call() -> None:
             await server.send(call, dialler)
 
-        points = await cancelled_at_each_point(made, late=late, after=after)
-        assert points >= (1 if kept_alive else 2)
-        await assert_unharmed(dialler, server, 100)
+        points = await cancelled_at_each_point(make_call, late=late, after=after)
+        assert points >= (1 if keep_alive else 2)
+        await assert_other_calls_work(dialler, server, 100)
         assert server.connections.peak <= LIMIT + 1
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_in_the_middle_of_an_answer_that_comes_byte_by_byte(server: CampaignServer, late: bool) -> None:
+async def test_call_cancelled_within_a_slow_response_harms_no_other_call(server: CampaignServer, late: bool) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
 
         async def after() -> None:
             server.faults.clear()
-            await assert_unharmed(dialler, server)
+            await assert_other_calls_work(dialler, server)
 
-        async def made() -> None:
+        async def make_call() -> None:
             server.faults.next(Trickle())
             await dialler.campaigns.get(ID)
 
-        points = await cancelled_at_each_point(made, late=late, after=after, step=7)
+        points = await cancelled_at_each_point(make_call, late=late, after=after, step=7)
         assert points > 100 // 7
-        await assert_unharmed(dialler, server, 100)
+        await assert_other_calls_work(dialler, server, 100)
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_between_the_slices_of_a_large_answer(late: bool, server: CampaignServer) -> None:
+async def test_call_cancelled_between_slices_of_a_large_response_harms_no_other_call(
+    late: bool, server: CampaignServer
+) -> None:
     records = [*RECORDS, *({"ID": id, "Name": f"{id}", "filler": "x" * 2000} for id in range(1000, 1150))]
     async with (
         Sandbox(records) as server,
         DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler,
     ):
 
-        async def made() -> None:
+        async def make_call() -> None:
             assert len(await dialler.campaigns.list()) == len(records)
 
-        points = await cancelled_at_each_point(made, late=late, after=lambda: assert_unharmed(dialler, server))
+        points = await cancelled_at_each_point(
+            make_call, late=late, after=lambda: assert_other_calls_work(dialler, server)
+        )
         assert points >= 5
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_while_waiting_to_repeat_and_in_the_repeat(server: CampaignServer, clock: Clock, late: bool) -> None:
+async def test_call_cancelled_before_or_in_a_retry_harms_no_other_call(
+    server: CampaignServer, clock: Clock, late: bool
+) -> None:
     policy = RetryPolicy()
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT), retry=policy) as dialler:
 
         async def after() -> None:
             server.faults.clear()
-            await assert_unharmed(dialler, server)
+            await assert_other_calls_work(dialler, server)
 
-        async def made() -> None:
+        async def make_call() -> None:
             server.faults.next(Status(429, retry_after=1), Status(500), match="list")
             await dialler.campaigns.list()
 
-        points = await cancelled_at_each_point(made, late=late, after=after)
+        points = await cancelled_at_each_point(make_call, late=late, after=after)
         assert points >= 5
-        await assert_unharmed(dialler, server, 100)
+        await assert_other_calls_work(dialler, server, 100)
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_while_asking_for_a_token(server: CampaignServer, clock: Clock, late: bool) -> None:
-    asked = 0
+async def test_call_cancelled_while_renewing_the_token_harms_no_other_call(
+    server: CampaignServer, clock: Clock, late: bool
+) -> None:
+    source_calls = 0
 
     async def source() -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal source_calls
+        source_calls += 1
         await asyncio.sleep(0)
         return server.token
 
     clients: list[DiallerClient] = []
 
-    async def made() -> None:
+    async def make_call() -> None:
         clients.append(DiallerClient(server.base_url, source, pool=PoolConfig(limit=LIMIT)))
         await clients[-1].campaigns.list()
         server.revoke()
-        # Two at once, so that one of them waits for the other's token.
+        # Two concurrent calls, so that one of them waits for the token of the other.
         await asyncio.gather(clients[-1].campaigns.list(), clients[-1].campaigns.list())
 
     async def after() -> None:
-        await assert_unharmed(clients[-1], server)
+        await assert_other_calls_work(clients[-1], server)
         await clients.pop().aclose()
 
-    points = await cancelled_at_each_point(made, late=late, after=after)
+    points = await cancelled_at_each_point(make_call, late=late, after=after)
     assert points >= 5
-    assert asked > points
+    assert source_calls > points
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_at_a_limited_rate(server: CampaignServer, late: bool) -> None:
+async def test_calls_cancelled_while_waiting_for_max_rate_harm_no_other_call(
+    server: CampaignServer, late: bool
+) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT), max_rate=2000) as dialler:
 
-        async def made() -> None:
+        async def make_call() -> None:
             await asyncio.gather(*(dialler.campaigns.get(ID) for _ in range(4)))
 
-        points = await cancelled_at_each_point(made, late=late, after=lambda: assert_unharmed(dialler, server))
+        points = await cancelled_at_each_point(
+            make_call, late=late, after=lambda: assert_other_calls_work(dialler, server)
+        )
         assert points >= 1
 
 
-async def test_while_a_limiter_has_it_wait(server: CampaignServer) -> None:
+async def test_call_cancelled_in_a_custom_rate_limiter_releases_its_slot(server: CampaignServer) -> None:
     class Limiter:
-        asked, go = asyncio.Event(), asyncio.Event()
+        entered, release = asyncio.Event(), asyncio.Event()
 
         async def acquire(self) -> None:
-            self.asked.set()
-            await self.go.wait()
+            self.entered.set()
+            await self.release.wait()
 
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1), max_rate=Limiter()) as dialler:
         waiting = asyncio.create_task(dialler.campaigns.get(ID))
-        await Limiter.asked.wait()
+        await Limiter.entered.wait()
         waiting.cancel()
         await asyncio.wait([waiting])
         assert not dialler._shared.pool._slots.locked()
-        Limiter.go.set()
-        await assert_unharmed(dialler, server)
+        Limiter.release.set()
+        await assert_other_calls_work(dialler, server)
 
 
 @pytest.mark.parametrize("steps", range(0, 60, 6))
-async def test_many_at_once_after_so_many_turns_of_the_loop(server: CampaignServer, steps: int) -> None:
+async def test_half_of_concurrent_calls_can_be_cancelled_without_harm(server: CampaignServer, steps: int) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=LIMIT)) as dialler:
         tasks = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
         for _ in range(steps):
@@ -254,12 +266,12 @@ async def test_many_at_once_after_so_many_turns_of_the_loop(server: CampaignServ
         for task in tasks[::2]:
             task.cancel()
         await asyncio.wait(tasks)
-        # None that was not cancelled has failed.
+        # The calls that were not cancelled succeed.
         assert [task.result().id for task in tasks[1::2]] == [ID] * 5
-        await assert_unharmed(dialler, server, 20)
+        await assert_other_calls_work(dialler, server, 20)
 
 
-async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: CampaignServer, until: Until) -> None:
+async def test_cancelled_waiting_calls_do_not_block_the_queue(server: CampaignServer, until: Until) -> None:
     server.faults.next(StallBeforeHeaders(), match="get")
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         first = asyncio.create_task(dialler.campaigns.get(ID))
@@ -272,11 +284,11 @@ async def test_a_cancelled_waiter_leaves_no_hole_in_the_queue(server: CampaignSe
             task.cancel()
         await asyncio.wait([first, *waiting])
         assert [received.query["languagesID"] for received in server.journal[1:]] == list("234678")
-        await assert_unharmed(dialler, server, 100)
+        await assert_other_calls_work(dialler, server, 100)
 
 
 @pytest.mark.parametrize("fault", [StallBeforeHeaders(), StallInBody()], ids=repr)
-async def test_the_connection_of_a_cancelled_call_is_closed(server: CampaignServer, fault: Fault, until: Until) -> None:
+async def test_connection_of_a_cancelled_call_is_closed(server: CampaignServer, fault: Fault, until: Until) -> None:
     server.faults.next(fault)
     async with DiallerClient(server.base_url, server.token) as dialler:
         task = asyncio.create_task(dialler.campaigns.list())
@@ -287,30 +299,30 @@ async def test_the_connection_of_a_cancelled_call_is_closed(server: CampaignServ
         with pytest.raises(asyncio.CancelledError):
             await task
         await until(lambda: server.connections.open == 0)
-        await assert_unharmed(dialler, server)
+        await assert_other_calls_work(dialler, server)
         assert {received.connection for received in server.journal[1:]}.isdisjoint({1})
 
 
-async def test_an_answer_that_is_longer_than_promised_does_not_become_the_answer_to_the_next_call(
+async def test_surplus_bytes_of_a_response_are_not_read_as_the_next_response(
     server: CampaignServer, clock: Clock
 ) -> None:
     server.faults.next(WrongLength(-1), WrongLength(-30))
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         assert (await dialler.campaigns.get(ID)).id == ID
-        await assert_unharmed(dialler, server, 10)
+        await assert_other_calls_work(dialler, server, 10)
 
 
-async def test_a_second_answer_that_nobody_asked_for_does_not_become_the_answer_to_the_next_call(
+async def test_unsolicited_second_response_is_not_read_as_the_next_response(
     listening: Listening,
 ) -> None:
-    answered = 0
+    responses_sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal answered
+        nonlocal responses_sent
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readuntil(b"\r\n\r\n"):
-                answered += 1
-                one = b'{"records":[{"ID":535,"Name":"%d"}],"count":1,"status":200}' % answered
+                responses_sent += 1
+                one = b'{"records":[{"ID":535,"Name":"%d"}],"count":1,"status":200}' % responses_sent
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(one), one) * 2)
 
     async with listening(serve) as base_url, DiallerClient(base_url, "t", pool=PoolConfig(limit=1)) as dialler:
@@ -318,13 +330,13 @@ async def test_a_second_answer_that_nobody_asked_for_does_not_become_the_answer_
             assert (await dialler.campaigns.get(ID)).name == str(number)
 
 
-async def test_a_cancelled_write_is_sent_no_second_time(
+async def test_cancelled_write_is_not_retried(
     server: CampaignServer, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    async def for_ever(seconds: float) -> None:
+    async def wait_forever(seconds: float) -> None:
         await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr(CLOCK, "sleep", for_ever)
+    monkeypatch.setattr(CLOCK, "sleep", wait_forever)
     server.faults.next(Status(503))
     async with DiallerClient(server.base_url, server.token) as dialler:
         task = asyncio.create_task(dialler.campaigns.delete(ID))

@@ -1,4 +1,4 @@
-"""Time and room: what runs out where, who waits for whom, and what is told of it."""
+"""Timeouts and deadlines in each phase of a call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody,
 
 if TYPE_CHECKING:
     from tests.conftest import CampaignServer, Clock, Until
-    from tests.http.conftest import Leap
+    from tests.http.conftest import AdvanceClock
 
 NAME = "Spring 26"
 COPY = "Monday"
@@ -37,7 +37,7 @@ ID = 535
 READS = ("list", "get", "find", "result_codes")
 WRITES = ("delete", "clone", "clone, exist_ok", "delete_by_name")
 CALLS = READS + WRITES
-AS_IS = ("clone", "delete_by_name")
+NOT_IDEMPOTENT = ("clone", "delete_by_name")
 
 ONCE = RetryPolicy(attempts=1)
 STALLS = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
@@ -47,14 +47,14 @@ def no_pause() -> float:
     return 0.0
 
 
-async def for_ever(_: float = 0) -> Any:
+async def wait_forever(_: float = 0) -> Any:
     await asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits to repeat a call waits for good."""
-    monkeypatch.setattr(CLOCK, "sleep", for_ever)
+def endless_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls wait forever before a retry."""
+    monkeypatch.setattr(CLOCK, "sleep", wait_forever)
 
 
 async def failure(call: Awaitable[Any]) -> DiallerError:
@@ -64,17 +64,17 @@ async def failure(call: Awaitable[Any]) -> DiallerError:
 
 
 async def failure_after(
-    call: Awaitable[Any], leap: Leap, seconds: float, when: Callable[[], object] = lambda: True
+    call: Awaitable[Any], advance_clock: AdvanceClock, seconds: float, when: Callable[[], object] = lambda: True
 ) -> DiallerError:
-    """How a call fails when so many seconds go by as soon as something is so."""
+    """Return the error of a call after the clock has advanced by some seconds, as soon as `when` is true."""
     failing = asyncio.create_task(failure(call))
-    await leap(seconds, when=when)
+    await advance_clock(seconds, when=when)
     return await failing
 
 
 @pytest.fixture
-async def deaf() -> AsyncIterator[str]:
-    """A base URL whose host takes no connection and refuses none: its queue of them is full."""
+async def unreachable_url() -> AsyncIterator[str]:
+    """A base URL whose server neither accepts nor refuses connections, since its backlog is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -88,158 +88,164 @@ async def deaf() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_no_connection_in_time_is_a_connect_error_for_every_call(
-    deaf: str, leap: Leap, call: str, server: CampaignServer
+async def test_every_call_raises_connect_error_after_connect_timeout(
+    unreachable_url: str, advance_clock: AdvanceClock, call: str, server: CampaignServer
 ) -> None:
-    async with DiallerClient(deaf, "t", timeouts=Timeouts(connect=7), retry=ONCE) as dialler:
-        error = await failure_after(server.send(call, dialler), leap, 7.01)
+    async with DiallerClient(unreachable_url, "t", timeouts=Timeouts(connect=7), retry=ONCE) as dialler:
+        error = await failure_after(server.send(call, dialler), advance_clock, 7.01)
     assert type(error) is ConnectError
     assert "within 7 s; nothing was sent" in str(error)
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_that_runs_out_while_connecting_leaves_nothing_unknown(
-    deaf: str, leap: Leap, call: str, server: CampaignServer
+async def test_deadline_while_connecting_raises_deadline_error_for_every_call(
+    unreachable_url: str, advance_clock: AdvanceClock, call: str, server: CampaignServer
 ) -> None:
-    async with DiallerClient(deaf, "t", timeouts=Timeouts(deadline=9)) as dialler:
-        error = await failure_after(server.send(call, dialler), leap, 9.01)
+    async with DiallerClient(unreachable_url, "t", timeouts=Timeouts(deadline=9)) as dialler:
+        error = await failure_after(server.send(call, dialler), advance_clock, 9.01)
     assert type(error) is DeadlineError
-    assert "the deadline of 9 s ran out while connecting" in str(error)
+    assert "the deadline of 9 s expired while connecting" in str(error)
     assert error.attempts == 1
 
 
 @pytest.mark.parametrize("fault", STALLS, ids=repr)
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_silent_server_is_told_with_how_long_it_was_silent(
-    server: CampaignServer, leap: Leap, call: str, fault: StallBeforeHeaders | StallInBody
+async def test_read_timeout_error_says_how_long_the_server_sent_nothing(
+    server: CampaignServer, advance_clock: AdvanceClock, call: str, fault: StallBeforeHeaders | StallInBody
 ) -> None:
     server.faults.next(fault)
     async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=20), retry=ONCE) as dialler:
-        error = await failure_after(server.send(call, dialler), leap, 20.01, lambda: server.journal)
+        error = await failure_after(server.send(call, dialler), advance_clock, 20.01, lambda: server.journal)
     assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
     assert "the server sent nothing for 20 s" in str(error)
     if call in WRITES:
         assert server.arrived(call) == [server.is_done(call)]
 
 
-async def test_a_deadline_error_is_a_timeout_error_too(
-    server: CampaignServer, dialler: DiallerClient, leap: Leap
+async def test_deadline_error_is_a_timeout_error_without_context(
+    server: CampaignServer, dialler: DiallerClient, advance_clock: AdvanceClock
 ) -> None:
     server.faults.next(StallBeforeHeaders())
-    error = await failure_after(dialler.campaigns.list(), leap, 121, lambda: server.journal)
+    error = await failure_after(dialler.campaigns.list(), advance_clock, 121, lambda: server.journal)
     assert isinstance(error, TimeoutError)
-    # Not the cancellation that it comes of, whose frames hold what was sent.
+    # The frames of the cancellation hold the request, so the cancellation must not be the context.
     assert error.__context__ is None
 
 
-async def test_a_slow_answer_is_no_silent_one(server: CampaignServer) -> None:
+async def test_slow_response_does_not_exceed_the_read_timeout(server: CampaignServer) -> None:
     server.faults.next(Trickle())
     async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=5), retry=ONCE) as dialler:
         assert len(await dialler.campaigns.list()) == 3
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
-    server: CampaignServer, leap: Leap, call: str
+async def test_deadline_in_flight_leaves_the_outcome_of_a_write_unknown(
+    server: CampaignServer, advance_clock: AdvanceClock, call: str
 ) -> None:
     timeouts = Timeouts(read=60, deadline=50)
     for fault in STALLS:
         server.restore()
         server.faults.next(fault)
         async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
-            error = await failure_after(server.send(call, dialler), leap, 50.01, lambda: server.journal)
+            error = await failure_after(server.send(call, dialler), advance_clock, 50.01, lambda: server.journal)
         assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
-        assert "the deadline of 50 s ran out while waiting for the response" in str(error)
+        assert "the deadline of 50 s expired while waiting for the response" in str(error)
         assert error.attempts == len(server.journal) == 1
         if call in WRITES:
             assert server.arrived(call) == [server.is_done(call)]
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_at_the_gate_sends_nothing(server: CampaignServer, leap: Leap, call: str) -> None:
+async def test_deadline_in_the_queue_sends_nothing(
+    server: CampaignServer, advance_clock: AdvanceClock, call: str
+) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         pool = dialler._shared.pool
         await pool.enter(no_pause)
-        error = await failure_after(server.send(call, dialler), leap, 120.01)
+        error = await failure_after(server.send(call, dialler), advance_clock, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
-    assert "the deadline of 120 s ran out while waiting in the client's queue" in str(error)
+    assert "the deadline of 120 s expired while waiting in the client's queue" in str(error)
     assert error.attempts == 0
     assert server.journal == []
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_deadline_while_waiting_to_repeat_ends_the_wait(
-    server: CampaignServer, dialler: DiallerClient, endless: None, leap: Leap, call: str
+async def test_deadline_ends_the_wait_before_a_retry(
+    server: CampaignServer, dialler: DiallerClient, endless_backoff: None, advance_clock: AdvanceClock, call: str
 ) -> None:
     server.faults.next(Status(503, retry_after=1))
-    error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
-    # It was turned away, so nothing is unknown even of a write.
+    error = await failure_after(server.send(call, dialler), advance_clock, 120.01, lambda: server.journal)
+    # The server refused the attempt, so the outcome is known, also for a write.
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the next retry" in str(error)
+    assert "expired while waiting for the next retry" in str(error)
     assert error.attempts == len(server.journal) == 1
 
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
-async def test_a_deadline_while_waiting_to_repeat_a_write_that_was_lost_leaves_its_outcome_unknown(
-    server: CampaignServer, dialler: DiallerClient, endless: None, leap: Leap, call: str
+async def test_deadline_before_the_retry_of_a_lost_write_leaves_its_outcome_unknown(
+    server: CampaignServer, dialler: DiallerClient, endless_backoff: None, advance_clock: AdvanceClock, call: str
 ) -> None:
     server.faults.next(Reset(carried_out=True))
-    error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: server.journal)
+    error = await failure_after(server.send(call, dialler), advance_clock, 120.01, lambda: server.journal)
     assert type(error) is OutcomeUnknownError
-    assert "ran out while waiting for the next retry" in str(error)
+    assert "expired while waiting for the next retry" in str(error)
 
 
 @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
-async def test_so_does_a_deadline_in_the_repeat_itself(
-    server: CampaignServer, dialler: DiallerClient, leap: Leap, call: str
+async def test_deadline_in_the_retry_of_a_lost_write_leaves_its_outcome_unknown(
+    server: CampaignServer, dialler: DiallerClient, advance_clock: AdvanceClock, call: str
 ) -> None:
     server.faults.next(Reset(carried_out=True), StallBeforeHeaders())
-    error = await failure_after(server.send(call, dialler), leap, 120.01, lambda: len(server.journal) == 2)
+    error = await failure_after(server.send(call, dialler), advance_clock, 120.01, lambda: len(server.journal) == 2)
     assert type(error) is OutcomeUnknownError
     assert error.attempts == 2
 
 
-async def test_a_pause_that_the_server_asked_for_counts_against_the_deadline(
-    server: CampaignServer, leap: Leap, endless: None
+async def test_pause_after_429_counts_against_the_deadline(
+    server: CampaignServer, advance_clock: AdvanceClock, endless_backoff: None
 ) -> None:
     async with DiallerClient(server.base_url, server.token, retry=ONCE) as dialler:
         server.faults.next(Status(429, retry_after=30))
         await failure(dialler.campaigns.list())
-        error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
+        error = await failure_after(dialler.campaigns.delete(ID), advance_clock, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the end of the pause that the server asked for" in str(error)
+    assert "expired while waiting for the end of the pause that the server requested" in str(error)
     assert len(server.journal) == 1
 
 
-async def test_a_source_of_tokens_that_takes_too_long_is_told_as_that(server: CampaignServer, leap: Leap) -> None:
-    async with DiallerClient(server.base_url, for_ever_a_token) as dialler:
-        error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01)
+async def test_deadline_error_says_that_the_call_waited_for_the_token(
+    server: CampaignServer, advance_clock: AdvanceClock
+) -> None:
+    async with DiallerClient(server.base_url, never_returned_token) as dialler:
+        error = await failure_after(dialler.campaigns.delete(ID), advance_clock, 120.01)
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the token" in str(error)
+    assert "expired while waiting for the token" in str(error)
     assert error.attempts == 0
 
 
-async def test_so_is_one_that_does_so_when_asked_once_more(server: CampaignServer, leap: Leap) -> None:
+async def test_deadline_error_says_that_the_call_waited_for_a_renewed_token(
+    server: CampaignServer, advance_clock: AdvanceClock
+) -> None:
     tokens = [server.token]
 
-    async def slow_the_second_time() -> str:
-        return tokens.pop() if tokens else await for_ever_a_token()
+    async def slow_at_the_second_call() -> str:
+        return tokens.pop() if tokens else await never_returned_token()
 
     server.faults.next(Status(401))
-    async with DiallerClient(server.base_url, slow_the_second_time) as dialler:
-        error = await failure_after(dialler.campaigns.delete(ID), leap, 120.01, lambda: server.journal)
+    async with DiallerClient(server.base_url, slow_at_the_second_call) as dialler:
+        error = await failure_after(dialler.campaigns.delete(ID), advance_clock, 120.01, lambda: server.journal)
     assert type(error) is DeadlineError
-    assert "ran out while waiting for the token" in str(error)
+    assert "expired while waiting for the token" in str(error)
 
 
-async def for_ever_a_token() -> str:
-    await for_ever()
+async def never_returned_token() -> str:
+    await wait_forever()
     return "never"
 
 
-async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
-    server: CampaignServer, dialler: DiallerClient, leap: Leap
+async def test_deadline_while_decoding_leaves_the_outcome_of_a_write_unknown(
+    server: CampaignServer, dialler: DiallerClient, advance_clock: AdvanceClock
 ) -> None:
     def decode_forever(body: bytes) -> Any:
         while True:
@@ -247,13 +253,13 @@ async def test_a_deadline_after_the_answer_came_still_leaves_a_write_unknown(
 
     request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=decode_forever)
     send = dialler.campaigns._transport.send(request)
-    error = await failure_after(send, leap, 120.01, lambda: server.is_done("clone"))
+    error = await failure_after(send, advance_clock, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
     assert "while decoding the response" in str(error)
 
 
-async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor_read(
-    server: CampaignServer, leap: Leap
+async def test_waiting_for_a_slot_counts_against_neither_connect_nor_read(
+    server: CampaignServer, advance_clock: AdvanceClock
 ) -> None:
     timeouts = Timeouts(connect=1, read=1)
     async with DiallerClient(
@@ -262,57 +268,57 @@ async def test_those_who_queue_behind_a_full_pool_run_out_of_neither_connect_nor
         pool = dialler._shared.pool
         await pool.enter(no_pause)
         waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
-        await leap(100)
+        await advance_clock(100)
         pool.leave()
         await asyncio.gather(*waiting)
     assert len(server.journal) == 10
 
 
 @attrs.define
-class Full:
-    """A session with room for one, which is taken."""
+class FullSession:
+    """A session with a connection limit of one, and a request that uses the connection."""
 
     session: aiohttp.ClientSession
-    taken: asyncio.Task[Any]
+    holding_request: asyncio.Task[Any]
 
 
 @pytest.fixture
-async def full(server: CampaignServer, until: Until) -> AsyncIterator[Full]:
+async def full_session(server: CampaignServer, until: Until) -> AsyncIterator[FullSession]:
     server.faults.next(StallBeforeHeaders())
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as session:
-        taken = asyncio.create_task(session.get(server.base_url))
+        holding_request = asyncio.create_task(session.get(server.base_url))
         await until(lambda: server.journal)
-        yield Full(session, taken)
-        taken.cancel()
+        yield FullSession(session, holding_request)
+        holding_request.cancel()
 
 
-async def test_nor_do_those_who_queue_behind_a_brought_session_with_less_room_than_the_gate(
-    server: CampaignServer, full: Full, leap: Leap
+async def test_waiting_for_a_connection_of_a_user_session_counts_against_neither_connect_nor_read(
+    server: CampaignServer, full_session: FullSession, advance_clock: AdvanceClock
 ) -> None:
     timeouts = Timeouts(connect=1, read=1)
     async with DiallerClient(
-        server.base_url, server.token, session=full.session, timeouts=timeouts, retry=ONCE
+        server.base_url, server.token, session=full_session.session, timeouts=timeouts, retry=ONCE
     ) as dialler:
         waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
-        await leap(100)
-        full.taken.cancel()
+        await advance_clock(100)
+        full_session.holding_request.cancel()
         await asyncio.gather(*waiting)
     assert len(server.journal) == 1 + 10
 
 
-@pytest.mark.parametrize("call", AS_IS)
-async def test_a_deadline_behind_a_brought_session_without_room_leaves_nothing_unknown(
-    server: CampaignServer, full: Full, leap: Leap, call: str
+@pytest.mark.parametrize("call", NOT_IDEMPOTENT)
+async def test_deadline_while_waiting_for_a_connection_of_a_user_session_raises_deadline_error(
+    server: CampaignServer, full_session: FullSession, advance_clock: AdvanceClock, call: str
 ) -> None:
-    async with DiallerClient(server.base_url, server.token, session=full.session) as dialler:
-        error = await failure_after(server.send(call, dialler), leap, 120.01)
+    async with DiallerClient(server.base_url, server.token, session=full_session.session) as dialler:
+        error = await failure_after(server.send(call, dialler), advance_clock, 120.01)
     assert type(error) is DeadlineError
     assert len(server.journal) == 1
 
 
-async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(
-    server: CampaignServer, leap: Leap, until: Until
+async def test_timeouts_of_the_client_override_those_of_a_user_session(
+    server: CampaignServer, advance_clock: AdvanceClock, until: Until
 ) -> None:
     server.faults.next(StallBeforeHeaders())
     async with (
@@ -321,25 +327,25 @@ async def test_a_session_that_was_brought_has_its_own_timeouts_overruled(
     ):
         calling = asyncio.create_task(failure(dialler.campaigns.get(ID)))
         await until(lambda: server.journal)
-        await leap(25)
-        await leap(0)
+        await advance_clock(25)
+        await advance_clock(0)
         assert not calling.done()
-        await leap(6)
+        await advance_clock(6)
         assert "sent nothing for 30 s" in str(await calling)
 
 
 @pytest.mark.parametrize("call", READS)
-async def test_a_call_that_was_done_in_time_is_not_cut_afterwards(
-    server: CampaignServer, dialler: DiallerClient, clock: Clock, leap: Leap, call: str
+async def test_finished_call_is_not_cancelled_at_its_deadline(
+    server: CampaignServer, dialler: DiallerClient, clock: Clock, advance_clock: AdvanceClock, call: str
 ) -> None:
     await server.send(call, dialler)
-    await leap(1000)
+    await advance_clock(1000)
     await asyncio.sleep(0)
     await server.send(call, dialler)
 
 
 @pytest.mark.parametrize("name", ["connect", "read", "deadline"])
-async def test_infinity_sets_no_limit(name: str, server: CampaignServer) -> None:
+async def test_infinite_timeout_sets_no_limit(name: str, server: CampaignServer) -> None:
     timeouts = Timeouts(**{name: float("inf")})
     async with DiallerClient(server.base_url, server.token, timeouts=timeouts) as dialler:
         assert (await dialler.campaigns.get(ID)).name == NAME
@@ -347,6 +353,6 @@ async def test_infinity_sets_no_limit(name: str, server: CampaignServer) -> None
 
 @pytest.mark.parametrize("name", ["connect", "read", "deadline"])
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), True, "5", None])
-def test_a_time_that_has_run_out_before_it_begins_or_is_none_is_refused(name: str, seconds: Any) -> None:
+def test_timeout_that_is_not_a_positive_number_is_refused(name: str, seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Timeouts(**{name: seconds})

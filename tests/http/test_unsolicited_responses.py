@@ -1,4 +1,4 @@
-"""Kept connections on which the server wrote more than was asked for."""
+"""Idle connections on which the server wrote unsolicited data."""
 
 import asyncio
 import json
@@ -27,8 +27,8 @@ FAILED = response(500, b"")
 
 
 @attrs.define
-class Raw:
-    """A server that writes given bytes: to the first request on its first connection `first`, then `FAILED`."""
+class RawServer:
+    """A server that writes `first` as the response to its first request, and `FAILED` to all others."""
 
     first: bytes
     url: str = ""
@@ -38,51 +38,59 @@ class Raw:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
         self.connections += 1
-        answer = self.first if self.connections == 1 else FAILED
+        reply = self.first if self.connections == 1 else FAILED
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer)
-                answer = FAILED
+                writer.write(reply)
+                reply = FAILED
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
 
 @asynccontextmanager
-async def raw(first: bytes) -> AsyncIterator[Raw]:
-    playing = Raw(first)
-    server = await asyncio.start_server(playing.serve, "127.0.0.1", 0)
-    playing.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/rest/v1.0/1"
+async def running_server(first: bytes) -> AsyncIterator[RawServer]:
+    raw_server = RawServer(first)
+    server = await asyncio.start_server(raw_server.serve, "127.0.0.1", 0)
+    raw_server.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/rest/v1.0/1"
     async with server:
-        yield playing
-        for writer in playing.writers:
+        yield raw_server
+        for writer in raw_server.writers:
             writer.close()
 
 
 @asynccontextmanager
-async def client(url: str, brought: bool) -> AsyncIterator[DiallerClient]:
+async def client(url: str, user_session: bool) -> AsyncIterator[DiallerClient]:
     async with (
-        aiohttp.ClientSession() if brought else nullcontext() as session,
+        aiohttp.ClientSession() if user_session else nullcontext() as session,
         DiallerClient(url, "t", session=session) as dialler,
     ):
         yield dialler
 
 
-PARTS: list[Callable[[bytes], bytes]] = [lambda surplus: surplus, lambda surplus: surplus[:1], lambda s: s[:30]]
+PARTS: list[Callable[[bytes], bytes]] = [
+    lambda unsolicited: unsolicited,
+    lambda unsolicited: unsolicited[:1],
+    lambda s: s[:30],
+]
 
 
-@pytest.mark.parametrize("brought", [False, True])
+@pytest.mark.parametrize("user_session", [False, True])
 @pytest.mark.parametrize("part", PARTS, ids=["whole", "one byte", "half a head"])
-class TestSurplus:
-    async def test_one_that_came_with_the_first_response_is_no_answer(self, brought: bool, part: Any) -> None:
-        async with raw(campaign(1) + part(DONE)) as server, client(server.url, brought) as dialler:
+class TestUnsolicitedResponse:
+    async def test_bytes_after_the_first_response_are_not_read_as_the_next_response(
+        self, user_session: bool, part: Any
+    ) -> None:
+        async with running_server(campaign(1) + part(DONE)) as server, client(server.url, user_session) as dialler:
             await dialler.campaigns.get(1)
             with pytest.raises(ServerError):
                 await dialler.campaigns.delete(5)
         assert server.connections == 2
 
-    async def test_one_that_came_while_idle_is_no_answer(self, brought: bool, part: Any) -> None:
-        async with raw(campaign(1)) as server, client(server.url, brought) as dialler:
+    async def test_bytes_received_while_idle_are_not_read_as_the_next_response(
+        self, user_session: bool, part: Any
+    ) -> None:
+        async with running_server(campaign(1)) as server, client(server.url, user_session) as dialler:
             await dialler.campaigns.get(1)
             server.writers[0].write(part(DONE))
             for _ in range(20):
@@ -91,20 +99,22 @@ class TestSurplus:
                 await dialler.campaigns.delete(5)
         assert server.connections == 2
 
-    async def test_one_that_the_loop_has_not_read_yet_is_no_answer(self, brought: bool, part: Any) -> None:
-        async with raw(campaign(1)) as server, client(server.url, brought) as dialler:
+    async def test_bytes_still_in_the_socket_are_not_read_as_the_next_response(
+        self, user_session: bool, part: Any
+    ) -> None:
+        async with running_server(campaign(1)) as server, client(server.url, user_session) as dialler:
             await dialler.campaigns.get(1)
-            # Written at once to the socket, and the loop has no turn before the call.
+            # The bytes are in the socket, but the event loop has not read them before the call.
             server.writers[0].write(part(DONE))
             with pytest.raises(ServerError):
                 await dialler.campaigns.delete(5)
         assert server.connections == 2
 
 
-@pytest.mark.parametrize("brought", [False, True])
-async def test_a_delete_by_name_does_not_take_a_surplus_response_for_its_own(brought: bool) -> None:
-    surplus = response(200, json.dumps({"records": [{"ID": 9, "Name": "mine"}]}).encode())
-    async with raw(campaign(1) + surplus) as server, client(server.url, brought) as dialler:
+@pytest.mark.parametrize("user_session", [False, True])
+async def test_delete_by_name_does_not_read_an_unsolicited_response(user_session: bool) -> None:
+    unsolicited = response(200, json.dumps({"records": [{"ID": 9, "Name": "mine"}]}).encode())
+    async with running_server(campaign(1) + unsolicited) as server, client(server.url, user_session) as dialler:
         await dialler.campaigns.get(1)
         with pytest.raises(ServerError):
             await dialler.campaigns.delete_by_name("mine")

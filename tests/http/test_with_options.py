@@ -1,4 +1,4 @@
-"""`DiallerClient.with_options`: what its calls do differently, and what they share."""
+"""`DiallerClient.with_options`: which options its calls have, and what they share with the client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dialler_async.sandbox.faults import Status
 
 if TYPE_CHECKING:
     from tests.conftest import Clock, HeldRequest
-    from tests.http.conftest import Leap
+    from tests.http.conftest import AdvanceClock
 
 ID = 535
 
@@ -32,8 +32,8 @@ def headers(server: Sandbox, name: str) -> list[str | None]:
     return [received.headers.get(name) for received in server.journal]
 
 
-class Turnstile:
-    """A rate limiter that counts, and that a test can close."""
+class BlockableLimiter:
+    """A rate limiter that counts calls, and that a test can block."""
 
     def __init__(self) -> None:
         self.acquired = 0
@@ -47,8 +47,8 @@ class Turnstile:
         self.acquired += 1
 
 
-class TestDifferences:
-    async def test_retry_policy_is_that_of_the_options(self, server: Sandbox, dialler: DiallerClient) -> None:
+class TestOptions:
+    async def test_options_set_the_retry_policy(self, server: Sandbox, dialler: DiallerClient) -> None:
         once = dialler.with_options(retry=RetryPolicy(attempts=1))
         server.faults.next(Status(500))
         with pytest.raises(ServerError):
@@ -58,19 +58,21 @@ class TestDifferences:
         await dialler.campaigns.list()
         assert len(server.journal) == 3
 
-    async def test_deadline_is_that_of_the_options(self, server: Sandbox, leap: Leap, hold: type[HeldRequest]) -> None:
+    async def test_options_set_the_deadline(
+        self, server: Sandbox, advance_clock: AdvanceClock, hold: type[HeldRequest]
+    ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             held = hold()
             server.faults.next(held)
-            hasty = dialler.with_options(timeouts=Timeouts(deadline=5))
-            call = asyncio.create_task(hasty.campaigns.get(ID))
+            short_deadline = dialler.with_options(timeouts=Timeouts(deadline=5))
+            call = asyncio.create_task(short_deadline.campaigns.get(ID))
             await held.arrived.wait()
-            await leap(6)
+            await advance_clock(6)
             with pytest.raises(DeadlineError, match="the deadline of 5 s"):
                 await call
             assert (await dialler.campaigns.get(ID)).id == ID
 
-    async def test_options_left_out_stay_as_they_are(self, server: Sandbox, clock: Clock) -> None:
+    async def test_omitted_options_are_unchanged(self, server: Sandbox, clock: Clock) -> None:
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy(attempts=1)) as dialler:
             view = dialler.with_options(timeouts=Timeouts(deadline=5)).with_options(headers={"X-App": "crm"})
             server.faults.next(Status(500))
@@ -78,28 +80,28 @@ class TestDifferences:
                 await view.campaigns.list()
             assert len(server.journal) == 1
 
-    async def test_rate_limit_is_that_of_the_options(self, server: Sandbox, dialler: DiallerClient) -> None:
-        turnstile = Turnstile()
-        limited = dialler.with_options(max_rate=turnstile)
+    async def test_options_set_the_rate_limit(self, server: Sandbox, dialler: DiallerClient) -> None:
+        limiter = BlockableLimiter()
+        limited = dialler.with_options(max_rate=limiter)
         server.faults.next(Status(500))
         await limited.campaigns.list()
         await dialler.campaigns.list()
-        assert turnstile.acquired == 2
+        assert limiter.acquired == 2
 
-    async def test_rate_limit_of_the_client_applies_as_well(self, server: Sandbox) -> None:
-        outer, inner = Turnstile(), Turnstile()
+    async def test_rate_limits_of_client_and_options_both_apply(self, server: Sandbox) -> None:
+        outer, inner = BlockableLimiter(), BlockableLimiter()
         async with DiallerClient(server.base_url, server.token, max_rate=outer) as dialler:
             await dialler.with_options(max_rate=inner).campaigns.list()
         assert (outer.acquired, inner.acquired) == (1, 1)
 
-    async def test_calls_that_wait_for_their_rate_limit_hold_no_connection(self, server: Sandbox) -> None:
-        turnstile = Turnstile()
-        turnstile.open.clear()
+    async def test_calls_that_wait_for_their_rate_limit_use_no_connection(self, server: Sandbox) -> None:
+        limiter = BlockableLimiter()
+        limiter.open.clear()
         async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
-            waiting = asyncio.create_task(dialler.with_options(max_rate=turnstile).campaigns.list())
-            await asyncio.wait_for(turnstile.arrived.wait(), 10)
+            waiting = asyncio.create_task(dialler.with_options(max_rate=limiter).campaigns.list())
+            await asyncio.wait_for(limiter.arrived.wait(), 10)
             await dialler.campaigns.list()
-            turnstile.open.set()
+            limiter.open.set()
             await waiting
 
     @pytest.mark.parametrize("max_rate", [0, -1, float("inf"), "5"])
@@ -109,7 +111,7 @@ class TestDifferences:
 
 
 class TestHeaders:
-    async def test_headers_of_the_client_are_on_every_request(self, server: Sandbox, clock: Clock) -> None:
+    async def test_headers_of_the_client_are_sent_with_every_request(self, server: Sandbox, clock: Clock) -> None:
         async with DiallerClient(server.base_url, server.token, headers={"X-App": "crm"}) as dialler:
             server.faults.next(Status(500))
             await dialler.campaigns.get(ID)
@@ -137,7 +139,7 @@ class TestHeaders:
             await dynamic.campaigns.list()
         assert server.journal == []
 
-    async def test_function_gives_each_call_its_request_id_and_retries_keep_it(
+    async def test_header_function_sets_the_request_id_of_a_call_and_its_retries(
         self, server: Sandbox, clock: Clock
     ) -> None:
         request_id: ContextVar[str] = ContextVar("request_id")
@@ -153,7 +155,7 @@ class TestHeaders:
             await asyncio.gather(handler("a"), handler("b"))
         assert sorted(str(id) for id in headers(server, "X-Request-ID")) == ["a", "a", "b", "b"]
 
-    async def test_error_of_the_function_is_raised_and_nothing_is_sent(
+    async def test_error_of_the_header_function_is_raised_and_nothing_is_sent(
         self, server: Sandbox, dialler: DiallerClient
     ) -> None:
         missing: ContextVar[str] = ContextVar("missing")
@@ -164,60 +166,62 @@ class TestHeaders:
 
 
 class TestSharing:
-    async def test_connections_are_shared(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_with_options_shares_connections(self, server: Sandbox, dialler: DiallerClient) -> None:
         await dialler.campaigns.list()
         for _ in range(5):
             await dialler.with_options(timeouts=Timeouts(deadline=5)).campaigns.list()
         assert server.connections.opened == 1
 
-    async def test_token_is_shared(self, server: Sandbox, clock: Clock) -> None:
-        asked = 0
+    async def test_with_options_shares_the_token(self, server: Sandbox, clock: Clock) -> None:
+        source_calls = 0
 
         def token() -> str:
-            nonlocal asked
-            asked += 1
+            nonlocal source_calls
+            source_calls += 1
             return server.token
 
         async with DiallerClient(server.base_url, token) as dialler:
             await dialler.with_options(headers={"X-App": "crm"}).campaigns.list()
             await dialler.campaigns.list()
-            assert asked == 1
+            assert source_calls == 1
             server.faults.next(Status(401))
             await dialler.with_options(headers={"X-App": "crm"}).campaigns.list()
             await dialler.campaigns.list()
-        assert asked == 2
+        assert source_calls == 2
 
-    async def test_kept_responses_are_shared_both_ways(self, server: Sandbox, dialler: DiallerClient) -> None:
+    async def test_with_options_shares_cached_responses_in_both_directions(
+        self, server: Sandbox, dialler: DiallerClient
+    ) -> None:
         view = dialler.with_options(headers={"X-App": "crm"})
-        kept = await dialler.campaigns.list(max_age=60)
-        assert await view.campaigns.list(max_age=60) is kept
+        cached = await dialler.campaigns.list(max_age=60)
+        assert await view.campaigns.list(max_age=60) is cached
         await view.campaigns.delete(ID)
-        assert await dialler.campaigns.list(max_age=60) is not kept
+        assert await dialler.campaigns.list(max_age=60) is not cached
 
-    async def test_requests_in_flight_are_shared_with_equal_timeouts_only(
-        self, server: Sandbox, leap: Leap, hold: type[HeldRequest]
+    async def test_with_options_shares_requests_in_flight_only_with_equal_timeouts(
+        self, server: Sandbox, advance_clock: AdvanceClock, hold: type[HeldRequest]
     ) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             held = hold()
             server.faults.next(held)
-            patient = [
+            long_deadline = [
                 asyncio.create_task(one.campaigns.get(ID, max_age=60))
                 for one in (dialler, dialler.with_options(headers={"X-App": "crm"}))
             ]
             await held.arrived.wait()
             held_again = hold()
             server.faults.next(held_again)
-            hasty = dialler.with_options(timeouts=Timeouts(deadline=5))
-            call = asyncio.create_task(hasty.campaigns.get(ID, max_age=60))
+            short_deadline = dialler.with_options(timeouts=Timeouts(deadline=5))
+            call = asyncio.create_task(short_deadline.campaigns.get(ID, max_age=60))
             await held_again.arrived.wait()
-            await leap(6)
+            await advance_clock(6)
             with pytest.raises(DeadlineError):
                 await call
             held.release.set()
-            assert await patient[0] is await patient[1]
+            assert await long_deadline[0] is await long_deadline[1]
             assert len(server.journal) == 2
 
-    async def test_pause_that_the_server_asks_for_is_shared(
+    async def test_with_options_shares_the_pause_after_429(
         self, server: Sandbox, dialler: DiallerClient, clock: Clock
     ) -> None:
         once = dialler.with_options(retry=RetryPolicy(attempts=1))
@@ -227,7 +231,7 @@ class TestSharing:
         await dialler.campaigns.list()
         assert clock.slept == [7]
 
-    async def test_closing_is_up_to_the_first_client(self, server: Sandbox) -> None:
+    async def test_only_the_first_client_closes_the_pool(self, server: Sandbox) -> None:
         async with DiallerClient(server.base_url, server.token) as dialler:
             view = dialler.with_options(headers={"X-App": "crm"})
             await view.aclose()
@@ -237,10 +241,10 @@ class TestSharing:
         with pytest.raises(ClientStateError):
             await view.campaigns.list()
 
-    async def test_other_account_has_the_options_of_the_client_it_came_from(self) -> None:
+    async def test_for_account_has_the_options_of_the_client(self) -> None:
         async with (
             Sandbox(1, accounts=2) as server,
-            DiallerClient.for_account(server.server, 1, server.accounts[1].token) as dialler,
+            DiallerClient.for_server(server.server, 1, server.accounts[1].token) as dialler,
         ):
             view = dialler.with_options(headers={"X-App": "crm"})
             await view.for_account(2, server.accounts[2].token).campaigns.list()

@@ -1,4 +1,4 @@
-"""A plain HTTP client for the sandbox."""
+"""Fixtures: a plain HTTP client for the sandbox."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from dialler_async.sandbox import Sandbox
 
 
 class Caller:
-    """A plain HTTP client: it sends a method and a path, and returns status and body."""
+    """A plain HTTP client of a sandbox. It returns the status and the body of each response."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -36,7 +36,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def caller_of(session: aiohttp.ClientSession) -> Callable[[Sandbox], Caller]:
-    """Return a function that makes a client for a sandbox."""
+    """Return a function that creates a client for a sandbox."""
     return lambda sandbox: Caller(sandbox, session)
 
 

@@ -1,4 +1,4 @@
-"""Authorisation, unknown endpoints and the journal of the sandbox."""
+"""Access to the sandbox: authorisation, unknown endpoints and the journal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         ("DELETE", "/dialler/campaigns/campaign/x"),
     ],
 )
-async def test_unknown_endpoints_answer_404_with_an_empty_body(call: Caller, method: str, path: str) -> None:
+async def test_unknown_endpoint_returns_404_with_an_empty_body(call: Caller, method: str, path: str) -> None:
     assert await call.raw(method, path) == (404, b"")
     assert await call.raw(method, path, headers={"Authorization": "Bearer wrong"}) == (404, b"")
     assert call.sandbox.journal[-1].call is None
@@ -67,7 +67,7 @@ async def test_wrong_prefix_is_an_unknown_endpoint(call: Caller, session: aiohtt
 
 
 @pytest.mark.parametrize("authorisation", ["", "Bearer", "Bearer x", "Basic {}", "{}"])
-async def test_request_without_the_bearer_token_is_a_401(call: Caller, authorisation: str) -> None:
+async def test_request_without_the_bearer_token_returns_401(call: Caller, authorisation: str) -> None:
     headers = {"Authorization": authorisation.format(call.sandbox.token)}
     status, body = await call("DELETE", "/campaign/535", headers=headers)
     assert (status, body) == (401, {"status": 401, "error": "Token or ClientsID is wrong"})
@@ -76,7 +76,7 @@ async def test_request_without_the_bearer_token_is_a_401(call: Caller, authorisa
     assert 535 in call.sandbox.campaigns
 
 
-async def test_wrong_clients_id_in_the_path_is_a_401(caller_of: CallerOf, session: aiohttp.ClientSession) -> None:
+async def test_wrong_clients_id_in_the_path_returns_401(caller_of: CallerOf, session: aiohttp.ClientSession) -> None:
     async with Sandbox([], clients_id=42) as sandbox:
         call = caller_of(sandbox)
         assert sandbox.base_url.endswith("/rest/v1.0/42")
@@ -88,7 +88,7 @@ async def test_wrong_clients_id_in_the_path_is_a_401(caller_of: CallerOf, sessio
                 assert (response.status, (await response.json())["status"]) == (401, 401)
 
 
-async def test_replaced_token_is_refused_at_once(call: Caller) -> None:
+async def test_old_token_is_refused_after_it_is_replaced(call: Caller) -> None:
     old = call.sandbox.token
     new = call.sandbox.revoke()
     assert new == call.sandbox.token != old
@@ -125,31 +125,31 @@ async def test_journal_records_requests_with_redacted_secrets(call: Caller) -> N
     assert (cloned.call, cloned.carried_out, cloned.status) == ("clone", True, 200)
 
 
-async def test_client_of_the_standard_library_can_use_it(sandbox: Sandbox) -> None:
-    def ask(method: str, path: str, body: Any = None) -> tuple[int, str | None, bytes]:
-        request = urllib.request.Request(  # noqa: S310  our own http URL
+async def test_sandbox_serves_urllib(sandbox: Sandbox) -> None:
+    def send(method: str, path: str, body: Any = None) -> tuple[int, str | None, bytes]:
+        request = urllib.request.Request(  # noqa: S310  the URL of the sandbox
             sandbox.base_url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request) as response:  # noqa: S310  the same
+            with urllib.request.urlopen(request) as response:  # noqa: S310  the URL of the sandbox
                 return response.status, response.headers["Content-Type"], response.read()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers["Content-Type"], error.read()
 
-    def talk() -> None:
-        status, content_type, body = ask("GET", "/dialler/campaigns/535")
+    def send_requests() -> None:
+        status, content_type, body = send("GET", "/dialler/campaigns/535")
         assert (status, content_type) == (200, "application/json")
         assert json.loads(body)["records"] == [CAMPAIGN]
         name = urllib.parse.quote("Köln 50% & mehr")
-        assert ask("GET", f"/dialler/campaigns/campaign?name={name}")[0] == 200
+        assert send("GET", f"/dialler/campaigns/campaign?name={name}")[0] == 200
         body = {"source": "Campaign 1000", "destination": "Neu"}
-        assert ask("POST", "/dialler/campaigns/clone", body)[0] == 200
-        assert ask("POST", "/dialler/campaigns/clone", body)[0] == 409
-        assert ask("DELETE", "/dialler/campaigns/campaign/535")[2] == b'{"status":200}'
-        assert ask("GET", "/dialler/contacts") == (404, None, b"")
+        assert send("POST", "/dialler/campaigns/clone", body)[0] == 200
+        assert send("POST", "/dialler/campaigns/clone", body)[0] == 409
+        assert send("DELETE", "/dialler/campaigns/campaign/535")[2] == b'{"status":200}'
+        assert send("GET", "/dialler/contacts") == (404, None, b"")
 
-    await asyncio.to_thread(talk)
+    await asyncio.to_thread(send_requests)

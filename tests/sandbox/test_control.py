@@ -1,4 +1,4 @@
-"""The control endpoint of a sandbox, and the options of `dialler sandbox` for the same."""
+"""The control endpoint of a sandbox, and the options of `dialler sandbox` for faults and tokens."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ KEY = "the-first-token"
 
 
 class Controlled:
-    """A sandbox with a control endpoint, and requests to both."""
+    """A sandbox with its control endpoint, and methods that send requests to both."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -54,15 +54,15 @@ async def controlled() -> AsyncIterator[Controlled]:
         yield controlled
 
 
-async def test_planned_faults_meet_the_next_matching_requests(controlled: Controlled) -> None:
-    order = {"faults": ["503", "429-retry-after-2"], "call": "get", "after": 1}
-    assert (await controlled.control("POST", "faults", order))[0] == 200
+async def test_planned_faults_are_applied_to_the_next_matching_requests(controlled: Controlled) -> None:
+    plan = {"faults": ["503", "429-retry-after-2"], "call": "get", "after": 1}
+    assert (await controlled.control("POST", "faults", plan))[0] == 200
     assert await controlled.status() == 200
     path = "/dialler/campaigns/7"
     assert [await controlled.status(path) for _ in range(4)] == [200, 503, 429, 200]
 
 
-async def test_faults_by_share_go_on_until_they_are_deleted(controlled: Controlled) -> None:
+async def test_random_faults_are_applied_until_they_are_deleted(controlled: Controlled) -> None:
     assert (await controlled.control("POST", "faults", {"faults": ["500"], "share": 1.0}))[0] == 200
     assert [await controlled.status() for _ in range(3)] == [500] * 3
     assert (await controlled.control("DELETE", "faults"))[0] == 200
@@ -73,20 +73,22 @@ async def test_faults_by_share_go_on_until_they_are_deleted(controlled: Controll
     ("body", "message"),
     [
         (b"no JSON", "malformed"),
-        ({"faults": ["x"]}, "there is no fault 'x'; there are close-after-response"),
+        ({"faults": ["x"]}, "there is no fault 'x'; use one of close-after-response"),
         ({"faults": ["503"], "call": "clones"}, "no such call: 'clones'"),
         ({"faults": ["503"], "share": 2}, "a share between 0 and 1"),
         ({"faults": ["503"], "tokens": 1}, "unknown field"),
     ],
 )
-async def test_wrong_orders_of_faults_are_a_400_that_says_why(controlled: Controlled, body: Any, message: str) -> None:
+async def test_invalid_plan_of_faults_returns_400_with_the_reason(
+    controlled: Controlled, body: Any, message: str
+) -> None:
     status, text = await controlled.control("POST", "faults", body)
     assert status == 400
     assert message in json.loads(text)["error"]
     assert await controlled.status() == 200
 
 
-async def test_token_is_replaced_and_not_in_the_response(controlled: Controlled) -> None:
+async def test_post_token_replaces_the_token_and_does_not_return_it(controlled: Controlled) -> None:
     for rotation in (1, 2):
         old = controlled.sandbox.token
         status, text = await controlled.control("POST", "token")
@@ -97,7 +99,7 @@ async def test_token_is_replaced_and_not_in_the_response(controlled: Controlled)
         assert await controlled.status() == 200
 
 
-async def test_journal_shows_headers_without_secrets_and_no_control_requests(controlled: Controlled) -> None:
+async def test_journal_has_redacted_headers_and_no_control_requests(controlled: Controlled) -> None:
     await controlled.status()
     controlled.sandbox.revoke()
     await controlled.status()
@@ -114,7 +116,7 @@ async def test_journal_shows_headers_without_secrets_and_no_control_requests(con
 
 @pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Basic x", KEY, "Bearer ä"])
 @pytest.mark.parametrize(("method", "path"), [("GET", "journal"), ("POST", "token"), ("DELETE", "faults")])
-async def test_requests_without_the_key_do_nothing(
+async def test_control_request_without_the_key_returns_401_and_does_nothing(
     controlled: Controlled, method: str, path: str, authorization: str
 ) -> None:
     await controlled.status()
@@ -124,21 +126,21 @@ async def test_requests_without_the_key_do_nothing(
     assert controlled.rotations == 0
 
 
-async def test_unknown_control_paths_and_methods_are_404(controlled: Controlled) -> None:
+async def test_unknown_control_path_or_method_returns_404(controlled: Controlled) -> None:
     for method, path in (("GET", "faults"), ("GET", "token"), ("POST", "journal"), ("POST", "x"), ("GET", "")):
         assert await controlled.control(method, path) == (404, "")
 
 
-async def test_control_is_off_by_default_and_refused_on_other_addresses() -> None:
+async def test_control_is_off_by_default_and_needs_a_loopback_address() -> None:
     async with Sandbox([]) as sandbox, aiohttp.ClientSession() as session:
         controlled = Controlled(sandbox, session)
         assert await controlled.control("GET", "journal") == (404, "")
         assert sandbox.journal[0].target == "/sandbox/journal"
     with pytest.raises(ValueError, match=r"loopback address only, not on 0\.0\.0\.0"):
-        Sandbox([], host="0.0.0.0").enable_control(lambda: None)  # noqa: S104  it is refused
+        Sandbox([], host="0.0.0.0").enable_control(lambda: None)  # noqa: S104  the call is refused
 
 
-def test_names_of_faults() -> None:
+def test_fault_names_give_faults_and_unknown_names_raise() -> None:
     assert [fault_of(name) for name in ("reset-when-done", "hang-up", "stall-when-done", "404", "502-when-done")] == [
         Reset(carried_out=True),
         HangUp(),
@@ -154,7 +156,7 @@ def test_names_of_faults() -> None:
 
 @contextmanager
 def running_command(*options: str) -> Iterator[tuple[str, str, Any]]:
-    """Run `dialler sandbox`, and yield its base URL, its first token and its stdout after that."""
+    """Run `dialler sandbox`. Yield its base URL, its first token, and its stdout from the fourth line on."""
     program = "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "sandbox", "--port", "0", "--campaigns", "3", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -165,21 +167,23 @@ def running_command(*options: str) -> Iterator[tuple[str, str, Any]]:
             yield base_url, token, process.stdout
         finally:
             process.terminate()
+            # The command may still print a token, and a closed pipe would change its exit code.
+            process.stdout.read()
     assert process.returncode == 0
 
 
 def status_of(url: str, token: str, method: str = "GET", body: bytes | None = None) -> int:
     headers = {"Authorization": f"Bearer {token}"}
-    request = Request(url, body, headers, method=method)  # noqa: S310  our own http URL
+    request = Request(url, body, headers, method=method)  # noqa: S310  the URL of the sandbox
     try:
-        with urlopen(request, timeout=10) as response:  # noqa: S310  the same
+        with urlopen(request, timeout=10) as response:  # noqa: S310  the URL of the sandbox
             return response.status
     except HTTPError as error:
         with error:
             return error.code
 
 
-def test_command_takes_orders_while_it_runs(tmp_path: Path) -> None:
+def test_running_command_accepts_control_requests(tmp_path: Path) -> None:
     file = tmp_path / "token"
     with running_command("--token-file", str(file)) as (base_url, token, stdout):
         assert file.read_text() == token
@@ -194,14 +198,14 @@ def test_command_takes_orders_while_it_runs(tmp_path: Path) -> None:
         assert status_of(f"{control}/journal", token) == 200
 
 
-def test_options_inject_faults_and_rotate_the_token() -> None:
+def test_options_fault_and_rotate_token_work() -> None:
     with running_command("--fault", "503", "--fault-share", "1", "--rotate-token", "0.01") as (base_url, first, stdout):
         tokens = [first, *(stdout.readline().strip().partition("=")[2] for _ in range(3))]
         assert len(set(tokens)) == 4
         assert status_of(f"{base_url}/dialler/campaigns", tokens[-1]) == 503
 
 
-def test_rotated_token_is_in_the_fleet_of_several_accounts() -> None:
+def test_rotated_token_is_written_to_the_fleet_of_several_accounts() -> None:
     with running_command("--accounts", "2", "--rotate-token", "0.3") as (_, first, stdout):
         directory = Path(stdout.readline().split()[-1]).parent
         new = stdout.readline().strip().partition("=")[2]
@@ -216,6 +220,8 @@ def test_rotated_token_is_in_the_fleet_of_several_accounts() -> None:
         (["--token-file", "/nowhere/token", "--port", "0"], "can't write the token to /nowhere/token"),
     ],
 )
-def test_wrong_options_are_usage_errors(capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
+def test_wrong_sandbox_options_are_usage_errors(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
     assert main(["sandbox", "--campaigns", "1", *options]) == 2
     assert message in capsys.readouterr().err

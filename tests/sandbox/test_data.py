@@ -1,4 +1,4 @@
-"""Generated data: realistic, the same for a seed, and with the listed defects only."""
+"""Generated data: it is realistic, reproducible, and has only the listed defects."""
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
@@ -38,16 +38,16 @@ RULES = {
 
 
 @cache
-def generated(campaigns: int = 400, seed: int = 1) -> Sandbox:
+def generated_sandbox(campaigns: int = 400, seed: int = 1) -> Sandbox:
     return Sandbox(campaigns, seed, now=NOW)
 
 
 def seeded_defects(sandbox: Sandbox, rule: str) -> list[SeededDefect]:
-    return [one for one in sandbox.seeded_defects if one.rule == rule]
+    return [defect for defect in sandbox.seeded_defects if defect.rule == rule]
 
 
 def codes(sandbox: Sandbox, campaign_id: int) -> dict[int, dict[int, dict[str, Any]]]:
-    """Return the codes of a campaign by ID, then by language."""
+    """Return the result codes of a campaign by ID and language."""
     by_id: dict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
     for language in (ENGLISH, GERMAN):
         for record in sandbox.result_codes(campaign_id, language):
@@ -59,7 +59,7 @@ def flags(record: dict[str, Any]) -> tuple[str, ...]:
     return tuple(flag for flag in FLAGS if record[flag])
 
 
-def everything(sandbox: Sandbox) -> bytes:
+def all_data(sandbox: Sandbox) -> bytes:
     return msgspec.json.encode(
         [
             [dict(record), sandbox.result_codes(id, 1), sandbox.result_codes(id, 2)]
@@ -69,7 +69,7 @@ def everything(sandbox: Sandbox) -> bytes:
 
 
 def findings_in_codes(sandbox: Sandbox) -> set[tuple[Any, ...]]:
-    """Return what the rules about one campaign find, by an independent implementation."""
+    """Return the findings of the rules about one campaign. This is a second implementation of these rules."""
     found: set[tuple[Any, ...]] = set()
     for id, campaign in sandbox.campaigns.items():
         by_id = codes(sandbox, id)
@@ -99,9 +99,9 @@ def findings_in_codes(sandbox: Sandbox) -> set[tuple[Any, ...]]:
     return found
 
 
-def as_found(one: SeededDefect) -> tuple[Any, ...]:
-    details = (one.key, one.code_id, one.export_key, one.languages_id)
-    return (one.rule, one.campaign_id, *(detail for detail in details if detail is not None))
+def as_finding(defect: SeededDefect) -> tuple[Any, ...]:
+    details = (defect.key, defect.code_id, defect.export_key, defect.languages_id)
+    return (defect.rule, defect.campaign_id, *(detail for detail in details if detail is not None))
 
 
 CODE_RULES = {
@@ -118,15 +118,15 @@ CODE_RULES = {
 
 @pytest.mark.parametrize("campaigns", [4, 20, 26, 400, 1500])
 def test_rules_about_one_campaign_find_the_seeded_defects_and_no_others(campaigns: int) -> None:
-    sandbox = generated(campaigns)
-    expected = [as_found(one) for one in sandbox.seeded_defects if one.rule in CODE_RULES]
+    sandbox = generated_sandbox(campaigns)
+    expected = [as_finding(defect) for defect in sandbox.seeded_defects if defect.rule in CODE_RULES]
     assert findings_in_codes(sandbox) == set(expected)
     assert len(expected) == len(set(expected)) > 0
 
 
 @pytest.mark.parametrize("campaigns", [31, 400])
-def test_dates_have_only_seeded_defects_and_are_days_from_any_limit(campaigns: int) -> None:
-    sandbox = generated(campaigns)
+def test_dates_have_only_seeded_defects_and_are_not_near_any_limit(campaigns: int) -> None:
+    sandbox = generated_sandbox(campaigns)
     found = set()
     for id, record in sandbox.campaigns.items():
         begin = record["dtFrom"] and datetime.fromisoformat(record["dtFrom"])
@@ -144,11 +144,11 @@ def test_dates_have_only_seeded_defects_and_are_days_from_any_limit(campaigns: i
         elif end and end < NOW + timedelta(days=7):
             found.add(("expiring-soon", id))
     dates = {"inverted-dates", "not-started", "expired", "expiring-soon"}
-    assert found == {as_found(one) for one in sandbox.seeded_defects if one.rule in dates}
+    assert found == {as_finding(defect) for defect in sandbox.seeded_defects if defect.rule in dates}
 
 
 def test_export_keys_have_one_type_except_for_seeded_defects() -> None:
-    sandbox = generated()
+    sandbox = generated_sandbox()
     meanings: dict[str, dict[tuple[str, ...], set[int]]] = defaultdict(lambda: defaultdict(set))
     for id in sandbox.campaigns:
         for record in sandbox.result_codes(id):
@@ -156,25 +156,25 @@ def test_export_keys_have_one_type_except_for_seeded_defects() -> None:
                 meanings[record["ExportKey"]][flags(record)].add(id)
     found = {key: types for key, types in meanings.items() if len(types) > 1}
     expected = defaultdict(set)
-    for one in seeded_defects(sandbox, "conflicting-export-key"):
-        expected[one.export_key].add(one.campaign_id)
-        assert {one.campaign_id, *one.other_ids} == set.union(*found[one.export_key].values())
+    for defect in seeded_defects(sandbox, "conflicting-export-key"):
+        expected[defect.export_key].add(defect.campaign_id)
+        assert {defect.campaign_id, *defect.other_ids} == set.union(*found[defect.export_key].values())
     assert {key: set.union(*types.values()) for key, types in found.items()} == expected
 
 
 @pytest.mark.parametrize("campaigns", [26, 1500])
 def test_names_differ_except_for_seeded_defects(campaigns: int) -> None:
-    sandbox = generated(campaigns)
+    sandbox = generated_sandbox(campaigns)
     names = {id: record["Name"].casefold() for id, record in sandbox.campaigns.items()}
     within = {
         (id, other) for id, name in names.items() for other, longer in names.items() if id != other and name in longer
     }
-    assert within == {(one.campaign_id, *one.other_ids) for one in seeded_defects(sandbox, "name-within-name")}
+    assert within == {(defect.campaign_id, *defect.other_ids) for defect in seeded_defects(sandbox, "name-within-name")}
     squeezed = defaultdict(set)
     for id, name in names.items():
         squeezed["".join(name.split())].add(id)
     same = {id for ids in squeezed.values() if len(ids) > 1 for id in ids}
-    assert same == {one.campaign_id for one in seeded_defects(sandbox, "duplicate-name")}
+    assert same == {defect.campaign_id for defect in seeded_defects(sandbox, "duplicate-name")}
     assert all(len(record["Name"]) <= 64 for record in sandbox.campaigns.values())
 
 
@@ -192,8 +192,8 @@ def by_export_key(sandbox: Sandbox, id: int) -> dict[str, Any]:
     }
 
 
-def test_copies_of_the_template_differ_only_by_seeded_defects() -> None:
-    sandbox = generated(1500)
+def test_copies_of_the_template_have_only_seeded_differences() -> None:
+    sandbox = generated_sandbox(1500)
     template = sandbox.template
     assert template is not None
     original = sandbox.campaigns[template.campaign_id]
@@ -206,35 +206,35 @@ def test_copies_of_the_template_differ_only_by_seeded_defects() -> None:
         theirs, ours = settings(sandbox.campaigns[id]), settings(original)
         found |= {(id, key) for key in ours if theirs[key] != ours[key]}
     seeded = seeded_defects(sandbox, "differs-from-template")
-    assert found == {(one.campaign_id, one.export_key or one.key) for one in seeded}
+    assert found == {(defect.campaign_id, defect.export_key or defect.key) for defect in seeded}
     assert len(found) == len(template.copies) - 1 >= 4
 
 
 @pytest.mark.parametrize("campaigns", [29, 30, 60, 400])
-def test_account_has_every_kind_of_defect(campaigns: int) -> None:
-    assert {one.rule for one in generated(campaigns).seeded_defects} == RULES
+def test_account_of_29_or_more_campaigns_has_every_kind_of_defect(campaigns: int) -> None:
+    assert {defect.rule for defect in generated_sandbox(campaigns).seeded_defects} == RULES
 
 
-def test_large_account_has_few_defects() -> None:
-    sandbox = generated(1500)
-    assert 0.05 < len({one.campaign_id for one in sandbox.seeded_defects}) / 1500 < 0.1
+def test_less_than_a_tenth_of_a_large_account_has_defects() -> None:
+    sandbox = generated_sandbox(1500)
+    assert 0.05 < len({defect.campaign_id for defect in sandbox.seeded_defects}) / 1500 < 0.1
 
 
-def test_data_are_the_same_for_a_seed() -> None:
-    one, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
-    assert everything(one) == everything(same) != everything(other)
-    assert (one.seeded_defects, one.template, one.token) == (same.seeded_defects, same.template, same.token)
-    assert one.token != other.token
+def test_same_seed_gives_the_same_data() -> None:
+    first, same, other = Sandbox(40, 7, now=NOW), Sandbox(40, 7, now=NOW), Sandbox(40, 8, now=NOW)
+    assert all_data(first) == all_data(same) != all_data(other)
+    assert (first.seeded_defects, first.template, first.token) == (same.seeded_defects, same.template, same.token)
+    assert first.token != other.token
 
 
-def test_dates_are_relative_to_today_by_default() -> None:
+def test_generated_dates_are_relative_to_today_by_default() -> None:
     sandbox = Sandbox(30)
     (expired,) = seeded_defects(sandbox, "expired")
     end = datetime.fromisoformat(sandbox.campaigns[expired.campaign_id]["dtTo"] + "+00:00")
     assert timedelta(days=38) < datetime.now(end.tzinfo) - end < timedelta(days=42)
 
 
-def test_dates_with_a_zone_on_request() -> None:
+def test_zulu_dates_are_the_naive_dates_with_a_z() -> None:
     naive, zulu = Sandbox(30, now=NOW), Sandbox(30, now=NOW, dates="zulu")
     for id, record in naive.campaigns.items():
         for key in ("dtFrom", "dtTo"):
@@ -243,7 +243,7 @@ def test_dates_with_a_zone_on_request() -> None:
 
 
 def test_ids_languages_and_numbers_of_codes_are_realistic() -> None:
-    sandbox = generated()
+    sandbox = generated_sandbox()
     assert min(sandbox.campaigns) == 535
     assert {record["ClientsID"] for record in Sandbox(3, clients_id=9).campaigns.values()} == {9}
     all_codes = [record for id in sandbox.campaigns for record in sandbox.result_codes(id)]
@@ -257,7 +257,7 @@ def test_ids_languages_and_numbers_of_codes_are_realistic() -> None:
     assert {record["LanguagesID"] for record in sandbox.campaigns.values()} == {1, 2}
 
 
-def test_filler_keys_are_added_to_each_record() -> None:
+def test_filler_keys_are_added_to_each_generated_record() -> None:
     sandbox = Sandbox(100, filler_keys=60)
     records = [dict(record) for record in sandbox.campaigns.values()]
     published = set(Sandbox(1).campaigns[535])
@@ -268,28 +268,28 @@ def test_filler_keys_are_added_to_each_record() -> None:
     assert not any(key.endswith("ResultCodesID") for key in filler - {"MaxAttemptsResultCodesID"})
 
 
-def test_untranslated_text_is_served_as_its_key() -> None:
-    sandbox = generated()
+def test_missing_translation_is_served_as_the_translation_key() -> None:
+    sandbox = generated_sandbox()
     shown = [
-        code[one.languages_id or 0].get("Content")
-        for one in seeded_defects(sandbox, "missing-translation")
-        for code in (codes(sandbox, one.campaign_id)[one.code_id or 0],)
-        if one.languages_id in code
+        code[defect.languages_id or 0].get("Content")
+        for defect in seeded_defects(sandbox, "missing-translation")
+        for code in (codes(sandbox, defect.campaign_id)[defect.code_id or 0],)
+        if defect.languages_id in code
     ]
-    ids = [one.code_id for one in seeded_defects(sandbox, "missing-translation")]
+    ids = [defect.code_id for defect in seeded_defects(sandbox, "missing-translation")]
     assert set(shown) - {""} == {f"DiallerCampaignsResultCodes.{id}" for id in ids[1::3]}
     assert "" in shown
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_invalid_record_on_request(seed: int) -> None:
+def test_invalid_record_option_makes_one_unaffected_record_invalid(seed: int) -> None:
     sandbox = Sandbox(40, seed, invalid_record=True, now=NOW)
-    (one,) = seeded_defects(sandbox, "invalid-record")
-    assert sandbox.campaigns[one.campaign_id][one.key or ""] == "many"
-    others = [other for other in sandbox.seeded_defects if other is not one]
+    (defect,) = seeded_defects(sandbox, "invalid-record")
+    assert sandbox.campaigns[defect.campaign_id][defect.key or ""] == "many"
+    others = [other for other in sandbox.seeded_defects if other is not defect]
     assert others == Sandbox(40, seed, now=NOW).seeded_defects
-    concerned = {id for other in others for id in (other.campaign_id, *other.other_ids)}
+    affected = {id for other in others for id in (other.campaign_id, *other.other_ids)}
     assert sandbox.template is not None
-    concerned |= {sandbox.template.campaign_id, *sandbox.template.copies}
-    assert one.campaign_id not in concerned
+    affected |= {sandbox.template.campaign_id, *sandbox.template.copies}
+    assert defect.campaign_id not in affected
     assert seeded_defects(Sandbox(3, seed, invalid_record=True), "invalid-record")

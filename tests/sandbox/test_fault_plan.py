@@ -1,4 +1,4 @@
-"""Which requests meet which faults, and that a sandbox works after all of them."""
+"""The plan of faults: which requests get which faults, and whether the sandbox works afterwards."""
 
 import asyncio
 import json
@@ -30,17 +30,17 @@ def request(call: str, nth_on_connection: int = 1) -> Received:
     return Received("GET", "/", {}, {}, True, call, 1, nth_on_connection)
 
 
-def test_next_gives_faults_to_matching_requests_in_order() -> None:
+def test_next_assigns_faults_to_matching_requests_in_order() -> None:
     plan = FaultPlan()
     plan.next(Status(500), Status(502), match="get")
     plan.next(Status(503))
-    plan.next(Status(504), match=lambda one: one.nth_on_connection > 1, after=1)
+    plan.next(Status(504), match=lambda received: received.nth_on_connection > 1, after=1)
     calls = [("list", 1), ("get", 2), ("list", 2), ("get", 1), ("get", 1), ("find", 2), ("find", 2)]
-    got = [plan.pick(request(call, nth)) for call, nth in calls]
-    assert got == [Status(503), Status(500), None, Status(502), None, Status(504), None]
+    picked = [plan.pick(request(call, nth)) for call, nth in calls]
+    assert picked == [Status(503), Status(500), None, Status(502), None, Status(504), None]
 
 
-def test_chance_gives_the_same_faults_for_a_seed() -> None:
+def test_chance_assigns_the_same_faults_for_the_same_seed() -> None:
     plan = FaultPlan()
 
     def picked(seed: int) -> list[Fault | None]:
@@ -59,20 +59,20 @@ def test_chance_gives_the_same_faults_for_a_seed() -> None:
     assert [plan.pick(request("get")) for _ in range(50)] == [None] * 50
 
 
-def test_wrong_fault_plans_raise_at_once() -> None:
+def test_invalid_fault_plan_raises() -> None:
     plan = FaultPlan()
     with pytest.raises(ValueError, match="no such call"):
         plan.next(Reset(), match="clones")
     for share in (-0.1, 1.1):
         with pytest.raises(ValueError, match="share"):
             plan.chance(share, [Reset()])
-    with pytest.raises(ValueError, match="needs faults"):
+    with pytest.raises(ValueError, match="needs one or more faults"):
         plan.chance(0.5, [])
 
 
 @pytest.mark.slow
 async def test_sandbox_still_works_after_many_requests_with_all_faults() -> None:
-    everything: list[Fault] = [
+    all_faults: list[Fault] = [
         Reset(),
         Reset(True),
         HangUp(),
@@ -111,16 +111,16 @@ async def test_sandbox_still_works_after_many_requests_with_all_faults() -> None
                 outcomes.append(type(error).__name__)
 
         sandbox.load({"ID": 1, "Name": "Campaign"})
-        sandbox.faults.chance(0.7, everything, seed=3)
+        sandbox.faults.chance(0.7, all_faults, seed=3)
         async with asyncio.TaskGroup() as group:
             for number in range(120):
                 group.create_task(clone(number))
         sandbox.faults.clear()
         assert len(set(outcomes)) > 5
-        clones = {one["Name"] for one in sandbox.campaigns.values()} - {"Campaign"}
-        carried_out = [json.loads(one.body)["destination"] for one in sandbox.journal if one.carried_out]
+        clones = {record["Name"] for record in sandbox.campaigns.values()} - {"Campaign"}
+        carried_out = [json.loads(received.body)["destination"] for received in sandbox.journal if received.carried_out]
         made = {name for name in clones if name.startswith("Clone ")}
         assert made == set(carried_out)
         assert len(carried_out) == len(made)
-        async with session.get(sandbox.base_url + "/dialler/campaigns/1", headers=headers) as one:
-            assert (await one.json())["count"] == 1
+        async with session.get(sandbox.base_url + "/dialler/campaigns/1", headers=headers) as response:
+            assert (await response.json())["count"] == 1

@@ -1,4 +1,4 @@
-"""The sandbox as a server: connections, latency, and how it starts and stops."""
+"""The sandbox as a server: connections, latency, TLS, start and stop."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ HEAD = "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the server, which runs in the same loop, continue until the condition holds."""
+    """Run the event loop, and so the server in it, until the condition is true."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  the condition depends on plain values
             await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_latencies_of_concurrent_requests_overlap() -> None:
         assert loop.time() - begin == pytest.approx(0.1)
 
 
-async def test_request_is_carried_out_if_the_client_closes_the_connection() -> None:
+async def test_request_is_carried_out_after_the_client_closes_the_connection() -> None:
     async with Sandbox(1, latency=0.02) as sandbox:
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
         delete = request_of(sandbox, "/dialler/campaigns/campaign/535")
@@ -115,7 +115,7 @@ async def test_request_with_half_a_body_is_not_carried_out(sandbox: Sandbox) -> 
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_closing_cancels_requests_in_flight_and_leaves_nothing_behind() -> None:
+async def test_closing_cancels_requests_in_flight_and_leaves_no_task_or_connection() -> None:
     loop = asyncio.get_running_loop()
     async with Sandbox(1, latency=3600) as sandbox:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
@@ -128,15 +128,15 @@ async def test_closing_cancels_requests_in_flight_and_leaves_nothing_behind() ->
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert (sandbox.journal[0].carried_out, sandbox.journal[0].status) == (False, None)
     assert sandbox.connections.open == 0
-    for one in (writer, idle_writer):
-        one.close()
-        await one.wait_closed()
+    for stream in (writer, idle_writer):
+        stream.close()
+        await stream.wait_closed()
 
 
-async def test_request_on_a_connection_closed_in_the_meantime_is_ignored(
+async def test_request_on_a_connection_that_is_already_closed_is_ignored(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A race between two steps of the event loop, which no test can provoke.
+    # The patch simulates a race between two steps of the event loop, which a test can't provoke.
     monkeypatch.setattr(CountingServer, "connection_of", lambda *_: None)
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
     writer.write(request_of(sandbox))
@@ -146,7 +146,7 @@ async def test_request_on_a_connection_closed_in_the_meantime_is_ignored(
     await writer.wait_closed()
 
 
-async def test_sandbox_can_be_opened_again_but_not_twice() -> None:
+async def test_sandbox_can_be_reopened_but_not_opened_twice() -> None:
     sandbox = Sandbox(1)
     with pytest.raises(RuntimeError, match="not open"):
         _ = sandbox.base_url
@@ -173,18 +173,18 @@ async def test_several_sandboxes_run_at_once_on_different_ports() -> None:
 
 async def test_sandbox_listens_on_ipv6() -> None:
     if not socket.has_ipv6:
-        pytest.skip("no IPv6 here")
+        pytest.skip("this machine has no IPv6")
     try:
         async with Sandbox(1, host="::1") as sandbox, aiohttp.ClientSession() as session:
             assert sandbox.base_url.startswith("http://[::1]:")
             assert await get(session, sandbox) == 200
     except OSError:
-        pytest.skip("no IPv6 loopback here")
+        pytest.skip("this machine has no IPv6 loopback address")
 
 
 @pytest.fixture
 def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the contexts of a server and of a client that trusts it."""
+    """Return the TLS contexts of a server and of a client that trusts the server."""
     trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -194,7 +194,7 @@ def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-async def test_https(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+async def test_sandbox_serves_https_with_a_tls_context(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     server, client = certificates
     connector = aiohttp.TCPConnector(ssl=client)
     async with (
@@ -204,7 +204,7 @@ async def test_https(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> Non
         assert sandbox.base_url.startswith("https://127.0.0.1:")
         assert await get(session, sandbox) == 200
         sandbox.faults.next(Reset(), Reset())
-        # aiohttp retries a GET when a kept-alive connection is closed, so there are two faults.
+        # There are two faults, because aiohttp retries a GET when a kept-alive connection is closed.
         with pytest.raises(aiohttp.ClientOSError):
             await get(session, sandbox)
         assert await get(session, sandbox) == 200
@@ -213,7 +213,7 @@ async def test_https(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> Non
         assert sandbox.connections.opened == 3
 
 
-async def test_refusing_resets_connections_and_refuses_new_ones_until_it_ends(
+async def test_refusing_resets_connections_and_refuses_new_ones_until_its_end(
     sandbox: Sandbox,
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
@@ -232,7 +232,7 @@ async def test_refusing_resets_connections_and_refuses_new_ones_until_it_ends(
         await writer.wait_closed()
 
 
-async def test_closing_idle_connections_leaves_requests_in_flight_alone() -> None:
+async def test_close_idle_does_not_close_connections_with_a_request_in_flight() -> None:
     async with Sandbox(1, latency=0.02) as sandbox:
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
@@ -241,6 +241,6 @@ async def test_closing_idle_connections_leaves_requests_in_flight_alone() -> Non
         sandbox.close_idle()
         assert await idle_reader.read() == b""
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        for one in (writer, idle_writer):
-            one.close()
-            await one.wait_closed()
+        for stream in (writer, idle_writer):
+            stream.close()
+            await stream.wait_closed()

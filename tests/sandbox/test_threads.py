@@ -1,4 +1,4 @@
-"""The sandbox in a thread of its own, opened by a plain `with`."""
+"""The sandbox in its own thread, which a plain `with` starts."""
 
 import asyncio
 import socket
@@ -15,13 +15,13 @@ from dialler_async.sandbox.listener import Listener
 
 
 def status_of(sandbox: Sandbox, path: str = "", method: str = "GET") -> int:
-    request = urllib.request.Request(  # noqa: S310  our own http URL
+    request = urllib.request.Request(  # noqa: S310  the URL of the sandbox
         f"{sandbox.base_url}/dialler/campaigns{path}",
         method=method,
         headers={"Authorization": f"Bearer {sandbox.token}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  the same
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  the URL of the sandbox
             response.read()
             return response.status
     except urllib.error.HTTPError as error:
@@ -47,7 +47,7 @@ def test_plain_with_serves_synchronous_clients() -> None:
     assert [received.status for received in sandbox.journal] == [200, 200, 404, 503, 200]
 
 
-def test_closing_ends_thread_and_port_and_allows_opening_again() -> None:
+def test_closing_ends_the_thread_and_frees_the_port_for_reopening() -> None:
     sandbox = Sandbox([])
     before = set(threading.enumerate())
     for _ in range(2):
@@ -89,7 +89,7 @@ async def test_refusing_works_in_async_with_from_another_loop() -> None:
         assert await asyncio.to_thread(status_of, sandbox) == 200
 
 
-async def test_refusing_in_a_plain_with_is_an_error_without_a_thread() -> None:
+async def test_refusing_in_a_plain_with_raises_if_the_sandbox_runs_in_the_event_loop() -> None:
     async with Sandbox([]) as sandbox:
         with pytest.raises(RuntimeError, match="use `async with"), sandbox.refusing():
             pass
@@ -99,33 +99,33 @@ def test_close_idle_closes_connections_in_the_thread_of_the_sandbox(monkeypatch:
     threads: list[str] = []
     close_idle = Listener.close_idle
 
-    def recorded(listener: Listener) -> None:
+    def record(listener: Listener) -> None:
         threads.append(threading.current_thread().name)
         close_idle(listener)
 
-    monkeypatch.setattr(Listener, "close_idle", recorded)
+    monkeypatch.setattr(Listener, "close_idle", record)
     with Sandbox([]) as sandbox, socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=10) as connection:
-        assert status_of(sandbox) == 200  # By then the server has accepted the first connection as well.
+        assert status_of(sandbox) == 200  # After this response, the server has accepted the first connection too.
         sandbox.close_idle()
         assert connection.recv(1) == b""
     assert threads == ["dialler-sandbox"]
 
 
-def test_capacity_lets_queued_requests_in_when_it_grows() -> None:
+def test_larger_capacity_admits_queued_requests() -> None:
     with ThreadPoolExecutor(2) as threads, Sandbox([], capacity=1, latency=3600) as sandbox:
         arrived = threading.Semaphore(0)
         sandbox.faults.chance(1.0, [Meanwhile(arrived.release)])
-        threads.submit(socket_call, sandbox)
+        threads.submit(send_and_wait_for_close, sandbox)
         assert arrived.acquire(timeout=10)
         sandbox.latency = 0
-        waiting = threads.submit(status_of, sandbox)
+        queued = threads.submit(status_of, sandbox)
         assert arrived.acquire(timeout=10)
-        assert not waiting.done()
+        assert not queued.done()
         sandbox.capacity = 2
-        assert waiting.result(timeout=10) == 200
+        assert queued.result(timeout=10) == 200
 
 
-def socket_call(sandbox: Sandbox) -> None:
+def send_and_wait_for_close(sandbox: Sandbox) -> None:
     """Send a request and wait until the sandbox closes the connection."""
     head = "GET /rest/v1.0/1/dialler/campaigns HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port_of(sandbox))) as connection:
@@ -133,7 +133,7 @@ def socket_call(sandbox: Sandbox) -> None:
         connection.recv(1)
 
 
-def test_faults_can_call_the_sandbox_from_its_own_thread() -> None:
+def test_fault_can_call_methods_of_the_sandbox_in_its_own_thread() -> None:
     with Sandbox([{"ID": 7}]) as sandbox:
 
         def act() -> None:
@@ -146,16 +146,16 @@ def test_faults_can_call_the_sandbox_from_its_own_thread() -> None:
         assert sandbox.capacity == 3
 
 
-def test_changes_from_many_threads_lose_nothing() -> None:
+def test_concurrent_changes_from_many_threads_are_all_applied() -> None:
     with Sandbox([{"ID": 1, "Name": "Template"}]) as sandbox, ThreadPoolExecutor(4) as threads:
 
-        def work(index: int) -> None:
+        def change_campaigns(index: int) -> None:
             [id] = sandbox.load({"Name": f"Campaign {index}"})
             sandbox.change(id, UserData=str(index))
             assert status_of(sandbox) == 200
             sandbox.remove(id)
 
-        for done in [threads.submit(work, index) for index in range(40)]:
+        for done in [threads.submit(change_campaigns, index) for index in range(40)]:
             done.result()
         assert list(sandbox.campaigns) == [1]
         assert status_of(sandbox) == 200

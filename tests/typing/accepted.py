@@ -1,15 +1,16 @@
-"""Public usage that type checkers accept in strict mode. Nothing here runs."""
+"""Usage of the public API that type checkers must accept in strict mode. It is never run."""
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Unpack, assert_type
 
 from dialler_async import (
     AmbiguousNameError,
     AuthenticationError,
     Campaign,
+    ClientOptions,
     CloneResult,
     DiallerClient,
     DiallerError,
@@ -37,7 +38,7 @@ from dialler_async.sandbox.faults import Reset, Status
 from dialler_async.testing import instant_waits, make_campaign, make_result_code
 
 
-class Slow(Observer):
+class SlowCallLogger(Observer):
     def call_ended(self, call: ObservedCall, seconds: float, error: BaseException | None) -> None:
         if seconds > 1:
             print(call.request, call.attempts, error)
@@ -47,10 +48,14 @@ async def token() -> str:
     return "a-token"
 
 
+def with_defaults(**options: Unpack[ClientOptions]) -> DiallerClient:
+    return DiallerClient("https://acd.example.com/rest/v1.0/1", "t", **options)
+
+
 async def clients() -> None:
     async with DiallerClient("https://acd.example.com/rest/v1.0/1", "t") as dialler:
         assert_type(dialler, DiallerClient)
-    tuned = DiallerClient.for_account(
+    configured = DiallerClient.for_server(
         "https://acd.example.com",
         1,
         token,
@@ -58,12 +63,12 @@ async def clients() -> None:
         timeouts=Timeouts(connect=5, read=20, deadline=60),
         retry=RetryPolicy(attempts=3),
         max_rate=50,
-        observer=Slow(),
+        observer=SlowCallLogger(),
     )
-    assert_type(tuned, DiallerClient)
-    assert_type(tuned.for_account(2, "another"), DiallerClient)
+    assert_type(configured, DiallerClient)
+    assert_type(configured.for_account(2, "another"), DiallerClient)
     assert_type(DiallerClient.from_env(retry=RetryPolicy.patient()), DiallerClient)
-    await tuned.aclose()
+    await configured.aclose()
 
 
 async def campaigns(dialler: DiallerClient) -> None:
@@ -121,7 +126,7 @@ def absence_is_a_lookup_error(error: NotFoundError) -> LookupError:
     return error
 
 
-def explained(error: DiallerError) -> str:
+def explain(error: DiallerError) -> str:
     match error:
         case AmbiguousNameError() | NotFoundError():
             return "look again"
@@ -149,7 +154,9 @@ async def audits(dialler: DiallerClient) -> None:
 async def with_sandbox() -> None:
     async with Sandbox(campaigns=5) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         sandbox.faults.next(Status(503, retry_after=30), Reset(carried_out=True), match="delete")
-        sandbox.load(make_campaign(id=7).wire)
+        codes = {Language.GERMAN: [make_result_code(content="Verkauft").wire]}
+        sandbox.load(make_campaign(id=7).wire, codes=codes)
+        sandbox.load(make_campaign(id=8).wire, codes={1: [make_result_code(content="Sold").wire]})
         assert_type(make_result_code(id=1), ResultCode)
         with instant_waits() as waits:
             await dialler.campaigns.delete(7)

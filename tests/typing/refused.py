@@ -1,4 +1,4 @@
-"""Misuse of the public API. Type checkers refuse each line that ends with `# refused`, and no other line."""
+"""Misuse of the public API. Type checkers must refuse exactly the lines that end with `# refused`."""
 
 import dialler_async
 import dialler_async.fleet
@@ -13,6 +13,7 @@ from dialler_async import (
     Success,
     fan_out,
 )
+from dialler_async.sandbox import Sandbox
 
 
 def names_that_do_not_exist(dialler: DiallerClient) -> None:
@@ -33,7 +34,7 @@ async def calls(dialler: DiallerClient, campaign: Campaign) -> None:
     dialler.result_codes.for_campaigns([campaign], concurrency="many")  # refused
 
 
-async def fans(dialler: DiallerClient) -> None:
+async def fan_outs(dialler: DiallerClient) -> None:
     async for outcome in fan_out(dialler.campaigns.get, [535], concurrency=1):
         print(outcome.value.name)  # refused
         if outcome.error is None:
@@ -60,6 +61,10 @@ def options() -> None:
     DiallerClient("https://acd.example.com/rest/v1.0/1")  # refused
     DiallerClient("https://acd.example.com/rest/v1.0/1", 7)  # refused
     DiallerClient("https://acd.example.com/rest/v1.0/1", "t", retries=3)  # refused
-    DiallerClient.for_account("https://acd.example.com", "1", "t")  # refused
+    DiallerClient.for_server("https://acd.example.com", "1", "t")  # refused
     PoolConfig(limit="16")  # refused
     RetryPolicy(attempts=3).attempts = 4  # refused
+
+
+def sandboxes(sandbox: Sandbox) -> None:
+    sandbox.load({"ID": 1}, codes={"de": []})  # refused

@@ -1,4 +1,4 @@
-"""mypy and pyright in strict mode: they accept public usage, refuse misuse, and know the type of every public name."""
+"""The public types, checked by mypy and pyright in strict mode."""
 
 import json
 import os
@@ -19,12 +19,12 @@ PYRIGHT = Path(sys.executable).with_name("basedpyright")
 
 
 def refused_lines(checker: str, file: Path, directory: Path) -> dict[int, str]:
-    """Return the lines that the checker refuses in strict mode, each with its messages."""
+    """Return the numbers of the refused lines, each with its messages."""
     if checker == "mypy":
         command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-error-summary", f"{file}"]
         pattern = r"^.*\.py:(\d+): error: (.*)$"
     else:
-        # Excerpts such as the README's assign names that they don't use.
+        # The blocks of the README assign names that they don't use.
         unused = {f"reportUnused{kind}": False for kind in ("Variable", "Function")}
         (directory / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict", **unused}))
         command = [f"{PYRIGHT}", "--project", f"{directory}", "--pythonpath", sys.executable, f"{file}"]
@@ -38,12 +38,12 @@ def refused_lines(checker: str, file: Path, directory: Path) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_type_checker_accepts_public_usage(checker: str, tmp_path: Path) -> None:
+def test_type_checker_accepts_valid_usage(checker: str, tmp_path: Path) -> None:
     assert refused_lines(checker, HERE / "accepted.py", tmp_path) == {}
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_type_checker_refuses_each_line_of_misuse_and_no_other(checker: str, tmp_path: Path) -> None:
+def test_type_checker_refuses_exactly_the_lines_of_misuse(checker: str, tmp_path: Path) -> None:
     lines = (HERE / "refused.py").read_text().splitlines()
     expected = {number for number, line in enumerate(lines, 1) if line.endswith("# refused")}
     refused = refused_lines(checker, HERE / "refused.py", tmp_path)
@@ -53,7 +53,7 @@ def test_type_checker_refuses_each_line_of_misuse_and_no_other(checker: str, tmp
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_type_checker_accepts_the_python_blocks_of_the_readme(checker: str, tmp_path: Path) -> None:
-    # Later blocks use the names of earlier ones, so all blocks are one function.
+    # All blocks are in one function, because later blocks use the names of earlier ones.
     head = "from dialler_async import DiallerClient\n\n\nasync def readme(dialler: DiallerClient) -> None:\n"
     file = tmp_path / "readme.py"
     file.write_text(head + textwrap.indent("\n".join(README), "    "))
@@ -62,8 +62,8 @@ def test_type_checker_accepts_the_python_blocks_of_the_readme(checker: str, tmp_
     assert [f"{lines[number - 1].strip()}  # {message}" for number, message in sorted(refused.items())] == []
 
 
-def test_every_public_name_has_a_known_type(tmp_path: Path) -> None:
-    # pyright finds the package by the `python` on PATH, and takes a package in its own directory for no package.
+def test_pyright_knows_the_type_of_every_public_name(tmp_path: Path) -> None:
+    # pyright uses the `python` on PATH to find the package, but not if it runs in the directory of the package.
     path = os.pathsep.join([f"{PYRIGHT.parent}", os.environ["PATH"]])
     done = subprocess.run(
         [f"{PYRIGHT}", "--verifytypes", "dialler_async", "--ignoreexternal"],

@@ -15,8 +15,8 @@ from .words import others
 @account_rule(
     "caller-id-off",
     Severity.WARNING,
-    title="A campaign without a caller ID, unlike the account's others",
-    why="Its calls transmit no number, which looks like a setting that somebody forgot.",
+    title="A campaign without a caller ID, where most other campaigns have one",
+    why="Its calls transmit no number. The setting may have been forgotten.",
     fix="Switch the caller ID on, or accept the finding if the campaign is meant to call without a number.",
     settings={"percent": 90},
 )
@@ -36,15 +36,14 @@ def caller_id_off(account: AccountFacts, *, percent: int) -> Iterator[tuple[Camp
 @rule(
     "closes-without-code",
     Severity.WARNING,
-    title="Closing on incoming calls without a result code",
+    title="A campaign that closes contacts on incoming calls without a result code",
     why="The reference does not say which result such a contact gets, so reports may miss these contacts.",
     fix="Choose a result code for incoming calls, or switch the closing off.",
 )
 def closes_without_code(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `bCloseContactsOnIncomingCallsMatchCallerID` if the key for its result code was sent, and is null."""
-    campaign = facts.campaign
     key = "IncomingCallResultCodesID"
-    if campaign.close_contacts_on_incoming_calls_match_caller_id and campaign.wire.get(key, 0) is None:
+    if facts.campaign.close_contacts_on_incoming_calls_match_caller_id and facts.wire.get(key, 0) is None:
         yield Violation(key, f"closes contacts on incoming calls, but {key} is not set")
 
 
@@ -52,8 +51,8 @@ def closes_without_code(facts: CampaignFacts) -> Iterator[Violation]:
     "duplicate-user-data",
     Severity.WARNING,
     title="Campaigns with the same UserData",
-    why="A foreign system that uses UserData as its key takes one of these campaigns for another.",
-    fix="Give each campaign a UserData of its own, or ignore the rule if no foreign system uses it as a key.",
+    why="A foreign system that uses UserData as its key confuses these campaigns.",
+    fix="Give each campaign a different UserData, or ignore the rule if no foreign system uses it as a key.",
 )
 def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Report a `UserData` that several campaigns have."""
@@ -70,10 +69,10 @@ def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary
     "no-line-cap",
     Severity.INFO,
     title="A campaign without a cap on its lines",
-    why="It may use all lines at once, so that others have none.",
+    why="It may use all lines at once, so that other campaigns have none.",
     fix="Set a cap on parallel lines, or ignore the rule if campaigns share the lines in another way.",
 )
 def no_line_cap(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `nMaxParallelLines` if the key was sent, and is null."""
-    if facts.campaign.wire.get("nMaxParallelLines", 0) is None:
+    if facts.wire.get("nMaxParallelLines", 0) is None:
         yield Violation("nMaxParallelLines", "nMaxParallelLines is not set, so its parallel lines have no cap")

@@ -11,7 +11,7 @@ from dialler_async.models import ResultCode
 
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
-from ..summary import has_text
+from ..summary import flags, has_text
 from .words import label, language_name, listed, subject
 
 
@@ -26,7 +26,7 @@ def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
     """Report every key `…ResultCodesID`, known or not, whose value is not among the campaign's codes."""
     if not facts.codes_are_whole:
         return
-    for key, value in facts.campaign.wire.items():
+    for key, value in facts.wire.items():
         if not key.endswith("ResultCodesID") or value is None:
             continue
         # The value of an unknown key can be anything, even unhashable.
@@ -37,15 +37,15 @@ def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
 @rule(
     "contradictory-type",
     Severity.ERROR,
-    title="A result code that is not of exactly one type",
-    why="Done, aborted, delay and appointment exclude each other, so what happens to the contact is undefined.",
+    title="A result code with no type, or with several types",
+    why="Done, aborted, delay and appointment exclude each other. What happens to the contact is undefined.",
     fix="Give the code one type in the portal.",
 )
 def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
     """Report a code without exactly one of the four flags."""
     for records in facts.by_code.values():
         for code in records.values():
-            if (code.done is True) + (code.aborted is True) + (code.delay is True) + (code.appointment is True) != 1:
+            if flags(code).count(True) != 1:
                 yield Violation(subject(code), f"{label(code)} is {_types(code)}")
                 break
 
@@ -68,10 +68,10 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
             if code is None:
                 if comparable:
                     lacks.append(f"does not exist in {language_name(language)}")
-            elif not code.content or not code.content.strip():
-                lacks.append(f"has no text in {language_name(language)}")
             elif not has_text(code):
-                lacks.append(f"shows only its translation key in {language_name(language)}")
+                is_empty = not code.content or code.content.isspace()
+                lack = "has no text" if is_empty else "shows only its translation key"
+                lacks.append(f"{lack} in {language_name(language)}")
         if lacks:
             code = next(iter(records.values()))
             yield Violation(subject(code), f"{label(code)} {listed(lacks)}")
@@ -104,7 +104,7 @@ def no_abort_code(facts: CampaignFacts) -> Iterator[Violation]:
 @rule(
     "delay-without-offset",
     Severity.WARNING,
-    title="A delay without a time",
+    title="A result code of the type delay without a time",
     why="It is undefined when the contact is called again.",
     fix="Enter the minutes until the next attempt.",
 )

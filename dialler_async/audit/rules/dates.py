@@ -1,7 +1,7 @@
 """The dates of a campaign.
 
-Naive dates are compared as local wall time: see `with_zone`. A campaign with inverted dates has one finding, since
-nobody can say which of its dates is wrong.
+Naive dates are compared as local wall time: see `with_zone`. A campaign with inverted dates has one finding:
+either date can be wrong.
 Source: API reference, "Dates".
 """
 
@@ -18,7 +18,7 @@ _A_DAY = 24 * 60 * 60
     "inverted-dates",
     Severity.ERROR,
     title="A campaign that ends before it begins",
-    why="It is valid at no time, so it dials nobody.",
+    why="It is never valid, so it never dials.",
     fix="Correct the campaign's first or last day.",
 )
 def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
@@ -32,7 +32,7 @@ def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
     "expired",
     Severity.INFO,
     title="A campaign that is over",
-    why="It dials nobody any more, and every list and report still shows it.",
+    why="It no longer dials, but every list and report still shows it.",
     fix="Delete it if its data is no longer needed, or give it a new last day.",
 )
 def expired(facts: CampaignFacts) -> Iterator[Violation]:
@@ -46,7 +46,7 @@ def expired(facts: CampaignFacts) -> Iterator[Violation]:
     "expiring-soon",
     Severity.WARNING,
     title="A campaign that ends soon",
-    why="It stops dialling in the middle of its work if nobody expects that.",
+    why="It stops dialling on its last day, even if its work is not done.",
     fix="Give it a new last day, or make sure that its work is done by then.",
     settings={"days": 7},
 )
@@ -63,7 +63,7 @@ def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     "not-started",
     Severity.INFO,
     title="A campaign that has not begun",
-    why="It dials nobody yet.",
+    why="It does not dial yet.",
     fix="Nothing, if that is meant. Otherwise give it an earlier first day.",
 )
 def not_started(facts: CampaignFacts) -> Iterator[Violation]:

@@ -5,8 +5,6 @@ Source: API reference, "Result codes".
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dialler_async.models import ResultCode
-
 from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
@@ -19,18 +17,22 @@ from .words import called, listed, some, subject
     Severity.ERROR,
     title="Result codes of one campaign that share an export key",
     why="Back ends match on the export key, so they can't tell these results apart.",
-    fix="Give each code of the campaign an export key of its own.",
+    fix="Give each code of the campaign a different export key.",
 )
 def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     """Report an export key on several codes of a campaign."""
-    owners: dict[str, list[ResultCode]] = {}
-    for records in facts.by_code.values():
-        for key in {code.export_key: None for code in records.values()}:
-            if key and key.strip():
-                owners.setdefault(key, []).append(next(iter(records.values())))
-    for key, codes in owners.items():
-        if len(codes) > 1:
-            yield Violation(key, f"codes {listed([subject(code) for code in codes])} share the export key “{key}”")
+    first: dict[str | None, object] = {}
+    shared = {
+        code.export_key
+        for identity, records in facts.by_code.items()
+        for code in records.values()
+        if first.setdefault(code.export_key, identity) != identity
+    }
+    for key in first:
+        if key in shared and key and key.strip():
+            groups = [[*records.values()] for records in facts.by_code.values()]
+            codes = [subject(codes[0]) for codes in groups if any(code.export_key == key for code in codes)]
+            yield Violation(key, f"codes {listed(codes)} share the export key “{key}”")
 
 
 @rule(
@@ -52,8 +54,8 @@ def missing_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     "conflicting-export-key",
     Severity.WARNING,
     title="An export key that means different types in different campaigns",
-    why="Back ends that know the key from one campaign misread the results of the other.",
-    fix="Agree on one meaning, and give the code in the other campaigns another export key.",
+    why="A back end that knows the key from one campaign misreads the results of another.",
+    fix="Decide on one type for the key. In the other campaigns, give the code a different export key.",
 )
 def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Report an export key with a type that differs from its type in most other campaigns."""
@@ -71,7 +73,7 @@ def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSumm
 def _deviations(
     key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]]
 ) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """Yield the campaigns that use the key unlike most; all of them, if there is no majority."""
+    """Yield the campaigns that use the key differently from most; all campaigns, if there is no majority."""
     used = {type: f"{type} in {some(map(called, campaigns))}" for type, campaigns in by_type.items()}
     numbers = sorted(map(len, by_type.values()))
     usual = numbers[-1] if numbers[-1] > numbers[-2] else None

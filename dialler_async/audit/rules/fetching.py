@@ -9,7 +9,7 @@ from ..findings import Severity
 from ..rule import CampaignFacts, RuleInfo, Violation, rule
 from .words import language_name, listed
 
-# Findings about the whole account, which the run itself reports: no function of one campaign could.
+# Findings about the whole account. The run itself reports them, since rules see one campaign at a time.
 INCOMPLETE_LIST = RuleInfo(
     id="incomplete-list",
     severity=Severity.ERROR,
@@ -20,36 +20,36 @@ INCOMPLETE_LIST = RuleInfo(
 STOPPED_EARLY = RuleInfo(
     id="stopped-early",
     severity=Severity.ERROR,
-    title="The run ended before every lookup",
-    why="The server refused what every further lookup would need too, so most of the account may not be checked.",
+    title="The run ended before all lookups were done",
+    why="Every further lookup would get the same error, so most of the account may not be checked.",
     fix="Correct the token or the base URL, as the error says, and run the audit again.",
 )
 NOT_AUDITED = RuleInfo(
     id="not-audited",
     severity=Severity.ERROR,
     title="An account, or some of its campaigns, could not be audited",
-    why="Every attempt failed, so this report does not show what may be wrong there.",
+    why="Every attempt failed, so this report lacks the findings there.",
     fix="Correct what the error says, and run the audit again.",
 )
 RULE_FAILED = RuleInfo(
     id="rule-failed",
     severity=Severity.ERROR,
     title="A rule raised an error",
-    why="The rule did not check every campaign, so this report does not show all that it would find.",
+    why="The rule did not check every campaign, so its findings are not complete.",
     fix="Correct the rule at the line that the message names, or ignore the rule.",
 )
 NO_CAMPAIGNS = RuleInfo(
     id="no-campaigns",
     severity=Severity.WARNING,
     title="There is no campaign to audit",
-    why="Nothing was checked, so a report without other findings says nothing.",
+    why="Nothing was checked, so this report lacks the findings of the account.",
     fix="Check that this is the right account, and that the options choose the right campaigns.",
 )
 UNUSED_ACCEPTANCE = RuleInfo(
     id="unused-acceptance",
     severity=Severity.INFO,
     title="An acceptance in the settings accepts no finding",
-    why="Its finding is gone, or its last day has passed, so the settings no longer say what is really accepted.",
+    why="Its finding is gone, or its last day has passed, so the settings are out of date.",
     fix="Delete the entry, or correct it. Give it a new last day if the finding is still acceptable.",
 )
 RUN_RULES = (INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, RULE_FAILED, NO_CAMPAIGNS, UNUSED_ACCEPTANCE)
@@ -59,7 +59,7 @@ RUN_RULES = (INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, RULE_FAILED, NO_CAMPAI
     "invalid-record",
     Severity.ERROR,
     title="A record that is not as documented",
-    why="A value does not have the type of its key, so the record could not be checked, and other programs may fail.",
+    why="A value has the wrong type, so the record could not be checked, and other programs may fail.",
     fix="Correct the value in the portal, or ask the operator of the server where it comes from.",
 )
 def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
@@ -76,7 +76,7 @@ def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
     "unreachable-codes",
     Severity.ERROR,
     title="Result codes that could not be checked",
-    why="Codes that could not be fetched were not checked, so the campaign may have faults that this report lacks.",
+    why="These codes were not checked, so this report lacks their findings.",
     fix="Run the audit again. If the finding stays, the error says what the server replied.",
 )
 def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
@@ -90,7 +90,7 @@ def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
         name = language_name(language)
         if not records.complete:
             yield Violation(name, f"the server sent {len(records)} of {records.total} result codes in {name}")
-        nameless = sum(code.id is None for code in records)
+        nameless = 0 if facts.codes_are_whole else sum(code.id is None for code in records)
         if nameless:
             yield Violation(name, f"{nameless} of {len(records)} result codes in {name} came without an ID")
 

@@ -18,7 +18,7 @@ from .words import called, others, some
     "duplicate-name",
     Severity.ERROR,
     title="Campaigns whose names differ only in case and spaces",
-    why="People and programs that use the name take one campaign for the other, even when they delete one.",
+    why="People and programs that use the name can confuse these campaigns, and delete the wrong one.",
     fix="Rename all but one of them.",
 )
 def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
@@ -28,7 +28,8 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Vio
         by_name.setdefault(_squeezed(campaign.name), []).append(campaign)
     for same in by_name.values():
         for campaign in same if len(same) > 1 else ():
-            yield campaign, Violation("Name", f"has the same name as {others(campaign, same)}, but for case and spaces")
+            message = f"has the same name as {others(campaign, same)}, except for case and spaces"
+            yield campaign, Violation("Name", message)
 
 
 @account_rule(

@@ -33,7 +33,7 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
     if template is None or facts.campaign.id == template.campaign.id:
         return
     comparable = facts.codes_are_whole and template.codes_are_whole
-    here, there = facts.campaign.wire, template.campaign.wire
+    here, there = facts.wire, template.wire
     for key in {**there, **here}:
         ours, theirs = here.get(key), there.get(key)
         if ours == theirs or key in _OWN or key in ignore_keys:
@@ -71,7 +71,8 @@ def _changed(ours: Mapping[Language, ResultCode], theirs: Mapping[Language, Resu
         if _values(code) != _values(other):
             for name in _COMPARED:
                 _compare(changed, wire_keys(ResultCode)[name], getattr(code, name), getattr(other, name))
-        _compare(changed, f"the text in {language_name(language)}", _text(code), _text(other))
+        if _text(code) != _text(other):
+            _compare(changed, f"the text in {language_name(language)}", _text(code), _text(other))
     return list(changed)
 
 

@@ -24,15 +24,4 @@ WRITERS: Mapping[str, Writer] = {
     "sarif": write_sarif,
 }
 
-__all__ = [
-    "WRITERS",
-    "Writer",
-    "json_schema",
-    "report_as_json",
-    "write_csv",
-    "write_json",
-    "write_jsonl",
-    "write_junit",
-    "write_markdown",
-    "write_sarif",
-]
+__all__ = ["WRITERS", "Writer", "json_schema", "report_as_json", "write_json"]

@@ -1,13 +1,19 @@
-"""The columns of a finding, for the formats that have a finding a line. One more is one more line here."""
+"""The columns of a finding, for the formats that have one finding per line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+
+import attrs
 
 from dialler_async._text.csv_cells import Cell
 
-from ..findings import Finding
+from ..findings import Finding, Severity
 from ..report import AuditReport
 
 Column = Callable[[Finding], Cell]
+
+_NOTHING = Finding(
+    rule="", severity=Severity.INFO, campaign_id=None, campaign_name=None, subject="", message="nothing found"
+)
 
 
 def columns(report: AuditReport) -> dict[str, Column]:
@@ -30,6 +36,21 @@ def columns(report: AuditReport) -> dict[str, Column]:
         "scope": lambda finding: report.scope_note,
         "tool": lambda finding: report.tool,
     }
+
+
+def lines(report: AuditReport) -> Iterator[tuple[Finding, Mapping[str, None]]]:
+    """Yield each finding, accepted, gone and unjudged ones too, with the columns to leave empty.
+
+    An account without a finding has one line with the message `nothing found`, so that the report names the account.
+    This line has no severity and no rule.
+    """
+    named = set()
+    for finding in report.everything():
+        named.add(finding.account)
+        yield finding, {}
+    for account in report.accounts or (None,):
+        if account not in named:
+            yield attrs.evolve(_NOTHING, account=account), {"severity": None, "rule": None}
 
 
 def until(finding: Finding) -> str | None:

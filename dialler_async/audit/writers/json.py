@@ -17,7 +17,7 @@ from ..findings import Finding
 from ..identity import AccountIdentity
 from ..report import AuditReport
 from ..snapshots import CodeSnapshot, RecordSnapshot
-from .columns import until
+from .columns import lines, until
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def write_json(report: AuditReport) -> Iterator[str]:
 
 
 def write_jsonl(report: AuditReport) -> Iterator[str]:
-    """Yield a JSON object a line for each finding; accepted, gone and unjudged ones too.
+    """Yield the `lines` of the report, each a JSON object.
 
     Besides the attributes of `Finding`, each has the `server`, `clients_id`, `scope` and `tool` of the report.
     """
-    for finding in report.everything():
+    for finding, empty in lines(report):
         about = {**_identity(report.identity_of(finding)), "scope": report.scope_note, "tool": report.tool}
-        yield json.dumps({**_finding(finding), **about}) + "\n"
+        yield json.dumps({**_finding(finding), **about, **empty}) + "\n"

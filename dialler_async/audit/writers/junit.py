@@ -1,13 +1,13 @@
 """The report as JUnit XML, for build servers.
 
 A rule is a test suite, and a finding is one of its cases. Errors and warnings are failures; infos and accepted findings
-are skipped, so that they show without failing a build. With `fails_on_new`, unchanged findings are skipped too. A
-finding that is gone is a case that passed, as is a rule without findings. A rule that raised an error is an error. In a
-report of several accounts, an account is a suite.
+are skipped, so that they show without failing a build, as are findings of the baseline that could not be checked again.
+With `fails_on_new`, unchanged findings are skipped too. A finding that is gone is a case that passed, as is a rule
+without findings. A rule that raised an error is an error. In a report of several accounts, an account is a suite.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dialler_async._text.escaping import escape_unprintable
@@ -35,14 +35,18 @@ def write_junit(report: AuditReport) -> Iterator[str]:
 
 def _by_rule(report: AuditReport) -> Iterator[Element]:
     findings = _grouped(report, lambda finding: finding.rule)
-    for info in report.rules:
-        passed = {"classname": escape_unprintable(info.id), "name": f"no finding in {len(report.summaries)}"}
-        yield _suite(info.id, findings.get(info.id, []), passed, report)
+    # Rules of the baseline that were not applied now come last.
+    rules = [*(info.id for info in report.rules), *(finding.rule for finding in report.everything())]
+    for rule in dict.fromkeys(rules):
+        passed = {"classname": escape_unprintable(rule), "name": f"no finding in {len(report.summaries)}"}
+        yield _suite(rule, findings.get(rule, []), passed, report)
 
 
 def _by_account(report: AuditReport) -> Iterator[Element]:
     findings = _grouped(report, lambda finding: finding.account)
     campaigns = Counter(summary.account for summary in report.summaries)
+    if None in findings:
+        yield _suite("all accounts", findings[None], {}, report)
     for account in report.accounts:
         passed = {"classname": "all rules", "name": f"no finding in {campaigns[account]}"}
         yield _suite(account, findings.get(account, []), passed, report)
@@ -69,9 +73,7 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
     }
     _properties(suite, facts)
     for finding in findings:
-        # Its rule may not have been applied, so that nobody knows whether it is gone.
-        if finding.state is not State.UNJUDGED:
-            _case(suite, infos[finding.rule], finding, report)
+        _case(suite, infos, finding, report)
     if suite.find("testcase") is None:
         SubElement(suite, "testcase", passed)
     suite.attrib |= {"tests": str(len(suite.findall("testcase")))}
@@ -80,7 +82,7 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
     return suite
 
 
-def _case(suite: Element, info: RuleInfo, finding: Finding, report: AuditReport) -> None:
+def _case(suite: Element, infos: Mapping[str, RuleInfo], finding: Finding, report: AuditReport) -> None:
     name = f"{where(finding)}: {finding.subject}" if finding.subject else where(finding)
     case = SubElement(
         suite, "testcase", {"classname": escape_unprintable(finding.rule), "name": escape_unprintable(name)}
@@ -90,6 +92,8 @@ def _case(suite: Element, info: RuleInfo, finding: Finding, report: AuditReport)
     message = escape_unprintable(finding.message)
     if finding.state is State.GONE:
         return
+    if finding.state is State.UNJUDGED:
+        message = f"not checked this time: {message}"
     if finding.acceptance is not None:
         message = f"accepted: {escape_unprintable(accepted_note(finding))}: {message}"
     if finding.rule == RULE_FAILED.id:
@@ -97,6 +101,7 @@ def _case(suite: Element, info: RuleInfo, finding: Finding, report: AuditReport)
     elif finding.severity is Severity.INFO or not report.fails(finding):
         SubElement(case, "skipped", {"type": finding.severity.value, "message": message})
     else:
+        info = infos[finding.rule]
         failure = SubElement(case, "failure", {"type": finding.severity.value, "message": message})
         failure.text = escape_unprintable(f"{info.title}. {info.why} {info.fix}")
 

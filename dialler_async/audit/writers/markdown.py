@@ -76,10 +76,15 @@ def _findings(title: str, findings: Iterable[Finding], report: AuditReport) -> I
     yield _row(*headings) + _row(*["---"] * len(headings))
     for finding in findings:
         cells = [escaped(finding.account or "")] if report.accounts else []
-        cells += [finding.severity, escaped(finding.rule), escaped(where(finding)), escaped(finding.message)]
+        cells += [finding.severity, escaped(finding.rule), _where(finding, report), escaped(finding.message)]
         cells += [finding.state or ""] if report.comparison else []
         cells += [escaped(accepted_note(finding))] if "Accepted because" in headings else []
         yield _row(*cells)
+
+
+def _where(finding: Finding, report: AuditReport) -> str:
+    link = report.portal_link(finding)
+    return escaped(where(finding)) if link is None else f"[{escaped(where(finding))}](<{link}>)"
 
 
 def escaped(text: str) -> str:

@@ -3,7 +3,8 @@
 A campaign is a logical location, `campaigns/535`; in a report of several accounts, `accounts/north/campaigns/535`. The
 same path is given as an artifact, since some readers drop a result without one; no such file exists. The fingerprint is
 made of account, rule, campaign and subject, so that readers recognise a finding in the next report. With a baseline,
-each result has a `baselineState`; an accepted finding has a suppression.
+each result has a `baselineState`; a finding that could not be checked again has the kind `open`. An accepted finding
+has a suppression.
 """
 
 import json
@@ -22,8 +23,8 @@ from ..rule import RuleInfo
 from .columns import Column, columns, until
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
-# SARIF has no state for a finding that could not be checked again, so such results are left out.
-_STATES = {State.NEW: "new", State.UNCHANGED: "unchanged", State.GONE: "absent"}
+# SARIF has no state for a finding that could not be checked again; `kind` says so.
+_STATES = {State.NEW: "new", State.UNCHANGED: "unchanged", State.GONE: "absent", State.UNJUDGED: "unchanged"}
 
 
 def write_sarif(report: AuditReport) -> Iterator[str]:
@@ -60,11 +61,7 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
             "now": report.now.isoformat(),
             "zone_note": report.zone_note,
         },
-        "results": [
-            _result(finding, index[finding.rule], shown)
-            for finding in report.everything()
-            if finding.state is not State.UNJUDGED
-        ],
+        "results": [_result(finding, index, shown, report) for finding in report.everything()],
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
@@ -79,18 +76,26 @@ def _rule(info: RuleInfo) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, rule: int, shown: Mapping[str, Column]) -> dict[str, Any]:
+def _result(
+    finding: Finding, index: Mapping[str, int], shown: Mapping[str, Column], report: AuditReport
+) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.rule,
-        "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": _without_links(finding.message)},
         "locations": [_location(finding)],
         "partialFingerprints": {"finding/v1": _fingerprint(finding)},
         "properties": {name: column(finding) for name, column in shown.items() if name not in _ELSEWHERE},
     }
+    if finding.rule in index:
+        result["ruleIndex"] = index[finding.rule]
+    if (link := report.portal_link(finding)) is not None:
+        result["hostedViewerUri"] = link
     if finding.state is not None:
         result["baselineState"] = _STATES[finding.state]
+    if finding.state is State.UNJUDGED:
+        # SARIF wants the level "none" for every kind but "fail" (3.27.10).
+        result |= {"kind": "open", "level": "none"}
     if finding.acceptance is not None:
         suppression = {"kind": "external", "status": "accepted", "justification": finding.acceptance.reason}
         properties = {"owner": finding.acceptance.owner, "until": until(finding)}

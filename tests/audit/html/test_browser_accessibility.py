@@ -64,6 +64,15 @@ def test_print_has_all_findings_and_no_controls(opened: Callable[..., Chrome], r
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
+def test_print_shows_accepted_gone_and_unjudged_findings(
+    opened: Callable[..., Chrome], reports: Reports, shown: Shown
+) -> None:
+    report = reports.compared()
+    assert shown(opened(report), ".apart li") == 0
+    page = opened(report, media="print")
+    assert evaluated(page, "[...document.querySelectorAll('.apart li')].every((one) => one.offsetHeight > 0)")
+
+
 def test_keyboard_reaches_every_control(opened: Callable[..., Chrome], reports: Reports) -> None:
     page = opened(reports.real())
     page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)

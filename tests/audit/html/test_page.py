@@ -143,6 +143,18 @@ def test_page_has_every_finding_without_script(reports: Reports, parse: Parse) -
     assert "hidden" in form
 
 
+def test_rules_with_findings_are_listed_worst_first(reports: Reports, parse: Parse) -> None:
+    report = reports.real()
+    report = attrs.evolve(report, rules=(*report.rules[::-1],))
+    page = parse(report)
+    listed = [attributes["value"] for tag, attributes in page.tags if tag == "option" and attributes.get("value")]
+    assert listed == [info.id for info in report.by_rule()]
+    severities = {info.id: info.severity.rank for info in report.rules}
+    ranks = [severities[id] for id in listed if id is not None]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == 3
+
+
 def test_report_without_findings_says_so(reports: Reports, parse: Parse) -> None:
     assert parse(reports.empty()).text.count("Nothing found.") == 2
 
@@ -255,6 +267,12 @@ class TestOneOfManyReports:
         links = [attributes["href"] for tag, attributes in parse(report).tags if tag == "a"]
         assert "https://portal.example.com/campaigns/1?a&b" in links
         assert not [link for link in links if link is None or "{" in link or "None" in link]
+
+    def test_links_campaigns_of_a_fleet_to_the_portal_of_their_account(self, reports: Reports, parse: Parse) -> None:
+        report = attrs.evolve(reports.fleet(), portal_url="https://portal.example.com/{clients_id}/{id}")
+        assert 'href="https://portal.example.com/1/2"' in parse(report).source
+        ambiguous = attrs.evolve(report, portal_url="https://portal.example.com/{id}")
+        assert "portal.example.com" not in parse(ambiguous).source
 
     def test_has_nothing_of_a_baseline_without_one(self, reports: Reports, parse: Parse) -> None:
         page = parse(reports.hostile())

@@ -1,4 +1,4 @@
-"""An aiohttp.web app over the dialler: `python aiohttp_app.py`."""
+"""An aiohttp.web app that uses the dialler: `python aiohttp_app.py`."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from dialler_async.contrib.aiohttp_web import DIALLER, dialler_context, dialler_
 routes = web.RouteTableDef()
 
 
-def id_of(request: web.Request) -> int:
+def campaign_id(request: web.Request) -> int:
     return int(request.match_info["id"])
 
 
-def shown(campaign: Campaign) -> dict[str, Any]:
+def to_json(campaign: Campaign) -> dict[str, Any]:
     return {
         "id": campaign.id,
         "name": campaign.name,
@@ -29,23 +29,23 @@ async def list_campaigns(request: web.Request) -> web.Response:
     campaigns = request.app[DIALLER].campaigns
     name = request.query.get("name")
     found = await (campaigns.list(max_age=10) if name is None else campaigns.find(name))
-    return web.json_response([shown(campaign) for campaign in found])
+    return web.json_response([to_json(campaign) for campaign in found])
 
 
 @routes.get(r"/campaigns/{id:\d+}")
 async def get_campaign(request: web.Request) -> web.Response:
-    return web.json_response(shown(await request.app[DIALLER].campaigns.get(id_of(request))))
+    return web.json_response(to_json(await request.app[DIALLER].campaigns.get(campaign_id(request))))
 
 
 @routes.get(r"/campaigns/{id:\d+}/wire")
 async def get_wire(request: web.Request) -> web.Response:
-    return web.json_response(dict((await request.app[DIALLER].campaigns.get(id_of(request))).wire))
+    return web.json_response(dict((await request.app[DIALLER].campaigns.get(campaign_id(request))).wire))
 
 
 @routes.get(r"/campaigns/{id:\d+}/codes")
 async def list_codes(request: web.Request) -> web.Response:
     language = Language(int(request.query.get("language", "1")))
-    codes = await request.app[DIALLER].result_codes.list(id_of(request), language=language, max_age=60)
+    codes = await request.app[DIALLER].result_codes.list(campaign_id(request), language=language, max_age=60)
     return web.json_response([{"export_key": code.export_key, "content": code.content} for code in codes])
 
 
@@ -55,12 +55,12 @@ async def create_campaign(request: web.Request) -> web.Response:
     campaign, created = await request.app[DIALLER].campaigns.get_or_clone(
         new["template"], new["name"], user_data=new.get("user_data")
     )
-    return web.json_response(shown(campaign), status=201 if created else 200)
+    return web.json_response(to_json(campaign), status=201 if created else 200)
 
 
 @routes.delete(r"/campaigns/{id:\d+}")
 async def delete_campaign(request: web.Request) -> web.Response:
-    await request.app[DIALLER].campaigns.delete(id_of(request), missing_ok=True)
+    await request.app[DIALLER].campaigns.delete(campaign_id(request), missing_ok=True)
     return web.Response(status=204)
 
 

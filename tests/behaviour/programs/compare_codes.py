@@ -52,7 +52,7 @@ async def compare(template_name: str) -> list[Row]:
                         for key, difference in differences(expected[lookup.language], by_export_key(codes))
                     )
                 case Failure(error=error):
-                    rows.append((lookup.campaign_id, name, lookup.language.name, "", f"not read: {error}"))
+                    rows.append((lookup.campaign_id, name, lookup.language.name, "", f"not fetched: {error}"))
     return rows
 
 

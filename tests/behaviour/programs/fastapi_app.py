@@ -1,4 +1,4 @@
-"""A FastAPI app over the dialler: `uvicorn fastapi_app:app`."""
+"""A FastAPI app that uses the dialler: `uvicorn fastapi_app:app`."""
 
 from datetime import datetime
 from typing import Any

@@ -8,19 +8,19 @@ loop = asyncio.Runner()
 run = loop.run
 dialler = DiallerClient.from_env()
 
-# %% Which campaigns are there?
+# %% List the campaigns
 campaigns = run(dialler.campaigns.list())
 print(f"{campaigns.total} campaigns")
 without_end = [campaign for campaign in campaigns if campaign.dt_to is None]
 print(f"{len(without_end)} have no end")
 
-# %% One of them
+# %% Show the first campaign
 first = campaigns[0]
 print(first.name, first.dt_from, first.dt_to)
 codes = run(dialler.result_codes.list(first))
 print([code.content for code in codes if code.done])
 
-# %% How often does each export key occur?
+# %% Count the export keys
 
 
 async def count_export_keys() -> Counter[str]:
@@ -33,12 +33,12 @@ async def count_export_keys() -> Counter[str]:
 keys = run(count_export_keys())
 print(keys.most_common(3))
 
-# %% A mistake doesn't end the session
+# %% An error doesn't end the session
 try:
     run(dialler.campaigns.get(404404))
 except NotFoundError as error:
     print(f"{error.about}: {error.status}")
 
-# %% The end
+# %% Close the client
 run(dialler.aclose())
 loop.close()

@@ -1,4 +1,4 @@
-"""Start and end campaigns from a queue that delivers each job at least once."""
+"""Start and end campaigns according to a queue, which delivers each job at least once."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Job:
 
 
 @dataclass
-class Done:
+class Results:
     succeeded: list[Job] = field(default_factory=list[Job])
     rejected: list[tuple[Job, DiallerError]] = field(default_factory=list[tuple[Job, DiallerError]])
 
@@ -32,7 +32,7 @@ class Done:
 MAX_DELIVERIES = 20
 
 
-async def carry_out(job: Job, dialler: DiallerClient) -> None:
+async def run_job(job: Job, dialler: DiallerClient) -> None:
     if job.action == "start":
         await dialler.campaigns.clone(job.template, job.name, exist_ok=True)
         return
@@ -43,33 +43,33 @@ async def carry_out(job: Job, dialler: DiallerClient) -> None:
     await dialler.campaigns.delete(campaign, missing_ok=True)
 
 
-async def work(queue: asyncio.Queue[Job], dialler: DiallerClient, done: Done) -> None:
+async def work(queue: asyncio.Queue[Job], dialler: DiallerClient, results: Results) -> None:
     while True:
         job = await queue.get()
         try:
-            await carry_out(job, dialler)
+            await run_job(job, dialler)
         except (BadRequestError, ConflictError, NotFoundError) as error:
-            done.rejected.append((job, error))
+            results.rejected.append((job, error))
         except (NoReplyError, ServerError, RateLimitedError) as error:
             # An OutcomeUnknownError is a NoReplyError. Both actions can run twice, so the job is delivered again.
             if job.deliveries == MAX_DELIVERIES:
-                done.rejected.append((job, error))
+                results.rejected.append((job, error))
             else:
                 queue.put_nowait(Job(job.action, job.name, job.template, job.deliveries + 1))
         else:
-            done.succeeded.append(job)
+            results.succeeded.append(job)
         finally:
             queue.task_done()
 
 
-async def run(jobs: list[Job], *, workers: int = 4) -> Done:
+async def run(jobs: list[Job], *, workers: int = 4) -> Results:
     queue: asyncio.Queue[Job] = asyncio.Queue()
-    done = Done()
+    results = Results()
     for job in jobs:
         queue.put_nowait(job)
     async with DiallerClient.from_env() as dialler, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work(queue, dialler, done)) for _ in range(workers)]
+        tasks = [group.create_task(work(queue, dialler, results)) for _ in range(workers)]
         await queue.join()
         for task in tasks:
             task.cancel()
-    return done
+    return results

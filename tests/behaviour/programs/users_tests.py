@@ -1,4 +1,4 @@
-"""Tests of an app's own code, as users write them: synchronous and asynchronous ones, with faults."""
+"""Tests as users write them for their own code: synchronous and asynchronous tests, with faults."""
 
 from datetime import UTC, datetime
 
@@ -36,7 +36,7 @@ async def test_expired_campaigns_are_deleted(account: Sandbox, dialler_client: D
 
 
 @pytest.mark.asyncio
-async def test_deletion_waits_and_retries(account: Sandbox, dialler_client: DiallerClient) -> None:
+async def test_deletion_is_retried_after_the_requested_wait(account: Sandbox, dialler_client: DiallerClient) -> None:
     account.faults.next(Status(503, retry_after=30), Reset(carried_out=True), match="delete")
     with instant_waits() as waits:
         assert await delete_expired(dialler_client, NOW) == 1
@@ -46,7 +46,9 @@ async def test_deletion_waits_and_retries(account: Sandbox, dialler_client: Dial
 
 
 @pytest.mark.asyncio
-async def test_clone_with_a_lost_response_is_reported(account: Sandbox, dialler_client: DiallerClient) -> None:
+async def test_clone_with_a_lost_response_raises_outcome_unknown(
+    account: Sandbox, dialler_client: DiallerClient
+) -> None:
     account.faults.next(Reset(carried_out=True), match="clone")
     with pytest.raises(OutcomeUnknownError):
         await dialler_client.campaigns.clone("Open", "Copy")

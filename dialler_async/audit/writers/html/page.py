@@ -23,9 +23,9 @@ from .findings import campaign_numbers, groups, numbered
 from .matrix import Matrix
 from .timeline import EDGES, Timeline
 
-# Pieces of the template that are written at once; each tag would be a piece of its own.
+# Pieces of the template that are written at once. Without this, each tag would be a piece.
 _PIECES = 512
-# Limits for reports of thousands of accounts, which no browser shows and nobody reads.
+# Limits for reports of thousands of accounts: no browser shows more.
 _MOST = 5_000
 _WORST = 100
 
@@ -41,10 +41,11 @@ def write_html(report: AuditReport) -> Iterator[str]:
     # Both are files of this package: no text from the server.
     style = Markup(f"{sheet}\n:root{{--now:{timeline.now:.2f}%}}\n{_edges()}")  # noqa: S704  # see above
     script = Markup(_file("report.js").strip())  # noqa: S704  # see above
+    found = report.by_rule()
     page = _environment().get_template("report.html.jinja")
     stream = page.stream(
         report=report,
-        rules=[(about, report.by_rule().get(about, 0)) for about in report.rules],
+        rules=[*found.items(), *((about, 0) for about in report.rules if about not in found)],
         severities=report.by_severity(),
         groups=list(groups(report, numbers)),
         clean=_clean(report),

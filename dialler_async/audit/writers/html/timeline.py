@@ -19,7 +19,7 @@ _CLASSES = {"running": "r", "over": "o", "not begun": "a", "inverted": "i"}
 """The classes of the states in the style sheet; short, because each campaign has one."""
 
 EDGES = 250
-"""Bars begin and end at one of so many steps, each of which has a class in the style sheet."""
+"""The number of steps at which bars begin and end. Each step has a class in the style sheet."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""A notice for the users of nightly commands, which retry for more than a minute while a server is down."""
+"""A notice on stderr that calls are retried. Some commands retry for more than a minute."""
 
 import logging
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from .exits import print_error
 
 _logger = logging.getLogger("dialler_async")
 _ATTEMPTS = 3
-"""The notice comes after so many failed attempts of one call. A retry or two take less than three seconds."""
+"""The notice is printed after this number of failed attempts of a call. Two retries take less than 3 s."""
 
 
 class _RetryNotice(logging.Handler):
@@ -17,11 +17,11 @@ class _RetryNotice(logging.Handler):
         self._printed = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        # The arguments of the transport's log line about a retry: call, reason, attempt, delay.
+        # The transport's log message about a retry has four arguments: call, reason, attempt and delay.
         is_late = isinstance(record.args, tuple) and len(record.args) == 4 and record.args[2] == _ATTEMPTS
         if not self._printed and is_late:
             self._printed = True
-            print_error("the server fails requests; they are retried (--attempts sets how often)")
+            print_error("requests to the server fail and are retried; --attempts limits the retries")
 
 
 @contextmanager
