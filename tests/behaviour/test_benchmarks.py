@@ -27,7 +27,7 @@ MEASURES: dict[str, dict[str, Any]] = {
     "decode_codes": {"decoder": "ours", "times": 5},
     "accounts": {"clients": 2, "lookups": 5},
     "own_work": {"part": "send", "calls": 5},
-    "importing": {"module": "dialler_async.client"},
+    "import_time": {"module": "dialler_async.client"},
 }
 """What each measure takes, apart from the base URL."""
 NEEDED = {
