@@ -21,19 +21,36 @@ from dialler_async import DiallerClient
 from dialler_async._http.exchange import Exchange
 from dialler_async._http.response import Response
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
-from dialler_async.observer import Observer
+from dialler_async.errors import ResponseInfo
+from dialler_async.observer import ObservedCall, Observer
 
+HEADERS = {
+    "Server": "nginx",
+    "Date": "Wed, 25 Nov 2026 12:00:00 GMT",
+    "Content-Type": "application/json",
+    "Content-Length": "66",
+    "Connection": "keep-alive",
+    "X-Request-ID": "0f8fad5b-d9cb-469f-a165-70867728950e",
+}
+TOKEN = "a-token-of-40-characters-0123456789abcde"
 BODY = b'{"records":[{"ID":5,"Name":"A campaign"}],"count":1,"status":200}'
 
 
 async def respond(*_: Any) -> Any:
     """Return a response without a server."""
-    return Response(200, {}, BODY)
+    return Response(200, HEADERS, BODY)
+
+
+class Responses(Observer):
+    """Wants each response, which is redacted for it."""
+
+    def response_received(self, call: ObservedCall, response: ResponseInfo) -> None:
+        pass
 
 
 async def seconds_per_call(observer: Observer | None, calls: int) -> float:
     """Return the seconds of a call without network I/O."""
-    async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", "a-token", observer=observer) as dialler:
+    async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", TOKEN, observer=observer) as dialler:
         begin = time.perf_counter()
         for _ in range(calls):
             await dialler.campaigns.get(5)
@@ -49,6 +66,7 @@ def main() -> None:
     variants = {
         "no observer": None,
         "an observer that does nothing": Observer(),
+        "an observer of the responses": Responses(),
         "OpenTelemetry, its API without an SDK": OpenTelemetryObserver(),
         "OpenTelemetry, spans and metrics": OpenTelemetryObserver(
             TracerProvider(), MeterProvider([InMemoryMetricReader()])

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ._http.timeouts import Timeouts
     from ._http.token import TokenSource
     from .campaigns import Campaigns, CloneResult
-    from .client import DiallerClient
+    from .client import ClientOptions, DiallerClient
     from .errors import (
         AmbiguousNameError,
         AuthenticationError,
@@ -77,6 +77,7 @@ __all__ = [
     "BadRequestError",
     "Campaign",
     "Campaigns",
+    "ClientOptions",
     "ClientStateError",
     "CloneResult",
     "Concurrency",
@@ -131,6 +132,7 @@ _MODULE_OF = {
     "BadRequestError": "errors",
     "Campaign": "models",
     "Campaigns": "campaigns",
+    "ClientOptions": "client",
     "ClientStateError": "errors",
     "CloneResult": "campaigns",
     "Concurrency": "_bulk.fan_out",

@@ -1,4 +1,4 @@
-"""`dialler.campaigns`: one method for each call, and calls by exact name."""
+"""`dialler.campaigns`: a method for each call of the API, and methods that take an exact name."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from ._api import endpoints
 from ._api.dates import time_between
 from ._api.endpoints import Request
+from ._api.error_context import in_place_of, with_about
 from ._api.partial_records import PartialRecords
 from ._http.cache import AccountCache
 from ._http.transport import Transport
@@ -22,16 +23,16 @@ from .errors import (
 from .models import Campaign, Records, wire_keys
 
 _SAME_DATE: Final = timedelta(seconds=1)
-"""The server may keep dates without milliseconds, so dates that are less than this apart are the same."""
+"""Dates that differ by less count as equal, since the server may store dates without milliseconds."""
 
 
 class CloneResult(NamedTuple):
     """The result of `Campaigns.get_or_clone`.
 
     Attributes:
-        campaign: the campaign of the name asked for.
-        created: True if this call cloned it, False if it existed before. None if nobody knows: an earlier attempt of
-            this call, whose response was lost, may have cloned it.
+        campaign: the campaign with the requested name.
+        created: True if this call cloned it, False if it existed before. None if that is unknown: an earlier attempt
+            of this call, whose response was lost, may have cloned it.
     """
 
     campaign: Campaign
@@ -41,18 +42,18 @@ class CloneResult(NamedTuple):
 class Campaigns:
     """The campaigns of an account.
 
-    Wherever a method needs a campaign, it takes the ID or the `Campaign`. Besides the errors in its own docstring,
-    every method raises
+    A method that needs a campaign takes its ID or the `Campaign`. Besides the errors in its own docstring, every method
+    raises:
 
-    - `ConfigurationError` for an ID, name or date that can't work. Nothing was sent.
+    - `ConfigurationError` for an invalid ID, name or date. Nothing was sent.
     - `ClientStateError` if the client is closed or belongs to another event loop.
     - `NoReplyError`, `StatusError` and `PayloadError`; see `dialler_async.errors`.
     - `TokenSourceError` if the function that returns the token fails.
 
-    Every method retries what is safe to retry; see `RetryPolicy`.
+    Failed calls are retried where that is safe; see `DiallerClient`.
 
-    A cancelled write may have been carried out, and no error says so. Look before you call it again, or pass `exist_ok`
-    or `missing_ok`, which make the call safe to repeat.
+    If a write is cancelled in flight, it may have run, and no error says so. Check the server before you call it again,
+    or use `exist_ok` or `missing_ok`, which make the call idempotent.
 
     Source: API reference, "The seven calls".
     """
@@ -64,31 +65,34 @@ class Campaigns:
     async def list(self, *, max_age: float | None = None) -> Records[Campaign]:
         """Return all campaigns of the account, in the server's order.
 
-        The response may have many MB; see also `iterate`. One record that is not as documented raises PayloadError;
-        `list_partial` sets such a record aside instead.
+        The response may be many MB large; see also `iterate`. A single invalid record raises PayloadError.
+        `list_partial` sets invalid records aside instead.
 
         Args:
-            max_age: seconds that the response may be old. The response is then kept, and calls that ask for the same
-                while a request is in flight share it. Errors are not kept. A write through this client removes the
-                responses that it affects; `DiallerClient.forget` removes them by hand. None always asks the server.
+            max_age: maximum age of a cached response, in seconds. The new response is cached, too, and equal calls at
+                the same time share one request. Errors are not cached. A write through this client removes the
+                responses that it affects, and `DiallerClient.forget` removes them after other changes. With None, the
+                call bypasses the cache.
         """
         request = endpoints.list_campaigns()
         return await self._cache.get(request, max_age, lambda: self._transport.send(request))
 
     async def list_partial(self) -> PartialRecords[Campaign]:
-        """Return all campaigns of the account, and set records aside that are not as documented.
+        """Return all campaigns of the account, and set invalid records aside.
 
         Returns:
-            The campaigns as `.records`. Each other record is in `.invalid`, with its `.record` and its `.error`.
-            `.total` is how many campaigns the server says there are, which may be more than it sent.
+            `.records` has the campaigns. `.invalid` has each invalid record, with its `.record` and its `.error`.
+            `.total` is the number of campaigns by the server's count, which may be more than it sent.
         """
         return await self._transport.send(endpoints.list_partial_campaigns())
 
     async def iterate(self) -> AsyncGenerator[Campaign, None]:
-        """Yield all campaigns of the account, so that the caller need not hold them all.
+        """Yield all campaigns of the account, so that they need not be in memory at the same time.
 
-        The whole response is fetched before the first campaign is yielded, and then structured slice by slice. A record
-        that is not as documented raises PayloadError when its slice is reached, after the campaigns before it.
+        The whole response is fetched before the first campaign is yielded. Its records are then decoded slice by slice.
+
+        Raises:
+            PayloadError: a record is invalid. The campaigns before its slice were yielded.
         """
         for campaigns in await self._transport.send(endpoints.list_campaigns_in_slices()):
             for campaign in campaigns:
@@ -104,16 +108,15 @@ class Campaigns:
 
         Raises:
             NotFoundError: the campaign does not exist.
-            PayloadError: also if the server sent another campaign.
+            PayloadError: also if the server sent a campaign with another ID.
         """
         request = endpoints.get_campaign(campaign)
         return await self._cache.get(request, max_age, lambda: self._transport.send(request))
 
     async def find(self, name: str, *, max_age: float | None = None) -> Records[Campaign]:
-        """Return the campaigns whose name holds a text, as the server matches it; empty if there is none.
+        """Return the campaigns whose name contains a text; empty if there is none.
 
-        The match is partial. The server presumably ignores case, and may take `%` and `_` for wildcards. So it can
-        match more than the text says.
+        The server does the matching. It may ignore case, and may treat `%` and `_` as wildcards.
 
         Args:
             name: the text.
@@ -126,27 +129,32 @@ class Campaigns:
         try:
             return await self._transport.send(request)
         except NotFoundError:
-            # The API reference does not say whether no match is a 200 or a 404.
+            # The API reference does not say whether a search without a match is a 200 or a 404.
             return Records(items=(), total=0)
 
     async def get_by_name(self, name: str) -> Campaign:
-        """Return the one campaign with exactly this name. Case and spaces count.
+        """Return the campaign with exactly this name. Case and spaces count.
+
+        Args:
+            name: the name.
 
         Raises:
-            NotFoundError: no campaign has exactly this name. The message says how many have a similar one.
-            AmbiguousNameError: several campaigns have exactly this name; `.matches` holds them.
+            NotFoundError: no campaign has exactly this name. The message has the number of similar names.
+            AmbiguousNameError: several campaigns have exactly this name; see `.matches`.
         """
         similar = await self.find(name)
         exact = [campaign for campaign in similar if campaign.name == name]
         if len(exact) > 1:
             raise AmbiguousNameError(f"{len(exact)} campaigns have exactly this name: use the ID", matches=exact)
         if not exact:
-            sent = endpoints.find_campaigns(name).sent
-            raise NotFoundError(
-                f"{sent}: no campaign has exactly this name ({len(similar)} have a similar one; case and spaces count)",
+            search = endpoints.find_campaigns(name)
+            error = NotFoundError(
+                f"{search.sent}: no campaign has exactly this name ({len(similar)} have a similar one; case and spaces"
+                " count)",
                 status=404,
-                request=sent,
+                request=search.sent,
             )
+            raise with_about(error, search.about)
         return exact[0]
 
     async def clone(
@@ -159,31 +167,26 @@ class Campaigns:
         dt_to: datetime | None = None,
         exist_ok: bool = False,
     ) -> Campaign:
-        """Copy a campaign, without its contacts, and return the new one.
+        """Clone a campaign, without its contacts, and return the new campaign.
 
-        The result codes of the new campaign have new IDs and the same export keys.
-
-        Without `exist_ok`, the call is not sent again once the server may have carried it out. With `exist_ok`, it is
-        safe to repeat.
+        The result codes of the new campaign have new IDs and the same export keys. With `exist_ok`, the call is
+        idempotent. Without it, the call is not retried after an attempt that may have run.
 
         Args:
-            source: name of the campaign to copy.
+            source: name of the campaign to clone.
             destination: name of the new campaign, up to 64 characters.
-            user_data: free text, used as the key of a foreign system.
-            dt_from: when the new campaign begins to be valid; needs server release 3.39. A naive date is sent as it is,
-                an aware one with its offset, to the millisecond. No documentation says in which zone the server reads a
-                naive date.
-            dt_to: when the new campaign ceases to be valid; likewise.
-            exist_ok: return a campaign that has exactly the new name already, as `get_or_clone` does.
-
-        Returns:
-            The new campaign.
+            user_data: free text, used as the key of another system.
+            dt_from: start of the new campaign's validity, to the millisecond; needs server release 3.39. A datetime
+                without a time zone is sent without an offset. The API reference does not say in which zone the server
+                reads it.
+            dt_to: end of the new campaign's validity, in the same form.
+            exist_ok: return the campaign with exactly the new name if it exists already, as `get_or_clone` does.
 
         Raises:
             NotFoundError: the source does not exist.
-            ConflictError: the destination exists, or another precondition does not hold. With `exist_ok`, also if the
-                existing campaign has other user data or dates than asked for.
-            OutcomeUnknownError: the campaign may have been cloned: `get_by_name(destination)` tells.
+            ConflictError: the destination exists, or another precondition does not hold. With `exist_ok`, the existing
+                campaign has other user data or dates than requested.
+            OutcomeUnknownError: the campaign may have been cloned. `get_by_name(destination)` finds it then.
         """
         if exist_ok:
             result = await self.get_or_clone(source, destination, user_data=user_data, dt_from=dt_from, dt_to=dt_to)
@@ -201,7 +204,7 @@ class Campaigns:
         dt_to: datetime | None = None,
         ignore_differences: bool = False,
     ) -> CloneResult:
-        """Return the campaign with a name, and clone it if it does not exist. The call is safe to repeat.
+        """Return the campaign with a name, and clone it if it does not exist. The call is idempotent.
 
             campaign, created = await dialler.campaigns.get_or_clone("Template", "Monday")
 
@@ -211,18 +214,18 @@ class Campaigns:
             user_data: as for `clone`.
             dt_from: as for `clone`.
             dt_to: as for `clone`.
-            ignore_differences: accept an existing campaign that has other user data or dates than asked for.
+            ignore_differences: also return an existing campaign with other user data or dates than requested.
 
         Returns:
             The campaign with exactly this name, and whether this call created it.
 
         Raises:
             NotFoundError: the source does not exist.
-            ConflictError: the existing campaign has other user data or dates than asked for, or another precondition
-                does not hold. A date without an offset may be in any zone, so it differs from one with an offset only
-                if they are more than 14 hours apart.
+            ConflictError: the existing campaign has other user data or dates than requested, or another precondition
+                does not hold. A date without an offset may be in any time zone. So it counts as different from a date
+                with an offset only if they are more than 14 hours apart.
             AmbiguousNameError: several campaigns have exactly this name.
-            OutcomeUnknownError: the campaign may have been cloned: `get_by_name(destination)` tells.
+            OutcomeUnknownError: the campaign may have been cloned. `get_by_name(destination)` finds it then.
         """
         request = endpoints.clone_campaign(
             source, destination, user_data=user_data, dt_from=dt_from, dt_to=dt_to, exist_ok=True
@@ -232,7 +235,6 @@ class Campaigns:
         except ConflictError as error:
             conflict = error
         existing = await self._existing(destination, conflict)
-        wanted = {"user_data": user_data, "dt_from": dt_from, "dt_to": dt_to}
         if not ignore_differences:
             wanted = {"user_data": user_data, "dt_from": dt_from, "dt_to": dt_to}
             _require_same(existing, wanted, conflict)
@@ -242,28 +244,29 @@ class Campaigns:
         try:
             cloned = await self._transport.send(request)
         finally:
-            # Whatever the outcome, the campaign may have been cloned.
+            # The campaign may have been cloned even if the call failed.
             self._cache.forget_lists()
         self._cache.forget(cloned)
         if cloned.name == destination:
             return cloned
-        # The documentation's own example shows the source here. A caller who took its ID for the new campaign's would
-        # change or delete the wrong campaign.
+        # The documentation's example has the source campaign in the response. With its ID, a caller would change or
+        # delete the wrong campaign.
         try:
             return await self.get_by_name(destination)
         except DiallerError as error:
-            # Not raised as it is: it would read as if the clone had failed.
+            # Raising this error would look as if the clone had failed.
             problem = str(error)
-        raise PayloadError(
-            f"{request.sent}: the server cloned, but answered with a campaign of another name, and the new one can't be"
-            f" identified ({problem}). Look before you repeat it",
+        unidentified = PayloadError(
+            f"{request.sent}: the server cloned, but responded with a campaign of another name, and the new campaign"
+            f" can't be identified ({problem}). Check before you clone again",
             path="records[0].Name",
             record_id=cloned.id,
             request=request.sent,
         )
+        raise with_about(unidentified, request.about)
 
     async def _existing(self, name: str, conflict: ConflictError) -> Campaign:
-        """Return the campaign that a clone conflicts with, or raise the error that the caller gets."""
+        """Return the campaign that a clone conflicts with, or raise the error for the caller."""
         known: DiallerError
         try:
             return await self.get_by_name(name)
@@ -271,20 +274,17 @@ class Campaigns:
             raise
         except NotFoundError:
             known = conflict
-            seen = "no campaign of exactly this name can be seen yet: reads may lag behind writes"
+            seen = "no campaign has exactly this name yet: reads may lag behind writes"
         except DiallerError as error:
             known = error
-            seen = f"looking for it failed ({error})"
+            seen = f"the search for the campaign failed ({error})"
         if conflict.attempts == 1:
             raise known
-        raise OutcomeUnknownError(
-            f"{conflict}. An earlier attempt may have been carried out, but {seen}. Look again later",
-            request=conflict.request,
-            attempts=conflict.attempts,
-        )
+        unknown = OutcomeUnknownError(f"{conflict}. An earlier attempt may have cloned, but {seen}. Check again later")
+        raise in_place_of(unknown, conflict)
 
     async def delete(self, campaign: Campaign | int, *, missing_ok: bool = False) -> None:
-        """Delete a campaign and all its related data, contacts included, by its ID. This can't be undone.
+        """Delete a campaign by its ID, with all its data and contacts. This can't be undone.
 
         Args:
             campaign: the campaign or its ID.
@@ -293,7 +293,7 @@ class Campaigns:
         Raises:
             NotFoundError: the campaign does not exist. Not raised if an earlier attempt of this call may have
                 deleted it.
-            OutcomeUnknownError: the campaign may have been deleted: `get(campaign)` tells.
+            OutcomeUnknownError: the campaign may have been deleted. `get(campaign)` raises NotFoundError then.
         """
         request = endpoints.delete_campaign(campaign)
         try:
@@ -305,63 +305,61 @@ class Campaigns:
             self._cache.forget(campaign)
 
     async def delete_by_name(self, name: str, *, exact: bool = True) -> None:
-        """Delete the one campaign with exactly this name, contacts included. This can't be undone.
+        """Delete the campaign with exactly this name, with all its data and contacts. This can't be undone.
 
-        The call first looks for the name, and goes on only if exactly one campaign has exactly this name. It reads that
-        campaign again by its ID right before it deletes it by its ID, so a campaign renamed in the meantime is left
-        alone. A rename between the second read and the delete can't be seen, since the API has no conditional delete.
+        The call searches for the name. If exactly one campaign has exactly this name, the call reads that campaign by
+        its ID, checks the name again, and deletes it by its ID. A rename between this check and the delete goes
+        unnoticed, since the API has no conditional delete.
 
         Args:
             name: the name. Case and spaces count.
-            exact: False sends the API's own delete by name, whatever the server matches: the match may be partial, and
-                any one of several campaigns may be deleted. The call is not sent again once the server may have carried
-                it out.
+            exact: False sends the API's own delete by name. The API reference does not say what the server matches: the
+                match may be partial, and any one of several campaigns may be deleted. The call is not retried after an
+                attempt that may have run.
 
         Raises:
-            NotFoundError: no campaign has exactly this name, or not any more. Nothing was deleted.
+            NotFoundError: no campaign has exactly this name, or it was renamed meanwhile. Nothing was deleted.
             AmbiguousNameError: several campaigns have exactly this name. Nothing was deleted.
             PayloadError: also if the server sent the campaign without an ID. Nothing was deleted.
-            OutcomeUnknownError: the campaign may have been deleted: `find(name)` shows which are left.
+            OutcomeUnknownError: the campaign may have been deleted. `find(name)` shows the remaining campaigns.
         """
         if not exact:
             try:
                 await self._transport.send(endpoints.delete_campaign_by_name(name))
             finally:
-                # Nobody knows which campaign the server matched.
+                # The campaign that the server matched is unknown.
                 self._cache.forget()
             return
         campaign = await self.get_by_name(name)
         if campaign.id is None:
-            raise PayloadError(
-                "the server sent this campaign without its ID, so it can't be deleted safely; nothing was deleted",
+            without_id = PayloadError(
+                "the server sent this campaign without an ID, so it can't be deleted safely; nothing was deleted",
                 path="records[0].ID",
                 request=endpoints.DELETE_BY_NAME,
             )
+            raise with_about(without_id, endpoints.find_campaigns(name).about)
         again = await self.get(campaign)
         if again.name != name:
-            raise NotFoundError(
-                f"campaign {campaign.id} had this name a moment ago and has another now; nothing was deleted",
+            renamed = NotFoundError(
+                f"campaign {campaign.id} was renamed meanwhile; nothing was deleted",
                 status=404,
                 request=endpoints.DELETE_BY_NAME,
             )
+            raise with_about(renamed, f"campaign {campaign.id}")
         await self.delete(campaign)
 
 
 def _require_same(existing: Campaign, wanted: Mapping[str, str | datetime | None], conflict: ConflictError) -> None:
-    """Raise ConflictError if a campaign surely differs from what a clone asked for."""
+    """Raise ConflictError if a campaign certainly differs from the requested clone."""
     different = [name for name, value in wanted.items() if value is not None and _differs(existing, name, value)]
     if different:
         error = ConflictError(
-            f"{conflict.request}: a campaign with exactly this name exists, and differs from what was asked for in"
+            f"{conflict.request}: a campaign with exactly this name exists, and differs from the requested one in"
             f" {', '.join(different)}",
             status=conflict.status,
             message=conflict.message,
-            request=conflict.request,
-            attempts=conflict.attempts,
         )
-        error.about = conflict.about
-        error.add_note(conflict.about)
-        raise error
+        raise in_place_of(error, conflict)
 
 
 def _differs(campaign: Campaign, name: str, wanted: str | datetime) -> bool:
@@ -370,5 +368,5 @@ def _differs(campaign: Campaign, name: str, wanted: str | datetime) -> bool:
     actual = getattr(campaign, name)
     if isinstance(wanted, datetime):
         return actual is None or abs(time_between(actual, wanted)) >= _SAME_DATE
-    # A database may keep an empty text as NULL.
+    # A database may store an empty text as NULL.
     return (actual or "") != wanted

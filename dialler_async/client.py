@@ -1,4 +1,4 @@
-"""`DiallerClient`: the session manager. Owns the pool, and hangs the resources on it."""
+"""`DiallerClient`: the session manager. It owns the connection pool, and has the resources as attributes."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn, Protocol, Self, TypedDict, TypeVar, Unpack, final, overload
+from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast, final, overload
 
 import aiohttp
 
@@ -33,12 +33,12 @@ from .result_codes import ResultCodes
 
 T = TypeVar("T")
 
-# Without configured logging, nothing is printed: an error that is not retried is raised.
+# Without this handler, Python prints warnings of an app that has not configured logging. Errors are raised anyway.
 logging.getLogger("dialler_async").addHandler(logging.NullHandler())
 
 
-class Options(TypedDict, total=False):
-    """What `DiallerClient` takes by keyword, so that type checkers know it wherever one is made."""
+class ClientOptions(TypedDict, total=False):
+    """The keyword arguments of `DiallerClient`, for type checkers."""
 
     pool: PoolConfig
     retry: RetryPolicy
@@ -50,27 +50,6 @@ class Options(TypedDict, total=False):
     observer: Observer | None
 
 
-class _ForServer(Protocol):
-    def __call__(
-        self, server: str, clients_id: int, token: TokenSource, **options: Unpack[Options]
-    ) -> "DiallerClient": ...
-
-
-class _ForSibling(Protocol):
-    def __call__(self, clients_id: int, token: TokenSource) -> "DiallerClient": ...
-
-
-class _ForAccount:
-    """Make `for_account` a constructor on the class, and a method for another account on a client."""
-
-    @overload
-    def __get__(self, client: None, cls: type["DiallerClient"]) -> _ForServer: ...
-    @overload
-    def __get__(self, client: "DiallerClient", cls: type["DiallerClient"]) -> _ForSibling: ...
-    def __get__(self, client: "DiallerClient | None", cls: type["DiallerClient"]) -> _ForServer | _ForSibling:
-        return cls._for_server if client is None else client._for_sibling
-
-
 @final
 class DiallerClient:
     """A client of the dialler REST API for one account.
@@ -78,49 +57,47 @@ class DiallerClient:
         async with DiallerClient("https://acd.example.com/rest/v1.0/1", token="…") as dialler:
             campaigns = await dialler.campaigns.list()
 
-    A client may be made outside an event loop. It belongs to the loop of its first call. Without `async with`, the
-    first call opens the pool and `aclose` closes it.
+    A client may be made outside an event loop. It belongs to the event loop of its first call. Without `async with`,
+    the first call opens the pool, and `aclose` closes it.
 
-    The retry rules, with the limits of `retry`:
+    The client retries calls within the limits of `retry`:
 
     - A read, and a clone with `exist_ok`, is retried after no response, a 429 or a 5xx.
-    - A delete by ID is retried after no response, a 429, 502, 503 or 504. A 404 after a retry means that it is done.
-    - A plain clone, and the API's own delete by name, is retried only if the server surely did not run it. Otherwise
-      it raises OutcomeUnknownError.
+    - A delete by ID is retried after no response, a 429, 502, 503 or 504. A 404 after a retry means that the campaign
+      is deleted.
+    - Other writes are retried only if the server did not run them. If that is uncertain, they raise
+      OutcomeUnknownError.
 
     Args:
-        base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path in front of `rest` and a trailing slash are
-            fine; user info, a query and a fragment are not.
-        token: the bearer token, or a function that returns one, directly or as an awaitable; it is called again
-            after a 401.
+        base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path before `rest` and a trailing slash are allowed.
+            User info, a query and a fragment are refused.
+        token: the bearer token, or a function that returns one, directly or as an awaitable. The function is called
+            for the first request, and after a 401.
         pool: options of the connection pool.
-        retry: how often and after which delays calls are retried.
+        retry: number of attempts, and the delays between them.
         timeouts: limits for an attempt and for a whole call.
         headers: headers for every request, or a function that returns them for each call, such as the request ID of a
-            web app. They can't set `Authorization` and other headers that the client sets itself. A `User-Agent` is put
-            before the client's own.
-        max_rate: calls per second, evenly spaced but for one that may go ahead; None for no limit. Needs the extra
-            `rate`. Or a limiter of your own, such as one that several processes share: its `acquire()` is awaited
-            before each attempt.
-        session: an aiohttp session to use; it is never closed. Its own limits apply besides `pool.limit`. A kept-alive
-            connection with unrequested data is closed before a call. This check does not run if the call waits for a
-            free connection, so give the connector at least `pool.limit` connections.
-        trace_configs: aiohttp's, for the session that this client makes. They see the token in the headers.
-        observer: its methods are called for every call; see `dialler_async.observer`.
+            web app. The function runs in the context of the caller; callers with `max_age` that share a request share
+            the headers of the first one. Headers that the client sets itself are refused, such as `Authorization`. A
+            `User-Agent` is put before the client's own.
+        max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
+            such as one that several processes share: its `acquire()` is awaited before each attempt.
+        session: an aiohttp session to use. The client never closes it. Its own limits apply besides `pool.limit`. A
+            kept-alive connection with unrequested data is closed before a call. This check does not run if the call
+            waits for a free connection, so give the connector at least `pool.limit` connections.
+        trace_configs: aiohttp's trace configs, for the session that this client makes. They see the token in the
+            headers.
+        observer: its methods are called for every call and response; see `dialler_async.observer`.
+
     Raises:
-        ConfigurationError: an argument that can't work.
+        ConfigurationError: an argument is invalid.
 
     Attributes:
         campaigns: the account's campaigns.
-        result_codes: their result codes.
+        result_codes: the result codes of the campaigns.
 
     Source: API reference, "Access".
     """
-
-    for_account: ClassVar[_ForAccount] = _ForAccount()
-    """`DiallerClient.for_account(server, clients_id, token, …)` builds the base URL from a server, such as
-    `https://acd.example.com`, and takes the same options. `dialler.for_account(clients_id, token)` is a client for
-    another account on the same pool; it needs no closing, and lives as long as the client it came from."""
 
     def __init__(
         self,
@@ -136,7 +113,8 @@ class DiallerClient:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         observer: Observer | None = None,
     ) -> None:
-        # No local variable holds a secret from here on: tools that record tracebacks would record it.
+        # From here on, no local variable holds a secret: tools that record tracebacks would record it. For the same
+        # reason, the class methods pass a `Token` here.
         held = Token(token)
         checked = check_base_url(base_url)
         del token, base_url
@@ -161,39 +139,41 @@ class DiallerClient:
         self._transport = transport
         self._cache = cache.for_options((shared.timeouts, shared.policy))
         self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
-        """The result codes of the account's campaigns: `list`, and `for_campaigns` for many at once."""
+        """The result codes of the account's campaigns: `list` for one campaign, `for_campaigns` for many."""
         self.campaigns: Campaigns = Campaigns(transport, self._cache)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
-    def _for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[Options]) -> Self:
-        """A client for an account on a server, whose base URL is built of the two.
+    def for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[ClientOptions]) -> Self:
+        """Return a client for an account on a server. The base URL is `SERVER/rest/v1.0/CLIENTS_ID`.
 
         Args:
-            server: such as `https://acd.example.com`, with the path in front of `rest` if there is one.
+            server: URL of the server, such as `https://acd.example.com`. It may have a path.
             clients_id: the account's ClientsID.
             token: as for the class.
-            options: the keyword arguments of the class.
+            **options: the keyword arguments of the class.
+
         Raises:
-            ConfigurationError: an argument that can't work.
+            ConfigurationError: an argument is invalid.
         """
         held = Token(token)
         checked = check_base_url(server)
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
-        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", held, **options)
+        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", cast(TokenSource, held), **options)
 
-    def _for_sibling(self, clients_id: int, token: TokenSource) -> Self:
-        """A client for another account on the same server and pool, with this one's options.
+    def for_account(self, clients_id: int, token: TokenSource) -> Self:
+        """Return a client for another account on the same server. It shares this client's pool and options.
 
-        It needs no closing, and lives as long as the client it came from.
+        It needs no closing. It works until this client is closed.
 
         Args:
-            clients_id: the other account's ClientsID.
-            token: as for the class, but the other account's.
+            clients_id: ClientsID of the other account.
+            token: token of the other account; a str or a function, as for the class.
+
         Raises:
-            ConfigurationError: an argument that can't work, or this client's base URL doesn't end in a ClientsID.
+            ConfigurationError: an argument is invalid, or this client's base URL doesn't end in a ClientsID.
         """
         held = Token(token)
         del token
@@ -201,7 +181,7 @@ class DiallerClient:
         above, _, own_id = self._base_url.rpartition("/")
         require(
             own_id.isdigit(),
-            "this client's base URL doesn't end in a ClientsID that another account's could take the place of",
+            "this client's base URL doesn't end in a ClientsID, so it has no other account",
         )
         return self._sharing(f"{above}/{checked_clients_id(clients_id)}", held, self._shared)
 
@@ -214,22 +194,24 @@ class DiallerClient:
         return client
 
     @classmethod
-    def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Return a client by the environment variables `DIALLER_BASE_URL` and `DIALLER_TOKEN`.
+    def from_env(cls, **options: Unpack[ClientOptions]) -> Self:
+        """Return a client for the base URL and token in the environment: `DIALLER_BASE_URL`, `DIALLER_TOKEN`.
 
-        These set options, unless they are given as arguments: `DIALLER_CA_FILE`, `DIALLER_CLIENT_CERT`,
-        `DIALLER_CLIENT_KEY` and `DIALLER_PROXY` of `pool`, `DIALLER_ATTEMPTS` of `retry`, `DIALLER_DEADLINE` of
-        `timeouts` (seconds), and `DIALLER_MAX_RATE` (calls per second).
+        Other variables set options: `DIALLER_CA_FILE`, `DIALLER_CLIENT_CERT`, `DIALLER_CLIENT_KEY` and `DIALLER_PROXY`
+        set `pool`, `DIALLER_ATTEMPTS` sets `retry`, `DIALLER_DEADLINE` (seconds) sets `timeouts`, and
+        `DIALLER_MAX_RATE` (calls per second) sets `max_rate`. An argument replaces what the environment sets.
 
         Args:
-            options: the keyword arguments of the class.
+            **options: the keyword arguments of the class.
+
         Raises:
-            ConfigurationError: one of them is missing or can't work.
+            ConfigurationError: a variable is missing, or a variable or argument is invalid.
         """
         require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
         require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
-        all_options: Options = {**environment.network_options(os.environ), **options}
-        return cls(environment.base_url(os.environ), Token(environment.token(os.environ)), **all_options)
+        all_options: ClientOptions = {**environment.network_options(os.environ), **options}
+        held = Token(environment.token(os.environ))
+        return cls(environment.base_url(os.environ), cast(TokenSource, held), **all_options)
 
     @property
     def base_url(self) -> str:
@@ -246,14 +228,15 @@ class DiallerClient:
     ) -> Self:
         """Return a client with other options for a group of calls.
 
-        It shares this client's pool, token, kept responses and backpressure. It costs less than a call. It needs no
-        closing, and lives as long as the client it came from.
+        It shares this client's pool, token, cache and backpressure, and costs far less than a call. It needs no
+        closing. It works until this client is closed.
 
         Args:
             timeouts: other timeouts; None keeps this client's.
             retry: another retry policy; None keeps this client's.
-            headers: more headers, which override this client's; see the class.
-            max_rate: calls per second of this group. The limit of this client applies as well.
+            headers: further headers, which replace this client's headers of the same name; see the class.
+            max_rate: calls per second of this group. The limit of this client applies, too.
+
         Raises:
             ConfigurationError: an argument is invalid.
         """
@@ -305,19 +288,20 @@ class DiallerClient:
     ) -> Any:
         """Call any function of the server, and return what a 200 contains.
 
-        The call has the pool, the token, the limits, the deadline and the errors of all other calls. Nothing is retried
-        unless `idempotent`, not even a GET: this server has GETs with side effects. Only a 401 renews the token and
-        sends the request again, since the server refused it unread. Logs and error messages show the method, but
-        neither path nor query; `error.about` shows the path.
+        The call has the pool, token, limits, deadline and errors of all other calls. Nothing is retried unless
+        `idempotent` is True, not even a GET: this server has GETs with side effects. Only after a 401, a token function
+        is called and the request is sent again, since the server did not run it. Logs and error messages show the
+        method, but neither path nor query. `error.about` shows the path.
 
         Args:
             method: DELETE, GET, PATCH, POST or PUT.
             path: path below the base URL, such as `/dialler/campaigns`, not percent-encoded.
             query: names and values, not percent-encoded.
             body: a value to send as JSON; None for no body.
-            idempotent: whether the request may be sent again after an attempt that may have run.
-            decoder: the type to decode the JSON of the response as: anything that msgspec decodes, such as a dataclass.
-                `bytes` returns the body as it came. The event loop waits while a body is decoded.
+            idempotent: whether the request may be retried after an attempt that may have run.
+            decoder: type of the JSON in the response: any type that msgspec decodes, such as a dataclass. `bytes`
+                returns the body undecoded. Decoding blocks the event loop.
+
         Raises:
             ConfigurationError: an argument is invalid. Nothing was sent.
             OutcomeUnknownError: the request may have run.
@@ -331,44 +315,46 @@ class DiallerClient:
                 self._cache.forget()
 
     async def ping(self) -> None:
-        """Return if the server answers and accepts the token, as for a readiness probe. Sends one small request.
+        """Return if the server can be reached and accepts the token, for readiness probes. Sends one small request.
 
-        The errors are those of all other calls. `with_options` gives the probe shorter timeouts and no retries.
+        The errors are those of all other calls. For a probe with a short deadline and no retries, use `with_options`.
 
         Raises:
-            AuthenticationError: the token, the ClientsID, or the combination of both is wrong.
+            AuthenticationError: the token, the ClientsID, or their combination is wrong.
             EndpointNotFoundError: the base URL is wrong.
             NoReplyError: the server can't be reached.
         """
-        # The campaign need not exist: the server looks it up only for a valid token.
+        # The campaign need not exist: a wrong token is a 401 whatever the ID.
         with suppress(NotFoundError):
             await self._transport.send(probe())
 
     def forget(self, campaign: Campaign | int | None = None) -> None:
-        """Remove responses that calls with `max_age` keep, after somebody else changed a campaign.
+        """Remove cached responses, after a campaign was changed elsewhere.
 
-        Writes through this client do so by themselves.
+        Writes through this client remove them by themselves.
 
         Args:
-            campaign: the campaign or its ID. Lists and searches are removed, too. None, or a `Campaign` without an ID,
-                removes everything.
+            campaign: the changed campaign or its ID. Its own responses, lists and searches are removed. None, or a
+                `Campaign` without an ID, removes all responses.
         """
         self._cache.forget(campaign)
 
     async def aclose(self, timeout: float | None = None) -> None:
-        """Close the connections, unless they belong to another client or to a session of yours. Safe to call twice.
+        """Close the connections. Connections of another client or of your own session stay open.
 
-        Calls in flight may finish. Calls that wait for their turn, and new calls, raise ClientStateError.
+        Calls in flight may finish. Queued calls and new calls raise ClientStateError. A second `aclose` does nothing.
 
         Args:
-            timeout: seconds that calls in flight may take. Then they are cancelled: a read raises ClientStateError, a
-                write OutcomeUnknownError. None waits until they finish, which each does by its own deadline.
+            timeout: seconds that calls in flight may still take. Then they are cancelled: a read raises
+                ClientStateError, a write OutcomeUnknownError. None waits until each call finishes, at the latest at its
+                deadline.
+
         Raises:
-            ClientStateError: the client was used in another event loop: close it there.
+            ClientStateError: the client belongs to another event loop. Close it there.
             ConfigurationError: the timeout is not a number, or negative.
         """
-        valid = timeout is None or (is_number(timeout) and timeout >= 0)
-        require(valid, "aclose(timeout=…) is a number of seconds, and not negative")
+        is_valid = timeout is None or (is_number(timeout) and timeout >= 0)
+        require(is_valid, "aclose(timeout=…) must be a number of seconds, and not negative")
         if self._owns_pool:
             await self._shared.pool.aclose(timeout)
 
@@ -382,10 +368,10 @@ class DiallerClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        # Tools that record tracebacks call this on one that its arguments kept from being made.
+        # Tools that record tracebacks call this on a client whose `__init__` has raised.
         return f"DiallerClient({getattr(self, '_base_url', '…')!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a DiallerClient holds a token and open connections, and can't be pickled or copied: make another"
+            "a DiallerClient has a token and open connections, so it can't be pickled or copied: make another"
         )

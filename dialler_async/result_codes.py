@@ -1,10 +1,11 @@
-"""`dialler.result_codes`: the result codes of one campaign, and of many campaigns concurrently."""
+"""`dialler.result_codes`: the result codes of one campaign, or of many campaigns concurrently."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from typing import Final, NamedTuple
 
 from ._api import endpoints
+from ._api.error_context import in_place_of
 from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
@@ -13,16 +14,16 @@ from ._http.transport import Transport
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
 
-_SURELY_HELD: Final = 2**31 - 1
-"""Every server can read IDs up to this one. It may answer a larger ID as if the endpoint did not exist."""
+_LARGEST_SAFE_ID: Final = 2**31 - 1
+"""The largest 32-bit ID. A server that can't read a larger ID may respond as if the endpoint did not exist."""
 
 
 class Lookup(NamedTuple):
     """One item of `for_campaigns`.
 
     Attributes:
-        campaign: The campaign or the ID, as it was given.
-        language: The language of the texts.
+        campaign: the campaign or the ID, as it was passed.
+        language: the language of the texts.
     """
 
     campaign: Campaign | int
@@ -32,7 +33,7 @@ class Lookup(NamedTuple):
     def campaign_id(self) -> int | None:
         """The ID of the campaign; None for a `Campaign` without an ID."""
         if isinstance(self.campaign, Campaign):
-            # One made without `__init__` may lack even the attribute.
+            # A `Campaign` that was made without `__init__` lacks the attribute.
             return getattr(self.campaign, "id", None)
         return self.campaign
 
@@ -65,7 +66,7 @@ class ResultCodes:
             max_age: as for `Campaigns.list`.
 
         Returns:
-            The codes. `.complete` is False where the server says that there are more than it sent.
+            The codes. `.complete` is False if the server's count is larger than the number of codes that it sent.
 
         Raises:
             NotFoundError: the campaign does not exist.
@@ -83,35 +84,34 @@ class ResultCodes:
         in_order: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[Outcome[Lookup, Records[ResultCode]], None]:
-        """Return an async generator that looks up the result codes of many campaigns in several languages.
+        """Return an async generator over the result codes of many campaigns in several languages.
 
-        A failed lookup does not stop the others. Errors that would hit every lookup abort the run: AuthenticationError,
-        EndpointNotFoundError and TokenSourceError. Finished lookups are yielded, no lookup starts any more, and the
-        error is raised.
+        A failed lookup does not stop the others. AuthenticationError, EndpointNotFoundError and TokenSourceError would
+        hit every lookup, so they abort the run: no further lookup starts, finished lookups are yielded, and the error
+        is raised.
 
-        Leaving the loop early cancels the lookups that still run. Closing the generator awaits them. Put
-        `contextlib.aclosing` around the generator to close it at a certain point. At most `2 * concurrency` lookups are
-        in flight or waiting to be yielded.
+        Leaving the loop early cancels the running lookups. Closing the generator awaits them; `contextlib.aclosing`
+        closes it at the end of its block. At most `2 * concurrency` lookups are in flight or waiting to be yielded.
 
         Args:
-            campaigns: Campaigns or their IDs. They are taken when they are needed, so an endless iterator is allowed.
-            languages: As for `list`.
-            max_age: As for `Campaigns.list`.
-            concurrency: How many lookups run at once. "auto" and None start with 2 and adapt to the measured latency,
-                up to the pool's limit. Lookups above the pool's limit wait for a connection.
-            in_order: Yield outcomes in the order of `campaigns`, and for each campaign in the order of `languages`.
-                An outcome then waits for all earlier ones.
-            on_progress: Called after each lookup with (done, failed, total or None).
+            campaigns: campaigns or their IDs. They are consumed as needed, so an endless iterator is allowed.
+            languages: the languages to look up, each as for `list`.
+            max_age: as for `Campaigns.list`.
+            concurrency: number of lookups at the same time. "auto" and None start with 2 and adapt to the measured
+                latency, up to the pool's limit. Lookups above the pool's limit wait for a connection.
+            in_order: yield outcomes in the order of `campaigns`, and for each campaign in the order of `languages`. An
+                outcome then waits for all earlier outcomes.
+            on_progress: called after each lookup with (done, failed, total or None).
 
         Yields:
             An `Outcome` for each campaign and language, in the order in which the lookups finish. Its `item` is a
             `Lookup`.
 
         Raises:
-            ConfigurationError: A language, `max_age` or `concurrency` is invalid.
-            AuthenticationError: The token, the ClientsID, or their combination is wrong.
-            EndpointNotFoundError: The base URL is wrong, or the server is too old.
-            TokenSourceError: The function that returns the token failed.
+            ConfigurationError: a language, `max_age` or `concurrency` is invalid.
+            AuthenticationError: the token, the ClientsID, or their combination is wrong.
+            EndpointNotFoundError: the base URL is wrong, or the server is too old.
+            TokenSourceError: the function that returns the token failed.
         """
         require_max_age(max_age)
         wanted = [endpoints.checked_language(language) for language in languages]
@@ -131,29 +131,28 @@ class ResultCodes:
         )
 
     async def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Records[ResultCode]:
-        """Look up one campaign's codes; a 404 without a body counts as not found where the ID may be its cause."""
+        """Return the codes of one campaign. A 404 without a body counts as not found if the ID may be the cause."""
         request = endpoints.list_result_codes(*lookup)
         not_found: EndpointNotFoundError
         try:
             return await self._cache.get(request, max_age, lambda: self._transport.send(request))
         except EndpointNotFoundError as error:
-            if endpoints.checked_id(lookup[0]) <= _SURELY_HELD:
+            if endpoints.checked_id(lookup.campaign) <= _LARGEST_SAFE_ID:
                 raise
             not_found = error
-        raise NotFoundError(
+        too_large = NotFoundError(
             f"{not_found.request}: 404 without the API's JSON body: the ID is beyond 32 bits, so the server can't read"
             " it, or there is no such endpoint",
             status=not_found.status,
             message=not_found.message,
-            request=not_found.request,
-            attempts=not_found.attempts,
         )
+        raise in_place_of(too_large, not_found)
 
 
 class _Lookups:
-    """Each campaign in each language.
+    """An async iterator over each campaign in each language.
 
-    A class, since the event loop would have to clean up after an async generator that is left unfinished.
+    A class, since an unfinished async generator would leave its cleanup to the event loop.
     """
 
     def __init__(self, campaigns: AsyncIterable[Campaign | int], languages: Sequence[Language]) -> None:

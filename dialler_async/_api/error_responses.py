@@ -38,7 +38,9 @@ def printable_excerpt(text: str) -> str:
     """Return the beginning of a text: at most 200 characters. Unprintable characters are replaced."""
     # Cut before the check, since checking each character of 64 MiB takes seconds.
     text = text[: 20 * EXCERPT_LENGTH]
-    printable = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+    printable = " ".join(text.split())
+    if not printable.isprintable():
+        printable = "".join(character if character.isprintable() else "�" for character in printable)
     return printable if len(printable) <= EXCERPT_LENGTH else f"{printable[: EXCERPT_LENGTH - 1]}…"
 
 

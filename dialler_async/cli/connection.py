@@ -13,7 +13,7 @@ from dialler_async._http import environment
 from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
 from dialler_async._text.token_files import read_token_file
-from dialler_async.client import Options
+from dialler_async.client import ClientOptions
 from dialler_async.observer import Observer
 
 from .exits import UsageError, print_warnings
@@ -88,8 +88,8 @@ class ConnectionOptions:
         ):
             yield dialler
 
-    def _options(self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None) -> Options:
-        options = Options(pool=attrs.evolve(pool, **self._network()), retry=retry, observer=observer)
+    def _options(self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None) -> ClientOptions:
+        options = ClientOptions(pool=attrs.evolve(pool, **self._network()), retry=retry, observer=observer)
         if (attempts := self.attempts or environment.attempts(os.environ)) is not None:
             options["retry"] = attrs.evolve(retry, attempts=attempts)
         if (deadline := self.deadline or environment.deadline(os.environ)) is not None:
@@ -113,7 +113,7 @@ class ConnectionOptions:
             settings["proxy"] = self.proxy
         return settings
 
-    def _client(self, options: Options) -> DiallerClient:
+    def _client(self, options: ClientOptions) -> DiallerClient:
         with print_warnings():
             return DiallerClient(self._base_url(), self._token(), **options)
 

@@ -20,7 +20,7 @@ def positive(text: str) -> int:
     Raises:
         ValueError: the text is not such a number.
     """
-    return int(_require_match(text, "[1-9][0-9]*", "give a whole number in digits, 1 or more"))
+    return int(_require_match(text, "[1-9][0-9]*", "it must be a whole number in digits, 1 or more"))
 
 
 def positive_decimal(text: str) -> float:
@@ -29,24 +29,24 @@ def positive_decimal(text: str) -> float:
     Raises:
         ValueError: the text is not such a number.
     """
-    accepted = "give a number above 0 in digits, such as 30 or 0.5"
-    number = float(_require_match(text, r"[0-9]+(\.[0-9]+)?", accepted))
+    requirement = "it must be a number above 0 in digits, such as 30 or 0.5"
+    number = float(_require_match(text, r"[0-9]+(\.[0-9]+)?", requirement))
     if not 0 < number < math.inf:
-        raise ValueError(f"{accepted}; “{text}” is not accepted")
+        raise ValueError(f"{requirement}, not “{text}”")
     return number
 
 
 def _id(text: str) -> int:
-    return int(_require_match(text, "[1-9][0-9]*", "an ID is a positive whole number in digits, such as 534"))
+    return int(_require_match(text, "[1-9][0-9]*", "an ID must be a positive whole number in digits, such as 534"))
 
 
 def _not_negative(text: str) -> int:
-    return int(_require_match(text, "0|[1-9][0-9]*", "give a whole number in digits, 0 or more"))
+    return int(_require_match(text, "0|[1-9][0-9]*", "it must be a whole number in digits, 0 or more"))
 
 
-def _require_match(text: str, pattern: str, accepted: str) -> str:
+def _require_match(text: str, pattern: str, requirement: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise ValueError(f"{accepted}; “{text}” is not accepted")
+        raise ValueError(f"{requirement}, not “{text}”")
     return text
 
 

@@ -56,7 +56,8 @@ async def dialler_errors(
         return await handler(request)
     except (DiallerError, ExceptionGroup) as error:
         worst = worst_error(error)
-        if worst is None:
+        # A second response would be written into a stream or a websocket that has begun. aiohttp closes its connection.
+        if worst is None or request.writer.output_size > 0:
             raise
     response = logged_response_for(worst)
     return web.json_response(response.body, status=response.status, headers=response.headers)

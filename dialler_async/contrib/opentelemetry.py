@@ -12,12 +12,13 @@
 A span is a child of the current span, and its context is sent to the server (`traceparent`). Other instrumentations of
 HTTP clients are suppressed during an attempt, so that each attempt has only one span.
 
-Two parts of the conventions are left out on purpose, since they may contain names and IDs. `url.template` replaces
-`url.full`. A span's status has no description; `error.type` is an HTTP status or a class.
+Signals contain no names and IDs. `url.full` has no query, and `REDACTED` in place of IDs. A span's status has no
+description, since the server's message may contain names. `error.type` is an HTTP status or a class.
 
 This module needs the extra `otel`. Source: OpenTelemetry semantic conventions, "HTTP spans" and "HTTP metrics".
 """
 
+import re
 from collections.abc import Mapping
 from contextvars import Token
 from functools import lru_cache
@@ -34,7 +35,7 @@ from opentelemetry.util.types import AttributeValue
 from ..observer import ObservedCall, Observer
 from ..version import __version__
 
-_SCHEMA: Final = "https://opentelemetry.io/schemas/1.37.0"
+_SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Buckets in seconds, as the conventions advise."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -87,8 +88,9 @@ class OpenTelemetryObserver(Observer):
         attributes = _attributes(call)
         self._wait_time.record(waited, attributes)
         self._active.add(1, attributes)
+        attributes = attributes | {"url.full": _redacted_url(call.base_url, call.request.path_template)}
         if call.attempts > 1:
-            attributes = attributes | {"http.request.resend_count": call.attempts - 1}
+            attributes["http.request.resend_count"] = call.attempts - 1
         span = self._tracer.start_span(str(call.request), kind=SpanKind.CLIENT, attributes=attributes)
         context = set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, set_span_in_context(span))
         call.note = _Attempt(span, attach(context))
@@ -135,3 +137,9 @@ def _common(method: str, template: str, base_url: str) -> _Attributes:
         "server.address": url.hostname or "",
         "server.port": url.port or _PORTS[url.scheme],
     }
+
+
+@lru_cache
+def _redacted_url(base_url: str, template: str) -> str:
+    """Return the URL of a request without its query, and without ClientsID and other IDs."""
+    return re.sub(r"/\d+$", "/REDACTED", base_url) + re.sub(r"\{\w+\}", "REDACTED", template)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from dialler_async._http.pool_config import PoolConfig
 from dialler_async._http.retry import RetryPolicy
 from dialler_async._http.timeouts import Timeouts
-from dialler_async.client import DiallerClient, Options
+from dialler_async.client import ClientOptions, DiallerClient
 from dialler_async.errors import ConfigurationError
 
 from .limits import SharedRate
@@ -49,7 +49,7 @@ class Clients:
         with warnings.catch_warnings():
             # `Server` has already warned about an unencrypted token.
             warnings.simplefilter("ignore", UserWarning)
-            client = DiallerClient.for_account(
+            client = DiallerClient.for_server(
                 server.url, configured.clients_id, configured.token, **self._options(server)
             )
         self._by_server[configured.server] = client
@@ -60,7 +60,7 @@ class Clients:
         for client in self._by_server.values():
             await client.aclose()
 
-    def _options(self, server: Server) -> Options:
+    def _options(self, server: Server) -> ClientOptions:
         # An audit has time to wait for the restart of a server.
         retry = RetryPolicy.patient()
         if server.attempts is not None:
@@ -70,7 +70,7 @@ class Clients:
             pool = attrs.evolve(pool, limit=server.max_concurrency)
         if server.proxy is not None:
             pool = attrs.evolve(pool, proxy=server.proxy or None)
-        options = Options(retry=retry, pool=pool)
+        options = ClientOptions(retry=retry, pool=pool)
         deadline = server.deadline
         if server.max_rate is not None:
             options["max_rate"] = SharedRate(server, self._redis)

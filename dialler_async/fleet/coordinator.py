@@ -254,7 +254,7 @@ class _AccountParts:
 
 
 def _not_audited(job: Job, result: Result) -> AuditPart:
-    error = result.error if result.is_permanent else f"{result.error} ({job.attempts} attempts)"
+    error = result.error if result.is_permanent else f"{result.error} (the job failed {job.attempts} times)"
     return not_audited(error, None if job.slice is None else job.slice.campaigns)
 
 

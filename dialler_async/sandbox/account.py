@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import count
 from random import Random
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import Factory, define, field
 
@@ -15,6 +15,9 @@ from dialler_async.sandbox.contents import Contents
 from dialler_async.sandbox.defects import SeededDefect, Template
 from dialler_async.sandbox.store import Store
 from dialler_async.sandbox.vocabulary import ENGLISH
+
+# A type variable, since `Mapping` is invariant in its keys: a dict by `Language` is no `Mapping[int, Any]`.
+LanguagesID = TypeVar("LanguagesID", bound=int)
 
 _TOKEN_LETTERS = string.ascii_letters + string.digits
 
@@ -78,7 +81,7 @@ class SandboxAccount:
         payload: WireRecord,
         *,
         campaign_id: int | None = None,
-        codes: Mapping[int, Any] | None = None,
+        codes: Mapping[LanguagesID, Any] | None = None,
     ) -> list[int]:
         """Add campaigns and return their IDs. The sandbox serves the records unchanged.
 
@@ -93,7 +96,7 @@ class SandboxAccount:
         records = _records(payload)
         if len(records) != 1 and (campaign_id is not None or codes is not None):
             raise ValueError("campaign_id and codes need a payload with a single campaign")
-        new_codes = _codes(codes or {})
+        new_codes = [] if codes is None else _codes(codes)
         with self.lock:
             return [self.store.add(record, new_codes, campaign_id) for record in records]
 
@@ -135,7 +138,7 @@ def _records(payload: Any) -> list[WireRecord]:
     return list(payload)
 
 
-def _codes(by_language: Mapping[int, Any]) -> list[Code]:
+def _codes(by_language: Mapping[LanguagesID, Any]) -> list[Code]:
     """Return one `Code` per ID, with its record in each language."""
     templates: dict[int, dict[int, WireRecord]] = {}
     substitute_ids: Iterable[int] = count(-1, -1)

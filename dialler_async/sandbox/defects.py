@@ -18,13 +18,13 @@ class SeededDefect:
     """A defect of a generated campaign. An audit should find it.
 
     Attributes:
-        rule: ID of the audit rule that finds the defect.
-        campaign_id: ID of the campaign.
-        code_id: ID of the result code with the defect, if any.
-        languages_id: language with the defect, if any.
-        key: wire key with the defect, if any.
-        export_key: export key with the defect, if any.
-        other_ids: IDs of the other campaigns that are part of the defect.
+        rule: the ID of the audit rule that finds the defect.
+        campaign_id: the ID of the campaign.
+        code_id: the ID of the result code with the defect, if any.
+        languages_id: the language with the defect, if any.
+        key: the wire key with the defect, if any.
+        export_key: the export key with the defect, if any.
+        other_ids: the IDs of the other campaigns that are part of the defect.
     """
 
     rule: str
@@ -43,9 +43,9 @@ class Template:
     The defect `differs-from-template` is seeded in `copies` only. All other campaigns differ from the template anyway.
 
     Attributes:
-        name: name of the template.
-        campaign_id: ID of the template.
-        copies: IDs of its clones.
+        name: the name of the template.
+        campaign_id: the ID of the template.
+        copies: the IDs of its clones.
     """
 
     name: str

@@ -144,7 +144,7 @@ class Sandbox(SandboxAccount):
 
     @property
     def server(self) -> str:
-        """The URL of the server without an account, for `DiallerClient.for_account(sandbox.server, 2, …)`.
+        """The URL of the server without an account, for `DiallerClient.for_server(sandbox.server, 2, …)`.
 
         Raises:
             RuntimeError: the sandbox is closed.

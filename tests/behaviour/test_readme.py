@@ -14,9 +14,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from fastapi import FastAPI
 
 from dialler_async import DiallerClient
 from dialler_async.audit import RULES, AuditSettings
+from dialler_async.contrib.fastapi import Dialler
 from dialler_async.fleet.manifest import read_fleet
 from dialler_async.sandbox import Sandbox
 
@@ -82,6 +84,30 @@ async def test_other_python_blocks_run_in_order(
         async with serve_by_uvicorn(names["app"]) as served:
             await check_web_app(served.url, next(iter(before)))
     assert set(sandbox.campaigns) == before
+
+
+async def test_web_app_passes_request_ids_on(sandbox: Sandbox, serve_by_uvicorn: Callable[..., Any]) -> None:
+    names: dict[str, Any] = {}
+    for block in PYTHON:
+        if "lifespan(" in block:
+            exec(compile(block, "README.md", "exec"), names)  # noqa: S102  the README is ours
+    app: FastAPI = names["app_with_ids"]
+    id = next(iter(sandbox.campaigns))
+
+    @app.get("/name")
+    async def name(dialler: Dialler) -> str:
+        return (await dialler.campaigns.get(id)).name
+
+    async with serve_by_uvicorn(app) as served, aiohttp.ClientSession() as browser:
+
+        async def ask(headers: dict[str, str]) -> int:
+            async with browser.get(f"{served.url}/name", headers=headers) as response:
+                return response.status
+
+        statuses = await asyncio.gather(*(ask({"X-Request-ID": f"r-{number}"}) for number in range(5)), ask({}))
+    assert statuses == [200] * 6
+    arrived = [received.headers["X-Request-ID"] for received in sandbox.journal]
+    assert sorted(arrived) == ["none", "r-0", "r-1", "r-2", "r-3", "r-4"]
 
 
 async def check_web_app(base_url: str, id: int) -> None:

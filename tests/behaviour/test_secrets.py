@@ -534,13 +534,13 @@ def wrong_arguments() -> Iterator[tuple[str, Callable[[], object]]]:
     # By name, since the frames of these functions are in the tracebacks as well.
     for name in BAD_TOKENS:
         yield f"token {name}", lambda name=name: DiallerClient(BASE_URL, BAD_TOKENS[name])
-        yield f"token {name}, by account", lambda name=name: DiallerClient.for_account(SERVER, 1, BAD_TOKENS[name])
+        yield f"token {name}, by account", lambda name=name: DiallerClient.for_server(SERVER, 1, BAD_TOKENS[name])
         yield f"token {name}, for another account", lambda name=name: sibling.for_account(2, BAD_TOKENS[name])
     for name in BAD_URLS:
         yield f"base URL with {name}", lambda name=name: DiallerClient(BAD_URLS[name], TOKEN)
-        yield f"server with {name}", lambda name=name: DiallerClient.for_account(BAD_URLS[name], 1, TOKEN)
+        yield f"server with {name}", lambda name=name: DiallerClient.for_server(BAD_URLS[name], 1, TOKEN)
     for clients_id in (0, True, "1", None):
-        yield f"ClientsID {clients_id!r}", lambda wrong=clients_id: DiallerClient.for_account(SERVER, wrong, TOKEN)
+        yield f"ClientsID {clients_id!r}", lambda wrong=clients_id: DiallerClient.for_server(SERVER, wrong, TOKEN)
         yield f"another ClientsID {clients_id!r}", lambda wrong=clients_id: sibling.for_account(wrong, TOKEN)
     yield "max_rate", lambda: DiallerClient(BASE_URL, TOKEN, max_rate=-1)
     yield "not of an account", lambda: DiallerClient("http://localhost/", TOKEN).for_account(2, TOKEN)
@@ -617,7 +617,7 @@ def test_client_shows_no_token() -> None:
 @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_client_cannot_be_pickled_or_copied(way: Callable[[object], object]) -> None:
     dialler = DiallerClient(BASE_URL, TOKEN)
-    with pytest.raises(TypeError, match=r"a DiallerClient holds a token .* can't be pickled or copied"):
+    with pytest.raises(TypeError, match=r"a DiallerClient has a token .* can't be pickled or copied"):
         way(dialler)
 
 

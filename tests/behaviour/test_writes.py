@@ -318,7 +318,7 @@ class TestClone:
         error = await failure(dialler.campaigns.clone(NAME, COPY, exist_ok=True))
         assert type(error) is OutcomeUnknownError
         assert "POST /dialler/campaigns/clone" in str(error)
-        assert "looking for it failed" in str(error)
+        assert "the search for the campaign failed" in str(error)
         assert str(error.request) == "POST /dialler/campaigns/clone"
         assert sum(server.arrived("clone")) == 1
 

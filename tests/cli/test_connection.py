@@ -113,20 +113,20 @@ def test_rate_or_deadline_that_is_not_a_plain_decimal_is_refused(
     variable = f"DIALLER_{name.upper().replace('-', '_')}"
     result = run("campaigns", "list", f"--{name}", value)
     assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"--{name}: give a number above 0 in digits, such as 30 or 0.5" in result.err
+    assert f"--{name}: it must be a number above 0 in digits, such as 30 or 0.5" in result.err
     monkeypatch.setenv(variable, value)
     result = run("campaigns", "list")
     assert (result.exit, result.out, result.err.count("\n"), sandbox.journal) == (2, "", 1, [])
-    assert f"{variable}: give a number above 0 in digits, such as 30 or 0.5" in result.err
+    assert f"{variable} must be a number above 0 in digits, such as 30 or 0.5" in result.err
 
 
 @pytest.mark.parametrize("value", ["0", "1.0", "0x1"])
 def test_attempts_that_are_not_a_positive_whole_number_are_refused(
     run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    assert "give a whole number in digits, 1 or more" in run("campaigns", "list", "--attempts", value).err
+    assert "it must be a whole number in digits, 1 or more" in run("campaigns", "list", "--attempts", value).err
     monkeypatch.setenv("DIALLER_ATTEMPTS", value)
-    assert "DIALLER_ATTEMPTS: give a whole number in digits, 1 or more" in run("campaigns", "list").err
+    assert "DIALLER_ATTEMPTS must be a whole number in digits, 1 or more" in run("campaigns", "list").err
     assert sandbox.journal == []
 
 

@@ -40,7 +40,7 @@ def test_id_that_is_not_plain_digits_is_refused_before_a_request(
 ) -> None:
     result = run(*command, number)
     assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
-    assert "an ID is a positive whole number in digits, such as 534" in result.err
+    assert "an ID must be a positive whole number in digits, such as 534" in result.err
     assert sandbox.journal == []
 
 
@@ -64,9 +64,9 @@ def test_id_beyond_float_precision_reaches_the_server_unchanged(run: Run, sandbo
 def test_number_option_that_is_not_plain_digits_is_refused(run: Run, option: list[str], number: str) -> None:
     result = run(*option, number)
     assert (result.exit, result.out, result.err.count("\n")) == (2, "", 1)
-    assert result.err.startswith(f"dialler: Invalid value for {option[-1]}: give a whole number in digits, ")
+    assert result.err.startswith(f"dialler: Invalid value for {option[-1]}: it must be a whole number in digits, ")
 
 
 @pytest.mark.parametrize("option", [["audit", "--concurrency"], ["sandbox", "--accounts"]], ids=" ".join)
 def test_zero_is_refused_by_positive_options(run: Run, option: list[str]) -> None:
-    assert "give a whole number in digits, 1 or more" in run(*option, "0").err
+    assert "it must be a whole number in digits, 1 or more" in run(*option, "0").err

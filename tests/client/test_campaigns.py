@@ -25,6 +25,7 @@ from dialler_async import (
     NotFoundError,
     OutcomeUnknownError,
     PayloadError,
+    RequestError,
     ServerError,
 )
 from dialler_async._http.clock import CLOCK
@@ -72,6 +73,12 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def dialler(played: PlayedServer, waits: list[float]) -> AsyncIterator[DiallerClient]:
     async with DiallerClient(BASE, "abc-123") as opened:
         yield opened
+
+
+def assert_origin(error: RequestError, about: str, status: int | None) -> None:
+    """Check what an error that this library makes of another one says about the call."""
+    assert (error.about, getattr(error, "__notes__", [])) == (about, [about])
+    assert (None if error.response is None else error.response.status) == status
 
 
 def requests_sent(played: PlayedServer) -> list[tuple[str, str]]:
@@ -301,6 +308,7 @@ class TestGetByName:
         with pytest.raises(NotFoundError, match=f"{similar} have a similar one") as caught:
             await dialler.campaigns.get_by_name("Summer")
         assert (caught.value.status, str(caught.value.request)) == (404, "GET /dialler/campaigns/campaign")
+        assert_origin(caught.value, "campaigns named 'Summer'", None)
         assert caught.value.__context__ is None
 
     async def test_get_by_name_with_several_exact_matches_is_ambiguous(
@@ -447,10 +455,10 @@ class TestClone:
         ):
             with pytest.raises(ConflictError) as caught:
                 await call
-            assert str(caught.value).endswith(f"exists, and differs from what was asked for in {different}")
+            assert str(caught.value).endswith(f"exists, and differs from the requested one in {different}")
             assert (caught.value.status, caught.value.message) == (409, "Destination exists")
             assert (str(caught.value.request), caught.value.attempts) == ("POST /dialler/campaigns/clone", 1)
-            assert caught.value.about == "clone of 'Template' as 'Monday'"
+            assert_origin(caught.value, "clone of 'Template' as 'Monday'", 409)
             assert "crm" not in str(caught.value)
             assert caught.value.__context__ is None
         result = await dialler.campaigns.get_or_clone("Template", "Monday", ignore_differences=True, **arguments)
@@ -522,6 +530,7 @@ class TestClone:
         with pytest.raises(OutcomeUnknownError, match="reads may lag behind writes") as caught:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.attempts == 2
+        assert_origin(caught.value, "clone of 'Template' as 'Monday'", 409)
         assert str(caught.value.request) == "POST /dialler/campaigns/clone"
 
     async def test_error_of_the_lookup_after_a_conflict_is_raised(
@@ -539,7 +548,7 @@ class TestClone:
         played.post(CLONE, **CONFLICT)
         played.get(f"{BY_NAME}Monday", **NO_ENDPOINT)
         with pytest.raises(
-            OutcomeUnknownError, match=r"looking for it failed \(.*the endpoint does not exist"
+            OutcomeUnknownError, match=r"the search for the campaign failed \(.*the endpoint does not exist"
         ) as caught:
             await dialler.campaigns.clone("Template", "Monday", exist_ok=True)
         assert caught.value.attempts == 2
@@ -578,10 +587,11 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **envelope({"ID": 535, "Name": "Template"}))
         played.get(f"{BY_NAME}Monday", **lookup)
-        with pytest.raises(PayloadError, match="the server cloned, but answered with a campaign of another name") as it:
+        with pytest.raises(PayloadError, match="cloned, but responded with a campaign of another name") as it:
             await dialler.campaigns.clone("Template", "Monday")
         assert problem in str(it.value)
         assert (it.value.path, it.value.record_id) == ("records[0].Name", 535)
+        assert_origin(it.value, "clone of 'Template' as 'Monday'", None)
         assert str(it.value.request) == "POST /dialler/campaigns/clone"
         assert it.value.__context__ is None
         assert [method for method, _ in requests_sent(played)].count("POST") == 1
@@ -696,16 +706,18 @@ class TestDeleteByName:
         self, found: dict[str, Any], error: type[Exception], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.get(f"{BY_NAME}Monday", **found)
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             await dialler.campaigns.delete_by_name("Monday")
+        if isinstance(caught.value, RequestError):
+            assert caught.value.about == "campaigns named 'Monday'"
         assert requests_sent(played) == LOOK[:1]
 
     @pytest.mark.parametrize(
         ("again", "error", "reason"),
         [
-            (envelope({"ID": 536, "Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
-            (envelope({"ID": 536, "Name": "monday"}), NotFoundError, "has another now; nothing was deleted"),
-            (envelope({"Name": "Tuesday"}), NotFoundError, "has another now; nothing was deleted"),
+            (envelope({"ID": 536, "Name": "Tuesday"}), NotFoundError, "renamed meanwhile; nothing was deleted"),
+            (envelope({"ID": 536, "Name": "monday"}), NotFoundError, "renamed meanwhile; nothing was deleted"),
+            (envelope({"Name": "Tuesday"}), NotFoundError, "renamed meanwhile; nothing was deleted"),
             (NOT_FOUND, NotFoundError, "Dialler campaign not found"),
             (envelope({"ID": 537, "Name": "Monday"}), PayloadError, "the server sent campaign 537"),
         ],
@@ -714,15 +726,16 @@ class TestDeleteByName:
     async def test_delete_by_name_stops_after_get_when_the_campaign_changed(
         self,
         again: dict[str, Any],
-        error: type[Exception],
+        error: type[RequestError],
         reason: str,
         dialler: DiallerClient,
         played: PlayedServer,
     ) -> None:
         played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
         played.get(f"{LIST}/536", **again)
-        with pytest.raises(error, match=reason):
+        with pytest.raises(error, match=reason) as caught:
             await dialler.campaigns.delete_by_name("Monday")
+        assert caught.value.about == "campaign 536"
         assert requests_sent(played) == LOOK
 
     async def test_delete_by_name_accepts_a_get_response_without_id(

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import pickle
+import pydoc
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ import pytest
 import dialler_async
 from dialler_async import (
     Campaigns,
+    ClientOptions,
     ClientStateError,
     ConfigurationError,
     DiallerClient,
@@ -24,7 +26,6 @@ from dialler_async import (
     RetryPolicy,
     Timeouts,
 )
-from dialler_async.client import Options
 
 if TYPE_CHECKING:
     from tests.conftest import PlayedServer
@@ -127,8 +128,8 @@ class TestBaseUrl:
             DiallerClient(given, "token")
 
 
-class TestForAccountOfClass:
-    """`DiallerClient.for_account` builds the base URL from a server and a ClientsID."""
+class TestForServer:
+    """`DiallerClient.for_server` builds the base URL from a server and a ClientsID."""
 
     @pytest.mark.parametrize(
         ("server", "base_url"),
@@ -140,43 +141,53 @@ class TestForAccountOfClass:
             ("http://[::1]:8080", "http://[::1]:8080/rest/v1.0/42"),
         ],
     )
-    async def test_for_account_builds_the_base_url(self, server: str, base_url: str, played: PlayedServer) -> None:
+    async def test_for_server_builds_the_base_url(self, server: str, base_url: str, played: PlayedServer) -> None:
         played.get(f"{base_url}{LIST}", body=EMPTY)
-        async with DiallerClient.for_account(server, 42, "abc") as dialler:
+        async with DiallerClient.for_server(server, 42, "abc") as dialler:
             assert dialler.base_url == base_url
             await dialler.campaigns.list()
         [sent] = played.sent
         assert (sent.url, sent.headers["Authorization"]) == (f"{base_url}{LIST}", "Bearer abc")
 
-    def test_for_account_accepts_the_options_of_the_class(self) -> None:
+    def test_for_server_accepts_the_options_of_the_class(self) -> None:
         options: dict[str, Any] = {
             "pool": PoolConfig(limit=3),
             "retry": RetryPolicy(attempts=2),
             "timeouts": Timeouts(read=5),
         }
-        dialler = DiallerClient.for_account("https://acd.example.com", 42, "abc", **options)
+        dialler = DiallerClient.for_server("https://acd.example.com", 42, "abc", **options)
         shared = dialler._shared
         assert (shared.pool.config, shared.policy, shared.timeouts) == tuple(options.values())
 
     def test_options_have_the_types_of_the_keyword_arguments(self) -> None:
         parameters = inspect.signature(DiallerClient).parameters.values()
         by_keyword = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
-        assert get_type_hints(Options) == by_keyword
+        assert get_type_hints(ClientOptions) == by_keyword
 
-    def test_for_account_of_class_and_client_have_different_docstrings(self) -> None:
-        account = DiallerClient("https://acd.example.com/rest/v1.0/1", "abc")
-        assert "whose base URL is built" in (inspect.getdoc(DiallerClient.for_account) or "")
-        assert "on the same server and pool" in (inspect.getdoc(account.for_account) or "")
+    @pytest.mark.parametrize(
+        ("name", "parameters", "summary"),
+        [
+            ("for_server", ["server", "clients_id", "token", "options"], "a client for an account on a server"),
+            ("for_account", ["clients_id", "token"], "a client for another account on the same server"),
+        ],
+    )
+    def test_for_server_and_for_account_are_ordinary_methods(
+        self, name: str, parameters: list[str], summary: str
+    ) -> None:
+        method = getattr(DiallerClient(BASE, "abc"), name)
+        assert inspect.ismethod(method)
+        assert list(inspect.signature(method).parameters) == parameters
+        assert summary in pydoc.plain(pydoc.render_doc(method))
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None, 4.2])
-    def test_for_account_of_class_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
+    def test_for_server_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
-            DiallerClient.for_account("https://acd.example.com", clients_id, "abc")
+            DiallerClient.for_server("https://acd.example.com", clients_id, "abc")
 
     @pytest.mark.parametrize("server", ["acd.example.com", "https://acd.example.com?a=b", "https://u:p@acd", None, 5])
-    def test_for_account_of_class_refuses_an_invalid_server(self, server: Any) -> None:
+    def test_for_server_refuses_an_invalid_server(self, server: Any) -> None:
         with pytest.raises(ConfigurationError, match="the base URL"):
-            DiallerClient.for_account(server, 42, "abc")
+            DiallerClient.for_server(server, 42, "abc")
 
     @pytest.mark.parametrize(
         ("server", "clients_id", "token"),
@@ -191,13 +202,13 @@ class TestForAccountOfClass:
     )
     def test_no_frame_of_a_configuration_error_holds_a_secret(self, server: Any, clients_id: int, token: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
-            DiallerClient.for_account(server, clients_id, token)
+            DiallerClient.for_server(server, clients_id, token)
         frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
         assert frames
         assert "hidden" not in "".join(str(frame.locals) for frame in frames)
 
 
-class TestForAccountOfClient:
+class TestForAccount:
     """`client.for_account` returns a client for another account on the same pool."""
 
     async def test_for_account_sends_calls_with_its_own_url_and_token(self, played: PlayedServer) -> None:
@@ -231,12 +242,12 @@ class TestForAccountOfClient:
         assert DiallerClient(BASE, "one").for_account(2, lambda: "two").base_url.endswith("/2")
 
     @pytest.mark.parametrize("clients_id", [0, -1, True, "42", None])
-    def test_for_account_of_client_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
+    def test_for_account_refuses_an_invalid_clients_id(self, clients_id: Any) -> None:
         with pytest.raises(ConfigurationError, match="a ClientsID must be a positive int"):
             DiallerClient(BASE, "one").for_account(clients_id, "two")
 
     @pytest.mark.parametrize("token", ["", "has space", None, 5])
-    def test_for_account_of_client_refuses_an_invalid_token(self, token: Any) -> None:
+    def test_for_account_refuses_an_invalid_token(self, token: Any) -> None:
         with pytest.raises(ConfigurationError, match="the token"):
             DiallerClient(BASE, "one").for_account(2, token)
 

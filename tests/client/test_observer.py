@@ -340,3 +340,10 @@ class TestResponses:
         sandbox.faults.next(Reset())
         await dialler.campaigns.get(id)
         assert [response.status for response in recorder.responses] == [200]
+
+    async def test_error_has_the_response_that_was_observed(
+        self, dialler: DiallerClient, recorder: Recorder, sandbox: Sandbox
+    ) -> None:
+        with pytest.raises(NotFoundError) as failed:
+            await dialler.campaigns.get(404404)
+        assert failed.value.response is recorder.responses[0]

@@ -400,6 +400,8 @@ async def test_id_beyond_32_bits_is_not_found_and_the_others_are_looked_up(
     assert isinstance(outcomes[1].error, NotFoundError)
     assert outcomes[1].error.__context__ is None
     assert (outcomes[1].error.status, outcomes[1].error.attempts) == (404, 1)
+    assert outcomes[1].error.about == f"campaign {id}"
+    assert outcomes[1].error.response is not None
 
 
 async def test_largest_32_bit_id_still_aborts_on_a_missing_endpoint(

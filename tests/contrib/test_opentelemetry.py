@@ -17,6 +17,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes.url_attributes import URL_TEMPLATE
+from opentelemetry.semconv._incubating.metrics.http_metrics import HTTP_CLIENT_ACTIVE_REQUESTS
+from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes, url_attributes
+from opentelemetry.semconv.metrics.http_metrics import HTTP_CLIENT_REQUEST_DURATION
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_current_span
 
 from dialler_async import DeadlineError, DiallerClient, NotFoundError, PoolConfig, RetryPolicy, ServerError, Timeouts
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """The spans and metrics so far."""
+    """Records spans and metrics in memory."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -85,6 +89,13 @@ def expected_attributes(sandbox: Sandbox, template: str = "/dialler/campaigns/{D
     }
 
 
+def span_attributes(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        **expected_attributes(sandbox),
+        "url.full": f"{sandbox.server}/rest/v1.0/REDACTED/dialler/campaigns/REDACTED",
+    }
+
+
 def traceparent(context: SpanContext | None) -> str:
     """Return the header that propagates a span's context, as W3C Trace Context defines it."""
     assert context is not None
@@ -103,7 +114,7 @@ async def test_attempt_is_a_client_span(
     span = telemetry.span
     assert span.name == "GET /dialler/campaigns/{DiallerCampaignsID}"
     assert span.kind is SpanKind.CLIENT
-    assert span.attributes == {**expected_attributes(sandbox), "http.response.status_code": 200}
+    assert span.attributes == {**span_attributes(sandbox), "http.response.status_code": 200}
     assert span.status.status_code is StatusCode.UNSET
     assert span.events == ()
     assert span.instrumentation_scope is not None
@@ -117,15 +128,15 @@ async def test_each_retry_has_its_own_span_with_its_resend_count(
     with instant_waits(), telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
         await dialler.campaigns.get(id)
     lost, refused, worked = telemetry.exporter.get_finished_spans()[:3]
-    assert lost.attributes == {**expected_attributes(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
+    assert lost.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
     assert refused.attributes == {
-        **expected_attributes(sandbox),
+        **span_attributes(sandbox),
         "http.request.resend_count": 1,
         "http.response.status_code": 503,
         "error.type": "503",
     }
     assert worked.attributes == {
-        **expected_attributes(sandbox),
+        **span_attributes(sandbox),
         "http.request.resend_count": 2,
         "http.response.status_code": 200,
     }
@@ -169,7 +180,7 @@ async def test_error_response_has_its_status_as_error_type(
     with pytest.raises(NotFoundError):
         await dialler.campaigns.get(404404)
     span = telemetry.span
-    assert span.attributes == {**expected_attributes(sandbox), "http.response.status_code": 404, "error.type": "404"}
+    assert span.attributes == {**span_attributes(sandbox), "http.response.status_code": 404, "error.type": "404"}
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description is None
     assert span.events == ()
@@ -185,10 +196,7 @@ async def test_attempt_without_a_response_has_the_class_as_error_type(
     ) as dialler:
         with pytest.raises(DeadlineError):
             await dialler.campaigns.get(id)
-    assert telemetry.span.attributes == {
-        **expected_attributes(sandbox),
-        "error.type": "dialler_async.errors.DeadlineError",
-    }
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
 
 
 async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
@@ -202,10 +210,7 @@ async def test_cancelled_call_ends_its_span_and_is_no_longer_active(
     assert (active.value, dict(active.attributes)) == (1, expected_attributes(sandbox))
     call_task.cancel()
     await asyncio.wait([call_task])
-    assert telemetry.span.attributes == {
-        **expected_attributes(sandbox),
-        "error.type": "asyncio.exceptions.CancelledError",
-    }
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "asyncio.exceptions.CancelledError"}
     [active] = telemetry.points("http.client.active_requests")
     assert active.value == 0
 
@@ -311,16 +316,16 @@ class TestBesideOtherInstrumentation:
             "opentelemetry.instrumentation.aiohttp_client",
         ]
 
-    async def test_both_agree_on_the_attributes_of_the_conventions(
+    async def test_both_record_the_same_attributes_of_the_conventions(
         self, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
-        async with DiallerClient(sandbox.base_url, sandbox.token) as theirs:
-            await theirs.campaigns.get(id)
-        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as ours:
-            await ours.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token) as without_observer:
+            await without_observer.campaigns.get(id)
+        async with DiallerClient(sandbox.base_url, sandbox.token, observer=telemetry.observer) as with_observer:
+            await with_observer.campaigns.get(id)
         reference, span = telemetry.exporter.get_finished_spans()
         assert reference.kind is span.kind
-        # `url.full` holds IDs and names; `url.template` stands for it.
+        # This library redacts IDs and names in `url.full`.
         expected = {key: value for key, value in (reference.attributes or {}).items() if key != "url.full"}
         common = {key: value for key, value in (span.attributes or {}).items() if key in expected}
         assert common == expected
@@ -342,7 +347,7 @@ async def test_no_signal_contains_names_ids_or_secrets(
     assert metrics is not None
     exported += metrics.to_json()
     assert len(telemetry.exporter.get_finished_spans()) == 8
-    for secret in ("s3cret", "987654", sandbox.token, "/rest/v1.0", "name=", "html"):
+    for secret in ("s3cret", "987654", sandbox.token, "/rest/v1.0/1", "name=", "html"):
         assert secret not in exported
 
 
@@ -353,6 +358,16 @@ def test_port_is_the_default_of_the_scheme_when_the_url_has_none() -> None:
     assert _common("GET", "/", "http://acd.example.com/rest/v1.0/1")["server.port"] == 80
 
 
+def test_full_url_is_redacted() -> None:
+    from dialler_async.contrib.opentelemetry import _redacted_url
+
+    template = "/dialler/campaigns/campaign/{DiallerCampaignsID}/resultCodes"
+    assert _redacted_url("https://acd.example.com/a/rest/v1.0/17", template) == (
+        "https://acd.example.com/a/rest/v1.0/REDACTED/dialler/campaigns/campaign/REDACTED/resultCodes"
+    )
+    assert _redacted_url("http://10.0.0.5:8080", "/{path}") == "http://10.0.0.5:8080/REDACTED"
+
+
 def test_core_imports_no_extra() -> None:
     program = """
 import sys, dialler_async
@@ -360,3 +375,24 @@ extras = {"aiolimiter", "cyclopts", "fastapi", "jinja2", "opentelemetry", "polar
 assert not extras & set(sys.modules), extras & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_names_are_those_of_the_conventions(
+    dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
+) -> None:
+    sandbox.faults.next(Status(500), match="get")
+    await dialler.campaigns.get(id)
+    names = {name for span in telemetry.exporter.get_finished_spans() for name in span.attributes or {}}
+    assert names == {
+        http_attributes.HTTP_REQUEST_METHOD,
+        http_attributes.HTTP_REQUEST_RESEND_COUNT,
+        http_attributes.HTTP_RESPONSE_STATUS_CODE,
+        error_attributes.ERROR_TYPE,
+        server_attributes.SERVER_ADDRESS,
+        server_attributes.SERVER_PORT,
+        url_attributes.URL_FULL,
+        url_attributes.URL_SCHEME,
+        URL_TEMPLATE,
+    }
+    for name in (HTTP_CLIENT_REQUEST_DURATION, HTTP_CLIENT_ACTIVE_REQUESTS):
+        assert {attribute for point in telemetry.points(name) for attribute in point.attributes} < names

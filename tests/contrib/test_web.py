@@ -517,3 +517,32 @@ async def test_server_shutdown_cancels_the_call_to_the_dialler(
     # uvicorn gets its own cancellation back and logs it, as for handlers without the dependency.
     logged = [record.exc_info[0] for record in caplog.records if record.exc_info]
     assert logged == [asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("websocket", [False, True], ids=["stream", "websocket"])
+async def test_error_after_the_response_has_begun_is_not_written_into_it(
+    make: Make,
+    browser: aiohttp.ClientSession,
+    websocket: bool,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_aiohttp: ServeByUvicorn,
+) -> None:
+    async def begin(request: web.Request) -> web.StreamResponse:
+        response = web.WebSocketResponse() if websocket else web.StreamResponse()
+        await response.prepare(request)
+        await request.app[DIALLER].campaigns.get(404404)
+        return response
+
+    app = web.Application(middlewares=[aiohttp_web.dialler_errors])
+    app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
+    app.router.add_get("/", begin)
+    async with serve_by_aiohttp(app) as served:
+        if websocket:
+            async with browser.ws_connect(served.url) as connection:
+                closed = await connection.receive(timeout=10)
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSED, None)
+        else:
+            async with browser.get(served.url) as response:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await asyncio.wait_for(response.read(), 10)
+    assert "NotFoundError" in caplog.text

@@ -83,7 +83,7 @@ def audit_one_by_one() -> AuditOneByOne:
 async def _audit_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for id, account in sandbox.accounts.items():
-        async with DiallerClient.for_account(sandbox.server, id, account.token) as dialler:
+        async with DiallerClient.for_server(sandbox.server, id, account.token) as dialler:
             report = await audit(dialler, now=NOW)
         findings += [attrs.evolve(finding, account=_name_of(id)) for finding in report.findings]
     return tuple(sorted(findings, key=lambda finding: finding.severity.rank))

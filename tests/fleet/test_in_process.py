@@ -67,7 +67,7 @@ async def test_account_with_a_wrong_token_is_a_finding_and_others_are_audited(fl
     assert [(finding.rule, finding.severity) for finding in not_audited] == [("not-audited", Severity.ERROR)]
     assert "GET /dialler/campaigns" in not_audited[0].message
     assert "401" in not_audited[0].message
-    assert "attempts" not in not_audited[0].message, "a wrong token is not retried"
+    assert "the job failed" not in not_audited[0].message, "a wrong token is not retried"
     assert report.unfinished
     assert report.campaigns == 6
     assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
@@ -99,7 +99,7 @@ async def test_failed_job_is_retried_up_to_three_attempts(fleet_on: FleetOn) -> 
     [finding] = [finding for finding in report.findings if finding.rule == "not-audited"]
     assert finding.account == "account 2"
     assert "raised OSError at test_in_process.py:" in finding.message
-    assert finding.message.endswith("(3 attempts)")
+    assert finding.message.endswith("(the job failed 3 times)")
     assert report.campaigns == 3
 
 
@@ -117,7 +117,7 @@ async def test_slice_that_keeps_failing_is_reported_with_its_size(
     async with Sandbox(campaigns=10) as sandbox:
         report = await audit_fleet(fleet_on(sandbox), now=NOW, chunk=4)
     assert [finding.message for finding in report.findings if finding.rule == "not-audited"] == [
-        "2 campaigns were not audited: RuntimeError: no memory left (3 attempts)"
+        "2 campaigns were not audited: RuntimeError: no memory left (the job failed 3 times)"
     ]
     assert (report.campaigns, len(report.summaries)) == (10, 8)
 

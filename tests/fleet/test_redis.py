@@ -281,7 +281,7 @@ async def test_job_that_keeps_failing_is_reported_and_others_succeed(
         async with workers(fleet):
             report = await audit_fleet(fleet, broker=RedisBroker(redis.url), now=NOW)
     assert [(finding.account, finding.message) for finding in report.findings if finding.rule == "not-audited"] == [
-        ("account 2", "could not be audited: RuntimeError: no memory left (3 attempts)")
+        ("account 2", "could not be audited: RuntimeError: no memory left (the job failed 3 times)")
     ]
     assert report.campaigns == 6
     assert await remaining_data(redis) == NO_DATA
@@ -302,11 +302,12 @@ async def test_worker_with_another_manifest_or_version_fails_the_job(
             )
             older = await audit_fleet(narrow, broker=RedisBroker(redis.url), now=NOW)
     assert [finding.message for finding in report.findings if finding.account == "account 2"] == [
-        "could not be audited: the fleet.toml of this worker has no account “account 2”: add it (3 attempts)"
+        "could not be audited: the fleet.toml of this worker has no account “account 2”: add it "
+        "(the job failed 3 times)"
     ]
     assert [finding.message for finding in older.findings] == [
         "could not be audited: this worker has dialler-async 0.0.1, the audit has 9.9: install the same version "
-        "(3 attempts)"
+        "(the job failed 3 times)"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The undocumented attributes of aiohttp that this library uses. A failure shows that aiohttp has changed them."""
+"""The undocumented attributes of aiohttp that this library uses. A failing test shows a change in aiohttp."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,7 @@ async def url(sandbox: Sandbox) -> str:
     return f"{sandbox.base_url}/dialler/campaigns"
 
 
-async def test_session_knows_its_loop_and_its_middlewares() -> None:
+async def test_loop_and_middlewares_of_a_session_are_found() -> None:
     async with aiohttp.ClientSession(middlewares=(noop,)) as session:
         assert aiohttp_internals.loop_of(session) is asyncio.get_running_loop()
         assert aiohttp_internals.middlewares_of(session) == (noop,)
@@ -40,7 +40,7 @@ async def test_request_is_written_when_it_has_a_response(url: str) -> None:
         assert written == [False, True]
 
 
-async def test_idle_connection_is_found_used_and_without_an_unread_response(url: str) -> None:
+async def test_idle_connection_is_found_and_has_no_unread_response(url: str) -> None:
     found: list[list[Any]] = []
 
     async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

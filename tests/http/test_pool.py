@@ -562,11 +562,11 @@ class TestGarbageCollection:
         assert caught[0].category is ResourceWarning
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
-    async def test_warning_of_unclosed_client_shows_the_caller_of_for_account(
+    async def test_warning_of_unclosed_client_shows_the_caller_of_for_server(
         self, server: CampaignServer, until: Until
     ) -> None:
         origin = server.base_url.removesuffix("/rest/v1.0/1")
-        dialler = DiallerClient.for_account(origin, 1, server.token)
+        dialler = DiallerClient.for_server(origin, 1, server.token)
         line = sys._getframe().f_lineno - 1
         await dialler.campaigns.list()
         with warnings.catch_warnings(record=True) as caught:

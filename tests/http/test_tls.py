@@ -196,13 +196,13 @@ def test_plain_http_to_another_host_warns_once(host: str) -> None:
     assert warned[0].filename == __file__
 
 
-@pytest.mark.parametrize("make", ["for_account", "from_env"])
+@pytest.mark.parametrize("make", ["for_server", "from_env"])
 def test_warning_of_plain_http_shows_the_line_that_made_the_client(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIALLER_BASE_URL", "http://acd.example.com/rest/v1.0/1")
     monkeypatch.setenv("DIALLER_TOKEN", "token")
     with warnings.catch_warnings(record=True, action="always") as warned:
-        if make == "for_account":
-            DiallerClient.for_account("http://acd.example.com", 1, "token")
+        if make == "for_server":
+            DiallerClient.for_server("http://acd.example.com", 1, "token")
         else:
             DiallerClient.from_env()
     assert [warning.filename for warning in warned] == [__file__]

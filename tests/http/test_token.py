@@ -8,12 +8,14 @@ import pickle
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dialler_async import ConfigurationError, TokenSourceError
+from dialler_async._http import token as token_module
 from dialler_async._http.token import Token
 
 
@@ -42,7 +44,7 @@ class TestFixedToken:
         assert bearer(token) == f"Bearer {text}"
 
     @pytest.mark.parametrize(
-        ("text", "complaint"),
+        ("text", "message"),
         [
             ("", "empty"),
             (" ", "space"),
@@ -55,9 +57,9 @@ class TestFixedToken:
             ("secret\x7f", "only printable ASCII characters"),
         ],
     )
-    def test_token_that_can_not_be_sent_in_a_header_is_refused_and_not_shown(self, text: str, complaint: str) -> None:
+    def test_token_that_can_not_be_sent_in_a_header_is_refused_and_not_shown(self, text: str, message: str) -> None:
         token = Token(text)
-        with pytest.raises(ConfigurationError, match=complaint) as caught:
+        with pytest.raises(ConfigurationError, match=message) as caught:
             token.check()
         assert "secr" not in str(caught.value)
         assert (dict(token.headers), token.version) == ({}, 0)
@@ -236,16 +238,16 @@ async def test_cancelled_error_of_the_function_is_raised_unchanged() -> None:
 
 
 def test_token_made_from_a_token_uses_the_same_source() -> None:
-    fixed, calls = Token("abc"), Token(lambda: "asked")
+    fixed, renewable = Token("abc"), Token(lambda: "token-1")
     assert bearer(Token(fixed)) == "Bearer abc"
-    assert Token(calls).is_renewable
-    assert Token(calls).version == 0
+    assert Token(renewable).is_renewable
+    assert Token(renewable).version == 0
 
 
-@pytest.mark.parametrize("again", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_token_can_not_be_pickled_or_copied(again: Callable[[object], object]) -> None:
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_token_can_not_be_pickled_or_copied(duplicate: Callable[[object], object]) -> None:
     with pytest.raises(TypeError, match="can't be pickled or copied"):
-        again(Token("abc"))
+        duplicate(Token("abc"))
 
 
 def test_repr_does_not_show_the_token() -> None:
@@ -259,7 +261,7 @@ class TestRedaction:
         ("body", "redacted_body"),
         [
             (b"", b""),
-            (b"nothing of it", b"nothing of it"),
+            (b"no token here", b"no token here"),
             (b"Authorization: Bearer a/b+c=", b"Authorization: Bearer ***"),
             (b'{"error": "a\\/b+c= and a/b+c="}', b'{"error": "*** and ***"}'),
             (b"a%2Fb%2Bc%3D a%2fb%2bc%3d", b"*** ***"),
@@ -267,6 +269,7 @@ class TestRedaction:
             (b"a&#47;b&#x2B;c&#061;", b"***"),
             ("a/b+c=".encode("utf-16-le"), b"***\x00"),
             (b"a/b+c", b"a/b+c"),
+            (b"a/b+c=", b"***"),
         ],
     )
     def test_redaction_finds_the_token_in_any_escape(self, body: bytes, redacted_body: bytes) -> None:
@@ -308,6 +311,14 @@ class TestRedaction:
             assert token.redacted(body * factor) == body * factor
             times.append(time.process_time() - started_at)
         assert times[1] < 0.5, "linear: 512 KiB take some 15 ms"
+
+    def test_redaction_compiles_the_pattern_of_a_token_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        spelling = Mock(wraps=token_module._spelling)
+        monkeypatch.setattr(token_module, "_spelling", spelling)
+        token = Token("t0ken~value")
+        for _ in range(3):
+            assert token.redacted_text("Bearer t0ken~value") == "Bearer ***"
+        assert spelling.call_count == len("t0ken~value")
 
     def test_redaction_does_not_read_the_token_as_a_pattern(self) -> None:
         assert Token(".*[a]$").redacted(b"all of this .*[a]$") == b"all of this ***"

@@ -244,7 +244,7 @@ class TestSharing:
     async def test_for_account_has_the_options_of_the_client(self) -> None:
         async with (
             Sandbox(1, accounts=2) as server,
-            DiallerClient.for_account(server.server, 1, server.accounts[1].token) as dialler,
+            DiallerClient.for_server(server.server, 1, server.accounts[1].token) as dialler,
         ):
             view = dialler.with_options(headers={"X-App": "crm"})
             await view.for_account(2, server.accounts[2].token).campaigns.list()

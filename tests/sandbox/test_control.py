@@ -167,6 +167,8 @@ def running_command(*options: str) -> Iterator[tuple[str, str, Any]]:
             yield base_url, token, process.stdout
         finally:
             process.terminate()
+            # The command may still print a token, and a closed pipe would change its exit code.
+            process.stdout.read()
     assert process.returncode == 0
 
 

@@ -28,7 +28,7 @@ def test_several_accounts_print_a_command_with_their_fleet_file(
         fleet = read_fleet(Path(shlex.split(printed[-1])[-1]))
         [server] = fleet.servers.values()
         for account in fleet.accounts.values():
-            async with DiallerClient.for_account(server.url, account.clients_id, account.token) as dialler:
+            async with DiallerClient.for_server(server.url, account.clients_id, account.token) as dialler:
                 clients_ids_of.append({campaign.clients_id for campaign in await dialler.campaigns.list()})
         signal.raise_signal(signal.SIGTERM)
         await stop.wait()

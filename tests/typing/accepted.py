@@ -4,12 +4,13 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Unpack, assert_type
 
 from dialler_async import (
     AmbiguousNameError,
     AuthenticationError,
     Campaign,
+    ClientOptions,
     CloneResult,
     DiallerClient,
     DiallerError,
@@ -47,10 +48,14 @@ async def token() -> str:
     return "a-token"
 
 
+def with_defaults(**options: Unpack[ClientOptions]) -> DiallerClient:
+    return DiallerClient("https://acd.example.com/rest/v1.0/1", "t", **options)
+
+
 async def clients() -> None:
     async with DiallerClient("https://acd.example.com/rest/v1.0/1", "t") as dialler:
         assert_type(dialler, DiallerClient)
-    configured = DiallerClient.for_account(
+    configured = DiallerClient.for_server(
         "https://acd.example.com",
         1,
         token,
@@ -149,7 +154,9 @@ async def audits(dialler: DiallerClient) -> None:
 async def with_sandbox() -> None:
     async with Sandbox(campaigns=5) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         sandbox.faults.next(Status(503, retry_after=30), Reset(carried_out=True), match="delete")
-        sandbox.load(make_campaign(id=7).wire)
+        codes = {Language.GERMAN: [make_result_code(content="Verkauft").wire]}
+        sandbox.load(make_campaign(id=7).wire, codes=codes)
+        sandbox.load(make_campaign(id=8).wire, codes={1: [make_result_code(content="Sold").wire]})
         assert_type(make_result_code(id=1), ResultCode)
         with instant_waits() as waits:
             await dialler.campaigns.delete(7)

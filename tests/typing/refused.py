@@ -13,6 +13,7 @@ from dialler_async import (
     Success,
     fan_out,
 )
+from dialler_async.sandbox import Sandbox
 
 
 def names_that_do_not_exist(dialler: DiallerClient) -> None:
@@ -60,6 +61,10 @@ def options() -> None:
     DiallerClient("https://acd.example.com/rest/v1.0/1")  # refused
     DiallerClient("https://acd.example.com/rest/v1.0/1", 7)  # refused
     DiallerClient("https://acd.example.com/rest/v1.0/1", "t", retries=3)  # refused
-    DiallerClient.for_account("https://acd.example.com", "1", "t")  # refused
+    DiallerClient.for_server("https://acd.example.com", "1", "t")  # refused
     PoolConfig(limit="16")  # refused
     RetryPolicy(attempts=3).attempts = 4  # refused
+
+
+def sandboxes(sandbox: Sandbox) -> None:
+    sandbox.load({"ID": 1}, codes={"de": []})  # refused
