@@ -209,7 +209,8 @@ def _checked_total(envelope: _Envelope, reader: ListReader[Any], body: Body, *, 
         PayloadError: the server sent another number of records, or no list of them.
     """
     if envelope.records is None:
-        raise PayloadError("the status is 200, but the body has no list of records", path="records", excerpt=excerpt(body))
+        reason = "the status is 200, but the body has no list of records"
+        raise PayloadError(reason, path="records", excerpt=excerpt(body))
     count, sent = envelope.count, reader.count
     if count not in (sent, None) and not (may_be_shortened and 0 < sent < count):
         raise PayloadError(f"the server counts {count} records, but sent {sent}", path="count", excerpt=excerpt(body))
