@@ -41,8 +41,8 @@ async def respond(*_: Any) -> Any:
     return Response(200, HEADERS, BODY)
 
 
-class Responses(Observer):
-    """Wants each response, which is redacted for it."""
+class ResponseObserver(Observer):
+    """Implements `response_received`, so that the client redacts each response for it."""
 
     def response_received(self, call: ObservedCall, response: ResponseInfo) -> None:
         pass
@@ -66,7 +66,7 @@ def main() -> None:
     variants = {
         "no observer": None,
         "an observer that does nothing": Observer(),
-        "an observer of the responses": Responses(),
+        "an observer of the responses": ResponseObserver(),
         "OpenTelemetry, its API without an SDK": OpenTelemetryObserver(),
         "OpenTelemetry, spans and metrics": OpenTelemetryObserver(
             TracerProvider(), MeterProvider([InMemoryMetricReader()])

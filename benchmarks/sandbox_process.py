@@ -1,8 +1,8 @@
 """Run a sandbox in another process: `python -m benchmarks.sandbox_process '{"campaigns": 500}'`.
 
 The process prints its base URL, its token and the tokens of all accounts. Then it reads JSON objects from standard
-input, one per line, until the input ends. For each object, it sets the attributes and prints
-new counts.
+input, one per line, until the input ends. For each object, it sets the attributes and
+prints new counts.
 """
 
 import asyncio

@@ -117,10 +117,10 @@ def _done(body: Body) -> Generator[None, None, None]:
     """Check that the body says `{"status": 200}` and has no records."""
     envelope, _, _ = yield from _read(Campaign, body, keep=False)
     if envelope.records is not None:
-        reason = "the server said 200, but sent records: this response belongs to another request"
+        reason = "the status is 200, but the body has records: this response belongs to another request"
         raise PayloadError(reason, path="records", excerpt=excerpt(body))
     if envelope.status is None:
-        reason = 'the server said 200, but not the {"status": 200} documented'
+        reason = 'the status is 200, but the body lacks the documented {"status": 200}'
         raise PayloadError(reason, path="status", excerpt=excerpt(body))
 
 
@@ -133,11 +133,11 @@ def _read(
     takes the place of the records that were read. Where the envelope's list begins with a mark, it is that list.
 
     Args:
-        kind: The class of the records.
-        body: The body.
-        keep: Whether the records are returned.
-        all_invalid: Whether the reader keeps all invalid records.
-        max_rest: Bytes of records that are decoded with the envelope, `BYTES_PER_SLICE` by default.
+        kind: the class of the records.
+        body: the body.
+        keep: whether the records are returned.
+        all_invalid: whether the reader keeps all invalid records.
+        max_rest: bytes of records that are decoded with the envelope, `BYTES_PER_SLICE` by default.
     """
     max_rest = BYTES_PER_SLICE if max_rest is None else max_rest
     long_lists: dict[bytes, tuple[ListReader[R], list[R]]] = {}
@@ -180,14 +180,14 @@ def _decode_envelope(part: Body, body: Body, *, has_records: bool) -> _Envelope 
     """Return the envelope, or None if it can't be decoded together with records.
 
     Args:
-        part: The envelope, without the records that were read.
-        body: The whole body, which errors show.
-        has_records: Whether some records were not read.
+        part: the envelope, without the records that were read.
+        body: the whole body, which errors show.
+        has_records: whether some records were not read.
     """
     if not part or part.isspace():
-        raise PayloadError("the server said 200, but sent an empty body", not_json=True)
+        raise PayloadError("the status is 200, but the body is empty", not_json=True)
     if len(part) > _MAX_ENVELOPE:
-        reason = f"the server said 200, but its body is larger than {_MAX_ENVELOPE} bytes without its records"
+        reason = f"the status is 200, but the body is larger than {_MAX_ENVELOPE} bytes without its records"
         raise PayloadError(reason, excerpt=excerpt(body))
     try:
         # Records keep their lone surrogates.
@@ -206,10 +206,11 @@ def _checked_total(envelope: _Envelope, reader: ListReader[Any], body: Body, *, 
     """Return how many records the server counts.
 
     Raises:
-        PayloadError: The server sent another number of records, or no list of them.
+        PayloadError: the server sent another number of records, or no list of them.
     """
     if envelope.records is None:
-        raise PayloadError("the server said 200, but sent no list of records", path="records", excerpt=excerpt(body))
+        reason = "the status is 200, but the body has no list of records"
+        raise PayloadError(reason, path="records", excerpt=excerpt(body))
     count, sent = envelope.count, reader.count
     if count not in (sent, None) and not (may_be_shortened and 0 < sent < count):
         raise PayloadError(f"the server counts {count} records, but sent {sent}", path="count", excerpt=excerpt(body))

@@ -16,8 +16,8 @@ class InvalidRecord:
     """A record that is not as documented.
 
     Attributes:
-        record: The decoded record; empty if it can't be decoded.
-        error: What is wrong, with the record's `.path` and `.record_id`.
+        record: the decoded record; empty if it can't be decoded.
+        error: what is wrong, with the record's `.path` and `.record_id`.
     """
 
     record: Mapping[str, Any]
@@ -30,9 +30,9 @@ class PartialRecords(Generic[T_co]):
     """The records of a response in which invalid records don't prevent reading the others.
 
     Attributes:
-        records: The records that are as documented.
-        invalid: The records that are not.
-        total: The number of records that the server counts, which may be larger than the number that it sent.
+        records: the records that are as documented.
+        invalid: the records that are not.
+        total: the number of records that the server counts, which may be larger than the number that it sent.
     """
 
     records: tuple[T_co, ...]

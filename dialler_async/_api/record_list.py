@@ -60,11 +60,11 @@ class ListReader(Generic[R]):
     The envelope is decoded together with the end of a long list, or with the whole of a short one, and sets `rest`.
 
     Attributes:
-        start: The position of the first record in the body.
-        position: The position of the first record that `slices` did not read, or of the closing bracket.
-        rest: The bytes of each record from there on.
-        count: The number of records that were read.
-        invalid: The records that are not as documented, as far as they can be decoded, with their errors. Unless all
+        start: the position of the first record in the body.
+        position: the position of the first record that `slices` did not read, or of the closing bracket.
+        rest: the bytes of each record from there on.
+        count: the number of records that were read.
+        invalid: the records that are not as documented, as far as they can be decoded, with their errors. Unless all
             are asked for, only the first.
     """
 
@@ -84,7 +84,7 @@ class ListReader(Generic[R]):
         """Yield the records until the rest of the body is small enough, or the list ends. An empty list is a pause.
 
         Raises:
-            PayloadError: It is no list in JSON, or too large.
+            PayloadError: it is no list in JSON, or too large.
         """
         body = self._body
         # A part of a memoryview is copied once, a part of a bytearray twice.
@@ -198,7 +198,7 @@ class ListReader(Generic[R]):
         return separator.end()
 
     def _too_large(self, what: str, path: str) -> PayloadError:
-        return PayloadError(f"the server said 200, but sent {what}", path=path, excerpt=excerpt(self._body))
+        return PayloadError(f"the status is 200, but the body has {what}", path=path, excerpt=excerpt(self._body))
 
     def _structure_slowly(self, piece: bytes) -> list[R]:
         """Return the record that the fast path refused; an empty list if it is invalid."""
@@ -216,7 +216,7 @@ class ListReader(Generic[R]):
             decoded = _decode_record(piece)
             return [structure_strictly(self._kind, decoded)]
         except msgspec.ValidationError as error:
-            reason = f"the server said 200, but {path} is not an object of JSON: {error}"
+            reason = f"the status is 200, but {path} is not a JSON object: {error}"
             invalid = PayloadError(reason, path=path, excerpt=excerpt(piece))
         except MisfitError as misfit:
             invalid = _misfit_error(misfit, decoded, path, piece)
@@ -242,7 +242,7 @@ def _count_values(piece: Body) -> int:
 
 def not_json(body: Body, reason: object) -> PayloadError:
     """Return the error for a body that is not JSON, or JSON of other types than documented."""
-    text = f"the server said 200, but its body is not the JSON documented: {reason}"
+    text = f"the status is 200, but the body is not the documented JSON: {reason}"
     is_syntax = isinstance(reason, msgspec.DecodeError) and not isinstance(reason, msgspec.ValidationError)
     return PayloadError(text, excerpt=excerpt(body), not_json=is_syntax)
 
@@ -288,7 +288,7 @@ def _misfit_error(misfit: MisfitError, record: Mapping[str, Any], path: str, pie
     record_id = record_id if type(record_id) is int else None
     who = path + (f" (ID {record_id})" if record_id is not None else "")
     return PayloadError(
-        f"the server said 200, but in {who} {misfit}",
+        f"the status is 200, but in {who} {misfit}",
         path=f"{path}.{misfit.problems[0][0]}",
         record_id=record_id,
         excerpt=excerpt(piece),

@@ -25,7 +25,7 @@ class MisfitError(Exception):
     """A record has values that are not of their published types.
 
     Attributes:
-        problems: The name of each wrong key, and what is wrong with its value.
+        problems: the name of each wrong key, and what is wrong with its value.
     """
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
@@ -105,7 +105,7 @@ def structure_strictly(kind: Any, record: dict[str, Any]) -> Any:
     """Return a decoded record as an instance of its class, which keeps the dict as its `wire`.
 
     Raises:
-        MisfitError: A key is missing, or a value is not of its published type.
+        MisfitError: a key is missing, or a value is not of its published type.
     """
     keys = wire_keys(kind)
     try:
@@ -132,8 +132,8 @@ class FastPath:
     read. To build dicts of them would take twice as long.
 
     Attributes:
-        decode: Return the values of a record's keys; ValueError or RecursionError if it is refused.
-        instance: Return the record of decoded values and of its bytes; ValueError if a date is none.
+        decode: return the values of a record's keys; ValueError or RecursionError if it is refused.
+        instance: return the record of decoded values and of its bytes; ValueError if a date is none.
     """
 
     def __init__(self, kind: Any) -> None:

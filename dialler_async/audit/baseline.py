@@ -152,7 +152,7 @@ def _with_state(finding: Finding, then: Container[object]) -> Finding:
 
 
 def _judged_by(report: AuditReport) -> Callable[[Finding], bool]:
-    """Return a function that says whether the report would have a finding of the baseline if it were still there."""
+    """Return a function that says whether the report has checked for a finding of the baseline."""
     applied = {info.id: info for info in (*RUN_RULES, *report.rules)}
     unsure = _not_judged(report)
     seen = {_key(record) for record in report.records}

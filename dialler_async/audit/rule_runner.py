@@ -80,7 +80,7 @@ class RuleRunner:
         return chosen
 
     def add_template(self, pattern: str, campaign: Campaign, results: Mapping[Language, LookupResult]) -> None:
-        """Compare the campaigns whose names match a pattern with this one. Call it before they are checked."""
+        """Compare campaigns with this one if their names match a pattern. Call it before they are checked."""
         self._templates.append((pattern, self._facts(campaign, results)))
 
     def check_without_id(self, campaign: Campaign) -> None:

@@ -118,8 +118,8 @@ async def survey(
         rules: the rules to apply, except `differs-from-template`, which only `audit` applies.
         languages: the languages in which result codes are fetched and compared.
         now: the time that dates are compared with; a naive one is local time.
-        chunk: how many campaigns a slice has at most. An account with no more campaigns is audited at once, and none is
-            left. Campaigns of the same ID stay together, even if that makes a slice larger.
+        chunk: how many campaigns a slice has at most. A smaller account is audited immediately, and none is left.
+            Campaigns of the same ID stay together, even if that makes a slice larger.
         concurrency: as for `audit`.
         on_progress: as for `audit`; not called if campaigns are left.
 

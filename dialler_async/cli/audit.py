@@ -78,9 +78,9 @@ async def audit(
     Args:
         concurrency: How many requests run at once, at most. The number adapts to the server.
         fail_on: Exit with 1 if there are findings of this severity or a higher one; otherwise fail-on in the settings.
-        baseline: Earlier report, written with --format json, to compare with: show new and gone findings, and changes.
+        baseline: Compare with this earlier JSON report: show new and gone findings, and changed values.
         baseline_of_other_account: Compare even if the baseline is of another account or server.
-        fail_on_new: Exit with 1 for new findings only: of the severity --fail-on or higher, or without it, of any.
+        fail_on_new: Exit with 1 only for new findings. --fail-on sets the lowest severity that counts; by default, any.
         accept: Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
         language: A language to fetch and compare result codes in. Repeat it for several.
         template: Exact name of the campaign that the others are compared with; otherwise template in the settings.

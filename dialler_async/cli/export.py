@@ -31,7 +31,7 @@ async def export(
     Args:
         output: File to write. The suffix .json keeps everything; .csv and .parquet have a row per result code.
         language: Language of the result codes. Can be given several times.
-        excel: Write a CSV file with tabs in UTF-16, which Excel opens in columns and with umlauts.
+        excel: Write CSV in UTF-16 with tabs, so that Excel shows columns and umlauts.
     """
     check_place(output)
     try:

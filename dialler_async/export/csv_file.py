@@ -44,9 +44,9 @@ class ExcelCsvFile(CsvFile):
     """Writes CSV that Excel opens in columns and with umlauts in every locale: tabs, and UTF-16 with a byte order mark.
 
 
-    Excel splits UTF-8 at the locale's separator, which is `;` in German. A first line `sep=,` names another one, but
-    then Excel ignores the byte order mark and breaks umlauts. It splits UTF-16 at tabs in every locale: SAP note
-    1151258, HeidiSQL issue 1892.
+    Excel splits UTF-8 at the separator of the locale, which is `;` in German. A first line `sep=,` selects another
+    separator, but then Excel ignores the byte order mark and shows wrong umlauts. Excel splits UTF-16 at tabs in every
+    locale (SAP note 1151258, HeidiSQL issue 1892).
     """
 
     encoding = "utf-16-le"

@@ -64,7 +64,7 @@ async def export(
         path: the file. Its suffix selects the format: `.json`, `.csv` or `.parquet`.
         languages: the languages of the result codes.
         concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
-        excel: whether a CSV file has tabs and is UTF-16, so that Excel opens it in columns and with umlauts.
+        excel: whether to write CSV in UTF-16 with tabs, so that Excel shows columns and umlauts.
         on_progress: a function that is called with (done, failed, total) after each lookup.
 
     Raises:

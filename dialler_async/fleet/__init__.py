@@ -37,7 +37,8 @@ Large accounts are split into slices. If a worker dies, another worker runs its 
 only read. A job that keeps failing becomes a finding (`not-audited`), and the audit continues.
 
 Each worker uses its own settings (`--config`, `--select`, `--ignore`, `--rules`, as for the audit). A job of an audit
-with other settings fails, and the report contains the reason.
+with other settings fails, and the report contains the reason. In an `[[audit.accept]]` entry with the ID of a campaign,
+`account` is required. A fleet is audited as a whole: `template` is refused, and no option selects campaigns.
 
 If the audit and the workers have the same `DIALLER_FLEET_KEY`, jobs and results are signed, and unsigned ones are
 rejected.

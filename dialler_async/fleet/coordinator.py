@@ -80,8 +80,8 @@ async def audit_fleet(
         on_no_worker: a function that is called once after some seconds without a worker. The audit keeps waiting.
 
     Raises:
-        ConfigurationError: the settings, the languages or `chunk` are invalid. The settings have a template, or accept
-            a finding by the ID of a campaign, without the account.
+        ConfigurationError: the settings, the languages or `chunk` are invalid, or the settings fit one account only.
+            Such settings have a template, or accept a finding by the ID of a campaign without the account.
         BrokerError: the broker can't be reached, or has lost its data.
     """
     require(1 <= chunk <= MAX_CAMPAIGNS, f"chunk must be a positive int of at most {MAX_CAMPAIGNS:,}")

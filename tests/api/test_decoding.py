@@ -358,7 +358,7 @@ def test_a_long_wrong_value_is_told_in_short() -> None:
 def test_a_record_that_is_no_object_is_refused(answer: ResponseDecoder[Any], record: object) -> None:
     error = misfit(answer, {"Name": "good"}, record)
     assert (error.path, error.record_id) == ("records[1]", None)
-    assert "records[1] is not an object" in str(error)
+    assert "records[1] is not a JSON object" in str(error)
     assert error.excerpt == json.dumps(record)
 
 
@@ -374,7 +374,7 @@ class TestEnvelope:
     @pytest.mark.parametrize("answer", ANSWERS)
     @pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
     def test_an_empty_body_is_no_answer(self, answer: ResponseDecoder[Any], body: bytes) -> None:
-        with pytest.raises(PayloadError, match="empty body") as caught:
+        with pytest.raises(PayloadError, match="body is empty") as caught:
             decode(answer, body)
         assert (caught.value.path, caught.value.excerpt) == ("", "")
 
@@ -401,7 +401,7 @@ class TestEnvelope:
         ],
     )
     def test_what_is_no_envelope_is_refused_with_its_beginning(self, answer: ResponseDecoder[Any], body: bytes) -> None:
-        with pytest.raises(PayloadError, match="not the JSON documented") as caught:
+        with pytest.raises(PayloadError, match="not the documented JSON") as caught:
             decode(answer, body)
         assert caught.value.path == ""
         assert caught.value.excerpt[:5] == body[:5].decode(errors="replace").replace("\x00", "�")
@@ -425,7 +425,7 @@ class TestEnvelope:
     @pytest.mark.parametrize("records", ["", "{}", '"none"', "7", '{"0": {"Name": "any"}}'])
     def test_records_that_are_no_list_are_refused(self, answer: ResponseDecoder[Any], records: str) -> None:
         key = f'"records": {records}, ' if records else ""
-        with pytest.raises(PayloadError, match=r"no list of records|not the JSON documented") as caught:
+        with pytest.raises(PayloadError, match=r"no list of records|not the documented JSON") as caught:
             decode(answer, f'{{{key}"count": 1, "status": 200}}'.encode())
         assert '"status": 200' in caught.value.excerpt
 
@@ -761,7 +761,7 @@ class TestSlices:
         # Far enough that the check comes upon it in its second step.
         records = self.records(120, 10_000)
         body = json.dumps(envelope(*records)).encode().replace(b'"campaign 119"', b'"campaign \xfc"')
-        with pytest.raises(PayloadError, match="not the JSON documented"):
+        with pytest.raises(PayloadError, match="not the documented JSON"):
             decode(CAMPAIGN_SLICES, body)
 
     def test_a_character_across_two_steps_of_that_check_is_no_trouble(self) -> None:

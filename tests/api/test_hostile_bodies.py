@@ -131,18 +131,18 @@ def http(*lines: bytes, then: bytes = b"") -> Raw:
 
 OK, CHUNKED = b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked"
 UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
-    "empty": (json_response(b""), PayloadError, "empty body"),
-    "blank": (json_response(b" \r\n"), PayloadError, "empty body"),
-    "only a BOM": (json_response(b"\xef\xbb\xbf"), PayloadError, "empty body"),
+    "empty": (json_response(b""), PayloadError, "body is empty"),
+    "blank": (json_response(b" \r\n"), PayloadError, "body is empty"),
+    "only a BOM": (json_response(b"\xef\xbb\xbf"), PayloadError, "body is empty"),
     "null": (json_response(b"null"), PayloadError, "got `null`"),
     "a list": (json_response(b"[]"), PayloadError, "got `array`"),
     "a text": (json_response(b'"OK"'), PayloadError, "got `str`"),
     "HTML": (
         json_response(b"<!DOCTYPE html><title>Portal</title>", "text/html"),
         PayloadError,
-        "not the JSON documented",
+        "not the documented JSON",
     ),
-    "HTML as JSON": (json_response(b"<html></html>"), PayloadError, "not the JSON documented"),
+    "HTML as JSON": (json_response(b"<html></html>"), PayloadError, "not the documented JSON"),
     "no records": (json_response(b'{"status":200}'), PayloadError, "no list of records"),
     "records of null": (json_response(b'{"records":null,"status":200}'), PayloadError, "no list of records"),
     "records as an object": (json_response(b'{"records":{},"status":200}'), PayloadError, "records"),
@@ -206,15 +206,15 @@ UNREADABLE: dict[str, tuple[Fault, type[DiallerError], str]] = {
     "charset zlib": (
         json_response(text("ü").encode("latin-1"), "text/json; charset=zlib"),
         PayloadError,
-        "not the JSON|records",
+        "not the documented JSON|records",
     ),
     "charset unicode_escape": (
         json_response(body(b'{"Name":"\xff\\q \\N{x} \\400"}'), "text/json; charset=unicode_escape"),
         PayloadError,
-        "not the JSON|records",
+        "not the documented JSON|records",
     ),
-    "undeclared UTF-16": (json_response(text().encode("utf-16")), PayloadError, "not the JSON documented"),
-    "binary": (json_response(bytes(range(256)) * 10), PayloadError, "not the JSON documented"),
+    "undeclared UTF-16": (json_response(text().encode("utf-16")), PayloadError, "not the documented JSON"),
+    "binary": (json_response(bytes(range(256)) * 10), PayloadError, "not the documented JSON"),
     "Content-Length too large": (WrongLength(7), NoReplyError, "incomplete"),
     "Content-Length too small": (WrongLength(-3), NoReplyError, "not HTTP"),
     "broken gzip": (
@@ -296,7 +296,7 @@ async def test_response_cut_at_any_byte_is_a_payload_error() -> None:
         for end in range(len(whole)):
             # The fault is planned twice, since the read is retried.
             sandbox.faults.next(json_response(whole[:end]), json_response(whole[:end]))
-            with pytest.raises(PayloadError, match="the server said 200, but"):
+            with pytest.raises(PayloadError, match="the status is 200, but"):
                 await dialler.campaigns.get(535)
         assert sandbox.connections.opened == 1
 

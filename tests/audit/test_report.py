@@ -3,7 +3,7 @@
 import json
 import pickle
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 from dialler_async._api.partial_records import PartialRecords
@@ -111,6 +111,17 @@ def test_a_code_counts_once_for_all_languages() -> None:
     whole = report(runner)
     assert (whole.campaigns, whole.codes, whole.lookups, whole.requests) == (2, 4, 4, 5)
     assert whole.findings == ()
+
+
+def test_findings_of_one_campaign_and_severity_are_in_the_order_of_the_rules() -> None:
+    rules = [rule for rule in RULES if rule.info.id in ("duplicate-name", "inverted-dates")]
+    for given in (rules, rules[::-1]):
+        runner = RuleRunner(AuditOptions.of(given, BOTH, NOW))
+        for id in (1, 2):
+            inverted = Campaign(id=id, name="Same", dt_from=NOW, dt_to=NOW - timedelta(days=1))
+            runner.check_campaigns([inverted], dict.fromkeys(BOTH, codes(1)))
+        found = [(finding.campaign_id, finding.rule) for finding in report(runner).findings]
+        assert found == [(id, rule.info.id) for id in (1, 2) for rule in given]
 
 
 def test_two_campaigns_of_one_id_are_both_checked() -> None:

@@ -90,7 +90,7 @@ async def test_web_app_passes_request_ids_on(sandbox: Sandbox, serve_by_uvicorn:
     names: dict[str, Any] = {}
     for block in PYTHON:
         if "lifespan(" in block:
-            exec(compile(block, "README.md", "exec"), names)  # noqa: S102  the README is ours
+            exec(compile(block, "README.md", "exec"), names)  # noqa: S102  the README is trusted
     app: FastAPI = names["app_with_ids"]
     id = next(iter(sandbox.campaigns))
 
@@ -100,14 +100,14 @@ async def test_web_app_passes_request_ids_on(sandbox: Sandbox, serve_by_uvicorn:
 
     async with serve_by_uvicorn(app) as served, aiohttp.ClientSession() as browser:
 
-        async def ask(headers: dict[str, str]) -> int:
+        async def send(headers: dict[str, str]) -> int:
             async with browser.get(f"{served.url}/name", headers=headers) as response:
                 return response.status
 
-        statuses = await asyncio.gather(*(ask({"X-Request-ID": f"r-{number}"}) for number in range(5)), ask({}))
+        statuses = await asyncio.gather(*(send({"X-Request-ID": f"r-{number}"}) for number in range(5)), send({}))
     assert statuses == [200] * 6
-    arrived = [received.headers["X-Request-ID"] for received in sandbox.journal]
-    assert sorted(arrived) == ["none", "r-0", "r-1", "r-2", "r-3", "r-4"]
+    request_ids = [received.headers["X-Request-ID"] for received in sandbox.journal]
+    assert sorted(request_ids) == ["none", "r-0", "r-1", "r-2", "r-3", "r-4"]
 
 
 async def check_web_app(base_url: str, id: int) -> None:

@@ -173,7 +173,7 @@ class TestList:
         with pytest.raises(PayloadError) as caught:
             await dialler.campaigns.list()
         assert str(caught.value.request) == "GET /dialler/campaigns"
-        assert str(caught.value).startswith("GET /dialler/campaigns: the server said 200")
+        assert str(caught.value).startswith("GET /dialler/campaigns: the status is 200")
 
 
 class TestIterate:
@@ -577,7 +577,7 @@ class TestClone:
             (envelope(MONDAY, MONDAY), "2 campaigns have exactly this name"),
             ({"status": 401, "body": b'{"status": 401, "error": "Token replaced"}'}, "Token replaced"),
             (NO_ENDPOINT, "the endpoint does not exist"),
-            ({"body": b"[]"}, "not the JSON documented"),
+            ({"body": b"[]"}, "not the documented JSON"),
             ({"exception": aiohttp.ServerDisconnectedError(), "repeat": True}, "was lost before the response"),
             ({"exception": aiohttp.ConnectionTimeoutError(), "repeat": True}, "nothing was sent"),
         ],

@@ -173,7 +173,7 @@ def has_a_name(facts):
             await audit_fleet(fleet_on(sandbox), settings=AuditSettings(select=("other",)))
 
 
-async def test_accepted_findings_of_a_fleet_are_set_apart(fleet_on: FleetOn) -> None:
+async def test_fleet_report_lists_accepted_findings_separately(fleet_on: FleetOn) -> None:
     tables = [
         {"rule": "missing-translation", "campaign": "*", "reason": "in every account"},
         {"rule": "not-started", "account": "account 2", "campaign": "*", "reason": "in one"},
@@ -200,7 +200,7 @@ async def test_accepted_findings_of_a_fleet_are_set_apart(fleet_on: FleetOn) -> 
         ({"accept": [{"rule": "expired", "campaign": 1, "reason": "x"}]}, "is about 2 accounts"),
     ],
 )
-async def test_settings_that_fit_one_account_only_are_refused(
+async def test_fleet_audit_refuses_settings_that_fit_one_account_only(
     table: dict[str, object], message: str, fleet_on: FleetOn
 ) -> None:
     async with Sandbox(campaigns=1, accounts=2) as sandbox:

@@ -23,7 +23,7 @@ from .words import label, language_name, listed, subject
     fix="Choose one of the campaign's own result codes in that setting. After a clone, check all such settings.",
 )
 def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report every key `…ResultCodesID`, known or not, whose value is not among the campaign's codes."""
+    """Report every key `…ResultCodesID`, known or not, that names none of the campaign's codes."""
     if not facts.codes_are_whole:
         return
     for key, value in facts.wire.items():
@@ -85,7 +85,7 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
     fix="Add a result code of the type done, or copy one from another campaign.",
 )
 def no_success_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report a campaign none of whose codes is done."""
+    """Report a campaign without a code that is done."""
     yield from _none_is("done", facts)
 
 
@@ -97,7 +97,7 @@ def no_success_code(facts: CampaignFacts) -> Iterator[Violation]:
     fix="Add a result code of the type aborted, or copy one from another campaign.",
 )
 def no_abort_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report a campaign none of whose codes is aborted."""
+    """Report a campaign without a code that is aborted."""
     yield from _none_is("aborted", facts)
 
 

@@ -101,7 +101,7 @@ def _is_about_a_record(error: Exception) -> bool:
 
 
 def invalid_key(error: Exception) -> str:
-    """Return the key whose value is not as documented; empty where the record is no record at all."""
+    """Return the key whose value is invalid; empty if the record is not an object."""
     _, inside, key = getattr(error, "path", "").partition("].")
     return key if inside else ""
 
