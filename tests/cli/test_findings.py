@@ -123,7 +123,7 @@ def test_many_findings_of_one_rule_are_one_line(
         "  warning  missing-translation  A result code without a text in one of the",
         "                                languages",
         "",
-        "--unfold shows each of them, as every --format does.",
+        "--unfold shows every finding; so does every --format.",
     ]
     print_report(whole, Console(), unfold=True)
     assert capsys.readouterr().out.count("missing-translation") == 9_801
