@@ -69,6 +69,6 @@ RowT = TypeVar("RowT", bound=_Row)
 
 
 def numbered(rows: Sequence[RowT], numbers: dict[Key, int]) -> list[tuple[RowT, int | None]]:
-    """Return rows with the numbers of their campaigns. If a campaign has several rows, only the first gets the number."""
+    """Return rows with the numbers of their campaigns. Only the first row of a campaign gets the number."""
     left = dict(numbers)
     return [(row, left.pop((row.campaign.account, row.campaign.id, row.campaign.name), None)) for row in rows]

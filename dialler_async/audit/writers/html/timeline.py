@@ -55,7 +55,7 @@ class Timeline:
         undated: number of campaigns without dates; they are always valid, and not drawn.
         states: number of campaigns in each state.
         valid: how many campaigns are valid at each time, as a drawing.
-        most: the maximum of that.
+        most: the maximum number of campaigns that are valid at the same time.
         ticks: dates at equal distances from the left edge to the right.
         now: position of the present, in percent of the width.
         cut: whether any date is beyond the edges.
