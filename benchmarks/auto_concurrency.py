@@ -114,7 +114,8 @@ async def compare_at_capacity(sandbox: SandboxProcess, capacity: int, rounds: in
     slower = statistics.median(p95) / statistics.median(single)
     print(
         f"capacity {capacity}: best fixed {best_level} with {best:.0f}/s; auto {statistics.median(settled):.0f}/s:"
-        f" {share:.1%} {_verdict(share >= 0.95)}; with the start {share_whole:.1%} {_verdict(share_whole >= 0.9)};"
+        f" {share:.1%} {_verdict(share >= 0.95)}; with the start"
+        f" phase {share_whole:.1%} {_verdict(share_whole >= 0.9)};"
         f" p95 {statistics.median(p95) * 1000:.0f} ms, {slower:.2f} x {statistics.median(single) * 1000:.0f} ms"
         f" {_verdict(slower <= 3)}\n  last run: {format_levels(auto.levels)}",
         flush=True,

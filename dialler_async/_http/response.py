@@ -72,12 +72,12 @@ async def decode_response(request: Request[Any], response: Response, token: Toke
     if redacted.body == response.body:
         return outcome
     redacted_outcome = await _decode(request, redacted)
-    if isinstance(redacted_outcome, Iterator):
-        return _guarded(request, redacted, token, redacted_outcome)
     is_repaired = isinstance(outcome, DiallerError) and not isinstance(redacted_outcome, DiallerError)
     if recoded.body == response.body and is_repaired:
         # The redaction made the body valid, but the server sent other records.
         return _redacted_error(request)
+    if isinstance(redacted_outcome, Iterator):
+        return _guarded(request, redacted, token, redacted_outcome)
     return redacted_outcome
 
 

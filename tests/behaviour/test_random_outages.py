@@ -83,6 +83,7 @@ async def result_of(call: object) -> object:
         return error
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize("seed", range(14))
 async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed: int) -> None:
     rng = random.Random(seed)

@@ -4,14 +4,15 @@ The clock of the event loop skips waits in which no socket is ready. So a server
 a few milliseconds.
 """
 
+from __future__ import annotations
+
 import asyncio
 import gzip
 import json
-import selectors
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from typing import Any
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import pytest
@@ -19,102 +20,55 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from dialler_async import (
-    Campaign,
-    ConfigurationError,
-    DiallerClient,
-    DiallerError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PoolConfig,
-    RetryPolicy,
-    ServerError,
-    Timeouts,
-)
+from dialler_async import Campaign, DiallerClient, PoolConfig, RetryPolicy, Timeouts, errors
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Received, Sandbox
-from dialler_async.sandbox.faults import (
-    CannedResponse,
-    CloseAfterResponse,
-    CutShort,
-    Fault,
-    Gzipped,
-    HangUp,
-    Html,
-    Meanwhile,
-    Raw,
-    Redirect,
-    Reset,
-    StallBeforeHeaders,
-    StallInBody,
-    Status,
-    Trickle,
-    WrongLength,
-)
+from dialler_async.sandbox import faults as kinds
+from dialler_async.sandbox.faults import Fault, Meanwhile
+
+if TYPE_CHECKING:
+    from tests.conftest import SkipWaits
 
 MAX_BODY = 64 * 1024
-BOMB = CannedResponse(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})
+BOMB = kinds.CannedResponse(200, gzip.compress(bytes(2 * MAX_BODY)), {"Content-Encoding": "gzip"})
 
 # With 429 and 503, a server or proxy refuses a request. With 500, 502 and 504, it may have carried out the request.
 FAULTS_WITH_KNOWN_EXECUTION: list[Fault] = [
-    *(Status(status, retry_after=wait) for status in (429, 503) for wait in (None, 0, 1, 90)),
-    CloseAfterResponse(),
-    CutShort(),
-    StallInBody(),
-    Trickle(),
-    WrongLength(5),
-    WrongLength(-3),
-    Gzipped(),
+    *(kinds.Status(status, retry_after=wait) for status in (429, 503) for wait in (None, 0, 1, 90)),
+    kinds.CloseAfterResponse(),
+    kinds.CutShort(),
+    kinds.StallInBody(),
+    kinds.Trickle(),
+    kinds.WrongLength(5),
+    kinds.WrongLength(-3),
+    kinds.Gzipped(),
     BOMB,
-    Status(401),
-    CannedResponse(404),
-    Status(413),
-    Redirect("https://elsewhere.example/rest/v1.0/1/dialler/campaigns"),
+    kinds.Status(401),
+    kinds.CannedResponse(404),
+    kinds.Status(413),
+    kinds.Redirect("https://elsewhere.example/rest/v1.0/1/dialler/campaigns"),
 ]
 FAULTS_BEFORE_OR_AFTER_EXECUTION: list[Fault] = [
     kind
     for done in (False, True)
     for kind in (
-        Reset(carried_out=done),
-        HangUp(carried_out=done),
-        StallBeforeHeaders(carried_out=done),
-        Status(500, carried_out=done),
-        Status(502, carried_out=done),
-        Status(504, retry_after=1, carried_out=done),
-        Html(carried_out=done),
-        CannedResponse(200, b"", carried_out=done),
-        CannedResponse(200, b'{"records":[{"ID":1}],"count":1}', carried_out=done),
-        CannedResponse(202, b'{"status":202}', carried_out=done),
-        Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", carried_out=done),
-        Raw(b"garbage\r\n\r\n", carried_out=done),
+        kinds.Reset(carried_out=done),
+        kinds.HangUp(carried_out=done),
+        kinds.StallBeforeHeaders(carried_out=done),
+        kinds.Status(500, carried_out=done),
+        kinds.Status(502, carried_out=done),
+        kinds.Status(504, retry_after=1, carried_out=done),
+        kinds.Html(carried_out=done),
+        kinds.CannedResponse(200, b"", carried_out=done),
+        kinds.CannedResponse(200, b'{"records":[{"ID":1}],"count":1}', carried_out=done),
+        kinds.CannedResponse(202, b'{"status":202}', carried_out=done),
+        kinds.Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", carried_out=done),
+        kinds.Raw(b"garbage\r\n\r\n", carried_out=done),
     )
 ]
 FAULTS = st.lists(st.sampled_from([*FAULTS_WITH_KNOWN_EXECUTION, *FAULTS_BEFORE_OR_AFTER_EXECUTION]), max_size=9)
 NAMES = st.sampled_from(["Summer", "summer", "Summer 26", "Winter", "A", "B", "C"])
 IDS = st.integers(1, 9)
-
-
-class _SkippingSelector(selectors.DefaultSelector):
-    """Waits for at most 3 ms, which is enough for data from the same machine, and skips the rest of the timeout."""
-
-    skipped = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None or timeout <= 0:
-            return super().select(timeout)
-        ready = super().select(0) or super().select(min(timeout, 0.003))
-        if not ready:
-            self.skipped += timeout
-        return ready
-
-
-class SkippingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._selector_with_skips = _SkippingSelector()
-        super().__init__(self._selector_with_skips)
-
-    def time(self) -> float:
-        return super().time() + self._selector_with_skips.skipped
 
 
 @attrs.frozen
@@ -139,7 +93,7 @@ class Step:
 
     @property
     def is_unknown(self) -> bool:
-        return isinstance(self.outcome, OutcomeUnknownError | asyncio.CancelledError)
+        return isinstance(self.outcome, errors.OutcomeUnknownError | asyncio.CancelledError)
 
     def failed(self) -> bool:
         return isinstance(self.outcome, BaseException)
@@ -148,9 +102,12 @@ class Step:
 class CallsUnderFaults(RuleBasedStateMachine):
     """Makes calls, and compares each outcome with the journal and the data of the sandbox."""
 
+    skip_waits: ClassVar[SkipWaits]
+
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner(loop_factory=SkippingLoop)
+        self.runner = asyncio.Runner()
+        type(self).skip_waits(self.runner.get_loop())
         self.open = AsyncExitStack()
 
     @initialize(
@@ -161,7 +118,6 @@ class CallsUnderFaults(RuleBasedStateMachine):
     def begin(self, attempts: int, deadline: float, delete_by_name: Any) -> None:
         loop = self.runner.get_loop()
         CLOCK.monotonic = loop.time
-        CLOCK.random = lambda: 0.5
         self.deletes_exactly = delete_by_name == "exact"
         records = [{"ID": id, "Name": name} for id, name in enumerate(("Summer", "Winter", "Summer 26", "A"), 1)]
         self.sandbox = self.runner.run(self.open.enter_async_context(Sandbox(records, delete_by_name=delete_by_name)))
@@ -197,7 +153,7 @@ class CallsUnderFaults(RuleBasedStateMachine):
             task.cancel()
         try:
             return await task
-        except (DiallerError, asyncio.CancelledError) as error:
+        except (errors.DiallerError, asyncio.CancelledError) as error:
             return error
         finally:
             await run_pending_callbacks()
@@ -229,9 +185,9 @@ class CallsUnderFaults(RuleBasedStateMachine):
             assert len(done) == 1 or not existed
         elif not step.is_unknown:
             # A 500 to a delete by ID is raised unchanged. The caller can check whether the campaign exists.
-            is_plain_500 = isinstance(step.outcome, ServerError) and step.outcome.status == 500
+            is_plain_500 = isinstance(step.outcome, errors.ServerError) and step.outcome.status == 500
             assert done == [] or (is_plain_500 and done[0].call == "delete")
-            assert not isinstance(step.outcome, NotFoundError) or not targets & step.after.keys()
+            assert not isinstance(step.outcome, errors.NotFoundError) or not targets & step.after.keys()
 
     @rule(faults=FAULTS)
     def list_all(self, faults: list[Fault]) -> None:
@@ -343,7 +299,7 @@ class CallsUnderFaults(RuleBasedStateMachine):
                     await self.dialler.campaigns.list()
 
         step = self.run_step(call_during_outage(), [])
-        assert isinstance(step.outcome, DiallerError)
+        assert isinstance(step.outcome, errors.DiallerError)
         # No request was sent, so no outcome is unknown.
         assert not step.is_unknown
         assert step.received == []
@@ -388,17 +344,18 @@ class CallsUnderFaults(RuleBasedStateMachine):
                 assert cloned[name] == 1
                 assert after[result.id or 0] == name
             else:
-                assert isinstance(result, DiallerError)
-                assert isinstance(result, OutcomeUnknownError) or not cloned[name]
+                assert isinstance(result, errors.DiallerError)
+                assert isinstance(result, errors.OutcomeUnknownError) or not cloned[name]
         for id, result in zip(to_delete, deletes, strict=True):
             assert deleted[id] <= 1
             if result is not None:
-                assert isinstance(result, DiallerError)
-                is_plain_500 = isinstance(result, ServerError) and result.status == 500
-                assert isinstance(result, OutcomeUnknownError) or is_plain_500 or not deleted[id]
+                assert isinstance(result, errors.DiallerError)
+                is_plain_500 = isinstance(result, errors.ServerError) and result.status == 500
+                assert isinstance(result, errors.OutcomeUnknownError) or is_plain_500 or not deleted[id]
         for result in reads:
             assert (
-                isinstance(result, DiallerError) or {campaign.id for campaign in result} <= before.keys() | after.keys()
+                isinstance(result, errors.DiallerError)
+                or {campaign.id for campaign in result} <= before.keys() | after.keys()
             )
 
     @invariant()
@@ -422,7 +379,7 @@ class CallsUnderFaults(RuleBasedStateMachine):
     @rule()
     def invalid_call_sends_no_request(self) -> None:
         step = self.run_step(self.dialler.campaigns.delete(0), [])
-        assert isinstance(step.outcome, ConfigurationError)
+        assert isinstance(step.outcome, errors.ConfigurationError)
         assert step.received == []
 
 
@@ -432,25 +389,15 @@ async def run_pending_callbacks() -> None:
         await asyncio.sleep(0)
 
 
-@contextmanager
-def restored_clock() -> Iterator[None]:
-    saved = dict(vars(CLOCK))
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            setattr(CLOCK, name, value)
-
-
 @pytest.mark.slow
-def test_sequences_of_calls_under_faults_run_each_write_once_and_report_its_outcome() -> None:
-    with restored_clock():
-        run_state_machine_as_test(
-            CallsUnderFaults,
-            settings=settings(
-                max_examples=40,
-                stateful_step_count=20,
-                deadline=None,
-                suppress_health_check=[HealthCheck.too_slow],  # each example opens a sandbox
-            ),
-        )
+def test_sequences_of_calls_under_faults_run_each_write_once_and_report_its_outcome(
+    skip_waits: SkipWaits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CLOCK, "random", lambda: 0.5)
+    # Each example sets it; this restores it.
+    monkeypatch.setattr(CLOCK, "monotonic", CLOCK.monotonic)
+    CallsUnderFaults.skip_waits = staticmethod(skip_waits)
+    # Each example opens a sandbox.
+    slow = [HealthCheck.too_slow]
+    options = settings(max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=slow)
+    run_state_machine_as_test(CallsUnderFaults, settings=options)

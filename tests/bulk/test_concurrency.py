@@ -147,6 +147,7 @@ def in_flight(sandbox: Sandbox) -> int:
     return sum(received.status is None for received in sandbox.journal[-200:])
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_auto_climbs_to_the_limit_of_the_pool_and_not_above() -> None:
     in_flight_counts: list[int] = []
 
@@ -165,7 +166,7 @@ async def test_auto_climbs_to_the_limit_of_the_pool_and_not_above() -> None:
     assert max(in_flight_counts) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("attempts", [1, 20])
 async def test_auto_backs_off_when_the_server_refuses_calls(status: int, attempts: int) -> None:
@@ -181,6 +182,7 @@ async def test_auto_backs_off_when_the_server_refuses_calls(status: int, attempt
     assert sum(outcome.error is not None for outcome in outcomes) == (refused if attempts == 1 else 0)
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_wait_for_a_pool_slot_does_not_count_as_latency() -> None:
     auto = AutoConcurrency(8)
     samples: list[tuple[float, float]] = []

@@ -1,15 +1,21 @@
 """`fan_out`: order, errors that abort the run, and memory."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialler_async import fan_out
+
+if TYPE_CHECKING:
+    from tests.bulk.conftest import OtherTasks, RunLoop
 
 PLANS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([None, "raise"]), st.integers(0, 3)),
@@ -22,20 +28,14 @@ class HitError(Exception):
     """The error of a function in these tests."""
 
 
-async def run_loop(count: int) -> None:
-    """Wait for a number of iterations of the event loop."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-def other_tasks() -> set[asyncio.Task[object]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
 @settings(deadline=None, max_examples=60)
 @given(plans=PLANS, concurrency=st.integers(1, 8), asynchronous=st.booleans())
 async def test_in_order_yields_in_the_order_of_the_items(
-    plans: list[tuple[int, str | None, int]], concurrency: int, asynchronous: bool
+    plans: list[tuple[int, str | None, int]],
+    concurrency: int,
+    asynchronous: bool,
+    run_loop: RunLoop,
+    other_tasks: OtherTasks,
 ) -> None:
     async def function(index: int) -> int:
         await run_loop(plans[index][0])
@@ -61,7 +61,7 @@ async def test_in_order_yields_in_the_order_of_the_items(
     assert other_tasks() == set()
 
 
-async def test_slow_call_limits_the_outcomes_that_wait_behind_it() -> None:
+async def test_slow_call_limits_the_outcomes_that_wait_behind_it(run_loop: RunLoop) -> None:
     started = []
     go = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def test_slow_call_limits_the_outcomes_that_wait_behind_it() -> None:
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
+async def test_error_of_stop_on_aborts_the_run(in_order: bool, run_loop: RunLoop, other_tasks: OtherTasks) -> None:
     started = []
     cancelled = []
 
@@ -116,7 +116,7 @@ async def test_error_of_stop_on_aborts_the_run(in_order: bool) -> None:
     assert other_tasks() == set()
 
 
-async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap() -> None:
+async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap(run_loop: RunLoop) -> None:
     go = asyncio.Event()
 
     async def function(item: int) -> int:
@@ -144,7 +144,7 @@ async def test_aborted_run_yields_finished_outcomes_in_order_despite_a_gap() -> 
     assert seen == [1, 2, 3]
 
 
-async def test_simultaneous_errors_of_stop_on_are_raised_once() -> None:
+async def test_simultaneous_errors_of_stop_on_are_raised_once(run_loop: RunLoop) -> None:
     async def function(item: int) -> int:
         await run_loop(2)
         raise HitError(str(item))
@@ -169,7 +169,7 @@ class CountedResult:
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool) -> None:
+async def test_memory_does_not_grow_with_the_number_of_items(in_order: bool, other_tasks: OtherTasks) -> None:
     # Debug mode would record a traceback for each of a hundred thousand steps.
     asyncio.get_running_loop().set_debug(False)
     CountedResult.alive = CountedResult.peak = 0

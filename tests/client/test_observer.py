@@ -201,6 +201,7 @@ async def test_observer_gets_the_wait_for_the_limiter(
     assert [seconds > 59 for seconds in recorder.seconds] == [True, True]
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_observer_gets_the_deadline_error(sandbox: Sandbox, recorder: Recorder, id: int) -> None:
     sandbox.faults.next(StallBeforeHeaders())
     timeouts = Timeouts(deadline=0.05)

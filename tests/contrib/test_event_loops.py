@@ -97,11 +97,10 @@ def test_timeouts_end_calls_and_close_their_connections(
     run: Callable[[Main], None], sandbox: Sandbox, fault: Any
 ) -> None:
     async def main() -> None:
-        timeouts = Timeouts(read=0.5)
-        async with client(sandbox, timeouts=timeouts, retry=RetryPolicy(attempts=1)) as dialler:
+        async with client(sandbox, retry=RetryPolicy(attempts=1)) as dialler:
             sandbox.faults.next(fault)
             with pytest.raises(DeadlineError):
-                await dialler.campaigns.list()
+                await dialler.with_options(timeouts=Timeouts(read=0.1)).campaigns.list()
             await dialler.campaigns.find("a")
 
     run(main)

@@ -186,6 +186,7 @@ async def test_error_response_has_its_status_as_error_type(
     assert span.events == ()
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_attempt_without_a_response_has_the_class_as_error_type(
     sandbox: Sandbox, telemetry: Telemetry, id: int
 ) -> None:

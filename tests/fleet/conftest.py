@@ -163,13 +163,13 @@ def workers(redis: RunningRedis) -> Workers:
         worker_options = {name: options.pop(name) for name in ("settings", "directory") if name in options}
         stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
         # The timeout turns an endless wait into a failure.
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for event in ready:
                 broker = RedisBroker(redis.url, **{"slots": 2, **options})
                 group.create_task(run_worker(fleet, broker, stop=stop, on_ready=event.set, **worker_options))
             try:
                 for event in ready:
-                    await asyncio.wait_for(event.wait(), 10)
+                    await event.wait()
                 yield
             finally:
                 stop.set()

@@ -101,6 +101,13 @@ def test_retry_after_postpones_the_probe_and_the_end_of_the_wait() -> None:
     assert circuit.must_give_up(16.75, 0.0)
 
 
+def test_503_without_retry_after_does_not_postpone_the_probe() -> None:
+    circuit = CircuitBreaker(RetryPolicy())
+    for _ in range(FAILURES_TO_OPEN):
+        circuit.record(0.0, HALF, ServerError(status=503), probe=False)
+    assert circuit.permit(0.0, 0.0, sent=True) == 0.1875
+
+
 def test_too_long_retry_after_is_ignored() -> None:
     circuit = CircuitBreaker(RetryPolicy())
     for _ in range(FAILURES_TO_OPEN):

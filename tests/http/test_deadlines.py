@@ -181,6 +181,23 @@ class Caller:
 CALLER: ContextVar[Caller] = ContextVar("CALLER")
 
 
+async def test_short_lived_deadlines_leave_no_timer_after_the_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, timers = asyncio.get_running_loop(), []
+    original = loop.call_at
+
+    def call_at(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        timers.append(original(*arguments, **options))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_at", call_at)
+    deadlines = Deadlines(10, is_short_lived=True)
+    first, second = deadlines.start(loop), deadlines.start(loop)
+    deadlines.stop(first)
+    assert [timer.cancelled() for timer in timers] == [False]
+    deadlines.stop(second)
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
 async def test_timer_does_not_keep_the_context_of_a_call_alive() -> None:
     deadlines = Deadlines(10)
 

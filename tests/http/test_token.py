@@ -301,6 +301,11 @@ class TestRedaction:
         body = b"x" * before + secret.encode() + b"y" * 300_000
         assert Token(secret).redacted(bytearray(body)) == b"x" * before + b"***" + b"y" * 300_000
 
+    def test_redaction_continues_after_text_that_only_begins_like_the_token(self) -> None:
+        secret = "0123456789" * 4
+        body = f"{secret[:39]}x {secret}".encode()
+        assert Token(secret).redacted(body) == f"{secret[:39]}x ***".encode()
+
     @pytest.mark.parametrize("hostile", ["t", "\\", "&#0", "t\0\0\0", "t0ken~valu", "%74", "\\u0074", "&#x00000"])
     def test_redaction_of_hostile_text_takes_linear_time(self, hostile: str) -> None:
         token = Token("t0ken~value")

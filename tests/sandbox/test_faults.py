@@ -152,6 +152,7 @@ async def test_cut_short_sends_half_of_the_body(connection: RawConnection) -> No
     assert journal_of(connection.sandbox) == [("get", True, 200)]
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize("carried_out", [False, True])
 async def test_stall_before_headers_sends_nothing(carried_out: bool) -> None:
     async with Sandbox([RECORD]) as sandbox, aiohttp.ClientSession() as session:

@@ -7,80 +7,29 @@ import pickle
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
-from dialler_async import Language
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import AuditReport, CampaignSummary, CodeType, Severity, SortKey
+from dialler_async.audit import AuditReport, CodeType, Severity, SortKey
 from dialler_async.audit.writers.html import write_html
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Reports
+    from tests.audit.html.conftest import Parse, ReportOf, Summarize
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 MEGABYTE = 1_000_000
 
 
-class Page(HTMLParser):
-    """A parsed page: its tags, texts and scripts."""
-
-    def __init__(self, report: AuditReport) -> None:
-        super().__init__()
-        self.source = "".join(write_html(report))
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self._texts: list[str] = []
-        self.inner: dict[str, str] = {}
-        self._within = ""
-        self.feed(self.source)
-        self.close()
-        self.text = "".join(self._texts)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._within = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._within = ""
-
-    def handle_data(self, data: str) -> None:
-        self._texts.append(data)
-        if self._within in ("style", "script"):
-            self.inner[self._within] = self.inner.get(self._within, "") + data
-
-
-def summary(id: int, dt_from: datetime | None, dt_to: datetime | None, **keys: CodeType) -> CampaignSummary:
-    return CampaignSummary(
-        id=id,
-        name=f"Campaign {id}",
-        dt_from=dt_from,
-        dt_to=dt_to,
-        codes=len(keys),
-        export_keys=tuple(keys.items()),
-        texts=((Language.ENGLISH, len(keys)),),
-    )
-
-
-def page_report(reports: Reports, *summaries: CampaignSummary) -> AuditReport:
-    return attrs.evolve(reports.empty(), summaries=summaries, campaigns=len(summaries))
-
-
-@pytest.fixture
-def page_of(reports: Reports) -> Callable[..., Page]:
-    """Return a function that writes a report with the given campaigns."""
-    return lambda *summaries: Page(page_report(reports, *summaries))
-
-
-def test_names_of_campaigns_are_escaped(reports: Reports) -> None:
-    page = Page(reports.hostile())
+def test_names_of_campaigns_are_escaped(reports: Reports, parse: Parse) -> None:
+    page = parse(reports.hostile())
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
@@ -90,8 +39,8 @@ def test_names_of_campaigns_are_escaped(reports: Reports) -> None:
     page.source.encode()
 
 
-def test_policy_allows_only_the_own_style_and_script(reports: Reports) -> None:
-    page = Page(reports.real())
+def test_policy_allows_only_the_own_style_and_script(reports: Reports, parse: Parse) -> None:
+    page = parse(reports.real())
     (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
     style, script = (
         base64.b64encode(sha256(page.inner[tag].encode()).digest()).decode() for tag in ("style", "script")
@@ -102,9 +51,9 @@ def test_policy_allows_only_the_own_style_and_script(reports: Reports) -> None:
     )
 
 
-def test_names_of_accounts_are_escaped(reports: Reports) -> None:
+def test_names_of_accounts_are_escaped(reports: Reports, parse: Parse) -> None:
     report = reports.fleet()
-    page = Page(report)
+    page = parse(report)
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not {tag for tag, _ in page.tags} & {"img", "iframe", "object", "base", "b>a"}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on") or key == "style"]
@@ -117,16 +66,16 @@ def test_names_of_accounts_are_escaped(reports: Reports) -> None:
     ]
 
 
-def test_report_of_one_account_has_no_accounts_section(reports: Reports) -> None:
-    page = Page(reports.hostile())
+def test_report_of_one_account_has_no_accounts_section(reports: Reports, parse: Parse) -> None:
+    page = parse(reports.hostile())
     assert "accounts" not in page.source
     assert "datalist" not in {tag for tag, _ in page.tags}
 
 
-def test_same_campaign_in_two_accounts_counts_twice(reports: Reports) -> None:
+def test_same_campaign_in_two_accounts_counts_twice(reports: Reports, summary: Summarize, parse: Parse) -> None:
     one = summary(7, None, NOW, A=CodeType.DONE)
     finding = attrs.evolve(reports.fleet().findings[0], campaign_id=7, campaign_name=one.name, account="north")
-    page = Page(
+    page = parse(
         attrs.evolve(
             reports.empty(),
             accounts=("north", "south"),
@@ -141,7 +90,7 @@ def test_same_campaign_in_two_accounts_counts_twice(reports: Reports) -> None:
 
 
 @pytest.mark.slow
-def test_report_of_thousands_of_accounts_is_cut(reports: Reports) -> None:
+def test_report_of_thousands_of_accounts_is_cut(reports: Reports, summary: Summarize, parse: Parse) -> None:
     accounts = tuple(f"account-{number}" for number in range(101))
     summaries = [
         attrs.evolve(summary(id, None, NOW + timedelta(minutes=id), **({} if id == 5001 else {"A": CodeType.DONE})))
@@ -149,7 +98,7 @@ def test_report_of_thousands_of_accounts_is_cut(reports: Reports) -> None:
     ]
     named = tuple(attrs.evolve(one, account="account-0") for one in summaries)
     report = attrs.evolve(reports.empty(), accounts=accounts, summaries=named, campaigns=len(named))
-    page = Page(report)
+    page = parse(report)
     text = " ".join(page.text.split())
     assert "These are the 5,000 that end last, of 5,002 campaigns." in text
     assert "These are the 200 that lack most, of 5,002 campaigns." in text
@@ -159,13 +108,13 @@ def test_report_of_thousands_of_accounts_is_cut(reports: Reports) -> None:
     assert rows[0] == "2"
     assert rows[5000] == "5001"
     # The timeline of one account is whole.
-    whole = Page(attrs.evolve(report, accounts=(), summaries=tuple(summaries)))
+    whole = parse(attrs.evolve(report, accounts=(), summaries=tuple(summaries)))
     assert len(re.findall(r"<li[^>]*><i>#\d+</i>", whole.source)) == 5002 + 200
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet", "empty"], indirect=True)
-def test_page_loads_nothing(report: AuditReport) -> None:
-    page = Page(report)
+def test_page_loads_nothing(report: AuditReport, parse: Parse) -> None:
+    page = parse(report)
     links = [
         value for _, found in page.tags for key, value in found.items() if key in ("src", "href", "srcset", "action")
     ]
@@ -174,8 +123,8 @@ def test_page_loads_nothing(report: AuditReport) -> None:
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
-def test_links_have_targets_and_ids_are_unique(report: AuditReport) -> None:
-    tags = Page(report).tags
+def test_links_have_targets_and_ids_are_unique(report: AuditReport, parse: Parse) -> None:
+    tags = parse(report).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     wanted = [
@@ -185,19 +134,19 @@ def test_links_have_targets_and_ids_are_unique(report: AuditReport) -> None:
     assert set(wanted) <= set(ids)
 
 
-def test_page_has_every_finding_without_script(reports: Reports) -> None:
+def test_page_has_every_finding_without_script(reports: Reports, parse: Parse) -> None:
     report = reports.real()
-    page = Page(report)
+    page = parse(report)
     assert [tag for tag, _ in page.tags].count("p") > len(report.findings) > 0
     assert all(finding.message in page.text for finding in report.findings)
     (form,) = [attributes for tag, attributes in page.tags if tag == "form"]
     assert "hidden" in form
 
 
-def test_rules_with_findings_are_listed_worst_first(reports: Reports) -> None:
+def test_rules_with_findings_are_listed_worst_first(reports: Reports, parse: Parse) -> None:
     report = reports.real()
     report = attrs.evolve(report, rules=(*report.rules[::-1],))
-    page = Page(report)
+    page = parse(report)
     listed = [attributes["value"] for tag, attributes in page.tags if tag == "option" and attributes.get("value")]
     assert listed == [info.id for info in report.by_rule()]
     severities = {info.id: info.severity.rank for info in report.rules}
@@ -206,8 +155,8 @@ def test_rules_with_findings_are_listed_worst_first(reports: Reports) -> None:
     assert len(set(ranks)) == 3
 
 
-def test_report_without_findings_says_so(reports: Reports) -> None:
-    assert Page(reports.empty()).text.count("Nothing found.") == 2
+def test_report_without_findings_says_so(reports: Reports, parse: Parse) -> None:
+    assert parse(reports.empty()).text.count("Nothing found.") == 2
 
 
 @pytest.mark.slow
@@ -232,7 +181,7 @@ def test_ten_thousand_campaigns_with_900_findings_take_less_than_one_and_a_half_
 
 class TestFindings:
     def of_rules(self, reports: Reports, *rules: str) -> AuditReport:
-        """A campaign of its own for each finding."""
+        """Return a report with a finding of each rule, each on a campaign of its own."""
         finding = reports.real().findings[0]
         found = [
             attrs.evolve(finding, campaign_id=id, campaign_name=f"C{id}", rule=rule, severity=SEVERITIES[rule])
@@ -241,19 +190,19 @@ class TestFindings:
         report = attrs.evolve(reports.real(), findings=tuple(found), summaries=())
         return report.sorted_by(SortKey.SEVERITY)
 
-    def test_are_ordered_by_severity(self, reports: Reports) -> None:
-        source = Page(self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")).source
+    def test_are_ordered_by_severity(self, reports: Reports, parse: Parse) -> None:
+        source = parse(self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")).source
         assert re.findall(r"<bdi>(C\d)</bdi>", source) == ["C2", "C1", "C0"]
 
-    def test_of_one_campaign_stay_together(self, reports: Reports) -> None:
+    def test_of_one_campaign_stay_together(self, reports: Reports, parse: Parse) -> None:
         report = self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")
         first, *others = report.findings
         same = attrs.evolve(others[-1], campaign_id=first.campaign_id, campaign_name=first.campaign_name)
-        source = Page(attrs.evolve(report, findings=(first, others[0], same))).source
+        source = parse(attrs.evolve(report, findings=(first, others[0], same))).source
         assert re.findall(r"<bdi>(C\d)</bdi>", source) == ["C2", "C1"]
 
-    def test_of_one_kind_fold_if_there_are_more_than_twenty(self, reports: Reports) -> None:
-        few, many = (Page(self.of_rules(reports, *["expired"] * number, "inverted-dates")) for number in (20, 21))
+    def test_of_one_kind_fold_if_there_are_more_than_twenty(self, reports: Reports, parse: Parse) -> None:
+        few, many = (parse(self.of_rules(reports, *["expired"] * number, "inverted-dates")) for number in (20, 21))
         assert [tag for tag, _ in few.tags].count("article") == 21
         assert [tag for tag, _ in many.tags].count("article") == 1
         assert "expired 21 findings: A campaign that is over" in " ".join(many.text.split())
@@ -261,17 +210,19 @@ class TestFindings:
         assert many.source.count("data-severity=info") == 21
         assert many.source.index("<article") < many.source.index('<details class="kind"')
 
-    def test_link_to_the_dates_and_keys_of_their_campaign_and_back(self, reports: Reports) -> None:
+    def test_link_to_the_dates_and_keys_of_their_campaign_and_back(
+        self, reports: Reports, summary: Summarize, parse: Parse
+    ) -> None:
         one = summary(7, None, NOW, A=CodeType.DONE)
         finding = attrs.evolve(reports.real().findings[0], campaign_id=7, campaign_name=one.name)
-        page = Page(attrs.evolve(reports.empty(), campaigns=1, summaries=(one,), findings=(finding,)))
+        page = parse(attrs.evolve(reports.empty(), campaigns=1, summaries=(one,), findings=(finding,)))
         links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"]]
         assert [link for link in links if re.fullmatch(r"#\w\d+", link)] == ["#c0", "#k0", "#f0", "#f0"]
 
-    def test_show_a_subject_that_the_message_lacks(self, reports: Reports) -> None:
+    def test_show_a_subject_that_the_message_lacks(self, reports: Reports, parse: Parse) -> None:
         finding = attrs.evolve(reports.real().findings[0], subject="dtTo", message="is over")
         texts = [
-            Page(attrs.evolve(reports.empty(), findings=(attrs.evolve(finding, message=message),))).text
+            parse(attrs.evolve(reports.empty(), findings=(attrs.evolve(finding, message=message),))).text
             for message in ("is over", "dtTo is over")
         ]
         assert [" ".join(text.split()).count("dtTo") for text in texts] == [1, 1]
@@ -280,26 +231,28 @@ class TestFindings:
 class TestOneOfManyReports:
     """Whose report it is, and what is new in it."""
 
-    def test_names_account_server_and_version(self, reports: Reports) -> None:
+    def test_names_account_server_and_version(self, reports: Reports, parse: Parse) -> None:
         report = reports.hostile()
-        page = Page(report)
+        page = parse(report)
         assert f"<h1>Audit of {report.identity}</h1>" in page.source
         assert report.tool in page.text
 
-    def test_names_the_server_of_each_account(self, reports: Reports) -> None:
-        text = " ".join(Page(reports.fleet(("north",))).text.split())
+    def test_names_the_server_of_each_account(self, reports: Reports, parse: Parse) -> None:
+        text = " ".join(parse(reports.fleet(("north",))).text.split())
         assert f"north {reports.identity}" in text
 
-    def test_says_that_only_a_part_was_audited(self, reports: Reports) -> None:
+    def test_says_that_only_a_part_was_audited(self, reports: Reports, parse: Parse) -> None:
         report = reports.compared()
-        text = " ".join(Page(report).text.split())
+        text = " ".join(parse(report).text.split())
         assert escape_unprintable(str(report.scope_note))[1:] in text
-        assert "only part" not in Page(reports.hostile()).text.lower()
+        assert "only part" not in parse(reports.hostile()).text.lower()
 
-    def test_marks_new_findings_and_lists_gone_unjudged_and_accepted_ones_apart(self, reports: Reports) -> None:
+    def test_marks_new_findings_and_lists_gone_unjudged_and_accepted_ones_apart(
+        self, reports: Reports, parse: Parse
+    ) -> None:
         report = reports.compared()
         assert report.comparison is not None
-        page = Page(report)
+        page = parse(report)
         text = " ".join(page.text.split())
         new, gone, unchanged = len(report.comparison.new), len(report.comparison.gone), report.comparison.unchanged
         assert f"{new} new, {gone} gone, {unchanged} unchanged." in text
@@ -309,20 +262,20 @@ class TestOneOfManyReports:
             assert heading in text
         assert f"known: {escape_unprintable(reports.names[1])} (Mia), until 2026-03-02" in text
 
-    def test_links_campaigns_to_the_portal(self, reports: Reports) -> None:
+    def test_links_campaigns_to_the_portal(self, reports: Reports, parse: Parse) -> None:
         report = attrs.evolve(reports.hostile(), portal_url="https://portal.example.com/campaigns/{id}?a&b")
-        links = [attributes["href"] for tag, attributes in Page(report).tags if tag == "a"]
+        links = [attributes["href"] for tag, attributes in parse(report).tags if tag == "a"]
         assert "https://portal.example.com/campaigns/1?a&b" in links
         assert not [link for link in links if link is None or "{" in link or "None" in link]
 
-    def test_links_campaigns_of_a_fleet_to_the_portal_of_their_account(self, reports: Reports) -> None:
+    def test_links_campaigns_of_a_fleet_to_the_portal_of_their_account(self, reports: Reports, parse: Parse) -> None:
         report = attrs.evolve(reports.fleet(), portal_url="https://portal.example.com/{clients_id}/{id}")
-        assert 'href="https://portal.example.com/1/2"' in Page(report).source
+        assert 'href="https://portal.example.com/1/2"' in parse(report).source
         ambiguous = attrs.evolve(report, portal_url="https://portal.example.com/{id}")
-        assert "portal.example.com" not in Page(ambiguous).source
+        assert "portal.example.com" not in parse(ambiguous).source
 
-    def test_has_nothing_of_a_baseline_without_one(self, reports: Reports) -> None:
-        page = Page(reports.hostile())
+    def test_has_nothing_of_a_baseline_without_one(self, reports: Reports, parse: Parse) -> None:
+        page = parse(reports.hostile())
         assert "unchanged" not in page.text
         assert not [attributes for _, attributes in page.tags if attributes.get("id") == "new"]
 
@@ -330,29 +283,29 @@ class TestOneOfManyReports:
 SEVERITIES = {"expired": Severity.INFO, "no-abort-code": Severity.WARNING, "inverted-dates": Severity.ERROR}
 
 
-def test_moments_have_three_decimals_at_most(reports: Reports) -> None:
-    page = Page(attrs.evolve(reports.empty(), now=NOW.replace(microsecond=123_456)))
+def test_moments_have_three_decimals_at_most(reports: Reports, parse: Parse) -> None:
+    page = parse(attrs.evolve(reports.empty(), now=NOW.replace(microsecond=123_456)))
     (moment,) = [attributes["datetime"] for tag, attributes in page.tags if tag == "time"]
     assert moment == "2026-03-02T12:00:00.123+00:00"
 
 
-def test_number_one_has_a_singular_noun(reports: Reports) -> None:
+def test_number_one_has_a_singular_noun(
+    reports: Reports, summary: Summarize, report_of: ReportOf, parse: Parse
+) -> None:
     finding = attrs.evolve(reports.real().findings[0], campaign_id=1, campaign_name="Campaign 1")
-    one = attrs.evolve(
-        page_report(reports, summary(1, None, NOW, A=CodeType.DONE)), requests=1, codes=1, findings=(finding,)
-    )
-    text = " ".join(Page(one).text.split())
+    one = attrs.evolve(report_of(summary(1, None, NOW, A=CodeType.DONE)), requests=1, codes=1, findings=(finding,))
+    text = " ".join(parse(one).text.split())
     for wrong in ("1 campaigns", "1 findings", "1 requests", "1 result codes", "All 1 export keys"):
         assert wrong not in text
 
 
-def test_languages_without_codes_have_no_share(reports: Reports) -> None:
-    page = Page(attrs.evolve(reports.empty(), summaries=()))
+def test_languages_without_codes_have_no_share(reports: Reports, parse: Parse) -> None:
+    page = parse(attrs.evolve(reports.empty(), summaries=()))
     assert "100 %" not in page.text
     assert "no codes" in page.text
 
 
-VNU = Path(__file__).parents[2] / ".ci" / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
+VNU = Path(__file__).parents[3] / ".ci" / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
 
 
 @pytest.mark.skipif(
@@ -378,94 +331,9 @@ def size(report: AuditReport) -> int:
     return sum(len(piece.encode()) for piece in write_html(report))
 
 
-class TestTimeline:
-    def test_states_of_campaigns(self, page_of: Callable[..., Page]) -> None:
-        day = timedelta(days=1)
-        page = page_of(
-            summary(1, NOW - day, NOW + day),
-            summary(2, None, NOW - day),
-            summary(3, NOW + day, None),
-            summary(4, NOW + 2 * day, NOW + day),
-            summary(5, None, None),
-        )
-        assert "1 over, 1 running, 1 inverted, 1 not begun, 1 always valid" in " ".join(page.text.split())
-        states = dict(re.findall(r'\.(\w) { --state: "([^"]*)"', page.inner["style"]))
-        rows = [(id, states[state]) for state, id in re.findall(r'<li class="(\w) [^>]*><i>#(\d)</i>', page.source)]
-        assert rows == [("2", "over"), ("1", "running"), ("4", "inverted"), ("3", "not begun")]
-
-    def test_inverted_period_is_drawn_from_end_to_beginning(self, page_of: Callable[..., Page]) -> None:
-        day = timedelta(days=1)
-        sound, inverted = (
-            re.search(r'<li class="\w (b\d+) (e\d+)">', page_of(one).source)
-            for one in (summary(1, NOW - 9 * day, NOW), summary(1, NOW, NOW - 9 * day))
-        )
-        assert sound is not None
-        assert inverted is not None
-        assert sound.groups() == inverted.groups()
-
-    def test_campaigns_are_sorted_by_their_end(self, page_of: Callable[..., Page]) -> None:
-        days = [timedelta(days=days) for days in (3, 1, 2)]
-        page = page_of(summary(9, NOW, None), *(summary(id, None, NOW + day) for id, day in enumerate(days)))
-        timeline = page.source[page.source.index('class="rows periods"') :]
-        assert re.findall(r"<i>#(\d)</i>", timeline)[:4] == ["1", "2", "0", "9"]
-
-    def test_naive_aware_and_extreme_dates_are_drawn(self, page_of: Callable[..., Page]) -> None:
-        page = page_of(
-            summary(1, datetime(2026, 1, 1), datetime(9999, 12, 31, 23, 59)),  # noqa: DTZ001  # as the server sends it
-            summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001
-            summary(3, datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
-        )
-        assert "3 running" in page.text
-        assert "drawn at the edge" in page.text
-
-    def test_campaigns_without_dates_are_counted(self, page_of: Callable[..., Page]) -> None:
-        assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
-
-
-class TestMatrix:
-    def test_rows_name_missing_keys(self, page_of: Callable[..., Page]) -> None:
-        page = page_of(
-            summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
-            summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
-            summary(3, None, None, A=CodeType.DONE),
-        )
-        notes = re.findall(r"#(\d)</i><b>[^<]*</b><span class=\"sr\">([^<]*)</span>", page.source)
-        assert notes == [("3", "lacks B"), ("1", "has all usual keys"), ("2", "has all usual keys")]
-        assert "1 campaign of 3 lacks one" in " ".join(page.text.split())
-        assert "aborted 1, done 1" in page.text
-
-    def test_campaign_without_fetched_codes_is_left_out(self, page_of: Callable[..., Page]) -> None:
-        unknown = attrs.evolve(summary(2, None, None), texts=())
-        page = page_of(summary(1, None, None, A=CodeType.DONE), unknown)
-        assert "lacks A" not in page.text
-        assert "0 campaigns of 1" in " ".join(page.text.split())
-
-    def test_rare_keys_are_only_in_the_table(self, page_of: Callable[..., Page]) -> None:
-        keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
-        page = page_of(summary(1, None, None, **keys))
-        assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
-        assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
-
-    def test_campaigns_without_keys_say_so(self, page_of: Callable[..., Page]) -> None:
-        assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
-
-
-def test_languages_count_codes_with_a_text(reports: Reports) -> None:
-    both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
-    campaigns = [
-        attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))
-    ]
-    report = attrs.evolve(reports.empty(), languages=tuple(Language), summaries=tuple(campaigns))
-    rows = re.findall(r'<th scope="row">(English|German)</th>(.*?)</tr>', Page(report).source)
-    assert {name: re.sub(r"<[^>]*>", " ", row).split() for name, row in rows} == {
-        "English": ["8", "of", "8", "100", "%", "2", "0", "0"],
-        "German": ["3", "of", "4", "75.0", "%", "0", "1", "1"],
-    }
-
-
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_colours_have_enough_contrast(theme: str, reports: Reports) -> None:
-    css = Page(reports.empty()).inner["style"]
+def test_colours_have_enough_contrast(theme: str, reports: Reports, parse: Parse) -> None:
+    css = parse(reports.empty()).inner["style"]
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[["light", "dark", "print"].index(theme)]))
     for text in ("ink", "soft", "error", "warning", "info", "link"):
@@ -476,7 +344,7 @@ def test_colours_have_enough_contrast(theme: str, reports: Reports) -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio of WCAG 2.2, "contrast ratio"."""
+    """Return the contrast ratio as WCAG 2.2 defines it."""
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 

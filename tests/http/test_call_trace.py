@@ -1,0 +1,32 @@
+"""`CallTrace`: what an observer hears of the waits of a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dialler_async import SentRequest
+from dialler_async._http.call_trace import CallTrace, Phase
+from dialler_async.observer import ObservedCall, Observer
+
+if TYPE_CHECKING:
+    from tests.conftest import Clock
+
+
+class Waits(Observer):
+    """Records how long each attempt waited."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def attempt_started(self, call: ObservedCall, waited: float) -> None:
+        self.seconds.append(waited)
+
+
+def test_wait_for_an_attempt_begins_after_the_token_and_with_the_circuit(clock: Clock) -> None:
+    observer = Waits()
+    trace = CallTrace(SentRequest("GET", "/dialler/campaigns"), "http://127.0.0.1:1", observer)
+    for phase in (Phase.AUTHENTICATING, Phase.CIRCUIT, Phase.QUEUED):
+        trace.wait_started(phase)
+        clock.seconds += 10
+    trace.attempt_started()
+    assert observer.seconds == [20]
