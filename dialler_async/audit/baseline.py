@@ -157,7 +157,7 @@ def _checked_by(report: AuditReport) -> Callable[[Finding], bool]:
     unchecked = _unchecked_campaigns(report)
     listed = {_key(record) for record in report.records}
     # A campaign may still exist if the list was shortened, or if the campaign was not chosen.
-    absent_is_gone = not _is_part(report)
+    absent_is_gone = not _is_incomplete(report)
 
     def was_checked(finding: Finding) -> bool:
         campaign = _identity(finding)[1]
@@ -179,7 +179,8 @@ def _unchecked_campaigns(report: AuditReport) -> set[_Key | None]:
     return {_identity(finding)[1] for finding in (*report.findings, *report.accepted) if finding.rule in always}
 
 
-def _is_part(report: AuditReport) -> bool:
+def _is_incomplete(report: AuditReport) -> bool:
+    """Return whether the report may lack campaigns that exist on the server."""
     return report.scope is not None or any(
         finding.rule == INCOMPLETE_LIST.id for finding in (*report.findings, *report.accepted)
     )
@@ -193,23 +194,23 @@ def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
     then = {_key(record): record for record in baseline.records}
     now = {_key(record): record for record in report.records}
     unchecked = _unchecked_campaigns(report)
-    either: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
-    for record in sorted(either.values(), key=order):
+    all_records: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
+    for record in sorted(all_records.values(), key=order):
         key = _key(record)
         if key not in now:
-            if key not in unchecked and not _is_part(report):
+            if key not in unchecked and not _is_incomplete(report):
                 yield _change(record, "campaign", record.name, None)
         elif key not in then:
             if key not in invalid_then and baseline.scope is None:
                 yield _change(record, "campaign", None, record.name)
         else:
-            was, is_ = then[key], now[key]
-            settings = ({"Name": was.name, **was.settings}, {"Name": is_.name, **is_.settings})
+            old, new = then[key], now[key]
+            settings = ({"Name": old.name, **old.settings}, {"Name": new.name, **new.settings})
             for name, before, after in _differences(*settings):
                 yield _change(record, name, before, after)
-            if was.codes is not None and is_.codes is not None:
-                codes_then = {id: baseline.code_contents[content] for id, content in was.codes.items()}
-                yield from _code_changes(record, codes_then, is_.codes, languages)
+            if old.codes is not None and new.codes is not None:
+                codes_then = {id: baseline.code_contents[content] for id, content in old.codes.items()}
+                yield from _code_changes(record, codes_then, new.codes, languages)
 
 
 def _code_changes(

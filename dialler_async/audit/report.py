@@ -197,7 +197,7 @@ class AuditReport:
     @property
     def zone_note(self) -> str:
         """How dates without a zone were compared: in the zone of `now`. No page of the reference states the zone."""
-        return "dates without a zone are taken for local time"
+        return "dates without a zone are treated as local time"
 
     def fails(self, finding: Finding) -> bool:
         """Return whether a finding may fail a build.

@@ -179,7 +179,7 @@ def test_json_has_every_attribute() -> None:
         "lookups": 4,
         "requests": 5,
         "languages": [1, 2],
-        "zone_note": "dates without a zone are taken for local time",
+        "zone_note": "dates without a zone are treated as local time",
         "comparison": None,
         "code_contents": [],
     }

@@ -97,7 +97,7 @@ def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_report_without_findings_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time"
+    as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are treated as local time"
     assert lines(report(), capsys)[2:] == [
         as_of,
         "Nothing found.",
@@ -206,7 +206,7 @@ def test_the_worst_accounts_come_first(capsys: pytest.CaptureFixture[str]) -> No
         "      0        0     0  west",
         "",
         "3 accounts, 2 of them without a finding",
-        "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time",
+        "As of 2026-03-02 12:00+00:00; dates without a zone are treated as local time",
     ]
 
 

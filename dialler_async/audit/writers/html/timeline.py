@@ -77,7 +77,7 @@ class Timeline:
 
     @classmethod
     def of(cls, campaigns: Sequence[CampaignSummary], now: datetime) -> "Timeline":
-        """Return the timeline of these campaigns. Naive dates are taken as local time, in the zone of `now`."""
+        """Return the timeline of these campaigns. Naive dates are treated as local time, in the zone of `now`."""
         dated = [campaign for campaign in campaigns if campaign.dt_from or campaign.dt_to]
         dates = [
             _moment(date, now) for campaign in dated for date in (campaign.dt_from, campaign.dt_to) if date is not None
