@@ -77,9 +77,9 @@ class DiallerClient:
         retry: number of attempts, and the delays between them.
         timeouts: limits for an attempt and for a whole call.
         headers: headers for every request, or a function that returns them for each call, such as the request ID of a
-            web app. The function runs in the context of the caller; callers with `max_age` that share a request share
-            the headers of the first one. Headers that the client sets itself are refused, such as `Authorization`. A
-            `User-Agent` is put before the client's own.
+            web app. The function runs in the context of the caller. Calls with `max_age` may share a request, which
+            has the headers of the first call. Headers that the client sets itself are refused, such as `Authorization`.
+            A `User-Agent` is put before the client's own.
         max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
             such as one that several processes share: its `acquire()` is awaited before each attempt.
         session: an aiohttp session to use. The client never closes it. Its own limits apply besides `pool.limit`. A
@@ -187,7 +187,7 @@ class DiallerClient:
 
     @classmethod
     def _sharing(cls, base_url: str, token: Token, shared: Shared) -> Self:
-        """Return a client on the pool of another client, which alone closes it."""
+        """Return a client that uses the pool of another client. It does not close the pool."""
         client = object.__new__(cls)
         client._owns_pool = False
         client._set_up(base_url, token, shared)
@@ -286,7 +286,7 @@ class DiallerClient:
         idempotent: bool = False,
         decoder: type[Any] = dict,
     ) -> Any:
-        """Call any function of the server, and return what a 200 contains.
+        """Call any function of the server, and return the decoded body of a 200.
 
         The call has the pool, token, limits, deadline and errors of all other calls. Nothing is retried unless
         `idempotent` is True, not even a GET: this server has GETs with side effects. Only after a 401, a token function
@@ -317,7 +317,7 @@ class DiallerClient:
     async def ping(self) -> None:
         """Return if the server can be reached and accepts the token, for readiness probes. Sends one small request.
 
-        The errors are those of all other calls. For a probe with a short deadline and no retries, use `with_options`.
+        It raises the same errors as all other calls. For a short deadline without retries, use `with_options`.
 
         Raises:
             AuthenticationError: the token, the ClientsID, or their combination is wrong.

@@ -41,7 +41,7 @@ class Lookup(NamedTuple):
 class ResultCodes:
     """The result codes of an account's campaigns: `list` for one campaign, `for_campaigns` for many.
 
-    The methods raise the same errors as those of `Campaigns`.
+    The methods raise the same errors as the methods of `Campaigns`.
 
     Source: API reference, "The seven calls" and "Result codes".
     """

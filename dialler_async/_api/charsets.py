@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import Body
 
 _BOM: Final = b"\xef\xbb\xbf"
-# Compiled when it is first needed, and kept by `re`.
+# Not compiled at import, since few bodies need it.
 _CHARSET: Final = r"""(?ai)charset\s*=\s*["']?([\w.:-]+)"""
 _CHARSETS: Final = {
     **{f"utf{bits}": f"utf-{bits}" for bits in (8, 16, 32)},
@@ -32,7 +32,7 @@ def recoding(body: Body, content_type: str) -> Generator[None, None, Body]:
     named = re.search(_CHARSET, content_type[:1000])
     charset = named and _CHARSETS.get(named[1].lower().replace("-", "").replace("_", ""))
     if charset and len(body) <= _MAX_RECODED:
-        # JSON contains no zero byte, but UTF-16 does, and can be valid UTF-8 because of it.
+        # JSON in UTF-16 contains zero bytes, and may be valid UTF-8. JSON in UTF-8 contains no zero byte.
         is_utf_8 = b"\x00" not in body[:4] and (yield from _decoded("utf-8", body)) is not None
         text = None if is_utf_8 else (yield from _decoded(charset, body))
         body = body if text is None else text

@@ -1,10 +1,10 @@
-"""JSON bytes <-> results of calls: envelopes, their records, and bodies that are neither.
+"""Decode the bodies of responses, and encode the bodies of requests.
 
 Pure, and in slices: an account's list can be 12 MB, and decoding it in one step would stop the event loop for 70 ms.
 Each decoder returns a generator that yields between two slices, so that the caller can let other tasks run.
 
-A body is an envelope around a list of records. Slices of a long list are read first, by `record_list`. What is left of
-the body is decoded as an envelope: all of a small body, and the end of the list of a large one.
+A body is an envelope: a JSON object with a list of records. `record_list` reads a long list first, in slices. The rest
+of the body is decoded as an envelope, with the last records of a long list, or with all records of a short list.
 
 Source: API reference, "Status codes and error bodies", "The seven calls", "Campaign records" and "Dates".
 """
@@ -35,8 +35,8 @@ It raises PayloadError for a body that is not as documented, and StatusError for
 _MAX_ENVELOPE: Final = 256 * 1024
 """Bytes of an envelope that are decoded in one step."""
 _MAX_LISTS: Final = 20
-"""Long lists named `records` in one body."""
-# Each letter as it is, or as an escape. Compiled when it is first needed, and kept by `re`.
+"""Maximum number of long lists named `records` in one body."""
+# Matches `"records":[`, also with escaped letters. Not compiled at import, since most bodies are short.
 _RECORDS_BEGIN: Final = (
     b'"' + b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"records") + rb'"\s*:\s*\[\s*'
 )
@@ -77,7 +77,7 @@ def _records_of(kind: type[R], body: Body, *, may_be_shortened: bool = False) ->
 
 
 def _partial_records_of(kind: type[R], body: Body) -> Generator[None, None, PartialRecords[R]]:
-    """Return the records of an envelope, of which some may be invalid."""
+    """Return the valid and the invalid records of an envelope."""
     envelope, reader, records = yield from _read(kind, body, all_invalid=True)
     total = _checked_total(envelope, reader, body, may_be_shortened=True)
     return PartialRecords(tuple(records), tuple(InvalidRecord(*one) for one in reader.invalid), total)
@@ -90,7 +90,7 @@ def _slices_of(kind: type[R], body: Body) -> Generator[None, None, Iterator[list
     """
     envelope, reader, _ = yield from _read(kind, body, keep=False)
     _checked_total(envelope, reader, body)
-    return _valid_slices(reader.again())
+    return _valid_slices(reader.restarted())
 
 
 def _valid_slices(reader: ListReader[R]) -> Iterator[list[R]]:
@@ -129,8 +129,8 @@ def _read(
 ) -> Generator[None, None, tuple[_Envelope, ListReader[R], list[R]]]:
     """Return the envelope, the reader of its list, and the records that are as documented.
 
-    Also a long list that is nested in the envelope, or that another `records` follows, is read in slices. So a mark
-    takes the place of the records that were read. Where the envelope's list begins with a mark, it is that list.
+    Each long list named `records` is read in slices, and a mark replaces its records. A body may have several such
+    lists: nested lists or duplicate keys. The mark in the decoded envelope shows which list belongs to the envelope.
 
     Args:
         kind: the class of the records.
@@ -195,7 +195,7 @@ def _decode_envelope(part: Body, body: Body, *, has_records: bool) -> _Envelope 
     except (ValueError, RecursionError) as error:
         if has_records:
             return None
-        # Not `from error`: msgspec's exceptions say no more than their text.
+        # Not `from error`, since the text already contains the error of msgspec.
         raise not_json(body, error) from None
     if envelope.status not in (200, None):
         raise claimed_status(envelope.status, envelope.error, body)
@@ -203,7 +203,7 @@ def _decode_envelope(part: Body, body: Body, *, has_records: bool) -> _Envelope 
 
 
 def _checked_total(envelope: _Envelope, reader: ListReader[Any], body: Body, *, may_be_shortened: bool = False) -> int:
-    """Return how many records the server counts.
+    """Return the total number of records, as the server counts them.
 
     Raises:
         PayloadError: the server sent another number of records, or no list of them.

@@ -31,7 +31,7 @@ class Idempotency(Enum):
     """Whether a request may be retried after an attempt that may have run."""
 
     SAFE = "idempotent: a second run has no further effect"
-    GONE_MEANS_DONE = "idempotent, but a second run finds no record and gets a 404"
+    DELETE = "idempotent, but a second run finds no record and gets a 404"
     NEVER = "not idempotent: a second run may change another campaign"
     UNKNOWN = "unknown to this library, so the request is never retried"
 
@@ -70,7 +70,7 @@ class Request(Generic[T]):
 
     @property
     def is_write(self) -> bool:
-        """Whether the request may change something on the server. Some functions of this server do so on a GET."""
+        """Whether the request may change something on the server. Some paths of this server do so on a GET."""
         return self.sent.method != "GET" or self.idempotency is Idempotency.UNKNOWN
 
 
@@ -164,7 +164,7 @@ def delete_campaign(campaign: Campaign | int) -> Request[None]:
     The server sends 404 if there is no such campaign.
     """
     id = checked_id(campaign)
-    idempotency = Idempotency.GONE_MEANS_DONE
+    idempotency = Idempotency.DELETE
     return Request(_DELETE, f"{_CAMPAIGN}/{id}", DONE, idempotency, recovery_hint=_HINT_DELETE, about=f"campaign {id}")
 
 

@@ -1,7 +1,7 @@
 """The list of records in a body, read in slices of many records.
 
-A slice is cut out of the body where a record seems to end, and msgspec splits it into the bytes of its records. The
-fast path decodes each record. cattrs judges those that the fast path refuses.
+A slice ends where a record seems to end. msgspec splits the slice into the bytes of its records. The fast path decodes
+each record, and cattrs structures the records that the fast path refuses.
 
 Source: API reference, "The seven calls" and "Campaign records".
 """
@@ -34,15 +34,15 @@ _MAX_RECORD: Final = 2 * 1024 * 1024
 """Bytes of one record, which is decoded in one step."""
 _LARGE_RECORD: Final = 640 * 1024
 _MAX_VALUES: Final = 100_000
-"""Values of one record of more than `_LARGE_RECORD` bytes, for the same reason: they take 10 ms."""
-_MAX_LESSONS: Final = 10
-"""How often a fast path learns unknown keys from one list."""
+"""Values of one record of more than `_LARGE_RECORD` bytes. Decoding more values would take over 10 ms."""
+_MAX_KEY_UPDATES: Final = 10
+"""Number of times that the fast path learns unknown keys from one list."""
 
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
-# Compiled when they are first needed, and kept by `re`: most lists need few of them.
+# Not compiled at import: most lists need few of these patterns, and `re` caches the compiled ones.
 _AFTER_RECORD: Final = rb"[ \t\r\n]*(?:,[ \t\r\n]*+(?!\])|(?=\]))"
 _NEXT_OBJECT: Final = rb"\}[ \t\r\n]*,[ \t\r\n]*+(?=\{)"
 _STRING: Final = rb'"(?:[^"\\]++|(?:\\[\x00-\xff])++)*+'
@@ -57,15 +57,16 @@ _SURROGATES_AND_ESCAPES: Final = (
 class ListReader(Generic[R]):
     """Reads one list of records.
 
-    The envelope is decoded together with the end of a long list, or with the whole of a short one, and sets `rest`.
+    `slices` reads a long list up to its last `max_rest` bytes. The decoder of the envelope reads the rest, or all of a
+    short list, and sets `rest`.
 
     Attributes:
         start: the position of the first record in the body.
         position: the position of the first record that `slices` did not read, or of the closing bracket.
-        rest: the bytes of each record from there on.
+        rest: the bytes of each record that `slices` did not read.
         count: the number of records that were read.
-        invalid: the records that are not as documented, as far as they can be decoded, with their errors. Unless all
-            are asked for, only the first.
+        invalid: the records that are not as documented, with their errors. A record that can't be decoded is empty.
+            Without `all_invalid`, only the first invalid record is kept.
     """
 
     def __init__(self, kind: Any, body: Body, start: int, max_rest: int, *, all_invalid: bool = False) -> None:
@@ -78,13 +79,15 @@ class ListReader(Generic[R]):
         self._max_rest = max_rest
         self._all_invalid = all_invalid
         self._fast_path = fast_path(kind)
-        self._lessons = 0
+        self._key_updates = 0
 
     def slices(self) -> Generator[list[R], None, None]:
-        """Yield the records until the rest of the body is small enough, or the list ends. An empty list is a pause.
+        """Yield the records until the rest of the body is small enough, or the list ends.
+
+        An empty list has no records, and only lets other tasks run.
 
         Raises:
-            PayloadError: it is no list in JSON, or too large.
+            PayloadError: the body is not a list in JSON, or is too large.
         """
         body = self._body
         # A part of a memoryview is copied once, a part of a bytearray twice.
@@ -96,7 +99,7 @@ class ListReader(Generic[R]):
             elif pieces := _split_exactly(bytes(view[self.position : end])):
                 yield from self.steps(pieces)
             else:
-                # There was no guess, or a wrong one, or half a surrogate pair is among the records.
+                # `_guess_end` found no end or a wrong one, or a record contains a lone surrogate.
                 end = yield from self._search_end()
                 if end - self.position > _LARGE_RECORD and _count_values(body[self.position : end]) > _MAX_VALUES:
                     raise self._too_large(f"a record with more than {_MAX_VALUES} values", f"records[{self.count}]")
@@ -107,10 +110,10 @@ class ListReader(Generic[R]):
                 raise self._too_large(f"more than {_MAX_RECORDS} records", "records")
 
     def _structure_at_once(self, stop: int) -> list[R]:
-        """Return the records up to a position in one step; an empty list if that is not possible.
+        """Return the records up to a position in one step; an empty list if this fails.
 
-        It is possible if all are as documented, and if no `}` is inside of a record. Otherwise a piece is not JSON, for
-        an object has only one possible end. It takes 1 µs less for each record than to split the slice with msgspec.
+        Each record is assumed to end at the next `}`. If a record contains another `}`, its bytes are not JSON, so this
+        fails. An invalid record also makes it fail. This takes 1 µs less for each record than to split with msgspec.
         """
         decode, instance = self._fast_path.decode, self._fast_path.instance
         body, view = self._body, memoryview(self._body)
@@ -133,13 +136,13 @@ class ListReader(Generic[R]):
         return []
 
     def steps(self, pieces: Sequence[msgspec.Raw]) -> Iterator[list[R]]:
-        """Yield the records of these bytes, in lists that do not take long."""
+        """Yield the records of these bytes, in lists of `RECORDS_PER_STEP`."""
         for start in range(0, len(pieces), RECORDS_PER_STEP):
             yield self.structure(pieces[start : start + RECORDS_PER_STEP])
 
     def structure(self, pieces: Sequence[msgspec.Raw]) -> list[R]:
-        """Return the records of these bytes that are as documented. The others go to `invalid`."""
-        # Local names, and few calls: a record takes 2 µs in all.
+        """Return the valid records of these bytes, and add the invalid records to `invalid`."""
+        # Local names and few function calls keep the time of a record at 2 µs.
         decode, instance = self._fast_path.decode, self._fast_path.instance
         records: list[R] = []
         for piece in map(bytes, pieces):
@@ -151,7 +154,7 @@ class ListReader(Generic[R]):
                 decode = self._fast_path.decode
         return records
 
-    def again(self) -> "ListReader[R]":
+    def restarted(self) -> "ListReader[R]":
         """Return a reader that reads the same list from its start."""
         other: ListReader[R] = ListReader(self._kind, self._body, self.start, self._max_rest)
         other.rest = self.rest
@@ -160,7 +163,7 @@ class ListReader(Generic[R]):
     def _guess_end(self) -> tuple[int, int]:
         """Return where the last record of the slice seems to end, and where the next one begins, if there is one.
 
-        The guess is wrong if it lies inside of a text or of a nested list. Then the bytes up to there are no JSON.
+        The guess is wrong if it is inside a string or a nested list. Then the bytes before it are not JSON.
         """
         body, start, end = self._body, self.position, self.position + BYTES_PER_SLICE
         next_object = re.compile(_NEXT_OBJECT)
@@ -207,10 +210,10 @@ class ListReader(Generic[R]):
         path = f"records[{self.count - 1}]"
         decoded: dict[str, Any] = {}
         try:
-            # First, whether it is JSON at all. If it is not, what follows may be no list of records.
+            # This raises if the piece is not JSON. Then the rest of the body can't be read as records, either.
             _skip(replace_lone_surrogates(piece))
-            if self._lessons < _MAX_LESSONS and self._fast_path.learn_keys(piece):
-                self._lessons += 1
+            if self._key_updates < _MAX_KEY_UPDATES and self._fast_path.learn_keys(piece):
+                self._key_updates += 1
                 with suppress(ValueError, RecursionError):
                     return [self._fast_path.instance(self._fast_path.decode(piece), piece)]
             decoded = _decode_record(piece)
@@ -221,14 +224,14 @@ class ListReader(Generic[R]):
         except MisfitError as misfit:
             invalid = _misfit_error(misfit, decoded, path, piece)
         except (ValueError, RecursionError) as error:
-            # If it is not in UTF-8, the whole body may be in another charset.
+            # The error is about the whole body, which may be in another charset than UTF-8.
             raise not_json(self._body, error) from None
         self.invalid.append((decoded, invalid))
         return []
 
 
 def _split_exactly(slice_: bytes) -> list[msgspec.Raw]:
-    """Return the bytes of each record of a slice; an empty list if it is no sequence of values."""
+    """Return the bytes of each record of a slice; an empty list if the slice is not a sequence of JSON values."""
     try:
         return _split(b"[%b]" % slice_)
     except (ValueError, RecursionError):
@@ -236,7 +239,7 @@ def _split_exactly(slice_: bytes) -> list[msgspec.Raw]:
 
 
 def _count_values(piece: Body) -> int:
-    """Return about how many values a record has."""
+    """Return the approximate number of values in a record."""
     return piece.count(b",") + piece.count(b"[") + piece.count(b"{")
 
 

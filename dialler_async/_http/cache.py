@@ -1,8 +1,9 @@
 """A cache of responses. Concurrent callers of the same read share one request.
 
-The cache holds at most `MAX_RECORDS` records, since records take most of the memory. Each response counts as one record
-more than it has. The least recently used response is evicted first. A response that is larger than the maximum is not
-cached. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache takes 11 to 32 MB.
+The cache holds at most `MAX_RECORDS` records, since records take most of the memory. The size of a response is its
+number of records plus one. The least recently used response is evicted first. A response that is larger than the
+maximum is not cached. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache takes 11 to
+32 MB.
 """
 
 import asyncio

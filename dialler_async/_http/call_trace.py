@@ -95,7 +95,7 @@ class CallTrace:
             self._queued_at = CLOCK.monotonic()
 
     def attempt_started(self) -> ResendGuard:
-        """Record the start of an attempt; return the guard of the attempt."""
+        """Record the start of an attempt; return its guard, which records whether the request was sent."""
         self._phase = _SENT
         self.attempts += 1
         self._guard = ResendGuard()

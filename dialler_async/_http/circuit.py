@@ -23,7 +23,7 @@ FAILURES_TO_OPEN: Final = 5
 TOKENS: Final = 10.0
 """Tokens at the start, and the maximum number of tokens."""
 DEPOSIT: Final = 0.1
-"""Tokens that each call deposits. So probes of a server that stays down add a tenth to its requests."""
+"""Tokens that each call deposits. While a server stays down, there is at most one probe for every ten calls."""
 
 
 class Permit(Enum):
@@ -61,7 +61,7 @@ class CircuitBreaker:
         return now - self._opened_at if self.is_open else 0.0
 
     def deposit(self) -> None:
-        """Deposit the tokens of a call."""
+        """Deposit the tokens of a new call in the budget for probes."""
         if self._tokens < TOKENS:
             self._tokens = min(TOKENS, self._tokens + DEPOSIT)
 
@@ -76,8 +76,8 @@ class CircuitBreaker:
         if not self.is_open:
             return Permit.SEND
         may_probe = not self._probing and self._tokens >= 1
-        # Calls that failed before probe first, since they have less time left. Besides, if a server fails the first
-        # request of each call, only the probe of such a call succeeds.
+        # Calls that failed before probe first, since they have less time left. Also, a server may fail the first
+        # request of each call. Then only the probe of a call that failed before succeeds.
         probe_at = self._probe_at if sent else self._probe_at + self._policy.base_delay
         if may_probe and now >= probe_at:
             self._probing = True

@@ -190,7 +190,7 @@ def may_have_run(request: Request[Any], error: DiallerError) -> bool:
             return True
         case StatusError(status=500):
             # A delete by ID is excluded: after a 500, the caller can look the campaign up and delete it again.
-            return request.idempotency is not Idempotency.GONE_MEANS_DONE
+            return request.idempotency is not Idempotency.DELETE
         case StatusError():
             # A 2xx other than 200 is not documented, but the write has probably run.
             return error.status < 300 or (error.status > 500 and error.status not in _REFUSED_BEFORE_RUN)

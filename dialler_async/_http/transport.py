@@ -174,8 +174,9 @@ class Transport:
         request = call.request
         outcome = await self._retry_with_new_token(call, error)
         while isinstance(outcome, DiallerError):
-            gone_means_done = request.idempotency is Idempotency.GONE_MEANS_DONE
-            if isinstance(outcome, NotFoundError) and call.outcome_unknown and gone_means_done:
+            may_be_deleted = request.idempotency is Idempotency.DELETE and call.outcome_unknown
+            if may_be_deleted and isinstance(outcome, NotFoundError):
+                # An earlier attempt has deleted the campaign.
                 return None
             call.outcome_unknown |= retry.may_have_run(request, outcome)
             delay = self._retry_delay(call, outcome, deadline)
@@ -256,20 +257,20 @@ class Transport:
         """Return the session as soon as the call may be sent; None if the call has to give up."""
         circuit = self._backpressure.circuit
         while True:
-            is_admitted = False
+            has_permit = False
             if circuit.is_open:
                 call.trace.wait_started(Phase.CIRCUIT)
                 permit = await self._backpressure.admit(call)
                 if permit is Permit.GIVE_UP:
                     return None
                 call.probing = permit is Permit.PROBE
-                is_admitted = permit is not Permit.SEND
+                has_permit = permit is not Permit.SEND
             call.trace.wait_started(QUEUED)
             if self._limiter is not None:
-                # The call waits before it takes a slot: a group with a low rate must not block other calls.
+                # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
                 await self._limiter.acquire()
             session = await self._pool.enter(self._backpressure.pause_left)
-            if is_admitted or not circuit.is_open:
+            if has_permit or not circuit.is_open:
                 return session
             # The circuit opened while the call waited for its slot.
             self._pool.leave()
@@ -283,7 +284,7 @@ class Transport:
                 headers = override(headers, call.trace.attempt_headers())
             response = await self._exchange.attempt(call.request, headers, session, guard)
         except BaseException as error:
-            # Any error here is a cancellation or a defect. aiohttp's frames are removed, since they hold the token.
+            # The error is a cancellation, or a bug in this package. Its traceback holds the token in frames of aiohttp.
             strip_traceback(error)
             by_deadline = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
             call.trace.attempt_ended(self._cause_of_cancellation(call) if by_deadline else error)
@@ -339,6 +340,9 @@ class Transport:
 
 
 def _observes_responses(observer: Observer | None) -> bool:
-    """Return whether an observer overrides `response_received`. Its `ResponseInfo` costs more than half of a call."""
+    """Return whether an observer overrides `response_received`.
+
+    Otherwise no `ResponseInfo` is built, since it costs more than half of a call.
+    """
     method = getattr(observer, "response_received", None)
     return method is not None and getattr(method, "__func__", None) is not Observer.response_received

@@ -4,7 +4,7 @@ Spreadsheets read a cell that begins with `=`, `+`, `-` or `@` as a formula. An 
 text. Unprintable characters and line breaks become escapes. So CSV is not lossless, but JSON is.
 
 The separator depends on the locale of the spreadsheet: in German it is `;`. So an apostrophe is also inserted within a
-text, after each `;`, `,` or tab that precedes a formula. Quotes and blanks may stand between the two.
+text, after each `;`, `,` or tab that precedes a formula. Quotes and spaces before the formula are ignored.
 """
 
 import csv

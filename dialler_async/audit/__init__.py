@@ -7,11 +7,11 @@
     for finding in report.findings:
         print(finding.severity, finding.campaign_name, finding.message)
 
-`rule(...)` makes a rule of a function from `CampaignFacts` to `Violation`s; pass it with `rules=[*RULES, my_rule]`.
-`account_rule(...)` makes a rule that compares campaigns, of a function from `AccountFacts`. `dialler_async.audit.rules`
-lists all rules.
+The decorator `rule(...)` turns a function into a rule. The function takes `CampaignFacts` and yields `Violation`s. Pass
+the rule with `rules=[*RULES, my_rule]`. `account_rule(...)` makes a rule that compares campaigns; its function takes
+`AccountFacts`. `dialler_async.audit.rules` lists all rules.
 
-`accept` sets accepted findings apart, and `compare` compares a report with an earlier one.
+`accept` moves accepted findings to `AuditReport.accepted`, and `compare` compares a report with an earlier one.
 
 Several processes can audit an account in parts: `survey` and `audit_slice` make the parts, `merge` makes a report of
 them, and `merge_accounts` makes one report of many accounts.

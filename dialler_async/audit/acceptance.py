@@ -20,7 +20,7 @@ from .selection import name_matches
 from .suggestions import require_known
 
 NEVER_ACCEPTED = frozenset(info.id for info in (INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY))
-"""Rules whose findings can't be accepted: a report must not look clean because something was not checked."""
+"""Rules whose findings can't be accepted, since they report campaigns that were not checked."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +33,7 @@ class AcceptanceEntry:
         campaign: ID of the campaign, or a pattern of its name; None for findings about the whole account.
         subject: the subject of the finding; None for any.
         acceptance: the reason, its owner, and the last day.
-        unreadable: the `until` of the entry, if it is no date: then the entry accepts nothing.
+        unreadable: the text of `until` if it is not a date. Such an entry accepts nothing.
     """
 
     rule: str
@@ -48,25 +48,26 @@ class AcceptanceEntry:
         """Return the entry of a table in the settings.
 
         Raises:
-            ConfigurationError: A key is unknown or missing, or a value has the wrong type. An `until` that can't be
-                read does not raise: `accept` reports it.
+            ConfigurationError: A key is unknown or missing, or a value has the wrong type. An invalid
+                `until` does not raise: `accept` reports it.
         """
-        require(isinstance(table, Mapping), f"an entry of “accept” is a table ([[audit.accept]]), not {table!r}")
+        require(isinstance(table, Mapping), f"an entry of “accept” must be a table ([[audit.accept]]), not {table!r}")
         given: Mapping[str, Any] = dict(table) if isinstance(table, Mapping) else {}
         keys = ("rule", "account", "campaign", "subject", "reason", "owner", "until")
         for key in given:
             require_known(key, keys, "key of [[audit.accept]]")
         for key in ("rule", "reason"):
             is_text = isinstance(given.get(key), str) and bool(given[key].strip())
-            require(is_text, f"an entry of [[audit.accept]] needs a “{key}”, a text")
+            require(is_text, f"an entry of [[audit.accept]] needs the key “{key}” with a text")
         for key in ("subject", "owner"):
             require(
-                isinstance(given.get(key, ""), str), f"“{key}” of [[audit.accept]] is a text, not {given.get(key)!r}"
+                isinstance(given.get(key, ""), str),
+                f"“{key}” of [[audit.accept]] must be a text, not {given.get(key)!r}",
             )
         for key, text in (("account", "a name in the fleet"), ("campaign", "a pattern of a name")):
             value = given.get(key)
             is_known = value is None or isinstance(value, str) or type(value) is int
-            require(is_known, f"“{key}” of [[audit.accept]] is an ID or {text}, not {value!r}")
+            require(is_known, f"“{key}” of [[audit.accept]] must be an ID or {text}, not {value!r}")
         require(given["rule"] not in NEVER_ACCEPTED, f"“{given['rule']}” can't be accepted: something was not checked")
         until = _date(given.get("until"))
         return cls(
@@ -90,7 +91,7 @@ class AcceptanceEntry:
         return self.account in (None, account)
 
     def matches(self, finding: Finding, identity: AccountIdentity | None) -> bool:
-        """Return whether the entry accepts a finding about this account, whatever its `until` says."""
+        """Return whether the entry is about this finding of an account. `until` is not checked."""
         if finding.rule != self.rule or self.subject not in (None, finding.subject):
             return False
         if not self.is_about(finding.account, identity):
@@ -104,7 +105,7 @@ class AcceptanceEntry:
     def ended(self, today: date) -> str | None:
         """Return why the entry accepts nothing, in words; None if it is valid."""
         if self.unreadable is not None:
-            return f"its “until”, “{self.unreadable}”, is no date"
+            return f"its “until”, “{self.unreadable}”, is not a date"
         last = self.acceptance.until
         return f"it ended on {last}" if last is not None and today > last else None
 
@@ -118,7 +119,7 @@ class AcceptanceEntry:
 
 
 def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str, AccountIdentity]) -> None:
-    """Check that each entry with the ID of a campaign is about one account, since other accounts have the same IDs.
+    """Check that each entry with a campaign ID is about one account. Accounts may have campaigns with equal IDs.
 
     Args:
         entries: the entries of the settings.
@@ -129,22 +130,22 @@ def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str
     """
     for entry in entries:
         accounts = [name for name, identity in identities.items() if entry.is_about(name, identity)]
-        several = f"the acceptance of {entry} is about {len(accounts):,} accounts: give the name of one as “account”"
+        several = f"the entry for {entry} is about {len(accounts):,} accounts: give the name of one as “account”"
         require(len(accounts) < 2 or not isinstance(entry.campaign, int), several)
 
 
 def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditReport:
-    """Return the report with its accepted findings apart.
+    """Return the report with the accepted findings moved from `findings` to `accepted`.
 
-    An entry whose `until` has passed or can't be read accepts nothing, and is a finding (`unused-acceptance`). In an
-    audit of the whole account, so is an entry that matches no finding.
+    The rule `unused-acceptance` reports an entry whose `until` is invalid or has passed; such an entry accepts nothing.
+    In an audit of the whole account, it also reports an entry that matches no finding.
 
     Args:
-        report: the report of one account, or of several. In a report of one, entries of other accounts are left out.
-        entries: the entries of the settings; of several that match a finding, the first decides.
+        report: the report of one account, or of several. In a report of one, entries of other accounts are ignored.
+        entries: the entries of the settings. If several match a finding, the first is used.
 
     Raises:
-        ConfigurationError: The report is of several accounts, and an entry with the ID of a campaign is about several.
+        ConfigurationError: the report covers several accounts, and an entry with a campaign ID is about several.
     """
     require_accounts(entries := list(entries), report.identities)
     if not report.accounts:
@@ -168,7 +169,7 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
         if why is None and entry not in used and report.scope is None and entry.rule in applied:
             why = "it matches no finding"
         if why is not None:
-            violation = Violation(str(entry), f"the acceptance of {entry} accepts nothing: {why}")
+            violation = Violation(str(entry), f"the entry for {entry} accepts nothing: {why}")
             findings.append(UNUSED_ACCEPTANCE.finding(None, violation))
     rules = report.rules
     if UNUSED_ACCEPTANCE not in rules and any(finding.rule == UNUSED_ACCEPTANCE.id for finding in findings):
@@ -184,7 +185,7 @@ def entries_as_toml(findings: Sequence[Finding], reason: str, table: str, accoun
         findings: findings of one account that can be accepted.
         reason: the reason of all entries.
         table: dotted name of the array, such as `audit.accept`.
-        account: ClientsID of the account, if it is known: other accounts have campaigns of the same IDs.
+        account: ClientsID of the account, if it is known. Other accounts may have campaigns with the same IDs.
     """
     entries: dict[str, None] = {}
     for finding in findings:

@@ -15,7 +15,7 @@ class AccountFacts:
     """All facts about an account, for the rules: a summary of every campaign.
 
     Attributes:
-        campaigns: ordered by ID, then name; those without an ID last.
+        campaigns: ordered by ID, then name; campaigns without an ID come last.
         now: the time that dates are compared with, always with a zone.
     """
 
@@ -30,7 +30,7 @@ AccountCheck = Callable[..., Iterable[tuple[CampaignSummary, Violation]]]
 class AccountRule:
     """A rule that compares campaigns: its description, and the function that checks all of them at once.
 
-    The function is pure. Each of its violations is of one campaign.
+    The function is pure. Each violation that it yields belongs to one campaign.
 
     Attributes:
         info: the description.
@@ -51,9 +51,9 @@ class AccountRule:
 def account_rule(
     id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
 ) -> Callable[[AccountCheck], AccountRule]:
-    """Return a decorator that makes a rule of a function from `AccountFacts` to campaigns with `Violation`s.
+    """Return a decorator that turns a function into a rule.
 
-    The arguments are those of `rule`.
+    The function takes `AccountFacts` and yields campaigns with `Violation`s. The arguments are the same as for `rule`.
     """
     info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix, account_wide=True)
     return lambda check: AccountRule(info, check, settings or {})

@@ -19,12 +19,12 @@ from .snapshots import CodeSnapshot, RecordSnapshot
 from .summary import order
 
 SCHEMA = 1
-"""The schema of the JSON. Raised when a key changes its meaning or goes away, not when one is added."""
+"""The schema of the JSON. Increased when a key changes its meaning or goes away, not when a key is added."""
 
 _T = TypeVar("_T")
 
 _Key = int | str
-"""What identifies a campaign across reports: its ID; without one, its name."""
+"""The key of a campaign in both reports: its ID, or its name if it has no ID."""
 
 
 class _Schema(msgspec.Struct):
@@ -62,46 +62,46 @@ class Baseline(msgspec.Struct):
         """Return an earlier report that `dialler audit --format json` wrote.
 
         Raises:
-            ConfigurationError: It is no such report, has another schema, or is about several accounts.
+            ConfigurationError: The JSON is not an audit report, has another schema, or covers several accounts.
         """
         try:
             schema = _decoded(json, _Schema).schema
-            require(schema == SCHEMA, f"it is of schema {schema}, and only {SCHEMA} can be compared with")
+            require(schema == SCHEMA, f"it has schema {schema}, but only schema {SCHEMA} is supported")
             baseline = _decoded(json, cls)
         except ConfigurationError:
             raise
         except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"it is no report of an audit: {error}") from None
+            raise ConfigurationError(f"it is not an audit report: {error}") from None
         # Campaigns of different accounts can have the same ID.
-        require(not baseline.accounts, "it is of several accounts, and only one account can be compared with")
+        require(not baseline.accounts, "it covers several accounts, but a baseline must cover one account")
         most = len(baseline.code_contents)
         codes = (code for record in baseline.records for code in (record.codes or {}).values())
-        require(all(0 <= code < most for code in codes), "it is no report of an audit: a code has no content")
+        require(all(0 <= code < most for code in codes), "it is not an audit report: a code has no content")
         return baseline
 
     def require_comparable(self, identity: AccountIdentity | None, scope: str | None, *, other_account: bool) -> None:
-        """Check that a report of this account and scope can be compared with this one.
+        """Check that a report of an account and scope can be compared with this baseline.
 
         Args:
             identity: the account of the report.
-            scope: which part of the account it is about; None for the whole.
-            other_account: whether this one may be of another account.
+            scope: the part of the account that the report covers; None for the whole account.
+            other_account: whether the baseline may be of another account.
 
         Raises:
-            ConfigurationError: This one is of another account, or of another part of the account.
+            ConfigurationError: The baseline is of another account, or of another part of the account.
         """
         own = None if self.server is None else AccountIdentity(self.server, self.clients_id)
-        whose = f"it is of {own or 'an unknown account'}, and this audit is of {identity or 'an unknown account'}"
-        require(other_account or own == identity, whose)
+        mismatch = f"it is of {own or 'an unknown account'}, but this audit is of {identity or 'an unknown account'}"
+        require(other_account or own == identity, mismatch)
         same_scope = self.scope in (None, scope)
-        require(same_scope, f"it is of part of the account ({self.scope}), and this audit is of another part")
+        require(same_scope, f"it covers part of the account ({self.scope}), but this audit covers another part")
 
 
 def _decoded(data: bytes, type: type[_T]) -> _T:
     try:
         return msgspec.json.decode(data, type=type)
     except msgspec.DecodeError:
-        # msgspec reads no lone surrogate, which the name of a campaign can hold.
+        # The name of a campaign may contain a lone surrogate, which msgspec refuses.
         return msgspec.convert(loads(data), type, str_keys=True)
 
 
@@ -114,8 +114,8 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
         other_account: whether the baseline may be of another account.
 
     Raises:
-        ConfigurationError: The report is of several accounts, or merged from parts, which keep no records. Or the
-            baseline is of another account, or of another part of the account.
+        ConfigurationError: The report covers several accounts, or was merged from parts, which contain no records. Or
+            the baseline is of another account, or of another part of the account.
     """
     whole = not report.accounts and len(report.records) == len(report.summaries)
     require(whole, "only the report of one account's audit in a single run can be compared")
@@ -125,12 +125,12 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
     findings = tuple(_with_state(finding, active) for finding in report.findings)
     accepted = tuple(_with_state(finding, then) for finding in report.accepted)
     now = {_identity(finding) for finding in (*findings, *accepted)}
-    is_judged = _judged_by(report)
+    was_checked = _checked_by(report)
     gone: list[Finding] = []
     unjudged: list[Finding] = []
     for identity, finding in then.items():
         if identity not in now:
-            (gone if is_judged(finding) else unjudged).append(finding)
+            (gone if was_checked(finding) else unjudged).append(finding)
     comparison = Comparison(
         since=baseline.started,
         new=tuple(finding for finding in findings if finding.state is State.NEW),
@@ -151,35 +151,36 @@ def _with_state(finding: Finding, then: Container[object]) -> Finding:
     return attrs.evolve(finding, state=State.UNCHANGED if _identity(finding) in then else State.NEW)
 
 
-def _judged_by(report: AuditReport) -> Callable[[Finding], bool]:
-    """Return a function that says whether the report has checked for a finding of the baseline."""
+def _checked_by(report: AuditReport) -> Callable[[Finding], bool]:
+    """Return a predicate: whether the audit would have found a given finding of the baseline again."""
     applied = {info.id: info for info in (*RUN_RULES, *report.rules)}
-    unsure = _not_judged(report)
-    seen = {_key(record) for record in report.records}
-    # A campaign that is not in a shortened list, or was not chosen, may still be there.
-    absent_is_gone = not _is_part(report)
+    unchecked = _unchecked_campaigns(report)
+    listed = {_key(record) for record in report.records}
+    # A campaign may still exist if the list was shortened, or if the campaign was not chosen.
+    absent_is_gone = not _is_incomplete(report)
 
-    def is_judged(finding: Finding) -> bool:
+    def was_checked(finding: Finding) -> bool:
         campaign = _identity(finding)[1]
         info = applied.get(finding.rule)
-        if info is None or campaign in unsure or (info.account_wide and report.scope is not None):
+        if info is None or campaign in unchecked or (info.account_wide and report.scope is not None):
             return False
-        return campaign is None or campaign in seen or absent_is_gone
+        return campaign is None or campaign in listed or absent_is_gone
 
-    return is_judged
+    return was_checked
 
 
 def _key(record: RecordSnapshot | _Record) -> _Key:
     return record.name if record.id is None else record.id
 
 
-def _not_judged(report: AuditReport) -> set[_Key | None]:
+def _unchecked_campaigns(report: AuditReport) -> set[_Key | None]:
     """Return the campaigns that could not be checked in full."""
     always = {rule.info.id for rule in ALWAYS}
     return {_identity(finding)[1] for finding in (*report.findings, *report.accepted) if finding.rule in always}
 
 
-def _is_part(report: AuditReport) -> bool:
+def _is_incomplete(report: AuditReport) -> bool:
+    """Return whether the report may lack campaigns that exist on the server."""
     return report.scope is not None or any(
         finding.rule == INCOMPLETE_LIST.id for finding in (*report.findings, *report.accepted)
     )
@@ -189,27 +190,27 @@ def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
     languages = {f"Content/{int(language)}" for language in report.languages}
     languages &= {f"Content/{language}" for language in baseline.languages}
     earlier = (*baseline.findings, *baseline.accepted)
-    unread = {_identity(finding)[1] for finding in earlier if finding.rule == invalid_record.info.id}
+    invalid_then = {_identity(finding)[1] for finding in earlier if finding.rule == invalid_record.info.id}
     then = {_key(record): record for record in baseline.records}
     now = {_key(record): record for record in report.records}
-    maybe_there = _not_judged(report)
-    either: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
-    for record in sorted(either.values(), key=order):
+    unchecked = _unchecked_campaigns(report)
+    all_records: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
+    for record in sorted(all_records.values(), key=order):
         key = _key(record)
         if key not in now:
-            if key not in maybe_there and not _is_part(report):
+            if key not in unchecked and not _is_incomplete(report):
                 yield _change(record, "campaign", record.name, None)
         elif key not in then:
-            if key not in unread and baseline.scope is None:
+            if key not in invalid_then and baseline.scope is None:
                 yield _change(record, "campaign", None, record.name)
         else:
-            was, is_ = then[key], now[key]
-            settings = ({"Name": was.name, **was.settings}, {"Name": is_.name, **is_.settings})
+            old, new = then[key], now[key]
+            settings = ({"Name": old.name, **old.settings}, {"Name": new.name, **new.settings})
             for name, before, after in _differences(*settings):
                 yield _change(record, name, before, after)
-            if was.codes is not None and is_.codes is not None:
-                codes_then = {id: baseline.code_contents[content] for id, content in was.codes.items()}
-                yield from _code_changes(record, codes_then, is_.codes, languages)
+            if old.codes is not None and new.codes is not None:
+                codes_then = {id: baseline.code_contents[content] for id, content in old.codes.items()}
+                yield from _code_changes(record, codes_then, new.codes, languages)
 
 
 def _code_changes(

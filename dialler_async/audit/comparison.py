@@ -14,7 +14,7 @@ class Change:
 
     Attributes:
         campaign_id: `ID` of the campaign; None if it has none.
-        campaign_name: its `Name` now; for a campaign that is gone, its last one.
+        campaign_name: its `Name` now, or its `Name` in the baseline if the campaign is gone.
         what: a key of its record; `code 2490 (ABG) TimeOffset` for a key of a code; `code 2490 (ABG)` for a code, or
             `campaign` for a campaign, that was added or removed.
         before: the value in the baseline; None if there was none.
@@ -32,13 +32,13 @@ class Change:
 class Comparison:
     """The differences of a report from its baseline.
 
-    A finding is the same in both if its rule, campaign and subject are; its message may differ.
+    Two findings are equal if their rules, campaigns and subjects are equal. Their messages may differ.
 
     Attributes:
         since: when the run of the baseline began.
-        new: findings that fail now and did not fail then: they were not there, or they were accepted.
-        gone: findings of the baseline that are no longer there.
-        unchanged: how many findings are in both.
+        new: findings that are not in the baseline, or that the baseline contains as accepted.
+        gone: findings of the baseline that this run did not find again.
+        unchanged: number of findings that are in both reports.
         unjudged: findings of the baseline that this run could not check again: their rule was not applied, or their
             campaign was not audited.
         changes: records that changed, key by key, in the order of the campaigns.

@@ -1,4 +1,4 @@
-"""The result of a rule: `Finding`, its `Severity`, its `State` beside a baseline, and its `Acceptance`."""
+"""The result of a rule: `Finding`, its `Severity`, its `State` compared with a baseline, and its `Acceptance`."""
 
 from datetime import date
 from enum import StrEnum
@@ -27,7 +27,7 @@ _FROM_WORST = tuple(Severity)
 
 
 class State(StrEnum):
-    """Whether a finding was in the baseline, and still is there."""
+    """Whether a finding is new, unchanged or gone since the baseline."""
 
     NEW = "new"
     UNCHANGED = "unchanged"
@@ -42,8 +42,8 @@ class Acceptance:
 
     Attributes:
         reason: the reason, in the words of a user.
-        owner: who answers for it.
-        until: the last day on which it holds; None if it has no end.
+        owner: the person who is responsible for it.
+        until: the last day of the acceptance; None if it does not end.
     """
 
     reason: str
@@ -55,7 +55,7 @@ class Acceptance:
 class Finding:
     """One violation of a rule. A plain value: it pickles, compares and hashes.
 
-    The texts hold what the server sent, unescaped. Code that shows them must escape them.
+    The texts contain unescaped data from the server. Code that shows them must escape them.
 
     Attributes:
         rule: ID of the rule, such as `dangling-result-code`.
@@ -66,7 +66,7 @@ class Finding:
             export key, a language. Empty if the finding is about the campaign as a whole.
         message: one sentence that can be read alone.
         account: name of the account, in reports of several accounts.
-        state: the state beside the baseline; None if the report was not compared with one.
+        state: the state compared with the baseline; None if the report was not compared.
         acceptance: why the finding is accepted; None if it is not.
     """
 

@@ -31,7 +31,7 @@ def merge(
 ) -> AuditReport:
     """Return the report of one account. Rules about the whole account compare the campaigns of all parts.
 
-    It equals the report of `audit()`, except for `records`: parts do not hold them.
+    It equals the report of `audit()`, but `records` is empty, since parts do not contain records.
 
     Args:
         parts: all parts of the account: the part of its `survey` first, the others in any order.
@@ -64,7 +64,7 @@ def build_report(
     known = {rule.info.id for rule in options.rules}
     for finding in findings:
         if finding.rule not in known:
-            raise ConfigurationError(f"a part has a finding of “{finding.rule}”, which is not among the rules given")
+            raise ConfigurationError(f"a part has a finding of “{finding.rule}”, which is not among the given rules")
     gaps = [gap for part in parts for gap in part.gaps]
     account = AccountFacts(campaigns=summaries, now=options.now)
     for rule in options.rules:
@@ -105,7 +105,7 @@ def merge_accounts(
     """Return one report of many accounts.
 
     Findings and summaries name their account. Findings are ordered by severity, then account; summaries by account.
-    Accounts are not compared with each other. `records` is empty: those of thousands of accounts would fill the memory.
+    Accounts are not compared with each other. `records` is empty, to save memory.
 
     Args:
         reports: the report of each account, as `merge` returns it, by the account's name, in the wanted order. Pairs
@@ -157,7 +157,7 @@ def merge_accounts(
 
 
 def _reported_by_the_run(findings: Iterable[Finding]) -> list[RuleInfo]:
-    """Return the rules of the run itself: the two that always count as applied, and others that have a finding."""
+    """Return the rules of the run itself. `RUN_RULES` without a finding are left out, except two that always apply."""
     found = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, *(finding.rule for finding in findings)}
     return [info for info in RUN_RULES if info.id in found]
 
@@ -167,7 +167,7 @@ def _gaps(gaps: Iterable[Gap]) -> list[Finding]:
     numbers: dict[tuple[str, str, bool], int] = {}
     errors: dict[tuple[str, str, bool], str] = {}
     for gap in gaps:
-        # A rule that fails is one finding, however many different errors it raises.
+        # All errors of a failed rule are one finding, even if they differ.
         reason = (gap.rule, gap.subject or gap.error, gap.number is not None)
         numbers[reason] = numbers.get(reason, 0) + (gap.number or 0)
         errors[reason] = min(errors.get(reason, gap.error), gap.error)
@@ -181,7 +181,7 @@ def _gaps(gaps: Iterable[Gap]) -> list[Finding]:
                 where = f" on {campaigns}" if counted else ""
                 violation = Violation(subject, f"the rule “{subject}” failed{where}: {error}")
             case STOPPED_EARLY.id:
-                message = f"{number:,} lookups of result codes were left, when the server refused one: {error}"
+                message = f"{number:,} lookups of result codes were not made, since the server refused one: {error}"
                 violation = Violation("", message)
             case _ if counted:
                 violation = Violation("", f"{campaigns} {'was' if number == 1 else 'were'} not audited: {error}")

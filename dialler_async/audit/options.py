@@ -29,23 +29,23 @@ class AuditOptions:
     def of(
         cls, rules: Iterable[AnyRule], languages: Iterable[Language], now: datetime, *, template: bool = False
     ) -> "AuditOptions":
-        """Return the options that a caller gave, checked.
+        """Return the checked options.
 
         Args:
-            rules: rules to apply. Those that are always applied need not be among them.
-            languages: any, also several times.
-            now: a naive one is local time.
+            rules: the rules to apply. Rules that are always applied are added.
+            languages: the languages. Duplicates are removed.
+            now: the time that dates are compared with. A naive value is local time.
             template: whether campaigns are compared with a template.
         Raises:
             ConfigurationError: No language is given.
         """
-        asked = checked_languages(languages)
+        checked = checked_languages(languages)
         given = {rule.info.id: rule for rule in rules}
         if not template:
             given.pop(differs_from_template.info.id, None)
         always = {rule.info.id: given.get(rule.info.id, rule) for rule in ALWAYS}
         return cls(
             rules=tuple({**always, **given}.values()),
-            languages=asked,
+            languages=checked,
             now=now if now.utcoffset() is not None else now.astimezone(),
         )

@@ -16,11 +16,11 @@ from .summary import CampaignSummary, shared_pair
 
 @attrs.frozen(kw_only=True)
 class Gap:
-    """Something that could not be checked. Equal gaps of several parts become one finding with the sum of numbers.
+    """Data that could not be checked. `merge` turns equal gaps of several parts into one finding with their sum.
 
     Attributes:
         rule: ID of the rule that reports it: `stopped-early`, `not-audited`, `rule-failed`.
-        error: why, in words.
+        error: the reason, in words.
         number: how many lookups or campaigns it concerns; None if it is unknown.
         subject: ID of the rule that failed; else empty.
     """
@@ -45,8 +45,8 @@ class AuditPart:
         summaries: a summary of each campaign that was checked.
         campaigns: how many campaigns the server sent; 0 in parts that did not list them.
         codes: how many result codes were checked.
-        lookups: how many lists of result codes were asked for.
-        requests: how many calls it took.
+        lookups: how many lists of result codes were requested.
+        requests: number of calls.
     """
 
     account: tuple[Finding, ...] = ()
@@ -60,7 +60,7 @@ class AuditPart:
 
     def to_json(self) -> bytes:
         """Return the part as JSON in ASCII; `from_json` reads it."""
-        # Not msgspec's own: it writes no lone surrogate, and texts of rules and errors can hold one.
+        # msgspec can't encode a lone surrogate, which the texts of rules and errors may contain.
         return json.dumps(msgspec.to_builtins(self), separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -73,13 +73,13 @@ class AuditPart:
         try:
             part = _decode(data)
         except msgspec.DecodeError:
-            # It reads no lone surrogate either, but four times as fast as `json` does.
+            # msgspec refuses lone surrogates. It is tried first, since it is four times as fast as `json`.
             part = _convert(json.loads(data), cls)
         return attrs.evolve(part, summaries=tuple(_sharing(part.summaries)))
 
 
 def _sharing(summaries: Iterable[CampaignSummary]) -> Iterator[CampaignSummary]:
-    """Yield the same summaries with shared export keys, which are most of a summary."""
+    """Yield the same summaries with shared export keys, which take most of the memory of a summary."""
     for summary in summaries:
         yield attrs.evolve(summary, export_keys=tuple(starmap(shared_pair, summary.export_keys)))
 
@@ -92,16 +92,16 @@ def not_audited(error: str, campaigns: int | None = None) -> AuditPart:
     """Return the part for campaigns that could not be audited at all: its one finding is `not-audited`.
 
     Args:
-        error: why, in words, without any secret.
+        error: the reason, in words, without any secret.
         campaigns: how many campaigns it concerns; None or 0 if it is unknown, because they could not be listed.
     """
     return AuditPart(gaps=(Gap(rule=NOT_AUDITED.id, error=error, number=campaigns or None),))
 
 
 def rule_failure(rule: AnyRule, error: Exception, campaigns: int | None = None) -> Gap:
-    """Return the gap that a rule leaves which raised an error.
+    """Return the gap of a rule that raised an error.
 
-    It names the place of the error, but not its text, which may hold anything.
+    It contains the file and line of the error, but not its text, which may contain secrets.
     """
     ours = str(Path(__file__).parent)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
@@ -109,6 +109,6 @@ def rule_failure(rule: AnyRule, error: Exception, campaigns: int | None = None) 
     if frames:
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
     else:
-        # The function itself raised nothing: it returned something other than violations.
+        # The rule's function raised nothing, but returned something other than violations.
         where = "unknown place" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
     return Gap(rule=RULE_FAILED.id, error=f"{type(error).__name__} at {where}", number=campaigns, subject=rule.info.id)

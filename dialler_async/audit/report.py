@@ -20,11 +20,11 @@ from .snapshots import RecordSnapshot
 from .summary import CampaignSummary
 
 FOLD_ABOVE = 20
-"""Findings of one rule above which they are folded into one group."""
+"""A rule with more findings than this is shown as one group."""
 
 
 class SortKey(StrEnum):
-    """What findings are sorted by first; ties keep the usual order."""
+    """The first sort key of findings. Ties keep the usual order."""
 
     SEVERITY = "severity"
     CAMPAIGN = "campaign"
@@ -33,7 +33,7 @@ class SortKey(StrEnum):
 
 @attrs.frozen
 class FindingGroup:
-    """Findings that are shown together: those of one campaign, or the many findings of one rule.
+    """Findings that are shown together: the findings of one campaign, or the many findings of one rule.
 
     Attributes:
         findings: at least one, in the order of the report.
@@ -59,12 +59,12 @@ class AuditReport:
         rules: the rules that were applied, in order.
         campaigns: how many campaigns the server sent.
         codes: how many result codes they have; a code counts once for all languages.
-        lookups: how many lists of result codes were asked for: campaigns times languages.
-        requests: how many calls it took: the list of campaigns and the lookups.
+        lookups: how many lists of result codes were requested: campaigns times languages.
+        requests: number of calls: the list of campaigns and the lookups.
         seconds: how long it took.
         started: when it began, with zone.
         now: the time that dates were compared with, with zone.
-        languages: the languages in which result codes were asked for.
+        languages: the languages in which result codes were requested.
         summaries: a summary of every audited campaign, ordered by account, ID, then name; those without an ID last.
         records: a snapshot of every audited campaign for the next report, in the same order; none in a report of parts
             or of several accounts.
@@ -103,7 +103,7 @@ class AuditReport:
     portal_url: str | None = None
 
     def everything(self) -> Iterator[Finding]:
-        """Yield the findings, the accepted ones, and those of the baseline that are gone or were not judged."""
+        """Yield all findings, including accepted findings, and findings of the baseline that are gone or unjudged."""
         yield from self.findings
         yield from self.accepted
         if self.comparison:
@@ -138,18 +138,18 @@ class AuditReport:
         return attrs.evolve(self, findings=tuple(sorted(self.findings, key=place)))
 
     def by_account(self) -> dict[str, dict[Severity, int]]:
-        """Return how many findings each account has of each severity, zeros too: the worst account first."""
+        """Return the number of findings by account and severity, including zeros. The worst account comes first."""
         found = Counter((finding.account, finding.severity) for finding in self.findings)
         numbers = {name: {severity: found[name, severity] for severity in Severity} for name in self.accounts}
         return dict(sorted(numbers.items(), key=lambda item: [-number for number in item[1].values()]))
 
     def by_rule(self) -> dict[RuleInfo, int]:
-        """Return how many findings each rule has, worst rules first; rules without findings are left out."""
+        """Return the number of findings of each rule that has any. The worst severity comes first."""
         found = Counter(finding.rule for finding in self.findings)
         return {info: found[info.id] for info in sorted(self.rules, key=lambda it: it.severity.rank) if found[info.id]}
 
     def by_severity(self) -> dict[Severity, int]:
-        """Return how many findings there are of each severity, worst first, zeros too."""
+        """Return the number of findings of each severity, including zeros. The worst severity comes first."""
         found = Counter(finding.severity for finding in self.findings)
         return {severity: found[severity] for severity in Severity}
 
@@ -158,7 +158,7 @@ class AuditReport:
         return self.identity if finding.account is None else self.identities.get(finding.account)
 
     def portal_link(self, finding: Finding) -> str | None:
-        """Return the address of a finding's campaign in the portal; None if there is none, or it is ambiguous."""
+        """Return the URL of a finding's campaign in the portal; None if the finding or the report has no such URL."""
         url, identity = self.portal_url, self.identity_of(finding)
         if url is None or finding.campaign_id is None or (self.accounts and "{clients_id}" not in url):
             return None
@@ -197,10 +197,13 @@ class AuditReport:
     @property
     def zone_note(self) -> str:
         """How dates without a zone were compared: in the zone of `now`. No page of the reference states the zone."""
-        return "dates without a zone are taken for local time"
+        return "dates without a zone are treated as local time"
 
     def fails(self, finding: Finding) -> bool:
-        """Return whether a finding may fail a build: all but accepted ones, and only new ones with `fails_on_new`."""
+        """Return whether a finding may fail a build.
+
+        Accepted findings never fail. With `fails_on_new`, only new findings fail.
+        """
         if finding.acceptance is not None or finding.state in (State.GONE, State.UNJUDGED):
             return False
         return finding.state is State.NEW or not self.fails_on_new

@@ -33,7 +33,7 @@ class CampaignFacts:
 
     @cached_property
     def wire(self) -> Mapping[str, object]:
-        """The campaign's record as the server sent it. `Campaign.wire` decodes it each time, and this only once."""
+        """The campaign's record as the server sent it. Cached, since `Campaign.wire` decodes the record each time."""
         return self.campaign.wire
 
     @cached_property
@@ -51,7 +51,7 @@ class CampaignFacts:
 
     @cached_property
     def by_code(self) -> Mapping[object, Mapping[Language, ResultCode]]:
-        """The codes of all languages, grouped: identity of a code -> language -> its record there."""
+        """The records of the codes in all languages, by the identity of the code and by language."""
         together: dict[object, dict[Language, ResultCode]] = {}
         for language, records in self.codes.items():
             for code in records:
@@ -63,7 +63,7 @@ class CampaignFacts:
 
     @cached_property
     def by_export_key(self) -> Mapping[str, Mapping[Language, ResultCode]]:
-        """The codes that have an export key: key -> language -> record. If several codes share one, the first."""
+        """The codes by export key and by language. If several codes share a key, the first code is kept."""
         by_key: dict[str, Mapping[Language, ResultCode]] = {}
         for records in self.by_code.values():
             key = next((code.export_key for code in records.values() if code.export_key), "")
@@ -91,7 +91,7 @@ _id = attrgetter("id")
 
 
 def _identity(code: ResultCode) -> object:
-    """Return the translation key, the same in every language, of a code without ID; without both, the record."""
+    """Return the identity of a code without an ID: its translation key, or the record if it has no key, either."""
     return code.short_text or code
 
 
@@ -130,7 +130,7 @@ class RuleInfo:
     account_wide: bool = False
 
     def finding(self, campaign: "Named | None", violation: Violation) -> Finding:
-        """Return a violation of this rule as a finding; without a campaign, it is about the whole account."""
+        """Return a finding for a violation of this rule. Without a campaign, it is about the whole account."""
         return Finding(
             rule=self.id,
             severity=self.severity,
@@ -184,7 +184,7 @@ class Rule:
 def rule(
     id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
 ) -> Callable[[Check], Rule]:
-    """Return a decorator that makes a rule of a function from `CampaignFacts` to `Violation`s.
+    """Return a decorator that turns a function into a rule. The function takes `CampaignFacts` and yields `Violation`s.
 
     Args:
         id: its name in reports and settings.

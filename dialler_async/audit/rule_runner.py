@@ -33,7 +33,7 @@ def _campaign_of(invalid: InvalidRecord) -> Campaign:
 class RuleRunner:
     """Collects the findings of one run.
 
-    Of the campaigns it keeps a summary and a snapshot for the next report; the result codes are dropped.
+    It keeps a summary and a snapshot of each campaign. It drops the result codes to save memory.
     """
 
     def __init__(self, options: AuditOptions, selection: Selection | None = None) -> None:
@@ -80,7 +80,7 @@ class RuleRunner:
         return chosen
 
     def add_template(self, pattern: str, campaign: Campaign, results: Mapping[Language, LookupResult]) -> None:
-        """Compare campaigns with this one if their names match a pattern. Call it before they are checked."""
+        """Register a template for the campaigns whose names match a pattern. Call this before `check_campaigns`."""
         self._templates.append((pattern, self._facts(campaign, results)))
 
     def check_without_id(self, campaign: Campaign) -> None:
@@ -88,7 +88,7 @@ class RuleRunner:
         self._check(CampaignFacts(campaign=campaign, codes={}, failures={}, now=self._options.now))
 
     def check_campaigns(self, same_id: Iterable[Campaign], results: Mapping[Language, LookupResult]) -> None:
-        """Check the campaigns of one ID, normally a single one, with the results of their lookups.
+        """Check all campaigns with the same ID (normally one), with the results of their lookups.
 
         A language without a result was never requested. It is reported as a failed lookup.
         """
@@ -106,7 +106,7 @@ class RuleRunner:
         for language in self._options.languages:
             result = results.get(language)
             if result is None:
-                failures[language] = DiallerError("the run stopped before they were asked for")
+                failures[language] = DiallerError("the run stopped before these result codes were requested")
             elif isinstance(result, Exception):
                 failures[language] = result
             else:
@@ -125,7 +125,7 @@ class RuleRunner:
             try:
                 self._findings += list(rule.apply(facts))
             except Exception as error:
-                # The rule is the user's: the others go on, and the first error of each rule is reported.
+                # Users write rules, so a rule may raise anything. The first error of each rule is reported.
                 _, first, failed = self._failures.get(rule.info.id, (rule, error, 0))
                 self._failures[rule.info.id] = rule, first, failed + 1
 
@@ -146,7 +146,7 @@ class RuleRunner:
     def report(self, *, seconds: float, started: datetime, identity: AccountIdentity | None = None) -> AuditReport:
         """Compare the campaigns with each other, and return the report.
 
-        Its order does not depend on the order in which responses came.
+        The order of the findings does not depend on the order in which responses came.
         """
         report = build_report([self.part()], self._options, seconds=seconds, started=started, identity=identity)
         scope = None if self._selection is None else str(self._selection)

@@ -1,7 +1,7 @@
-"""Run an audit: fetch all campaigns and their result codes, check each campaign when its codes are there, drop them.
+"""Run an audit: fetch the campaigns, and check each campaign as soon as its result codes are fetched.
 
-`audit` does it in one process. `survey` and `audit_slice` do it in parts, in any number of processes: `survey` lists
-the campaigns, and `audit_slice` audits those that it leaves. No other module of the audit does I/O or reads a clock.
+`audit` runs in one process. `survey` and `audit_slice` divide the work among processes: `survey` returns the list of
+campaigns in slices, and `audit_slice` audits one slice. No other module of the audit does I/O or reads a clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,20 +46,20 @@ async def audit(
         dialler: the account.
         languages: the languages in which result codes are fetched and compared.
         rules: the rules to apply, in the order in which a campaign's findings are reported.
-        template: exact name of the campaign that the others are compared with (`differs-from-template`). Or several
-            names by patterns, such as `{"Winback*": "Winback Master"}`: the first pattern that matches a campaign's
-            name decides, and a campaign that none matches is not compared.
+        template: exact name of the campaign that the others are compared with (`differs-from-template`). Or a
+            mapping of patterns to such names, such as `{"Winback*": "Winback Master"}`. The first pattern that matches
+            a campaign's name is used. A campaign is not compared if no pattern matches.
         selection: which campaigns to audit; all by default.
-        concurrency: how many lookups run at once; by default it adapts. See `ResultCodes.for_campaigns`.
+        concurrency: number of concurrent lookups; adapts to the latency by default. See `ResultCodes.for_campaigns`.
         on_progress: called with (done, failed, total) lookups as they finish.
         now: the time that dates are compared with; a naive one is local time. By default, the time of the call.
 
     Raises:
-        ConfigurationError: No language is given, `concurrency` can't work, not exactly one campaign has the name of a
+        ConfigurationError: No language is given, `concurrency` is invalid, no campaign or several have the name of a
             template, or the selection names a campaign that does not exist.
-        DiallerError: The list of campaigns, or a template's codes could not be fetched. A failing lookup does not
-            raise: it is a finding. An error that every lookup would get (401, 404 without a body) ends the run early.
-            That is a finding too, and each campaign that was not looked up has one.
+        DiallerError: The list of campaigns, or the codes of a template, could not be fetched. A failed lookup is a
+            finding and does not raise. An error that would hit every lookup (401, 404 without a body) ends the run
+            early. Then the report has a finding about the run, and a finding for each campaign that was not checked.
 
     Source: API reference, "The seven calls" and "Typical size" (the N+1 of an account).
     """
@@ -91,8 +91,8 @@ class Survey:
     """The first part of an account's audit, and the campaigns that are left.
 
     Attributes:
-        part: the findings so far: all of them, if no campaign is left.
-        left: the campaigns that are still to be looked up, in slices for `audit_slice`.
+        part: the findings so far. If `left` is empty, these are all findings.
+        left: the campaigns that were not looked up yet, in slices for `audit_slice`.
     """
 
     part: AuditPart
@@ -118,16 +118,16 @@ async def survey(
         rules: the rules to apply, except `differs-from-template`, which only `audit` applies.
         languages: the languages in which result codes are fetched and compared.
         now: the time that dates are compared with; a naive one is local time.
-        chunk: how many campaigns a slice has at most. A smaller account is audited immediately, and none is left.
-            Campaigns of the same ID stay together, even if that makes a slice larger.
+        chunk: maximum number of campaigns in a slice. An account with at most `chunk` campaigns is audited immediately,
+            and no slice is left. Campaigns with the same ID stay together, even in a larger slice.
         concurrency: as for `audit`.
         on_progress: as for `audit`; not called if campaigns are left.
 
     Raises:
-        ConfigurationError: No language is given, `concurrency` can't work, or `chunk` is less than 1.
+        ConfigurationError: No language is given, `concurrency` is invalid, or `chunk` is less than 1.
         DiallerError: The list of campaigns could not be fetched. A lookup that fails is a finding, as in `audit`.
     """
-    require(chunk >= 1, "chunk is a positive int")
+    require(chunk >= 1, "chunk must be a positive int")
     options = AuditOptions.of(rules, languages, now)
     runner = RuleRunner(options)
     campaigns = await dialler.campaigns.list_partial()
@@ -149,7 +149,9 @@ async def audit_slice(
     concurrency: Concurrency | None = "auto",
     on_progress: OnProgress | None = None,
 ) -> AuditPart:
-    """Look up and check campaigns that a `survey` has left, and return the part.
+    """Look up and check a slice of campaigns that `survey` returned, and return the part.
+
+    A failed lookup is a finding, as in `audit`. An error that would hit every lookup ends the work on this slice.
 
     Args:
         dialler: the account.
@@ -158,11 +160,10 @@ async def audit_slice(
         languages: as for the survey.
         now: as for the survey.
         concurrency: as for `audit`.
-        on_progress: as for `audit`; of this slice alone.
+        on_progress: as for `audit`, for the lookups of this slice.
 
     Raises:
-        ConfigurationError: No language is given, or `concurrency` can't work. A lookup that fails is a finding, as in
-            `audit`; an error that every lookup would get ends the work on this slice.
+        ConfigurationError: No language is given, or `concurrency` is invalid.
     """
     options = AuditOptions.of(rules, languages, now)
     runner = RuleRunner(options)
@@ -212,7 +213,7 @@ def _slices(groups: Iterable[Sequence[Campaign]], chunk: int) -> Iterator[tuple[
 
 
 def _by_id(campaigns: Iterable[Campaign], runner: RuleRunner) -> dict[int, Sequence[Campaign]]:
-    """Return the campaigns to look up, by ID; check those without a usable ID at once."""
+    """Return the campaigns to look up, by ID. Campaigns without a usable ID are checked immediately."""
     by_id: dict[int, list[Campaign]] = {}
     for campaign in campaigns:
         if campaign.id is None or campaign.id < 1:

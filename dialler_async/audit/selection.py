@@ -24,9 +24,9 @@ class Selection:
 
     Attributes:
         names: patterns of names, such as `VIP*`; one of them must match.
-        ids: IDs; one of them must be the campaign's.
+        ids: IDs; the campaign must have one of them.
         running: only campaigns that are valid now by their dates.
-        limit: the highest number of campaigns. Those with the lowest IDs are taken.
+        limit: the maximum number of campaigns. The campaigns with the lowest IDs are audited.
     """
 
     names: tuple[str, ...] = ()
@@ -44,10 +44,10 @@ class Selection:
         return ", ".join(filter(None, conditions))
 
     def require_found(self, campaigns: Iterable[Named]) -> None:
-        """Check that each ID and each pattern of a name matches a campaign.
+        """Check that each ID and each name pattern matches at least one campaign.
 
         Raises:
-            ConfigurationError: One matches none.
+            ConfigurationError: an ID or a pattern matches no campaign.
         """
         campaigns = list(campaigns)
         for id in self.ids:

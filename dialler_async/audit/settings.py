@@ -1,4 +1,4 @@
-"""The settings of an audit: which rules it applies, which findings are accepted, and the user's own rules.
+"""The settings of an audit: the rules to apply, the accepted findings, and the user's own rules.
 
 In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
 
@@ -67,12 +67,12 @@ class AuditSettings:
     """The settings of a user.
 
     Attributes:
-        select: IDs of the only rules to apply; all, if empty.
+        select: IDs of the rules to apply; empty for all rules.
         ignore: IDs of rules not to apply.
         rules: the user's own rules, as `module:name`.
         by_rule: the settings of single rules, by their IDs; every rule has `severity`.
-        template: exact names of templates by patterns of the names that are compared with them.
-        fail_on: the severity from which on findings fail; None if the file does not say.
+        template: maps patterns to exact names of templates. A campaign is compared with the template of its pattern.
+        fail_on: findings of this severity or a higher one fail; None if the file does not set it.
         portal_url: see `AuditReport.portal_url`.
         accept: which findings are accepted.
     """
@@ -96,22 +96,22 @@ class AuditSettings:
         settings: dict[str, Any] = {"by_rule": {}}
         for key, value in table.items():
             if key in _LISTS:
-                require(_is_texts(value), f"“{key}” is a list of texts, not {value!r}")
+                require(_is_texts(value), f"“{key}” must be a list of texts, not {value!r}")
                 settings[key] = tuple(value)
             elif key == "template":
                 settings[key] = _templates(value)
             elif key == "fail-on":
                 allowed = [*(severity.value for severity in Severity), "never"]
-                require(value in allowed, f"“{key}” is one of {', '.join(allowed)}, not {value!r}")
+                require(value in allowed, f"“{key}” must be one of {', '.join(allowed)}, not {value!r}")
                 settings["fail_on"] = value if value == "never" else Severity(value)
             elif key == "portal_url":
                 settings[key] = _portal_url(value)
             elif key == "accept":
-                require(isinstance(value, list), f"“{key}” is a list of tables ([[audit.accept]]), not {value!r}")
+                require(isinstance(value, list), f"“{key}” must be a list of tables ([[audit.accept]]), not {value!r}")
                 settings[key] = tuple(map(AcceptanceEntry.of, value))
             else:
                 if not isinstance(value, Mapping):
-                    require_known(key, KEYS, "setting", listing="there are a table for each rule, and")
+                    require_known(key, KEYS, "setting", listing="valid keys are the rule IDs, and")
                 settings["by_rule"][key] = value
         return cls(**settings)
 
@@ -132,7 +132,7 @@ class AuditSettings:
             if id not in _BY_THE_RUN:
                 require_known(id, [*by_id, *(KEYS if id in self.by_rule else ())], "rule")
         for id in self.ignore:
-            require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored: a report would look clean where it is not")
+            require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored, since it reports data that was not checked")
         chosen = [
             rule
             for id, rule in by_id.items()
@@ -146,23 +146,28 @@ def _portal_url(value: object) -> str:
     valid = isinstance(value, str) and "{id}" in value and {*findall(r"{(\w*)}", value)} <= {"id", "clients_id"}
     parts = urlsplit(value) if valid and isinstance(value, str) else None
     valid = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
-    require(valid, f"“portal_url” is an address with {{id}} for the campaign's ID, {example}")
-    # It stands in reports.
-    require(parts is not None and "@" not in parts.netloc, "“portal_url” holds no user name or password")
+    require(valid, f"“portal_url” must be a URL with {{id}} for the campaign's ID, {example}")
+    # Reports show the URL.
+    require(parts is not None and "@" not in parts.netloc, "“portal_url” must not contain a user name or password")
     return str(value)
 
 
 def _templates(value: object) -> dict[str, str]:
     if isinstance(value, str):
         return {"*": value}
-    require(isinstance(value, list), f"“template” is a name, or a list of tables ([[audit.template]]), not {value!r}")
+    require(
+        isinstance(value, list), f"“template” must be a name, or a list of tables ([[audit.template]]), not {value!r}"
+    )
     templates: dict[str, str] = {}
     for table in value if isinstance(value, list) else ():
-        require(isinstance(table, Mapping), f"an entry of “template” is a table ([[audit.template]]), not {table!r}")
+        require(
+            isinstance(table, Mapping), f"an entry of “template” must be a table ([[audit.template]]), not {table!r}"
+        )
         for key in table:
             require_known(key, ("match", "campaign"), "key of [[audit.template]]")
         for key in ("match", "campaign"):
-            require(isinstance(table.get(key), str), f"an entry of [[audit.template]] needs a “{key}”, a text")
+            is_text = isinstance(table.get(key), str)
+            require(is_text, f"an entry of [[audit.template]] needs the key “{key}” with a text")
         templates.setdefault(table["match"], table["campaign"])
     return templates
 
@@ -171,7 +176,7 @@ def available_rules(references: Iterable[str] = (), directory: Path | None = Non
     """Return the rules of this library, of installed packages, and of the user; arguments as for `load_rules`.
 
     Raises:
-        ConfigurationError: A reference can't be loaded, or is no rule.
+        ConfigurationError: A reference can't be loaded, or is not a rule.
     """
     rules = list(RULES)
     for entry in entry_points(group=ENTRY_POINTS):
@@ -187,7 +192,7 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
         directory: where modules are looked for first. Modules found there are used only if nobody but the user and
             root can write them.
     Raises:
-        ConfigurationError: A reference can't be loaded, is no rule, or another user may have written it.
+        ConfigurationError: A reference can't be loaded, is not a rule, or another user may have written its file.
     """
     rules: list[AnyRule] = []
     for reference in references:
@@ -197,7 +202,7 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
 
 def _imported(reference: str, directory: Path | None) -> object:
     module, _, name = reference.partition(":")
-    require(bool(module and name), "it is not like module:name")
+    require(bool(module and name), "it must have the form module:name")
     top_level = module.partition(".")[0]
     if directory is None or PathFinder.find_spec(top_level, [str(directory)]) is None:
         found: object = import_module(module)
@@ -222,7 +227,7 @@ def _imported_from(directory: Path, module: str) -> object:
 
 
 class _TrustedOnly(MetaPathFinder):
-    """Finds nothing itself, and refuses a module in the directory that another user may have written."""
+    """Refuses modules in a directory if another user may have written them. Other finders import the modules."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.resolve()
@@ -230,13 +235,13 @@ class _TrustedOnly(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Raise ConfigurationError for such a module, and leave others to the usual finders."""
+        """Return None, so that the next finder imports the module; raise ConfigurationError for an untrusted file."""
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.origin is not None and spec.has_location:
             file = Path(spec.origin)
             if file.absolute().is_relative_to(self._directory) or file.resolve().is_relative_to(self._directory):
                 require_trusted(file)
-                # Python runs bytecode in place of the source if it holds the time and size of the source.
+                # Python runs cached bytecode instead of the source, so the bytecode must be trusted, too.
                 if spec.cached is not None and Path(spec.cached).exists():
                     require_trusted(Path(spec.cached))
         return None
@@ -246,11 +251,11 @@ def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:
     try:
         found = load()
     except Exception as error:
-        # The module is the user's, and may raise anything.
+        # Users write the module, so it may raise anything.
         raise ConfigurationError(f"can't load rules from “{reference}”: {type(error).__name__}: {error}") from error
     several = found if isinstance(found, list | tuple) else (found,)
     for rule in several:
-        require(isinstance(rule, Rule | AccountRule), f"“{reference}” is no rule, but {type(rule).__name__}")
+        require(isinstance(rule, Rule | AccountRule), f"“{reference}” must be a rule, not {type(rule).__name__}")
     return several
 
 
@@ -262,13 +267,13 @@ def _with_settings(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
         where = f"the setting “{key}” of the rule “{info.id}”"
         if key == "severity":
             allowed = [severity.value for severity in Severity]
-            require(value in allowed, f"{where} is one of {', '.join(allowed)}, not {value!r}")
+            require(value in allowed, f"{where} must be one of {', '.join(allowed)}, not {value!r}")
             info = attrs.evolve(info, severity=Severity(value))
             continue
         known = ["severity", *(other.replace("_", "-") for other in settings)]
         require_known(name.replace("_", "-"), known, "setting", f" of the rule “{info.id}”", "it has")
         kind, fits = _kind(settings[name], value)
-        require(fits, f"{where} is {kind}, not {value!r}")
+        require(fits, f"{where} must be {kind}, not {value!r}")
         settings[name] = value
     return attrs.evolve(rule, info=info, settings=settings)
 

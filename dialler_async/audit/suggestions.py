@@ -1,4 +1,4 @@
-"""Errors about unknown names that suggest the name that was probably meant."""
+"""Refuse unknown names, and suggest the most similar valid name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,10 +11,10 @@ def require_known(name: str, known: Iterable[str], kind: str, of: str = "", list
 
     Args:
         name: the name in the settings.
-        known: all names that there are.
-        kind: what the name is of, such as `rule`.
-        of: what the names belong to, such as ` of the rule “expired”`.
-        listing: how the message introduces the known names.
+        known: all valid names.
+        kind: the noun before the name in the message, such as `rule`.
+        of: the text after the name in the message, such as ` of the rule “expired”`.
+        listing: the words before the list of valid names in the message.
 
     Raises:
         ConfigurationError: The name is unknown; the message suggests the most similar one, or lists all.

@@ -33,10 +33,10 @@ class SelectionOptions:
     """The options that choose campaigns.
 
     Attributes:
-        name: Only campaigns whose name is like this pattern, such as 'VIP*'. Repeat it for several.
-        id: Only the campaign of this ID. Repeat it for several.
+        name: Only campaigns whose name matches this pattern, such as 'VIP*'. Repeat it for several.
+        id: Only the campaign with this ID. Repeat it for several.
         running: Only campaigns that are valid now.
-        limit: The highest number of campaigns. Those with the lowest IDs are taken.
+        limit: Maximum number of campaigns. The campaigns with the lowest IDs are audited.
     """
 
     name: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
@@ -77,7 +77,7 @@ async def audit(
 
     Args:
         concurrency: How many requests run at once, at most. The number adapts to the server.
-        fail_on: Exit with 1 if there are findings of this severity or a higher one; otherwise fail-on in the settings.
+        fail_on: Exit with 1 if there are findings of this severity or higher. Overrides fail-on in the settings.
         baseline: Compare with this earlier JSON report: show new and gone findings, and changed values.
         baseline_of_other_account: Compare even if the baseline is of another account or server.
         fail_on_new: Exit with 1 only for new findings. --fail-on sets the lowest severity that counts; by default, any.

@@ -32,7 +32,7 @@ async def delete(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError(
-            "can't ask for confirmation, because stdin is no terminal: give --yes to delete without confirmation"
+            "can't ask for confirmation, because stdin is not a terminal: give --yes to delete without confirmation"
         )
     writes = WriteWatcher()
     async with connection.open(observer=writes) as dialler:

@@ -1,4 +1,4 @@
-"""`dialler audit explain`: one rule, with an example of what it finds."""
+"""`dialler audit explain`: explain one rule, with an example of a finding."""
 
 import json
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from .output import Console, text
 from .rules import RuleOptions
 
 _TEMPLATE = "differs-from-template"
-# No defect of the sandbox leads to these.
+# Examples for the rules that find nothing in a sandbox.
 _EXAMPLES = {
     "incomplete-list": "the server counts 500 campaigns, but sent 499",
-    "stopped-early": "12 lookups of result codes were left, when the server refused one: 401 Unauthorized",
+    "stopped-early": "12 lookups of result codes were not made, since the server refused one: 401 Unauthorized",
     "not-audited": "could not be audited: 401 Unauthorized",
     "rule-failed": "the rule “my-rule” failed on 12 campaigns: KeyError at my_rules.py:7",
     "no-campaigns": "the account has no campaigns",
-    "unused-acceptance": "the acceptance of expired, campaign 535 accepts nothing: it ended on 2026-12-31",
+    "unused-acceptance": "the entry for expired, campaign 535 accepts nothing: it ended on 2026-12-31",
     "invalid-record": "campaign 535 “Summer”: in records[7] (ID 535) nMaxParallelLines is 'many', not a whole number",
     "unreachable-codes": "campaign 535 “Summer”: no result codes in German: 503 Service Unavailable",
 }
@@ -61,8 +61,8 @@ async def explain(
 
 
 async def _example(rule: AnyRule) -> str | None:
-    """Return a finding of this rule in a sandbox, which has defects; None if it finds nothing there."""
-    # Imported here, since it needs a server.
+    """Return a finding of this rule in a sandbox with seeded defects; None if the rule finds nothing."""
+    # Imported here, since most commands need no sandbox.
     from dialler_async.sandbox import Sandbox
 
     async with (

@@ -41,7 +41,7 @@ async def export(
                     dialler, output, languages=languages_named(language), excel=excel, on_progress=on_progress
                 )
     except DiallerError:
-        raise  # some of them are also OSErrors
+        raise  # some DiallerErrors are also OSErrors
     except OSError as error:
         raise OutputError(f"can't write {output}: {error.strerror or error}") from None
     print_line(f"{counted(exported.campaigns, 'campaign')}, {counted(exported.codes, 'record')} of result codes")

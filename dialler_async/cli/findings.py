@@ -1,4 +1,4 @@
-"""The report of an audit for people: whose it is, the findings by campaign, a summary by rule, then the totals."""
+"""Print a report for people: the account, the findings by campaign, a summary by rule, and the totals."""
 
 from itertools import islice
 
@@ -12,7 +12,7 @@ from dialler_async.audit.writers.columns import accepted_note
 from .comparison import minute, print_comparison, print_findings
 from .output import Console, counted, text
 
-# Colour is never the only sign: the word stands beside it.
+# The severity is also printed as a word, since colours may be off.
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _WORST = 10
 _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
@@ -27,13 +27,13 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
         unfold: whether to print every finding. By default, many findings of one rule are one line.
     """
     rule_width = max((len(finding.rule) for finding in report.findings), default=0)
-    console.print(_whose(report))
+    console.print(_title(report))
     console.print()
     groups = report.groups(fold_above=len(report.findings)) if unfold else report.groups()
     for group in groups:
         _print_group(group, rule_width, console)
     if any(group.rule for group in groups):
-        console.print("--unfold shows each of them, as every --format does.")
+        console.print("--unfold shows every finding; so does every --format.")
         console.print()
     print_findings("Accepted", report.accepted, console, unfold=unfold, note=accepted_note)
     if report.comparison:
@@ -47,11 +47,11 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     console.print(Text(f"As of {minute(report.now)}; {report.zone_note}"))
     if report.scope_note:
         console.print(text(report.scope_note, "bold"))
-    console.print(_found(report))
-    console.print(_totals(report))
+    console.print(_finding_totals(report))
+    console.print(_run_totals(report))
 
 
-def _whose(report: AuditReport) -> Text:
+def _title(report: AuditReport) -> Text:
     return Text.assemble("Audit of ", text(report.whose, "bold"), f", by {report.tool}", overflow="fold")
 
 
@@ -65,7 +65,7 @@ def _print_group(group: FindingGroup, rule_width: int, console: Console) -> None
         heading = f"{counted(len(group.findings), 'finding')} of one rule in {counted(group.campaigns, 'campaign')}"
         table = _grid(rule_width)
         note = Text.assemble((f"{new:,} new  ", "bold"), group.rule.title) if new else text(group.rule.title)
-        table.add_row(_word(first.severity), text(group.rule.id), note)
+        table.add_row(_styled(first.severity), text(group.rule.id), note)
         console.print(Text(heading, style="bold"))
         console.print(_indented(table))
     console.print()
@@ -84,7 +84,7 @@ def _heading(finding: Finding) -> Text:
 def _rows(findings: tuple[Finding, ...], rule_width: int) -> Padding:
     table = _grid(rule_width)
     for finding in findings:
-        table.add_row(_word(finding.severity), text(finding.rule), _message(finding))
+        table.add_row(_styled(finding.severity), text(finding.rule), _message(finding))
     return _indented(table)
 
 
@@ -94,10 +94,10 @@ def _message(finding: Finding) -> Text:
 
 
 def _by_rule(report: AuditReport, rule_width: int) -> Padding:
-    """Return how often each rule found something, what that means, and what to do."""
+    """Return the number of findings of each rule, with the rule's title and fix."""
     table = _grid(rule_width)
     for info, number in report.by_rule().items():
-        table.add_row(_word(info.severity), text(info.id), text(f"{number:,}: {info.title}"))
+        table.add_row(_styled(info.severity), text(info.id), text(f"{number:,}: {info.title}"))
         table.add_row("", "", text(info.fix, "dim"))
     return _indented(table)
 
@@ -108,11 +108,11 @@ def _print_accounts(report: AuditReport, console: Console) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for severity in Severity:
         table.add_column(min_width=len(severity), justify="right")
-    table.add_row(*map(_word, Severity))
+    table.add_row(*map(_styled, Severity))
     for name, numbers in islice(by_account.items(), _WORST):
         identity = report.identities.get(name)
-        whose = "" if identity is None else f"  {identity}"
-        table.add_row(*(f"{number:,}" for number in numbers.values()), text(f"{name}{whose}"))
+        identity_note = "" if identity is None else f"  {identity}"
+        table.add_row(*(f"{number:,}" for number in numbers.values()), text(f"{name}{identity_note}"))
     console.print(Text("By account", style="bold"))
     console.print(_indented(table))
     if len(by_account) > _WORST:
@@ -135,7 +135,7 @@ def _indented(table: Table) -> Padding:
     return Padding(table, (0, 0, 0, 2))
 
 
-def _word(severity: Severity) -> Text:
+def _styled(severity: Severity) -> Text:
     return Text(severity.value, style=_STYLES[severity])
 
 
@@ -148,12 +148,12 @@ def totals(report: AuditReport) -> str:
     return ", ".join([*numbers, *accepted])
 
 
-def _found(report: AuditReport) -> Text:
+def _finding_totals(report: AuditReport) -> Text:
     return Text(totals(report), style="bold")
 
 
-def _totals(report: AuditReport) -> Text:
-    # Apart from the findings, so that neither line is broken at 80 columns.
+def _run_totals(report: AuditReport) -> Text:
+    # On its own line, so that this line and the line of findings each fit into 80 columns.
     return Text(
         f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "
         f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"

@@ -15,7 +15,7 @@ OnProgress = Callable[[float, int, int | None], None]
 def progress_bar(title: str) -> Iterator[OnProgress | None]:
     """Show a progress bar, and yield a function `(done, failed, total)` that updates it.
 
-    Yield None if stderr is no terminal. The bar is erased at the end.
+    Yield None if stderr is not a terminal. The bar is erased at the end.
     """
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -1,4 +1,4 @@
-"""Where the report of an audit goes, in which format, and how the command exits."""
+"""The options for the output of an audit, and the exit code of the command."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Destination:
         json: The same as --format json.
         output: File to write the report to, instead of the terminal; - is stdout.
         html: File to write an HTML report to as well: overviews and findings in one page that needs no other file.
-        sort: What findings are sorted by.
+        sort: Sort key of the findings.
         unfold: Show every finding in the table. By default, more than 20 findings of one rule are one line.
     """
 
@@ -50,8 +50,8 @@ class Destination:
     def open(self) -> Iterator[Callable[[AuditReport], None]]:
         """Open the files, and yield a function that writes the report to all of them and to the terminal.
 
-        The files keep their old content until the function has written a new one completely. It raises OutputError if
-        an output can't be written; the others are written all the same.
+        A file keeps its old content until the whole report is written. The function raises OutputError if an output
+        can't be written, after it has written the other outputs.
 
         Raises:
             UsageError: Options contradict each other, a file can't be written, or the extra is missing.
@@ -109,7 +109,7 @@ ON_THE_TERMINAL = Destination()
 
 
 class _ReportFile:
-    """A file that is open before the audit, and gets its new content when the report is complete."""
+    """A file that is opened before the audit. It is replaced when the report is complete."""
 
     def __init__(
         self, path: Path, file: TextIO, print: Callable[[AuditReport, TextIO], None], stack: ExitStack
@@ -123,14 +123,14 @@ class _ReportFile:
     @classmethod
     @contextmanager
     def open(cls, path: Path, print: Callable[[AuditReport, TextIO], None]) -> Iterator["_ReportFile"]:
-        """Open a file, and drop it at the end if nothing was written."""
+        """Open a file. If nothing is written, the old file stays."""
         check_place(path)
         stack = ExitStack()
         try:
             binary = stack.enter_context(whole_file(path))
         except OSError as error:
             raise UsageError(f"can't write {path}: {error.strerror or error}") from None
-        # Line ends are the format's own. A lone surrogate has no encoding, and must not cost the report.
+        # Each format writes its own line ends. A lone surrogate can't be encoded, so it is escaped.
         text = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
         file = cls(path, text, print, stack)
         try:
@@ -155,14 +155,14 @@ class _ReportFile:
 
 
 def _print_html(report: AuditReport, file: TextIO) -> None:
-    # Only here, as it needs an extra.
+    # Imported here, since it needs an extra.
     from dialler_async.audit.writers.html import write_html
 
     file.writelines(write_html(report))
 
 
 def check_place(path: Path) -> None:
-    """Raise UsageError where no file can be written to."""
+    """Raise UsageError if the path is a directory, or if its directory does not exist."""
     if path.is_dir():
         raise UsageError(f"can't write {path}: it is a directory")
     if not path.parent.is_dir():
@@ -170,7 +170,7 @@ def check_place(path: Path) -> None:
 
 
 def exit_code(report: AuditReport, fail_on: str) -> Exit:
-    """Return how the command exits after a report."""
+    """Return the exit code of the command after a report."""
     if report.unfinished:
         return Exit.REFUSED
     if report.rule_failed:

@@ -31,7 +31,7 @@ class LoadedSettings:
     """The settings of the file and the command line together.
 
     Attributes:
-        settings: what both say; the command line goes before the file.
+        settings: the merged settings. The command line overrides the file.
         rules: the rules to apply.
         available: all rules, with the settings of the user.
         file: the file; None if there is none.
@@ -72,8 +72,9 @@ class RuleOptions:
         path, table = _found() if self.config is None else (self.config, _read(self.config))
         with _naming(path):
             settings = AuditSettings.of(table)
-            # A module named in a file stands beside it; one named in an option, in the current directory.
+            # Modules in the settings file are imported from the directory of the file.
             available = available_rules(settings.rules, path and path.parent)
+        # Modules in --rules are imported from the current directory.
         available = (*available, *load_rules(self.rules, Path.cwd()))
         with _naming(path):
             everything = attrs.evolve(settings, select=(), ignore=()).choose(available)
@@ -92,7 +93,7 @@ class RuleOptions:
         return self.load().rules
 
     def for_workers(self) -> tuple[AuditSettings, Path]:
-        """Return settings that name all rules, and where this process looks for the modules named in them.
+        """Return settings that name all rules, and the directory from which this process imports their modules.
 
         Raises:
             UsageError: The file can't be read, or it or an option is wrong.
@@ -142,23 +143,23 @@ def _found() -> tuple[Path | None, Mapping[str, Any]]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     document, status = read_toml(path)
-    is_shared = path.name == "pyproject.toml"
-    if is_shared and not _is_about_us(document):
-        # It may belong to anybody.
+    is_pyproject = path.name == "pyproject.toml"
+    if is_pyproject and not _mentions_dialler(document):
+        # A pyproject.toml without our settings need not be trusted: another project may own it.
         return {}
     if document:
         require_trusted(path, status)
     with _naming(path):
-        return _table_of_shared(document) if is_shared else _table_of_own(document)
+        return _table_of_pyproject(document) if is_pyproject else _table_of_dialler_toml(document)
 
 
-def _is_about_us(document: Mapping[str, Any]) -> bool:
+def _mentions_dialler(document: Mapping[str, Any]) -> bool:
     tools = document.get("tool", {})
     return isinstance(tools, Mapping) and bool(get_close_matches(_TOOL, tools, n=1, cutoff=0.9))
 
 
-def _table_of_own(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the table [audit] of a file that holds nothing else."""
+def _table_of_dialler_toml(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the table [audit] of a dialler.toml, which contains nothing else."""
     for key in document:
         if key in KEYS:
             raise ConfigurationError(f"“{key}” belongs under [audit]")
@@ -168,7 +169,7 @@ def _table_of_own(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping(document.get("audit", {}), "audit")
 
 
-def _table_of_shared(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _table_of_pyproject(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the table [tool.dialler.audit] of a pyproject.toml."""
     tools = document["tool"]
     if _TOOL not in tools:
@@ -183,5 +184,5 @@ def _table_of_shared(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"“{name}” is a table, not {value!r}")
+        raise ConfigurationError(f"“{name}” must be a table, not {value!r}")
     return value

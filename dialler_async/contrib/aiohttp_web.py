@@ -56,7 +56,7 @@ async def dialler_errors(
         return await handler(request)
     except (DiallerError, ExceptionGroup) as error:
         worst = worst_error(error)
-        # A second response would be written into a stream or a websocket that has begun. aiohttp closes its connection.
+        # A stream or websocket that has begun can't get another response. aiohttp closes its connection.
         if worst is None or request.writer.output_size > 0:
             raise
     response = logged_response_for(worst)

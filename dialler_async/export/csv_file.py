@@ -43,7 +43,6 @@ def _as_text(cell: Cell) -> str | int | None:
 class ExcelCsvFile(CsvFile):
     """Writes CSV that Excel opens in columns and with umlauts in every locale: tabs, and UTF-16 with a byte order mark.
 
-
     Excel splits UTF-8 at the separator of the locale, which is `;` in German. A first line `sep=,` selects another
     separator, but then Excel ignores the byte order mark and shows wrong umlauts. Excel splits UTF-16 at tabs in every
     locale (SAP note 1151258, HeidiSQL issue 1892).

@@ -80,8 +80,8 @@ async def audit_fleet(
         on_no_worker: a function that is called once after some seconds without a worker. The audit keeps waiting.
 
     Raises:
-        ConfigurationError: the settings, the languages or `chunk` are invalid, or the settings fit one account only.
-            Such settings have a template, or accept a finding by the ID of a campaign without the account.
+        ConfigurationError: the settings, the languages or `chunk` are invalid. A fleet needs settings without a
+            template, and an accepted finding with a campaign ID must name its account.
         BrokerError: the broker can't be reached, or has lost its data.
     """
     require(1 <= chunk <= MAX_CAMPAIGNS, f"chunk must be a positive int of at most {MAX_CAMPAIGNS:,}")
@@ -97,7 +97,7 @@ async def audit_fleet(
         chunk=chunk,
     )
     rules = settings.choose(available_rules(settings.rules, directory))
-    require(not settings.template, "“template” is for the audit of one account: a fleet needs settings without it")
+    require(not settings.template, "“template” works for one account only: remove it from the settings of the fleet")
     identities = {
         name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
         for name, account in fleet.accounts.items()

@@ -1,4 +1,4 @@
-"""The order in which jobs are sent, without I/O. Servers take turns, and their limits are observed."""
+"""Decide which job is sent next: round robin over the servers, within the limits of each server. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -79,10 +79,10 @@ class Schedule:
                 return job
         return None
 
-    def finished(self, job: Job, left: Iterable[Slice] = ()) -> None:
+    def finished(self, job: Job, remaining: Iterable[Slice] = ()) -> None:
         """Record that a job succeeded, and queue its remaining slices before the other accounts."""
         queue = self._remove_from_flight(job)
-        queue.waiting.extendleft(Job(job.account, slice, queue.concurrency) for slice in reversed(tuple(left)))
+        queue.waiting.extendleft(Job(job.account, slice, queue.concurrency) for slice in reversed(tuple(remaining)))
 
     def failed(self, job: Job) -> bool:
         """Record that a job failed. Return whether it is queued for a retry."""

@@ -15,7 +15,7 @@ Respond = Callable[[web.BaseRequest, Connection], Awaitable[web.StreamResponse]]
 
 
 class AlreadySent(web.StreamResponse):
-    """A response of which aiohttp sends nothing, because a fault wrote to the connection itself.
+    """A response that aiohttp does not send, because a fault has written to the connection itself.
 
     Args:
         keep_alive: whether the connection stays open for further requests.

@@ -62,9 +62,9 @@ CORE_CODES = (
     GlobalCode("NE", "delay", "No answer", "Nicht erreicht", 120),
     GlobalCode("WV", "appointment", "Call back at a given time", "Wiedervorlage"),
 )
-_CORE_EXPORT_KEYS = frozenset(word.export_key for word in CORE_CODES)
+_CORE_EXPORT_KEYS = frozenset(code.export_key for code in CORE_CODES)
 
-# A campaign has a random selection of these codes. An export key has the same type everywhere.
+# A campaign has a random selection of these codes. An export key has the same type in all campaigns.
 OPTIONAL_CODES = (
     GlobalCode("VERKAUF", "done", "Sale", "Verkauf"),
     GlobalCode("UPGRADE", "done", "Upgraded to a bigger plan", "Tarif erhöht"),
@@ -107,5 +107,5 @@ PLACES = (
     "Saarbrücken", "Nürnberg", "Nord", "Süd", "Ost", "West", "DACH", "UK & Ireland", "bundesweit",
     "Mainz/Wiesbaden", "Großkunden", "Team Müller", "Team O'Brien", "VIP",
 )  # fmt: skip
-# It makes a name longer than the maximum, so the name is cut to that length.
+# A name with this suffix exceeds the maximum length, so the generator cuts the name.
 LONG_SUFFIX = ", Nachtelefonie der nicht erreichten Kontakte aus dem Vorquartal"

@@ -75,7 +75,7 @@ def target_of(request: Request[Any]) -> str:
             "DELETE",
             "/dialler/campaigns/campaign/535",
             "/dialler/campaigns/campaign/{DiallerCampaignsID}",
-            Idempotency.GONE_MEANS_DONE,
+            Idempotency.DELETE,
         ),
         (
             endpoints.delete_campaign_by_name("Summer 26"),

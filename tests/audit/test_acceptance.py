@@ -83,8 +83,8 @@ def test_an_entry_that_matches_sets_the_finding_apart(changed: dict[str, Any]) -
         ({"campaign": "vip*"}, "it matches no finding"),
         ({"subject": "dtFrom"}, "it matches no finding"),
         ({"until": date(2026, 3, 1)}, "it ended on 2026-03-01"),
-        ({"until": "soon"}, "its “until”, “soon”, is no date"),
-        ({"until": 20261231}, "its “until”, “20261231”, is no date"),
+        ({"until": "soon"}, "its “until”, “soon”, is not a date"),
+        ({"until": 20261231}, "its “until”, “20261231”, is not a date"),
     ],
 )
 def test_an_entry_that_accepts_nothing_is_a_finding(changed: dict[str, Any], why: str) -> None:
@@ -116,14 +116,14 @@ def test_an_entry_of_a_rule_that_was_not_applied_is_not_reported() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"rule": "expired"}, "needs a “reason”"),
-        ({**ENTRY, "reason": "  "}, "needs a “reason”"),
+        ({"rule": "expired"}, "needs the key “reason”"),
+        ({**ENTRY, "reason": "  "}, "needs the key “reason”"),
         ({**ENTRY, "campain": 3}, "no key of \\[\\[audit.accept\\]\\] “campain”; did you mean “campaign”?"),
         ({**ENTRY, "campaign": True}, "an ID or a pattern"),
         ({**ENTRY, "account": 1.5}, "an ID or a name in the fleet"),
         ({**ENTRY, "subject": 4}, "“subject” of"),
         ({**ENTRY, "rule": "stopped-early"}, "can't be accepted"),
-        ("expired", "is a table"),
+        ("expired", "must be a table"),
     ],
 )
 def test_wrong_entries_are_refused(table: object, message: str) -> None:

@@ -158,11 +158,11 @@ def test_json_of_a_comparison_matches_the_schema() -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (b"", "no report of an audit"),
-        (b"\xff", "no report of an audit"),
-        (b"[]", "no report of an audit"),
-        (b"[" * 100_000, "no report of an audit"),
-        (b'{"schema": 2}', "of schema 2, and only 1"),
+        (b"", "not an audit report"),
+        (b"\xff", "not an audit report"),
+        (b"[]", "not an audit report"),
+        (b"[" * 100_000, "not an audit report"),
+        (b'{"schema": 2}', "has schema 2, but only schema 1"),
         (b'{"schema": 1}', "missing required field"),
         (b'{"schema": "1"}', "Expected `int`"),
     ],
@@ -223,7 +223,7 @@ class TestAccount:
     def test_another_account_is_refused_unless_other_account_is_given(
         self, then: AccountIdentity | None, whose: str
     ) -> None:
-        with pytest.raises(ConfigurationError, match=f"it is of {whose}, and this audit is of account 1 on acd"):
+        with pytest.raises(ConfigurationError, match=f"it is of {whose}, but this audit is of account 1 on acd"):
             self.compared(then, self.ACCOUNT)
         assert self.compared(then, self.ACCOUNT, other_account=True).comparison
 

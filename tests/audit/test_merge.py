@@ -165,7 +165,7 @@ async def test_a_refusal_in_several_slices_is_one_finding() -> None:
         parts.append(await audit_slice(dialler, begun.left[2], **OPTIONS))
     merged = merge(parts, **OPTIONS, **RUN)
     (why,) = [finding for finding in merged.findings if finding.rule == "stopped-early"]
-    assert why.message.startswith("14 lookups of result codes were left, when the server refused one: GET ")
+    assert why.message.startswith("14 lookups of result codes were not made, since the server refused one: GET ")
     assert "401" in why.message
     assert merged.unfinished
     assert sum(finding.rule == "unreachable-codes" for finding in merged.findings) == 7

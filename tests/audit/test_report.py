@@ -79,7 +79,7 @@ def test_failed_lookups_are_reported_whichever_rules_are_given() -> None:
     runner.check_campaigns([campaign(2, "B")], {Language.ENGLISH: codes()})
     assert [(finding.campaign_id, finding.message) for finding in report(runner).findings] == [
         (1, "no result codes in English: refused"),
-        (2, "no result codes in German: the run stopped before they were asked for"),
+        (2, "no result codes in German: the run stopped before these result codes were requested"),
     ]
 
 
@@ -179,7 +179,7 @@ def test_json_has_every_attribute() -> None:
         "lookups": 4,
         "requests": 5,
         "languages": [1, 2],
-        "zone_note": "dates without a zone are taken for local time",
+        "zone_note": "dates without a zone are treated as local time",
         "comparison": None,
         "code_contents": [],
     }

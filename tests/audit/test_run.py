@@ -219,7 +219,7 @@ async def test_lookups_without_a_response_are_reported(sandbox: Sandbox, monkeyp
     unchecked = [finding for finding in report.findings if finding.rule == "unreachable-codes"]
     assert len(unchecked) == 51
     assert {finding.message.rpartition(": ")[2] for finding in unchecked} == {
-        "the run stopped before they were asked for"
+        "the run stopped before these result codes were requested"
     }
 
 

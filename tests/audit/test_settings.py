@@ -81,17 +81,17 @@ def test_severity_and_settings_of_a_rule_are_applied() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"select": "expired"}, "“select” is a list of texts"),
-        ({"ignore": [1]}, "“ignore” is a list of texts"),
-        ({"fail-on": "bad"}, "“fail-on” is one of error, warning, info, never, not 'bad'"),
+        ({"select": "expired"}, "“select” must be a list of texts"),
+        ({"ignore": [1]}, "“ignore” must be a list of texts"),
+        ({"fail-on": "bad"}, "“fail-on” must be one of error, warning, info, never, not 'bad'"),
         ({"expired": {"days": 3}}, "no setting “days” of the rule “expired”; it has severity"),
         ({"expiring-soon": {"day": 3}}, "did you mean “days”"),
-        ({"expiring-soon": {"days": "3"}}, "“days” of the rule “expiring-soon” is a number, 0 or more, not '3'"),
-        ({"expiring-soon": {"days": True}}, "is a number"),
-        ({"expiring-soon": {"days": -1}}, "is a number"),
-        ({"expired": {"severity": "fatal"}}, "is one of error, warning, info, not 'fatal'"),
+        ({"expiring-soon": {"days": "3"}}, "“days” of the rule “expiring-soon” must be a number, 0 or more, not '3'"),
+        ({"expiring-soon": {"days": True}}, "must be a number"),
+        ({"expiring-soon": {"days": -1}}, "must be a number"),
+        ({"expired": {"severity": "fatal"}}, "must be one of error, warning, info, not 'fatal'"),
         ({"unused-acceptance": {"severity": "error"}}, "“unused-acceptance” has no settings"),
-        ({"differs-from-template": {"ignore-keys": "X"}}, "is a list of texts"),
+        ({"differs-from-template": {"ignore-keys": "X"}}, "must be a list of texts"),
     ],
 )
 def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
@@ -110,11 +110,11 @@ def test_templates_fail_on_and_accepted_findings() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"template": 3}, "“template” is a name, or a list of tables"),
-        ({"template": [{"match": "x"}]}, "needs a “campaign”"),
+        ({"template": 3}, "“template” must be a name, or a list of tables"),
+        ({"template": [{"match": "x"}]}, "needs the key “campaign”"),
         ({"template": [{"mach": "x"}]}, "did you mean “match”"),
-        ({"template": ["x"]}, "is a table"),
-        ({"accept": {}}, "is a list of tables"),
+        ({"template": ["x"]}, "must be a table"),
+        ({"accept": {}}, "must be a list of tables"),
         ({"acept": []}, "did you mean “accept”"),
         ({"selct": ["expired"]}, "did you mean “select”"),
         ({"selct": {}}, "there is no rule “selct”; did you mean “select”"),
@@ -150,9 +150,9 @@ def test_a_rule_is_loaded_from_a_module_beside_the_settings(tmp_path: Path) -> N
     [
         ("no_such_module:x", "ModuleNotFoundError"),
         (f"{__name__}:no_such_name", "AttributeError"),
-        (f"{__name__}:NO_RULE", "is no rule, but str"),
-        ("json", "not like module:name"),
-        (":x", "not like module:name"),
+        (f"{__name__}:NO_RULE", "must be a rule, not str"),
+        ("json", "must have the form module:name"),
+        (":x", "must have the form module:name"),
     ],
 )
 def test_a_reference_to_no_rule_is_refused(reference: str, message: str) -> None:
@@ -181,12 +181,12 @@ def test_portal_url_has_a_place_for_the_id() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (5, "is an address with {id}"),
-        ("https://portal.example.com/campaigns", "is an address with {id}"),
-        ("javascript:alert({id})", "is an address with {id}"),
-        ("https:///{id}", "is an address with {id}"),
-        ("https://portal.example.com/{client}/{id}", "is an address with {id}"),
-        ("https://user:secret@portal.example.com/{id}", "holds no user name or password"),
+        (5, "must be a URL with {id}"),
+        ("https://portal.example.com/campaigns", "must be a URL with {id}"),
+        ("javascript:alert({id})", "must be a URL with {id}"),
+        ("https:///{id}", "must be a URL with {id}"),
+        ("https://portal.example.com/{client}/{id}", "must be a URL with {id}"),
+        ("https://user:secret@portal.example.com/{id}", "must not contain a user name or password"),
     ],
 )
 def test_portal_url_that_is_no_address_of_a_campaign_is_refused(value: object, message: str) -> None:

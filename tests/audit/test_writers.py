@@ -345,7 +345,7 @@ class TestJunit:
             assert suite.skipped == numbers[Severity.INFO]
         (case,) = suites["sound"]
         assert case.is_passed
-        assert case.name == "no finding in 2"
+        assert case.name == "campaigns without findings: 2"
         (case,) = suites["lost"]
         assert case.result[0].message == "could not be audited: 401 Unauthorized"
 

@@ -103,7 +103,7 @@ class TestSettings:
         ("content", "message"),
         [
             ("[audit", "dialler.toml is not TOML: "),
-            ("audit = 3", "“audit” is a table, not 3"),
+            ("audit = 3", "“audit” must be a table, not 3"),
             ("[audit]\nselcet = []", "dialler.toml: there is no setting “selcet”"),
             ("[audit]\nselect = ['x']", "dialler.toml: there is no rule “x”"),
             ("[audit]\nignore = ['expird']", "dialler.toml: there is no rule “expird”; did you mean “expired”?"),
@@ -111,7 +111,10 @@ class TestSettings:
             ("ignore = ['expired']\n[audit]", "dialler.toml: “ignore” belongs under [audit]"),
             ("[tool.dialler.audit]\nselect = []", "dialler.toml: the table is [audit] in this file"),
             ("[audit.expired]\nday = 3", "dialler.toml: there is no setting “day” of the rule “expired”"),
-            ("[[audit.accept]]\nrule = 'expired'", "dialler.toml: an entry of [[audit.accept]] needs a “reason”"),
+            (
+                "[[audit.accept]]\nrule = 'expired'",
+                "dialler.toml: an entry of [[audit.accept]] needs the key “reason”",
+            ),
             ("[audit]\nrules = ['no_such_module:x']", "can't load rules from “no_such_module:x”: ModuleNotFoundError"),
         ],
     )
@@ -232,7 +235,7 @@ class TestBaseline:
 
     @pytest.mark.parametrize(
         ("content", "message"),
-        [(None, "can't read other.json"), ("{}", "can't compare with other.json: it is no report of an audit")],
+        [(None, "can't read other.json"), ("{}", "can't compare with other.json: it is not an audit report")],
     )
     def test_an_invalid_baseline_is_an_error(self, content: str | None, message: str, run: Run, here: Path) -> None:
         if content is not None:

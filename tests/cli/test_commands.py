@@ -215,7 +215,7 @@ class TestWriting:
         assert run("campaigns", "delete", 1) == (
             2,
             "",
-            "dialler: can't ask for confirmation, because stdin is no terminal: "
+            "dialler: can't ask for confirmation, because stdin is not a terminal: "
             "give --yes to delete without confirmation\n",
         )
         assert sandbox.journal == []

@@ -97,7 +97,7 @@ def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_report_without_findings_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time"
+    as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are treated as local time"
     assert lines(report(), capsys)[2:] == [
         as_of,
         "Nothing found.",
@@ -123,7 +123,7 @@ def test_many_findings_of_one_rule_are_one_line(
         "  warning  missing-translation  A result code without a text in one of the",
         "                                languages",
         "",
-        "--unfold shows each of them, as every --format does.",
+        "--unfold shows every finding; so does every --format.",
     ]
     print_report(whole, Console(), unfold=True)
     assert capsys.readouterr().out.count("missing-translation") == 9_801
@@ -206,7 +206,7 @@ def test_the_worst_accounts_come_first(capsys: pytest.CaptureFixture[str]) -> No
         "      0        0     0  west",
         "",
         "3 accounts, 2 of them without a finding",
-        "As of 2026-03-02 12:00+00:00; dates without a zone are taken for local time",
+        "As of 2026-03-02 12:00+00:00; dates without a zone are treated as local time",
     ]
 
 

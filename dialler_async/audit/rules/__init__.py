@@ -1,9 +1,9 @@
 """The rules. To add one, write one function in the module of its subject, and list it in `RULES`.
 
-Each is pure. Their IDs are public: users have them in settings and reports. `dialler audit --list-rules` prints all
-rules, and `dialler audit explain RULE` prints one with an example and its settings.
+Each rule is a pure function. The IDs are public, since settings and reports contain them. `dialler audit --list-rules`
+prints all rules, and `dialler audit explain RULE` prints one with an example and its settings.
 
-Dates without a zone are taken for local wall time.
+Dates without a zone are treated as local wall time.
 """
 
 from typing import TypeAlias
@@ -66,7 +66,7 @@ RULES: tuple[AnyRule, ...] = (
 )
 
 ALWAYS = (invalid_record, unreachable_codes)
-"""Rules that are always applied: a report must not look clean because a lookup failed."""
+"""Rules that are always applied. Without them, a report would look clean after a failed lookup."""
 
 __all__ = [
     "ALWAYS",

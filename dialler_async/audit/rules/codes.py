@@ -23,7 +23,7 @@ from .words import label, language_name, listed, subject
     fix="Choose one of the campaign's own result codes in that setting. After a clone, check all such settings.",
 )
 def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report every key `…ResultCodesID`, known or not, that names none of the campaign's codes."""
+    """Report each key `…ResultCodesID` whose value is not the ID of a code of the campaign. Unknown keys count, too."""
     if not facts.codes_are_whole:
         return
     for key, value in facts.wire.items():

@@ -64,7 +64,7 @@ def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     Severity.INFO,
     title="A campaign that has not begun",
     why="It does not dial yet.",
-    fix="Nothing, if that is meant. Otherwise give it an earlier first day.",
+    fix="Nothing, if this is intended. Otherwise give it an earlier first day.",
 )
 def not_started(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtFrom` after now."""

@@ -1,4 +1,4 @@
-"""Rules about what could not be checked: a report must not look clean because something could not be fetched."""
+"""Rules about data that could not be checked. Without them, a report would look clean after a failed lookup."""
 
 from collections.abc import Iterator, Mapping
 
@@ -28,7 +28,7 @@ NOT_AUDITED = RuleInfo(
     id="not-audited",
     severity=Severity.ERROR,
     title="An account, or some of its campaigns, could not be audited",
-    why="Every attempt failed, so this report lacks the findings there.",
+    why="Every attempt failed, so this report lacks their findings.",
     fix="Correct what the error says, and run the audit again.",
 )
 RULE_FAILED = RuleInfo(
@@ -63,11 +63,11 @@ RUN_RULES = (INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, RULE_FAILED, NO_CAMPAI
     fix="Correct the value in the portal, or ask the operator of the server where it comes from.",
 )
 def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
-    """Report a result code that could not be structured; the run reports such campaigns."""
+    """Report invalid result codes. `RuleRunner.check_list` reports invalid campaigns."""
     for error, names in _grouped(facts.failures):
         if _is_about_a_record(error):
             record_id = getattr(error, "record_id", None)
-            # Never the position in the list, which changes from run to run.
+            # The subject must not contain the position in the list, which changes from run to run.
             subject = invalid_key(error) if record_id is None else str(record_id)
             yield Violation(subject, f"no result codes in {listed(names)}: {error}")
 
@@ -90,9 +90,9 @@ def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
         name = language_name(language)
         if not records.complete:
             yield Violation(name, f"the server sent {len(records)} of {records.total} result codes in {name}")
-        nameless = 0 if facts.codes_are_whole else sum(code.id is None for code in records)
-        if nameless:
-            yield Violation(name, f"{nameless} of {len(records)} result codes in {name} came without an ID")
+        without_id = 0 if facts.codes_are_whole else sum(code.id is None for code in records)
+        if without_id:
+            yield Violation(name, f"{without_id} of {len(records)} result codes in {name} came without an ID")
 
 
 def _is_about_a_record(error: Exception) -> bool:
@@ -107,7 +107,7 @@ def invalid_key(error: Exception) -> str:
 
 
 def _grouped(failures: Mapping[Language, Exception]) -> list[tuple[Exception, list[str]]]:
-    """Return each error once, with the languages that it concerns."""
+    """Return each distinct error with the names of its languages."""
     together: dict[tuple[type[Exception], str], tuple[Exception, list[str]]] = {}
     for language, error in failures.items():
         together.setdefault((type(error), str(error)), (error, []))[1].append(language_name(language))

@@ -36,11 +36,11 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Vio
     "name-within-name",
     Severity.INFO,
     title="A name that is part of another campaign's name",
-    why="A search for it finds the other campaigns too, and the API's own delete by name may delete one of them.",
+    why="A search for this name also finds the other campaigns, and the API's own delete by name may delete one.",
     fix="Delete such campaigns by ID only, or rename one of them.",
 )
 def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """Report names that a partial match without case confuses; `duplicate-name` reports equal ones."""
+    """Report names that are part of other names, without case. `duplicate-name` reports equal names."""
     campaigns = account.campaigns
     names = [campaign.name.casefold() for campaign in campaigns]
     within: dict[int, list[CampaignSummary]] = {}
@@ -55,10 +55,10 @@ _GRAM = 3
 
 
 def _pairs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield the indexes of names that are part of other names, each with the index of the other.
+    """Yield pairs of indexes: a name, and another name that contains it.
 
-    A name can only be part of names that have its rarest three characters in a row. Most names have three that hardly
-    any other name has, so few pairs remain to compare.
+    A longer name must contain every trigram of a shorter name. Only names with the rarest trigram of the shorter name
+    are compared. Most names have a trigram that few other names have, so few pairs are compared.
     """
     sizes = {min(_GRAM, len(name)) for name in names if name}
     common = Counter(gram for name in names for gram in _grams(name, sizes))

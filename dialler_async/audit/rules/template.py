@@ -40,7 +40,7 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
             continue
         if key.endswith("ResultCodesID"):
             # The codes of a clone have new IDs, so the export keys of the codes are compared.
-            ours, theirs = _led_to(facts, ours), _led_to(template, theirs)
+            ours, theirs = _export_key_of(facts, ours), _export_key_of(template, theirs)
             if ours == theirs or not comparable:
                 continue
         yield Violation(key, f"{key} is {_shown(ours)}, in the template {_shown(theirs)}")
@@ -82,12 +82,12 @@ def _compare(changed: dict[str, None], what: str, ours: object, theirs: object) 
 
 
 def _text(code: ResultCode) -> str | None:
-    """Return the text; None for a translation key in its place, which holds the code's own ID."""
+    """Return the text of a code. None for a translation key, which contains the ID and so differs in a clone."""
     return code.content if code.content != code.short_text else None
 
 
-def _led_to(facts: CampaignFacts, value: object) -> object:
-    """Return the export key of the code with this ID; the ID, if there is no such code or key."""
+def _export_key_of(facts: CampaignFacts, value: object) -> object:
+    """Return the export key of the code with this ID, or the ID if there is no such code or it has no key."""
     records = facts.by_code.get(value, {}) if isinstance(value, int) else {}
     return next((code.export_key for code in records.values() if code.export_key), value)
 

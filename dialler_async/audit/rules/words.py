@@ -14,7 +14,7 @@ def language_name(language: Language) -> str:
 
 
 def subject(code: ResultCode) -> str:
-    """Return what identifies a code: its ID; without one, its translation key."""
+    """Return the ID of a code, or its translation key if it has no ID."""
     return str(code.id) if code.id is not None else code.short_text or "without ID"
 
 
@@ -34,7 +34,7 @@ def listed(words: list[str]) -> str:
 
 
 def some(words: Iterable[str], most: int = 3) -> str:
-    """Return the same for any number of words: `a, b, c and 17 more`."""
+    """Return a list of any length in words, shortened if it is long: `a, b, c and 17 more`."""
     all_words = list(words)
     rest = len(all_words) - most
     return listed(all_words if rest < 2 else [*all_words[:most], f"{rest:,} more"])
@@ -49,5 +49,5 @@ def others(campaign: CampaignSummary, same: Sequence[CampaignSummary]) -> str:
 
 
 def shown(date: datetime) -> str:
-    """Return a date to the minute. A naive date is marked, since it is taken for local time."""
+    """Return a date to the minute. A naive date is marked, since it is treated as local time."""
     return date.isoformat(sep=" ", timespec="minutes") + ("" if date.utcoffset() is not None else " (local time)")

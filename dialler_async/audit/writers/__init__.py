@@ -1,7 +1,7 @@
 """Writers of reports, by the name of their format on the command line.
 
-Each writer takes an `AuditReport` and yields text piece by piece. Text of the server is escaped as the format requires;
-JSON, JSON lines and SARIF are lossless. The table for terminals is in the command.
+Each writer takes an `AuditReport` and yields text piece by piece. Text from the server is escaped as the format
+requires; JSON, JSON lines and SARIF are lossless. The table for terminals is in the command.
 """
 
 from collections.abc import Callable, Iterator, Mapping

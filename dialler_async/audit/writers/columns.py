@@ -39,7 +39,7 @@ def columns(report: AuditReport) -> dict[str, Column]:
 
 
 def lines(report: AuditReport) -> Iterator[tuple[Finding, Mapping[str, None]]]:
-    """Yield each finding, accepted, gone and unjudged ones too, with the columns to leave empty.
+    """Yield each finding with the columns to leave empty. Accepted, gone and unjudged findings are included.
 
     An account without a finding has one line with the message `nothing found`, so that the report names the account.
     This line has no severity and no rule.

@@ -1,7 +1,7 @@
 """The report as JSON, and its findings as JSON lines: lossless, for programs.
 
-The output is ASCII, so that it survives any encoding, and no terminal acts on its text. `report.schema.json` (JSON
-Schema, draft 2020-12) beside this module describes the format; `json_schema()` reads it.
+The output is ASCII: any encoding can represent it, and it contains no control characters for a terminal.
+`report.schema.json` (JSON Schema, draft 2020-12) describes the format; `json_schema()` reads it.
 """
 
 import json
@@ -50,7 +50,7 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
         "rules": [{name: getattr(info, name) for name in _RULE_KEYS} for info in report.rules],
         "zone_note": report.zone_note,
         "comparison": None if report.comparison is None else _comparison(report.comparison),
-        # Campaigns share most of their codes, so each content stands once.
+        # Campaigns share most of their codes, so each content is written once.
         "records": [_record(record, numbers) for record in report.records],
         "code_contents": [dict(content) for content in numbers],
         **(

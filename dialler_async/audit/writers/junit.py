@@ -1,9 +1,12 @@
 """The report as JUnit XML, for build servers.
 
-A rule is a test suite, and a finding is one of its cases. Errors and warnings are failures; infos and accepted findings
-are skipped, so that they show without failing a build, as are findings of the baseline that could not be checked again.
-With `fails_on_new`, unchanged findings are skipped too. A finding that is gone is a case that passed, as is a rule
-without findings. A rule that raised an error is an error. In a report of several accounts, an account is a suite.
+A rule is a test suite, and a finding is a test case. In a report of several accounts, an account is a test suite.
+
+- Failure: an error or a warning.
+- Skipped: an info, an accepted finding, or a finding of the baseline that this audit could not check. The report shows
+  skipped cases, but they do not fail a build. With `fails_on_new`, unchanged findings are also skipped.
+- Passed: a finding that is gone, or a rule without findings.
+- Error: a rule that raised an error.
 """
 
 from collections import Counter
@@ -38,7 +41,7 @@ def _by_rule(report: AuditReport) -> Iterator[Element]:
     # Rules of the baseline that were not applied now come last.
     rules = [*(info.id for info in report.rules), *(finding.rule for finding in report.everything())]
     for rule in dict.fromkeys(rules):
-        passed = {"classname": escape_unprintable(rule), "name": f"no finding in {len(report.summaries)}"}
+        passed = {"classname": escape_unprintable(rule), "name": f"campaigns without findings: {len(report.summaries)}"}
         yield _suite(rule, findings.get(rule, []), passed, report)
 
 
@@ -48,7 +51,7 @@ def _by_account(report: AuditReport) -> Iterator[Element]:
     if None in findings:
         yield _suite("all accounts", findings[None], {}, report)
     for account in report.accounts:
-        passed = {"classname": "all rules", "name": f"no finding in {campaigns[account]}"}
+        passed = {"classname": "all rules", "name": f"campaigns without findings: {campaigns[account]}"}
         yield _suite(account, findings.get(account, []), passed, report)
 
 

@@ -58,8 +58,8 @@ def _by_account(report: AuditReport) -> Iterator[str]:
     by_account = report.by_account()
     for name, numbers in islice(by_account.items(), _WORST):
         identity = report.identities.get(name)
-        whose = escaped(str(identity)) if identity else ""
-        yield _row(escaped(name), whose, *(f"{number:,}" for number in numbers.values()))
+        server = escaped(str(identity)) if identity else ""
+        yield _row(escaped(name), server, *(f"{number:,}" for number in numbers.values()))
     if len(by_account) > _WORST:
         yield f"\nThese are the worst {_WORST} of {len(by_account):,} accounts.\n"
 
@@ -88,8 +88,8 @@ def _where(finding: Finding, report: AuditReport) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that stays text: no markup, no HTML, no end of a cell, and no notification."""
-    # An escaped @ would still notify the user of that name; one before a word joiner does not.
+    """Return the text with Markdown and HTML escaped. It can't end a table cell or notify a user."""
+    # GitHub notifies a user even after an escaped @, but not if a word joiner follows the @.
     return _SPECIAL.sub(r"\\\g<0>", escape_unprintable(text)).replace("@", "@\u2060")
 
 

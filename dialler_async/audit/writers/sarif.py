@@ -1,10 +1,10 @@
 """The report as SARIF 2.1.0, for programs that collect the results of linters and scanners.
 
 A campaign is a logical location, `campaigns/535`; in a report of several accounts, `accounts/north/campaigns/535`. The
-same path is given as an artifact, since some readers drop a result without one; no such file exists. The fingerprint is
-made of account, rule, campaign and subject, so that readers recognise a finding in the next report. With a baseline,
-each result has a `baselineState`; a finding that could not be checked again has the kind `open`. An accepted finding
-has a suppression.
+same path is also the artifact location, since some readers drop a result without an artifact. No such file exists. The
+fingerprint consists of account, rule, campaign and subject, so that readers recognise a finding in the next report.
+With a baseline, each result has a `baselineState`; a finding that could not be checked again has the kind `open`. An
+accepted finding has a suppression.
 """
 
 import json

@@ -4,9 +4,9 @@
 
     Path("report.html").write_text("".join(write_html(report)), encoding="utf-8")
 
-All its text and drawings are in the file, so it can be read, searched and printed without scripts. Its one script
-filters, and shows tooltips. Its policy (CSP) allows only its own style and script, by their hashes. So it sends no
-request, and a script in a campaign's name would not run.
+All text and drawings are in the file, so the page can be read, searched and printed without scripts. A script filters
+the findings and shows tooltips. The content security policy allows only the style and the script of the page, by their
+hashes. So the page sends no request, and a script in a campaign's name does not run.
 """
 
 from .page import write_html

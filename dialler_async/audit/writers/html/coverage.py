@@ -47,19 +47,19 @@ class Coverage:
 
 
 def coverage(report: AuditReport) -> list[Coverage]:
-    """Return the coverage of every language that was asked for."""
+    """Return the coverage of every requested language."""
     found = []
     for language in report.languages:
         fetched = [(campaign.codes, dict(campaign.texts)) for campaign in report.summaries]
-        of_it = [(codes, texts[language]) for codes, texts in fetched if language in texts]
+        in_language = [(codes, texts[language]) for codes, texts in fetched if language in texts]
         found.append(
             Coverage(
                 language=language_name(language),
-                texts=sum(texts for _, texts in of_it),
-                codes=sum(codes for codes, _ in of_it),
-                whole=sum(texts == codes for codes, texts in of_it),
-                gaps=sum(texts != codes for codes, texts in of_it),
-                unknown=len(fetched) - len(of_it),
+                texts=sum(texts for _, texts in in_language),
+                codes=sum(codes for codes, _ in in_language),
+                whole=sum(texts == codes for codes, texts in in_language),
+                gaps=sum(texts != codes for codes, texts in in_language),
+                unknown=len(fetched) - len(in_language),
             )
         )
     return found

@@ -35,16 +35,16 @@ def campaign_numbers(report: AuditReport) -> dict[Key, int]:
 
 def groups(report: AuditReport, numbers: dict[Key, int]) -> Iterator[tuple[FindingGroup, list[Entry]]]:
     """Yield the groups of the report, each with its findings."""
-    left = set(numbers)
+    without_target = set(numbers)
     for group in report.groups():
-        yield group, list(_entries(group.findings, numbers, left))
+        yield group, list(_entries(group.findings, numbers, without_target))
 
 
-def _entries(findings: Iterable[Finding], numbers: dict[Key, int], left: set[Key]) -> Iterator[Entry]:
+def _entries(findings: Iterable[Finding], numbers: dict[Key, int], without_target: set[Key]) -> Iterator[Entry]:
     for finding in findings:
         key = _key(finding)
-        yield Entry(finding=finding, number=numbers.get(key), is_target=key in left)
-        left.discard(key)
+        yield Entry(finding=finding, number=numbers.get(key), is_target=key in without_target)
+        without_target.discard(key)
 
 
 def _key(finding: Finding) -> Key:
@@ -69,6 +69,6 @@ RowT = TypeVar("RowT", bound=_Row)
 
 
 def numbered(rows: Sequence[RowT], numbers: dict[Key, int]) -> list[tuple[RowT, int | None]]:
-    """Return rows with the numbers of their campaigns. Of rows of the same campaign, only the first has it."""
+    """Return rows with the numbers of their campaigns. Only the first row of a campaign gets the number."""
     left = dict(numbers)
     return [(row, left.pop((row.campaign.account, row.campaign.id, row.campaign.name), None)) for row in rows]

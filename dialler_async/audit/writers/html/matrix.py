@@ -64,7 +64,7 @@ class Matrix:
     Attributes:
         keys: all export keys, the commonest first.
         columns: the keys that are drawn.
-        rows: the campaigns that are drawn: those that lack most usual keys first.
+        rows: the campaigns that are drawn. The campaigns that lack most usual keys come first.
         campaigns: number of campaigns whose result codes were fetched; the others are left out.
         lacking: number of campaigns that lack a usual key.
         legend: each mark and its meaning.
@@ -85,7 +85,7 @@ class Matrix:
         columns = keys[:_COLUMNS]
         usual = [key.key for key in columns if key.usual]
         lacks = [tuple(key for key in usual if key not in dict(campaign.export_keys)) for campaign in known]
-        # Stable: campaigns that lack as many keys stay in the order of the report.
+        # The sort is stable: campaigns that lack the same number of keys stay in the order of the report.
         rows = sorted(zip(known, lacks, strict=True), key=lambda row: -len(row[1]))[:_ROWS]
         return cls(
             keys=keys,

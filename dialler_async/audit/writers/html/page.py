@@ -112,7 +112,7 @@ def _machine(moment: datetime) -> str:
 
 
 def _edges() -> str:
-    """Return the classes of the left and right ends of bars. A class is shorter than a drawing for each campaign."""
+    """Return CSS classes for the left and right ends of bars. A class needs fewer bytes than an SVG for each bar."""
     return "".join(
         f".b{edge}{{--b:{100 * edge / EDGES:g}%}}.e{edge}{{--e:{100 * edge / EDGES:g}%}}" for edge in range(EDGES + 1)
     )

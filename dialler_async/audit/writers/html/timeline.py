@@ -55,7 +55,7 @@ class Timeline:
         undated: number of campaigns without dates; they are always valid, and not drawn.
         states: number of campaigns in each state.
         valid: how many campaigns are valid at each time, as a drawing.
-        most: the maximum of that.
+        most: the maximum number of campaigns that are valid at the same time.
         ticks: dates at equal distances from the left edge to the right.
         now: position of the present, in percent of the width.
         cut: whether any date is beyond the edges.
@@ -77,7 +77,7 @@ class Timeline:
 
     @classmethod
     def of(cls, campaigns: Sequence[CampaignSummary], now: datetime) -> "Timeline":
-        """Return the timeline of these campaigns. Naive dates are taken as local time, in the zone of `now`."""
+        """Return the timeline of these campaigns. Naive dates are treated as local time, in the zone of `now`."""
         dated = [campaign for campaign in campaigns if campaign.dt_from or campaign.dt_to]
         dates = [
             _moment(date, now) for campaign in dated for date in (campaign.dt_from, campaign.dt_to) if date is not None
