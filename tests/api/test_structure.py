@@ -150,12 +150,12 @@ def test_fast_path_accepts_documented_records(kind: type[Record], decoder: Respo
     assert (made.wire, made.extra) == (record, structure_strictly(kind, record).extra)
 
 
-def test_an_escaped_key_is_the_same_key() -> None:
+def test_escaped_key_is_decoded_like_the_plain_key() -> None:
     (made,) = decode(CAMPAIGNS, envelope(r'{"\u004eame":"a","\u0049D":7}'))
     assert (made.id, made.name, made.extra) == (7, "a", {})
 
 
-def test_text_that_is_no_date_is_refused_after_a_date() -> None:
+def test_text_that_is_not_a_date_is_refused_after_a_valid_date() -> None:
     record = dict.fromkeys(wire_keys(Campaign).values())
     dated = json.dumps({**record, "Name": "a", "dtTo": "2026-01-01T00:00:00"})
     (made,) = decode(CAMPAIGNS, envelope(dated))
@@ -164,14 +164,14 @@ def test_text_that_is_no_date_is_refused_after_a_date() -> None:
     assert "dtTo is 'soon'" in str(error)
 
 
-def test_a_number_is_a_boolean_only_if_it_is_0_or_1() -> None:
+def test_number_is_accepted_as_a_boolean_only_if_it_is_0_or_1() -> None:
     record = dict.fromkeys(wire_keys(ResultCode).values())
     (made,) = decode(RESULT_CODES, envelope(json.dumps({**record, "bDone": 1})))
     assert made.done is True
     assert "bDone is 2" in str(decode(RESULT_CODES, envelope(json.dumps({**record, "bDone": 2}))))
 
 
-def test_decoded_records_are_as_frozen_as_records_made_by_hand() -> None:
+def test_decoded_records_are_frozen_like_constructed_records() -> None:
     record = {**dict.fromkeys(wire_keys(Campaign).values()), "Name": "a"}
     (made,) = decode(CAMPAIGNS, envelope(json.dumps(record)))
     with pytest.raises(AttributeError):
@@ -195,7 +195,7 @@ def test_one_record_does_not_keep_the_body_in_memory() -> None:
     assert after - before < 20_000
 
 
-def test_a_record_is_a_single_object_to_the_garbage_collector() -> None:
+def test_record_is_a_single_object_for_the_garbage_collector() -> None:
     body = envelope(*[json.dumps({"ID": 1, "Name": "a", "dtTo": "2026-01-01T00:00:00", "list": [{}]})] * 5000)
     decode(CAMPAIGNS, body)
     gc.collect()
@@ -204,7 +204,7 @@ def test_a_record_is_a_single_object_to_the_garbage_collector() -> None:
     assert len(gc.get_objects()) - before < len(records) + 100
 
 
-def test_a_record_of_too_many_values_is_refused() -> None:
+def test_record_with_too_many_values_is_refused() -> None:
     for values, accepted in ((90_000, True), (110_000, False)):
         body = envelope(json.dumps({"Name": "a", "filler": "x" * 640 * 1024, "list": [0] * values}))
         assert isinstance(decode(CAMPAIGNS, body), PayloadError) is not accepted

@@ -79,7 +79,7 @@ def invalid(sandbox: Sandbox) -> set[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 32])
 @pytest.mark.parametrize("faults", [False, True], ids=["no faults", "faults"])
-async def test_finds_the_seeded_defects_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
+async def test_audit_finds_the_seeded_defects_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
     # Each step's traceback would be recorded; with debug it is done below, for less campaigns.
     asyncio.get_running_loop().set_debug(False)
     async with Sandbox(campaigns=2000, seed=3, invalid_record=True, now=NOW) as sandbox:
@@ -104,7 +104,7 @@ async def test_finds_the_seeded_defects_and_nothing_else(concurrency: int, fault
 
 
 @pytest.mark.parametrize("seed", [1, 2, 7])
-async def test_finds_the_seeded_defects_of_any_account(seed: int) -> None:
+async def test_audit_finds_the_seeded_defects_of_any_account(seed: int) -> None:
     async with (
         Sandbox(campaigns=60, seed=seed, invalid_record=True, now=NOW) as sandbox,
         DiallerClient(sandbox.base_url, sandbox.token) as dialler,

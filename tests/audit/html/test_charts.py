@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 class TestTimeline:
-    def test_states_of_campaigns(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_period_has_the_state_of_its_campaign(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         day = timedelta(days=1)
         page = page_of(
             summary(1, NOW - day, NOW + day),
@@ -66,7 +66,7 @@ class TestTimeline:
 
 
 class TestMatrix:
-    def test_rows_name_missing_keys(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_matrix_rows_name_missing_usual_keys(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         page = page_of(
             summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
             summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
@@ -89,7 +89,7 @@ class TestMatrix:
         assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
         assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
 
-    def test_campaigns_without_keys_say_so(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_matrix_without_keys_says_so(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
 
 
