@@ -298,7 +298,7 @@ class TestBesideOtherInstrumentation:
         for span, received in zip(spans, sandbox.journal, strict=True):
             assert received.headers.getall("traceparent") == [traceparent(span.get_span_context())]
 
-    async def test_duration_is_recorded_once(
+    async def test_duration_of_a_successful_call_is_recorded_once(
         self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
         await dialler.campaigns.get(id)

@@ -61,7 +61,7 @@ class TestTimeline:
         assert "3 running" in page.text
         assert "drawn at the edge" in page.text
 
-    def test_campaigns_without_dates_are_counted(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_timeline_counts_campaigns_without_dates(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
 
 
@@ -83,7 +83,9 @@ class TestMatrix:
         assert "lacks A" not in page.text
         assert "0 campaigns of 1" in " ".join(page.text.split())
 
-    def test_rare_keys_are_only_in_the_table(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_rare_keys_are_in_the_table_but_not_in_the_matrix(
+        self, page_of: Callable[..., Page], summary: Summarize
+    ) -> None:
         keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
         page = page_of(summary(1, None, None, **keys))
         assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
@@ -93,7 +95,7 @@ class TestMatrix:
         assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
 
 
-def test_languages_count_codes_with_a_text(reports: Reports, summary: Summarize, parse: Parse) -> None:
+def test_coverage_counts_codes_with_a_text_by_language(reports: Reports, summary: Summarize, parse: Parse) -> None:
     both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
     campaigns = [
         attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))

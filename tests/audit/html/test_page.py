@@ -39,7 +39,7 @@ def test_names_of_campaigns_are_escaped(reports: Reports, parse: Parse) -> None:
     page.source.encode()
 
 
-def test_policy_allows_only_the_own_style_and_script(reports: Reports, parse: Parse) -> None:
+def test_content_security_policy_allows_only_the_style_and_script_of_the_page(reports: Reports, parse: Parse) -> None:
     page = parse(reports.real())
     (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
     style, script = (
@@ -115,7 +115,7 @@ def test_page_shows_only_a_part_of_a_report_of_thousands_of_accounts(
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet", "empty"], indirect=True)
-def test_page_loads_nothing(report: AuditReport, parse: Parse) -> None:
+def test_page_has_no_external_resources(report: AuditReport, parse: Parse) -> None:
     page = parse(report)
     links = [
         value for _, found in page.tags for key, value in found.items() if key in ("src", "href", "srcset", "action")
