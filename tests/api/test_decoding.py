@@ -1,4 +1,4 @@
-"""JSON to records: lossless, strict where a type is published, and in slices. And dates, in both directions."""
+"""Decoding of JSON to records: lossless, strict about published types, and in slices. Also dates."""
 
 import json
 import math
@@ -48,9 +48,9 @@ WITH_RECORDS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES]
 
 
 def decode(answer: ResponseDecoder[T], body: bytes | object) -> T:
-    """What a body decodes to, without the pauses; anything but bytes is made JSON of.
+    """Return the result of decoding a body, without pauses. A value that is not bytes is encoded as JSON first.
 
-    Whether it came in one piece (bytes) or in several (a bytearray) makes no difference.
+    A bytearray must give the same result as bytes.
     """
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     in_one, in_several = came_to(answer, sent), came_to(answer, bytearray(sent))
@@ -75,7 +75,7 @@ def came_to(answer: ResponseDecoder[T], body: Body) -> T | DiallerError:
 
 @contextmanager
 def slices_of(size: int) -> Iterator[None]:
-    """Let slices have so many bytes."""
+    """Set the number of bytes of a slice."""
     with patch.object(record_list, "BYTES_PER_SLICE", size), patch.object(decoding_module, "BYTES_PER_SLICE", size):
         yield
 
@@ -109,7 +109,7 @@ def misfit(answer: ResponseDecoder[Any], *records: object) -> PayloadError:
 
 
 class TestPublishedExamples:
-    """Each one structures as it stands, and nothing of it is lost."""
+    """Each published example is decoded unchanged and without loss."""
 
     def test_published_list_of_campaigns_is_decoded(self) -> None:
         body = (EXAMPLES / "campaigns_list.json").read_bytes()
@@ -202,7 +202,7 @@ KNOWN = {
 
 @st.composite
 def wire_records(draw: st.DrawFn) -> dict[str, Any]:
-    """Any JSON object with a name, known keys of their types among unknown ones, in any order."""
+    """Return JSON objects with a name, with known keys of the right types and unknown keys, in any order."""
     unknown = draw(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
     published = set(wire_keys(Campaign).values())
     record = {key: value for key, value in unknown.items() if key not in published}
@@ -212,7 +212,7 @@ def wire_records(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def same(left: object, right: object) -> bool:
-    """Equal in type and order, too, at every depth: to `==`, True is 1 and 1 is 1.0."""
+    """Return whether two values are equal, also in type and order, at every depth. With `==`, True equals 1 and 1.0."""
     return repr(left) == repr(right)
 
 
@@ -367,7 +367,7 @@ def test_payload_error_has_neither_cause_nor_context() -> None:
 
 
 class TestEnvelope:
-    """What is around the records: as documented, or a typed error."""
+    """The envelope around the records is as documented, or decoding raises a typed error."""
 
     @pytest.mark.parametrize("answer", ANSWERS)
     @pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
@@ -518,7 +518,7 @@ class TestEnvelope:
 
 
 class TestRecordsThatAreNotJson:
-    """Records are decoded after the envelope, which msgspec lets pass unread."""
+    """Records are decoded after the envelope. msgspec does not validate them with the envelope."""
 
     @pytest.mark.parametrize(
         "piece", [b'{"Name": "\xff"}', b'{"Name": "any", "x": 1e400}', b'{"Name": "\\ud8"}', b'{1: "Name"}']
@@ -533,7 +533,7 @@ class TestRecordsThatAreNotJson:
 
 
 class TestLoneSurrogates:
-    """Servers cut texts after so many UTF-16 units, sometimes in the middle of an emoji."""
+    """Servers cut texts after a number of UTF-16 units, sometimes in the middle of an emoji."""
 
     RECORDS: ClassVar = [
         {"ID": 1, "Name": "cut \ud83c"},
@@ -575,13 +575,13 @@ class TestLoneSurrogates:
 
 
 def spelled(draw: st.DrawFn, text: str) -> str:
-    """JSON of a text, with some of its characters as escapes that nobody needs."""
+    """Return JSON of a text with some unnecessary escapes."""
     return '"' + "".join(f"\\u{ord(one):04x}" if draw(st.booleans()) else json.dumps(one)[1:-1] for one in text) + '"'
 
 
 @st.composite
 def odd_bodies(draw: st.DrawFn) -> bytes:
-    """Envelopes with escapes in their keys, keys twice, lone surrogates, nesting, and lists of the same name within."""
+    """Return envelopes with escaped keys, duplicate keys, lone surrogates, nesting, and inner lists named `records`."""
     names = st.sampled_from(["a", "\ud83c", "\udc00 x", "\U0001f3c6", "},{", '"records":[', "]", "\\ud83c"])
     number = draw(st.integers(0, 4))
     records = []
@@ -649,12 +649,12 @@ def test_hostile_body_is_refused_in_short_steps(body: bytes) -> None:
             error = refused
         steps.append(time.process_time() - begun)
     assert len(error.excerpt) <= 200
-    # About 5 ms each on an idle machine, and 5 s in one step before. CPU time, with room for a garbage collection.
+    # A step takes about 5 ms on an idle machine. Without slices, it took 5 s. The limit allows a garbage collection.
     assert max(steps) < 0.2
 
 
 class TestSlices:
-    """Large answers are structured in pieces, so that others can run in between."""
+    """Large bodies are decoded in slices, so that other tasks can run between them."""
 
     def records(self, count: int, size: int) -> list[dict[str, object]]:
         return [{"Name": f"campaign {number}", "filler": "x" * size} for number in range(count)]
@@ -714,7 +714,7 @@ class TestSlices:
         claimed: dict[str, Any],
     ) -> None:
         envelope = {"filter": '"records":[', "records": records, "count": len(records) + count}
-        # Text, so that a key can stand there twice.
+        # JSON text, since a dict can't have a key twice.
         body = (json.dumps(envelope, separators=separators)[:-1] + "," + json.dumps(claimed)[1:]).replace(",}", "}")
         outcomes: list[Any] = []
         for size in (slice_, 0, 64 * 1024):
@@ -762,7 +762,7 @@ class TestSlices:
         assert decode(CAMPAIGNS, envelope()) == Records(items=(), total=0)
 
     def test_body_that_is_not_utf_8_raises_before_the_first_slice(self) -> None:
-        # Far enough that the check comes upon it in its second step.
+        # The position is in the second step of the check.
         records = self.records(120, 10_000)
         body = json.dumps(envelope(*records)).encode().replace(b'"campaign 119"', b'"campaign \xfc"')
         with pytest.raises(PayloadError, match="not the documented JSON"):
@@ -776,7 +776,7 @@ class TestSlices:
 
 
 class TestRecoded:
-    """A second look at a body that could not be decoded."""
+    """A body that could not be decoded is recoded to UTF-8 from its charset."""
 
     GOOD = '{"Name": "Käßespätzle €"}'
 
@@ -832,15 +832,15 @@ DATES = st.builds(lambda date, zone: date.replace(tzinfo=zone), st.datetimes(), 
 
 
 class TestDates:
-    """Every form that a page of the documentation prints, and nothing else."""
+    """Exactly the documented date formats are accepted."""
 
     @pytest.mark.parametrize(
         ("text", "date"),
         [
-            ("2020-08-09T02:33:50.347", datetime(2020, 8, 9, 2, 33, 50, 347_000)),  # noqa: DTZ001  naive it is
+            ("2020-08-09T02:33:50.347", datetime(2020, 8, 9, 2, 33, 50, 347_000)),  # noqa: DTZ001  a naive date is tested
             ("2022-07-08T11:33:18.900977Z", datetime(2022, 7, 8, 11, 33, 18, 900_977, tzinfo=UTC)),
-            ("2022-07-08T11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  naive it is
-            ("2022-07-08 11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  naive it is
+            ("2022-07-08T11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  a naive date is tested
+            ("2022-07-08 11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  a naive date is tested
             ("2022-07-08 11:33:18.5Z", datetime(2022, 7, 8, 11, 33, 18, 500_000, tzinfo=UTC)),
             ("2022-07-08T11:33:18+02:00", datetime(2022, 7, 8, 11, 33, 18, tzinfo=timezone(timedelta(hours=2)))),
             ("2022-07-08T11:33:18-0330", datetime(2022, 7, 8, 11, 33, 18, tzinfo=timezone(-timedelta(minutes=210)))),
@@ -901,12 +901,12 @@ class TestDates:
     @pytest.mark.parametrize(
         ("date", "text"),
         [
-            (datetime(2026, 7, 1, 8, 30), "2026-07-01T08:30:00"),  # noqa: DTZ001  naive it is
-            (datetime(2026, 7, 1, 8, 30, 15, 347_999), "2026-07-01T08:30:15.347"),  # noqa: DTZ001  naive it is
+            (datetime(2026, 7, 1, 8, 30), "2026-07-01T08:30:00"),  # noqa: DTZ001  a naive date is tested
+            (datetime(2026, 7, 1, 8, 30, 15, 347_999), "2026-07-01T08:30:15.347"),  # noqa: DTZ001  a naive date is tested
             (datetime(2026, 7, 1, 8, 30, 15, 1_000, tzinfo=UTC), "2026-07-01T08:30:15.001+00:00"),
             (datetime(2026, 7, 1, 8, 30, 15, 999, tzinfo=UTC), "2026-07-01T08:30:15+00:00"),
             (datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=-3, minutes=-30))), "2026-07-01T00:00:00-03:30"),
-            (datetime(7, 1, 1), "0007-01-01T00:00:00"),  # noqa: DTZ001  naive it is
+            (datetime(7, 1, 1), "0007-01-01T00:00:00"),  # noqa: DTZ001  a naive date is tested
         ],
     )
     def test_date_is_formatted_in_seconds_or_milliseconds_without_an_added_zone(

@@ -1,4 +1,4 @@
-"""The fast path makes of a record what cattrs makes of it, or leaves it to cattrs."""
+"""The fast path returns the same record as cattrs, or leaves the record to cattrs."""
 
 import gc
 import json
@@ -37,7 +37,7 @@ class Refusing(FastPath):
 
 
 def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
-    """Return the result or the error that a decoder comes to."""
+    """Return the result of a decoder, or its error."""
     steps = decoder(body)
     while True:
         try:
@@ -49,7 +49,7 @@ def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
 
 
 def shown(outcome: Any) -> Any:
-    """Return all that a caller can see of an outcome, with the types of all values."""
+    """Return the visible parts of an outcome, with the types of all values."""
     if isinstance(outcome, DiallerError):
         return type(outcome), str(outcome), getattr(outcome, "path", None), getattr(outcome, "record_id", None)
     if isinstance(outcome, PartialRecords):
@@ -78,7 +78,7 @@ TEXTS = st.text(max_size=5) | st.sampled_from(
 
 @st.composite
 def strings(draw: st.DrawFn, text: st.SearchStrategy[str] = TEXTS) -> str:
-    """A text in JSON: plain, with escapes that nobody needs, or with half a surrogate pair."""
+    """Return JSON texts: plain, with unnecessary escapes, or with a lone surrogate."""
     characters = [
         f"\\u{ord(one):04x}"
         if ord(one) < 0x10000 and draw(st.booleans())

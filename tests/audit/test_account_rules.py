@@ -127,7 +127,7 @@ class TestConflictingExportKey:
 
 
 def code(id: int, **given: Any) -> ResultCode:
-    """Return a result code without a defect, except for what is given."""
+    """Return a result code without a defect, with the given changes."""
     usual = {"content": f"Text {id}", "short_text": f"DiallerCampaignsResultCodes.{id}", "export_key": f"K{id}"}
     return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
 

@@ -244,7 +244,7 @@ class TestJson:
 
     @pytest.mark.parametrize("none", [b"", b"[]", b'{"campaigns": "many"}', b"\xff"])
     def test_invalid_json_of_a_part_is_refused(self, none: bytes) -> None:
-        with pytest.raises(ValueError):  # noqa: PT011  # several, each with words of its own
+        with pytest.raises(ValueError):  # noqa: PT011  # the messages differ
             AuditPart.from_json(none)
 
 
@@ -273,7 +273,7 @@ async def test_dates_are_compared_with_the_same_time_in_every_part() -> None:
 class TestAccounts:
     @pytest.fixture
     async def reports(self) -> dict[str, AuditReport]:
-        """Return two accounts with campaigns of the same IDs, and one that could not be audited."""
+        """Return reports of two accounts with the same campaign IDs, and of one account that could not be audited."""
         reports = {}
         for name, seed in (("north", 2), ("east", 1)):
             async with Sandbox(campaigns=20, seed=seed) as sandbox:

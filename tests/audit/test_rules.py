@@ -17,7 +17,7 @@ BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, Rule)}
 
 
 def code(id: int | None = 1, **given: Any) -> ResultCode:
-    """Return a sound result code with the given changes."""
+    """Return a result code without a defect, with the given changes."""
     usual = {"content": f"Text {id}", "short_text": f"DiallerCampaignsResultCodes.{id}", "export_key": f"K{id}"}
     return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
 

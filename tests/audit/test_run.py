@@ -171,7 +171,7 @@ async def test_token_revoked_during_the_audit_is_one_finding_and_every_unchecked
     report = await report_on(sandbox, concurrency=1, on_progress=revoke)
     concerned = {finding.campaign_id for finding in report.findings if finding.rule == "unreachable-codes"}
     assert len(concerned) == 50
-    # Why, is said once, and no further lookup was tried.
+    # The reason is reported once, and no further lookup was sent.
     (why,) = [finding for finding in report.findings if finding.rule == "stopped-early"]
     assert "401" in why.message
     assert "100 lookups" in why.message

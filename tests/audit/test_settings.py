@@ -74,7 +74,7 @@ def test_severity_and_settings_of_a_rule_are_applied() -> None:
     assert chosen["expiring-soon"].settings == {"days": 30}
     assert chosen["expiring-soon"].info.severity is Severity.ERROR
     assert chosen["differs-from-template"].settings == {"ignore_keys": ["X"]}
-    # The rules themselves are as they were.
+    # The rules themselves are not changed.
     assert {rule.info.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
 
 

@@ -1,4 +1,4 @@
-"""The formats of a report: they match their standards, lose nothing, and no reader runs what a name contains."""
+"""The formats of a report: they match their standards, are lossless, and no reader executes a name."""
 
 from __future__ import annotations
 

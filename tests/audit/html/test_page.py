@@ -183,7 +183,7 @@ def test_ten_thousand_campaigns_with_900_findings_take_less_than_one_and_a_half_
 
 class TestFindings:
     def of_rules(self, reports: Reports, *rules: str) -> AuditReport:
-        """Return a report with a finding of each rule, each on a campaign of its own."""
+        """Return a report with a finding of each rule, each in a different campaign."""
         finding = reports.real().findings[0]
         found = [
             attrs.evolve(finding, campaign_id=id, campaign_name=f"C{id}", rule=rule, severity=SEVERITIES[rule])
@@ -231,7 +231,7 @@ class TestFindings:
 
 
 class TestOneOfManyReports:
-    """Whose report it is, and what is new in it."""
+    """A page names its account, and shows the changes since a baseline."""
 
     def test_page_names_account_server_and_version(self, reports: Reports, parse: Parse) -> None:
         report = reports.hostile()
