@@ -54,7 +54,7 @@ class Destination:
         can't be written, after it has written the other outputs.
 
         Raises:
-            UsageError: Options contradict each other, a file can't be written, or the extra is missing.
+            UsageError: options contradict each other, a file can't be written, or the extra is missing.
         """
         if self.output != _STDOUT and str(self.output).startswith("-"):
             raise UsageError(f"--output needs a file, not the option {self.output}")
