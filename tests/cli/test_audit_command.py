@@ -83,10 +83,10 @@ class TestSettings:
         (here.parent / name).write_text(
             f'[{table}]\nselect = ["twin"]\nrules = ["{module}:twin"]\n[{table}.twin]\nname = "Spring"\n'
         )
-        # It has no settings of ours.
+        # This file has no settings for audits.
         (here / "pyproject.toml").write_text("[project]\nname = 'x'\n")
         assert findings_in(run("audit", "--json").out) == [(1, "twin")]
-        # The command line goes before the file.
+        # The command line overrides the file.
         assert findings_in(run("audit", "--json", "--select", "duplicate-name").out) == [
             (3, "duplicate-name"),
             (4, "duplicate-name"),

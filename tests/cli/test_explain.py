@@ -49,7 +49,7 @@ def test_explain_prints_a_rule_of_the_user(run: Run, here: Path, own_rule: str) 
     ran = run("audit", "explain", "twin", "--rules", "my_rules_explained:twin")
     assert (ran.exit, ran.err) == (0, "")
     assert ran.out.startswith("twin (error): A twin")
-    # It finds nothing in the sandbox.
+    # The rule finds nothing in the sandbox.
     assert "Example" not in ran.out
 
 

@@ -76,7 +76,7 @@ async def dialler(played: PlayedServer, waits: list[float]) -> AsyncIterator[Dia
 
 
 def assert_origin(error: RequestError, about: str, status: int | None) -> None:
-    """Check what an error that this library makes of another one says about the call."""
+    """Check the call that an error names if it replaces another error."""
     assert (error.about, getattr(error, "__notes__", [])) == (about, [about])
     assert (None if error.response is None else error.response.status) == status
 
