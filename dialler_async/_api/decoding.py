@@ -1,7 +1,7 @@
 """Decode the bodies of responses, and encode the bodies of requests.
 
 Pure, and in slices: an account's list can be 12 MB, and decoding it in one step would stop the event loop for 70 ms.
-Each decoder returns a generator that yields between two slices, so that the caller can let other tasks run.
+Each decoder returns `Work`, which yields between two slices, so that the caller can let other tasks run.
 
 A body is an envelope: a JSON object with a list of records. `record_list` reads a long list first, in slices. The rest
 of the body is decoded as an envelope, with the last records of a long list, or with all records of a short list.
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 import msgspec
 
@@ -26,8 +26,31 @@ from .record_list import BYTES_PER_SLICE, RECORDS_PER_STEP, ListReader, not_json
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
-ResponseDecoder: TypeAlias = Callable[[Body], Generator[None, None, T]]
-"""Decodes the body of a response with status 200. The generator yields where it may pause, and returns the result.
+
+@final
+class FinishedWork(Generic[T]):
+    """The result of a short body. It behaves like a generator that returns the result without a pause.
+
+    Attributes:
+        value: the result.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> None:
+        raise StopIteration(self.value)
+
+
+Work: TypeAlias = Generator[None, None, T] | FinishedWork[T]
+"""A generator that yields where it may pause, and returns its result. For a short body, a `FinishedWork` saves 5 µs."""
+ResponseDecoder: TypeAlias = Callable[[Body], Work[T]]
+"""Decodes the body of a response with status 200.
 
 It raises PayloadError for a body that is not as documented, and StatusError for a body that claims another status.
 """
@@ -59,9 +82,44 @@ encode: Final = msgspec.json.Encoder().encode
 """Return the JSON bytes of a body."""
 
 
-def _records_of(kind: type[R], body: Body, *, may_be_shortened: bool = False) -> Generator[None, None, Records[R]]:
-    """Return the records of an envelope."""
-    envelope, reader, records = yield from _read(kind, body)
+def _decode(
+    result: Callable[[_Envelope, ListReader[Any], list[Any], Body], T],
+    kind: type[Record],
+    body: Body,
+    *,
+    keep: bool = True,
+    all_invalid: bool = False,
+) -> Work[T]:
+    """Decode a body.
+
+    Args:
+        result: returns the result from the envelope, the reader of its list, its valid records, and the body.
+        kind: the class of the records.
+        body: the body.
+        keep: whether `result` gets the records of a long body.
+        all_invalid: whether the reader keeps all invalid records.
+    """
+    if len(body) <= BYTES_PER_SLICE:
+        envelope = _decode_envelope(body, body, has_records=True)
+        if envelope is not None and len(envelope.records or ()) <= RECORDS_PER_STEP:
+            reader: ListReader[Any] = ListReader(kind, body, len(body), BYTES_PER_SLICE, all_invalid=all_invalid)
+            reader.rest = envelope.records or []
+            return FinishedWork(result(envelope, reader, reader.structure(reader.rest), body))
+    return _decode_in_slices(result, _read(kind, body, keep=keep, all_invalid=all_invalid), body)
+
+
+def _decode_in_slices(
+    result: Callable[[_Envelope, ListReader[R], list[R], Body], T],
+    reading: Generator[None, None, tuple[_Envelope, ListReader[R], list[R]]],
+    body: Body,
+) -> Generator[None, None, T]:
+    envelope, reader, records = yield from reading
+    return result(envelope, reader, records, body)
+
+
+def _records(
+    envelope: _Envelope, reader: ListReader[R], records: list[R], body: Body, *, may_be_shortened: bool = False
+) -> Records[R]:
     total = _checked_total(envelope, reader, body, may_be_shortened=may_be_shortened)
     if reader.invalid:
         raise reader.invalid[0][1] from None
@@ -76,19 +134,16 @@ def _records_of(kind: type[R], body: Body, *, may_be_shortened: bool = False) ->
     )
 
 
-def _partial_records_of(kind: type[R], body: Body) -> Generator[None, None, PartialRecords[R]]:
-    """Return the valid and the invalid records of an envelope."""
-    envelope, reader, records = yield from _read(kind, body, all_invalid=True)
+def _partial_records(envelope: _Envelope, reader: ListReader[R], records: list[R], body: Body) -> PartialRecords[R]:
     total = _checked_total(envelope, reader, body, may_be_shortened=True)
     return PartialRecords(tuple(records), tuple(InvalidRecord(*one) for one in reader.invalid), total)
 
 
-def _slices_of(kind: type[R], body: Body) -> Generator[None, None, Iterator[list[R]]]:
-    """Return an iterator that structures the records of an envelope slice by slice and keeps none.
+def _slices(envelope: _Envelope, reader: ListReader[R], _: list[R], body: Body) -> Iterator[list[R]]:
+    """Return an iterator that structures the records slice by slice and keeps none.
 
-    The whole body is read before the first slice: if it is in another charset, it is decoded again.
+    The whole body is checked before the first slice, since a body in another charset must be decoded again.
     """
-    envelope, reader, _ = yield from _read(kind, body, keep=False)
     _checked_total(envelope, reader, body)
     return _valid_slices(reader.restarted())
 
@@ -103,19 +158,17 @@ def _valid_slices(reader: ListReader[R]) -> Iterator[list[R]]:
         raise reader.invalid[0][1] from None
 
 
-def _one_of(kind: type[R], body: Body) -> Generator[None, None, R]:
-    """Return the only record of an envelope."""
-    records = yield from _records_of(kind, body)
-    if len(records) != 1:
+def _only_record(envelope: _Envelope, reader: ListReader[R], records: list[R], body: Body) -> R:
+    checked = _records(envelope, reader, records, body)
+    if len(checked) != 1:
         raise PayloadError(
-            f"the server sent {len(records)} records where one is documented", path="records", excerpt=excerpt(body)
+            f"the server sent {len(checked)} records where one is documented", path="records", excerpt=excerpt(body)
         )
-    return records[0]
+    return checked[0]
 
 
-def _done(body: Body) -> Generator[None, None, None]:
+def _nothing(envelope: _Envelope, _reader: object, _records: object, body: Body) -> None:
     """Check that the body says `{"status": 200}` and has no records."""
-    envelope, _, _ = yield from _read(Campaign, body, keep=False)
     if envelope.records is not None:
         reason = "the status is 200, but the body has records: this response belongs to another request"
         raise PayloadError(reason, path="records", excerpt=excerpt(body))
@@ -217,10 +270,14 @@ def _checked_total(envelope: _Envelope, reader: ListReader[Any], body: Body, *, 
     return sent if count is None else count
 
 
-CAMPAIGNS: Final[ResponseDecoder[Records[Campaign]]] = partial(_records_of, Campaign)
-PARTIAL_CAMPAIGNS: Final[ResponseDecoder[PartialRecords[Campaign]]] = partial(_partial_records_of, Campaign)
-CAMPAIGN_SLICES: Final[ResponseDecoder[Iterator[list[Campaign]]]] = partial(_slices_of, Campaign)
-CAMPAIGN: Final[ResponseDecoder[Campaign]] = partial(_one_of, Campaign)
+CAMPAIGNS: Final[ResponseDecoder[Records[Campaign]]] = partial(_decode, _records, Campaign)
+PARTIAL_CAMPAIGNS: Final[ResponseDecoder[PartialRecords[Campaign]]] = partial(
+    _decode, _partial_records, Campaign, all_invalid=True
+)
+CAMPAIGN_SLICES: Final[ResponseDecoder[Iterator[list[Campaign]]]] = partial(_decode, _slices, Campaign, keep=False)
+CAMPAIGN: Final[ResponseDecoder[Campaign]] = partial(_decode, _only_record, Campaign)
 # The published example prints two of seven result codes; none of the campaigns' examples is shortened.
-RESULT_CODES: Final[ResponseDecoder[Records[ResultCode]]] = partial(_records_of, ResultCode, may_be_shortened=True)
-DONE: Final[ResponseDecoder[None]] = _done
+RESULT_CODES: Final[ResponseDecoder[Records[ResultCode]]] = partial(
+    _decode, partial(_records, may_be_shortened=True), ResultCode
+)
+DONE: Final[ResponseDecoder[None]] = partial(_decode, _nothing, Campaign, keep=False)

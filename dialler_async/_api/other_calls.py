@@ -1,6 +1,6 @@
 """Requests besides the seven calls: to other functions of the server, and to probe whether the server works."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..errors import Body, ConfigurationError, PayloadError, SentRequest, require
-from .decoding import ResponseDecoder
+from .decoding import FinishedWork, ResponseDecoder
 from .endpoints import Idempotency, Request, get_campaign
 from .error_responses import excerpt
 
@@ -111,17 +111,15 @@ def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:
         raise ConfigurationError("decoder must be bytes, or a type that msgspec can decode") from None
 
 
-def _raw_body(body: Body) -> Generator[None, None, bytes]:
+def _raw_body(body: Body) -> FinishedWork[bytes]:
     """Return the body unchanged."""
-    yield
-    return bytes(body)
+    return FinishedWork(bytes(body))
 
 
-def _json(decoder: "msgspec.json.Decoder[T]", body: Body) -> Generator[None, None, T]:
+def _json(decoder: "msgspec.json.Decoder[T]", body: Body) -> FinishedWork[T]:
     """Return a JSON value of the decoder's type."""
-    yield
     try:
-        return decoder.decode(body)
+        return FinishedWork(decoder.decode(body))
     except msgspec.ValidationError as error:
         problem, not_json = f"not a value of the decoder's type: {error}", False
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,13 +1,14 @@
-"""Run a generator that works in slices: the generator yields between slices, and returns the result."""
+"""Run work that is done in slices."""
 
 import asyncio
-from collections.abc import Generator
 from typing import TypeVar
+
+from .._api.decoding import Work
 
 T = TypeVar("T")
 
 
-def finish(work: Generator[None, None, T]) -> T:
+def finish(work: Work[T]) -> T:
     """Return the result of the work. No other task runs between the slices."""
     try:
         while True:
@@ -17,7 +18,7 @@ def finish(work: Generator[None, None, T]) -> T:
         return result
 
 
-async def finish_in_slices(work: Generator[None, None, T]) -> T:
+async def finish_in_slices(work: Work[T]) -> T:
     """Return the result of the work. Other tasks run between the slices."""
     try:
         while True:

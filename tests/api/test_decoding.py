@@ -37,6 +37,7 @@ from dialler_async._api.decoding import (
     RESULT_CODES,
     ResponseDecoder,
 )
+from dialler_async._http.slices import finish
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
 
@@ -62,15 +63,10 @@ def decode(answer: ResponseDecoder[T], body: bytes | object) -> T:
 
 
 def came_to(answer: ResponseDecoder[T], body: Body) -> T | DiallerError:
-    decoding = answer(body)
-    while True:
-        try:
-            next(decoding)
-        except StopIteration as decoded:
-            value: T = decoded.value
-            return value
-        except DiallerError as error:
-            return error
+    try:
+        return finish(answer(body))
+    except DiallerError as error:
+        return error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dialler_async._api import record_list
 from dialler_async._api.decoding import CAMPAIGNS, PARTIAL_CAMPAIGNS, RESULT_CODES, ResponseDecoder
 from dialler_async._api.partial_records import PartialRecords
 from dialler_async._api.structure import FastPath, structure_strictly
+from dialler_async._http.slices import finish
 from dialler_async.errors import Body, DiallerError
 from dialler_async.models import Record, wire_keys
 
@@ -38,14 +39,10 @@ class Refusing(FastPath):
 
 def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
     """Return the result of a decoder, or its error."""
-    steps = decoder(body)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return done.value
-        except DiallerError as error:
-            return error
+    try:
+        return finish(decoder(body))
+    except DiallerError as error:
+        return error
 
 
 def shown(outcome: Any) -> Any:

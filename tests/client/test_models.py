@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dialler_async import Campaign, Language, Records, ResultCode
 from dialler_async._api.decoding import CAMPAIGN
+from dialler_async._http.slices import finish
 from dialler_async.models import Record, wire_keys
 
 T = TypeVar("T")
@@ -23,11 +24,7 @@ def unpickled(it: T) -> T:
 
 
 def decoded_campaign(body: bytes) -> Campaign:
-    decoding = CAMPAIGN(body)
-    with pytest.raises(StopIteration) as decoded:
-        next(decoding)
-    one: Campaign = decoded.value.value
-    return one
+    return finish(CAMPAIGN(body))
 
 
 RECEIVED = decoded_campaign(
