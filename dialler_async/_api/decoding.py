@@ -1,7 +1,7 @@
 """Decode the bodies of responses, and encode the bodies of requests.
 
 Pure, and in slices: an account's list can be 12 MB, and decoding it in one step would stop the event loop for 70 ms.
-Each decoder returns `Work` that yields between two slices, so that the caller can let other tasks run.
+Each decoder returns `Work`, which yields between two slices, so that the caller can let other tasks run.
 
 A body is an envelope: a JSON object with a list of records. `record_list` reads a long list first, in slices. The rest
 of the body is decoded as an envelope, with the last records of a long list, or with all records of a short list.
@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Record)
 
 @final
 class FinishedWork(Generic[T]):
-    """Work that is done. It behaves as a generator that has nothing left to yield.
+    """The result of a short body. It behaves like a generator that returns the result without a pause.
 
     Attributes:
         value: the result.
@@ -48,7 +48,7 @@ class FinishedWork(Generic[T]):
 
 
 Work: TypeAlias = Generator[None, None, T] | FinishedWork[T]
-"""Work that yields where it may pause, and returns its result. To run a generator takes 5 µs, so short work is done."""
+"""A generator that yields where it may pause, and returns its result. For a short body, a `FinishedWork` saves 5 µs."""
 ResponseDecoder: TypeAlias = Callable[[Body], Work[T]]
 """Decodes the body of a response with status 200.
 
@@ -142,7 +142,7 @@ def _partial_records(envelope: _Envelope, reader: ListReader[R], records: list[R
 def _slices(envelope: _Envelope, reader: ListReader[R], _: list[R], body: Body) -> Iterator[list[R]]:
     """Return an iterator that structures the records slice by slice and keeps none.
 
-    The whole body was read before: if it is in another charset, it is decoded again.
+    The whole body is checked before the first slice, since a body in another charset must be decoded again.
     """
     _checked_total(envelope, reader, body)
     return _valid_slices(reader.restarted())

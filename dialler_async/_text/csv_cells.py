@@ -16,7 +16,7 @@ from .escaping import escape_unprintable
 
 Cell = str | int | None
 
-# Some spreadsheets read the full-width characters as the usual ones.
+# Some spreadsheets read full-width characters as ASCII characters.
 _FORMULA_START = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # noqa: RUF001  # full-width on purpose
 
 

@@ -48,7 +48,7 @@ class AcceptanceEntry:
         """Return the entry of a table in the settings.
 
         Raises:
-            ConfigurationError: A key is unknown or missing, or a value has the wrong type. An invalid
+            ConfigurationError: a key is unknown or missing, or a value has the wrong type. An invalid
                 `until` does not raise: `accept` reports it.
         """
         require(isinstance(table, Mapping), f"an entry of “accept” must be a table ([[audit.accept]]), not {table!r}")
@@ -126,7 +126,7 @@ def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str
         identities: the accounts by their names in the fleet.
 
     Raises:
-        ConfigurationError: An entry with an ID is about several accounts.
+        ConfigurationError: an entry with an ID is about several accounts.
     """
     for entry in entries:
         accounts = [name for name, identity in identities.items() if entry.is_about(name, identity)]

@@ -1,4 +1,4 @@
-"""Compare a report with an earlier one, read from its JSON. Pure."""
+"""Compare a report with an earlier report, read from its JSON. Pure."""
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import datetime
@@ -62,7 +62,7 @@ class Baseline(msgspec.Struct):
         """Return an earlier report that `dialler audit --format json` wrote.
 
         Raises:
-            ConfigurationError: The JSON is not an audit report, has another schema, or covers several accounts.
+            ConfigurationError: the JSON is not an audit report, has another schema, or covers several accounts.
         """
         try:
             schema = _decoded(json, _Schema).schema
@@ -88,7 +88,7 @@ class Baseline(msgspec.Struct):
             other_account: whether the baseline may be of another account.
 
         Raises:
-            ConfigurationError: The baseline is of another account, or of another part of the account.
+            ConfigurationError: the baseline is of another account, or of another part of the account.
         """
         own = None if self.server is None else AccountIdentity(self.server, self.clients_id)
         mismatch = f"it is of {own or 'an unknown account'}, but this audit is of {identity or 'an unknown account'}"
@@ -114,7 +114,7 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
         other_account: whether the baseline may be of another account.
 
     Raises:
-        ConfigurationError: The report covers several accounts, or was merged from parts, which contain no records. Or
+        ConfigurationError: the report covers several accounts, or was merged from parts, which contain no records. Or
             the baseline is of another account, or of another part of the account.
     """
     whole = not report.accounts and len(report.records) == len(report.summaries)

@@ -15,7 +15,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Return 0 for the worst severity, and more for milder ones."""
+        """0 for the worst severity. A milder severity has a higher rank."""
         return _FROM_WORST.index(self)
 
     def at_least(self, other: "Severity") -> bool:

@@ -43,7 +43,7 @@ def merge(
         identity: the account.
 
     Raises:
-        ConfigurationError: No language is given, or a part has a finding of a rule that is not among these.
+        ConfigurationError: no language is given, or a part has a finding of a rule that is not among these.
     """
     options = AuditOptions.of(rules, languages, now)
     return build_report(parts, options, started=started, seconds=seconds, identity=identity)
@@ -117,7 +117,7 @@ def merge_accounts(
         seconds: how long the audit of all accounts took.
 
     Raises:
-        ConfigurationError: No language is given.
+        ConfigurationError: no language is given.
     """
     options = AuditOptions.of(rules, languages, now)
     findings: list[Finding] = []

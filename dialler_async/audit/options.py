@@ -37,7 +37,7 @@ class AuditOptions:
             now: the time that dates are compared with. A naive value is local time.
             template: whether campaigns are compared with a template.
         Raises:
-            ConfigurationError: No language is given.
+            ConfigurationError: no language is given.
         """
         checked = checked_languages(languages)
         given = {rule.info.id: rule for rule in rules}

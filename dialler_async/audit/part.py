@@ -68,7 +68,7 @@ class AuditPart:
         """Return the part that `to_json` wrote.
 
         Raises:
-            ValueError: The data is not a part.
+            ValueError: the data is not a part.
         """
         try:
             part = _decode(data)

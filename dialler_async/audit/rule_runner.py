@@ -58,7 +58,7 @@ class RuleRunner:
         """Check the list of campaigns as a whole, and its invalid records. Return the campaigns to look up.
 
         Raises:
-            ConfigurationError: The selection names a campaign that does not exist.
+            ConfigurationError: the selection names a campaign that does not exist.
         """
         self._lists += 1
         self._campaigns = len(campaigns.records) + len(campaigns.invalid)

@@ -55,9 +55,9 @@ async def audit(
         now: the time that dates are compared with; a naive one is local time. By default, the time of the call.
 
     Raises:
-        ConfigurationError: No language is given, `concurrency` is invalid, no campaign or several have the name of a
+        ConfigurationError: no language is given, `concurrency` is invalid, no campaign or several have the name of a
             template, or the selection names a campaign that does not exist.
-        DiallerError: The list of campaigns, or the codes of a template, could not be fetched. A failed lookup is a
+        DiallerError: the list of campaigns, or the codes of a template, could not be fetched. A failed lookup is a
             finding and does not raise. An error that would hit every lookup (401, 404 without a body) ends the run
             early. Then the report has a finding about the run, and a finding for each campaign that was not checked.
 
@@ -124,8 +124,8 @@ async def survey(
         on_progress: as for `audit`; not called if campaigns are left.
 
     Raises:
-        ConfigurationError: No language is given, `concurrency` is invalid, or `chunk` is less than 1.
-        DiallerError: The list of campaigns could not be fetched. A lookup that fails is a finding, as in `audit`.
+        ConfigurationError: no language is given, `concurrency` is invalid, or `chunk` is less than 1.
+        DiallerError: the list of campaigns could not be fetched. A lookup that fails is a finding, as in `audit`.
     """
     require(chunk >= 1, "chunk must be a positive int")
     options = AuditOptions.of(rules, languages, now)
@@ -163,7 +163,7 @@ async def audit_slice(
         on_progress: as for `audit`, for the lookups of this slice.
 
     Raises:
-        ConfigurationError: No language is given, or `concurrency` is invalid.
+        ConfigurationError: no language is given, or `concurrency` is invalid.
     """
     options = AuditOptions.of(rules, languages, now)
     runner = RuleRunner(options)

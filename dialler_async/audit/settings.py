@@ -91,7 +91,7 @@ class AuditSettings:
         """Return the settings of a table in a file.
 
         Raises:
-            ConfigurationError: A key is unknown, or a value has the wrong type.
+            ConfigurationError: a key is unknown, or a value has the wrong type.
         """
         settings: dict[str, Any] = {"by_rule": {}}
         for key, value in table.items():
@@ -119,7 +119,7 @@ class AuditSettings:
         """Return the rules to apply, out of these, with their settings.
 
         Raises:
-            ConfigurationError: Two rules have the same ID, the settings name an unknown rule, or a rule has no such
+            ConfigurationError: two rules have the same ID, the settings name an unknown rule, or a rule has no such
                 setting.
         """
         by_id: dict[str, AnyRule] = {}
@@ -176,7 +176,7 @@ def available_rules(references: Iterable[str] = (), directory: Path | None = Non
     """Return the rules of this library, of installed packages, and of the user; arguments as for `load_rules`.
 
     Raises:
-        ConfigurationError: A reference can't be loaded, or is not a rule.
+        ConfigurationError: a reference can't be loaded, or is not a rule.
     """
     rules = list(RULES)
     for entry in entry_points(group=ENTRY_POINTS):
@@ -192,7 +192,7 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
         directory: where modules are looked for first. Modules found there are used only if nobody but the user and
             root can write them.
     Raises:
-        ConfigurationError: A reference can't be loaded, is not a rule, or another user may have written its file.
+        ConfigurationError: a reference can't be loaded, is not a rule, or another user may have written its file.
     """
     rules: list[AnyRule] = []
     for reference in references:

@@ -17,7 +17,7 @@ def require_known(name: str, known: Iterable[str], kind: str, of: str = "", list
         listing: the words before the list of valid names in the message.
 
     Raises:
-        ConfigurationError: The name is unknown; the message suggests the most similar one, or lists all.
+        ConfigurationError: the name is unknown; the message suggests the most similar one, or lists all.
     """
     names = list(known)
     if name not in names:

@@ -73,7 +73,7 @@ def summarise(facts: CampaignFacts) -> CampaignSummary:
 
 
 def order(campaign: Named) -> tuple[bool, int, str]:
-    """Return the sort key of a campaign: ID, then name; those without an ID last."""
+    """Return the sort key of a campaign: ID, then name. Campaigns without an ID come last."""
     return campaign.id is None, campaign.id or 0, campaign.name
 
 

@@ -33,8 +33,8 @@ class SelectionOptions:
     """The options that choose campaigns.
 
     Attributes:
-        name: Only campaigns whose name matches this pattern, such as 'VIP*'. Repeat it for several.
-        id: Only the campaign with this ID. Repeat it for several.
+        name: Only campaigns whose name matches this pattern, such as 'VIP*'. Can be given several times.
+        id: Only the campaign with this ID. Can be given several times.
         running: Only campaigns that are valid now.
         limit: Maximum number of campaigns. The campaigns with the lowest IDs are audited.
     """
@@ -76,14 +76,14 @@ async def audit(
     """Check every campaign of the account and all its result codes, and show all problems.
 
     Args:
-        concurrency: How many requests run at once, at most. The number adapts to the server.
+        concurrency: Maximum number of concurrent requests. The number adapts to the latency of the server.
         fail_on: Exit with 1 if there are findings of this severity or higher. Overrides fail-on in the settings.
         baseline: Compare with this earlier JSON report: show new and gone findings, and changed values.
         baseline_of_other_account: Compare even if the baseline is of another account or server.
-        fail_on_new: Exit with 1 only for new findings. --fail-on sets the lowest severity that counts; by default, any.
+        fail_on_new: Exit with 1 only for new findings: of any severity, or of the severity of --fail-on or higher.
         accept: Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
-        language: A language to fetch and compare result codes in. Repeat it for several.
-        template: Exact name of the campaign that the others are compared with; otherwise template in the settings.
+        language: Language to fetch and compare result codes in. Can be given several times.
+        template: Exact name of the campaign to compare the others with. Overrides template in the settings.
     """
     loaded = rule_options.load()
     if rule_options.list_rules:

@@ -31,7 +31,7 @@ HELP = """Exit codes:
   2    wrong arguments or settings, or a rule raised an error
   3    the server refused the request, or sent an invalid response
   4    the server sent no response
-  5    the output can't be written, although a clone or deletion took place
+  5    the command succeeded, but its output can't be written
   6    interrupted during a clone or deletion; its outcome is unknown
   130  interrupted, or the deletion was not confirmed
 """

@@ -44,8 +44,8 @@ async def explain(
 
     Args:
         rule: ID of the rule; `dialler audit --list-rules` lists them.
-        rules: module:name of your own rule, or of a list of rules. Repeat it for several.
-        config: File with settings; otherwise the nearest dialler.toml or pyproject.toml.
+        rules: module:name of your own rule, or of a list of rules. Can be given several times.
+        config: File with the settings. Default: the nearest dialler.toml or pyproject.toml.
     """
     available = {one.info.id: one for one in RuleOptions(rules=rules, config=config).load().available}
     infos = {info.id: info for info in (*RUN_RULES, *(one.info for one in available.values()))}

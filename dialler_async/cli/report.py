@@ -31,10 +31,10 @@ class Destination:
     """The options about the output.
 
     Attributes:
-        format: How the report is written. JSON has counts, findings and rules; jsonl and csv have one finding per line.
+        format: Format of the report. JSON has counts, findings and rules; jsonl and csv have one finding per line.
         json: The same as --format json.
         output: File to write the report to, instead of the terminal; - is stdout.
-        html: File to write an HTML report to as well: overviews and findings in one page that needs no other file.
+        html: File for an additional HTML report: charts and findings in one self-contained page.
         sort: Sort key of the findings.
         unfold: Show every finding in the table. By default, more than 20 findings of one rule are one line.
     """
@@ -54,7 +54,7 @@ class Destination:
         can't be written, after it has written the other outputs.
 
         Raises:
-            UsageError: Options contradict each other, a file can't be written, or the extra is missing.
+            UsageError: options contradict each other, a file can't be written, or the extra is missing.
         """
         if self.output != _STDOUT and str(self.output).startswith("-"):
             raise UsageError(f"--output needs a file, not the option {self.output}")

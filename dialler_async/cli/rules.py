@@ -49,12 +49,12 @@ class RuleOptions:
     """The options about rules.
 
     Attributes:
-        select: ID of a rule: apply only this one. Separate several by commas, or repeat the option.
-        ignore: ID of a rule not to apply. Separate several by commas, or repeat the option.
-        rules: module:name of your own rule, or of a list of rules. Repeat it for several.
-        config: File with settings; otherwise the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit],
-            from the current directory upwards.
-        list_rules: Show each rule with its reason and what to do, and exit.
+        select: ID of a rule to apply. Other rules are skipped. Separate several IDs by commas, or repeat the option.
+        ignore: ID of a rule not to apply. Separate several IDs by commas, or repeat the option.
+        rules: module:name of your own rule, or of a list of rules. Can be given several times.
+        config: File with the settings. Default: the nearest dialler.toml, or pyproject.toml with [tool.dialler.audit],
+            in the current directory or above it.
+        list_rules: Show each rule with its reason and fix, and exit.
     """
 
     select: _Many = ()
@@ -67,7 +67,7 @@ class RuleOptions:
         """Return the settings and the rules.
 
         Raises:
-            UsageError: The file can't be read, or it or an option is wrong.
+            UsageError: the file can't be read or is invalid, or an option is wrong.
         """
         path, table = _found() if self.config is None else (self.config, _read(self.config))
         with _naming(path):
@@ -88,7 +88,7 @@ class RuleOptions:
         """Return the rules to apply.
 
         Raises:
-            UsageError: The file can't be read, or it or an option is wrong.
+            UsageError: the file can't be read or is invalid, or an option is wrong.
         """
         return self.load().rules
 
@@ -96,7 +96,7 @@ class RuleOptions:
         """Return settings that name all rules, and the directory from which this process imports their modules.
 
         Raises:
-            UsageError: The file can't be read, or it or an option is wrong.
+            UsageError: the file can't be read or is invalid, or an option is wrong.
         """
         loaded = self.load()
         settings = attrs.evolve(loaded.settings, rules=(*loaded.settings.rules, *self.rules))
@@ -108,7 +108,7 @@ ALL_RULES = RuleOptions()
 
 
 def print_rules(rules: tuple[AnyRule, ...]) -> None:
-    """Print what each rule finds, why, and what to do."""
+    """Print the title, the reason and the fix of each rule."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for rule in rules:
         info = rule.info

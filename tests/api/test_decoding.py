@@ -1,4 +1,4 @@
-"""JSON to records: lossless, strict where a type is published, and in slices. And dates, in both directions."""
+"""Decoding of JSON to records: lossless, strict about published types, and in slices. Also dates."""
 
 import json
 import math
@@ -49,9 +49,9 @@ WITH_RECORDS = [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES, RESULT_CODES]
 
 
 def decode(answer: ResponseDecoder[T], body: bytes | object) -> T:
-    """What a body decodes to, without the pauses; anything but bytes is made JSON of.
+    """Return the result of decoding a body, without pauses. A value that is not bytes is encoded as JSON first.
 
-    Whether it came in one piece (bytes) or in several (a bytearray) makes no difference.
+    A bytearray must give the same result as bytes.
     """
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     in_one, in_several = came_to(answer, sent), came_to(answer, bytearray(sent))
@@ -71,7 +71,7 @@ def came_to(answer: ResponseDecoder[T], body: Body) -> T | DiallerError:
 
 @contextmanager
 def slices_of(size: int) -> Iterator[None]:
-    """Let slices have so many bytes."""
+    """Set the number of bytes of a slice."""
     with patch.object(record_list, "BYTES_PER_SLICE", size), patch.object(decoding_module, "BYTES_PER_SLICE", size):
         yield
 
@@ -105,9 +105,9 @@ def misfit(answer: ResponseDecoder[Any], *records: object) -> PayloadError:
 
 
 class TestPublishedExamples:
-    """Each one structures as it stands, and nothing of it is lost."""
+    """Each published example is decoded unchanged and without loss."""
 
-    def test_the_list_of_campaigns(self) -> None:
+    def test_published_list_of_campaigns_is_decoded(self) -> None:
         body = (EXAMPLES / "campaigns_list.json").read_bytes()
         campaigns = decode(CAMPAIGNS, body)
         assert campaigns == [
@@ -128,17 +128,17 @@ class TestPublishedExamples:
         assert around == (1, "", 0, -1)
         assert (campaigns.order_by, campaigns.ascending) == ("Name", True)
 
-    def test_the_list_of_campaigns_in_slices(self) -> None:
+    def test_published_list_of_campaigns_is_decoded_in_slices(self) -> None:
         body = (EXAMPLES / "campaigns_list.json").read_bytes()
         assert [list(records) for records in decode(CAMPAIGN_SLICES, body)] == [list(decode(CAMPAIGNS, body))]
 
-    def test_one_campaign(self) -> None:
+    def test_published_campaign_is_decoded(self) -> None:
         body = (EXAMPLES / "campaign_get.json").read_bytes()
         one = decode(CAMPAIGN, body)
         assert (one.name, one.id, one.caller_id_active, one.dt_to) == ("Campaign 1000", None, False, None)
         assert list(one.wire.items()) == list(json.loads(body)["records"][0].items())
 
-    def test_result_codes(self) -> None:
+    def test_published_result_codes_are_decoded(self) -> None:
         body = (EXAMPLES / "result_codes_535_de.json").read_bytes()
         codes = decode(RESULT_CODES, body)
         assert codes[0] == ResultCode(
@@ -164,11 +164,11 @@ class TestPublishedExamples:
         assert (codes.filter, codes.limit_start, codes.limit_page_size) == (None, None, None)
         assert (codes.order_by, codes.ascending) == (None, None)
 
-    def test_a_delete(self) -> None:
+    def test_published_delete_response_is_decoded(self) -> None:
         assert decode(DONE, (EXAMPLES / "delete.json").read_bytes()) is None
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_the_error_where_a_200_was_said(self, answer: ResponseDecoder[Any]) -> None:
+    def test_published_error_in_a_200_raises_the_error_of_its_status(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(NotFoundError) as caught:
             decode(answer, (EXAMPLES / "error_404.json").read_bytes())
         assert (caught.value.status, caught.value.message) == (404, "Dialler campaign not found")
@@ -198,7 +198,7 @@ KNOWN = {
 
 @st.composite
 def wire_records(draw: st.DrawFn) -> dict[str, Any]:
-    """Any JSON object with a name, known keys of their types among unknown ones, in any order."""
+    """Return JSON objects with a name, with known keys of the right types and unknown keys, in any order."""
     unknown = draw(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
     published = set(wire_keys(Campaign).values())
     record = {key: value for key, value in unknown.items() if key not in published}
@@ -208,14 +208,12 @@ def wire_records(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def same(left: object, right: object) -> bool:
-    """Equal in type and order, too, at every depth: to `==`, True is 1 and 1 is 1.0."""
+    """Return whether two values are equal, also in type and order, at every depth. With `==`, True equals 1 and 1.0."""
     return repr(left) == repr(right)
 
 
 @given(record=wire_records(), ascii_only=st.booleans())
-def test_any_json_object_comes_back_from_wire_as_it_was_in_order_and_all(
-    record: dict[str, Any], ascii_only: bool
-) -> None:
+def test_wire_of_any_json_object_equals_the_object_in_order(record: dict[str, Any], ascii_only: bool) -> None:
     body = json.dumps(envelope(record), ensure_ascii=ascii_only).encode()
     one = decode(CAMPAIGN, body)
     assert same(one.wire, record)
@@ -225,7 +223,7 @@ def test_any_json_object_comes_back_from_wire_as_it_was_in_order_and_all(
 
 
 @given(record=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=6))
-def test_any_json_object_with_no_published_key_is_a_result_code_all_the_same(record: dict[str, Any]) -> None:
+def test_any_json_object_without_published_keys_is_a_result_code(record: dict[str, Any]) -> None:
     record = {key: value for key, value in record.items() if key not in wire_keys(ResultCode).values()}
     code = result_code(**record)
     assert same(code.wire, record)
@@ -238,7 +236,7 @@ def test_integers_beyond_64_bits_are_not_rounded() -> None:
     assert campaign(ID=2**70).id == 2**70
 
 
-def test_null_for_a_known_key_is_kept_apart_from_a_missing_key_on_the_wire_only() -> None:
+def test_null_and_missing_key_differ_only_in_wire() -> None:
     with_null, without = campaign(UserData=None), campaign()
     assert with_null == without
     assert "UserData" in with_null.wire
@@ -301,7 +299,7 @@ SHOULD_BE = {
     ("answer", "key", "type_", "value"),
     [(answer, key, type_, value) for answer, key, type_ in ALL_KEYS for value in WRONG[type_]],
 )
-def test_a_value_of_the_wrong_type_is_refused_by_key_and_id_and_never_coerced(
+def test_value_of_a_wrong_type_raises_an_error_with_key_and_id(
     answer: ResponseDecoder[Any], key: str, type_: str, value: object
 ) -> None:
     good = {"ID": 7, "Name": "any"}
@@ -317,7 +315,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_key_and_id_and_never_coerced(
 
 
 @pytest.mark.parametrize(("wire", "value"), [(True, True), (False, False), (1, True), (0, False), (None, None)])
-def test_a_boolean_may_be_0_or_1_and_is_a_bool_here_and_unchanged_on_the_wire(wire: object, value: object) -> None:
+def test_boolean_sent_as_0_or_1_becomes_a_bool_and_is_unchanged_in_wire(wire: object, value: object) -> None:
     for key in (key for key, type_ in RESULT_CODE_KEYS.items() if type_ == "boolean"):
         code = result_code(**{key: wire})
         name = next(name for name, known in wire_keys(ResultCode).items() if known == key)
@@ -325,7 +323,7 @@ def test_a_boolean_may_be_0_or_1_and_is_a_bool_here_and_unchanged_on_the_wire(wi
         assert same(code.wire, {key: wire})
 
 
-def test_a_record_that_is_wrong_in_several_places_tells_them_all_and_names_the_first() -> None:
+def test_error_of_several_wrong_values_lists_all_and_has_the_path_of_the_first() -> None:
     error = misfit(CAMPAIGNS, {"ID": 535, "Name": 12, "bCallerIDActive": "false", "UserData": 3})
     assert error.path == "records[0].Name"
     assert "Name is 12" in str(error)
@@ -333,17 +331,17 @@ def test_a_record_that_is_wrong_in_several_places_tells_them_all_and_names_the_f
     assert "UserData is 3" in str(error)
 
 
-def test_a_campaign_without_a_name_is_refused() -> None:
+def test_campaign_without_a_name_is_refused() -> None:
     error = misfit(CAMPAIGNS, {"ID": 535})
     assert (error.path, error.record_id) == ("records[0].Name", 535)
     assert "(ID 535) Name is missing" in str(error)
 
 
-def test_a_result_code_may_lack_everything() -> None:
+def test_result_code_without_any_key_is_accepted() -> None:
     assert result_code() == ResultCode()
 
 
-def test_a_long_wrong_value_is_told_in_short() -> None:
+def test_error_shows_a_long_wrong_value_shortened() -> None:
     error = misfit(CAMPAIGNS, {"ID": 535, "Name": ["x" * 1000]})
     assert len(str(error)) < 200
     assert len(error.excerpt) == 200
@@ -351,25 +349,25 @@ def test_a_long_wrong_value_is_told_in_short() -> None:
 
 @pytest.mark.parametrize("record", [None, 1, "text", [], [1], True])
 @pytest.mark.parametrize("answer", [CAMPAIGNS, RESULT_CODES])
-def test_a_record_that_is_no_object_is_refused(answer: ResponseDecoder[Any], record: object) -> None:
+def test_record_that_is_not_an_object_is_refused(answer: ResponseDecoder[Any], record: object) -> None:
     error = misfit(answer, {"Name": "good"}, record)
     assert (error.path, error.record_id) == ("records[1]", None)
     assert "records[1] is not a JSON object" in str(error)
     assert error.excerpt == json.dumps(record)
 
 
-def test_an_error_has_no_other_exception_in_tow() -> None:
+def test_payload_error_has_neither_cause_nor_context() -> None:
     for error in (misfit(CAMPAIGNS, {"Name": 1}), misfit(CAMPAIGNS, 1)):
         assert error.__cause__ is None
         assert error.__suppress_context__
 
 
 class TestEnvelope:
-    """What is around the records: as documented, or a typed error."""
+    """The envelope around the records is as documented, or decoding raises a typed error."""
 
     @pytest.mark.parametrize("answer", ANSWERS)
     @pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
-    def test_an_empty_body_is_no_answer(self, answer: ResponseDecoder[Any], body: bytes) -> None:
+    def test_empty_body_is_refused(self, answer: ResponseDecoder[Any], body: bytes) -> None:
         with pytest.raises(PayloadError, match="body is empty") as caught:
             decode(answer, body)
         assert (caught.value.path, caught.value.excerpt) == ("", "")
@@ -396,7 +394,9 @@ class TestEnvelope:
             b"\xff\xfe\x00",
         ],
     )
-    def test_what_is_no_envelope_is_refused_with_its_beginning(self, answer: ResponseDecoder[Any], body: bytes) -> None:
+    def test_body_that_is_not_an_envelope_is_refused_with_an_excerpt(
+        self, answer: ResponseDecoder[Any], body: bytes
+    ) -> None:
         with pytest.raises(PayloadError, match="not the documented JSON") as caught:
             decode(answer, body)
         assert caught.value.path == ""
@@ -404,14 +404,14 @@ class TestEnvelope:
         assert caught.value.__cause__ is None
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_no_excerpt_is_longer_than_200_characters(self, answer: ResponseDecoder[Any]) -> None:
+    def test_excerpt_has_at_most_200_characters(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(PayloadError) as caught:
             decode(answer, b"<html>" + b"x" * 10_000)
         assert len(caught.value.excerpt) == 200
         assert caught.value.excerpt.endswith("…")
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_nesting_without_end_is_refused(self, answer: ResponseDecoder[Any]) -> None:
+    def test_endless_nesting_is_refused(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(PayloadError):
             decode(answer, b'{"records": ' + b"[" * 200_000 + b"]" * 200_000 + b', "status": 200}')
         with pytest.raises(PayloadError):
@@ -419,7 +419,7 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", WITH_RECORDS)
     @pytest.mark.parametrize("records", ["", "{}", '"none"', "7", '{"0": {"Name": "any"}}'])
-    def test_records_that_are_no_list_are_refused(self, answer: ResponseDecoder[Any], records: str) -> None:
+    def test_records_that_are_not_a_list_are_refused(self, answer: ResponseDecoder[Any], records: str) -> None:
         key = f'"records": {records}, ' if records else ""
         with pytest.raises(PayloadError, match=r"no list of records|not the documented JSON") as caught:
             decode(answer, f'{{{key}"count": 1, "status": 200}}'.encode())
@@ -427,14 +427,16 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", WITH_RECORDS)
     @pytest.mark.parametrize("body", [{"status": 200}, {"records": None, "count": 0, "status": 200}, {}])
-    def test_no_records_at_all_are_not_an_empty_list(self, answer: ResponseDecoder[Any], body: object) -> None:
+    def test_missing_records_are_refused(self, answer: ResponseDecoder[Any], body: object) -> None:
         with pytest.raises(PayloadError, match="no list of records") as caught:
             decode(answer, body)
         assert caught.value.path == "records"
 
     @pytest.mark.parametrize("answer", [CAMPAIGN, CAMPAIGNS, CAMPAIGN_SLICES])
     @pytest.mark.parametrize("count", [0, 2, -1, 7])
-    def test_a_count_that_contradicts_is_refused(self, answer: ResponseDecoder[Any], count: int) -> None:
+    def test_count_that_differs_from_the_number_of_records_is_refused(
+        self, answer: ResponseDecoder[Any], count: int
+    ) -> None:
         with pytest.raises(PayloadError, match=f"counts {count} records, but sent 1") as caught:
             decode(answer, envelope({"Name": "any"}, count=count))
         assert caught.value.path == "count"
@@ -443,7 +445,7 @@ class TestEnvelope:
         ("sent", "count", "taken"),
         [(2, 7, True), (2, 2, True), (2, None, True), (0, 0, True), (2, 1, False), (2, 0, False), (0, 7, False)],
     )
-    def test_result_codes_may_be_shortened_and_nothing_else(self, sent: int, count: int | None, taken: bool) -> None:
+    def test_only_result_codes_may_be_fewer_than_their_count(self, sent: int, count: int | None, taken: bool) -> None:
         body = envelope(*[{"ID": number} for number in range(sent)], count=count)
         if taken:
             codes = decode(RESULT_CODES, body)
@@ -453,7 +455,7 @@ class TestEnvelope:
             with pytest.raises(PayloadError, match=f"counts {count} records, but sent {sent}"):
                 decode(RESULT_CODES, body)
 
-    def test_a_missing_count_is_taken_from_the_records(self) -> None:
+    def test_missing_count_is_the_number_of_records(self) -> None:
         campaigns = decode(CAMPAIGNS, {"records": [{"Name": "a"}, {"Name": "b"}]})
         assert (campaigns.total, campaigns.complete) == (2, True)
 
@@ -461,7 +463,7 @@ class TestEnvelope:
         ("key", "value"),
         [("count", "1"), ("count", 1.5), ("count", True), ("filter", 1), ("limitStart", "0"), ("limitPageSize", None)],
     )
-    def test_the_envelopes_own_values_are_not_coerced(self, key: str, value: object) -> None:
+    def test_values_of_the_envelope_are_not_coerced(self, key: str, value: object) -> None:
         body = envelope({"Name": "any"}, **{key: value})
         if value is None:
             assert decode(CAMPAIGNS, body).limit_page_size is None
@@ -470,19 +472,19 @@ class TestEnvelope:
                 decode(CAMPAIGNS, body)
 
     @pytest.mark.parametrize(("wire", "value"), [(True, True), (False, False), (1, True), (0, False), (None, None)])
-    def test_ascending_may_be_0_or_1(self, wire: object, value: object) -> None:
+    def test_ascending_sent_as_0_or_1_is_accepted(self, wire: object, value: object) -> None:
         assert decode(CAMPAIGNS, envelope(ascending=wire)).ascending is value
 
     @pytest.mark.parametrize("wire", [2, "true", 1.0])
-    def test_ascending_may_be_nothing_else(self, wire: object) -> None:
+    def test_ascending_of_another_value_is_refused(self, wire: object) -> None:
         with pytest.raises(PayloadError):
             decode(CAMPAIGNS, envelope(ascending=wire))
 
-    def test_unknown_keys_of_the_envelope_are_no_trouble(self) -> None:
+    def test_unknown_keys_of_the_envelope_are_ignored(self) -> None:
         assert decode(CAMPAIGNS, envelope({"Name": "any"}, total=1, links=[])) == [Campaign(name="any")]
 
     @pytest.mark.parametrize("answer", ANSWERS)
-    def test_a_status_in_the_body_goes_before_https_200(self, answer: ResponseDecoder[Any]) -> None:
+    def test_error_status_in_the_body_overrides_http_status_200(self, answer: ResponseDecoder[Any]) -> None:
         with pytest.raises(ServerError) as caught:
             decode(answer, envelope({"Name": "any"}, status=500, error="Database gone"))
         assert (caught.value.status, caught.value.message) == (500, "Database gone")
@@ -490,19 +492,21 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("answer", ANSWERS)
     @pytest.mark.parametrize("status", [0, -1, 100, 201, 204, 299, 600, 1000])
-    def test_a_status_in_the_body_that_is_no_errors_is_refused(self, answer: ResponseDecoder[Any], status: int) -> None:
+    def test_status_in_the_body_that_is_not_an_error_is_refused(
+        self, answer: ResponseDecoder[Any], status: int
+    ) -> None:
         with pytest.raises(PayloadError, match=f"the body has status {status}") as caught:
             decode(answer, envelope({"Name": "any"}, status=status))
         assert caught.value.path == "status"
         assert f'"status": {status}' in caught.value.excerpt
 
     @pytest.mark.parametrize("sent", [0, 2])
-    def test_one_campaign_is_exactly_one(self, sent: int) -> None:
+    def test_response_for_one_campaign_must_have_exactly_one_record(self, sent: int) -> None:
         with pytest.raises(PayloadError, match=f"sent {sent} records where one is documented") as caught:
             decode(CAMPAIGN, envelope(*[{"Name": "any"}] * sent))
         assert caught.value.path == "records"
 
-    def test_a_delete_is_done_only_when_the_body_says_so(self) -> None:
+    def test_delete_response_needs_status_200_in_the_body(self) -> None:
         assert decode(DONE, {"status": 200, "more": "than expected"}) is None
         with pytest.raises(PayloadError) as caught:
             decode(DONE, {})
@@ -510,22 +514,22 @@ class TestEnvelope:
 
 
 class TestRecordsThatAreNotJson:
-    """Records are decoded after the envelope, which msgspec lets pass unread."""
+    """Records are decoded after the envelope. msgspec does not validate them with the envelope."""
 
     @pytest.mark.parametrize(
         "piece", [b'{"Name": "\xff"}', b'{"Name": "any", "x": 1e400}', b'{"Name": "\\ud8"}', b'{1: "Name"}']
     )
-    def test_a_broken_record_is_a_payload_error(self, piece: bytes) -> None:
+    def test_record_that_is_not_json_is_a_payload_error(self, piece: bytes) -> None:
         with pytest.raises(PayloadError):
             decode(CAMPAIGNS, b'{"records": [' + piece + b'], "status": 200}')
 
-    def test_the_last_of_duplicate_keys_counts(self) -> None:
+    def test_last_of_duplicate_keys_is_used(self) -> None:
         body = b'{"records": [{"Name": "first", "Name": "second"}], "status": 200}'
         assert decode(CAMPAIGN, body).wire == {"Name": "second"}
 
 
 class TestLoneSurrogates:
-    """Servers cut texts after so many UTF-16 units, sometimes in the middle of an emoji."""
+    """Servers cut texts after a number of UTF-16 units, sometimes in the middle of an emoji."""
 
     RECORDS: ClassVar = [
         {"ID": 1, "Name": "cut \ud83c"},
@@ -537,7 +541,7 @@ class TestLoneSurrogates:
     @pytest.mark.parametrize(
         "first", [b"", b'{"other":"\\ud83c",'], ids=["usual envelope", "surrogate in the envelope"]
     )
-    def test_records_with_half_a_surrogate_pair_are_read_without_loss(self, times: int, first: bytes) -> None:
+    def test_records_with_a_lone_surrogate_are_decoded_without_loss(self, times: int, first: bytes) -> None:
         records = self.RECORDS * times
         body = json.dumps(envelope(*records)).encode()
         body = first + body[1:] if first else body
@@ -548,32 +552,32 @@ class TestLoneSurrogates:
         assert readable.invalid == ()
 
     @pytest.mark.parametrize("value", ["NaN", "1e400", "Infinity", '"\\x"', '"\\ud8"', "01", '"\t"', "9" * 5000, "["])
-    def test_half_a_surrogate_pair_makes_nothing_else_acceptable(self, value: str) -> None:
+    def test_lone_surrogate_does_not_make_an_invalid_body_valid(self, value: str) -> None:
         with pytest.raises(PayloadError):
             decode(CAMPAIGNS, f'{{"records":[{{"Name":"\\ud83c","x":{value}}}],"count":1,"status":200}}'.encode())
 
-    def test_bytes_that_are_no_utf_8_are_refused_beside_half_a_surrogate_pair(self) -> None:
+    def test_bytes_that_are_not_utf_8_are_refused_next_to_a_lone_surrogate(self) -> None:
         with pytest.raises(PayloadError):
             decode(CAMPAIGNS, b'{"records":[{"Name":"\\ud83c\xff"}],"count":1,"status":200}')
 
-    def test_the_last_of_duplicate_keys_counts_beside_half_a_surrogate_pair(self) -> None:
+    def test_last_of_duplicate_keys_is_used_next_to_a_lone_surrogate(self) -> None:
         body = b'{"records":[{"Name":"a","Name":"\\ud83c"}],"count":1,"status":200}'
         assert decode(CAMPAIGN, body).wire == {"Name": "\ud83c"}
 
-    def test_an_error_text_with_half_a_surrogate_pair_is_told(self) -> None:
+    def test_error_text_with_a_lone_surrogate_is_shown(self) -> None:
         with pytest.raises(ServerError) as caught:
             decode(CAMPAIGNS, b'{"status":500,"error":"cut \\ud83c"}')
         assert caught.value.message == "cut �"
 
 
 def spelled(draw: st.DrawFn, text: str) -> str:
-    """JSON of a text, with some of its characters as escapes that nobody needs."""
+    """Return JSON of a text with some unnecessary escapes."""
     return '"' + "".join(f"\\u{ord(one):04x}" if draw(st.booleans()) else json.dumps(one)[1:-1] for one in text) + '"'
 
 
 @st.composite
 def odd_bodies(draw: st.DrawFn) -> bytes:
-    """Envelopes with escapes in their keys, keys twice, lone surrogates, nesting, and lists of the same name within."""
+    """Return envelopes with escaped keys, duplicate keys, lone surrogates, nesting, and inner lists named `records`."""
     names = st.sampled_from(["a", "\ud83c", "\udc00 x", "\U0001f3c6", "},{", '"records":[', "]", "\\ud83c"])
     number = draw(st.integers(0, 4))
     records = []
@@ -596,7 +600,7 @@ def odd_bodies(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=300)
 @given(body=odd_bodies(), slice_=st.sampled_from([0, 30, 100]))
-def test_odd_bodies_are_decoded_alike_wherever_a_slice_ends(body: bytes, slice_: int) -> None:
+def test_unusual_bodies_are_decoded_equally_for_any_slice_size(body: bytes, slice_: int) -> None:
     outcomes: list[list[Any]] = []
     for size in (64 * 1024, slice_):
         with slices_of(size):
@@ -629,7 +633,7 @@ MIB = 1024 * 1024
     ],
     ids=["records", "no envelope", "unknown list", "one record", "quotes", "open quote", "brackets"],
 )
-def test_a_hostile_body_is_refused_in_short_steps(body: bytes) -> None:
+def test_hostile_body_is_refused_in_short_steps(body: bytes) -> None:
     decoding = CAMPAIGNS(body)
     steps = []
     error = None
@@ -641,20 +645,20 @@ def test_a_hostile_body_is_refused_in_short_steps(body: bytes) -> None:
             error = refused
         steps.append(time.process_time() - begun)
     assert len(error.excerpt) <= 200
-    # About 5 ms each on an idle machine, and 5 s in one step before. CPU time, with room for a garbage collection.
+    # A step takes about 5 ms on an idle machine. Without slices, it took 5 s. The limit allows a garbage collection.
     assert max(steps) < 0.2
 
 
 class TestSlices:
-    """Large answers are structured in pieces, so that others can run in between."""
+    """Large bodies are decoded in slices, so that other tasks can run between them."""
 
     def records(self, count: int, size: int) -> list[dict[str, object]]:
         return [{"Name": f"campaign {number}", "filler": "x" * size} for number in range(count)]
 
-    def test_a_small_answer_has_no_pause(self) -> None:
+    def test_small_body_is_decoded_without_a_pause(self) -> None:
         assert list(CAMPAIGNS(json.dumps(envelope(*self.records(3, 10))).encode())) == []
 
-    def test_a_large_answer_pauses_after_every_so_many_bytes_and_loses_none(self) -> None:
+    def test_large_body_is_decoded_with_regular_pauses_and_without_loss(self) -> None:
         records = self.records(100, 10_000)
         body = json.dumps(envelope(*records)).encode()
         pauses = sum(1 for _ in CAMPAIGNS(body))
@@ -665,12 +669,12 @@ class TestSlices:
         )
         assert [one.wire for one in decode(CAMPAIGNS, body)] == records
 
-    def test_there_is_no_pause_before_the_first_slice_nor_after_the_last(self) -> None:
+    def test_body_of_exactly_one_slice_is_decoded_without_a_pause(self) -> None:
         body = json.dumps(envelope(*self.records(1, decoding_module.BYTES_PER_SLICE))).encode()
         assert list(CAMPAIGNS(body)) == []
 
     @given(sizes=st.lists(st.integers(0, 40_000), max_size=20))
-    def test_slices_put_together_are_the_list(self, sizes: list[int]) -> None:
+    def test_concatenated_slices_equal_the_list(self, sizes: list[int]) -> None:
         records = [{"Name": str(number), "filler": "x" * size} for number, size in enumerate(sizes)]
         body = json.dumps(envelope(*records)).encode()
         slices: Iterator[list[Campaign]] = decode(CAMPAIGN_SLICES, body)
@@ -697,7 +701,7 @@ class TestSlices:
         slice_=st.sampled_from([60, 100, 200]),
         claimed=st.sampled_from([{"status": 200}, {"status": 200, "records": [{"Name": "z"}]}, {}, {"status": 404}]),
     )
-    def test_records_are_the_same_whether_their_ends_are_guessed_or_searched(
+    def test_guessed_and_searched_ends_of_records_give_the_same_records(
         self,
         records: list[dict[str, Any]],
         separators: tuple[str, str],
@@ -706,7 +710,7 @@ class TestSlices:
         claimed: dict[str, Any],
     ) -> None:
         envelope = {"filter": '"records":[', "records": records, "count": len(records) + count}
-        # Text, so that a key can stand there twice.
+        # JSON text, since a dict can't have a key twice.
         body = (json.dumps(envelope, separators=separators)[:-1] + "," + json.dumps(claimed)[1:]).replace(",}", "}")
         outcomes: list[Any] = []
         for size in (slice_, 0, 64 * 1024):
@@ -718,12 +722,12 @@ class TestSlices:
         assert outcomes[0] == outcomes[1] == outcomes[2]
 
     @pytest.mark.parametrize("count", [99, 101])
-    def test_a_count_that_contradicts_a_large_answer_is_refused_too(self, count: int) -> None:
+    def test_count_that_differs_from_the_records_of_a_large_body_is_refused(self, count: int) -> None:
         body = envelope(*self.records(100, 10_000), count=count)
         with pytest.raises(PayloadError, match=f"counts {count} records, but sent 100"):
             decode(CAMPAIGNS, body)
 
-    def test_no_decoder_gets_a_large_body_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_large_body_is_never_decoded_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         body = json.dumps(envelope(*self.records(100, 10_000))).encode()
         sizes = []
 
@@ -737,11 +741,11 @@ class TestSlices:
         assert len(decode(CAMPAIGNS, body)) == 100
         assert max(sizes) < decoding_module.BYTES_PER_SLICE + 200
 
-    def test_many_tiny_records_are_sliced_too(self) -> None:
+    def test_many_tiny_records_are_decoded_in_slices(self) -> None:
         body = json.dumps(envelope(*[{"Name": ""}] * 5_000)).encode()
         assert sum(1 for _ in CAMPAIGNS(body)) > len(body) // decoding_module.BYTES_PER_SLICE
 
-    def test_a_wrong_record_is_told_when_its_slice_is_reached_by_its_place_in_all(self) -> None:
+    def test_wrong_record_raises_at_its_slice_with_its_position_in_the_list(self) -> None:
         records: list[dict[str, object]] = [*self.records(9, 10_000), {"Name": 7, "ID": 5}]
         slices = decode(CAMPAIGN_SLICES, envelope(*records))
         assert [one.name for one in next(slices)] == [f"campaign {number}" for number in range(6)]
@@ -749,18 +753,18 @@ class TestSlices:
             next(slices)
         assert (caught.value.path, caught.value.record_id) == ("records[9].Name", 5)
 
-    def test_no_records_are_no_slices(self) -> None:
+    def test_empty_list_has_no_slices(self) -> None:
         assert list(decode(CAMPAIGN_SLICES, envelope())) == []
         assert decode(CAMPAIGNS, envelope()) == Records(items=(), total=0)
 
-    def test_what_is_not_utf_8_is_told_before_the_first_slice(self) -> None:
-        # Far enough that the check comes upon it in its second step.
+    def test_body_that_is_not_utf_8_raises_before_the_first_slice(self) -> None:
+        # The position is in the second step of the check.
         records = self.records(120, 10_000)
         body = json.dumps(envelope(*records)).encode().replace(b'"campaign 119"', b'"campaign \xfc"')
         with pytest.raises(PayloadError, match="not the documented JSON"):
             decode(CAMPAIGN_SLICES, body)
 
-    def test_a_character_across_two_steps_of_that_check_is_no_trouble(self) -> None:
+    def test_character_across_two_steps_of_the_utf_8_check_is_accepted(self) -> None:
         for shift in range(4):
             body = b" " * shift + json.dumps(envelope({"Name": "€" * 500_000}), ensure_ascii=False).encode()
             [[one]] = decode(CAMPAIGN_SLICES, body)
@@ -768,7 +772,7 @@ class TestSlices:
 
 
 class TestRecoded:
-    """A second look at a body that could not be decoded."""
+    """A body that could not be decoded is recoded to UTF-8 from its charset."""
 
     GOOD = '{"Name": "Käßespätzle €"}'
 
@@ -786,7 +790,7 @@ class TestRecoded:
             (GOOD.encode(), "application/json; charset=iso-8859-1"),
         ],
     )
-    def test_it_is_the_plain_utf_8_that_json_is(self, body: bytes, content_type: str) -> None:
+    def test_body_in_a_known_charset_is_recoded_to_utf_8(self, body: bytes, content_type: str) -> None:
         assert recoded(body, content_type) == self.GOOD.encode()
 
     @pytest.mark.parametrize(
@@ -796,26 +800,26 @@ class TestRecoded:
             f"x; charset={name}" for name in ("punycode", "idna", "raw_unicode_escape", "rot13", "zip", "utf-7", "big5")
         ],
     )
-    def test_it_stays_as_it_is_where_no_charset_helps(self, content_type: str) -> None:
+    def test_body_without_a_helpful_charset_is_not_changed(self, content_type: str) -> None:
         body = self.GOOD.encode("cp1252")
         assert recoded(body, content_type) == body
 
     @pytest.mark.parametrize("charset", ["utf-16", "UTF-16LE", "utf_32_be", "windows-1252", "iso8859-15", "latin-1"])
-    def test_a_large_body_is_recoded_with_pauses(self, charset: str) -> None:
+    def test_large_body_is_recoded_with_pauses(self, charset: str) -> None:
         text = '{"Name": "' + "ü€"[: 1 + (charset != "latin-1")] * 400_000 + '"}'
         body = text.encode(charset)
         assert recoded(body, f"x; charset={charset}") == text.encode()
         assert sum(1 for _ in recoding(body, f"x; charset={charset}")) >= len(body) // 262_144
 
-    def test_a_body_over_16_mib_is_not_recoded(self) -> None:
+    def test_body_over_16_mib_is_not_recoded(self) -> None:
         body = b"\xfc" * (16 * 1024 * 1024 + 1)
         assert recoded(body, "x; charset=latin-1") == body
 
-    def test_a_body_cut_within_a_character_is_not_utf_8(self) -> None:
+    def test_body_cut_within_a_character_is_recoded_from_its_charset(self) -> None:
         assert recoded(b"\xc3", "x; charset=latin-1") == "Ã".encode()
 
     @given(body=st.binary(max_size=40), content_type=st.text(max_size=20) | st.from_regex(r"x; charset=[\w.:-]+"))
-    def test_it_never_fails(self, body: bytes, content_type: str) -> None:
+    def test_recoding_never_raises(self, body: bytes, content_type: str) -> None:
         assert isinstance(recoded(body, content_type), bytes)
 
 
@@ -824,28 +828,28 @@ DATES = st.builds(lambda date, zone: date.replace(tzinfo=zone), st.datetimes(), 
 
 
 class TestDates:
-    """Every form that a page of the documentation prints, and nothing else."""
+    """Exactly the documented date formats are accepted."""
 
     @pytest.mark.parametrize(
         ("text", "date"),
         [
-            ("2020-08-09T02:33:50.347", datetime(2020, 8, 9, 2, 33, 50, 347_000)),  # noqa: DTZ001  naive it is
+            ("2020-08-09T02:33:50.347", datetime(2020, 8, 9, 2, 33, 50, 347_000)),  # noqa: DTZ001  a naive date is tested
             ("2022-07-08T11:33:18.900977Z", datetime(2022, 7, 8, 11, 33, 18, 900_977, tzinfo=UTC)),
-            ("2022-07-08T11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  naive it is
-            ("2022-07-08 11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  naive it is
+            ("2022-07-08T11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  a naive date is tested
+            ("2022-07-08 11:33:18", datetime(2022, 7, 8, 11, 33, 18)),  # noqa: DTZ001  a naive date is tested
             ("2022-07-08 11:33:18.5Z", datetime(2022, 7, 8, 11, 33, 18, 500_000, tzinfo=UTC)),
             ("2022-07-08T11:33:18+02:00", datetime(2022, 7, 8, 11, 33, 18, tzinfo=timezone(timedelta(hours=2)))),
             ("2022-07-08T11:33:18-0330", datetime(2022, 7, 8, 11, 33, 18, tzinfo=timezone(-timedelta(minutes=210)))),
         ],
     )
-    def test_every_documented_form_is_read(self, text: str, date: datetime) -> None:
+    def test_every_documented_date_format_is_parsed(self, text: str, date: datetime) -> None:
         for read in (parse_date(text), campaign(dtFrom=text).dt_from, campaign(dtTo=text).dt_to):
             assert read == date
             assert read.utcoffset() == date.utcoffset()
         assert campaign(dtFrom=text).wire["dtFrom"] == text
 
     @given(date=DATES, separator=st.sampled_from("T "), digits=st.integers(0, 6))
-    def test_any_number_of_fraction_digits_up_to_six_is_read(self, date: datetime, separator: str, digits: int) -> None:
+    def test_date_with_up_to_six_fraction_digits_is_parsed(self, date: datetime, separator: str, digits: int) -> None:
         step = 10 ** (6 - digits)
         date = date.replace(microsecond=date.microsecond // step * step)
         fraction = f".{date.microsecond:06}"[: digits + 1] if digits else ""
@@ -878,12 +882,12 @@ class TestDates:
             "\N{ARABIC-INDIC DIGIT TWO}020-08-09T02:33:50",
         ],
     )
-    def test_any_other_form_is_refused(self, text: str) -> None:
+    def test_date_in_another_format_is_refused(self, text: str) -> None:
         error = misfit(CAMPAIGNS, {"Name": "any", "dtFrom": text})
         assert f"dtFrom is {text!r}, not a date and time or null" in str(error)
 
     @given(text=st.text(max_size=30) | st.from_regex(r"\A\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,7})?Z?\Z"))
-    def test_text_is_read_or_refused_and_nothing_else(self, text: str) -> None:
+    def test_any_text_is_parsed_as_a_date_or_raises_value_error(self, text: str) -> None:
         try:
             assert isinstance(parse_date(text), datetime)
         except ValueError:
@@ -893,31 +897,31 @@ class TestDates:
     @pytest.mark.parametrize(
         ("date", "text"),
         [
-            (datetime(2026, 7, 1, 8, 30), "2026-07-01T08:30:00"),  # noqa: DTZ001  naive it is
-            (datetime(2026, 7, 1, 8, 30, 15, 347_999), "2026-07-01T08:30:15.347"),  # noqa: DTZ001  naive it is
+            (datetime(2026, 7, 1, 8, 30), "2026-07-01T08:30:00"),  # noqa: DTZ001  a naive date is tested
+            (datetime(2026, 7, 1, 8, 30, 15, 347_999), "2026-07-01T08:30:15.347"),  # noqa: DTZ001  a naive date is tested
             (datetime(2026, 7, 1, 8, 30, 15, 1_000, tzinfo=UTC), "2026-07-01T08:30:15.001+00:00"),
             (datetime(2026, 7, 1, 8, 30, 15, 999, tzinfo=UTC), "2026-07-01T08:30:15+00:00"),
             (datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=-3, minutes=-30))), "2026-07-01T00:00:00-03:30"),
-            (datetime(7, 1, 1), "0007-01-01T00:00:00"),  # noqa: DTZ001  naive it is
+            (datetime(7, 1, 1), "0007-01-01T00:00:00"),  # noqa: DTZ001  a naive date is tested
         ],
     )
-    def test_a_date_is_sent_to_the_second_or_the_millisecond_and_no_zone_is_invented(
+    def test_date_is_formatted_in_seconds_or_milliseconds_without_an_added_zone(
         self, date: datetime, text: str
     ) -> None:
         assert format_date(date) == text
 
     @given(date=DATES)
-    def test_what_is_sent_reads_back_as_the_same_to_the_millisecond(self, date: datetime) -> None:
+    def test_formatted_date_is_parsed_to_the_same_millisecond(self, date: datetime) -> None:
         back = parse_date(format_date(date))
         assert back == date.replace(microsecond=date.microsecond // 1000 * 1000)
         assert back.utcoffset() == date.utcoffset()
 
-    def test_an_offset_that_has_seconds_is_refused(self) -> None:
+    def test_utc_offset_with_seconds_is_refused(self) -> None:
         for odd in (timedelta(minutes=53, seconds=28), timedelta(microseconds=1)):
             with pytest.raises(ConfigurationError, match="not in whole minutes"):
                 format_date(datetime(1890, 1, 1, tzinfo=timezone(odd)))
 
-    def test_a_zone_that_knows_no_offset_is_none(self) -> None:
+    def test_date_with_a_zone_without_offset_is_formatted_as_naive(self) -> None:
         class Nowhere(tzinfo):
             def utcoffset(self, date: datetime | None) -> None:
                 return None
@@ -925,13 +929,13 @@ class TestDates:
         assert format_date(datetime(2026, 7, 1, tzinfo=Nowhere())) == "2026-07-01T00:00:00"
 
     @pytest.mark.parametrize("date", ["2026-07-01T00:00:00", None, 0, datetime(2026, 7, 1, tzinfo=UTC).date()])
-    def test_what_is_no_datetime_is_refused(self, date: Any) -> None:
+    def test_value_that_is_not_a_datetime_is_refused(self, date: Any) -> None:
         with pytest.raises(ConfigurationError, match=f"a datetime, not {type(date).__name__}"):
             format_date(date)
 
 
 @given(number=st.floats(allow_nan=False, allow_infinity=False))
-def test_floats_come_back_to_the_last_bit(number: float) -> None:
+def test_floats_are_decoded_without_rounding(number: float) -> None:
     back = campaign(x=number).wire["x"]
     assert back == number
     assert math.copysign(1, back) == math.copysign(1, number)

@@ -166,7 +166,7 @@ def test_clone_sends_naive_dates_unchanged_and_aware_dates_with_offset() -> None
     request = endpoints.clone_campaign(
         "A",
         "B",
-        dt_from=datetime(2026, 7, 1, 8, 30),  # noqa: DTZ001  naive is what is tested
+        dt_from=datetime(2026, 7, 1, 8, 30),  # noqa: DTZ001  a naive date is tested
         dt_to=datetime(2026, 9, 30, 18, tzinfo=timezone(timedelta(hours=2))),
     )
     assert request.body == {

@@ -272,7 +272,7 @@ async def test_unreadable_response_raises_an_error_with_the_reason(case: str) ->
 
 
 @pytest.mark.parametrize("depth", [*range(100, 1100, 100), 10_000])
-async def test_any_depth_of_nesting_is_a_record_or_a_payload_error(depth: int) -> None:
+async def test_any_depth_of_nesting_gives_a_record_or_a_payload_error(depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     async with connected() as (sandbox, dialler):
         result = await outcome(sandbox, dialler, json_response(body(b'{"ID":535,"Name":"x","Column":%b}' % nested)))
@@ -311,7 +311,7 @@ async def test_iterate_accepts_the_charsets_of_list() -> None:
             assert [campaign.name async for campaign in dialler.campaigns.iterate()] == ["ü"]
 
 
-async def test_iterate_yields_the_records_before_an_invalid_one_and_names_it() -> None:
+async def test_iterate_yields_the_records_before_an_invalid_record_and_names_that_record() -> None:
     good = b'{"ID":1,"Name":"%b"}' % (b"x" * 70_000)
     names = []
     async with connected() as (sandbox, dialler):

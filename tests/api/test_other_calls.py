@@ -83,12 +83,12 @@ def test_invalid_query_is_refused(query: Any) -> None:
 
 
 @pytest.mark.parametrize("method", ["get", "HEAD", "CONNECT", "GET /x", "", None])
-def test_other_method_is_refused(method: Any) -> None:
+def test_unknown_http_method_is_refused(method: Any) -> None:
     with pytest.raises(ConfigurationError, match="DELETE, GET, PATCH, POST, PUT"):
         request(method)
 
 
-def test_body_is_sent_as_it_was_when_the_call_was_made() -> None:
+def test_body_changed_after_the_call_is_sent_unchanged() -> None:
     body = {"name": "a", "ids": [1, 2]}
     sent = request("POST", body=body).body
     body["name"] = "b"

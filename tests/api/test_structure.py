@@ -1,4 +1,4 @@
-"""The fast path makes of a record what cattrs makes of it, or leaves it to cattrs."""
+"""The fast path returns the same record as cattrs, or leaves the record to cattrs."""
 
 import gc
 import json
@@ -38,7 +38,7 @@ class Refusing(FastPath):
 
 
 def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
-    """Return the result or the error that a decoder comes to."""
+    """Return the result of a decoder, or its error."""
     try:
         return finish(decoder(body))
     except DiallerError as error:
@@ -46,7 +46,7 @@ def decode(decoder: ResponseDecoder[Any], body: Body) -> Any:
 
 
 def shown(outcome: Any) -> Any:
-    """Return all that a caller can see of an outcome, with the types of all values."""
+    """Return the visible parts of an outcome, with the types of all values."""
     if isinstance(outcome, DiallerError):
         return type(outcome), str(outcome), getattr(outcome, "path", None), getattr(outcome, "record_id", None)
     if isinstance(outcome, PartialRecords):
@@ -75,7 +75,7 @@ TEXTS = st.text(max_size=5) | st.sampled_from(
 
 @st.composite
 def strings(draw: st.DrawFn, text: st.SearchStrategy[str] = TEXTS) -> str:
-    """A text in JSON: plain, with escapes that nobody needs, or with half a surrogate pair."""
+    """Return JSON texts: plain, with unnecessary escapes, or with a lone surrogate."""
     characters = [
         f"\\u{ord(one):04x}"
         if ord(one) < 0x10000 and draw(st.booleans())
@@ -147,12 +147,12 @@ def test_fast_path_accepts_documented_records(kind: type[Record], decoder: Respo
     assert (made.wire, made.extra) == (record, structure_strictly(kind, record).extra)
 
 
-def test_an_escaped_key_is_the_same_key() -> None:
+def test_escaped_key_is_decoded_like_the_plain_key() -> None:
     (made,) = decode(CAMPAIGNS, envelope(r'{"\u004eame":"a","\u0049D":7}'))
     assert (made.id, made.name, made.extra) == (7, "a", {})
 
 
-def test_text_that_is_no_date_is_refused_after_a_date() -> None:
+def test_text_that_is_not_a_date_is_refused_after_a_valid_date() -> None:
     record = dict.fromkeys(wire_keys(Campaign).values())
     dated = json.dumps({**record, "Name": "a", "dtTo": "2026-01-01T00:00:00"})
     (made,) = decode(CAMPAIGNS, envelope(dated))
@@ -161,14 +161,14 @@ def test_text_that_is_no_date_is_refused_after_a_date() -> None:
     assert "dtTo is 'soon'" in str(error)
 
 
-def test_a_number_is_a_boolean_only_if_it_is_0_or_1() -> None:
+def test_number_is_accepted_as_a_boolean_only_if_it_is_0_or_1() -> None:
     record = dict.fromkeys(wire_keys(ResultCode).values())
     (made,) = decode(RESULT_CODES, envelope(json.dumps({**record, "bDone": 1})))
     assert made.done is True
     assert "bDone is 2" in str(decode(RESULT_CODES, envelope(json.dumps({**record, "bDone": 2}))))
 
 
-def test_decoded_records_are_as_frozen_as_records_made_by_hand() -> None:
+def test_decoded_records_are_frozen_like_constructed_records() -> None:
     record = {**dict.fromkeys(wire_keys(Campaign).values()), "Name": "a"}
     (made,) = decode(CAMPAIGNS, envelope(json.dumps(record)))
     with pytest.raises(AttributeError):
@@ -192,7 +192,7 @@ def test_one_record_does_not_keep_the_body_in_memory() -> None:
     assert after - before < 20_000
 
 
-def test_a_record_is_a_single_object_to_the_garbage_collector() -> None:
+def test_record_is_a_single_object_for_the_garbage_collector() -> None:
     body = envelope(*[json.dumps({"ID": 1, "Name": "a", "dtTo": "2026-01-01T00:00:00", "list": [{}]})] * 5000)
     decode(CAMPAIGNS, body)
     gc.collect()
@@ -201,7 +201,7 @@ def test_a_record_is_a_single_object_to_the_garbage_collector() -> None:
     assert len(gc.get_objects()) - before < len(records) + 100
 
 
-def test_a_record_of_too_many_values_is_refused() -> None:
+def test_record_with_too_many_values_is_refused() -> None:
     for values, accepted in ((90_000, True), (110_000, False)):
         body = envelope(json.dumps({"Name": "a", "filler": "x" * 640 * 1024, "list": [0] * values}))
         assert isinstance(decode(CAMPAIGNS, body), PayloadError) is not accepted

@@ -46,7 +46,7 @@ HOSTILE = (
     "\t=1+1",
     "\r=1+1",
     "  =1+1",
-    "＝1+1",  # noqa: RUF001  # that is what is meant
+    "＝1+1",  # noqa: RUF001  # the character is intended
     "a | b `c` **d** [e](http://evil.example) # @octocat",
     "{{ 7*7 }} {% raw %} ]]> <!-- & &amp;",
     "line\nbreak\x00nul\x1b[31mred\ud800\u202eevil\ufffe",
@@ -106,7 +106,7 @@ def _large_report() -> AuditReport:
 
 
 def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
-    """Return a report of an account for each name with the same two campaigns; one sound, and one not audited."""
+    """Return a report of an account for each name. All have the same two campaigns; one account was not audited."""
     options: dict[str, Any] = {"rules": [*RULES, own_rule], "languages": list(Language), "now": NOW}
     runner = RuleRunner(AuditOptions.of(**options))
     campaigns = (Campaign(id=1, name="Same", dt_to=NOW), Campaign(id=2, name="Other"))
@@ -137,7 +137,7 @@ def _empty_report() -> AuditReport:
 
 
 def _compared_report() -> AuditReport:
-    """Return a partial report beside a baseline: new, unchanged, gone, unjudged and accepted findings."""
+    """Return a partial report compared with a baseline: new, unchanged, gone, unjudged and accepted findings."""
     before, now = _hostile_report(), _hostile_report()
     gone = attrs.evolve(before.findings[0], campaign_id=1, campaign_name=HOSTILE[0], subject="gone", message="is gone")
     unjudged = attrs.evolve(gone, campaign_id=77, campaign_name=HOSTILE[1])
@@ -149,7 +149,7 @@ def _compared_report() -> AuditReport:
 
 
 def _report_without_a_rule() -> AuditReport:
-    """Return a report beside a baseline with findings of a rule that is no longer applied."""
+    """Return a report compared with a baseline that has findings of a rule that is no longer applied."""
     before = _hostile_report()
     rules = tuple(info for info in before.rules if info.id != "own-rule")
     findings = tuple(finding for finding in before.findings if finding.rule != "own-rule")

@@ -63,7 +63,7 @@ def accepted(given: AuditReport, *entries: dict[str, Any]) -> AuditReport:
         {"until": datetime(2026, 3, 2, 1, tzinfo=UTC)},
     ],
 )
-def test_an_entry_that_matches_sets_the_finding_apart(changed: dict[str, Any]) -> None:
+def test_matching_entry_moves_the_finding_to_accepted(changed: dict[str, Any]) -> None:
     result = accepted(report(finding(), finding(id=8, name="Other")), {**ENTRY, "owner": "Mia", **changed})
     assert [one.campaign_id for one in result.findings] == [8]
     (one,) = result.accepted
@@ -87,7 +87,7 @@ def test_an_entry_that_matches_sets_the_finding_apart(changed: dict[str, Any]) -
         ({"until": 20261231}, "its “until”, “20261231”, is not a date"),
     ],
 )
-def test_an_entry_that_accepts_nothing_is_a_finding(changed: dict[str, Any], why: str) -> None:
+def test_entry_that_accepts_nothing_is_a_finding(changed: dict[str, Any], why: str) -> None:
     result = accepted(report(finding()), {**ENTRY, **changed})
     assert result.accepted == ()
     unused, expired = result.findings
@@ -96,20 +96,20 @@ def test_an_entry_that_accepts_nothing_is_a_finding(changed: dict[str, Any], why
     assert result.rules[0].id == "unused-acceptance"
 
 
-def test_an_entry_without_campaign_is_about_the_whole_account_only() -> None:
+def test_entry_without_campaign_accepts_only_findings_about_the_whole_account() -> None:
     whole = finding("no-campaigns", None, None, "")
     entry = {"rule": "no-campaigns", "reason": "a new account"}
     assert accepted(report(whole), entry).findings == ()
     assert len(accepted(report(finding("no-campaigns")), entry).accepted) == 0
 
 
-def test_an_audit_of_part_reports_no_unused_entry_but_an_ended_one() -> None:
+def test_audit_of_a_part_reports_ended_entries_but_no_unused_entries() -> None:
     part = report(scope="running")
     assert accepted(part, ENTRY).findings == ()
     assert len(accepted(part, {**ENTRY, "until": "2026-01-01"}).findings) == 1
 
 
-def test_an_entry_of_a_rule_that_was_not_applied_is_not_reported() -> None:
+def test_entry_of_a_rule_that_was_not_applied_is_not_reported() -> None:
     assert accepted(attrs.evolve(report(), rules=()), ENTRY).findings == ()
 
 
@@ -126,18 +126,18 @@ def test_an_entry_of_a_rule_that_was_not_applied_is_not_reported() -> None:
         ("expired", "must be a table"),
     ],
 )
-def test_wrong_entries_are_refused(table: object, message: str) -> None:
+def test_invalid_entry_is_refused(table: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         AuditSettings.of({"accept": [table]})
 
 
-def test_an_entry_of_an_unknown_rule_is_refused() -> None:
+def test_entry_of_an_unknown_rule_is_refused() -> None:
     settings = AuditSettings.of({"accept": [{**ENTRY, "rule": "expird"}]})
     with pytest.raises(ConfigurationError, match="did you mean “expired”"):
         settings.choose(RULES)
 
 
-def test_written_entries_accept_just_their_findings() -> None:
+def test_written_entries_accept_exactly_their_findings() -> None:
     findings = [
         finding(),
         finding(),
@@ -179,7 +179,7 @@ class TestFleet:
             ({"campaign": "VIP*", "account": "no"}, []),
         ],
     )
-    def test_an_entry_accepts_findings_of_its_accounts(self, changed: dict[str, Any], accounts: list[str]) -> None:
+    def test_entry_accepts_findings_of_its_accounts_only(self, changed: dict[str, Any], accounts: list[str]) -> None:
         result = accepted(self.fleet(), {**ENTRY, **changed})
         assert [one.account for one in result.accepted] == accounts
         left = [one.account for one in result.findings if one.rule == "expired"]
@@ -188,21 +188,21 @@ class TestFleet:
         assert [one.account for one in unused] == ([] if accounts else [None])
 
     @pytest.mark.parametrize(("changed", "number"), [({}, 3), ({"account": 1}, 2)])
-    def test_an_entry_with_an_id_needs_one_account(self, changed: dict[str, Any], number: int) -> None:
+    def test_entry_with_a_campaign_id_needs_one_account(self, changed: dict[str, Any], number: int) -> None:
         with pytest.raises(ConfigurationError, match=f"is about {number} accounts: give the name of one as “account”"):
             accepted(self.fleet(), {**ENTRY, **changed})
 
     @pytest.mark.parametrize("account", ["north", 2])
-    def test_an_audit_of_one_account_leaves_out_entries_of_other_accounts(self, account: str | int) -> None:
+    def test_audit_of_one_account_ignores_entries_of_other_accounts(self, account: str | int) -> None:
         result = accepted(report(finding(), identity=self.IDENTITIES["north"]), {**ENTRY, "account": account})
         assert [one.rule for one in result.findings] == ["expired"]
         assert result.accepted == ()
 
-    def test_an_audit_of_one_account_knows_it_by_its_id(self) -> None:
+    def test_audit_of_one_account_uses_entries_with_its_clients_id(self) -> None:
         result = accepted(report(finding(), identity=self.IDENTITIES["north"]), {**ENTRY, "account": 1})
         assert len(result.accepted) == 1
 
-    def test_findings_stay_ordered_by_severity_then_account(self) -> None:
+    def test_findings_of_a_fleet_stay_ordered_by_severity_and_account(self) -> None:
         warnings = [attrs.evolve(one, severity=Severity.WARNING, rule="x") for one in self.fleet().findings]
         whole = attrs.evolve(self.fleet(), findings=(*warnings, *self.fleet().findings))
         result = accepted(whole, {**ENTRY, "campaign": "none"})

@@ -35,7 +35,7 @@ class TestCallerIdOff:
         ]
 
     @pytest.mark.parametrize(("on", "off"), [(0, 1), (0, 9), (1, 2), (8, 2), (9, 0)])
-    def test_nothing_is_reported_if_fewer_others_have_a_caller_id(self, on: int, off: int) -> None:
+    def test_campaign_without_caller_id_is_not_reported_if_fewer_others_have_one(self, on: int, off: int) -> None:
         campaigns = [setting(id, caller_id_active=id < on) for id in range(on + off)]
         assert violations("caller-id-off", *campaigns) == []
 
@@ -48,7 +48,7 @@ class TestDuplicateUserData:
             (5, "UserData", "has the UserData “crm-7”, like campaign 1"),
         ]
 
-    def test_many_are_counted(self) -> None:
+    def test_message_counts_many_campaigns_with_the_same_user_data(self) -> None:
         messages = [
             message
             for *_, message in violations("duplicate-user-data", *(setting(id, user_data="x") for id in range(99)))
@@ -78,7 +78,7 @@ class TestDuplicateName:
             (3, "Name", "has the same name as campaign 1 and campaign 2, except for case and spaces"),
         ]
 
-    def test_many_are_counted(self) -> None:
+    def test_message_counts_many_campaigns_with_the_same_name(self) -> None:
         messages = [
             message for *_, message in violations("duplicate-name", *(brief(id, "Same") for id in range(1, 3001)))
         ]
@@ -89,17 +89,17 @@ class TestDuplicateName:
 
 
 class TestNameWithinName:
-    def test_a_name_inside_another_is_reported_in_any_case(self) -> None:
+    def test_name_within_another_name_is_reported_in_any_case(self) -> None:
         campaigns = [brief(1, "Spring"), brief(2, "SPRING sale"), brief(None, "late spring"), brief(4, "Sprin g")]
         assert violations("name-within-name", *campaigns) == [
             (1, "Name", "its name is part of the name of campaign 2 and a campaign without ID")
         ]
 
-    def test_equal_names_are_left_to_duplicate_name(self) -> None:
+    def test_equal_names_are_not_reported_by_name_within_name(self) -> None:
         assert violations("name-within-name", brief(1, "Spring"), brief(2, "spring"), brief(3, "Spring ")) == []
 
     @given(st.lists(st.text("abAB ß", max_size=8), max_size=12))
-    def test_pairs_equal_those_of_a_comparison_of_every_pair(self, names: list[str]) -> None:
+    def test_name_pairs_equal_a_comparison_of_every_pair(self, names: list[str]) -> None:
         pairs = permutations(range(len(names)), 2)
         expected = {(short, long) for short, long in pairs if names[short] and names[short] in names[long]}
         listed = list(_pairs(names))
@@ -108,26 +108,26 @@ class TestNameWithinName:
 
 
 class TestConflictingExportKey:
-    def test_both_of_two_conflicting_campaigns_are_reported(self) -> None:
+    def test_both_campaigns_with_a_conflicting_export_key_are_reported(self) -> None:
         assert violations("conflicting-export-key", brief(1, X="done", Y="done"), brief(2, X="aborted", Y="done")) == [
             (1, "X", "the export key “X” is done here, but aborted in campaign 2"),
             (2, "X", "the export key “X” is aborted here, but done in campaign 1"),
         ]
 
-    def test_only_campaigns_that_differ_from_the_majority_are_reported(self) -> None:
+    def test_only_campaigns_whose_key_type_differs_from_the_majority_are_reported(self) -> None:
         campaigns = [brief(id, X="done") for id in range(1, 21)]
         assert violations("conflicting-export-key", *campaigns, brief(21, X="delay")) == [
             (21, "X", "the export key “X” is delay here, but done in campaign 1, campaign 2, campaign 3 and 17 more")
         ]
 
-    def test_an_unclear_type_conflicts_with_nothing(self) -> None:
+    def test_unclear_type_conflicts_with_no_other_type(self) -> None:
         assert (
             violations("conflicting-export-key", brief(1, X="done"), brief(2, X="unclear"), brief(3, Z="delay")) == []
         )
 
 
 def code(id: int, **given: Any) -> ResultCode:
-    """Return a result code without a defect, except for what is given."""
+    """Return a result code without a defect, with the given changes."""
     usual = {"content": f"Text {id}", "short_text": f"DiallerCampaignsResultCodes.{id}", "export_key": f"K{id}"}
     return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
 
@@ -159,44 +159,44 @@ def copy(codes: Any = COPIES, **wire: Any) -> CampaignFacts:
 
 
 class TestDiffersFromTemplate:
-    def test_an_exact_copy_and_the_template_itself_do_not_differ(self) -> None:
+    def test_exact_copy_and_template_do_not_differ_from_the_template(self) -> None:
         assert against(TEMPLATE, copy()) == {}
         assert against(TEMPLATE, TEMPLATE) == {}
         assert differences(copy()) == []
 
-    def test_changed_settings_are_reported(self) -> None:
+    def test_settings_that_differ_from_the_template_are_reported(self) -> None:
         assert against(TEMPLATE, copy(nMaxParallelLines=None, Unknown="x")) == {
             "nMaxParallelLines": "nMaxParallelLines is not set, in the template 5",
             "Unknown": "Unknown is “x”, in the template not set",
         }
 
-    def test_a_setting_that_names_another_code_is_reported(self) -> None:
+    def test_setting_with_another_code_than_the_template_is_reported(self) -> None:
         assert against(TEMPLATE, copy(IncomingCallResultCodesID=12)) == {
             "IncomingCallResultCodesID": "IncomingCallResultCodesID is “NO”, in the template “YES”"
         }
 
-    def test_missing_and_extra_codes_are_reported(self) -> None:
+    def test_codes_missing_or_added_compared_with_the_template_are_reported(self) -> None:
         assert against(TEMPLATE, copy([COPIES[0], code(13, export_key="MAYBE")])) == {
             "NO": "has no code with the template's export key “NO”",
             "MAYBE": "the template has no code with the export key “MAYBE”",
         }
 
-    def test_changed_codes_are_reported(self) -> None:
+    def test_codes_that_differ_from_the_template_are_reported(self) -> None:
         changed = attrs.evolve(COPIES[0], time_offset=5, content="Ja")
         assert against(TEMPLATE, copy([changed, COPIES[1]])) == {
             "YES": "the code with the export key “YES” differs: TimeOffset is 5, in the template not set, the text in"
             " English is “Ja”, in the template “Text 1” and the text in German is “Ja”, in the template “Text 1”"
         }
 
-    def test_translation_keys_are_not_compared(self) -> None:
+    def test_translation_keys_are_not_compared_with_the_template(self) -> None:
         untranslated = [attrs.evolve(one, content=one.short_text) for one in CODES]
         copies = [attrs.evolve(one, short_text=f"other.{one.id}", content=f"other.{one.id}") for one in COPIES]
         assert against(facts(untranslated, wire=WIRE), copy(copies)) == {}
 
-    def test_an_incomplete_list_of_codes_is_not_compared(self) -> None:
+    def test_incomplete_list_of_codes_is_not_compared_with_the_template(self) -> None:
         short = facts(COPIES[:1], counts=2, id=8, wire={**WIRE, "ID": 8, "IncomingCallResultCodesID": 55})
         assert against(TEMPLATE, short) == {}
 
     @pytest.mark.parametrize("value", [["x"], {"a": 1}, "text", 9])
-    def test_any_value_can_be_compared(self, value: object) -> None:
+    def test_any_value_can_be_compared_with_the_template(self, value: object) -> None:
         assert list(against(TEMPLATE, copy(IncomingCallResultCodesID=value))) == ["IncomingCallResultCodesID"]

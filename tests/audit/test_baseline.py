@@ -68,7 +68,7 @@ ONE = {"ID": 1, "Name": "Spring", "UserData": None, "nMaxParallelLines": 5}
 TWO = {"ID": 2, "Name": "Autumn", "OwnResultCodesID": 9}
 
 
-def test_equal_reports_have_no_differences() -> None:
+def test_report_equal_to_its_baseline_has_no_differences() -> None:
     assert since(report(ONE, TWO), report(ONE, TWO)) == Comparison(
         since=NOW, new=(), gone=(), unchanged=1, unjudged=(), changes=()
     )
@@ -83,7 +83,7 @@ def test_new_and_gone_findings_do_not_depend_on_messages() -> None:
     assert rules(compared.gone) == [(2, "dangling-result-code")]
 
 
-def test_a_finding_that_was_not_checked_again_is_not_gone() -> None:
+def test_finding_that_was_not_checked_again_is_not_gone() -> None:
     then = report(ONE, TWO)
     for now in (
         report(ONE, TWO, failing=[2]),
@@ -97,7 +97,7 @@ def test_a_finding_that_was_not_checked_again_is_not_gone() -> None:
     assert rules(since(then, report(ONE)).gone) == [(2, "dangling-result-code")]
 
 
-def test_changes_of_records_are_listed_by_key() -> None:
+def test_changed_values_of_a_campaign_are_listed_by_key() -> None:
     then = report({**ONE, "Gone": "x"}, TWO)
     now = report({**ONE, "Name": "Summer", "nMaxParallelLines": None, "UserData": "crm"}, {"ID": 3, "Name": "New"})
     changes = since(then, now).changes
@@ -111,7 +111,7 @@ def test_changes_of_records_are_listed_by_key() -> None:
     ]
 
 
-def test_changes_of_codes_are_listed_by_key() -> None:
+def test_changed_values_of_a_code_are_listed_by_key() -> None:
     changed = (attrs.evolve(DONE, content="Sale", done=None, agent_bound=True), ResultCode(id=3, aborted=True))
     assert since(report(ONE), report(ONE, codes=changed)).changes == tuple(
         Change(campaign_id=1, campaign_name="Spring", what=what, before=before, after=after)
@@ -125,16 +125,16 @@ def test_changes_of_codes_are_listed_by_key() -> None:
     )
 
 
-def test_codes_that_could_not_be_fetched_have_not_changed() -> None:
+def test_codes_that_could_not_be_fetched_are_not_listed_as_changed() -> None:
     assert since(report(ONE), report(ONE, failing=[1])).changes == ()
     assert since(report(ONE, failing=[1]), report(ONE)).changes == ()
 
 
-def test_a_record_that_is_valid_again_is_no_new_campaign() -> None:
+def test_record_that_is_valid_again_is_not_listed_as_a_new_campaign() -> None:
     assert since(report(ONE, invalid=[2]), report(ONE, {"ID": 2, "Name": "Autumn"})).changes == ()
 
 
-def test_a_language_that_was_not_asked_for_has_not_changed() -> None:
+def test_language_that_was_not_requested_is_not_listed_as_changed() -> None:
     def in_languages(*languages: Language) -> AuditReport:
         runner = RuleRunner(AuditOptions.of(RULES, languages, NOW))
         texts = {
@@ -167,19 +167,19 @@ def test_json_of_a_comparison_matches_the_schema() -> None:
         (b'{"schema": "1"}', "Expected `int`"),
     ],
 )
-def test_an_invalid_report_is_refused(broken: bytes, message: str) -> None:
+def test_invalid_baseline_is_refused(broken: bytes, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Baseline.read(broken)
 
 
-def test_a_code_without_content_is_refused() -> None:
+def test_baseline_with_a_code_without_content_is_refused() -> None:
     shown = json.loads("".join(write_json(report(ONE))))
     shown["code_contents"] = []
     with pytest.raises(ConfigurationError, match="a code has no content"):
         Baseline.read(json.dumps(shown).encode())
 
 
-def test_several_accounts_are_not_compared(reports: Reports) -> None:
+def test_report_or_baseline_of_several_accounts_is_refused(reports: Reports) -> None:
     fleet = reports.fleet(("north", "south"))
     with pytest.raises(ConfigurationError, match="several accounts"):
         Baseline.read("".join(write_json(fleet)).encode())
@@ -187,13 +187,13 @@ def test_several_accounts_are_not_compared(reports: Reports) -> None:
         since(report(), fleet)
 
 
-def test_a_report_of_parts_is_not_compared() -> None:
+def test_report_merged_from_parts_is_refused() -> None:
     whole = report({"ID": 1, "Name": "A"})
     with pytest.raises(ConfigurationError, match="single run"):
         since(whole, attrs.evolve(whole, records=()))
 
 
-def test_report_with_a_name_cut_inside_an_emoji_is_read() -> None:
+def test_baseline_with_a_lone_surrogate_in_a_name_is_read() -> None:
     cut = {**ONE, "Name": "half an emoji \ud83c"}
     compared = since(report(cut, TWO), report({**cut, "Name": "Spring"}, TWO))
     assert [(change.what, change.before, change.after) for change in compared.changes] == [
@@ -209,7 +209,7 @@ class TestAccount:
         baseline = Baseline.read("".join(write_json(earlier)).encode())
         return compare(attrs.evolve(report(ONE), identity=now), baseline, **options)
 
-    def test_the_same_account_is_compared(self) -> None:
+    def test_baseline_of_the_same_account_is_compared(self) -> None:
         assert self.compared(self.ACCOUNT, self.ACCOUNT).comparison
 
     @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ class TestAccount:
             (None, "an unknown account"),
         ],
     )
-    def test_another_account_is_refused_unless_other_account_is_given(
+    def test_baseline_of_another_account_is_refused_without_other_account(
         self, then: AccountIdentity | None, whose: str
     ) -> None:
         with pytest.raises(ConfigurationError, match=f"it is of {whose}, but this audit is of account 1 on acd"):
@@ -237,11 +237,11 @@ class TestAccount:
             ("https://[::1]:8443/rest", AccountIdentity("[::1]:8443/rest", None)),
         ],
     )
-    def test_the_identity_of_a_base_url_has_no_secret(self, base_url: str, identity: AccountIdentity) -> None:
+    def test_identity_of_a_base_url_contains_no_secret(self, base_url: str, identity: AccountIdentity) -> None:
         assert AccountIdentity.of(base_url) == identity
 
 
-def test_findings_have_their_state() -> None:
+def test_findings_compared_with_a_baseline_have_a_state() -> None:
     baseline = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
     compared = compare(report({**ONE, "OwnResultCodesID": 8}, TWO), baseline)
     assert {(finding.campaign_id, finding.state) for finding in compared.findings} == {
@@ -260,7 +260,7 @@ class TestAccepted:
         entry = {"rule": "dangling-result-code", "campaign": 2, "reason": "known", "until": until}
         return accept(report(ONE, TWO), [AcceptanceEntry.of(entry)])
 
-    def test_an_accepted_finding_of_the_baseline_is_unchanged_or_gone(self) -> None:
+    def test_accepted_finding_of_the_baseline_is_unchanged_or_gone(self) -> None:
         then = Baseline.read("".join(write_json(self.accepted("2030-01-01"))).encode())
         now = compare(self.accepted("2030-01-01"), then)
         assert [finding.state for finding in now.accepted] == [State.UNCHANGED]
@@ -269,14 +269,14 @@ class TestAccepted:
         assert fixed
         assert rules(fixed.gone) == [(2, "dangling-result-code")]
 
-    def test_a_finding_whose_acceptance_has_ended_is_new(self) -> None:
+    def test_finding_whose_acceptance_has_ended_is_new(self) -> None:
         then = Baseline.read("".join(write_json(self.accepted("2030-01-01"))).encode())
         now = compare(attrs.evolve(self.accepted("2020-01-01"), fails_on_new=True), then)
         (back,) = [finding for finding in now.findings if finding.campaign_id == 2]
         assert back.state is State.NEW
         assert now.fails(back)
 
-    def test_a_finding_that_is_accepted_now_is_not_gone(self) -> None:
+    def test_finding_that_is_accepted_now_is_not_gone(self) -> None:
         then = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
         now = compare(self.accepted("2030-01-01"), then)
         assert now.comparison
@@ -294,14 +294,14 @@ class TestPartOfAnAccount:
         assert rules(compared.unjudged) == [(2, "duplicate-name"), (3, "duplicate-name")]
         assert [change.what for change in compared.changes] == ["OwnResultCodesID"]
 
-    def test_a_baseline_of_another_part_is_refused(self) -> None:
+    def test_baseline_of_another_part_of_the_account_is_refused(self) -> None:
         part = attrs.evolve(self.THEN, scope="running")
         with pytest.raises(ConfigurationError, match=r"part of the account \(running\)"):
             since(part, self.THEN)
         assert since(part, part).new == ()
 
 
-def test_a_finding_of_the_run_itself_can_be_gone() -> None:
+def test_finding_of_a_run_rule_can_be_gone() -> None:
     none = report()
     assert rules(none.findings) == [(None, "no-campaigns")]
     assert rules(since(none, report(ONE)).gone) == [(None, "no-campaigns")]

@@ -27,7 +27,7 @@ NAIVE_NOON = datetime(2026, 3, 2, 12, 0)  # noqa: DTZ001  the server's dates hav
 
 
 class TestDates:
-    def test_inverted(self) -> None:
+    def test_campaign_that_ends_before_it_begins_is_reported(self) -> None:
         given = facts(dt_from=NAIVE_NOON, dt_to=NAIVE_NOON - timedelta(days=1))
         assert found("inverted-dates", given) == [
             ("dtFrom", "begins 2026-03-02 12:00 (local time), after it ends 2026-03-01 12:00 (local time)")
@@ -38,7 +38,7 @@ class TestDates:
         assert found("inverted-dates", facts(dt_from=NAIVE_NOON)) == []
         assert found("inverted-dates", facts(dt_to=NAIVE_NOON)) == []
 
-    def test_expired(self) -> None:
+    def test_campaign_that_has_ended_is_reported(self) -> None:
         given = facts(dt_to=datetime(2026, 3, 2, 10, 59, tzinfo=UTC))
         assert found("expired", given) == [("dtTo", "ended 2026-03-02 10:59+00:00")]
 
@@ -49,7 +49,7 @@ class TestDates:
         assert found("expired", facts(dt_to=datetime(2026, 3, 2, 11, 0, tzinfo=UTC))) == []
         assert found("expired", facts()) == []
 
-    def test_a_naive_and_an_aware_date_compare(self) -> None:
+    def test_naive_and_aware_dates_can_be_compared(self) -> None:
         eleven_utc = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
         assert found("inverted-dates", facts(dt_from=NAIVE_NOON, dt_to=eleven_utc)) == []
         assert len(found("inverted-dates", facts(dt_from=NAIVE_NOON + timedelta(minutes=1), dt_to=eleven_utc))) == 1
@@ -59,7 +59,7 @@ class TestDates:
         st.none() | st.datetimes(timezones=st.none() | st.timezones() | st.just(timezone(-timedelta(hours=12)))),
         st.datetimes(timezones=st.timezones()),
     )
-    def test_no_dates_crash_a_rule(self, begins: datetime | None, ends: datetime | None, now: datetime) -> None:
+    def test_date_rules_accept_any_dates(self, begins: datetime | None, ends: datetime | None, now: datetime) -> None:
         given = facts(dt_from=begins, dt_to=ends, now=now)
         for rule in ("inverted-dates", "expired", "expiring-soon", "not-started"):
             assert len(found(rule, given)) <= 1
@@ -69,10 +69,10 @@ class TestExpiringSoonAndNotStarted:
     @pytest.mark.parametrize(
         ("hours", "soon"), [(-1, False), (0, True), (1, True), (7 * 24, True), (7 * 24 + 1, False)]
     )
-    def test_within_seven_days(self, hours: int, soon: bool) -> None:
+    def test_campaign_that_ends_within_seven_days_is_reported(self, hours: int, soon: bool) -> None:
         assert bool(found("expiring-soon", facts(dt_to=NAIVE_NOON + timedelta(hours=hours)))) is soon
 
-    def test_not_begun(self) -> None:
+    def test_campaign_that_has_not_begun_is_reported(self) -> None:
         assert found("not-started", facts(dt_from=NAIVE_NOON)) == []
         assert found("not-started", facts(dt_from=NAIVE_NOON + timedelta(minutes=1))) == [
             ("dtFrom", "begins 2026-03-02 12:01 (local time)")
@@ -81,7 +81,7 @@ class TestExpiringSoonAndNotStarted:
 
 class TestInvertedDates:
     @pytest.mark.parametrize("ends", [NAIVE_NOON - timedelta(days=9), NAIVE_NOON + timedelta(days=1)])
-    def test_are_one_finding(self, ends: datetime) -> None:
+    def test_campaign_with_inverted_dates_has_one_finding(self, ends: datetime) -> None:
         given = facts(dt_from=NAIVE_NOON + timedelta(days=90), dt_to=ends)
         rules = ("inverted-dates", "expired", "expiring-soon", "not-started")
         assert [rule for rule in rules if found(rule, given)] == ["inverted-dates"]

@@ -103,7 +103,7 @@ async def test_names_are_compared_across_slices() -> None:
 
 
 class TestSurvey:
-    async def test_a_small_account_is_audited_at_once(self) -> None:
+    async def test_survey_audits_a_small_account_immediately(self) -> None:
         seen: list[tuple[int, int, int | None]] = []
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=10, on_progress=lambda *numbers: seen.append(numbers))
@@ -111,7 +111,7 @@ class TestSurvey:
             assert begun.part.requests == len(sandbox.journal) == 21
         assert seen[-1] == (20, 0, 20)
 
-    async def test_only_the_list_of_a_large_account_is_fetched(self) -> None:
+    async def test_survey_of_a_large_account_fetches_only_the_list(self) -> None:
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=4)
             assert [len(slice) for slice in begun.left] == [4, 4, 2]
@@ -119,7 +119,7 @@ class TestSurvey:
             assert (begun.part.campaigns, begun.part.lookups, begun.part.requests) == (10, 0, 1)
             assert len(sandbox.journal) == 1
 
-    async def test_campaigns_of_one_id_stay_together(self) -> None:
+    async def test_campaigns_with_the_same_id_stay_in_one_slice(self) -> None:
         async with Sandbox(campaigns=9, seed=1) as sandbox, client(sandbox) as dialler:
             first, *others = sorted(sandbox.campaigns)
             for id in others[-3:]:
@@ -130,7 +130,7 @@ class TestSurvey:
         assert sum(map(len, slices)) == 6
         assert sorted(map(len, begun.left)) == [2, 3, 4]
 
-    async def test_campaigns_of_one_id_do_not_make_a_slice_too_large(self) -> None:
+    async def test_campaigns_with_the_same_id_start_a_new_slice_instead_of_exceeding_chunk(self) -> None:
         async with Sandbox(campaigns=[]) as sandbox, client(sandbox) as dialler:
             for id, name in enumerate("ABCDE", 1):
                 sandbox.load({"ID": id, "Name": name})
@@ -138,21 +138,21 @@ class TestSurvey:
             begun = await survey(dialler, **OPTIONS, chunk=2)
         assert [[campaign.name for campaign in slice] for slice in begun.left] == [["A"], ["B", "C"], ["D", "E"]]
 
-    async def test_a_list_that_can_not_be_fetched_raises(self) -> None:
+    async def test_survey_raises_when_the_list_can_not_be_fetched(self) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
             sandbox.faults.next(Status(500))
             with pytest.raises(ServerError):
                 await survey(dialler, **OPTIONS, chunk=3)
 
     @pytest.mark.parametrize("wrong", [{"chunk": 0}, {"languages": []}])
-    async def test_wrong_arguments_are_refused_before_any_request(self, wrong: dict[str, Any]) -> None:
+    async def test_survey_refuses_wrong_arguments_before_any_request(self, wrong: dict[str, Any]) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
             with pytest.raises(ConfigurationError):
                 await survey(dialler, **{**OPTIONS, "chunk": 3, **wrong})
             assert sandbox.journal == []
 
 
-async def test_a_refusal_in_several_slices_is_one_finding() -> None:
+async def test_refused_token_in_several_slices_is_one_finding() -> None:
     async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
         begun = await survey(dialler, **OPTIONS, chunk=4)
         parts = [begun.part, await audit_slice(dialler, begun.left[0], **OPTIONS)]
@@ -173,7 +173,7 @@ async def test_a_refusal_in_several_slices_is_one_finding() -> None:
 
 
 class TestNotAudited:
-    async def test_a_lost_slice_is_reported_and_the_others_are_kept(self) -> None:
+    async def test_lost_slice_is_reported_and_the_other_slices_are_kept(self) -> None:
         async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=4)
             kept = await audit_slice(dialler, begun.left[0], **OPTIONS)
@@ -203,11 +203,11 @@ class TestNotAudited:
             (1200, "1,200 campaigns were not audited: why"),
         ],
     )
-    def test_the_message_has_the_number_of_campaigns(self, campaigns: int | None, message: str) -> None:
+    def test_not_audited_message_has_the_number_of_campaigns(self, campaigns: int | None, message: str) -> None:
         merged = merge([AuditPart.from_json(not_audited("why", campaigns).to_json())], **OPTIONS, **RUN)
         assert [finding.message for finding in merged.findings] == [message]
 
-    def test_different_reasons_are_different_findings_in_any_order_of_parts(self) -> None:
+    def test_each_reason_is_one_not_audited_finding_in_any_order_of_parts(self) -> None:
         parts = [not_audited("b", 1), not_audited("a", 2), not_audited("b"), not_audited("a", 3)]
         reports = [merge(given, **OPTIONS, **RUN) for given in (parts, parts[::-1])]
         assert reports[0] == reports[1]
@@ -219,7 +219,7 @@ class TestNotAudited:
 
 
 class TestJson:
-    def test_a_part_survives_json(self) -> None:
+    def test_part_equals_its_copy_from_json(self) -> None:
         summary = CampaignSummary(
             id=2**70,
             name="\ud800\x00 “ü”",
@@ -243,8 +243,8 @@ class TestJson:
         assert again.summaries[0].dt_from.tzinfo is None
 
     @pytest.mark.parametrize("none", [b"", b"[]", b'{"campaigns": "many"}', b"\xff"])
-    def test_invalid_json_is_refused(self, none: bytes) -> None:
-        with pytest.raises(ValueError):  # noqa: PT011  # several, each with words of its own
+    def test_invalid_json_of_a_part_is_refused(self, none: bytes) -> None:
+        with pytest.raises(ValueError):  # noqa: PT011  # the messages differ
             AuditPart.from_json(none)
 
 
@@ -273,7 +273,7 @@ async def test_dates_are_compared_with_the_same_time_in_every_part() -> None:
 class TestAccounts:
     @pytest.fixture
     async def reports(self) -> dict[str, AuditReport]:
-        """Return two accounts with campaigns of the same IDs, and one that could not be audited."""
+        """Return reports of two accounts with the same campaign IDs, and of one account that could not be audited."""
         reports = {}
         for name, seed in (("north", 2), ("east", 1)):
             async with Sandbox(campaigns=20, seed=seed) as sandbox:
@@ -294,7 +294,7 @@ class TestAccounts:
         for counted in ("campaigns", "codes", "lookups", "requests"):
             assert getattr(fleet, counted) == sum(getattr(report, counted) for report in reports.values())
 
-    def test_groups_and_counts(self, reports: dict[str, AuditReport]) -> None:
+    def test_report_of_several_accounts_groups_and_counts_by_account(self, reports: dict[str, AuditReport]) -> None:
         fleet = merge_accounts(reports, **OPTIONS, **RUN)
         assert merge_accounts(iter(reports.items()), **OPTIONS, **RUN) == fleet
         groups = fleet.groups(fold_above=1_000)
@@ -308,5 +308,5 @@ class TestAccounts:
         twice = merge_accounts({"a": reports["north"], "b": reports["north"]}, **OPTIONS, **RUN)
         assert len(twice.findings) == 2 * len(reports["north"].findings)
 
-    def test_no_account_gives_an_empty_report(self) -> None:
+    def test_merge_of_no_accounts_gives_an_empty_report(self) -> None:
         assert merge_accounts({}, **OPTIONS, **RUN).findings == ()

@@ -41,7 +41,7 @@ def campaign(id: int | None, name: str) -> Campaign:
     return Campaign(id=id, name=name)
 
 
-def test_the_order_does_not_depend_on_the_order_of_responses() -> None:
+def test_order_of_findings_does_not_depend_on_the_order_of_responses() -> None:
     given = [campaign(10, "Ten"), campaign(9, "Nine"), campaign(None, "B"), campaign(None, "A")]
     reports = set()
     for arrival in permutations(given):
@@ -83,13 +83,13 @@ def test_failed_lookups_are_reported_whichever_rules_are_given() -> None:
     ]
 
 
-def test_a_rule_that_is_always_applied_is_applied_once() -> None:
+def test_rule_that_is_always_applied_is_applied_once() -> None:
     assert [info.id for info in report(RuleRunner(AuditOptions.of(RULES, BOTH, NOW))).rules].count(
         "unreachable-codes"
     ) == 1
 
 
-def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
+def test_incomplete_list_of_campaigns_is_a_finding_about_the_account() -> None:
     runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
     runner.check_list(listed(campaign(1, "A"), count=3))
     runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes()))
@@ -103,7 +103,7 @@ def test_a_shortened_list_of_campaigns_is_a_finding_about_the_account() -> None:
     )
 
 
-def test_a_code_counts_once_for_all_languages() -> None:
+def test_code_counts_once_for_all_languages() -> None:
     runner = RuleRunner(AuditOptions.of([], BOTH, NOW))
     runner.check_list(listed(campaign(1, "A"), campaign(2, "B")))
     runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
@@ -124,7 +124,7 @@ def test_findings_of_one_campaign_and_severity_are_in_the_order_of_the_rules() -
         assert found == [(id, rule.info.id) for id in (1, 2) for rule in given]
 
 
-def test_two_campaigns_of_one_id_are_both_checked() -> None:
+def test_two_campaigns_with_the_same_id_are_both_checked() -> None:
     runner = RuleRunner(AuditOptions.of([own_rule], BOTH, NOW))
     answers: dict[Language, LookupResult] = dict.fromkeys(BOTH, codes(1))
     runner.check_campaigns([campaign(1, "B"), campaign(1, "A")], answers)
@@ -150,7 +150,7 @@ def test_findings_are_grouped_and_counted() -> None:
     assert whole.by_severity() == {Severity.ERROR: 1, Severity.WARNING: 0, Severity.INFO: 2}
 
 
-def test_at_least_compares_severities() -> None:
+def test_severity_at_least_is_true_for_the_same_or_a_worse_severity() -> None:
     assert [[a.at_least(b) for b in Severity] for a in Severity] == [
         [True, True, True],
         [False, True, True],
@@ -158,11 +158,11 @@ def test_at_least_compares_severities() -> None:
     ]
 
 
-def test_a_report_is_a_plain_value() -> None:
+def test_report_can_be_pickled_and_compared() -> None:
     assert pickle.loads(pickle.dumps(sample())) == sample()  # noqa: S301  # its own bytes
 
 
-def test_json_has_every_attribute() -> None:
+def test_json_of_a_report_has_every_attribute() -> None:
     shown = json.loads(json.dumps(report_as_json(sample())))
     assert {key: value for key, value in shown.items() if key not in ("findings", "rules", "records")} == {
         "schema": 1,

@@ -17,7 +17,7 @@ BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, Rule)}
 
 
 def code(id: int | None = 1, **given: Any) -> ResultCode:
-    """Return a sound result code with the given changes."""
+    """Return a result code without a defect, with the given changes."""
     usual = {"content": f"Text {id}", "short_text": f"DiallerCampaignsResultCodes.{id}", "export_key": f"K{id}"}
     return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
 
@@ -47,7 +47,7 @@ def found(rule: str, given: CampaignFacts) -> list[tuple[str, str]]:
     return [(finding.subject, finding.message) for finding in BY_ID[rule].apply(given)]
 
 
-def test_a_finding_has_its_campaign_and_severity() -> None:
+def test_finding_has_its_campaign_and_severity() -> None:
     (finding,) = BY_ID["dangling-result-code"].apply(facts(wire={"IncomingCallResultCodesID": 9}))
     assert finding == Finding(
         rule="dangling-result-code",
@@ -59,7 +59,7 @@ def test_a_finding_has_its_campaign_and_severity() -> None:
     )
 
 
-def test_the_ids_and_severities_are_public() -> None:
+def test_ids_and_severities_of_rules_are_stable() -> None:
     assert {rule.info.id: rule.info.severity.value for rule in RULES} == {
         "invalid-record": "error",
         "unreachable-codes": "error",
@@ -87,13 +87,13 @@ def test_the_ids_and_severities_are_public() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.info.id)
-def test_a_rule_has_title_why_and_fix(rule: AnyRule) -> None:
+def test_every_rule_has_title_why_and_fix(rule: AnyRule) -> None:
     assert rule.info.title
     assert rule.info.why.endswith(".")
     assert rule.info.fix.endswith(".")
 
 
-def test_a_sound_campaign_has_no_findings() -> None:
+def test_campaign_without_defects_has_no_findings() -> None:
     sound = facts(
         [code(1), code(2, done=False, delay=True, time_offset=5), code(3, done=False, aborted=True)],
         wire={"IncomingCallResultCodesID": 1, "AbortOnNoTelNumberResultCodesID": None, "MaxResultCodesID": 2},
@@ -112,25 +112,25 @@ def test_codes_without_id_are_matched_by_their_translation_key() -> None:
 class TestDanglingResultCode:
     rule = "dangling-result-code"
 
-    def test_known_and_unknown_keys_are_checked(self) -> None:
+    def test_known_and_unknown_result_code_keys_are_checked(self) -> None:
         wire = {"IncomingCallResultCodesID": 1, "NeverHeardOfResultCodesID": 5, "ResultCodesID": 6, "ID": 7}
         assert [subject for subject, _ in found(self.rule, facts([code(1)], wire=wire))] == [
             "NeverHeardOfResultCodesID",
             "ResultCodesID",
         ]
 
-    def test_the_types_key_is_no_reference(self) -> None:
+    def test_key_of_the_code_type_is_not_checked_as_a_reference(self) -> None:
         assert found(self.rule, facts(wire={"DiallerResultCodesTypesID": 5, "xResultCodesIDs": 5})) == []
 
     @pytest.mark.parametrize("value", ["1", True, 1.0, [1], {"ID": 1}, 0])
-    def test_a_value_that_is_no_id_is_reported(self, value: object) -> None:
+    def test_reference_that_is_not_an_id_is_reported(self, value: object) -> None:
         assert len(found(self.rule, facts([code(1)], wire={"OwnResultCodesID": value}))) == 1
 
-    def test_a_huge_value_makes_a_short_message(self) -> None:
+    def test_message_about_a_huge_reference_is_short(self) -> None:
         ((_, message),) = found(self.rule, facts(wire={"OwnResultCodesID": "x" * 9999}))
         assert len(message) < 120
 
-    def test_a_code_of_one_language_only_is_a_code(self) -> None:
+    def test_reference_to_a_code_in_one_language_is_not_dangling(self) -> None:
         assert found(self.rule, facts([], [code(4)], wire={"OwnResultCodesID": 4})) == []
 
     @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ class TestDanglingResultCode:
         ],
         ids=["shortened", "failed", "code without ID", "never asked"],
     )
-    def test_an_incomplete_list_of_codes_is_not_checked_but_reported(self, doubtful: CampaignFacts) -> None:
+    def test_references_are_not_checked_against_an_incomplete_list_of_codes(self, doubtful: CampaignFacts) -> None:
         assert found(self.rule, doubtful) == []
         assert found("unreachable-codes", doubtful) != []
 
@@ -151,19 +151,19 @@ class TestDanglingResultCode:
 class TestUnreachableCodes:
     rule = "unreachable-codes"
 
-    def test_the_message_has_the_error(self) -> None:
+    def test_unreachable_codes_message_contains_the_error(self) -> None:
         given = facts([code(1)], failures={Language.GERMAN: ConnectError("connection refused")})
         assert found(self.rule, given) == [("German", "no result codes in German: connection refused")]
 
-    def test_the_same_error_in_all_languages_is_one_finding(self) -> None:
+    def test_same_lookup_error_in_all_languages_is_one_finding(self) -> None:
         given = facts(failures={Language.ENGLISH: ConnectError("refused"), Language.GERMAN: ConnectError("refused")})
         assert found(self.rule, given) == [("English and German", "no result codes in English and German: refused")]
 
-    def test_an_error_without_text_is_shown_by_its_type(self) -> None:
+    def test_lookup_error_without_text_is_shown_by_its_type(self) -> None:
         given = facts(failures={Language.GERMAN: ConnectError()})
         assert found(self.rule, given) == [("German", "no result codes in German: ConnectError")]
 
-    def test_a_shortened_list_is_reported(self) -> None:
+    def test_incomplete_list_of_codes_is_reported(self) -> None:
         assert found(self.rule, facts([code(1), code(2)], counts=7)) == [
             ("English", "the server sent 2 of 7 result codes in English"),
             ("German", "the server sent 2 of 7 result codes in German"),
@@ -174,7 +174,7 @@ class TestUnreachableCodes:
             ("German", "1 of 2 result codes in German came without an ID")
         ]
 
-    def test_a_campaign_without_id_is_reported(self) -> None:
+    def test_campaign_without_id_is_reported(self) -> None:
         given = CampaignFacts(campaign=Campaign(name="Campaign 1000"), codes={}, failures={}, now=NOW)
         assert found(self.rule, given) == [
             ("ID", "the server sent no usable ID for this campaign, so its result codes can't be looked up")
@@ -184,37 +184,37 @@ class TestUnreachableCodes:
 class TestContradictoryType:
     rule = "contradictory-type"
 
-    def test_two_types(self) -> None:
+    def test_code_with_two_types_is_reported(self) -> None:
         assert found(self.rule, facts([code(3, delay=True)])) == [("3", "code 3 (K3) is done and delay")]
 
-    def test_all_types_and_no_export_key(self) -> None:
+    def test_code_with_all_types_and_without_export_key_is_reported(self) -> None:
         given = facts([code(3, aborted=True, delay=True, appointment=True, export_key=None)])
         assert found(self.rule, given) == [("3", "code 3 is done, aborted, delay and appointment")]
 
     @pytest.mark.parametrize("nothing", [False, None])
-    def test_no_type(self, nothing: bool | None) -> None:
+    def test_code_without_type_is_reported(self, nothing: bool | None) -> None:
         assert found(self.rule, facts([code(3, done=nothing)])) == [("3", "code 3 (K3) is of no type")]
 
-    def test_a_defect_in_one_language_is_reported(self) -> None:
+    def test_contradictory_type_in_one_language_is_reported(self) -> None:
         assert len(found(self.rule, facts([code(3)], [code(3, aborted=True)]))) == 1
 
     @pytest.mark.parametrize("flag", ["done", "aborted", "delay", "appointment"])
-    def test_exactly_one_flag_is_sound(self, flag: str) -> None:
+    def test_code_with_exactly_one_flag_is_not_reported(self, flag: str) -> None:
         assert found(self.rule, facts([code(3, **{"done": False, flag: True})])) == []
 
 
 class TestDuplicateExportKey:
     rule = "duplicate-export-key"
 
-    def test_names_all_owners_once(self) -> None:
+    def test_duplicate_export_key_message_names_each_code_once(self) -> None:
         given = facts([code(1, export_key="OK"), code(2), code(3, export_key="OK"), code(4, export_key="OK")])
         assert found(self.rule, given) == [("OK", "codes 1, 3 and 4 share the export key “OK”")]
 
     @pytest.mark.parametrize("blank", [None, "", "  "])
-    def test_missing_keys_are_not_duplicates(self, blank: str | None) -> None:
+    def test_missing_export_keys_are_not_duplicates(self, blank: str | None) -> None:
         assert found(self.rule, facts([code(1, export_key=blank), code(2, export_key=blank)])) == []
 
-    def test_one_code_in_two_languages_is_no_duplicate(self) -> None:
+    def test_one_code_in_two_languages_is_not_a_duplicate(self) -> None:
         assert found(self.rule, facts([code(1)], [code(1)])) == []
 
     def test_codes_without_id_are_distinguished_by_their_translation_key(self) -> None:
@@ -226,51 +226,51 @@ class TestMissingTranslation:
     rule = "missing-translation"
 
     @pytest.mark.parametrize("nothing", [None, "", " \t"])
-    def test_no_text(self, nothing: str | None) -> None:
+    def test_code_without_text_is_reported(self, nothing: str | None) -> None:
         assert found(self.rule, facts([code(1)], [code(1, content=nothing)])) == [
             ("1", "code 1 (K1) has no text in German")
         ]
 
     @pytest.mark.parametrize("key", ["DiallerCampaignsResultCodes.1", "DiallerCampaignsResultCodes.9999"])
-    def test_only_the_translation_key(self, key: str) -> None:
+    def test_code_with_only_its_translation_key_is_reported(self, key: str) -> None:
         assert found(self.rule, facts([code(1, content=key)], [code(1)])) == [
             ("1", "code 1 (K1) shows only its translation key in English")
         ]
 
-    def test_a_text_equal_to_the_short_text_is_a_translation_key(self) -> None:
+    def test_text_equal_to_the_short_text_is_a_translation_key(self) -> None:
         assert len(found(self.rule, facts([code(1, content="own.key", short_text="own.key")], [code(1)]))) == 1
 
-    def test_a_text_that_contains_a_translation_key_is_a_text(self) -> None:
+    def test_text_that_contains_a_translation_key_is_not_reported(self) -> None:
         assert found(self.rule, facts([code(1, content="see DiallerCampaignsResultCodes.1")])) == []
 
-    def test_in_one_language_only(self) -> None:
+    def test_code_in_one_language_only_is_reported(self) -> None:
         assert found(self.rule, facts([code(1), code(2)], [code(2)])) == [("1", "code 1 (K1) does not exist in German")]
         assert found(self.rule, facts([code(2)], [code(1), code(2)])) == [
             ("1", "code 1 (K1) does not exist in English")
         ]
 
-    def test_two_defects_of_a_code_are_one_finding(self) -> None:
+    def test_two_missing_translations_of_a_code_are_one_finding(self) -> None:
         given = facts([code(1, content="")], [code(1, content="DiallerCampaignsResultCodes.1")])
         assert found(self.rule, given) == [
             ("1", "code 1 (K1) has no text in English and shows only its translation key in German")
         ]
 
-    def test_a_code_that_a_shortened_list_lacks_may_exist(self) -> None:
+    def test_code_missing_from_an_incomplete_list_is_not_reported(self) -> None:
         assert found(self.rule, facts([code(1)], [code(2)], counts=2)) == []
 
-    def test_a_language_that_failed_lacks_nothing(self) -> None:
+    def test_failed_language_has_no_missing_translations(self) -> None:
         assert found(self.rule, facts([code(1)], failures={Language.GERMAN: ConnectError()})) == []
 
 
 class TestTypesThatAreThere:
-    def test_no_success_and_no_abort(self) -> None:
+    def test_campaign_without_success_or_abort_code_is_reported(self) -> None:
         delay = code(1, done=False, delay=True, time_offset=5)
         assert found("no-success-code", facts([delay])) == [("", "none of its 1 result codes is done")]
         assert found("no-abort-code", facts([delay])) == [("", "none of its 1 result codes is aborted")]
         assert found("no-success-code", facts([delay, code(2)])) == []
         assert found("no-abort-code", facts([delay, code(2, aborted=True)])) == []
 
-    def test_an_incomplete_list_of_codes_is_not_checked(self) -> None:
+    def test_success_and_abort_codes_are_not_checked_in_an_incomplete_list(self) -> None:
         for rule in ("no-success-code", "no-abort-code"):
             assert found(rule, facts([], counts=1)) == []
             assert found(rule, facts([], failures={Language.GERMAN: ConnectError()})) == []
@@ -278,25 +278,25 @@ class TestTypesThatAreThere:
 
 class TestDelayWithoutOffset:
     @pytest.mark.parametrize(("offset", "words"), [(None, "no time"), (0, "a time of 0"), (-5, "a time of -5 minutes")])
-    def test_no_or_no_positive_time(self, offset: int | None, words: str) -> None:
+    def test_delay_without_a_positive_time_is_reported(self, offset: int | None, words: str) -> None:
         ((subject, message),) = found("delay-without-offset", facts([code(3, delay=True, time_offset=offset)]))
         assert subject == "3"
         assert words in message
 
-    def test_other_types_need_no_offset(self) -> None:
+    def test_other_types_than_delay_need_no_offset(self) -> None:
         assert found("delay-without-offset", facts([code(1), code(2, delay=True, time_offset=1)])) == []
 
 
 class TestMissingExportKey:
     @pytest.mark.parametrize("blank", [None, "", "  "])
-    def test_none_or_a_blank_one(self, blank: str | None) -> None:
+    def test_missing_or_blank_export_key_is_reported(self, blank: str | None) -> None:
         assert found("missing-export-key", facts([code(1), code(2, export_key=blank)])) == [
             ("2", "code 2 (“Text 2”) has no export key")
         ]
 
 
 class TestInvalidRecord:
-    def test_an_invalid_code_is_identified_by_its_id(self) -> None:
+    def test_invalid_code_is_identified_by_its_id(self) -> None:
         odd = PayloadError("in records[3] (ID 77) bDone is 'x'", path="records[3].bDone", record_id=77)
         given = facts(failures={Language.ENGLISH: odd, Language.GERMAN: odd})
         assert found("invalid-record", given) == [
@@ -304,11 +304,11 @@ class TestInvalidRecord:
         ]
         assert found("unreachable-codes", given) == []
 
-    def test_an_invalid_code_without_id_is_identified_by_its_key(self) -> None:
+    def test_invalid_code_without_id_is_identified_by_the_invalid_key(self) -> None:
         odd = PayloadError("odd", path="records[3].bDone")
         assert [subject for subject, _ in found("invalid-record", facts(failures={Language.GERMAN: odd}))] == ["bDone"]
 
-    def test_an_invalid_body_is_reported_as_unreachable_codes(self) -> None:
+    def test_invalid_body_is_reported_as_unreachable_codes(self) -> None:
         given = facts(failures={Language.GERMAN: PayloadError("an empty body")})
         assert found("invalid-record", given) == []
         assert len(found("unreachable-codes", given)) == 1
@@ -317,19 +317,19 @@ class TestInvalidRecord:
 class TestClosesWithoutCode:
     rule = "closes-without-code"
 
-    def test_closing_without_a_code(self) -> None:
+    def test_campaign_that_closes_contacts_without_a_code_is_reported(self) -> None:
         given = facts(wire={"IncomingCallResultCodesID": None}, close_contacts_on_incoming_calls_match_caller_id=True)
         assert found(self.rule, given) == [
             ("IncomingCallResultCodesID", "closes contacts on incoming calls, but IncomingCallResultCodesID is not set")
         ]
 
     @pytest.mark.parametrize("closes", [False, None])
-    def test_without_closing_no_code_is_needed(self, closes: bool | None) -> None:
+    def test_campaign_that_does_not_close_contacts_needs_no_code(self, closes: bool | None) -> None:
         given = facts(wire={"IncomingCallResultCodesID": None}, close_contacts_on_incoming_calls_match_caller_id=closes)
         assert found(self.rule, given) == []
 
     @pytest.mark.parametrize("wire", [{}, {"IncomingCallResultCodesID": 5}])
-    def test_a_key_that_was_not_sent_may_be_set(self, wire: dict[str, Any]) -> None:
+    def test_missing_key_of_the_closing_code_is_not_reported(self, wire: dict[str, Any]) -> None:
         given = facts(wire=wire, close_contacts_on_incoming_calls_match_caller_id=True)
         assert found(self.rule, given) == []
 
@@ -338,7 +338,7 @@ class TestNoLineCap:
     @pytest.mark.parametrize(
         ("wire", "number"), [({"nMaxParallelLines": None}, 1), ({}, 0), ({"nMaxParallelLines": 0}, 0)]
     )
-    def test_only_a_key_that_was_sent_as_null_is_reported(self, wire: dict[str, Any], number: int) -> None:
+    def test_missing_line_cap_is_reported_only_if_sent_as_null(self, wire: dict[str, Any], number: int) -> None:
         assert len(found("no-line-cap", facts(wire=wire))) == number
 
 

@@ -62,7 +62,7 @@ async def report_on(sandbox: Sandbox, **options: Any) -> AuditReport:
         return await audit(dialler, **options)
 
 
-async def test_the_same_report_at_any_concurrency(sandbox: Sandbox) -> None:
+async def test_report_is_the_same_at_any_concurrency(sandbox: Sandbox) -> None:
     one_by_one = await report_on(sandbox, concurrency=1)
     all_at_once = await report_on(sandbox, concurrency=32)
     assert one_by_one.findings == all_at_once.findings
@@ -70,7 +70,7 @@ async def test_the_same_report_at_any_concurrency(sandbox: Sandbox) -> None:
     assert places == sorted(places)
 
 
-async def test_the_report_counts_campaigns_codes_and_requests(sandbox: Sandbox) -> None:
+async def test_report_counts_campaigns_codes_and_requests(sandbox: Sandbox) -> None:
     seen: list[tuple[int, int, int | None]] = []
     before = datetime.now(UTC)
     report = await report_on(sandbox, on_progress=lambda *numbers: seen.append(numbers))
@@ -86,13 +86,13 @@ async def test_the_report_counts_campaigns_codes_and_requests(sandbox: Sandbox) 
     assert 0 < report.seconds < 30
 
 
-async def test_with_one_language_translations_are_not_compared(sandbox: Sandbox) -> None:
+async def test_audit_in_one_language_does_not_compare_translations(sandbox: Sandbox) -> None:
     report = await report_on(sandbox, languages=[Language.ENGLISH, Language.ENGLISH])
     assert report.lookups == 60
     assert not any("German" in finding.message for finding in report.findings)
 
 
-async def test_no_language_is_refused_before_any_request(sandbox: Sandbox) -> None:
+async def test_audit_without_languages_is_refused_before_any_request(sandbox: Sandbox) -> None:
     with pytest.raises(ConfigurationError, match="at least one language"):
         await report_on(sandbox, languages=[])
     assert sandbox.journal == []
@@ -104,13 +104,13 @@ def own_rule(facts: CampaignFacts) -> Iterator[Violation]:
         yield Violation("Name", "is called Empty")
 
 
-async def test_the_users_own_rules_are_applied() -> None:
+async def test_rules_of_the_user_are_applied() -> None:
     async with Sandbox(campaigns=[{"ID": 4, "Name": "Empty"}]) as sandbox:
         report = await report_on(sandbox, rules=[own_rule])
     assert [(finding.campaign_id, finding.rule) for finding in report.findings] == [(4, "own-rule")]
 
 
-async def test_an_empty_list_of_codes_is_checked() -> None:
+async def test_campaign_with_an_empty_list_of_codes_is_checked() -> None:
     async with Sandbox(campaigns=[{"ID": 4, "Name": "Empty", "OwnResultCodesID": 9}]) as sandbox:
         report = await report_on(sandbox)
     assert [finding.rule for finding in report.findings] == ["dangling-result-code", "no-success-code", "no-abort-code"]
@@ -128,7 +128,7 @@ async def test_dates_are_compared_with_the_given_time() -> None:
         assert [finding.rule for finding in before.findings] == ["expiring-soon"]
 
 
-async def test_a_campaign_without_id_is_reported() -> None:
+async def test_campaign_without_id_is_reported_and_not_looked_up() -> None:
     example = {"Name": "Campaign 1000", "IncomingCallResultCodesID": 2494, "dtTo": None}
     async with Sandbox(campaigns=[example]) as sandbox:
         sandbox.load({"ID": 4, "Name": "Sound"}, codes=SOUND)
@@ -139,7 +139,7 @@ async def test_a_campaign_without_id_is_reported() -> None:
 
 
 @pytest.mark.parametrize("unusable", [0, -3])
-async def test_an_unusable_id_is_reported(unusable: int) -> None:
+async def test_campaign_with_an_unusable_id_is_reported(unusable: int) -> None:
     async with Sandbox(campaigns=[{"ID": 4, "Name": "Odd"}]) as sandbox:
         sandbox.change(4, ID=unusable)
         report = await report_on(sandbox)
@@ -147,7 +147,7 @@ async def test_an_unusable_id_is_reported(unusable: int) -> None:
     assert report.requests == 1
 
 
-async def test_a_campaign_that_is_deleted_during_the_audit_is_reported(sandbox: Sandbox) -> None:
+async def test_campaign_deleted_during_the_audit_is_reported(sandbox: Sandbox) -> None:
     gone = max(sandbox.campaigns)
 
     def remove_it(done: int, failed: int, total: int | None) -> None:
@@ -161,7 +161,7 @@ async def test_a_campaign_that_is_deleted_during_the_audit_is_reported(sandbox: 
     assert "404" in finding.message
 
 
-async def test_a_token_that_is_revoked_during_the_audit_is_one_finding_and_every_campaign_is_reported(
+async def test_token_revoked_during_the_audit_is_one_finding_and_every_unchecked_campaign_is_reported(
     sandbox: Sandbox,
 ) -> None:
     def revoke(done: int, failed: int, total: int | None) -> None:
@@ -171,7 +171,7 @@ async def test_a_token_that_is_revoked_during_the_audit_is_one_finding_and_every
     report = await report_on(sandbox, concurrency=1, on_progress=revoke)
     concerned = {finding.campaign_id for finding in report.findings if finding.rule == "unreachable-codes"}
     assert len(concerned) == 50
-    # Why, is said once, and no further lookup was tried.
+    # The reason is reported once, and no further lookup was sent.
     (why,) = [finding for finding in report.findings if finding.rule == "stopped-early"]
     assert "401" in why.message
     assert "100 lookups" in why.message
@@ -181,7 +181,7 @@ async def test_a_token_that_is_revoked_during_the_audit_is_one_finding_and_every
     assert sandbox.token not in repr(report)
 
 
-async def test_a_token_function_that_fails_during_the_audit_stops_it_with_a_partial_report(
+async def test_failing_token_function_ends_the_audit_with_a_partial_report(
     sandbox: Sandbox,
 ) -> None:
     first = [sandbox.token]
@@ -223,13 +223,13 @@ async def test_lookups_without_a_response_are_reported(sandbox: Sandbox, monkeyp
     }
 
 
-async def test_never_more_connections_than_the_pool_allows(sandbox: Sandbox) -> None:
+async def test_audit_opens_no_more_connections_than_the_pool_allows(sandbox: Sandbox) -> None:
     async with client(sandbox, pool=PoolConfig(limit=3)) as dialler:
         await audit(dialler, concurrency=40)
     assert sandbox.connections.peak <= 3
 
 
-async def test_a_rule_that_raises_is_one_finding_and_the_other_rules_go_on(sandbox: Sandbox) -> None:
+async def test_rule_that_raises_is_one_finding_and_the_other_rules_go_on(sandbox: Sandbox) -> None:
     @rule("broken", Severity.INFO, title="Broken", why="A test.", fix="None.")
     def broken(facts: CampaignFacts) -> Iterator[Violation]:
         yield Violation("Name", "never reported")
@@ -255,7 +255,7 @@ async def test_a_rule_that_raises_is_one_finding_and_the_other_rules_go_on(sandb
     assert {finding.rule for finding in report.findings} > {"duplicate-name", "expired"}
 
 
-async def test_an_account_without_campaigns_is_a_finding() -> None:
+async def test_account_without_campaigns_is_a_finding() -> None:
     async with Sandbox(campaigns=[]) as sandbox:
         report = await report_on(sandbox)
     assert [(finding.rule, finding.message) for finding in report.findings] == [
@@ -263,7 +263,7 @@ async def test_an_account_without_campaigns_is_a_finding() -> None:
     ]
 
 
-async def test_the_report_names_server_and_account(sandbox: Sandbox) -> None:
+async def test_report_names_server_and_account(sandbox: Sandbox) -> None:
     report = await report_on(sandbox)
     assert str(report.identity) == f"account 1 on {sandbox.base_url.removeprefix('http://').removesuffix('/1')}"
 
@@ -289,7 +289,7 @@ class TestSelection:
             (Selection(limit=2), {1, 2}, "at most 2"),
         ],
     )
-    async def test_only_the_codes_of_chosen_campaigns_are_fetched(
+    async def test_selection_fetches_only_the_codes_of_chosen_campaigns(
         self, selection: Selection, ids: set[int], scope: str, sandbox: Sandbox
     ) -> None:
         now = datetime(2026, 3, 2, tzinfo=UTC)
@@ -303,20 +303,20 @@ class TestSelection:
         ("selection", "message"),
         [(Selection(ids=(9,)), "no campaign with the ID 9"), (Selection(names=("Vpi*",)), "a name like “Vpi\\*”")],
     )
-    async def test_a_selection_of_nothing_is_refused(
+    async def test_selection_of_a_missing_campaign_is_refused(
         self, selection: Selection, message: str, sandbox: Sandbox
     ) -> None:
         with pytest.raises(ConfigurationError, match=message):
             await report_on(sandbox, selection=selection)
         assert len(sandbox.journal) == 1
 
-    async def test_no_running_campaign_is_a_finding(self, sandbox: Sandbox) -> None:
+    async def test_selection_without_a_running_campaign_is_a_finding(self, sandbox: Sandbox) -> None:
         for id in (1, 4):
             sandbox.change(id, dtTo="2020-01-01T00:00:00")
         report = await report_on(sandbox, selection=Selection(running=True), now=datetime(2026, 3, 2, tzinfo=UTC))
         assert [finding.message for finding in report.findings] == ["none of the account's 4 campaigns is chosen"]
 
-    async def test_an_invalid_record_of_another_campaign_is_not_reported(self, sandbox: Sandbox) -> None:
+    async def test_invalid_record_of_a_campaign_that_is_not_selected_is_not_reported(self, sandbox: Sandbox) -> None:
         sandbox.change(2, nMaxParallelLines="many")
         by_id = [await report_on(sandbox, selection=Selection(ids=ids)) for ids in ((1,), (1, 4))]
         assert not any(report.has(invalid_record.info) for report in by_id)

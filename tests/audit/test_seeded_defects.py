@@ -27,7 +27,7 @@ Found = tuple[str, int | None, str]
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let waits between attempts take no time."""
+    """Skip the waits between attempts."""
     now = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -48,7 +48,7 @@ def seeded_defects(sandbox: Sandbox) -> set[Found]:
 
 
 def found(finding: Finding) -> Found:
-    """Return the same of a finding. Defects of names and dates are seeded without a subject."""
+    """Return rule, campaign and subject of a finding. Defects of names and dates have no subject."""
     return finding.rule, finding.campaign_id, "" if finding.subject in PLAIN_SUBJECTS else finding.subject
 
 
@@ -60,7 +60,7 @@ def check(report: AuditReport, sandbox: Sandbox) -> None:
     copies = {*sandbox.template.copies, sandbox.template.campaign_id}
     strangers, rest = set(), []
     for finding in report.findings:
-        # Every campaign that is no copy differs from the template.
+        # Every campaign that is not a copy differs from the template.
         if finding.rule == "differs-from-template" and finding.campaign_id not in copies:
             strangers.add(finding.campaign_id)
         else:
@@ -79,8 +79,8 @@ def invalid(sandbox: Sandbox) -> set[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 32])
 @pytest.mark.parametrize("faults", [False, True], ids=["no faults", "faults"])
-async def test_finds_the_seeded_defects_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
-    # Each step's traceback would be recorded; with debug it is done below, for less campaigns.
+async def test_audit_finds_the_seeded_defects_and_nothing_else(concurrency: int, faults: bool, at_once: None) -> None:
+    # In debug mode, asyncio records a traceback for each step. The test below uses debug mode with fewer campaigns.
     asyncio.get_running_loop().set_debug(False)
     async with Sandbox(campaigns=2000, seed=3, invalid_record=True, now=NOW) as sandbox:
         if faults:
@@ -104,7 +104,7 @@ async def test_finds_the_seeded_defects_and_nothing_else(concurrency: int, fault
 
 
 @pytest.mark.parametrize("seed", [1, 2, 7])
-async def test_finds_the_seeded_defects_of_any_account(seed: int) -> None:
+async def test_audit_finds_the_seeded_defects_of_any_account(seed: int) -> None:
     async with (
         Sandbox(campaigns=60, seed=seed, invalid_record=True, now=NOW) as sandbox,
         DiallerClient(sandbox.base_url, sandbox.token) as dialler,

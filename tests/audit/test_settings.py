@@ -37,11 +37,11 @@ def ids(chosen: tuple[Any, ...]) -> list[str]:
     return [rule.info.id for rule in chosen]
 
 
-def test_all_rules_by_default() -> None:
+def test_settings_apply_all_rules_by_default() -> None:
     assert AuditSettings().choose(RULES) == RULES
 
 
-def test_select_and_ignore() -> None:
+def test_select_and_ignore_choose_rules() -> None:
     assert ids(AuditSettings(select=("expired",)).choose(RULES)) == [*ALWAYS, "expired"]
     assert ids(AuditSettings(select=("expired", "not-started"), ignore=("expired",)).choose(RULES)) == [
         *ALWAYS,
@@ -51,7 +51,7 @@ def test_select_and_ignore() -> None:
 
 
 @pytest.mark.parametrize("where", ["select", "ignore", "by_rule"])
-def test_an_unknown_rule_is_refused_with_a_list_of_rules(where: str) -> None:
+def test_unknown_rule_is_refused_with_a_list_of_rules(where: str) -> None:
     given: Any = {"no-such-rule": {}} if where == "by_rule" else ("no-such-rule",)
     with pytest.raises(ConfigurationError, match=r"no rule “no-such-rule”; there are invalid-record, .*not-started"):
         AuditSettings(**{where: given}).choose(RULES)
@@ -63,7 +63,7 @@ def test_rules_about_missing_data_are_never_ignored(id: str) -> None:
         AuditSettings(ignore=(id,)).choose(RULES)
 
 
-def test_two_rules_of_one_id_are_refused() -> None:
+def test_two_rules_with_the_same_id_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="two rules have the ID “own-rule”"):
         AuditSettings().choose([own_rule, own_rule])
 
@@ -74,7 +74,7 @@ def test_severity_and_settings_of_a_rule_are_applied() -> None:
     assert chosen["expiring-soon"].settings == {"days": 30}
     assert chosen["expiring-soon"].info.severity is Severity.ERROR
     assert chosen["differs-from-template"].settings == {"ignore_keys": ["X"]}
-    # The rules themselves are as they were.
+    # The rules themselves are not changed.
     assert {rule.info.id: rule for rule in RULES}["expiring-soon"].settings == {"days": 7}
 
 
@@ -94,12 +94,12 @@ def test_severity_and_settings_of_a_rule_are_applied() -> None:
         ({"differs-from-template": {"ignore-keys": "X"}}, "must be a list of texts"),
     ],
 )
-def test_settings_are_checked(table: dict[str, Any], message: str) -> None:
+def test_settings_of_a_wrong_type_are_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         AuditSettings.of(table).choose(RULES)
 
 
-def test_templates_fail_on_and_accepted_findings() -> None:
+def test_settings_can_have_templates_fail_on_and_accepted_findings() -> None:
     tables = [{"match": "Winback*", "campaign": "Winback Master"}, {"match": "*", "campaign": "Master"}]
     settings = AuditSettings.of({"template": tables, "fail-on": "warning"})
     assert list(settings.template.items()) == [("Winback*", "Winback Master"), ("*", "Master")]
@@ -122,19 +122,19 @@ def test_templates_fail_on_and_accepted_findings() -> None:
         ({"ignore": ["expird"]}, "there is no rule “expird”; did you mean “expired”"),
     ],
 )
-def test_wrong_settings_are_refused_with_a_suggestion(table: dict[str, Any], message: str) -> None:
+def test_unknown_setting_is_refused_with_a_suggestion(table: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         AuditSettings.of(table).choose(RULES)
 
 
-def test_a_rule_is_loaded_by_module_and_name() -> None:
+def test_rule_is_loaded_by_module_and_name() -> None:
     assert load_rules([f"{__name__}:own_rule", f"{__name__}:SEVERAL"]) == (own_rule, own_rule)
 
 
 SEVERAL = [own_rule]
 
 
-def test_a_rule_is_loaded_from_a_module_beside_the_settings(tmp_path: Path) -> None:
+def test_rule_is_loaded_from_a_module_in_the_directory_of_the_settings(tmp_path: Path) -> None:
     (tmp_path / "rules_beside.py").write_text(
         "from dialler_async.audit import Violation, Severity, rule\n"
         "@rule('beside', Severity.INFO, title='t', why='w', fix='f')\n"
@@ -155,7 +155,7 @@ def test_a_rule_is_loaded_from_a_module_beside_the_settings(tmp_path: Path) -> N
         (":x", "must have the form module:name"),
     ],
 )
-def test_a_reference_to_no_rule_is_refused(reference: str, message: str) -> None:
+def test_reference_that_is_not_a_rule_is_refused(reference: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         load_rules([reference])
 
@@ -172,7 +172,7 @@ def test_installed_packages_add_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["dialler_async.audit_rules"]
 
 
-def test_portal_url_has_a_place_for_the_id() -> None:
+def test_portal_url_with_an_id_placeholder_is_accepted() -> None:
     url = "https://portal.example.com/campaigns/{id}"
     assert AuditSettings.of({"portal_url": url}).portal_url == url
     assert AuditSettings.of({}).portal_url is None
@@ -189,7 +189,7 @@ def test_portal_url_has_a_place_for_the_id() -> None:
         ("https://user:secret@portal.example.com/{id}", "must not contain a user name or password"),
     ],
 )
-def test_portal_url_that_is_no_address_of_a_campaign_is_refused(value: object, message: str) -> None:
+def test_portal_url_without_id_placeholder_or_with_credentials_is_refused(value: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)) as raised:
         AuditSettings.of({"portal_url": value})
     assert "secret" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""The formats of a report: they match their standards, lose nothing, and no reader runs what a name contains."""
+"""The formats of a report: they match their standards, are lossless, and no reader executes a name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_every_format_names_the_account_of_every_finding(format: str, reports: R
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "sarif"])
-def test_without_accounts_there_is_no_key_or_column_for_them(format: str, reports: Reports) -> None:
+def test_report_of_one_account_has_no_account_key_or_column(format: str, reports: Reports) -> None:
     assert not re.search(r'"accounts"|^account,|accounts/', written(reports.hostile(), format))
 
 
@@ -88,7 +88,7 @@ def test_every_format_has_new_unchanged_gone_and_accepted_findings(format: str, 
 
 
 class TestJson:
-    def test_matches_the_schema(self, report: AuditReport) -> None:
+    def test_json_matches_the_schema(self, report: AuditReport) -> None:
         schema = json_schema()
         jsonschema.Draft202012Validator.check_schema(schema)
         jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(
@@ -96,7 +96,7 @@ class TestJson:
         )
 
     @pytest.mark.parametrize("report", ["hostile", "fleet", "compared"], indirect=True)
-    def test_every_key_is_described(self, report: AuditReport) -> None:
+    def test_json_schema_describes_every_key(self, report: AuditReport) -> None:
         def described(schema: dict[str, Any]) -> None:
             for part in (schema, *schema.get("$defs", {}).values()):
                 if part.get("type") == "object":
@@ -109,18 +109,18 @@ class TestJson:
     @pytest.mark.parametrize(
         ("key", "value"), [("schema", 2), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
     )
-    def test_the_schema_refuses_an_invalid_report(self, key: str, value: object, reports: Reports) -> None:
+    def test_json_schema_refuses_an_invalid_report(self, key: str, value: object, reports: Reports) -> None:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**json.loads(written(reports.hostile(), "json")), key: value}, json_schema())
 
-    def test_is_lossless_and_ascii(self, reports: Reports) -> None:
+    def test_json_is_lossless_and_ascii(self, reports: Reports) -> None:
         text = written(reports.hostile(), "json")
         assert text.isascii()
         assert [
             finding["campaign_name"] for finding in json.loads(text)["findings"] if finding["rule"] == "own-rule"
         ] == [*reports.names]
 
-    def test_lines_are_the_findings(self, report: AuditReport) -> None:
+    def test_json_lines_contain_one_finding_each(self, report: AuditReport) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
         facts = ("server", "clients_id", "scope", "tool")
         own = [{key: value for key, value in line.items() if key not in facts} for line in lines if line["rule"]]
@@ -128,14 +128,14 @@ class TestJson:
         assert all(("account" in line) is bool(report.accounts) for line in lines)
 
     @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
-    def test_an_account_without_finding_has_a_line(self, report: AuditReport) -> None:
+    def test_json_lines_have_a_line_for_an_account_without_findings(self, report: AuditReport) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
         (line,) = [line for line in lines if line["rule"] is None]
         assert (line["severity"], line["message"], line["tool"]) == (None, "nothing found", report.tool)
         assert line["server"] == (report.identity and report.identity.server)
         assert line.get("account") == ("sound" if report.accounts else None)
 
-    def test_names_the_accounts(self, reports: Reports) -> None:
+    def test_json_names_the_accounts(self, reports: Reports) -> None:
         assert json.loads(written(reports.fleet(), "json"))["accounts"] == [*reports.names, "lost", "sound"]
 
 
@@ -143,7 +143,7 @@ class TestCsv:
     def rows(self, report: AuditReport) -> list[dict[str, str]]:
         return list(csv.DictReader(StringIO(written(report, "csv"), newline="")))
 
-    def test_a_line_for_each_finding(self, report: AuditReport) -> None:
+    def test_csv_has_a_line_for_each_finding(self, report: AuditReport) -> None:
         rows = [row for row in self.rows(report) if row["rule"]]
         findings = list(report.everything())
         assert [row["rule"] for row in rows] == [finding.rule for finding in findings]
@@ -151,7 +151,7 @@ class TestCsv:
         assert [row["state"] for row in rows] == [finding.state or "" for finding in findings]
         assert [bool(row["accepted"]) for row in rows] == [finding.acceptance is not None for finding in findings]
 
-    def test_the_account_comes_first(self, reports: Reports) -> None:
+    def test_csv_of_several_accounts_begins_with_the_account(self, reports: Reports) -> None:
         report = reports.fleet()
         rows = self.rows(report)
         assert next(iter(rows[0])) == "account"
@@ -160,26 +160,26 @@ class TestCsv:
         ]
 
     @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
-    def test_an_account_without_finding_has_a_line(self, report: AuditReport) -> None:
+    def test_csv_has_a_line_for_an_account_without_findings(self, report: AuditReport) -> None:
         (row,) = [row for row in self.rows(report) if not row["rule"]]
         assert (row["severity"], row["message"], row["tool"]) == ("", "nothing found", report.tool)
         assert row["server"] == (report.identity.server if report.identity else "")
         assert row.get("account") == ("sound" if report.accounts else None)
 
-    def test_a_campaign_without_id_has_an_empty_cell(self, reports: Reports) -> None:
+    def test_csv_has_an_empty_cell_for_a_campaign_without_id(self, reports: Reports) -> None:
         assert self.rows(reports.hostile())[0]["campaign_id"] == ""
 
-    def test_no_cell_begins_a_formula(self, reports: Reports) -> None:
+    def test_csv_has_no_cell_that_begins_with_a_formula(self, reports: Reports) -> None:
         for row in self.rows(reports.hostile()) + self.rows(reports.fleet()):
             assert not any(cell.lstrip().startswith(tuple("=+-@＝")) for cell in row.values())  # noqa: RUF001
             assert all(cell.isprintable() for cell in row.values())
 
     @pytest.mark.parametrize("name", ["=1", "+1", "-1", "@A", "  =1"])
-    def test_a_formula_gets_an_apostrophe(self, name: str) -> None:
+    def test_csv_formula_gets_an_apostrophe(self, name: str) -> None:
         assert as_text(name) == f"'{name}"
 
     @pytest.mark.parametrize(("name", "shown"), [("\t=1", "\\t=1"), ("\r=1", "\\r=1"), ("a=1", "a=1"), ("", "")])
-    def test_other_text_is_not_changed(self, name: str, shown: str) -> None:
+    def test_csv_text_without_a_formula_is_not_changed(self, name: str, shown: str) -> None:
         assert as_text(name) == shown
 
     @pytest.mark.parametrize(
@@ -194,12 +194,12 @@ class TestCsv:
             ("1;=2;=3", "1;'=2;'=3"),
         ],
     )
-    def test_formula_after_a_separator_of_another_locale_gets_an_apostrophe(self, name: str, shown: str) -> None:
+    def test_csv_formula_after_a_separator_of_another_locale_gets_an_apostrophe(self, name: str, shown: str) -> None:
         assert as_text(name) == shown
 
     @pytest.mark.parametrize("separator", [";", ",", "\t"])
     @given(st.lists(st.text(st.sampled_from(";,\t\"= +-@a1'＝\r\n"), max_size=12), min_size=1, max_size=4))  # noqa: RUF001
-    def test_no_cell_begins_a_formula_whatever_the_separator(self, separator: str, names: list[str]) -> None:
+    def test_csv_has_no_formula_with_any_separator(self, separator: str, names: list[str]) -> None:
         line = csv_line([1, *names])
         for cells in (line.rstrip("\r\n").split(separator), *csv.reader([line], delimiter=separator)):
             assert not any(cell.lstrip('" ').startswith(tuple("=+-@＝")) for cell in cells)  # noqa: RUF001
@@ -216,7 +216,9 @@ class TestMarkdown:
 
         return flat
 
-    def test_names_stay_text(self, read: Callable[[AuditReport], list[Any]], reports: Reports) -> None:
+    def test_markdown_escapes_names_of_campaigns(
+        self, read: Callable[[AuditReport], list[Any]], reports: Reports
+    ) -> None:
         tokens = read(reports.hostile())
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
         cells = [token.content for token in tokens if token.type == "inline"]
@@ -227,7 +229,9 @@ class TestMarkdown:
         for name in reports.names:
             assert escape_unprintable(name) in shown.replace("\u2060", "")
 
-    def test_names_of_accounts_stay_text(self, read: Callable[[AuditReport], list[Any]], reports: Reports) -> None:
+    def test_markdown_escapes_names_of_accounts(
+        self, read: Callable[[AuditReport], list[Any]], reports: Reports
+    ) -> None:
         report = reports.fleet()
         tokens = read(report)
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
@@ -237,7 +241,7 @@ class TestMarkdown:
             number = sum(finding.account == name for finding in report.findings)
             assert shown.replace("\u2060", "").count(escape_unprintable(name).strip()) >= 1 + number
 
-    def test_the_worst_of_many_accounts(self, reports: Reports) -> None:
+    def test_markdown_shows_only_the_worst_of_many_accounts(self, reports: Reports) -> None:
         accounts = tuple(f"account {number}" for number in range(200))
         finding = attrs.evolve(reports.fleet().findings[0], account="account 150")
         text = written(attrs.evolve(reports.fleet(), accounts=accounts, findings=(finding,)), "markdown")
@@ -247,10 +251,10 @@ class TestMarkdown:
         assert len(rows) == 50 + 1
 
     @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
-    def test_nobody_is_notified(self, report: AuditReport) -> None:
+    def test_markdown_does_not_notify_users_in_names(self, report: AuditReport) -> None:
         assert not re.search(r"@\w", written(report, "markdown"))
 
-    def test_nothing_found(self, reports: Reports) -> None:
+    def test_markdown_of_a_report_without_findings_says_so(self, reports: Reports) -> None:
         assert "Nothing found." in written(reports.empty(), "markdown")
         assert "|" not in written(reports.empty(), "markdown")
 
@@ -281,7 +285,7 @@ def test_campaigns_of_a_fleet_link_to_the_portal_only_with_their_account(format:
 
 
 class TestJunit:
-    def test_counts_and_cases(self, report: AuditReport) -> None:
+    def test_junit_counts_failures_errors_and_skipped_cases(self, report: AuditReport) -> None:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         counts, accepted = report.by_severity(), len(report.accepted)
         assert xml.failures == counts[Severity.ERROR] + counts[Severity.WARNING]
@@ -296,14 +300,14 @@ class TestJunit:
         assert messages == sorted([*map(escape_unprintable, texts), *["accepted"] * accepted])
         assert {type(result) for result in results} <= {Failure, Skipped}
 
-    def test_with_fails_on_new_only_new_findings_fail(self, reports: Reports) -> None:
+    def test_junit_with_fails_on_new_fails_only_new_findings(self, reports: Reports) -> None:
         report = attrs.evolve(reports.compared(), fails_on_new=True)
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         assert xml.failures == sum(finding.state is State.NEW for finding in report.findings) == 3
         # One is accepted, and one could not be checked again.
         assert xml.skipped == len(report.findings) - 3 + 2
 
-    def test_a_gone_finding_has_passed(self, reports: Reports) -> None:
+    def test_junit_case_of_a_gone_finding_has_passed(self, reports: Reports) -> None:
         suites = JUnitXml.fromstring(written(reports.compared(), "junit").encode())
         (suite,) = [suite for suite in suites if suite.name == "incomplete-list"]
         assert [(case.name.rpartition(": ")[2], case.is_passed) for case in suite] == [
@@ -312,31 +316,31 @@ class TestJunit:
             ("gone", False),
         ]
 
-    def test_findings_of_a_rule_that_is_not_applied_now_have_a_suite(self, reports: Reports) -> None:
+    def test_junit_has_a_suite_for_a_rule_of_the_baseline_only(self, reports: Reports) -> None:
         suites = JUnitXml.fromstring(written(reports.without_a_rule(), "junit").encode())
         (suite,) = [suite for suite in suites if suite.name == "own-rule"]
         assert suite.skipped == suite.tests == len(reports.names)
 
-    def test_a_finding_about_no_account_of_a_fleet_has_a_suite(self, reports: Reports) -> None:
+    def test_junit_has_a_suite_for_fleet_findings_without_an_account(self, reports: Reports) -> None:
         fleet = accept(reports.fleet(), [AcceptanceEntry.of({"rule": "expired", "campaign": "none", "reason": "x"})])
         suites = JUnitXml.fromstring(written(fleet, "junit").encode())
         assert [case.classname for suite in suites for case in suite if suite.name == "all accounts"] == [
             "unused-acceptance"
         ]
 
-    def test_a_rule_that_failed_is_an_error(self, reports: Reports) -> None:
+    def test_junit_case_of_a_failed_rule_is_an_error(self, reports: Reports) -> None:
         report = reports.hostile()
         failed = RULE_FAILED.finding(None, Violation("own-rule", "the rule “own-rule” failed"))
         report = attrs.evolve(report, findings=(failed,), rules=(RULE_FAILED, *report.rules))
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         assert (xml.errors, xml.failures) == (1, 0)
 
-    def test_a_rule_without_findings_has_passed(self, reports: Reports) -> None:
+    def test_junit_case_of_a_rule_without_findings_has_passed(self, reports: Reports) -> None:
         for suite in JUnitXml.fromstring(written(reports.empty(), "junit").encode()):
             (case,) = suite
             assert case.is_passed
 
-    def test_an_account_is_a_suite(self, reports: Reports) -> None:
+    def test_junit_suite_is_an_account_in_a_fleet_report(self, reports: Reports) -> None:
         report = reports.fleet()
         suites = {suite.name: suite for suite in JUnitXml.fromstring(written(report, "junit").encode())}
         for name, numbers in report.by_account().items():
@@ -362,24 +366,24 @@ def standard() -> Any:
 
 
 class TestSarif:
-    def test_matches_the_schema_of_the_standard(self, standard: Any, report: AuditReport) -> None:
+    def test_sarif_matches_the_schema_of_the_standard(self, standard: Any, report: AuditReport) -> None:
         log = json.loads(written(report, "sarif"))
         validator = jsonschema.validators.validator_for(standard)
         validator(standard, format_checker=validator.FORMAT_CHECKER).validate(log)
 
-    def test_the_schema_refuses_an_invalid_log(self, standard: Any, reports: Reports) -> None:
+    def test_sarif_schema_refuses_an_invalid_log(self, standard: Any, reports: Reports) -> None:
         log = json.loads(written(reports.hostile(), "sarif"))
         log["runs"][0]["results"][0]["level"] = "bad"
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(log, standard)
 
-    def test_results_point_to_their_rules(self, report: AuditReport) -> None:
+    def test_sarif_results_refer_to_their_rules(self, report: AuditReport) -> None:
         (run,) = json.loads(written(report, "sarif"))["runs"]
         rules = run["tool"]["driver"]["rules"]
         assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.everything()]
         assert {result["level"] for result in run["results"] if "kind" not in result} <= {"error", "warning", "note"}
 
-    def test_findings_that_were_not_checked_again_are_open(self, reports: Reports) -> None:
+    def test_sarif_kind_of_findings_that_were_not_checked_again_is_open(self, reports: Reports) -> None:
         report = reports.without_a_rule()
         (run,) = json.loads(written(report, "sarif"))["runs"]
         results = [result for result in run["results"] if result.get("kind") == "open"]
@@ -387,7 +391,7 @@ class TestSarif:
         assert {(result["ruleId"], "ruleIndex" in result) for result in results} == {("own-rule", False)}
         assert len(results) == len(reports.names)
 
-    def test_fingerprints_are_unique_and_stable(self, reports: Reports) -> None:
+    def test_sarif_fingerprints_are_unique_and_stable(self, reports: Reports) -> None:
         def prints(report: AuditReport) -> list[str]:
             (run,) = json.loads(written(report, "sarif"))["runs"]
             return [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
@@ -396,7 +400,7 @@ class TestSarif:
         assert once == again
         assert len(set(once)) == len(once)
 
-    def test_fingerprints_of_accounts_are_unique(self, reports: Reports) -> None:
+    def test_sarif_fingerprints_of_different_accounts_are_unique(self, reports: Reports) -> None:
         (run,) = json.loads(written(reports.fleet(), "sarif"))["runs"]
         prints = [result["partialFingerprints"]["finding/v1"] for result in run["results"]]
         assert len(set(prints)) == len(prints)
@@ -406,7 +410,7 @@ class TestSarif:
         assert ("accounts/%3Cscript%3Ealert%281%29%3C%2Fscript%3E/campaigns/1", "Same") in named
         assert run["invocations"][0]["executionSuccessful"] is False
 
-    def test_results_have_a_baseline_state_and_accepted_ones_a_suppression(self, reports: Reports) -> None:
+    def test_sarif_results_have_a_baseline_state_and_accepted_results_a_suppression(self, reports: Reports) -> None:
         (run,) = json.loads(written(reports.compared(), "sarif"))["runs"]
         states = Counter(result["baselineState"] for result in run["results"])
         assert states == {"new": 3, "unchanged": 30, "absent": 1}
@@ -415,7 +419,7 @@ class TestSarif:
         assert suppression["justification"] == f"known: {reports.names[1]}"
         assert suppression["properties"] == {"owner": "Mia", "until": "2026-03-02"}
 
-    def test_names_make_no_links(self, reports: Reports) -> None:
+    def test_sarif_message_contains_no_link_from_a_name(self, reports: Reports) -> None:
         (run,) = json.loads(written(reports.hostile(), "sarif"))["runs"]
         assert not any("](" in result["message"]["text"] for result in run["results"])
         assert any("](" in str(result["properties"]["campaign_name"]) for result in run["results"])

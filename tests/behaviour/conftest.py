@@ -96,7 +96,7 @@ async def _error_of(call: Call, dialler: DiallerClient) -> BaseException | None:
 
 
 class ChangingToken:
-    """A source that returns the token once, and another one after that."""
+    """A source that returns the token at the first call, and another token at later calls."""
 
     def __init__(self, token: str) -> None:
         self._tokens = iter([token])

@@ -1,4 +1,4 @@
-"""The measures of `benchmarks/child.py` run. Their figures are not looked at."""
+"""The measures of `benchmarks/child.py` run. Their figures are not checked."""
 
 import asyncio
 import json

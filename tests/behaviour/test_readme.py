@@ -44,7 +44,7 @@ async def output_of(*command: str, exit_code: int = 0) -> str:
     return output.decode()
 
 
-def test_every_block_has_a_language_that_is_tested() -> None:
+def test_every_readme_block_has_a_language_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "sh", "toml"}
 
 
@@ -61,7 +61,7 @@ async def test_quick_start_runs_as_a_program(sandbox: Sandbox) -> None:
     assert len(program.splitlines()) == 2 * len(sandbox.campaigns)
 
 
-async def test_other_python_blocks_run_in_order(
+async def test_other_python_blocks_of_the_readme_run_in_order(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve_by_uvicorn: Callable[..., Any]
 ) -> None:
     before = set(sandbox.campaigns)
@@ -86,7 +86,9 @@ async def test_other_python_blocks_run_in_order(
     assert set(sandbox.campaigns) == before
 
 
-async def test_web_app_passes_request_ids_on(sandbox: Sandbox, serve_by_uvicorn: Callable[..., Any]) -> None:
+async def test_web_app_of_the_readme_sends_request_ids_to_the_dialler(
+    sandbox: Sandbox, serve_by_uvicorn: Callable[..., Any]
+) -> None:
     names: dict[str, Any] = {}
     for block in PYTHON:
         if "lifespan(" in block:
@@ -136,13 +138,13 @@ async def test_dialler_commands_of_the_readme_run(
     assert sorted(os.listdir(tmp_path)) == ["account.parquet", "last.json", "report.html"]
 
 
-def test_settings_block_is_accepted_by_the_audit() -> None:
+def test_settings_block_of_the_readme_is_accepted_by_the_audit() -> None:
     [settings] = [block for language, block in BLOCKS if language == "toml" and "[audit]" in block]
     chosen = AuditSettings.of(tomllib.loads(settings)["audit"]).choose(RULES)
     assert len(chosen) == len(RULES) - 1
 
 
-def test_fleet_block_is_a_valid_manifest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_fleet_block_of_the_readme_is_a_valid_manifest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [manifest] = [block for language, block in BLOCKS if language == "toml" and "[[accounts]]" in block]
     (tmp_path / "fleet.toml").write_text(manifest)
     monkeypatch.setenv("SHOP_TOKEN", "a-token")
@@ -164,7 +166,7 @@ def test_ci_runs_the_two_commands_of_the_readme_unchanged() -> None:
 
 
 @pytest.mark.slow
-def test_block_with_a_test_passes_in_a_new_project(pytester: pytest.Pytester) -> None:
+def test_readme_block_with_a_test_passes_in_a_new_project(pytester: pytest.Pytester) -> None:
     [module] = [code for code in PYTHON if "instant_waits" in code]
     pytester.makepyfile(module)
     pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -122,7 +122,7 @@ async def test_task_that_is_delivered_twice_runs_once(
     assert carried_out(sandbox, "delete") == 1
 
 
-async def test_error_that_a_retry_would_not_fix_is_the_result_at_once(
+async def test_error_that_a_retry_would_not_fix_is_not_retried(
     worker: Recipe, sandbox: Sandbox, result_of: ResultOf
 ) -> None:
     begin_result = await result_of(worker, "begin", "No such template", "Monday")

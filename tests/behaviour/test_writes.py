@@ -76,7 +76,9 @@ class TestDeleteByExactName:
         ],
     )
     @pytest.mark.parametrize("no_match", ["empty", "404"])
-    async def test_similar_name_deletes_nothing(self, clock: Clock, name: str, no_match: Any) -> None:
+    async def test_delete_by_name_deletes_nothing_with_a_similar_name(
+        self, clock: Clock, name: str, no_match: Any
+    ) -> None:
         async with (
             Sandbox(RECORDS, find_without_match=no_match) as server,
             DiallerClient(server.base_url, server.token) as dialler,
@@ -85,7 +87,7 @@ class TestDeleteByExactName:
             assert len(server.campaigns) == 3
             assert calls(server) == ["find"]
 
-    async def test_several_exact_matches_are_not_deleted(self, clock: Clock) -> None:
+    async def test_delete_by_name_deletes_nothing_with_several_exact_matches(self, clock: Clock) -> None:
         twice = [*RECORDS, {"ID": 600, "Name": NAME}]
         async with Sandbox(twice) as server, DiallerClient(server.base_url, server.token) as dialler:
             error = await failure(dialler.campaigns.delete_by_name(NAME))
@@ -145,7 +147,7 @@ class TestDeleteByExactName:
         assert type(await failure(dialler.campaigns.delete_by_name(NAME))) is NotFoundError
         assert set(server.campaigns) == {536, 537}
 
-    async def test_get_response_with_another_campaign_deletes_nothing(
+    async def test_delete_by_name_deletes_nothing_when_get_returns_another_campaign(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         server.faults.next(records((536, NAME)), match="get")
@@ -153,7 +155,7 @@ class TestDeleteByExactName:
         assert len(server.campaigns) == 3
 
     @pytest.mark.parametrize("lookup", ["find", "get"])
-    async def test_failed_lookup_deletes_nothing(
+    async def test_delete_by_name_deletes_nothing_when_a_lookup_fails(
         self, server: CampaignServer, dialler: DiallerClient, lookup: str
     ) -> None:
         server.faults.chance(1, [Status(500)], match=lookup)
@@ -180,14 +182,16 @@ class TestDeleteByExactName:
 
 
 class TestDeleteByNameWithExactFalse:
-    async def test_exact_false_sends_one_request_and_deletes_the_match_of_the_server(
+    async def test_delete_by_name_with_exact_false_sends_one_request_and_deletes_the_match_of_the_server(
         self, server: CampaignServer, dialler: DiallerClient
     ) -> None:
         await dialler.campaigns.delete_by_name("pring", exact=False)
         assert calls(server) == ["delete_by_name"]
         assert set(server.campaigns) == {536, 537}
 
-    async def test_exact_false_without_match_is_not_found(self, server: CampaignServer, dialler: DiallerClient) -> None:
+    async def test_delete_by_name_with_exact_false_and_without_match_is_not_found(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
         assert type(await failure(dialler.campaigns.delete_by_name("Winter", exact=False))) is NotFoundError
 
     async def test_recovery_hint_of_delete_by_name_finds_the_outcome(
@@ -279,7 +283,7 @@ class TestClone:
         assert [type(result) for result in results].count(ConflictError) == 9
 
     @pytest.mark.parametrize("existing", ["MONDAY", "monday", "Monday "])
-    async def test_conflict_with_a_similar_name_is_raised(
+    async def test_clone_raises_a_conflict_with_a_similar_name(
         self, server: CampaignServer, dialler: DiallerClient, existing: str
     ) -> None:
         server.load({"ID": 900, "Name": existing})
@@ -348,7 +352,7 @@ class TestCloneResponseWithTheSource:
     """The example in the API reference returns the source. Its ID must not be returned as the ID of the clone."""
 
     @pytest.mark.parametrize("exist_ok", [False, True])
-    async def test_response_with_the_source_is_followed_by_a_lookup(
+    async def test_clone_response_with_the_source_is_followed_by_a_lookup(
         self, server: CampaignServer, dialler: DiallerClient, exist_ok: bool
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
@@ -369,7 +373,7 @@ class TestCloneResponseWithTheSource:
         ],
         ids=repr,
     )
-    async def test_error_of_a_failed_lookup_says_that_the_server_cloned(
+    async def test_clone_error_says_that_the_server_cloned_when_the_lookup_fails(
         self, server: CampaignServer, dialler: DiallerClient, lookup_fault: Fault
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")
@@ -380,7 +384,7 @@ class TestCloneResponseWithTheSource:
         assert str(error.request) == "POST /dialler/campaigns/clone"
         assert server.arrived("clone") == [True]
 
-    async def test_error_of_a_lookup_without_response_says_that_the_server_cloned(
+    async def test_clone_error_says_that_the_server_cloned_when_the_lookup_gets_no_response(
         self, server: CampaignServer, dialler: DiallerClient, clock: Clock
     ) -> None:
         server.faults.next(records((ID, NAME)), match="clone")

@@ -185,7 +185,7 @@ def test_standing_queue_never_becomes_part_of_the_base_latency() -> None:
 
 
 @pytest.mark.parametrize(("capacity", "capacity_limit"), [(8, 8), (32, 20), (128, 40)])
-def test_level_stays_below_the_refused_one(capacity: int, capacity_limit: int) -> None:
+def test_level_stays_below_the_refused_level(capacity: int, capacity_limit: int) -> None:
     simulation = Simulation(capacity, refuse_above=capacity_limit)
     done = run(simulation, 30)
     assert sum(one.refused for one in done) < 0.005 * len(done)

@@ -33,19 +33,19 @@ def findings_in(out: str) -> list[tuple[int, str]]:
 
 
 class TestRules:
-    def test_select_and_ignore(self, run: Run, sandbox: Sandbox) -> None:
+    def test_select_and_ignore_options_choose_rules(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--json", "--select", "duplicate-name", "--select", "name-within-name")
         assert findings_in(ran.out) == [(3, "duplicate-name"), (4, "duplicate-name"), (1, "name-within-name")]
         ran = run("audit", "--json", "--select", "duplicate-name", "--ignore", "duplicate-name")
         assert findings_in(ran.out) == []
 
-    def test_several_ids_separated_by_commas(self, run: Run, sandbox: Sandbox) -> None:
+    def test_rule_ids_separated_by_commas_are_accepted(self, run: Run, sandbox: Sandbox) -> None:
         ran = run(
             "audit", "--json", "--select", "duplicate-name, name-within-name", "--ignore", "expired,duplicate-name"
         )
         assert findings_in(ran.out) == [(1, "name-within-name")]
 
-    def test_a_rule_that_raises_exits_with_settings_and_not_with_findings(
+    def test_rule_that_raises_exits_with_2_and_not_with_1(
         self, run: Run, sandbox: Sandbox, here: Path, own_rule: str
     ) -> None:
         (here / "broken_rule.py").write_text(own_rule.replace('"is a twin"', "1 / 0"))
@@ -55,13 +55,13 @@ class TestRules:
         assert failed["message"] == "the rule “twin” failed on 2 campaigns: ZeroDivisionError at broken_rule.py:7"
         assert (3, "duplicate-name") in findings_in(ran.out)
 
-    def test_an_unknown_rule_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
+    def test_unknown_rule_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--ignore", "duplicate-names")
         assert (ran.exit, ran.out) == (2, "")
         assert ran.err == "dialler: there is no rule “duplicate-names”; did you mean “duplicate-name”?\n"
         assert sandbox.journal == []
 
-    def test_the_users_own_rule_is_applied(self, run: Run, sandbox: Sandbox, here: Path, own_rule: str) -> None:
+    def test_rule_of_the_user_is_applied(self, run: Run, sandbox: Sandbox, here: Path, own_rule: str) -> None:
         (here / "twins_here.py").write_text(own_rule)
         ran = run("audit", "--json", "--rules", "twins_here:twin", "--select", "twin", "--fail-on", "error")
         assert (ran.exit, findings_in(ran.out)) == (1, [(3, "twin"), (4, "twin")])
@@ -83,16 +83,16 @@ class TestSettings:
         (here.parent / name).write_text(
             f'[{table}]\nselect = ["twin"]\nrules = ["{module}:twin"]\n[{table}.twin]\nname = "Spring"\n'
         )
-        # It has no settings of ours.
+        # This file has no settings for audits.
         (here / "pyproject.toml").write_text("[project]\nname = 'x'\n")
         assert findings_in(run("audit", "--json").out) == [(1, "twin")]
-        # The command line goes before the file.
+        # The command line overrides the file.
         assert findings_in(run("audit", "--json", "--select", "duplicate-name").out) == [
             (3, "duplicate-name"),
             (4, "duplicate-name"),
         ]
 
-    def test_settings_come_from_a_named_file(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_config_option_names_the_settings_file(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         (here / "other.toml").write_text(
             '[audit]\nselect = ["duplicate-name"]\n[audit.duplicate-name]\nseverity="info"'
         )
@@ -118,7 +118,7 @@ class TestSettings:
             ("[audit]\nrules = ['no_such_module:x']", "can't load rules from “no_such_module:x”: ModuleNotFoundError"),
         ],
     )
-    def test_wrong_settings_are_an_error_that_names_the_file(
+    def test_wrong_settings_are_a_usage_error_that_names_the_file(
         self, content: str, message: str, run: Run, sandbox: Sandbox, here: Path
     ) -> None:
         (here / "dialler.toml").write_text(content)
@@ -135,7 +135,7 @@ class TestSettings:
             ("[tool.dialler]\nselect = []", "“select” belongs under [tool.dialler.audit]"),
         ],
     )
-    def test_wrong_settings_in_a_pyproject_file_are_an_error(
+    def test_wrong_settings_in_a_pyproject_file_are_a_usage_error(
         self, content: str, message: str, run: Run, sandbox: Sandbox, here: Path
     ) -> None:
         (here / "pyproject.toml").write_text(content)
@@ -145,13 +145,13 @@ class TestSettings:
         assert sandbox.journal == []
 
     @pytest.mark.parametrize("content", ["[tool.ruff]", "[project]\nname='dialler'", "[tool.diallerish]", "tool = 3"])
-    def test_a_pyproject_file_without_our_table_is_skipped(
+    def test_pyproject_file_without_audit_settings_is_skipped(
         self, content: str, run: Run, sandbox: Sandbox, here: Path
     ) -> None:
         (here / "pyproject.toml").write_text(content)
         assert run("audit", "--json").exit == 0
 
-    def test_template_and_fail_on_in_the_file(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_template_and_fail_on_of_the_settings_are_used(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         (here / "dialler.toml").write_text(
             "[audit]\nfail-on = 'warning'\nselect = ['differs-from-template']\n"
             "[[audit.template]]\nmatch = 'Spring*'\ncampaign = 'Spring 2'\n"
@@ -162,7 +162,7 @@ class TestSettings:
         assert run("audit", "--fail-on", "error").exit == 0
         assert findings_in(run("audit", "--json", "--template", "Spring").out) == findings_in(ran.out)
 
-    def test_a_missing_settings_file_is_an_error(self, run: Run, sandbox: Sandbox) -> None:
+    def test_missing_settings_file_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--config", "none.toml").err == "dialler: can't read none.toml: No such file or directory\n"
 
 
@@ -173,7 +173,7 @@ class TestTemplate:
         assert subjects == [(4, "LanguagesID"), (4, "Extra")]
 
     @pytest.mark.parametrize(("name", "number"), [("spring", "no"), ("Twin", "2")])
-    def test_a_template_name_of_no_or_several_campaigns_is_refused(
+    def test_template_name_of_no_or_several_campaigns_is_refused(
         self, name: str, number: str, run: Run, sandbox: Sandbox
     ) -> None:
         ran = run("audit", "--template", name)
@@ -188,7 +188,7 @@ class TestBaseline:
     def last(self, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--format", "json", "--output", "last.json").exit == 0
 
-    def test_new_gone_and_changed_are_shown(self, run: Run, sandbox: Sandbox) -> None:
+    def test_new_gone_and_changed_findings_are_shown(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, OwnResultCodesID=5, Extra="\x1b[31m")
         sandbox.remove(2)
         ran = run("audit", "--baseline", "last.json")
@@ -204,7 +204,7 @@ class TestBaseline:
         assert "campaign  Spring 2 → nothing" in lines
         assert any(line.endswith("1 new, 3 gone, 8 unchanged") for line in lines)
 
-    def test_fail_on_new_exits_with_findings_for_new_ones_only(self, run: Run, sandbox: Sandbox) -> None:
+    def test_fail_on_new_exits_with_1_for_new_findings_only(self, run: Run, sandbox: Sandbox) -> None:
         compared = ("audit", "--baseline", "last.json")
         assert run(*compared, "--fail-on-new").exit == 0
         assert run(*compared, "--fail-on", "error").exit == 1
@@ -216,7 +216,7 @@ class TestBaseline:
     def test_fail_on_new_needs_a_baseline(self, run: Run) -> None:
         assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to compare with\n"
 
-    def test_a_baseline_of_another_account_is_refused_before_any_request(
+    def test_baseline_of_another_account_is_refused_before_any_request(
         self, run: Run, sandbox: Sandbox, here: Path
     ) -> None:
         (here / "other.json").write_text((here / "last.json").read_text().replace('"clients_id": 1', '"clients_id": 2'))
@@ -227,7 +227,7 @@ class TestBaseline:
         assert "--baseline-of-other-account" in ran.err
         assert run("audit", "--baseline", "other.json", "--baseline-of-other-account").exit == 0
 
-    def test_only_new_findings_fail_in_junit(self, run: Run, sandbox: Sandbox) -> None:
+    def test_fail_on_new_fails_only_new_findings_in_junit(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, OwnResultCodesID=5)
         compared = ("audit", "--format", "junit", "--baseline", "last.json")
         assert JUnitXml.fromstring(run(*compared).out.encode()).failures == 11
@@ -237,7 +237,7 @@ class TestBaseline:
         ("content", "message"),
         [(None, "can't read other.json"), ("{}", "can't compare with other.json: it is not an audit report")],
     )
-    def test_an_invalid_baseline_is_an_error(self, content: str | None, message: str, run: Run, here: Path) -> None:
+    def test_invalid_baseline_is_a_usage_error(self, content: str | None, message: str, run: Run, here: Path) -> None:
         if content is not None:
             (here / "other.json").write_text(content)
         ran = run("audit", "--baseline", "other.json")
@@ -245,7 +245,7 @@ class TestBaseline:
         assert message in ran.err
 
 
-def test_a_stopped_run_is_reported_and_exits_as_refused(run: Run, sandbox: Sandbox) -> None:
+def test_stopped_run_is_reported_and_exits_with_3(run: Run, sandbox: Sandbox) -> None:
     sandbox.faults.next(Status(401), match="result_codes", after=3)
     ran = run("audit", "--concurrency", 1, "--select", "duplicate-name")
     assert ran.exit == 3
@@ -262,7 +262,7 @@ class TestSelection:
             (["--running", "--limit", 3], [1, 2, 3], "running, at most 3"),
         ],
     )
-    def test_only_chosen_campaigns_are_fetched(
+    def test_options_fetch_only_chosen_campaigns(
         self, options: list[object], campaigns: list[int], scope: str, run: Run, sandbox: Sandbox
     ) -> None:
         ran = run("audit", "--json", *options)
@@ -271,13 +271,13 @@ class TestSelection:
         assert [record["id"] for record in report["records"]] == campaigns
         assert report["scope"] == scope
 
-    def test_an_id_that_does_not_exist_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
+    def test_id_that_does_not_exist_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
         ran = run("audit", "--id", 77)
         assert (ran.exit, ran.out) == (2, "")
         assert ran.err == "dialler: the account has no campaign with the ID 77\n"
 
     @pytest.mark.parametrize("id", ["5.0", "0", "x"])
-    def test_an_id_is_a_whole_number(self, id: str, run: Run, sandbox: Sandbox) -> None:
+    def test_id_that_is_not_a_whole_number_is_refused(self, id: str, run: Run, sandbox: Sandbox) -> None:
         assert run("audit", "--id", id).exit == 2
         assert sandbox.journal == []
 
@@ -301,7 +301,7 @@ class TestAccept:
     def reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", StringIO("  known since May \n"))
 
-    def test_writes_entries_for_the_selected_findings(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_accept_writes_entries_for_the_selected_findings(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         ran = run("audit", "--select", "duplicate-name", "--accept", "--fail-on", "error")
         assert ran.exit == 0
         assert ran.err == "Reason to accept 2 findings in dialler.toml: dialler: accepted 2 findings in dialler.toml\n"
@@ -313,7 +313,7 @@ class TestAccept:
         assert [one["acceptance"]["reason"] for one in json.loads(again.out)["accepted"]] == ["known since May"] * 2
 
     @pytest.mark.parametrize(("name", "table"), [("dialler.toml", "audit"), ("pyproject.toml", "tool.dialler.audit")])
-    def test_appends_to_the_settings_in_use(
+    def test_accept_appends_entries_to_the_settings_in_use(
         self, name: str, table: str, run: Run, sandbox: Sandbox, here: Path
     ) -> None:
         before = f"# mine\n[{table}]\nselect = ['duplicate-name']\n\n[{table}.expired]\nseverity = 'error'"
@@ -322,7 +322,7 @@ class TestAccept:
         assert (here.parent / name).read_text().startswith(before + "\n\n[[")
         assert findings_in(run("audit", "--json").out) == []
 
-    def test_without_a_reason_nothing_is_written(
+    def test_accept_without_a_reason_writes_nothing(
         self, run: Run, sandbox: Sandbox, here: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sys.stdin", StringIO(" \n"))
@@ -331,14 +331,16 @@ class TestAccept:
         assert "an acceptance needs a reason" in ran.err
         assert list(here.iterdir()) == []
 
-    def test_a_file_that_takes_no_entries_is_left_alone(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_accept_does_not_change_a_settings_file_that_can_not_be_extended(
+        self, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
         (here / "dialler.toml").write_text("audit = {ignore = ['expired']}")
         ran = run("audit", "--accept")
         assert ran.exit == 2
         assert "can't add entries to" in ran.err
         assert (here / "dialler.toml").read_text() == "audit = {ignore = ['expired']}"
 
-    def test_nothing_to_accept(self, run: Run, sandbox: Sandbox, here: Path) -> None:
+    def test_accept_without_findings_says_so(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         ran = run("audit", "--select", "expired", "--accept")
         assert (ran.exit, ran.err) == (0, "dialler: there is nothing to accept\n")
         assert list(here.iterdir()) == []

@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("id", [info.id for info in INFOS])
-def test_explains_every_rule_with_an_example(id: str, run: Run, no_settings: None, here: Path) -> None:
+def test_explain_prints_every_rule_with_an_example(id: str, run: Run, no_settings: None, here: Path) -> None:
     info = next(info for info in INFOS if info.id == id)
     ran = run("audit", "explain", id)
     shown = " ".join(ran.out.split())
@@ -35,7 +35,7 @@ def test_explains_every_rule_with_an_example(id: str, run: Run, no_settings: Non
     assert len(shown.partition("Example")[2].partition("What to do")[0].strip()) > 10
 
 
-def test_shows_the_settings_of_the_file_even_if_it_ignores_the_rule(run: Run, here: Path) -> None:
+def test_explain_shows_the_settings_of_a_rule_that_the_file_ignores(run: Run, here: Path) -> None:
     (here / "dialler.toml").write_text(
         "[audit]\nignore = ['expiring-soon']\n[audit.expiring-soon]\nseverity = 'error'\ndays = 14\n"
     )
@@ -44,12 +44,12 @@ def test_shows_the_settings_of_the_file_even_if_it_ignores_the_rule(run: Run, he
     assert out.rstrip().endswith('severity = "error"\n  days = 14')
 
 
-def test_explains_a_rule_of_the_user(run: Run, here: Path, own_rule: str) -> None:
+def test_explain_prints_a_rule_of_the_user(run: Run, here: Path, own_rule: str) -> None:
     (here / "my_rules_explained.py").write_text(own_rule)
     ran = run("audit", "explain", "twin", "--rules", "my_rules_explained:twin")
     assert (ran.exit, ran.err) == (0, "")
     assert ran.out.startswith("twin (error): A twin")
-    # It finds nothing in the sandbox.
+    # The rule finds nothing in the sandbox.
     assert "Example" not in ran.out
 
 

@@ -51,7 +51,9 @@ def lines(whole: AuditReport, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_layout_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_has_the_expected_layout_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = lines(FULL, capsys)
     assert shown[:18] == [
@@ -76,7 +78,7 @@ def test_layout_at_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     ]
 
 
-def test_short_names_of_rules_leave_room_for_messages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_rule_ids_make_the_message_column_wider(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(report(finding("expired", Severity.INFO, "ended 2026-02-02 00:00 (local time)")), capsys)
     assert shown[3] == "  info     expired  ended 2026-02-02 00:00 (local time)"
 
@@ -89,14 +91,14 @@ def test_no_line_is_wider_than_the_terminal(
     assert max(map(len, lines(FULL, capsys))) <= int(columns)
 
 
-def test_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_ends_with_the_totals(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines(FULL, capsys)[-2:] == [
         "3 errors, 0 warnings, 1 info",
         "1 campaign, 6,401 result codes, 3 requests in 1.3 s",
     ]
 
 
-def test_a_report_without_findings_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_without_findings_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     as_of = "As of 2026-03-02 12:00+00:00; dates without a zone are treated as local time"
     assert lines(report(), capsys)[2:] == [
         as_of,
@@ -129,7 +131,7 @@ def test_many_findings_of_one_rule_are_one_line(
     assert capsys.readouterr().out.count("missing-translation") == 9_801
 
 
-def test_accepted_findings_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_accepted_findings_are_printed_apart(capsys: pytest.CaptureFixture[str]) -> None:
     accepted = attrs.evolve(
         finding("expired", Severity.INFO, "ended"),
         acceptance=Acceptance(reason="kept for its statistics", owner="Mia", until=NOW.date()),
@@ -164,7 +166,7 @@ def test_accepted_findings_of_a_fleet_name_their_account(capsys: pytest.CaptureF
     assert any(line.startswith("  no\\x1brth: Campaign 7  Winterkampagne") for line in shown)
 
 
-def test_an_audit_of_part_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_a_part_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(attrs.evolve(report(), scope="running"), capsys)
     assert "only part of the account: 0 of 1 campaigns (running)" in shown
 
@@ -178,7 +180,7 @@ def fleet(*accounts: str, **lost: str) -> AuditReport:
     return attrs.evolve(report(*findings), rules=(NOT_AUDITED,), accounts=accounts)
 
 
-def test_names_the_account_of_each_campaign(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_a_fleet_names_the_account_of_each_campaign(capsys: pytest.CaptureFixture[str]) -> None:
     findings = (
         attrs.evolve(finding("expired", Severity.INFO, "over", id, name), account=account)
         for account in ("north", "so\x1buth")
@@ -195,7 +197,7 @@ def test_names_the_account_of_each_campaign(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_the_worst_accounts_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_worst_accounts_are_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
     shown = lines(fleet("north", "south", "west", south="could not be audited: why"), capsys)
     begin = shown.index("By account")
     assert shown[begin : begin + 8] == [

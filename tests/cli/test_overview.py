@@ -53,7 +53,9 @@ def test_no_arguments_and_help_print_the_overview(argv: list[str], capsys: pytes
     assert capsys.readouterr() == (overview(), "")
 
 
-def test_version_needs_no_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_option_works_without_the_cli_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for module in [name for name in sys.modules if name.startswith(("dialler_async.cli.", "cyclopts", "rich"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "cyclopts", None)

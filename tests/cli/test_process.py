@@ -154,7 +154,7 @@ def _read_to_end(master: int) -> bytes:
         ("dialler_async.cli.app", {"aiohttp", "dialler_async.audit", "dialler_async.fleet", "dialler_async.sandbox"}),
     ],
 )
-def test_import_loads_only_what_it_needs(imported: str, absent: set[str]) -> None:
+def test_import_of_a_module_does_not_load_unneeded_modules(imported: str, absent: set[str]) -> None:
     script = f"import sys, {imported}; print(*sorted({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == ""

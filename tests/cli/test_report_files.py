@@ -29,7 +29,7 @@ def audit(*argv: object) -> int:
 
 
 @pytest.mark.slow
-def test_every_format_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_format_is_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for format in ("table", *WRITERS):
         assert audit("--format", format, "--output", tmp_path / format) == 0
         shown = capsys.readouterr()
@@ -42,12 +42,12 @@ def test_every_format_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert b"\r\r\n" not in (tmp_path / "csv").read_bytes()
 
 
-def test_json_option_is_short_for_the_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_option_equals_format_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--json") == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
 
 
-def test_html_is_written_besides_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_is_written_in_addition_to_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--html", tmp_path / "report.html", "--fail-on", "error") == 1
     assert "By rule" in capsys.readouterr().out
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
@@ -61,7 +61,9 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     return shown.err
 
 
-def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_to_a_dash_is_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert audit("--format", "json", "--output", "-") == 0
     shown = capsys.readouterr()
@@ -70,12 +72,12 @@ def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_option_in_place_of_a_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_option_as_the_output_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--output needs a file, not the option --json" in refused(capsys, "--output", "--json")
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_a_file_without_permission_is_refused_before_any_request(
+def test_output_file_without_permission_is_refused_before_any_request(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def denied(*_: object, **__: object) -> None:
@@ -97,7 +99,7 @@ class TestOneOutputFails:
         monkeypatch.setattr("dialler_async.audit.writers.html.write_html", write_html)
         return "No space left on device" if isinstance(request.param, OSError) else "RuntimeError: a bug"
 
-    def test_the_other_file_is_written(
+    def test_other_output_is_written_when_one_fails(
         self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         html = tmp_path / "report.html"
@@ -110,11 +112,13 @@ class TestOneOutputFails:
         assert wrote.startswith(f"dialler: wrote {tmp_path / 'report.json'}: ")
         assert failed == f"dialler: can't write {html}: {broken_html}"
 
-    def test_the_table_is_printed(self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_table_is_printed_when_a_file_can_not_be_written(
+        self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert audit("--html", tmp_path / "report.html") == 5
         assert "By rule" in capsys.readouterr().out
 
-    def test_a_full_stdout_does_not_cost_the_files(self, tmp_path: Path, command: Command) -> None:
+    def test_files_are_written_even_if_stdout_is_full(self, tmp_path: Path, command: Command) -> None:
         argv = [*command.argv, "audit", "--sandbox", "--html", str(tmp_path / "report.html")]
         with Path("/dev/full").open("w") as full:
             ran = subprocess.run(
@@ -124,7 +128,7 @@ class TestOneOutputFails:
         assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_an_audit_that_fails_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_audit_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = tmp_path / "old"
     old.write_text("before")
     command = ["audit", "--base-url", "http://127.0.0.1:1/rest/v1.0/1", "--attempts", "1"]
@@ -138,7 +142,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_a_directory_or_a_missing_directory_is_refused(
+def test_output_to_a_directory_or_a_missing_directory_is_refused(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "there is no such directory" in refused(capsys, option, tmp_path / "none" / "report")
@@ -158,7 +162,7 @@ def test_html_without_the_extra_is_refused(
     assert "pip install 'dialler-async[report]'" in refused(capsys, "--html", "report.html")
 
 
-def test_the_extra_is_loaded_only_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_extra_is_imported_only_for_html(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.split(".")[0] in ("jinja2", "svg") or ".writers.html" in name]:
         monkeypatch.delitem(sys.modules, module)
     assert audit("--output", tmp_path / "table") == 0
@@ -166,7 +170,7 @@ def test_the_extra_is_loaded_only_when_it_is_used(tmp_path: Path, monkeypatch: p
 
 
 class TestWholeFile:
-    def test_the_old_content_stays_when_the_body_fails(self, tmp_path: Path) -> None:
+    def test_old_content_stays_when_the_with_block_raises(self, tmp_path: Path) -> None:
         file = tmp_path / "report"
         file.write_text("before")
         with suppress(ZeroDivisionError), whole_file(file) as beside:
@@ -174,14 +178,14 @@ class TestWholeFile:
             1 / 0  # noqa: B018  # it fails
         assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
-    def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
+    def test_output_to_a_symbolic_link_replaces_its_target(self, tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(tmp_path / "file")
         with whole_file(tmp_path / "link") as beside:
             beside.write(b"new")
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "file").read_text() == "new"
 
-    def test_a_device_is_not_replaced(self) -> None:
+    def test_output_to_a_device_does_not_replace_the_device(self) -> None:
         with whole_file(Path("/dev/null")) as beside:
             assert beside.name == "/dev/null"
         assert Path("/dev/null").is_char_device()

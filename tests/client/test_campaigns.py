@@ -76,7 +76,7 @@ async def dialler(played: PlayedServer, waits: list[float]) -> AsyncIterator[Dia
 
 
 def assert_origin(error: RequestError, about: str, status: int | None) -> None:
-    """Check what an error that this library makes of another one says about the call."""
+    """Check the call that an error names if it replaces another error."""
     assert (error.about, getattr(error, "__notes__", [])) == (about, [about])
     assert (None if error.response is None else error.response.status) == status
 
@@ -168,7 +168,9 @@ class TestList:
         with pytest.raises(NotFoundError):
             await dialler.campaigns.list()
 
-    async def test_error_names_its_call(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_error_names_method_and_path_template_of_its_call(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.get(LIST, body=b"[]")
         with pytest.raises(PayloadError) as caught:
             await dialler.campaigns.list()
@@ -582,7 +584,7 @@ class TestClone:
             ({"exception": aiohttp.ConnectionTimeoutError(), "repeat": True}, "nothing was sent"),
         ],
     )
-    async def test_error_says_that_the_server_cloned_when_the_lookup_after_it_fails(
+    async def test_error_says_that_the_server_cloned_when_the_lookup_after_the_clone_fails(
         self, lookup: dict[str, Any], problem: str, dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.post(CLONE, **envelope({"ID": 535, "Name": "Template"}))
@@ -765,19 +767,23 @@ class TestDeleteByName:
             await dialler.campaigns.delete_by_name("Monday")
         assert "DELETE" not in [method for method, _ in requests_sent(played)]
 
-    async def test_exact_false_sends_delete_by_name(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_by_name_with_exact_false_sends_the_delete_by_name_of_the_api(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         url = f"{BY_NAME}a%2Fb%20%26%20c"
         played.delete(url, **DELETED)
         await dialler.campaigns.delete_by_name("a/b & c", exact=False)
         assert requests_sent(played) == [("DELETE", url)]
 
-    async def test_exact_false_without_match_is_not_found(self, dialler: DiallerClient, played: PlayedServer) -> None:
+    async def test_delete_by_name_with_exact_false_and_without_match_is_not_found(
+        self, dialler: DiallerClient, played: PlayedServer
+    ) -> None:
         played.delete(f"{BY_NAME}Monday", **NOT_FOUND)
         with pytest.raises(NotFoundError):
             await dialler.campaigns.delete_by_name("Monday", exact=False)
 
     @pytest.mark.parametrize("reply", [LOST, {"status": 500}, {"status": 502}, {"status": 504}, {"body": b"{}"}])
-    async def test_exact_false_is_not_retried_when_it_may_have_run(
+    async def test_delete_by_name_with_exact_false_is_not_retried_when_it_may_have_run(
         self, reply: dict[str, Any], dialler: DiallerClient, played: PlayedServer
     ) -> None:
         played.delete(f"{BY_NAME}Monday", **reply)

@@ -142,7 +142,7 @@ ERRORS: list[DiallerError] = [
 class TestValues:
     """Errors can be pickled, and are compared by value."""
 
-    def test_errors_of_these_tests_are_complete(self) -> None:
+    def test_examples_contain_every_exported_error_class(self) -> None:
         exported = {getattr(dialler_async, name) for name in dialler_async.__all__}
         kinds = {it for it in exported if isinstance(it, type) and issubclass(it, DiallerError)}
         assert kinds == {type(error) for error in ERRORS}
@@ -178,14 +178,14 @@ class TestValues:
         assert str(kind()) == ""
         assert kind() == kind()
 
-    def test_attributes_of_an_error_without_arguments(self) -> None:
+    def test_error_without_arguments_has_default_attributes(self) -> None:
         status, payload = RedirectError(), PayloadError()
         assert (status.status, status.message, status.retry_after, status.request) == (0, "", None, None)
         assert (status.attempts, status.location) == (1, "")
         assert (payload.path, payload.record_id, payload.excerpt, payload.request) == ("", None, "", None)
         assert AmbiguousNameError().matches == ()
 
-    def test_matches_are_a_tuple(self) -> None:
+    def test_matches_of_an_ambiguous_name_error_are_a_tuple(self) -> None:
         assert AmbiguousNameError(matches=iter([Campaign(name="a")])).matches == (Campaign(name="a"),)  # type: ignore[arg-type]  an iterator on purpose
 
     def test_str_of_a_sent_request_is_method_and_path_template(self) -> None:
@@ -278,13 +278,13 @@ class TestErrorFromResponse:
             (b"[" * 100_000, "[" * 199 + "…"),
         ],
     )
-    def test_text_of_a_proxy_is_shown_except_html(self, status: int, body: bytes, message: str) -> None:
+    def test_error_shows_the_text_of_a_proxy_except_html(self, status: int, body: bytes, message: str) -> None:
         error = error_of(status, body)
         assert type(error) is not EndpointNotFoundError
         assert error.message == message
         assert ("message from the server" in str(error)) is bool(message)
 
-    def test_message_is_short_and_printable(self) -> None:
+    def test_message_of_an_error_is_short_and_printable(self) -> None:
         error = error_of(500, b'{"status": 500, "error": "line\\none\\u001b[31m' + b"x" * 1000 + b'"}')
         assert error.message.startswith("line one�[31mxxx")
         assert len(error.message) == 200
@@ -455,7 +455,7 @@ class TestExcerpt:
     """The beginning of a body, for error messages."""
 
     @given(body=st.binary(max_size=2000))
-    def test_excerpt_is_short_and_printable(self, body: bytes) -> None:
+    def test_excerpt_of_a_payload_error_is_short_and_printable(self, body: bytes) -> None:
         assert len(excerpt(body)) <= 200
         assert excerpt(body).isprintable()
 
@@ -525,7 +525,7 @@ class TestResponse:
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=retry) as dialler:
             yield dialler
 
-    def test_response_pickles_compares_and_hashes(self) -> None:
+    def test_response_info_can_be_pickled_compared_and_hashed(self) -> None:
         error = StatusError("text", status=503)
         error.response = RESPONSE
         assert unpickled(error) == error
@@ -559,7 +559,7 @@ class TestResponse:
         assert failed.value.response is not None
         assert failed.value.response.request_id == "q-1"
 
-    async def test_error_without_a_response_has_none(self, sandbox: Sandbox, dialler: DiallerClient) -> None:
+    async def test_error_without_a_response_has_response_none(self, sandbox: Sandbox, dialler: DiallerClient) -> None:
         sandbox.faults.next(Reset(), Reset())
         with pytest.raises(NoReplyError) as failed:
             await dialler.campaigns.list()

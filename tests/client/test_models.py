@@ -113,12 +113,12 @@ class TestRecord:
 class TestLanguage:
     """The published languages have names. Any other int is accepted."""
 
-    def test_published_languages(self) -> None:
+    def test_constants_of_language_are_the_published_languages(self) -> None:
         assert [(language.name, language.value) for language in Language] == [("ENGLISH", 1), ("GERMAN", 2)]
         assert Language(2) is Language.GERMAN
 
     @given(number=st.integers().filter(lambda number: number not in (1, 2)))
-    def test_any_other_int_is_a_language(self, number: int) -> None:
+    def test_any_int_is_accepted_as_a_language(self, number: int) -> None:
         language = Language(number)
         assert isinstance(language, Language)
         assert (language, language.value, int(language)) == (number, number, number)
@@ -181,7 +181,7 @@ class TestRecords:
         if left == right:
             assert hash(records) == hash(Records(items=right, total=99)) == hash(tuple(right))
 
-    def test_records_equal_nothing_else(self) -> None:
+    def test_records_do_not_equal_other_types(self) -> None:
         assert self.full != {1, 2, 3}
         assert self.full != "123"
         assert self.full != iter([1, 2, 3])

@@ -11,7 +11,7 @@ from dialler_async.sandbox.faults import CannedResponse
 RECORDS: list[Any] = [{"ID": 1, "Name": "One"}, {"ID": 2, "Name": "Two", "nMaxParallelLines": "many"}, {"ID": 3}]
 
 
-async def test_valid_records_are_returned_and_invalid_ones_have_an_error() -> None:
+async def test_list_partial_returns_valid_records_and_an_error_for_each_invalid_record() -> None:
     async with Sandbox(campaigns=RECORDS) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         listed = await dialler.campaigns.list_partial()
         with pytest.raises(PayloadError):
@@ -25,7 +25,7 @@ async def test_valid_records_are_returned_and_invalid_ones_have_an_error() -> No
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "utf-8"])
-async def test_another_charset_does_not_make_records_invalid(sandbox: Sandbox, charset: str) -> None:
+async def test_list_partial_accepts_records_in_another_charset(sandbox: Sandbox, charset: str) -> None:
     body = '{"records": [5, {"ID": 1, "Name": "Rückruf"}], "count": 3, "status": 200}'.encode(charset)
     sandbox.faults.next(CannedResponse(200, body, {"Content-Type": f"application/json; charset={charset}"}))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
@@ -35,7 +35,7 @@ async def test_another_charset_does_not_make_records_invalid(sandbox: Sandbox, c
     assert listed.total == 3
 
 
-async def test_response_without_records_raises(sandbox: Sandbox) -> None:
+async def test_list_partial_raises_without_records(sandbox: Sandbox) -> None:
     sandbox.faults.next(CannedResponse(200, b'{"status": 200}'))
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         with pytest.raises(PayloadError, match="no list of records"):

@@ -1,4 +1,4 @@
-"""`DiallerClient.request` and `ping`: calls besides the seven."""
+"""`DiallerClient.request` and `ping`: calls other than the seven."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ GROUPED = [
 ]
 
 
-def test_worst_error_of_a_group_decides() -> None:
+def test_worst_error_of_a_group_does_not_depend_on_its_order() -> None:
     for number in range(1, len(GROUPED) + 1):
         for some in (GROUPED[:number], GROUPED[:number][::-1]):
             assert worst_error(ExceptionGroup("", some)) is GROUPED[number - 1]

@@ -63,7 +63,7 @@ def client(sandbox: Sandbox, **options: Any) -> DiallerClient:
     return DiallerClient(sandbox.base_url, sandbox.token, **options)
 
 
-def test_all_campaigns_and_codes_are_read(run: Callable[[Main], None], sandbox: Sandbox) -> None:
+def test_all_campaigns_and_codes_are_read_on_every_loop(run: Callable[[Main], None], sandbox: Sandbox) -> None:
     async def main() -> None:
         async with client(sandbox, pool=PoolConfig(limit=8)) as dialler:
             campaigns = await dialler.campaigns.list()
@@ -76,7 +76,9 @@ def test_all_campaigns_and_codes_are_read(run: Callable[[Main], None], sandbox: 
     assert {received.status for received in sandbox.journal} == {200}
 
 
-def test_writes_run_once_and_unknown_outcomes_are_reported(run: Callable[[Main], None], sandbox: Sandbox) -> None:
+def test_writes_run_once_and_report_unknown_outcomes_on_every_loop(
+    run: Callable[[Main], None], sandbox: Sandbox
+) -> None:
     name = next(iter(sandbox.campaigns.values()))["Name"]
 
     async def main() -> None:

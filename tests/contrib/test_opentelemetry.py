@@ -298,7 +298,7 @@ class TestBesideOtherInstrumentation:
         for span, received in zip(spans, sandbox.journal, strict=True):
             assert received.headers.getall("traceparent") == [traceparent(span.get_span_context())]
 
-    async def test_duration_is_recorded_once(
+    async def test_duration_of_a_successful_call_is_recorded_once(
         self, dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
         await dialler.campaigns.get(id)
@@ -317,7 +317,7 @@ class TestBesideOtherInstrumentation:
             "opentelemetry.instrumentation.aiohttp_client",
         ]
 
-    async def test_both_record_the_same_attributes_of_the_conventions(
+    async def test_observer_and_aiohttp_instrumentation_record_the_same_attributes(
         self, telemetry: Telemetry, sandbox: Sandbox, id: int
     ) -> None:
         async with DiallerClient(sandbox.base_url, sandbox.token) as without_observer:
@@ -378,7 +378,7 @@ assert not extras & set(sys.modules), extras & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-async def test_names_are_those_of_the_conventions(
+async def test_span_and_metric_names_follow_the_conventions(
     dialler: DiallerClient, telemetry: Telemetry, sandbox: Sandbox, id: int
 ) -> None:
     sandbox.faults.next(Status(500), match="get")

@@ -234,7 +234,7 @@ class TestRefusedBeforeTheFirstRequest:
             assert sandbox.journal == []
         return str(raised.value)
 
-    async def test_unknown_suffix_is_refused(self, tmp_path: Path) -> None:
+    async def test_export_to_an_unknown_suffix_is_refused(self, tmp_path: Path) -> None:
         assert ".parquet" in await self.error_of(tmp_path / "account.xlsx")
 
     @pytest.mark.parametrize("format", ["json", "parquet"])
@@ -245,7 +245,7 @@ class TestRefusedBeforeTheFirstRequest:
         assert "language" in await self.error_of(tmp_path / "account.json", languages=[])
 
     @pytest.mark.parametrize("format", FORMATS)
-    async def test_missing_directory_is_refused(self, tmp_path: Path, format: str) -> None:
+    async def test_export_to_a_missing_directory_is_refused(self, tmp_path: Path, format: str) -> None:
         assert "No such file" in await self.error_of(tmp_path / "none" / f"account.{format}")
 
     async def test_parquet_without_the_extra_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,7 @@ class TestCommand:
         assert result.err.endswith("in records[0] (ID 1) Name is 5, not text\n")
 
     @pytest.mark.parametrize("name", ["account.xlsx", "none/account.json", ""])
-    def test_wrong_output_file_is_a_usage_error_of_one_line(
+    def test_export_command_with_a_wrong_file_is_a_usage_error_of_one_line(
         self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["export", "--sandbox", "--output", str(tmp_path / name)]) == 2

@@ -39,7 +39,7 @@ def test_servers_take_turns_in_sending_jobs() -> None:
     assert names == ["a 1", "b 1", "a 2", "b 2", "a 3", "b 3"]
 
 
-def test_half_as_many_jobs_as_slots_are_sent_in_advance() -> None:
+def test_schedule_sends_half_as_many_jobs_as_slots_in_advance() -> None:
     assert len(send_all(schedule(server("a"), each=100), 8)) == 12
 
 

@@ -170,7 +170,7 @@ async def test_last_cancelled_caller_cancels_the_request(
     assert not left
 
 
-async def test_next_caller_sends_a_request_after_the_shared_one_was_cancelled(
+async def test_next_caller_sends_a_request_after_the_shared_request_was_cancelled(
     dialler: DiallerClient, id: int, held: HeldRequest
 ) -> None:
     caller = asyncio.create_task(dialler.result_codes.list(id, max_age=60))
@@ -491,7 +491,7 @@ async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypa
     assert requested == ["huge", "c"]
 
 
-async def test_newer_response_replaces_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_newer_response_replaces_an_older_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
     cached: Cache[str, Records[ResultCode]] = Cache()
     requested = 0

@@ -1,4 +1,4 @@
-"""`CallTrace`: what an observer hears of the waits of a call."""
+"""`CallTrace`: the waits of a call that an observer gets."""
 
 from __future__ import annotations
 

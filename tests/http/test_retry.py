@@ -289,7 +289,7 @@ class TestPolicy:
         assert (policy.attempts, policy.base_delay, policy.max_delay) == (4, 0.25, 8.0)
         assert policy.max_retry_after == 60.0
 
-    def test_the_patient_policy_waits_for_37_to_75_seconds_and_less_than_the_default_deadline(self) -> None:
+    def test_patient_policy_waits_for_37_to_75_seconds_and_less_than_the_default_deadline(self) -> None:
         longest = max_total_delay(RetryPolicy.patient())
         assert (int(longest / 2), int(longest)) == (37, 75)
         assert longest < Timeouts().deadline

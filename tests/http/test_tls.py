@@ -67,7 +67,7 @@ async def refusal(sandbox: Sandbox, pool: PoolConfig, base_url: str | None = Non
     return str(caught.value)
 
 
-async def test_ssl_context_with_an_own_ca_is_used(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
+async def test_ssl_context_with_a_custom_ca_is_used(ca: trustme.CA, trusting_context: ssl.SSLContext) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as sandbox:
         pool = PoolConfig(ssl=trusting_context)
         async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool) as dialler:
@@ -104,7 +104,7 @@ async def test_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
     assert "set PoolConfig(ca_file=…)" in message
 
 
-async def test_other_own_ca_is_not_trusted(trusting_context: ssl.SSLContext) -> None:
+async def test_certificate_of_another_custom_ca_is_not_trusted(trusting_context: ssl.SSLContext) -> None:
     async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
         assert "is not trusted (" in await refusal(sandbox, PoolConfig(ssl=trusting_context))
 

@@ -9,7 +9,7 @@ from ..summary import CampaignSummary
 
 
 def language_name(language: Language) -> str:
-    """Return the name of a language: `English`; `Language 7` for one without a published name."""
+    """Return the name of a language: `English`; `Language 7` for a language without a published name."""
     return language.name.replace("_", " ").capitalize()
 
 
@@ -41,7 +41,7 @@ def some(words: Iterable[str], most: int = 3) -> str:
 
 
 def others(campaign: CampaignSummary, same: Sequence[CampaignSummary]) -> str:
-    """Return the campaigns that share something with this one, in words; many of them are counted."""
+    """Return the other campaigns that share something with a campaign, in words. Many campaigns are counted."""
     # The first four are enough to name three, so that thousands of equal campaigns don't take quadratic time.
     named = [other for other in same[:4] if other is not campaign][:3]
     rest = len(same) - 1 - len(named)

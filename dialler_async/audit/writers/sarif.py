@@ -132,7 +132,7 @@ def _fingerprint(finding: Finding) -> str:
 
 
 def _without_links(message: str) -> str:
-    """Return the message without links: `[text](target)` in a campaign's name would be one (SARIF, 3.11.6)."""
+    """Return the message without links: `[text](target)` in a campaign's name would be a link (SARIF, 3.11.6)."""
     return message.replace("](", "]\u2060(")
 
 

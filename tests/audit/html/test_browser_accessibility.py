@@ -30,7 +30,9 @@ def evaluated(page: Chrome, script: str) -> Any:
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --prefix .ci")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_axe_finds_nothing(report: AuditReport, width: int, scheme: str, opened: Callable[..., Chrome]) -> None:
+def test_axe_finds_no_accessibility_violations(
+    report: AuditReport, width: int, scheme: str, opened: Callable[..., Chrome]
+) -> None:
     page = opened(report, width=width, scheme=scheme)
     page.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.execute_script(AXE.read_text(encoding="utf-8"))

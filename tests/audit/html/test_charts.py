@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 class TestTimeline:
-    def test_states_of_campaigns(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_period_has_the_state_of_its_campaign(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         day = timedelta(days=1)
         page = page_of(
             summary(1, NOW - day, NOW + day),
@@ -61,12 +61,12 @@ class TestTimeline:
         assert "3 running" in page.text
         assert "drawn at the edge" in page.text
 
-    def test_campaigns_without_dates_are_counted(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_timeline_counts_campaigns_without_dates(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         assert "No campaign has a first or last day." in page_of(summary(1, None, None)).text
 
 
 class TestMatrix:
-    def test_rows_name_missing_keys(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_matrix_rows_name_missing_usual_keys(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         page = page_of(
             summary(1, None, None, A=CodeType.DONE, B=CodeType.ABORTED),
             summary(2, None, None, A=CodeType.DONE, B=CodeType.DONE, C=CodeType.DELAY),
@@ -83,17 +83,19 @@ class TestMatrix:
         assert "lacks A" not in page.text
         assert "0 campaigns of 1" in " ".join(page.text.split())
 
-    def test_rare_keys_are_only_in_the_table(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_rare_keys_are_in_the_table_but_not_in_the_matrix(
+        self, page_of: Callable[..., Page], summary: Summarize
+    ) -> None:
         keys = {f"K{number:02}": CodeType.DONE for number in range(60)}
         page = page_of(summary(1, None, None, **keys))
         assert "The 48 commonest of 60 keys are drawn" in " ".join(page.text.split())
         assert all(f'<th scope="row"><bdi>{key}</bdi></th>' in page.source for key in keys)
 
-    def test_campaigns_without_keys_say_so(self, page_of: Callable[..., Page], summary: Summarize) -> None:
+    def test_matrix_without_keys_says_so(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         assert "No campaign has a result code with an export key." in page_of(summary(1, None, None)).text
 
 
-def test_languages_count_codes_with_a_text(reports: Reports, summary: Summarize, parse: Parse) -> None:
+def test_coverage_counts_codes_with_a_text_by_language(reports: Reports, summary: Summarize, parse: Parse) -> None:
     both = ((Language.ENGLISH, 4), (Language.GERMAN, 3))
     campaigns = [
         attrs.evolve(summary(id, None, None), codes=4, texts=texts) for id, texts in enumerate((both, both[:1]))

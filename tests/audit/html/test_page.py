@@ -39,7 +39,7 @@ def test_names_of_campaigns_are_escaped(reports: Reports, parse: Parse) -> None:
     page.source.encode()
 
 
-def test_policy_allows_only_the_own_style_and_script(reports: Reports, parse: Parse) -> None:
+def test_content_security_policy_allows_only_the_style_and_script_of_the_page(reports: Reports, parse: Parse) -> None:
     page = parse(reports.real())
     (policy,) = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
     style, script = (
@@ -90,7 +90,9 @@ def test_same_campaign_in_two_accounts_counts_twice(reports: Reports, summary: S
 
 
 @pytest.mark.slow
-def test_report_of_thousands_of_accounts_is_cut(reports: Reports, summary: Summarize, parse: Parse) -> None:
+def test_page_shows_only_a_part_of_a_report_of_thousands_of_accounts(
+    reports: Reports, summary: Summarize, parse: Parse
+) -> None:
     accounts = tuple(f"account-{number}" for number in range(101))
     summaries = [
         attrs.evolve(summary(id, None, NOW + timedelta(minutes=id), **({} if id == 5001 else {"A": CodeType.DONE})))
@@ -113,7 +115,7 @@ def test_report_of_thousands_of_accounts_is_cut(reports: Reports, summary: Summa
 
 
 @pytest.mark.parametrize("report", ["hostile", "fleet", "empty"], indirect=True)
-def test_page_loads_nothing(report: AuditReport, parse: Parse) -> None:
+def test_page_has_no_external_resources(report: AuditReport, parse: Parse) -> None:
     page = parse(report)
     links = [
         value for _, found in page.tags for key, value in found.items() if key in ("src", "href", "srcset", "action")
@@ -160,7 +162,7 @@ def test_report_without_findings_says_so(reports: Reports, parse: Parse) -> None
 
 
 @pytest.mark.slow
-def test_size_of_the_page_of_2000_campaigns(reports: Reports) -> None:
+def test_page_of_2000_campaigns_stays_below_its_size_limit(reports: Reports) -> None:
     report = reports.real(2000)
     assert len(report.summaries) == 2000
     assert len(pickle.dumps(report)) < 2 * MEGABYTE
@@ -181,7 +183,7 @@ def test_ten_thousand_campaigns_with_900_findings_take_less_than_one_and_a_half_
 
 class TestFindings:
     def of_rules(self, reports: Reports, *rules: str) -> AuditReport:
-        """Return a report with a finding of each rule, each on a campaign of its own."""
+        """Return a report with a finding of each rule, each in a different campaign."""
         finding = reports.real().findings[0]
         found = [
             attrs.evolve(finding, campaign_id=id, campaign_name=f"C{id}", rule=rule, severity=SEVERITIES[rule])
@@ -190,18 +192,18 @@ class TestFindings:
         report = attrs.evolve(reports.real(), findings=tuple(found), summaries=())
         return report.sorted_by(SortKey.SEVERITY)
 
-    def test_are_ordered_by_severity(self, reports: Reports, parse: Parse) -> None:
+    def test_findings_are_ordered_by_severity(self, reports: Reports, parse: Parse) -> None:
         source = parse(self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")).source
         assert re.findall(r"<bdi>(C\d)</bdi>", source) == ["C2", "C1", "C0"]
 
-    def test_of_one_campaign_stay_together(self, reports: Reports, parse: Parse) -> None:
+    def test_findings_of_one_campaign_stay_together(self, reports: Reports, parse: Parse) -> None:
         report = self.of_rules(reports, "expired", "no-abort-code", "inverted-dates")
         first, *others = report.findings
         same = attrs.evolve(others[-1], campaign_id=first.campaign_id, campaign_name=first.campaign_name)
         source = parse(attrs.evolve(report, findings=(first, others[0], same))).source
         assert re.findall(r"<bdi>(C\d)</bdi>", source) == ["C2", "C1"]
 
-    def test_of_one_kind_fold_if_there_are_more_than_twenty(self, reports: Reports, parse: Parse) -> None:
+    def test_more_than_20_findings_of_one_rule_are_folded(self, reports: Reports, parse: Parse) -> None:
         few, many = (parse(self.of_rules(reports, *["expired"] * number, "inverted-dates")) for number in (20, 21))
         assert [tag for tag, _ in few.tags].count("article") == 21
         assert [tag for tag, _ in many.tags].count("article") == 1
@@ -210,7 +212,7 @@ class TestFindings:
         assert many.source.count("data-severity=info") == 21
         assert many.source.index("<article") < many.source.index('<details class="kind"')
 
-    def test_link_to_the_dates_and_keys_of_their_campaign_and_back(
+    def test_findings_link_to_the_dates_and_keys_of_their_campaign_and_back(
         self, reports: Reports, summary: Summarize, parse: Parse
     ) -> None:
         one = summary(7, None, NOW, A=CodeType.DONE)
@@ -219,7 +221,7 @@ class TestFindings:
         links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"]]
         assert [link for link in links if re.fullmatch(r"#\w\d+", link)] == ["#c0", "#k0", "#f0", "#f0"]
 
-    def test_show_a_subject_that_the_message_lacks(self, reports: Reports, parse: Parse) -> None:
+    def test_finding_shows_a_subject_that_the_message_lacks(self, reports: Reports, parse: Parse) -> None:
         finding = attrs.evolve(reports.real().findings[0], subject="dtTo", message="is over")
         texts = [
             parse(attrs.evolve(reports.empty(), findings=(attrs.evolve(finding, message=message),))).text
@@ -229,25 +231,25 @@ class TestFindings:
 
 
 class TestOneOfManyReports:
-    """Whose report it is, and what is new in it."""
+    """A page names its account, and shows the changes since a baseline."""
 
-    def test_names_account_server_and_version(self, reports: Reports, parse: Parse) -> None:
+    def test_page_names_account_server_and_version(self, reports: Reports, parse: Parse) -> None:
         report = reports.hostile()
         page = parse(report)
         assert f"<h1>Audit of {report.identity}</h1>" in page.source
         assert report.tool in page.text
 
-    def test_names_the_server_of_each_account(self, reports: Reports, parse: Parse) -> None:
+    def test_page_names_the_server_of_each_account(self, reports: Reports, parse: Parse) -> None:
         text = " ".join(parse(reports.fleet(("north",))).text.split())
         assert f"north {reports.identity}" in text
 
-    def test_says_that_only_a_part_was_audited(self, reports: Reports, parse: Parse) -> None:
+    def test_page_says_that_only_a_part_was_audited(self, reports: Reports, parse: Parse) -> None:
         report = reports.compared()
         text = " ".join(parse(report).text.split())
         assert escape_unprintable(str(report.scope_note))[1:] in text
         assert "only part" not in parse(reports.hostile()).text.lower()
 
-    def test_marks_new_findings_and_lists_gone_unjudged_and_accepted_ones_apart(
+    def test_page_marks_new_findings_and_lists_gone_unjudged_and_accepted_findings_apart(
         self, reports: Reports, parse: Parse
     ) -> None:
         report = reports.compared()
@@ -262,19 +264,21 @@ class TestOneOfManyReports:
             assert heading in text
         assert f"known: {escape_unprintable(reports.names[1])} (Mia), until 2026-03-02" in text
 
-    def test_links_campaigns_to_the_portal(self, reports: Reports, parse: Parse) -> None:
+    def test_page_links_campaigns_to_the_portal(self, reports: Reports, parse: Parse) -> None:
         report = attrs.evolve(reports.hostile(), portal_url="https://portal.example.com/campaigns/{id}?a&b")
         links = [attributes["href"] for tag, attributes in parse(report).tags if tag == "a"]
         assert "https://portal.example.com/campaigns/1?a&b" in links
         assert not [link for link in links if link is None or "{" in link or "None" in link]
 
-    def test_links_campaigns_of_a_fleet_to_the_portal_of_their_account(self, reports: Reports, parse: Parse) -> None:
+    def test_page_links_campaigns_of_a_fleet_to_the_portal_of_their_account(
+        self, reports: Reports, parse: Parse
+    ) -> None:
         report = attrs.evolve(reports.fleet(), portal_url="https://portal.example.com/{clients_id}/{id}")
         assert 'href="https://portal.example.com/1/2"' in parse(report).source
         ambiguous = attrs.evolve(report, portal_url="https://portal.example.com/{id}")
         assert "portal.example.com" not in parse(ambiguous).source
 
-    def test_has_nothing_of_a_baseline_without_one(self, reports: Reports, parse: Parse) -> None:
+    def test_page_without_a_baseline_has_no_comparison(self, reports: Reports, parse: Parse) -> None:
         page = parse(reports.hostile())
         assert "unchanged" not in page.text
         assert not [attributes for _, attributes in page.tags if attributes.get("id") == "new"]
@@ -283,7 +287,7 @@ class TestOneOfManyReports:
 SEVERITIES = {"expired": Severity.INFO, "no-abort-code": Severity.WARNING, "inverted-dates": Severity.ERROR}
 
 
-def test_moments_have_three_decimals_at_most(reports: Reports, parse: Parse) -> None:
+def test_datetime_attributes_have_at_most_three_decimals(reports: Reports, parse: Parse) -> None:
     page = parse(attrs.evolve(reports.empty(), now=NOW.replace(microsecond=123_456)))
     (moment,) = [attributes["datetime"] for tag, attributes in page.tags if tag == "time"]
     assert moment == "2026-03-02T12:00:00.123+00:00"

@@ -35,7 +35,7 @@ def share_bar(share: float) -> Markup:
 
 
 def steps(heights: Sequence[int]) -> Markup:
-    """Return a filled curve in steps of one width; the highest fills the height."""
+    """Return a filled step curve. All steps have the same width, and the highest step has the full height."""
     top = max(heights, default=0) or 1
     outline: list[svg.PathData] = [svg.M(0, 100)]
     for number, height in enumerate(heights):
