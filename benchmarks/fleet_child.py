@@ -104,10 +104,10 @@ async def _record_results(campaigns: int, chunk: int) -> tuple[dict[str, Any], d
         DiallerClient(sandbox.base_url, sandbox.token) as dialler,
     ):
         surveyed = await survey(dialler, now=NOW, chunk=chunk)
-        left = tuple(map(Slice.pack, surveyed.left))
+        left = tuple(map(Slice.pack, surveyed.remaining))
         slices = {
             slice.packed: Result(part=await audit_slice(dialler, campaigns, now=NOW)).to_json()
-            for slice, campaigns in zip(left, surveyed.left, strict=True)
+            for slice, campaigns in zip(left, surveyed.remaining, strict=True)
         }
     return Result(part=surveyed.part, left=left).to_json(), slices
 

@@ -33,7 +33,7 @@ class AcceptanceEntry:
         campaign: ID of the campaign, or a pattern of its name; None for findings about the whole account.
         subject: the subject of the finding; None for any.
         acceptance: the reason, its owner, and the last day.
-        unreadable: the text of `until` if it is not a date. Such an entry accepts nothing.
+        invalid_until: the text of `until` if it is not a date. Such an entry accepts nothing.
     """
 
     rule: str
@@ -41,7 +41,7 @@ class AcceptanceEntry:
     subject: str | None
     acceptance: Acceptance
     account: int | str | None = None
-    unreadable: str | None = None
+    invalid_until: str | None = None
 
     @classmethod
     def of(cls, table: object) -> "AcceptanceEntry":
@@ -76,7 +76,7 @@ class AcceptanceEntry:
             campaign=given.get("campaign"),
             subject=given.get("subject"),
             acceptance=Acceptance(reason=given["reason"].strip(), owner=given.get("owner"), until=until),
-            unreadable=None if until is not None or "until" not in given else str(given["until"]),
+            invalid_until=None if until is not None or "until" not in given else str(given["until"]),
         )
 
     def is_about(self, account: str | None, identity: AccountIdentity | None) -> bool:
@@ -104,8 +104,8 @@ class AcceptanceEntry:
 
     def ended(self, today: date) -> str | None:
         """Return why the entry accepts nothing, in words; None if it is valid."""
-        if self.unreadable is not None:
-            return f"its “until”, “{self.unreadable}”, is not a date"
+        if self.invalid_until is not None:
+            return f"its “until”, “{self.invalid_until}”, is not a date"
         last = self.acceptance.until
         return f"it ended on {last}" if last is not None and today > last else None
 

@@ -127,16 +127,16 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
     now = {_identity(finding) for finding in (*findings, *accepted)}
     was_checked = _checked_by(report)
     gone: list[Finding] = []
-    unjudged: list[Finding] = []
+    unchecked: list[Finding] = []
     for identity, finding in then.items():
         if identity not in now:
-            (gone if was_checked(finding) else unjudged).append(finding)
+            (gone if was_checked(finding) else unchecked).append(finding)
     comparison = Comparison(
         since=baseline.started,
         new=tuple(finding for finding in findings if finding.state is State.NEW),
         gone=tuple(attrs.evolve(finding, state=State.GONE) for finding in gone),
         unchanged=sum(finding.state is State.UNCHANGED for finding in findings),
-        unjudged=tuple(attrs.evolve(finding, state=State.UNJUDGED) for finding in unjudged),
+        unchecked=tuple(attrs.evolve(finding, state=State.UNCHECKED) for finding in unchecked),
         changes=tuple(_changes(report, baseline)),
     )
     return attrs.evolve(report, findings=findings, accepted=accepted, comparison=comparison)

@@ -39,7 +39,7 @@ class Comparison:
         new: findings that are not in the baseline, or that the baseline contains as accepted.
         gone: findings of the baseline that this run did not find again.
         unchanged: number of findings that are in both reports.
-        unjudged: findings of the baseline that this run could not check again: their rule was not applied, or their
+        unchecked: findings of the baseline that this run could not check again: their rule was not applied, or their
             campaign was not audited.
         changes: records that changed, key by key, in the order of the campaigns.
     """
@@ -48,5 +48,5 @@ class Comparison:
     new: tuple[Finding, ...]
     gone: tuple[Finding, ...]
     unchanged: int
-    unjudged: tuple[Finding, ...]
+    unchecked: tuple[Finding, ...]
     changes: tuple[Change, ...]

@@ -32,7 +32,7 @@ class State(StrEnum):
     NEW = "new"
     UNCHANGED = "unchanged"
     GONE = "gone"
-    UNJUDGED = "unjudged"
+    UNCHECKED = "unchecked"
     """It was in the baseline, and this audit could not check it again."""
 
 

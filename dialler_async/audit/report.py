@@ -102,12 +102,12 @@ class AuditReport:
     fails_on_new: bool = False
     portal_url: str | None = None
 
-    def everything(self) -> Iterator[Finding]:
-        """Yield all findings, including accepted findings, and findings of the baseline that are gone or unjudged."""
+    def all_findings(self) -> Iterator[Finding]:
+        """Yield all findings, including accepted findings, and findings of the baseline that are gone or unchecked."""
         yield from self.findings
         yield from self.accepted
         if self.comparison:
-            yield from (*self.comparison.gone, *self.comparison.unjudged)
+            yield from (*self.comparison.gone, *self.comparison.unchecked)
 
     def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
         """Return the findings in groups, one for each campaign, in the order of their first findings.
@@ -171,7 +171,7 @@ class AuditReport:
         return not {info.id for info in rules}.isdisjoint(finding.rule for finding in self.findings)
 
     @property
-    def whose(self) -> str:
+    def title(self) -> str:
         """The audited account or accounts, in words."""
         if self.accounts:
             return f"{len(self.accounts):,} account{'' if len(self.accounts) == 1 else 's'}"
@@ -204,7 +204,7 @@ class AuditReport:
 
         Accepted findings never fail. With `fails_on_new`, only new findings fail.
         """
-        if finding.acceptance is not None or finding.state in (State.GONE, State.UNJUDGED):
+        if finding.acceptance is not None or finding.state in (State.GONE, State.UNCHECKED):
             return False
         return finding.state is State.NEW or not self.fails_on_new
 

@@ -37,7 +37,7 @@ class CampaignFacts:
         return self.campaign.wire
 
     @cached_property
-    def codes_are_whole(self) -> bool:
+    def codes_are_complete(self) -> bool:
         """Whether every code of the campaign was fetched in every language, with its ID.
 
         Only then does a missing code mean that the campaign does not have it.

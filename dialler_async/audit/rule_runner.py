@@ -71,7 +71,7 @@ class RuleRunner:
             selection.require_found([*chosen, *(campaign for campaign, _ in invalid)])
             chosen = selection.choose(chosen, self._options.now)
             # The dates of an invalid record can't be trusted.
-            invalid = [(campaign, error) for campaign, error in invalid if selection.names_campaign(campaign)]
+            invalid = [(campaign, error) for campaign, error in invalid if selection.matches_name_and_id(campaign)]
         for campaign, error in invalid:
             self._findings.append(self._invalid.finding(campaign, Violation(invalid_key(error), str(error))))
         if not chosen and not invalid:

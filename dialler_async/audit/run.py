@@ -88,15 +88,15 @@ async def audit(
 
 @attrs.frozen(kw_only=True)
 class Survey:
-    """The first part of an account's audit, and the campaigns that are left.
+    """The first part of an account's audit, and the remaining campaigns.
 
     Attributes:
-        part: the findings so far. If `left` is empty, these are all findings.
-        left: the campaigns that were not looked up yet, in slices for `audit_slice`.
+        part: the findings so far. If `remaining` is empty, these are all findings.
+        remaining: the campaigns that were not looked up yet, in slices for `audit_slice`.
     """
 
     part: AuditPart
-    left: tuple[tuple[Campaign, ...], ...]
+    remaining: tuple[tuple[Campaign, ...], ...]
 
 
 async def survey(
@@ -132,11 +132,11 @@ async def survey(
     runner = RuleRunner(options)
     campaigns = await dialler.campaigns.list_partial()
     waiting = _by_id(runner.check_list(campaigns), runner)
-    left = tuple(_slices(waiting.values(), chunk))
-    if len(left) <= 1:
+    remaining = tuple(_slices(waiting.values(), chunk))
+    if len(remaining) <= 1:
         await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)
-        left = ()
-    return Survey(part=runner.part(), left=left)
+        remaining = ()
+    return Survey(part=runner.part(), remaining=remaining)
 
 
 async def audit_slice(

@@ -61,11 +61,11 @@ class Selection:
         chosen = [
             campaign
             for campaign in campaigns
-            if self.names_campaign(campaign) and (not self.running or _is_running(campaign, now))
+            if self.matches_name_and_id(campaign) and (not self.running or _is_running(campaign, now))
         ]
         return chosen if self.limit is None else sorted(chosen, key=order)[: self.limit]
 
-    def names_campaign(self, campaign: Named) -> bool:
+    def matches_name_and_id(self, campaign: Named) -> bool:
         """Return whether the campaign meets the conditions on names and IDs."""
         by_name = not self.names or any(name_matches(campaign.name, pattern) for pattern in self.names)
         return by_name and (not self.ids or campaign.id in self.ids)

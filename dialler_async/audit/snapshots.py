@@ -49,7 +49,7 @@ class SnapshotBuilder:
             name=facts.campaign.name,
             settings={key: value for key, value in wire.items() if value is not None and key not in ("ID", "Name")},
             codes={id: self._code(records) for id, records in facts.by_code.items() if isinstance(id, int)}
-            if facts.codes_are_whole
+            if facts.codes_are_complete
             else None,
         )
 

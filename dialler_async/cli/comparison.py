@@ -22,7 +22,7 @@ def print_comparison(comparison: Comparison, console: Console, *, unfold: bool) 
     """
     since = minute(comparison.since)
     print_findings(f"Gone since {since}", comparison.gone, console, unfold=unfold)
-    print_findings(f"Found on {since}, not checked this time", comparison.unjudged, console, unfold=unfold)
+    print_findings(f"Found on {since}, not checked this time", comparison.unchecked, console, unfold=unfold)
     if comparison.changes:
         console.print(Text(f"Changed since {since}", style="bold"))
         for (id, name), changes in groupby(

@@ -52,7 +52,7 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
 
 
 def _title(report: AuditReport) -> Text:
-    return Text.assemble("Audit of ", text(report.whose, "bold"), f", by {report.tool}", overflow="fold")
+    return Text.assemble("Audit of ", text(report.title, "bold"), f", by {report.tool}", overflow="fold")
 
 
 def _print_group(group: FindingGroup, rule_width: int, console: Console) -> None:

@@ -205,13 +205,13 @@ class _Run:
             result = Result(error="the result does not match the job")
         part = result.part
         if part is not None:
-            self._schedule.finished(job, result.left)
+            self._schedule.finished(job, result.remaining)
         elif result.is_permanent:
             self._schedule.finished(job)
         elif self._schedule.failed(job):
             return
         account = self._unfinished.setdefault(job.account.name, _AccountParts())
-        account.slices += len(result.left)
+        account.slices += len(result.remaining)
         account.parts.append(part or _not_audited(job, result))
         account.has_failed |= part is None
         if len(account.parts) > account.slices:
@@ -220,8 +220,8 @@ class _Run:
     def _matches(self, job: Job, result: Result) -> bool:
         part = result.part
         if part is None:
-            return not result.left
-        return (job.slice is None or not result.left) and all(
+            return not result.remaining
+        return (job.slice is None or not result.remaining) and all(
             finding.rule in self._rule_ids for finding in part.findings
         )
 

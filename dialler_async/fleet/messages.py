@@ -134,13 +134,13 @@ class Result:
 
     Attributes:
         part: the result of a part of the audit; None if the job failed.
-        left: the slices that a survey leaves for other jobs.
+        remaining: the slices that a survey leaves for other jobs.
         error: the reason why the job failed, without secrets.
         is_permanent: whether a retry would fail with the same error.
     """
 
     part: AuditPart | None = None
-    left: tuple[Slice, ...] = ()
+    remaining: tuple[Slice, ...] = ()
     error: str = ""
     is_permanent: bool = False
 
@@ -148,7 +148,7 @@ class Result:
         """Return the result as JSON values."""
         return {
             "part": None if self.part is None else _pack(self.part.to_json()),
-            "left": [attrs.asdict(slice) for slice in self.left],
+            "remaining": [attrs.asdict(slice) for slice in self.remaining],
             # A server can send lone surrogates, which strict JSON does not allow.
             "error": self.error.encode(errors="backslashreplace").decode()[:ERROR_LENGTH],
             "is_permanent": self.is_permanent,
@@ -185,7 +185,7 @@ class Result:
                 raise RejectedMessageError("its part is malformed")
         return cls(
             part=part,
-            left=tuple(Slice(campaigns=slice.campaigns, packed=slice.packed) for slice in result.left),
+            remaining=tuple(Slice(campaigns=slice.campaigns, packed=slice.packed) for slice in result.remaining),
             error=result.error,
             is_permanent=result.is_permanent,
         )

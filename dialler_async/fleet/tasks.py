@@ -68,7 +68,7 @@ class JobRunner:
             chunk=job_spec.chunk,
             concurrency=concurrency,
         )
-        return Result(part=surveyed.part, left=tuple(map(Slice.pack, surveyed.left)))
+        return Result(part=surveyed.part, remaining=tuple(map(Slice.pack, surveyed.remaining)))
 
     async def _slice(self, account: str, spec: dict[str, Any], concurrency: int | None, packed: str) -> Result:
         """Audit a slice of campaigns that a survey has returned."""

@@ -172,7 +172,7 @@ class WireResult(Struct, frozen=True, forbid_unknown_fields=True):
     """A `Result` in JSON."""
 
     part: str | None
-    left: Annotated[list[WireSlice], Meta(max_length=100_000)]
+    remaining: Annotated[list[WireSlice], Meta(max_length=100_000)]
     error: Annotated[str, Meta(max_length=ERROR_LENGTH)]
     is_permanent: bool
 

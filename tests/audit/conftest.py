@@ -137,11 +137,11 @@ def _empty_report() -> AuditReport:
 
 
 def _compared_report() -> AuditReport:
-    """Return a partial report compared with a baseline: new, unchanged, gone, unjudged and accepted findings."""
+    """Return a partial report compared with a baseline: new, unchanged, gone, unchecked and accepted findings."""
     before, now = _hostile_report(), _hostile_report()
     gone = attrs.evolve(before.findings[0], campaign_id=1, campaign_name=HOSTILE[0], subject="gone", message="is gone")
-    unjudged = attrs.evolve(gone, campaign_id=77, campaign_name=HOSTILE[1])
-    before = attrs.evolve(before, findings=(*before.findings[3:], gone, unjudged))
+    unchecked = attrs.evolve(gone, campaign_id=77, campaign_name=HOSTILE[1])
+    before = attrs.evolve(before, findings=(*before.findings[3:], gone, unchecked))
     entry = {"rule": "own-rule", "campaign": 2, "reason": f"known: {HOSTILE[1]}", "owner": "Mia", "until": NOW.date()}
     accepted = accept(now, [AcceptanceEntry.of(entry)])
     part = attrs.evolve(accepted, scope=f"name “{HOSTILE[0]}”")

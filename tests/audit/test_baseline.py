@@ -70,7 +70,7 @@ TWO = {"ID": 2, "Name": "Autumn", "OwnResultCodesID": 9}
 
 def test_report_equal_to_its_baseline_has_no_differences() -> None:
     assert since(report(ONE, TWO), report(ONE, TWO)) == Comparison(
-        since=NOW, new=(), gone=(), unchanged=1, unjudged=(), changes=()
+        since=NOW, new=(), gone=(), unchanged=1, unchecked=(), changes=()
     )
 
 
@@ -91,7 +91,7 @@ def test_finding_that_was_not_checked_again_is_not_gone() -> None:
         report(ONE, TWO, rules=[]),
     ):
         compared = since(then, now)
-        assert rules(compared.unjudged) == [(2, "dangling-result-code")]
+        assert rules(compared.unchecked) == [(2, "dangling-result-code")]
         assert compared.gone == ()
         assert [change for change in compared.changes if change.what == "campaign"] == []
     assert rules(since(then, report(ONE)).gone) == [(2, "dangling-result-code")]
@@ -280,7 +280,7 @@ class TestAccepted:
         then = Baseline.read("".join(write_json(report(ONE, TWO))).encode())
         now = compare(self.accepted("2030-01-01"), then)
         assert now.comparison
-        assert now.comparison.gone == now.comparison.unjudged == ()
+        assert now.comparison.gone == now.comparison.unchecked == ()
         assert [finding.state for finding in now.accepted] == [State.UNCHANGED]
 
 
@@ -291,7 +291,7 @@ class TestPartOfAnAccount:
         part = attrs.evolve(report(TWO | {"OwnResultCodesID": 1}), scope="ID 2")
         compared = since(self.THEN, part)
         assert rules(compared.gone) == [(2, "dangling-result-code")]
-        assert rules(compared.unjudged) == [(2, "duplicate-name"), (3, "duplicate-name")]
+        assert rules(compared.unchecked) == [(2, "duplicate-name"), (3, "duplicate-name")]
         assert [change.what for change in compared.changes] == ["OwnResultCodesID"]
 
     def test_baseline_of_another_part_of_the_account_is_refused(self) -> None:

@@ -68,7 +68,7 @@ async def in_parts(sandbox: Sandbox, chunk: int, seed: int = 0) -> list[AuditPar
     async with client(sandbox) as dialler:
         begun = await survey(dialler, **OPTIONS, chunk=chunk)
     parts = []
-    for campaigns in begun.left:
+    for campaigns in begun.remaining:
         async with client(sandbox) as dialler:
             parts.append(await audit_slice(dialler, campaigns, **OPTIONS))
     Random(seed).shuffle(parts)
@@ -107,15 +107,15 @@ class TestSurvey:
         seen: list[tuple[int, int, int | None]] = []
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=10, on_progress=lambda *numbers: seen.append(numbers))
-            assert begun.left == ()
+            assert begun.remaining == ()
             assert begun.part.requests == len(sandbox.journal) == 21
         assert seen[-1] == (20, 0, 20)
 
     async def test_survey_of_a_large_account_fetches_only_the_list(self) -> None:
         async with Sandbox(campaigns=10, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=4)
-            assert [len(slice) for slice in begun.left] == [4, 4, 2]
-            assert {campaign.id for slice in begun.left for campaign in slice} == set(sandbox.campaigns)
+            assert [len(slice) for slice in begun.remaining] == [4, 4, 2]
+            assert {campaign.id for slice in begun.remaining for campaign in slice} == set(sandbox.campaigns)
             assert (begun.part.campaigns, begun.part.lookups, begun.part.requests) == (10, 0, 1)
             assert len(sandbox.journal) == 1
 
@@ -125,10 +125,10 @@ class TestSurvey:
             for id in others[-3:]:
                 sandbox.change(id, ID=first)
             begun = await survey(dialler, **OPTIONS, chunk=3)
-        slices = [{campaign.id for campaign in slice} for slice in begun.left]
+        slices = [{campaign.id for campaign in slice} for slice in begun.remaining]
         assert slices.count({first}) == 1
         assert sum(map(len, slices)) == 6
-        assert sorted(map(len, begun.left)) == [2, 3, 4]
+        assert sorted(map(len, begun.remaining)) == [2, 3, 4]
 
     async def test_campaigns_with_the_same_id_start_a_new_slice_instead_of_exceeding_chunk(self) -> None:
         async with Sandbox(campaigns=[]) as sandbox, client(sandbox) as dialler:
@@ -136,7 +136,7 @@ class TestSurvey:
                 sandbox.load({"ID": id, "Name": name})
             sandbox.change(3, ID=2)
             begun = await survey(dialler, **OPTIONS, chunk=2)
-        assert [[campaign.name for campaign in slice] for slice in begun.left] == [["A"], ["B", "C"], ["D", "E"]]
+        assert [[campaign.name for campaign in slice] for slice in begun.remaining] == [["A"], ["B", "C"], ["D", "E"]]
 
     async def test_survey_raises_when_the_list_can_not_be_fetched(self) -> None:
         async with Sandbox(campaigns=3, seed=1) as sandbox, client(sandbox) as dialler:
@@ -155,14 +155,14 @@ class TestSurvey:
 async def test_refused_token_in_several_slices_is_one_finding() -> None:
     async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
         begun = await survey(dialler, **OPTIONS, chunk=4)
-        parts = [begun.part, await audit_slice(dialler, begun.left[0], **OPTIONS)]
+        parts = [begun.part, await audit_slice(dialler, begun.remaining[0], **OPTIONS)]
 
         def revoke(done: int, failed: int, total: int | None) -> None:
             if done == 2:
                 sandbox.revoke()
 
-        parts.append(await audit_slice(dialler, begun.left[1], **OPTIONS, concurrency=1, on_progress=revoke))
-        parts.append(await audit_slice(dialler, begun.left[2], **OPTIONS))
+        parts.append(await audit_slice(dialler, begun.remaining[1], **OPTIONS, concurrency=1, on_progress=revoke))
+        parts.append(await audit_slice(dialler, begun.remaining[2], **OPTIONS))
     merged = merge(parts, **OPTIONS, **RUN)
     (why,) = [finding for finding in merged.findings if finding.rule == "stopped-early"]
     assert why.message.startswith("14 lookups of result codes were not made, since the server refused one: GET ")
@@ -176,8 +176,8 @@ class TestNotAudited:
     async def test_lost_slice_is_reported_and_the_other_slices_are_kept(self) -> None:
         async with Sandbox(campaigns=12, seed=1) as sandbox, client(sandbox) as dialler:
             begun = await survey(dialler, **OPTIONS, chunk=4)
-            kept = await audit_slice(dialler, begun.left[0], **OPTIONS)
-        lost = [not_audited("503 Busy", len(slice)) for slice in begun.left[1:]]
+            kept = await audit_slice(dialler, begun.remaining[0], **OPTIONS)
+        lost = [not_audited("503 Busy", len(slice)) for slice in begun.remaining[1:]]
         merged = merge([begun.part, kept, *lost], **OPTIONS, **RUN)
         first = merged.findings[0]
         assert first == Finding(

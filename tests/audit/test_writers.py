@@ -124,7 +124,7 @@ class TestJson:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
         facts = ("server", "clients_id", "scope", "tool")
         own = [{key: value for key, value in line.items() if key not in facts} for line in lines if line["rule"]]
-        assert [msgspec.convert(line, Finding) for line in own] == list(report.everything())
+        assert [msgspec.convert(line, Finding) for line in own] == list(report.all_findings())
         assert all(("account" in line) is bool(report.accounts) for line in lines)
 
     @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
@@ -145,7 +145,7 @@ class TestCsv:
 
     def test_csv_has_a_line_for_each_finding(self, report: AuditReport) -> None:
         rows = [row for row in self.rows(report) if row["rule"]]
-        findings = list(report.everything())
+        findings = list(report.all_findings())
         assert [row["rule"] for row in rows] == [finding.rule for finding in findings]
         assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in findings]
         assert [row["state"] for row in rows] == [finding.state or "" for finding in findings]
@@ -289,14 +289,14 @@ class TestJunit:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
         counts, accepted = report.by_severity(), len(report.accepted)
         assert xml.failures == counts[Severity.ERROR] + counts[Severity.WARNING]
-        unjudged = report.comparison.unjudged if report.comparison else ()
-        assert xml.skipped == counts[Severity.INFO] + accepted + len(unjudged)
+        unchecked = report.comparison.unchecked if report.comparison else ()
+        assert xml.skipped == counts[Severity.INFO] + accepted + len(unchecked)
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
         names = report.accounts or [info.id for info in report.rules]
         assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [result for suite in xml for case in suite for result in case.result]
         messages = sorted(result.message.partition(": known")[0] for result in results)
-        texts = [*(f.message for f in report.findings), *(f"not checked this time: {f.message}" for f in unjudged)]
+        texts = [*(f.message for f in report.findings), *(f"not checked this time: {f.message}" for f in unchecked)]
         assert messages == sorted([*map(escape_unprintable, texts), *["accepted"] * accepted])
         assert {type(result) for result in results} <= {Failure, Skipped}
 
@@ -380,7 +380,9 @@ class TestSarif:
     def test_sarif_results_refer_to_their_rules(self, report: AuditReport) -> None:
         (run,) = json.loads(written(report, "sarif"))["runs"]
         rules = run["tool"]["driver"]["rules"]
-        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.everything()]
+        assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [
+            f.rule for f in report.all_findings()
+        ]
         assert {result["level"] for result in run["results"] if "kind" not in result} <= {"error", "warning", "note"}
 
     def test_sarif_kind_of_findings_that_were_not_checked_again_is_open(self, reports: Reports) -> None:

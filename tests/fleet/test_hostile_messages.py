@@ -142,7 +142,10 @@ def hostile_message(rng: random.Random, message: Any) -> bytes:
 def test_random_messages_are_parsed_or_rejected_without_another_error() -> None:
     rng = random.Random(20261125)
     unsigned, signed = MessageSigner(None), MessageSigner(KEY)
-    job, result = valid_job(), Result(part=AuditPart(campaigns=3), left=(Slice(campaigns=1, packed="eJw="),)).to_json()
+    job, result = (
+        valid_job(),
+        Result(part=AuditPart(campaigns=3), remaining=(Slice(campaigns=1, packed="eJw="),)).to_json(),
+    )
     sent = json.dumps(job).encode()
     accepted = rejected = 0
     for number in range(10_000):
@@ -295,7 +298,7 @@ async def test_hostile_messages_do_not_affect_valid_jobs_and_workers(
                 name = rng.choice([job, f"{run}/{rng.randrange(9)}", f"{RUN}/1", "x", ""])
                 data = hostile_message(rng, {**json.loads(valid[b"data"]), "kwargs": {"account": "nobody"}})
                 pipe.xadd(jobs, {"job": name, "data": data, "mac": rng.choice([b"", b"00", valid.get(b"mac", b"")])})
-                result = hostile_message(rng, {"part": 5, "left": [], "error": "no", "is_permanent": True})
+                result = hostile_message(rng, {"part": 5, "remaining": [], "error": "no", "is_permanent": True})
                 pipe.xadd(
                     f"dialler-fleet:results:{run}",
                     {"job": name, "result": result, "of": rng.choice([b"", digest(valid[b"data"])])},

@@ -230,7 +230,7 @@ class TestDeadWorkers:
                 await held.arrived.wait()
                 slow._buffer._results[json.loads(message.data)["task_id"]] = {
                     "part": None,
-                    "left": [],
+                    "remaining": [],
                     "error": "late",
                     "is_permanent": True,
                 }

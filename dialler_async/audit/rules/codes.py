@@ -24,7 +24,7 @@ from .words import label, language_name, listed, subject
 )
 def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
     """Report each key `…ResultCodesID` whose value is not the ID of a code of the campaign. Unknown keys count, too."""
-    if not facts.codes_are_whole:
+    if not facts.codes_are_complete:
         return
     for key, value in facts.wire.items():
         if not key.endswith("ResultCodesID") or value is None:
@@ -60,7 +60,7 @@ def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
 def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
     """Report a code with no text, with only its translation key, or missing in one of the languages."""
     # A code that is missing from a shortened list may exist.
-    comparable = facts.codes_are_whole
+    comparable = facts.codes_are_complete
     for records in facts.by_code.values():
         lacks = []
         for language in facts.codes:
@@ -120,7 +120,7 @@ def delay_without_offset(facts: CampaignFacts) -> Iterator[Violation]:
 
 def _none_is(type: Literal["done", "aborted"], facts: CampaignFacts) -> Iterator[Violation]:
     codes = (code for records in facts.codes.values() for code in records)
-    if facts.codes_are_whole and not any(getattr(code, type) for code in codes):
+    if facts.codes_are_complete and not any(getattr(code, type) for code in codes):
         yield Violation("", f"none of its {len(facts.by_code)} result codes is {type}")
 
 

@@ -90,7 +90,7 @@ def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
         name = language_name(language)
         if not records.complete:
             yield Violation(name, f"the server sent {len(records)} of {records.total} result codes in {name}")
-        without_id = 0 if facts.codes_are_whole else sum(code.id is None for code in records)
+        without_id = 0 if facts.codes_are_complete else sum(code.id is None for code in records)
         if without_id:
             yield Violation(name, f"{without_id} of {len(records)} result codes in {name} came without an ID")
 

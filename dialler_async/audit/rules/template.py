@@ -32,7 +32,7 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
     template = facts.template
     if template is None or facts.campaign.id == template.campaign.id:
         return
-    comparable = facts.codes_are_whole and template.codes_are_whole
+    comparable = facts.codes_are_complete and template.codes_are_complete
     here, there = facts.wire, template.wire
     for key in {**there, **here}:
         ours, theirs = here.get(key), there.get(key)

@@ -39,13 +39,13 @@ def columns(report: AuditReport) -> dict[str, Column]:
 
 
 def lines(report: AuditReport) -> Iterator[tuple[Finding, Mapping[str, None]]]:
-    """Yield each finding with the columns to leave empty. Accepted, gone and unjudged findings are included.
+    """Yield each finding with the columns to leave empty. Accepted, gone and unchecked findings are included.
 
     An account without a finding has one line with the message `nothing found`, so that the report names the account.
     This line has no severity and no rule.
     """
     named = set()
-    for finding in report.everything():
+    for finding in report.all_findings():
         named.add(finding.account)
         yield finding, {}
     for account in report.accounts or (None,):

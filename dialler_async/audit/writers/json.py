@@ -96,7 +96,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "new": [_finding(finding) for finding in comparison.new],
         "gone": [_finding(finding) for finding in comparison.gone],
         "unchanged": comparison.unchanged,
-        "unjudged": [_finding(finding) for finding in comparison.unjudged],
+        "unchecked": [_finding(finding) for finding in comparison.unchecked],
         "changes": [attrs.asdict(change) for change in comparison.changes],
     }
 

@@ -28,7 +28,7 @@ def write_junit(report: AuditReport) -> Iterator[str]:
     """Yield one `testsuites` element."""
     suites = list(_by_account(report) if report.accounts else _by_rule(report))
     sums = {key: str(sum(int(suite.attrib[key]) for suite in suites)) for key in ("tests", *_RESULTS)}
-    name = escape_unprintable(f"dialler audit of {report.whose}")
+    name = escape_unprintable(f"dialler audit of {report.title}")
     root = Element("testsuites", {"name": name, "time": f"{report.seconds:.3f}", **sums})
     root.extend(suites)
     indent(root)
@@ -39,7 +39,7 @@ def write_junit(report: AuditReport) -> Iterator[str]:
 def _by_rule(report: AuditReport) -> Iterator[Element]:
     findings = _grouped(report, lambda finding: finding.rule)
     # Rules of the baseline that were not applied now come last.
-    rules = [*(info.id for info in report.rules), *(finding.rule for finding in report.everything())]
+    rules = [*(info.id for info in report.rules), *(finding.rule for finding in report.all_findings())]
     for rule in dict.fromkeys(rules):
         passed = {"classname": escape_unprintable(rule), "name": f"campaigns without findings: {len(report.summaries)}"}
         yield _suite(rule, findings.get(rule, []), passed, report)
@@ -57,7 +57,7 @@ def _by_account(report: AuditReport) -> Iterator[Element]:
 
 def _grouped(report: AuditReport, key: Callable[[Finding], str | None]) -> dict[str | None, list[Finding]]:
     groups: dict[str | None, list[Finding]] = {}
-    for finding in report.everything():
+    for finding in report.all_findings():
         groups.setdefault(key(finding), []).append(finding)
     return groups
 
@@ -95,7 +95,7 @@ def _case(suite: Element, infos: Mapping[str, RuleInfo], finding: Finding, repor
     message = escape_unprintable(finding.message)
     if finding.state is State.GONE:
         return
-    if finding.state is State.UNJUDGED:
+    if finding.state is State.UNCHECKED:
         message = f"not checked this time: {message}"
     if finding.acceptance is not None:
         message = f"accepted: {escape_unprintable(accepted_note(finding))}: {message}"

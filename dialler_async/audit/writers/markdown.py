@@ -18,7 +18,7 @@ _WORST = 50
 
 def write_markdown(report: AuditReport) -> Iterator[str]:
     """Yield totals, a table by rule with what to do, and tables of the findings."""
-    yield f"# Audit of {escaped(report.whose)}\n\n"
+    yield f"# Audit of {escaped(report.title)}\n\n"
     yield (
         f"{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
         f"as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {escaped(report.tool)}.\n\n"
@@ -40,7 +40,7 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     yield from _findings("Accepted", report.accepted, report)
     if comparison is not None:
         yield from _findings("Gone", comparison.gone, report)
-        yield from _findings("Not checked this time", comparison.unjudged, report)
+        yield from _findings("Not checked this time", comparison.unchecked, report)
 
 
 def _by_rule(report: AuditReport) -> Iterator[str]:

@@ -24,7 +24,7 @@ from .columns import Column, columns, until
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 # SARIF has no state for a finding that could not be checked again; `kind` says so.
-_STATES = {State.NEW: "new", State.UNCHANGED: "unchanged", State.GONE: "absent", State.UNJUDGED: "unchanged"}
+_STATES = {State.NEW: "new", State.UNCHANGED: "unchanged", State.GONE: "absent", State.UNCHECKED: "unchanged"}
 
 
 def write_sarif(report: AuditReport) -> Iterator[str]:
@@ -55,13 +55,13 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
         ],
         "columnKind": "unicodeCodePoints",
         "properties": {
-            "account": report.whose,
+            "account": report.title,
             "tool": report.tool,
             "scope": report.scope_note or "the whole account",
             "now": report.now.isoformat(),
             "zone_note": report.zone_note,
         },
-        "results": [_result(finding, index, shown, report) for finding in report.everything()],
+        "results": [_result(finding, index, shown, report) for finding in report.all_findings()],
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
@@ -93,7 +93,7 @@ def _result(
         result["hostedViewerUri"] = link
     if finding.state is not None:
         result["baselineState"] = _STATES[finding.state]
-    if finding.state is State.UNJUDGED:
+    if finding.state is State.UNCHECKED:
         # SARIF wants the level "none" for every kind but "fail" (3.27.10).
         result |= {"kind": "open", "level": "none"}
     if finding.acceptance is not None:

@@ -73,7 +73,7 @@ def _apart(report: AuditReport) -> dict[str, tuple[Finding, ...]]:
     """Return the findings that are shown apart from the others, by their headings."""
     apart = {"Accepted": report.accepted}
     if report.comparison is not None:
-        apart |= {"Gone": report.comparison.gone, "Not checked this time": report.comparison.unjudged}
+        apart |= {"Gone": report.comparison.gone, "Not checked this time": report.comparison.unchecked}
     return {heading: findings for heading, findings in apart.items() if findings}
 
 
