@@ -537,7 +537,7 @@ class TestLoneSurrogates:
         {"ID": 3, "Name": "x", "\udc00": ["\udc00\ud83c", 2**80, 1.5]},
     ]
 
-    @pytest.mark.parametrize("times", [1, 5_000], ids=["small", "large"])
+    @pytest.mark.parametrize("times", [1, 1_000], ids=["small", "large"])
     @pytest.mark.parametrize(
         "first", [b"", b'{"other":"\\ud83c",'], ids=["usual envelope", "surrogate in the envelope"]
     )

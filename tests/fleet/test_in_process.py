@@ -196,7 +196,7 @@ async def test_fleet_report_lists_accepted_findings_separately(fleet_on: FleetOn
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"template": "Master"}, "“template” is for the audit of one account"),
+        ({"template": "Master"}, "“template” works for one account only"),
         ({"accept": [{"rule": "expired", "campaign": 1, "reason": "x"}]}, "is about 2 accounts"),
     ],
 )
