@@ -35,6 +35,8 @@ _MAX_RECORD: Final = 2 * 1024 * 1024
 _LARGE_RECORD: Final = 640 * 1024
 _MAX_VALUES: Final = 100_000
 """Values of one record of more than `_LARGE_RECORD` bytes. Decoding more values would take over 10 ms."""
+_MAX_GUESSES: Final = 100
+"""Closing braces of a slice that are tried as its end. A text of 64 KiB of braces would take 26 ms."""
 _MAX_KEY_UPDATES: Final = 10
 """Number of times that the fast path learns unknown keys from one list."""
 
@@ -167,7 +169,10 @@ class ListReader(Generic[R]):
         """
         body, start, end = self._body, self.position, self.position + BYTES_PER_SLICE
         next_object = re.compile(_NEXT_OBJECT)
-        while (end := body.rfind(b"}", start, end)) >= 0:
+        for _ in range(_MAX_GUESSES):
+            end = body.rfind(b"}", start, end)
+            if end < 0:
+                break
             if found := next_object.match(body, end):
                 return end + 1, found.end()
         return start, start
