@@ -631,7 +631,7 @@ MIB = 1024 * 1024
         b'{"records":[{"Name":"' + b'\\"' * (8 * MIB),
         b'{"records":' + b"[" * (16 * MIB),
         b'{"records":[' + b",".join([b'{"Name":"%b"}' % (b"}" * 60_000)] * 200) + b'],"count":1,"status":200}',
-        b'{"records":[' + b",".join([b'{"Name":"},{"}'] * 100_000) + b'],"count":1,"status":200}',
+        b'{"records":[' + b",".join([b'{"Name":"},{"}'] * 10_000) + b'],"count":1,"status":200}',
     ],
     ids=["records", "no envelope", "unknown list", "one record", "quotes", "open quote", "brackets", "braces", "ends"],
 )
