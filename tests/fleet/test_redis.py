@@ -465,7 +465,7 @@ class TestLimits:
     async def test_max_concurrency_limits_the_calls_of_all_workers(
         self, redis: RunningRedis, fleet_on: FleetOn, gauge: RequestGauge, workers: Workers
     ) -> None:
-        async with Sandbox(campaigns=8, accounts=6, latency=0.002) as sandbox:
+        async with Sandbox(campaigns=8, accounts=6, latency=0.02) as sandbox:
             sandbox.faults.chance(1.0, [gauge])
             fleet = fleet_on(sandbox, max_concurrency=3)
             async with workers(fleet, workers=2, slots=4):
