@@ -78,8 +78,7 @@ async def serve(share: float) -> None:
             return fault
 
         sandbox.faults.chance(share, planned_faults, seed=1)
-        # The method is replaced, because the plan does not count faults.
-        sandbox.faults.pick = pick_and_count  # type: ignore[method-assign]
+        sandbox.faults.pick = pick_and_count  # type: ignore[method-assign]  # the plan itself does not count faults
         print(json.dumps([sandbox.base_url, sandbox.token, list(sandbox.campaigns)]), flush=True)
         while await asyncio.to_thread(sys.stdin.readline) == "restart\n":
             async with sandbox.refusing():

@@ -99,13 +99,16 @@ def _decode(
         keep: whether `result` gets the records of a long body.
         all_invalid: whether the reader keeps all invalid records.
     """
-    if len(body) <= BYTES_PER_SLICE:
+    max_rest = BYTES_PER_SLICE
+    if len(body) <= max_rest:
         envelope = _decode_envelope(body, body, has_records=True)
         if envelope is not None and len(envelope.records or ()) <= RECORDS_PER_STEP:
             reader: ListReader[Any] = ListReader(kind, body, len(body), BYTES_PER_SLICE, all_invalid=all_invalid)
             reader.rest = envelope.records or []
             return FinishedWork(result(envelope, reader, reader.structure(reader.rest), body))
-    return _decode_in_slices(result, _read(kind, body, keep=keep, all_invalid=all_invalid), body)
+        if envelope is None:
+            max_rest = 0
+    return _decode_in_slices(result, _read(kind, body, max_rest, keep=keep, all_invalid=all_invalid), body)
 
 
 def _decode_in_slices(
@@ -178,7 +181,7 @@ def _nothing(envelope: _Envelope, _reader: object, _records: object, body: Body)
 
 
 def _read(
-    kind: type[R], body: Body, *, keep: bool = True, all_invalid: bool = False, max_rest: int | None = None
+    kind: type[R], body: Body, max_rest: int, *, keep: bool, all_invalid: bool
 ) -> Generator[None, None, tuple[_Envelope, ListReader[R], list[R]]]:
     """Return the envelope, the reader of its list, and the records that are as documented.
 
@@ -188,11 +191,10 @@ def _read(
     Args:
         kind: the class of the records.
         body: the body.
+        max_rest: bytes of records that are decoded with the envelope.
         keep: whether the records are returned.
         all_invalid: whether the reader keeps all invalid records.
-        max_rest: bytes of records that are decoded with the envelope, `BYTES_PER_SLICE` by default.
     """
-    max_rest = BYTES_PER_SLICE if max_rest is None else max_rest
     long_lists: dict[bytes, tuple[ListReader[R], list[R]]] = {}
     reader: ListReader[R]
     records: list[R]
@@ -214,7 +216,7 @@ def _read(
         position = reader.position
     envelope = _decode_envelope(head + body[position:] if head else body, body, has_records=max_rest > 0)
     if envelope is None:
-        return (yield from _read(kind, body, keep=keep, all_invalid=all_invalid, max_rest=0))
+        return (yield from _read(kind, body, 0, keep=keep, all_invalid=all_invalid))
     pieces = envelope.records or []
     reader, records = ListReader(kind, body, len(body), max_rest, all_invalid=all_invalid), []
     if long_lists and pieces and bytes(pieces[0]) in long_lists:

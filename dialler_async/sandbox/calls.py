@@ -72,7 +72,7 @@ class Calls:
     dates: DateStyle
 
     def respond(self, target: Target, received: Received) -> SandboxResponse:
-        """Carry out an authorised request and return its response."""
+        """Execute an authorised request and return its response."""
         campaign_id = target.campaign_id
         match target.call:
             case "list":

@@ -251,7 +251,7 @@ class Raw(Fault):
 
 @frozen
 class Meanwhile(Fault):
-    """Call a function, then carry out the request and send the correct response.
+    """Call a function, then execute the request and send the correct response.
 
     `Meanwhile(sandbox.revoke)` invalidates the token just before the request is carried out.
 
