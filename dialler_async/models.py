@@ -6,7 +6,7 @@ keeps all other keys unchanged. A missing key is `None`.
 Source: API reference, "Campaign records", "Result codes" and "Dates".
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Annotated, Any, Self, TypeVar, final, overload
@@ -48,7 +48,8 @@ class Record:
     """Base class of campaigns and result codes: it keeps the record as the server sent it."""
 
     __slots__ = ()
-    _wire: Mapping[str, Any] | bytes
+    _wire: Any
+    """The decoded record, or an object whose bytes are its JSON."""
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -57,7 +58,8 @@ class Record:
         Each access decodes the JSON again, which takes about 5 µs for 73 keys. So a change of the dict does not change
         the record. The dict is empty for a record that the server did not send.
         """
-        return _decode_object(self._wire) if isinstance(self._wire, bytes) else dict(self._wire)
+        wire = self._wire
+        return _decode_object(bytes(wire)) if hasattr(wire, "__bytes__") else dict(wire)
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class Campaign(Record):
     dt_from: Annotated[datetime | None, "dtFrom"] = None
     dt_to: Annotated[datetime | None, "dtTo"] = None
     user_data: Annotated[str | None, "UserData"] = None
-    _wire: Mapping[str, Any] | bytes = attrs.field(factory=dict, eq=False, repr=False)
+    _wire: Any = attrs.field(factory=dict, eq=False, repr=False)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -156,7 +158,7 @@ class ResultCode(Record):
     agent_bound: Annotated[bool | None, "bAgentBound"] = None
     time_offset: Annotated[int | None, "TimeOffset"] = None
     allow_delete: Annotated[bool | None, "bAllowDelete"] = None
-    _wire: Mapping[str, Any] | bytes = attrs.field(factory=dict, eq=False, repr=False)
+    _wire: Any = attrs.field(factory=dict, eq=False, repr=False)
 
 
 _WIRE_KEYS: dict[type[Record], dict[str, str]] = {

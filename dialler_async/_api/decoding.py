@@ -3,25 +3,26 @@
 Pure, and in slices: an account's list can be 12 MB, and decoding it in one step would stop the event loop for 70 ms.
 Each decoder returns `Work`, which yields between two slices, so that the caller can let other tasks run.
 
-A body is an envelope: a JSON object with a list of records. `record_list` reads a long list first, in slices. The rest
-of the body is decoded as an envelope, with the last records of a long list, or with all records of a short list.
+A body is an envelope: a JSON object with a list of records. The fast path decodes a body of up to 64 KiB in one step.
+If the fast path refuses the body, or the body is larger, `record_list` reads the list in slices.
 
 Source: API reference, "Status codes and error bodies", "The seven calls", "Campaign records" and "Dates".
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
-from itertools import chain
-from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, final
 
 import msgspec
 
 from ..errors import Body, PayloadError
 from ..models import Campaign, Record, Records, ResultCode
+from .envelope import Envelope
 from .error_responses import claimed_status, excerpt
+from .fast_path import fast_path
 from .partial_records import InvalidRecord, PartialRecords
-from .record_list import BYTES_PER_SLICE, RECORDS_PER_STEP, ListReader, not_json, replace_lone_surrogates
+from .record_list import BYTES_PER_SLICE, ListReader, not_json, replace_lone_surrogates
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -56,35 +57,43 @@ It raises PayloadError for a body that is not as documented, and StatusError for
 """
 
 _MAX_ENVELOPE: Final = 256 * 1024
-"""Bytes of an envelope that are decoded in one step."""
-_MAX_LISTS: Final = 20
-"""Maximum number of long lists named `records` in one body."""
+"""Bytes of an envelope without its records, which are decoded in one step."""
 # Matches `"records":[`, also with escaped letters. Not compiled at import, since most bodies are short.
 _RECORDS_BEGIN: Final = (
     b'"' + b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"records") + rb'"\s*:\s*\[\s*'
 )
 
-
-class _Envelope(msgspec.Struct, rename="camel"):
-    records: list[msgspec.Raw] | None = None
-    count: int | None = None
-    status: int | None = None
-    error: str | None = None
-    filter: str | None = None
-    limit_start: int | None = None
-    limit_page_size: int | None = None
-    order_by: str | None = None
-    ascending: bool | Literal[0, 1] | None = None
-
-
-_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+_decode_envelope = msgspec.json.Decoder(Envelope[msgspec.Raw]).decode
 encode: Final = msgspec.json.Encoder().encode
 """Return the JSON bytes of a body."""
 
 
+class _Contents(msgspec.Struct, Generic[R]):
+    """What was read of a body.
+
+    Attributes:
+        body: the body.
+        envelope: its values.
+        records: the valid records, unless the decoder does not keep them.
+        sent: number of records that the server sent.
+        reader: the reader of the list in a large body.
+    """
+
+    body: Body
+    envelope: Envelope[Any]
+    records: list[R]
+    sent: int
+    reader: ListReader[R] | None = None
+
+    @property
+    def invalid(self) -> list[tuple[Mapping[str, Any], PayloadError]]:
+        """The records that are not as documented, with their errors."""
+        return [] if self.reader is None else self.reader.invalid
+
+
 def _decode(
-    result: Callable[[_Envelope, ListReader[Any], list[Any], Body], T],
-    kind: type[Record],
+    result: Callable[[_Contents[Any]], T],
+    kind: Any,
     body: Body,
     *,
     keep: bool = True,
@@ -93,41 +102,31 @@ def _decode(
     """Decode a body.
 
     Args:
-        result: returns the result from the envelope, the reader of its list, its valid records, and the body.
+        result: returns the result from the contents of the body.
         kind: the class of the records.
         body: the body.
-        keep: whether `result` gets the records of a long body.
-        all_invalid: whether the reader keeps all invalid records.
+        keep: whether `result` needs the records of a large body.
+        all_invalid: whether all invalid records are kept.
     """
-    max_rest = BYTES_PER_SLICE
-    if len(body) <= max_rest:
-        envelope = _decode_envelope(body, body, has_records=True)
-        if envelope is not None and len(envelope.records or ()) <= RECORDS_PER_STEP:
-            reader: ListReader[Any] = ListReader(kind, body, len(body), BYTES_PER_SLICE, all_invalid=all_invalid)
-            reader.rest = envelope.records or []
-            return FinishedWork(result(envelope, reader, reader.structure(reader.rest), body))
-        if envelope is None:
-            max_rest = 0
-    return _decode_in_slices(result, _read(kind, body, max_rest, keep=keep, all_invalid=all_invalid), body)
+    if len(body) <= BYTES_PER_SLICE and (decoded := fast_path(kind).decode_body(bytes(body))) is not None:
+        envelope, records = decoded
+        _check_status(envelope, body)
+        return FinishedWork(result(_Contents(body, envelope, records, len(records))))
+    return _decode_in_slices(result, _read(kind, body, keep=keep, all_invalid=all_invalid))
 
 
 def _decode_in_slices(
-    result: Callable[[_Envelope, ListReader[R], list[R], Body], T],
-    reading: Generator[None, None, tuple[_Envelope, ListReader[R], list[R]]],
-    body: Body,
+    result: Callable[[_Contents[R]], T], reading: Generator[None, None, _Contents[R]]
 ) -> Generator[None, None, T]:
-    envelope, reader, records = yield from reading
-    return result(envelope, reader, records, body)
+    return result((yield from reading))
 
 
-def _records(
-    envelope: _Envelope, reader: ListReader[R], records: list[R], body: Body, *, may_be_shortened: bool = False
-) -> Records[R]:
-    total = _checked_total(envelope, reader, body, may_be_shortened=may_be_shortened)
-    if reader.invalid:
-        raise reader.invalid[0][1] from None
+def _records(contents: _Contents[R], *, may_be_shortened: bool = False) -> Records[R]:
+    total = _checked_total(contents, may_be_shortened=may_be_shortened)
+    _raise_first_invalid(contents.invalid)
+    envelope = contents.envelope
     return Records(
-        items=records,
+        items=contents.records,
         total=total,
         filter=envelope.filter,
         limit_start=envelope.limit_start,
@@ -137,138 +136,121 @@ def _records(
     )
 
 
-def _partial_records(envelope: _Envelope, reader: ListReader[R], records: list[R], body: Body) -> PartialRecords[R]:
-    total = _checked_total(envelope, reader, body, may_be_shortened=True)
-    return PartialRecords(tuple(records), tuple(InvalidRecord(*one) for one in reader.invalid), total)
+def _partial_records(contents: _Contents[R]) -> PartialRecords[R]:
+    total = _checked_total(contents, may_be_shortened=True)
+    invalid = tuple(InvalidRecord(*one) for one in contents.invalid)
+    return PartialRecords(tuple(contents.records), invalid, total)
 
 
-def _slices(envelope: _Envelope, reader: ListReader[R], _: list[R], body: Body) -> Iterator[list[R]]:
+def _slices(contents: _Contents[R]) -> Iterator[list[R]]:
     """Return an iterator that structures the records slice by slice and keeps none.
 
     The whole body is checked before the first slice, since a body in another charset must be decoded again.
     """
-    _checked_total(envelope, reader, body)
-    return _valid_slices(reader.restarted())
+    _checked_total(contents)
+    if contents.reader is None:
+        return iter([contents.records] if contents.records else [])
+    return _valid_slices(contents.reader.restarted())
 
 
 def _valid_slices(reader: ListReader[R]) -> Iterator[list[R]]:
-    for records in chain(reader.slices(), reader.steps(reader.rest)):
+    for records in reader.slices():
         if reader.invalid:
             break
         if records:
             yield records
-    if reader.invalid:
-        raise reader.invalid[0][1] from None
+    _raise_first_invalid(reader.invalid)
 
 
-def _only_record(envelope: _Envelope, reader: ListReader[R], records: list[R], body: Body) -> R:
-    checked = _records(envelope, reader, records, body)
+def _raise_first_invalid(invalid: list[tuple[Mapping[str, Any], PayloadError]]) -> None:
+    if invalid:
+        raise invalid[0][1] from None
+
+
+def _only_record(contents: _Contents[R]) -> R:
+    checked = _records(contents)
     if len(checked) != 1:
-        raise PayloadError(
-            f"the server sent {len(checked)} records where one is documented", path="records", excerpt=excerpt(body)
-        )
+        reason = f"the server sent {len(checked)} records where one is documented"
+        raise PayloadError(reason, path="records", excerpt=excerpt(contents.body))
     return checked[0]
 
 
-def _nothing(envelope: _Envelope, _reader: object, _records: object, body: Body) -> None:
+def _nothing(contents: _Contents[Any]) -> None:
     """Check that the body says `{"status": 200}` and has no records."""
-    if envelope.records is not None:
+    if contents.envelope.records is not None:
         reason = "the status is 200, but the body has records: this response belongs to another request"
-        raise PayloadError(reason, path="records", excerpt=excerpt(body))
-    if envelope.status is None:
+        raise PayloadError(reason, path="records", excerpt=excerpt(contents.body))
+    if contents.envelope.status is None:
         reason = 'the status is 200, but the body lacks the documented {"status": 200}'
-        raise PayloadError(reason, path="status", excerpt=excerpt(body))
+        raise PayloadError(reason, path="status", excerpt=excerpt(contents.body))
 
 
-def _read(
-    kind: type[R], body: Body, max_rest: int, *, keep: bool, all_invalid: bool
-) -> Generator[None, None, tuple[_Envelope, ListReader[R], list[R]]]:
-    """Return the envelope, the reader of its list, and the records that are as documented.
+def _read(kind: type[R], body: Body, *, keep: bool, all_invalid: bool) -> Generator[None, None, _Contents[R]]:
+    """Return the contents of a body that is large, or that the fast path refused.
 
-    Each long list named `records` is read in slices, and a mark replaces its records. A body may have several such
-    lists: nested lists or duplicate keys. The mark in the decoded envelope shows which list belongs to the envelope.
+    Each list named `records` is read in slices, and a mark replaces its records. A body may have several such lists:
+    nested lists or duplicate keys. The mark in the decoded envelope shows which list belongs to the envelope.
 
     Args:
         kind: the class of the records.
         body: the body.
-        max_rest: bytes of records that are decoded with the envelope.
         keep: whether the records are returned.
-        all_invalid: whether the reader keeps all invalid records.
+        all_invalid: whether all invalid records are kept.
     """
-    long_lists: dict[bytes, tuple[ListReader[R], list[R]]] = {}
-    reader: ListReader[R]
-    records: list[R]
-    head, position = b"", 0
-    while len(body) - position > max_rest and len(long_lists) < _MAX_LISTS:
+    if not body or body.isspace():
+        raise PayloadError("the status is 200, but the body is empty", not_json=True)
+    lists: dict[bytes, tuple[ListReader[R], list[R]]] = {}
+    rest = bytearray()
+    position = 0
+    while len(rest) <= _MAX_ENVELOPE:
         found = re.compile(_RECORDS_BEGIN).search(body, position, position + _MAX_ENVELOPE)
         if found is None:
             break
-        reader = ListReader(kind, body, found.end(), max_rest, all_invalid=all_invalid)
-        records = []
-        for number, structured in enumerate(reader.slices()):
-            if number:
-                yield
+        reader: ListReader[R] = ListReader(kind, body, found.end(), all_invalid=all_invalid)
+        records: list[R] = []
+        for structured in reader.slices():
             if keep:
                 records += structured
-        mark = b'"list %d was read"' % len(long_lists)
-        long_lists[mark] = reader, records
-        head += body[position : found.end()] + mark + (b"" if body.startswith(b"]", reader.position) else b",")
-        position = reader.position
-    envelope = _decode_envelope(head + body[position:] if head else body, body, has_records=max_rest > 0)
-    if envelope is None:
-        return (yield from _read(kind, body, 0, keep=keep, all_invalid=all_invalid))
-    pieces = envelope.records or []
-    reader, records = ListReader(kind, body, len(body), max_rest, all_invalid=all_invalid), []
-    if long_lists and pieces and bytes(pieces[0]) in long_lists:
-        reader, records = long_lists[bytes(pieces.pop(0))]
-    reader.rest = pieces
-    for start in range(0, len(pieces), RECORDS_PER_STEP):
-        if start:
             yield
-        structured = reader.structure(pieces[start : start + RECORDS_PER_STEP])
-        if keep:
-            records += structured
-    return envelope, reader, records
-
-
-def _decode_envelope(part: Body, body: Body, *, has_records: bool) -> _Envelope | None:
-    """Return the envelope, or None if it can't be decoded together with records.
-
-    Args:
-        part: the envelope, without the records that were read.
-        body: the whole body, which errors show.
-        has_records: whether some records were not read.
-    """
-    if not part or part.isspace():
-        raise PayloadError("the status is 200, but the body is empty", not_json=True)
-    if len(part) > _MAX_ENVELOPE:
+        mark = b'"list %d was read"' % len(lists)
+        lists[mark] = reader, records
+        rest += body[position : found.end()] + mark
+        position = reader.position
+    rest += body[position : position + _MAX_ENVELOPE + 1]
+    if len(rest) > _MAX_ENVELOPE:
         reason = f"the status is 200, but the body is larger than {_MAX_ENVELOPE} bytes without its records"
         raise PayloadError(reason, excerpt=excerpt(body))
     try:
-        # Records keep their lone surrogates.
-        envelope = _ENVELOPE.decode(part if has_records else replace_lone_surrogates(bytes(part)))
+        envelope = _decode_envelope(replace_lone_surrogates(bytes(rest)))
     except (ValueError, RecursionError) as error:
-        if has_records:
-            return None
         # Not `from error`, since the text already contains the error of msgspec.
         raise not_json(body, error) from None
+    _check_status(envelope, body)
+    if not envelope.records:
+        return _Contents(body, envelope, [], 0)
+    reader, records = lists[bytes(envelope.records[0])]
+    return _Contents(body, envelope, records, reader.count, reader)
+
+
+def _check_status(envelope: Envelope[Any], body: Body) -> None:
+    """Raise StatusError if the body claims another status than 200."""
     if envelope.status not in (200, None):
         raise claimed_status(envelope.status, envelope.error, body)
-    return envelope
 
 
-def _checked_total(envelope: _Envelope, reader: ListReader[Any], body: Body, *, may_be_shortened: bool = False) -> int:
+def _checked_total(contents: _Contents[Any], *, may_be_shortened: bool = False) -> int:
     """Return the total number of records, as the server counts them.
 
     Raises:
         PayloadError: the server sent another number of records, or no list of them.
     """
-    if envelope.records is None:
+    if contents.envelope.records is None:
         reason = "the status is 200, but the body has no list of records"
-        raise PayloadError(reason, path="records", excerpt=excerpt(body))
-    count, sent = envelope.count, reader.count
+        raise PayloadError(reason, path="records", excerpt=excerpt(contents.body))
+    count, sent = contents.envelope.count, contents.sent
     if count not in (sent, None) and not (may_be_shortened and 0 < sent < count):
-        raise PayloadError(f"the server counts {count} records, but sent {sent}", path="count", excerpt=excerpt(body))
+        reason = f"the server counts {count} records, but sent {sent}"
+        raise PayloadError(reason, path="count", excerpt=excerpt(contents.body))
     return sent if count is None else count
 
 
