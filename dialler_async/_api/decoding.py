@@ -10,7 +10,7 @@ Source: API reference, "Status codes and error bodies", "The seven calls", "Camp
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, final
 
@@ -29,17 +29,14 @@ R = TypeVar("R", bound=Record)
 
 
 @final
-class FinishedWork(Generic[T]):
+class FinishedWork(msgspec.Struct, Generic[T]):
     """The result of a short body. It behaves like a generator that returns the result without a pause.
 
     Attributes:
         value: the result.
     """
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: T) -> None:
-        self.value = value
+    value: T
 
     def __iter__(self) -> Self:
         return self
@@ -85,11 +82,6 @@ class _Contents(msgspec.Struct, Generic[R]):
     sent: int
     reader: ListReader[R] | None = None
 
-    @property
-    def invalid(self) -> list[tuple[Mapping[str, Any], PayloadError]]:
-        """The records that are not as documented, with their errors."""
-        return [] if self.reader is None else self.reader.invalid
-
 
 def _decode(
     result: Callable[[_Contents[Any]], T],
@@ -110,7 +102,8 @@ def _decode(
     """
     if len(body) <= BYTES_PER_SLICE and (decoded := fast_path(kind).decode_body(bytes(body))) is not None:
         envelope, records = decoded
-        _check_status(envelope, body)
+        if envelope.status != 200:
+            _check_status(envelope, body)
         return FinishedWork(result(_Contents(body, envelope, records, len(records))))
     return _decode_in_slices(result, _read(kind, body, keep=keep, all_invalid=all_invalid))
 
@@ -123,7 +116,8 @@ def _decode_in_slices(
 
 def _records(contents: _Contents[R], *, may_be_shortened: bool = False) -> Records[R]:
     total = _checked_total(contents, may_be_shortened=may_be_shortened)
-    _raise_first_invalid(contents.invalid)
+    if contents.reader is not None:
+        _raise_first_invalid(contents.reader)
     envelope = contents.envelope
     return Records(
         items=contents.records,
@@ -138,8 +132,8 @@ def _records(contents: _Contents[R], *, may_be_shortened: bool = False) -> Recor
 
 def _partial_records(contents: _Contents[R]) -> PartialRecords[R]:
     total = _checked_total(contents, may_be_shortened=True)
-    invalid = tuple(InvalidRecord(*one) for one in contents.invalid)
-    return PartialRecords(tuple(contents.records), invalid, total)
+    invalid = [] if contents.reader is None else contents.reader.invalid
+    return PartialRecords(tuple(contents.records), tuple(InvalidRecord(*one) for one in invalid), total)
 
 
 def _slices(contents: _Contents[R]) -> Iterator[list[R]]:
@@ -159,12 +153,12 @@ def _valid_slices(reader: ListReader[R]) -> Iterator[list[R]]:
             break
         if records:
             yield records
-    _raise_first_invalid(reader.invalid)
+    _raise_first_invalid(reader)
 
 
-def _raise_first_invalid(invalid: list[tuple[Mapping[str, Any], PayloadError]]) -> None:
-    if invalid:
-        raise invalid[0][1] from None
+def _raise_first_invalid(reader: ListReader[Any]) -> None:
+    if reader.invalid:
+        raise reader.invalid[0][1] from None
 
 
 def _only_record(contents: _Contents[R]) -> R:

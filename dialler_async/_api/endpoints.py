@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final, Generic, TypeVar, final
 from urllib.parse import quote
 
-import attrs
+import msgspec
 
 from ..errors import ConfigurationError, SentRequest, require
 from ..models import Campaign, Language, Records, ResultCode
@@ -37,8 +37,7 @@ class Idempotency(Enum):
 
 
 @final
-@attrs.frozen
-class Request(Generic[T]):
+class Request(msgspec.Struct, Generic[T], frozen=True):
     """The request of one call.
 
     Attributes:
@@ -62,11 +61,6 @@ class Request(Generic[T]):
     recovery_hint: str = ""
     about: str = ""
     expected_id: int | None = None
-
-    @property
-    def method(self) -> str:
-        """HTTP method."""
-        return self.sent.method
 
     @property
     def is_write(self) -> bool:

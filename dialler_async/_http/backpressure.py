@@ -81,11 +81,10 @@ class Backpressure:
         self._notify()
 
     def abandon_probe(self, call: WaitingCall) -> None:
-        """Let another call probe if this call was the probe and has ended without an outcome."""
-        if call.probing:
-            call.probing = False
-            self.circuit.abandon_probe()
-            self._notify()
+        """Let another call probe, since this call was the probe and has ended without an outcome."""
+        call.probing = False
+        self.circuit.abandon_probe()
+        self._notify()
 
     async def _wait_for_change(self, timeout: float) -> None:
         """Wait until the circuit changes, or until the timeout in seconds expires."""

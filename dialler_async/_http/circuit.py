@@ -102,7 +102,15 @@ class CircuitBreaker:
             probe: whether the call was the probe.
         """
         if not (isinstance(outcome, DiallerError) and is_transient(outcome)):
-            return self._succeed(now, probe)
+            self._failures = 0
+            self._last_success = now
+            self._retry_after = 0.0
+            if not self.is_open:
+                return False
+            self.is_open = self._probing = False
+            if probe:
+                self._tokens += 1
+            return True
         if isinstance(outcome, StatusError) and (outcome.retry_after or 0.0) <= self._policy.max_retry_after:
             self._retry_after = max(self._retry_after, outcome.retry_after or 0.0)
         self._failures += 1
@@ -124,17 +132,6 @@ class CircuitBreaker:
         """Let another call probe, since the probe ended without an outcome."""
         self._probing = False
         self._tokens += 1
-
-    def _succeed(self, now: float, probe: bool) -> bool:
-        self._failures = 0
-        self._last_success = now
-        self._retry_after = 0.0
-        if not self.is_open:
-            return False
-        self.is_open = self._probing = False
-        if probe:
-            self._tokens += 1
-        return True
 
     def _give_up_at(self, waiting_since: float) -> float:
         # If the server sends `Retry-After`, each of the retries waits for that time, too.

@@ -248,7 +248,8 @@ class Transport:
             outcome = await self._send_once(call, session)
             self._backpressure.record(call, outcome)
         finally:
-            self._backpressure.abandon_probe(call)
+            if call.probing:
+                self._backpressure.abandon_probe(call)
         if isinstance(outcome, RateLimitedError):
             self._backpressure.pause(outcome.retry_after)
         return outcome

@@ -89,7 +89,7 @@ def target_of(request: Request[Any]) -> str:
 def test_each_call_has_the_published_request(
     request_: Request[Any], method: str, target: str, template: str, idempotency: Idempotency
 ) -> None:
-    assert (request_.method, target_of(request_)) == (method, target)
+    assert (request_.sent.method, target_of(request_)) == (method, target)
     assert request_.sent == SentRequest(method, template)
     assert request_.idempotency is idempotency
 

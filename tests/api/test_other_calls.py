@@ -139,5 +139,5 @@ def test_path_and_query_are_not_in_the_sent_request() -> None:
 
 
 def test_probe_reads_one_campaign_and_accepts_any_object() -> None:
-    assert (probe().method, probe().path, probe().query) == ("GET", "/dialler/campaigns/1", "")
+    assert (probe().sent.method, probe().path, probe().query) == ("GET", "/dialler/campaigns/1", "")
     assert not probe().is_write
