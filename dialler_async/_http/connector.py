@@ -1,6 +1,7 @@
 """Send each request only once, and only over connections without unsolicited data."""
 
 import select
+from collections.abc import Callable
 from ssl import SSLError
 from typing import Any
 
@@ -23,6 +24,16 @@ class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to
         self.wants_client_certificate = wants_client_certificate
 
 
+class TrackedRequest(aiohttp.ClientRequest):
+    """A request that tells when it has its connection.
+
+    Attributes:
+        on_connected: called when `CheckingConnector` has the connection.
+    """
+
+    on_connected: Callable[[], None] | None = None
+
+
 class ResendGuard:
     """A middleware for one attempt that prevents aiohttp's own retry, and records whether the request was sent.
 
@@ -31,18 +42,22 @@ class ResendGuard:
 
     Attributes:
         sent: whether the server may have received a part of the request; None if unknown.
+        on_connected: called when the attempt has its connection, unless the session is the user's.
     """
 
-    __slots__ = ("sent",)
+    __slots__ = ("on_connected", "sent")
 
     def __init__(self) -> None:
         self.sent: bool | None = None
+        self.on_connected: Callable[[], None] | None = None
 
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Return the response. Raise ConnectionLost instead of the errors after which aiohttp would send again."""
         self.sent = False
+        if isinstance(request, TrackedRequest):
+            request.on_connected = self.on_connected
         connector = request.session.connector
         if not isinstance(connector, CheckingConnector):
             close_unusable(connector, request)
@@ -79,8 +94,11 @@ class CheckingConnector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             if not _is_unusable(connection.protocol):
-                return connection
+                break
             connection.close()
+        if isinstance(req, TrackedRequest) and req.on_connected is not None:
+            req.on_connected()
+        return connection
 
 
 def close_unusable(connector: aiohttp.BaseConnector | None, request: aiohttp.ClientRequest) -> None:

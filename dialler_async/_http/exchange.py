@@ -5,6 +5,7 @@ the other exception as its context. aiohttp's exceptions hold the token, in the 
 variables of their tracebacks.
 """
 
+import asyncio
 import copy
 from collections.abc import Mapping
 from typing import Any, Final, final
@@ -16,8 +17,10 @@ from .._api import decoding
 from .._api.endpoints import Request
 from ..errors import Body, NoReplyError, PayloadError
 from .connector import ConnectionLost, ResendGuard
+from .deadlines import Deadlines
 from .pool import Pool
 from .proxy import proxy_for
+from .read_timeout import ReadTimeout
 from .response import Response
 from .timeouts import Timeouts
 from .token import Token
@@ -48,14 +51,18 @@ class Exchange:
         self._token = token
         self._middlewares = pool.middlewares
         self._max_body = pool.config.max_body
+        # In a user's session, nothing tells when an attempt has its connection.
+        self._read_by_aiohttp = not pool.owns_session
         self._timeouts = timeouts
-        self._timeouts_of_attempt = timeouts.of_attempt()
+        self._timeouts_of_attempt = timeouts.of_attempt(read=self._read_by_aiohttp)
+        self._read_deadlines = Deadlines(timeouts.read)
 
     def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
         """Return a copy with other timeouts."""
         other = copy.copy(self)
         other._timeouts = timeouts
-        other._timeouts_of_attempt = timeouts.of_attempt()
+        other._timeouts_of_attempt = timeouts.of_attempt(read=self._read_by_aiohttp)
+        other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True)
         return other
 
     async def attempt(
@@ -69,13 +76,16 @@ class Exchange:
             session: the session to send the request with.
             guard: the guard of this attempt.
         """
+        timeout = ReadTimeout(self._read_deadlines)
+        guard.on_connected = timeout.start
         try:
             # One expression without local variables: tools that record tracebacks show local variables, and both the
             # headers and aiohttp's response contain the token.
             return await self._read(
                 request,
+                timeout,
                 await session.request(
-                    request.method,
+                    request.sent.method,
                     # Built from encoded parts, since parsing a URL takes three times as long.
                     URL.build(
                         scheme=self._base.scheme,
@@ -93,22 +103,30 @@ class Exchange:
                     middlewares=(*self._middlewares, guard.send_once),
                 ),
             )
+        except asyncio.CancelledError:
+            if not timeout.caused_cancellation():
+                raise
+            return self._mapped(request, TimeoutError(), guard)
         except (ConnectionLost, aiohttp.ClientError, OSError) as error:
-            return map_transport_error(
-                request.sent,
-                error,
-                guard.sent,
-                connect=self._timeouts.connect,
-                read=self._timeouts.read,
-                server=self._server,
-            )
+            return self._mapped(request, error, guard)
+        finally:
+            timeout.stop()
 
-    async def _read(self, request: Request[Any], response: aiohttp.ClientResponse) -> Response | PayloadError:
+    def _mapped(self, request: Request[Any], error: Exception, guard: ResendGuard) -> NoReplyError:
+        timeouts = self._timeouts
+        return map_transport_error(
+            request.sent, error, guard.sent, connect=timeouts.connect, read=timeouts.read, server=self._server
+        )
+
+    async def _read(
+        self, request: Request[Any], timeout: ReadTimeout, response: aiohttp.ClientResponse
+    ) -> Response | PayloadError:
         is_error = response.status != 200
         limit = _MAX_ERROR_BODY if is_error else self._max_body
         body: Body = b""
         try:
             while chunk := await response.content.readany():
+                timeout.restart()
                 if not body:
                     body = chunk
                 else:

@@ -12,7 +12,7 @@ from ..errors import ClientStateError, ConfigurationError, require
 from .aiohttp_internals import detach_connections, loop_of, middlewares_of
 from .caller import find_caller
 from .clock import CLOCK
-from .connector import CheckingConnector
+from .connector import CheckingConnector, TrackedRequest
 from .deadlines import Deadlines
 from .fork import PROCESS
 from .pool_config import PoolConfig, ssl_context
@@ -49,7 +49,7 @@ class Pool:
         self._ssl = ssl_context(config)
         self._trace_configs = list(trace_configs)
         self._session = session
-        self._owns_session = session is None
+        self.owns_session: Final = session is None
         # A user's session already belongs to a loop. In another loop, a request could be sent, and its response lost.
         self._loop = loop_of(session)
         self._pid = None if session is None else PROCESS.pid
@@ -77,9 +77,8 @@ class Pool:
             pause: returns the seconds that all calls must wait. The function is called after the wait for the slot, so
                 that queued calls wait, too.
         Raises:
-            ClientStateError: the client is closed, or was closed during the wait.
+            ClientStateError: the client is closed.
         """
-        self._check_open()
         await self._slots.acquire()
         try:
             while True:
@@ -90,7 +89,7 @@ class Pool:
                 while left > 0:
                     await CLOCK.sleep(left)
                     left = pause()
-            # Checked again, since the client may have been closed during the wait.
+            # Checked after the wait, since the client may have been closed during it.
             self._check_open()
             session = self._session or self._open()
         except BaseException:
@@ -140,7 +139,10 @@ class Pool:
             limit=self.config.limit, ssl=self._ssl or True, keepalive_timeout=self.config.keep_alive
         )
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=self._trace_configs
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=TrackedRequest,
+            trace_configs=self._trace_configs,
         )
         return self._session
 
@@ -168,7 +170,7 @@ class Pool:
                     deadlines.cancel_all()
                 await self._wait_until_idle()
         finally:
-            if self._session is not None and self._owns_session:
+            if self._session is not None and self.owns_session:
                 await self._session.close()
 
     async def _wait_until_idle(self) -> None:
@@ -181,12 +183,12 @@ class Pool:
         if self._session is None:
             return
         yield self._session
-        if self._owns_session and self._session.connector is not None:
+        if self.owns_session and self._session.connector is not None:
             yield from detach_connections(self._session.connector)
 
     def __del__(self, warn: Any = warnings.warn) -> None:
         session = getattr(self, "_session", None)
-        if session is not None and self._owns_session and not session.closed and self._pid == PROCESS.pid:
+        if session is not None and self.owns_session and not session.closed and self._pid == PROCESS.pid:
             _close_without_waiting(session, self._loop)
             warn(f"a DiallerClient was never closed; it was made at {self._created_at}", ResourceWarning, source=self)
 

@@ -32,7 +32,7 @@ def map_transport_error(
         error: the exception that aiohttp raised.
         sent: whether the server may have received a part of the request; None if unknown.
         connect: the timeout for connecting, in seconds.
-        read: the timeout between two chunks of a response, in seconds.
+        read: the timeout until a response begins, and between two parts of it, in seconds.
         server: host and port.
     """
     match error:

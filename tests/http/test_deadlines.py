@@ -76,6 +76,38 @@ async def test_stopped_deadline_does_not_cancel(advance_clock: AdvanceClock) -> 
     assert await run_with_deadline(deadlines, asyncio.sleep(0)) == "done, 0 left"
 
 
+async def test_restarted_deadline_expires_after_its_full_length(advance_clock: AdvanceClock) -> None:
+    deadlines = Deadlines(10)
+    restart = asyncio.Event()
+
+    async def work() -> str:
+        deadline = deadlines.start(asyncio.get_running_loop())
+        try:
+            await restart.wait()
+            deadlines.restart(deadline)
+            await wait_forever()
+        except asyncio.CancelledError:
+            deadlines.restart(deadline)
+            return f"expired: {deadline.caused_cancellation()}"
+        finally:
+            deadlines.stop(deadline)
+        return "done"
+
+    restarted = asyncio.create_task(work())
+    other = asyncio.create_task(run_with_deadline(deadlines, wait_forever()))
+    await asyncio.sleep(0)
+    await advance_clock(8)
+    restart.set()
+    await asyncio.sleep(0)
+    await advance_clock(2.01)
+    assert await other == "expired, 0 left"
+    await advance_clock(7)
+    await asyncio.sleep(0)
+    assert not restarted.done()
+    await advance_clock(1.01)
+    assert await restarted == "expired: True"
+
+
 async def test_timer_is_set_again_after_a_time_without_calls(advance_clock: AdvanceClock, until: Until) -> None:
     deadlines = Deadlines(10)
     await run_with_deadline(deadlines, asyncio.sleep(0))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import attrs
+import msgspec
 import pytest
 
 from dialler_async import (
@@ -29,7 +30,7 @@ from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody,
 
 if TYPE_CHECKING:
     from tests.conftest import CampaignServer, Clock, Until
-    from tests.http.conftest import AdvanceClock
+    from tests.http.conftest import AdvanceClock, Listening
 
 NAME = "Spring 26"
 COPY = "Monday"
@@ -122,6 +123,31 @@ async def test_read_timeout_error_says_how_long_the_server_sent_nothing(
         assert server.arrived(call) == [server.is_done(call)]
 
 
+async def test_connecting_does_not_count_against_the_read_timeout(
+    unreachable_url: str, advance_clock: AdvanceClock
+) -> None:
+    timeouts = Timeouts(connect=60, read=5)
+    async with DiallerClient(unreachable_url, "t", timeouts=timeouts, retry=ONCE) as dialler:
+        calling = asyncio.create_task(failure(dialler.campaigns.list()))
+        await advance_clock(50)
+        await advance_clock(0)
+        assert not calling.done()
+        await advance_clock(10.01)
+        assert "within 60 s; nothing was sent" in str(await calling)
+
+
+async def test_call_after_a_read_timeout_uses_a_new_connection(
+    server: CampaignServer, advance_clock: AdvanceClock
+) -> None:
+    server.faults.next(StallInBody())
+    async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=20), retry=ONCE) as dialler:
+        await failure_after(dialler.campaigns.list(), advance_clock, 20.01, lambda: server.journal)
+        assert len(await dialler.campaigns.list()) == 3
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def test_deadline_error_is_a_timeout_error_without_context(
     server: CampaignServer, dialler: DiallerClient, advance_clock: AdvanceClock
 ) -> None:
@@ -130,6 +156,30 @@ async def test_deadline_error_is_a_timeout_error_without_context(
     assert isinstance(error, TimeoutError)
     # The frames of the cancellation hold the request, so the cancellation must not be the context.
     assert error.__context__ is None
+
+
+async def test_read_timeout_starts_again_with_each_part_of_a_response(
+    listening: Listening, advance_clock: AdvanceClock
+) -> None:
+    body = b'{"records":[{"Name":"a"}],"count":1,"status":200}'
+    next_part = [asyncio.Event() for _ in body]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for byte, event in zip(body, next_part, strict=True):
+            await event.wait()
+            writer.write(bytes((byte,)))
+
+    async with (
+        listening(handler) as base_url,
+        DiallerClient(base_url, "t", timeouts=Timeouts(read=20), retry=ONCE) as dialler,
+    ):
+        calling = asyncio.create_task(dialler.campaigns.list())
+        for event in next_part:
+            await advance_clock(2)
+            event.set()
+        assert [one.name for one in await calling] == ["a"]
 
 
 async def test_slow_response_does_not_exceed_the_read_timeout(server: CampaignServer) -> None:
@@ -251,7 +301,7 @@ async def test_deadline_while_decoding_leaves_the_outcome_of_a_write_unknown(
         while True:
             yield
 
-    request = attrs.evolve(endpoints.clone_campaign(NAME, COPY), decoder=decode_forever)
+    request = msgspec.structs.replace(endpoints.clone_campaign(NAME, COPY), decoder=decode_forever)
     send = dialler.campaigns._transport.send(request)
     error = await failure_after(send, advance_clock, 120.01, lambda: server.is_done("clone"))
     assert type(error) is OutcomeUnknownError
