@@ -7,6 +7,7 @@ variables of their tracebacks.
 
 import asyncio
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, Final, final
 
@@ -54,14 +55,14 @@ class Exchange:
         # In a user's session, nothing tells when an attempt has its connection.
         self._read_by_aiohttp = not pool.owns_session
         self._timeouts = timeouts
-        self._timeouts_of_attempt = timeouts.of_attempt(read=self._read_by_aiohttp)
+        self._timeouts_of_attempt = _timeouts_of_aiohttp(timeouts, read=self._read_by_aiohttp)
         self._read_deadlines = Deadlines(timeouts.read)
 
     def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
         """Return a copy with other timeouts."""
         other = copy.copy(self)
         other._timeouts = timeouts
-        other._timeouts_of_attempt = timeouts.of_attempt(read=self._read_by_aiohttp)
+        other._timeouts_of_attempt = _timeouts_of_aiohttp(timeouts, read=self._read_by_aiohttp)
         other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True)
         return other
 
@@ -146,3 +147,13 @@ class Exchange:
             raise
         response.release()
         return Response(response.status, response.headers, body)
+
+
+def _timeouts_of_aiohttp(timeouts: Timeouts, *, read: bool) -> aiohttp.ClientTimeout:
+    """Return aiohttp's timeouts for one attempt, with or without the read timeout.
+
+    `total` and `connect` are not set, since waiting for a slot in aiohttp's pool would count against both.
+    """
+    # aiohttp rounds timeouts up, and can't round infinity.
+    connect = None if timeouts.connect == math.inf else timeouts.connect
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=timeouts.read if read else None)
