@@ -129,8 +129,9 @@ def _checked_campaign(request: Request[Any], value: Any) -> Any:
         path, record, found = "records[0].ID", value, value.id
     else:
         for index, code in enumerate(value):
-            if code.dialler_campaigns_id not in (None, expected):
-                path, record, found = f"records[{index}].DiallerCampaignsID", code, code.dialler_campaigns_id
+            found = code.dialler_campaigns_id
+            if found is not None and found != expected:
+                path, record = f"records[{index}].DiallerCampaignsID", code
                 break
         else:
             return value
