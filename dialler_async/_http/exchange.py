@@ -127,7 +127,8 @@ class Exchange:
         body: Body = b""
         try:
             while chunk := await response.content.readany():
-                timeout.restart()
+                if not response.content.is_eof():
+                    timeout.restart()
                 if not body:
                     body = chunk
                 else:
