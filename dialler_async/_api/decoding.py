@@ -18,7 +18,7 @@ import msgspec
 
 from ..errors import Body, PayloadError
 from ..models import Campaign, Record, Records, ResultCode
-from .envelope import Envelope
+from .envelope import Envelope, decode_envelope
 from .error_responses import claimed_status, excerpt
 from .fast_path import fast_path
 from .partial_records import InvalidRecord, PartialRecords
@@ -60,7 +60,6 @@ _RECORDS_BEGIN: Final = (
     b'"' + b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"records") + rb'"\s*:\s*\[\s*'
 )
 
-_decode_envelope = msgspec.json.Decoder(Envelope[msgspec.Raw]).decode
 encode: Final = msgspec.json.Encoder().encode
 """Return the JSON bytes of a body."""
 
@@ -215,7 +214,7 @@ def _read(kind: type[R], body: Body, *, keep: bool, all_invalid: bool) -> Genera
         reason = f"the status is 200, but the body is larger than {_MAX_ENVELOPE} bytes without its records"
         raise PayloadError(reason, excerpt=excerpt(body))
     try:
-        envelope = _decode_envelope(replace_lone_surrogates(bytes(rest)))
+        envelope = decode_envelope(replace_lone_surrogates(bytes(rest)))
     except (ValueError, RecursionError) as error:
         # Not `from error`, since the text already contains the error of msgspec.
         raise not_json(body, error) from None

@@ -3,7 +3,7 @@
 Source: API reference, "The seven calls" (list envelope, records envelope) and "Status codes and error bodies".
 """
 
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -22,3 +22,7 @@ class Envelope(msgspec.Struct, Generic[RecordT], rename="camel"):
     limit_page_size: int | None = None
     order_by: str | None = None
     ascending: bool | Literal[0, 1] | None = None
+
+
+decode_envelope: Final = msgspec.json.Decoder(Envelope[msgspec.Raw]).decode
+"""Return the envelope of a body, with the bytes of its records."""

@@ -4,10 +4,9 @@ from typing import Any, final
 
 import msgspec
 
-from .envelope import Envelope
+from .envelope import decode_envelope
 
-_split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_split_envelope = msgspec.json.Decoder(Envelope[msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @final
@@ -50,8 +49,8 @@ class RecordBytes(msgspec.Struct, gc=False):
 
 def _cut(json: bytes) -> list[bytes]:
     if json.startswith(b"["):
-        return list(map(bytes, _split_list(json)))
-    return list(map(bytes, _split_envelope(json).records or ()))
+        return list(map(bytes, _decode_list(json)))
+    return list(map(bytes, decode_envelope(json).records or ()))
 
 
 def _cut_flat_records(json: bytes, count: int) -> list[bytes]:

@@ -37,6 +37,7 @@ from dialler_async._api.decoding import (
     RESULT_CODES,
     ResponseDecoder,
 )
+from dialler_async._api.envelope import decode_envelope
 from dialler_async._http.slices import finish
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
@@ -744,8 +745,7 @@ class TestSlices:
             sizes.append(len(part))
             return decode_envelope(part)
 
-        decode_envelope = decoding_module._decode_envelope
-        monkeypatch.setattr(decoding_module, "_decode_envelope", measuring)
+        monkeypatch.setattr(decoding_module, "decode_envelope", measuring)
         assert len(decode(CAMPAIGNS, body)) == 100
         assert max(sizes) < decoding_module.BYTES_PER_SLICE + 200
 
