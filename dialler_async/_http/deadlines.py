@@ -10,10 +10,13 @@ from contextvars import Context
 from itertools import takewhile
 from typing import Final, cast, final
 
+_GRACE: Final = 0.01
+"""Seconds between the end of a deadline and the cancellation. Tasks read what has arrived in the meantime."""
+
 
 @final
 class Deadline:
-    """The deadline of one call, which cancels the call's task. Each `Deadlines.start` needs a `Deadlines.stop`.
+    """The deadline of a call or an attempt, which cancels its task. Each `Deadlines.start` needs a `Deadlines.stop`.
 
     Attributes:
         when: time at which the deadline expires, by the loop's clock.
@@ -85,7 +88,7 @@ class Deadlines:
             self._running[deadline] = None
 
     def stop(self, deadline: Deadline) -> None:
-        """Remove the deadline of a call that has ended."""
+        """Remove the deadline of a call or an attempt that has ended."""
         self._running.pop(deadline, None)
         if self._is_short_lived and not self._running and self._timer is not None:
             self._timer.cancel()
@@ -102,13 +105,16 @@ class Deadlines:
     def _set_timer(self, loop: asyncio.AbstractEventLoop, first: Deadline) -> None:
         # The context is empty. Otherwise, each timer would pass the context of a call on to the next timer, and the
         # context would never be freed.
-        self._timer = loop.call_at(first.when, self._cancel_expired, loop, context=Context())
+        self._timer = loop.call_at(first.when, self._wait_for_responses, loop, context=Context())
 
-    def _cancel_expired(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wait_for_responses(self, loop: asyncio.AbstractEventLoop) -> None:
+        # After other code has blocked the event loop, responses may have arrived that no task has read yet.
+        self._timer = loop.call_later(_GRACE, self._cancel_expired, loop, loop.time())
+
+    def _cancel_expired(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self._timer = None
-        now = loop.time()
         # Collected before the deletion: after each deletion, finding the first key of a dict takes linear time.
-        for expired in list(takewhile(lambda deadline: deadline.when <= now, self._running)):
+        for expired in list(takewhile(lambda deadline: deadline.when <= until, self._running)):
             del self._running[expired]
             expired.cancel()
         for first in self._running:

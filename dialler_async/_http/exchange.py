@@ -55,14 +55,14 @@ class Exchange:
         # In a user's session, nothing tells when an attempt has its connection.
         self._read_by_aiohttp = not pool.owns_session
         self._timeouts = timeouts
-        self._timeouts_of_attempt = _timeouts_of_aiohttp(timeouts, read=self._read_by_aiohttp)
+        self._aiohttp_timeout = _aiohttp_timeout_of(timeouts, read=self._read_by_aiohttp)
         self._read_deadlines = Deadlines(timeouts.read)
 
     def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
         """Return a copy with other timeouts."""
         other = copy.copy(self)
         other._timeouts = timeouts
-        other._timeouts_of_attempt = _timeouts_of_aiohttp(timeouts, read=self._read_by_aiohttp)
+        other._aiohttp_timeout = _aiohttp_timeout_of(timeouts, read=self._read_by_aiohttp)
         other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True)
         return other
 
@@ -100,7 +100,7 @@ class Exchange:
                     allow_redirects=False,
                     raise_for_status=False,
                     proxy=self._proxy,
-                    timeout=self._timeouts_of_attempt,
+                    timeout=self._aiohttp_timeout,
                     middlewares=(*self._middlewares, guard.send_once),
                 ),
             )
@@ -126,9 +126,12 @@ class Exchange:
         limit = _MAX_ERROR_BODY if is_error else self._max_body
         body: Body = b""
         try:
-            while chunk := await response.content.readany():
+            while True:
+                # Most responses arrive as a whole, and need no restart.
                 if not response.content.is_eof():
                     timeout.restart()
+                if not (chunk := await response.content.readany()):
+                    break
                 if not body:
                     body = chunk
                 else:
@@ -150,7 +153,7 @@ class Exchange:
         return Response(response.status, response.headers, body)
 
 
-def _timeouts_of_aiohttp(timeouts: Timeouts, *, read: bool) -> aiohttp.ClientTimeout:
+def _aiohttp_timeout_of(timeouts: Timeouts, *, read: bool) -> aiohttp.ClientTimeout:
     """Return aiohttp's timeouts for one attempt, with or without the read timeout.
 
     `total` and `connect` are not set, since waiting for a slot in aiohttp's pool would count against both.

@@ -81,16 +81,18 @@ class Pool:
         """
         await self._slots.acquire()
         try:
+            # Checked after each wait, since the client may have been closed during the wait.
+            self._check_open()
             while True:
                 if self._limiter is not None:
                     await self._limiter.acquire()
+                    self._check_open()
                 if (left := pause()) <= 0:
                     break
                 while left > 0:
                     await CLOCK.sleep(left)
                     left = pause()
-            # Checked after the wait, since the client may have been closed during it.
-            self._check_open()
+                self._check_open()
             session = self._session or self._open()
         except BaseException:
             self._slots.release()

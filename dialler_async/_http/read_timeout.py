@@ -26,6 +26,7 @@ class ReadTimeout:
 
     def start(self) -> None:
         """Start the timeout, since the attempt has its connection. Each `start` needs a `stop`."""
+        self.stop()
         self._deadline = self._deadlines.start(asyncio.get_running_loop())
 
     def restart(self) -> None:

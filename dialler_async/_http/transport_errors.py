@@ -32,7 +32,7 @@ def map_transport_error(
         error: the exception that aiohttp raised.
         sent: whether the server may have received a part of the request; None if unknown.
         connect: the timeout for connecting, in seconds.
-        read: the timeout until a response begins, and between two parts of it, in seconds.
+        read: the timeout for the next part of a response, in seconds.
         server: host and port.
     """
     match error:
@@ -77,7 +77,7 @@ def map_transport_error(
         case _ if sent is False:
             return ConnectError(f"{call}: no connection to {server}; nothing was sent", request=call)
         case aiohttp.ServerTimeoutError() | TimeoutError():
-            text = f"{call}: the server sent nothing for {read:g} s"
+            text = f"{call}: the server sent no complete part of a response for {read:g} s"
             return DeadlineError(text, request=call)
         case aiohttp.ClientPayloadError():
             return NoReplyError(f"{call}: the response is incomplete", request=call)

@@ -44,6 +44,10 @@ class AdvanceClock:
         if when is not None:
             await self._until(when)
         await _settle()
+        self.block(seconds)
+
+    def block(self, seconds: float) -> None:
+        """Move the clock immediately, as if code had blocked the event loop for this time."""
         self._ahead += seconds
 
 
