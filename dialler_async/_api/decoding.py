@@ -22,7 +22,7 @@ from .envelope import Envelope, decode_envelope
 from .error_responses import claimed_status, excerpt
 from .fast_path import fast_path
 from .partial_records import InvalidRecord, PartialRecords
-from .record_list import BYTES_PER_SLICE, ListReader, not_json, replace_lone_surrogates
+from .record_list import BYTES_PER_SLICE, ListReader, not_json, without_lone_surrogates
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -65,14 +65,14 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class _Contents(msgspec.Struct, Generic[R]):
-    """What was read of a body.
+    """The decoded contents of a body.
 
     Attributes:
         body: the body.
         envelope: its values.
         records: the valid records, unless the decoder does not keep them.
         sent: number of records that the server sent.
-        reader: the reader of the list in a large body.
+        reader: the reader of the list, if the body is large, or the fast path refused it.
     """
 
     body: Body
@@ -96,7 +96,7 @@ def _decode(
         result: returns the result from the contents of the body.
         kind: the class of the records.
         body: the body.
-        keep: whether `result` needs the records of a large body.
+        keep: whether `result` needs the records. Those of a short body are always kept.
         all_invalid: whether all invalid records are kept.
     """
     if len(body) <= BYTES_PER_SLICE and (decoded := fast_path(kind).decode_body(bytes(body))) is not None:
@@ -190,7 +190,7 @@ def _read(kind: type[R], body: Body, *, keep: bool, all_invalid: bool) -> Genera
         keep: whether the records are returned.
         all_invalid: whether all invalid records are kept.
     """
-    if not body or body.isspace():
+    if not body[:_MAX_ENVELOPE].strip():
         raise PayloadError("the status is 200, but the body is empty", not_json=True)
     lists: dict[bytes, tuple[ListReader[R], list[R]]] = {}
     rest = bytearray()
@@ -205,6 +205,7 @@ def _read(kind: type[R], body: Body, *, keep: bool, all_invalid: bool) -> Genera
             if keep:
                 records += structured
             yield
+        yield
         mark = b'"list %d was read"' % len(lists)
         lists[mark] = reader, records
         rest += body[position : found.end()] + mark
@@ -214,7 +215,7 @@ def _read(kind: type[R], body: Body, *, keep: bool, all_invalid: bool) -> Genera
         reason = f"the status is 200, but the body is larger than {_MAX_ENVELOPE} bytes without its records"
         raise PayloadError(reason, excerpt=excerpt(body))
     try:
-        envelope = decode_envelope(replace_lone_surrogates(bytes(rest)))
+        envelope = without_lone_surrogates(decode_envelope, bytes(rest))
     except (ValueError, RecursionError) as error:
         # Not `from error`, since the text already contains the error of msgspec.
         raise not_json(body, error) from None

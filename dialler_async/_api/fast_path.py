@@ -1,4 +1,4 @@
-"""Decode records in C with msgspec, and make the attrs instances of them in C, too.
+"""Decode and validate records with msgspec, and make attrs instances of them. Both run in C.
 
 Source: API reference, "Campaign records" and "Result codes".
 """
@@ -7,22 +7,38 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 import msgspec
 
+from ..errors import Body
 from ..models import wire_keys
 from .dates import parse_date
 from .envelope import Envelope
 from .record_bytes import JoinedRecords, RecordBytes
 from .structure import types_of_keys
 
-_MAX_RECORDS: Final = 1_000
-"""Records that are decoded in one step. 64 KiB can be 20,000 records `{},`, which would take 30 ms."""
+_MAX_OBJECTS: Final = 1_000
+"""JSON objects of unknown records that are decoded in one step. 20,000 records `{},` would take up to 90 ms."""
+_SHORT: Final = 4096
+"""Bytes that are decoded without counting the objects."""
 _MAX_UNKNOWN_KEYS: Final = 500
 
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _Decoders(NamedTuple):
+    """The decoders of records with documented and learned keys."""
+
+    learned: tuple[str, ...]
+    decode_envelope: Callable[[bytes], Envelope[Any]]
+    decode_list: Callable[[bytes], list[Any]]
+
+    @classmethod
+    def of(cls, kind: Any, learned: tuple[str, ...], *, order: Sequence[str]) -> "_Decoders":
+        struct: Any = _struct(kind, learned, order)
+        return cls(learned, msgspec.json.Decoder(Envelope[struct]).decode, msgspec.json.Decoder(list[struct]).decode)
 
 
 class FastPath:
@@ -37,8 +53,7 @@ class FastPath:
         self._list_type: Any = list[kind]
         self._set_wire: Callable[[Any, RecordBytes], None] = kind._wire.__set__
         self._dates = [name for name, type_ in types_of_keys(kind) if type_ == datetime | None]
-        self._learned: tuple[str, ...] = ()
-        self._compile((), order=())
+        self._decoders = _Decoders.of(kind, (), order=())
 
     def decode_body(self, body: bytes) -> tuple[Envelope[Any], list[Any]] | None:
         """Return the envelope and the structured records of a body; None if it has a value that is not accepted.
@@ -46,8 +61,10 @@ class FastPath:
         Args:
             body: at most `BYTES_PER_SLICE`, since each record keeps it in memory.
         """
+        if has_many_objects(body, 0, len(body)):
+            return None
         try:
-            envelope = self._decode_envelope(body)
+            envelope = self._decoders.decode_envelope(body)
             return envelope, self._instances(envelope.records or [], body)
         except (ValueError, RecursionError):
             return None
@@ -56,18 +73,16 @@ class FastPath:
         """Return the structured records; an empty list if one of them is not accepted.
 
         Args:
-            records: the JSON of one record, or of several with commas between them, of at most `BYTES_PER_SLICE`.
+            records: the JSON of one record, or of several with commas between them. Each record keeps it in memory.
         """
         json = b"".join((b"[", records, b"]"))
         try:
-            return self._instances(self._decode_list(json), json)
+            return self._instances(self._decoders.decode_list(json), json)
         except (ValueError, RecursionError):
             return []
 
     def _instances(self, decoded: list[Any], json: bytes) -> list[Any]:
-        """Return the attrs instances of decoded records; raise ValueError for an invalid date, or too many records."""
-        if len(decoded) > _MAX_RECORDS:
-            raise ValueError
+        """Return the attrs instances of decoded records; raise ValueError for an invalid date."""
         for name in self._dates:
             for record, text in zip(decoded, map(attrgetter(name), decoded), strict=True):
                 if text is not None:
@@ -87,28 +102,35 @@ class FastPath:
         """
         try:
             keys = _decode_keys(record).keys()
-            new = keys - {*wire_keys(self._kind).values(), *self._learned}
+            known = self._decoders.learned
+            new = keys - {*wire_keys(self._kind).values(), *known}
             if not new or len(new) > _MAX_UNKNOWN_KEYS:
                 return False
-            learned = self._learned if len(self._learned) + len(new) <= _MAX_UNKNOWN_KEYS else ()
-            learned = (*learned, *new)
-            self._compile(learned, order=tuple(keys))
+            learned = known if len(known) + len(new) <= _MAX_UNKNOWN_KEYS else ()
+            # One assignment, since other threads may learn keys at the same time.
+            self._decoders = _Decoders.of(self._kind, (*learned, *new), order=tuple(keys))
         except (ValueError, RecursionError):
             # The record is not a JSON object, or has a key that a msgspec struct can't have.
             return False
-        self._learned = learned
         return True
-
-    def _compile(self, learned: Iterable[str], *, order: Sequence[str]) -> None:
-        struct: Any = _struct(self._kind, learned, order)
-        self._decode_envelope = msgspec.json.Decoder(Envelope[struct]).decode
-        self._decode_list = msgspec.json.Decoder(list[struct]).decode
 
 
 @cache
 def fast_path(kind: Any) -> FastPath:
     """Return the fast path for a class of records. All responses share it, and so the learned keys."""
     return FastPath(kind)
+
+
+def has_many_objects(json: Body, start: int, end: int) -> bool:
+    """Return whether a part of a body may have so many records that decoding them in one step takes too long."""
+    if end - start <= _SHORT:
+        return False
+    # `count` would take longer, since normal records have few braces.
+    for _ in range(_MAX_OBJECTS):
+        start = json.find(b"{", start, end) + 1
+        if start == 0:
+            return False
+    return True
 
 
 def _struct(kind: Any, learned: Iterable[str], order: Sequence[str]) -> Any:

@@ -102,9 +102,13 @@ def types_of_keys(kind: Any) -> list[tuple[str, Any]]:
     return [(field.name, field.type.__origin__) for field in attrs.fields(kind) if field.name in wire_keys(kind)]
 
 
-def structure_strictly(kind: Any, record: dict[str, Any]) -> Any:
-    """Return a decoded record as an instance of its class, which keeps the dict as its `wire`.
+def structure_strictly(kind: Any, record: dict[str, Any], wire: dict[str, Any] | bytes) -> Any:
+    """Return a decoded record as an instance of its class.
 
+    Args:
+        kind: the class.
+        record: the decoded record.
+        wire: the same record, decoded or as JSON, for `wire`.
     Raises:
         MisfitError: a key is missing, or a value is not of its published type.
     """
@@ -117,6 +121,6 @@ def structure_strictly(kind: Any, record: dict[str, Any]) -> Any:
             for cause, note in error.group_exceptions()[0]
         ]
     else:
-        object.__setattr__(structured, "_wire", record)
+        object.__setattr__(structured, "_wire", wire)
         return structured
     raise MisfitError(problems)

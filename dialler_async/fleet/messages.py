@@ -123,7 +123,7 @@ class Slice:
         data = unpack(packed)
         try:
             # Not msgspec, which refuses a lone surrogate. The name of a campaign can contain such a character.
-            return [structure_strictly(Campaign, record) for record in json.loads(data)]
+            return [structure_strictly(Campaign, record, record) for record in json.loads(data)]
         except (*DECODE_ERRORS, MisfitError):
             raise RejectedMessageError("its campaigns are malformed") from None
 

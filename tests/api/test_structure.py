@@ -155,8 +155,8 @@ def test_fast_path_accepts_documented_records(kind: type[Record], decoder: Respo
     record = dict.fromkeys(wire_keys(kind).values()) | {"Name": "a", "ID": 2**70, "Column01": [1.5e3, "ü"], "x": {}}
     with patch.object(record_list, "structure_strictly", None):
         (made,) = decode(decoder, envelope(json.dumps(record, ensure_ascii=False)))
-    assert made == structure_strictly(kind, record)
-    assert (made.wire, made.extra) == (record, structure_strictly(kind, record).extra)
+    assert made == structure_strictly(kind, record, record)
+    assert (made.wire, made.extra) == (record, structure_strictly(kind, record, record).extra)
 
 
 def test_escaped_key_is_decoded_like_the_plain_key() -> None:
@@ -265,3 +265,54 @@ def test_two_threads_may_read_the_first_wire_of_a_response() -> None:
         with ThreadPoolExecutor(4) as threads:
             names = list(threads.map(lambda one: one.wire["Name"], decoded * 4))
         assert names == ["a", "b"] * 4
+
+
+class CountingPath(FastPath):
+    """A fast path that counts how often it is tried."""
+
+    tried = 0
+
+    def structure(self, records: bytes | memoryview) -> list[Any]:
+        self.tried += 1
+        return super().structure(records)
+
+
+def test_records_with_nested_lists_are_structured_together() -> None:
+    path = CountingPath(Campaign)
+    records = [json.dumps({"Name": str(number), "list": [{"a": 1}, {"b": 2}]}) for number in range(5_000)]
+    with use_fast_path(lambda kind: path):
+        decoded = decode(CAMPAIGNS, envelope(*records))
+    assert [one.wire for one in decoded] == [json.loads(record) for record in records]
+    assert path.tried < len(records) / 10
+
+
+@pytest.mark.parametrize(("count", "pauses"), [(500, 0), (20_000, 200)])
+def test_many_small_records_are_decoded_with_pauses(count: int, pauses: int) -> None:
+    body = envelope(*["{}"] * count)
+    assert len(decode(RESULT_CODES, body)) == count
+    assert sum(1 for _ in RESULT_CODES(body)) >= pauses
+
+
+def test_many_lists_are_read_with_pauses() -> None:
+    body = b'{"status":404,"lists":[' + b",".join([b'{"records":[]}'] * 5_000) + b"]}"
+    pauses: list[None] = []
+    with pytest.raises(DiallerError):
+        pauses.extend(CAMPAIGNS(body))
+    assert len(pauses) >= 5_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (r"\ud83d", "\ud83d"),
+        (r"\ud83d\ud83d\ude00", "\ud83d😀"),
+        (r"\ude00\\ud83d", r"\ud83d".join(["\ude00", ""])),
+        (r"\\\ud83d\\", "\\\ud83d\\"),
+        (r"\\\\ud83d\udfff", r"\\ud83d" + "\udfff"),
+    ],
+)
+def test_lone_surrogate_is_kept_in_a_record_and_replaced_in_the_envelope(sent: str, name: str) -> None:
+    (made,) = decode(CAMPAIGNS, envelope(f'{{"Name":"{sent}"}}'))
+    assert (made.name, made.wire) == (name, {"Name": name})
+    found = decode(CAMPAIGNS, f'{{"filter":"{sent}","records":[{{"Name":"a"}}]}}'.encode())
+    assert found.filter == "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in name)

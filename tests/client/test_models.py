@@ -79,6 +79,7 @@ class TestRecord:
 
     def test_changing_wire_or_extra_does_not_change_the_record(self) -> None:
         RECEIVED.wire["Name"] = "Winter"
+        RECEIVED.wire["ZZ"].append(2)
         RECEIVED.wire.clear()
         RECEIVED.extra.clear()
         assert RECEIVED.wire["Name"] == "Summer"
