@@ -1,7 +1,7 @@
 """Measure what the parts of a lookup cost: `python -m benchmarks.call_cost`.
 
-Each variant replaces or leaves out one part, and runs the fan-out of `python -m benchmarks` in new processes, in turns
-with the other variants. `all of them` shows what the rest of this library costs, in addition to aiohttp.
+Each variant replaces or leaves out a part, and runs the fan-out of `python -m benchmarks` in new processes, in turns
+with the other variants. The last variant shows what the rest of this library costs, in addition to aiohttp.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def _decoded_by(decoder: str) -> Iterator[None]:
     decode = {
         "nothing": lambda _: nothing,
         "orjson": orjson.loads,
-        "structs": fast_path(ResultCode)._decode_envelope,
+        "structs": fast_path(ResultCode)._decoders.decode_envelope,
         "instances": fast_path(ResultCode).decode_body,
     }[decoder]
 

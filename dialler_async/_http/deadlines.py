@@ -38,7 +38,7 @@ class Deadline:
         return self._has_cancelled
 
     def cancel(self, *, is_closing: bool = False) -> None:
-        """Cancel the task, since the deadline has expired or the client is closing."""
+        """Cancel the task, since the deadline has expired, or the client is closing."""
         self.is_closing = is_closing
         self._has_cancelled = True
         self._task.cancel()

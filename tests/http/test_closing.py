@@ -19,6 +19,7 @@ from dialler_async import (
     PoolConfig,
     Timeouts,
 )
+from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox
 from dialler_async.testing import Status
 
@@ -141,6 +142,27 @@ async def test_call_in_backoff_is_refused_after_the_timeout(
         await dialler.aclose(timeout=0)
         assert "closed while waiting for the next retry" in str(await waiting)
         assert type(await in_flight) is ClientStateError
+
+
+async def test_retry_after_closing_does_not_wait_for_the_rate_limiter(
+    sandbox: Sandbox, id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CountingLimiter:
+        acquired = 0
+
+        async def acquire(self) -> None:
+            self.acquired += 1
+
+    limiter = CountingLimiter()
+    dialler = DiallerClient(sandbox.base_url, sandbox.token, max_rate=limiter)
+
+    async def close_instead(_: float) -> None:
+        await dialler.aclose()
+
+    monkeypatch.setattr(CLOCK, "sleep", close_instead)
+    sandbox.faults.next(Status(503))
+    assert type(await failure(dialler.campaigns.get(id))) is ClientStateError
+    assert limiter.acquired == 1
 
 
 async def test_caller_that_cancels_its_call_while_closing_gets_the_cancellation(
