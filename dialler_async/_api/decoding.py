@@ -104,13 +104,51 @@ def _decode(
         if envelope.status != 200:
             _check_status(envelope, body)
         return FinishedWork(result(_Contents(body, envelope, records, len(records))))
-    return _decode_in_slices(result, _read(kind, body, keep=keep, all_invalid=all_invalid))
+    return _decode_in_slices(result, kind, body, keep=keep, all_invalid=all_invalid)
 
 
 def _decode_in_slices(
-    result: Callable[[_Contents[R]], T], reading: Generator[None, None, _Contents[R]]
+    result: Callable[[_Contents[Any]], T], kind: Any, body: Body, *, keep: bool, all_invalid: bool
 ) -> Generator[None, None, T]:
-    return result((yield from reading))
+    """Decode a body that is large, or that the fast path refused.
+
+    Each list named `records` is read in slices, and a mark replaces its records. A body may have several such lists:
+    nested lists or duplicate keys. The mark in the decoded envelope shows which list belongs to the envelope.
+    """
+    if not body[:_MAX_ENVELOPE].strip():
+        raise PayloadError("the status is 200, but the body is empty", not_json=True)
+    lists: dict[bytes, tuple[ListReader[Any], list[Any]]] = {}
+    rest = bytearray()
+    position = 0
+    while len(rest) <= _MAX_ENVELOPE:
+        found = re.compile(_RECORDS_BEGIN).search(body, position, position + _MAX_ENVELOPE)
+        if found is None:
+            break
+        reader: ListReader[Any] = ListReader(kind, body, found.end(), all_invalid=all_invalid)
+        records: list[Any] = []
+        for structured in reader.slices():
+            if keep:
+                records += structured
+            yield
+        yield
+        mark = b'"list %d was read"' % len(lists)
+        lists[mark] = reader, records
+        rest += body[position : found.end()] + mark
+        position = reader.position
+    rest += body[position : position + _MAX_ENVELOPE + 1]
+    if len(rest) > _MAX_ENVELOPE:
+        reason = f"the status is 200, but the body is larger than {_MAX_ENVELOPE} bytes without its records"
+        raise PayloadError(reason, excerpt=excerpt(body))
+    try:
+        envelope = without_lone_surrogates(decode_envelope, bytes(rest))
+    except (ValueError, RecursionError) as error:
+        # Not `from error`, since the text already contains the error of msgspec.
+        raise not_json(body, error) from None
+    _check_status(envelope, body)
+    if not envelope.records:
+        return result(_Contents(body, envelope, [], 0))
+    reader, records = lists[bytes(envelope.records[0])]
+    return result(_Contents(body, envelope, records, reader.count, reader))
 
 
 def _records(contents: _Contents[R], *, may_be_shortened: bool = False) -> Records[R]:
@@ -176,54 +214,6 @@ def _nothing(contents: _Contents[Any]) -> None:
     if contents.envelope.status is None:
         reason = 'the status is 200, but the body lacks the documented {"status": 200}'
         raise PayloadError(reason, path="status", excerpt=excerpt(contents.body))
-
-
-def _read(kind: type[R], body: Body, *, keep: bool, all_invalid: bool) -> Generator[None, None, _Contents[R]]:
-    """Return the contents of a body that is large, or that the fast path refused.
-
-    Each list named `records` is read in slices, and a mark replaces its records. A body may have several such lists:
-    nested lists or duplicate keys. The mark in the decoded envelope shows which list belongs to the envelope.
-
-    Args:
-        kind: the class of the records.
-        body: the body.
-        keep: whether the records are returned.
-        all_invalid: whether all invalid records are kept.
-    """
-    if not body[:_MAX_ENVELOPE].strip():
-        raise PayloadError("the status is 200, but the body is empty", not_json=True)
-    lists: dict[bytes, tuple[ListReader[R], list[R]]] = {}
-    rest = bytearray()
-    position = 0
-    while len(rest) <= _MAX_ENVELOPE:
-        found = re.compile(_RECORDS_BEGIN).search(body, position, position + _MAX_ENVELOPE)
-        if found is None:
-            break
-        reader: ListReader[R] = ListReader(kind, body, found.end(), all_invalid=all_invalid)
-        records: list[R] = []
-        for structured in reader.slices():
-            if keep:
-                records += structured
-            yield
-        yield
-        mark = b'"list %d was read"' % len(lists)
-        lists[mark] = reader, records
-        rest += body[position : found.end()] + mark
-        position = reader.position
-    rest += body[position : position + _MAX_ENVELOPE + 1]
-    if len(rest) > _MAX_ENVELOPE:
-        reason = f"the status is 200, but the body is larger than {_MAX_ENVELOPE} bytes without its records"
-        raise PayloadError(reason, excerpt=excerpt(body))
-    try:
-        envelope = without_lone_surrogates(decode_envelope, bytes(rest))
-    except (ValueError, RecursionError) as error:
-        # Not `from error`, since the text already contains the error of msgspec.
-        raise not_json(body, error) from None
-    _check_status(envelope, body)
-    if not envelope.records:
-        return _Contents(body, envelope, [], 0)
-    reader, records = lists[bytes(envelope.records[0])]
-    return _Contents(body, envelope, records, reader.count, reader)
 
 
 def _check_status(envelope: Envelope[Any], body: Body) -> None:

@@ -213,6 +213,15 @@ def test_record_is_a_single_object_for_the_garbage_collector() -> None:
     assert len(gc.get_objects()) - before < len(records) + 100
 
 
+@pytest.mark.parametrize("text", ["x", "{", r"\""])
+def test_record_of_more_than_2_mib_is_refused(text: str) -> None:
+    large = f'{{"Name":"{text * (2 * 1024 * 1024 // len(text))}"}}'
+    error = decode(CAMPAIGNS, envelope('{"Name":"a"}', large, '{"Name":"b"}'))
+    assert isinstance(error, PayloadError)
+    assert "a record larger than 2097152 bytes" in str(error)
+    assert error.path == "records[1]"
+
+
 def test_record_with_too_many_values_is_refused() -> None:
     for values, accepted in ((90_000, True), (110_000, False)):
         body = envelope(json.dumps({"Name": "a", "filler": "x" * 640 * 1024, "list": [0] * values}))
