@@ -6,6 +6,7 @@ keeps all other keys unchanged. A missing key is `None`.
 Source: API reference, "Campaign records", "Result codes" and "Dates".
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
@@ -59,7 +60,14 @@ class Record:
         the record. The dict is empty for a record that the server did not send.
         """
         wire = self._wire
-        return _decode_object(bytes(wire)) if hasattr(wire, "__bytes__") else dict(wire)
+        if not hasattr(wire, "__bytes__"):
+            return dict(wire)
+        try:
+            return _decode_object(bytes(wire))
+        except msgspec.DecodeError:
+            # msgspec refuses a lone surrogate.
+            decoded: dict[str, Any] = json.loads(bytes(wire))
+            return decoded
 
     @property
     def extra(self) -> dict[str, Any]:

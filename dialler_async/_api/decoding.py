@@ -115,7 +115,7 @@ def _decode_in_slices(
     Each list named `records` is read in slices, and a mark replaces its records. A body may have several such lists:
     nested lists or duplicate keys. The mark in the decoded envelope shows which list belongs to the envelope.
     """
-    if not body[:_MAX_ENVELOPE].strip():
+    if len(body) <= _MAX_ENVELOPE and not body.strip():
         raise PayloadError("the status is 200, but the body is empty", not_json=True)
     lists: dict[bytes, tuple[ListReader[Any], list[Any]]] = {}
     rest = bytearray()

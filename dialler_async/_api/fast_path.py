@@ -20,7 +20,7 @@ from .record_bytes import JoinedRecords, RecordBytes
 from .structure import types_of_keys
 
 _MAX_OBJECTS: Final = 1_000
-"""JSON objects of unknown records that are decoded in one step. 20,000 records `{},` would take up to 90 ms."""
+"""JSON objects, also nested, that are decoded in one step. 20,000 records `{},` would take up to 90 ms."""
 _SHORT: Final = 4096
 """Bytes that are decoded without counting the objects."""
 _MAX_UNKNOWN_KEYS: Final = 500
@@ -122,7 +122,7 @@ def fast_path(kind: Any) -> FastPath:
 
 
 def has_many_objects(json: Body, start: int, end: int) -> bool:
-    """Return whether a part of a body may have so many records that decoding them in one step takes too long."""
+    """Return whether a part of a body has so many JSON objects that decoding them in one step may take too long."""
     if end - start <= _SHORT:
         return False
     # `count` would take longer, since normal records have few braces.

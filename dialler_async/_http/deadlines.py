@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Final, cast, final
 
 _GRACE: Final = 0.01
-"""Seconds between the end of a deadline and the cancellation. Tasks read what has arrived in the meantime."""
+"""Seconds between the end of a read timeout and the cancellation. Meanwhile, tasks read responses that have arrived."""
 
 
 @final
@@ -62,11 +62,14 @@ class Deadlines:
         seconds: length of each deadline; `math.inf` for no limit.
         is_short_lived: whether the timer is cancelled after the last call. Otherwise, each client that `with_options`
             makes for a few calls would leave a timer behind.
+        reads_first: whether tasks may read responses that have already arrived, before they are cancelled 10 to 20 ms
+            late. After other code has blocked the event loop, no task has read these responses yet.
     """
 
-    def __init__(self, seconds: float, *, is_short_lived: bool = False) -> None:
+    def __init__(self, seconds: float, *, is_short_lived: bool = False, reads_first: bool = False) -> None:
         self._seconds: Final = seconds
         self._is_short_lived: Final = is_short_lived
+        self._reads_first: Final = reads_first
         # The dict keeps the order in which the deadlines expire.
         self._running: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -81,7 +84,7 @@ class Deadlines:
         return deadline
 
     def restart(self, deadline: Deadline) -> None:
-        """Start a deadline again, unless it has expired."""
+        """Start a deadline again, unless it has cancelled its task."""
         if deadline in self._running:
             del self._running[deadline]
             deadline.when = asyncio.get_running_loop().time() + self._seconds
@@ -105,11 +108,13 @@ class Deadlines:
     def _set_timer(self, loop: asyncio.AbstractEventLoop, first: Deadline) -> None:
         # The context is empty. Otherwise, each timer would pass the context of a call on to the next timer, and the
         # context would never be freed.
-        self._timer = loop.call_at(first.when, self._wait_for_responses, loop, context=Context())
+        self._timer = loop.call_at(first.when, self._expire, loop, context=Context())
 
-    def _wait_for_responses(self, loop: asyncio.AbstractEventLoop) -> None:
-        # After other code has blocked the event loop, responses may have arrived that no task has read yet.
-        self._timer = loop.call_later(_GRACE, self._cancel_expired, loop, loop.time())
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._reads_first:
+            self._timer = loop.call_later(_GRACE, self._cancel_expired, loop, loop.time())
+        else:
+            self._cancel_expired(loop, loop.time())
 
     def _cancel_expired(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         self._timer = None

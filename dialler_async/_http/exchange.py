@@ -56,14 +56,14 @@ class Exchange:
         self._read_by_aiohttp = not pool.owns_session
         self._timeouts = timeouts
         self._aiohttp_timeout = _aiohttp_timeout_of(timeouts, read=self._read_by_aiohttp)
-        self._read_deadlines = Deadlines(timeouts.read)
+        self._read_deadlines = Deadlines(timeouts.read, reads_first=True)
 
     def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
         """Return a copy with other timeouts."""
         other = copy.copy(self)
         other._timeouts = timeouts
         other._aiohttp_timeout = _aiohttp_timeout_of(timeouts, read=self._read_by_aiohttp)
-        other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True)
+        other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True, reads_first=True)
         return other
 
     async def attempt(

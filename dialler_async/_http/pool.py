@@ -91,8 +91,8 @@ class Pool:
                     break
                 while left > 0:
                     await CLOCK.sleep(left)
+                    self._check_open()
                     left = pause()
-                self._check_open()
             session = self._session or self._open()
         except BaseException:
             self._slots.release()

@@ -16,7 +16,7 @@ class Timeouts:
         connect: maximum time for making a connection, with TLS, in one attempt. DNS lookups are not included; only
             `deadline` limits them.
         read: maximum time until the headers of a response have arrived, then until the next part of its body, in one
-            attempt. With `session=…`, aiohttp's `sock_read`: each byte starts the time again.
+            attempt. With `session=…`, aiohttp's `sock_read` applies: each received byte starts the time again.
         deadline: maximum time for the whole call: attempts, delays between them, and the wait in the client's queue.
     Raises:
         ConfigurationError: a value is not a positive number.

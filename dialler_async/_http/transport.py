@@ -269,6 +269,7 @@ class Transport:
             call.trace.wait_started(QUEUED)
             if self._limiter is not None:
                 # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
+                self._pool.check()
                 await self._limiter.acquire()
             session = await self._pool.enter(self._backpressure.pause_left)
             if has_permit or not circuit.is_open:

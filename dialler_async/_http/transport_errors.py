@@ -77,7 +77,7 @@ def map_transport_error(
         case _ if sent is False:
             return ConnectError(f"{call}: no connection to {server}; nothing was sent", request=call)
         case aiohttp.ServerTimeoutError() | TimeoutError():
-            text = f"{call}: the server sent no complete part of a response for {read:g} s"
+            text = f"{call}: no further part of the response arrived for {read:g} s"
             return DeadlineError(text, request=call)
         case aiohttp.ClientPayloadError():
             return NoReplyError(f"{call}: the response is incomplete", request=call)

@@ -80,6 +80,9 @@ class TestRecord:
     def test_changing_wire_or_extra_does_not_change_the_record(self) -> None:
         RECEIVED.wire["Name"] = "Winter"
         RECEIVED.wire["ZZ"].append(2)
+        cut = decoded_campaign(rb'{"records":[{"Name":"\ud83d","list":[]}]}')
+        cut.wire["list"].append(1)
+        assert cut.wire == {"Name": "\ud83d", "list": []}
         RECEIVED.wire.clear()
         RECEIVED.extra.clear()
         assert RECEIVED.wire["Name"] == "Summer"

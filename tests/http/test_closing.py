@@ -165,6 +165,18 @@ async def test_retry_after_closing_does_not_wait_for_the_rate_limiter(
     assert limiter.acquired == 1
 
 
+async def test_call_is_refused_if_the_client_is_closed_during_the_wait_for_the_rate_limiter(
+    sandbox: Sandbox, id: int
+) -> None:
+    class ClosingLimiter:
+        async def acquire(self) -> None:
+            await dialler.aclose()
+
+    dialler = DiallerClient(sandbox.base_url, sandbox.token, max_rate=ClosingLimiter())
+    assert type(await failure(dialler.campaigns.get(id))) is ClientStateError
+    assert sandbox.journal == []
+
+
 async def test_caller_that_cancels_its_call_while_closing_gets_the_cancellation(
     sandbox: Sandbox, id: int, hold: type[HeldRequest], settle: Settle
 ) -> None:

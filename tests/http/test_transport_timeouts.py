@@ -118,7 +118,7 @@ async def test_read_timeout_error_says_how_long_the_server_sent_nothing(
     async with DiallerClient(server.base_url, server.token, timeouts=Timeouts(read=20), retry=ONCE) as dialler:
         error = await failure_after(server.send(call, dialler), advance_clock, 20.01, lambda: server.journal)
     assert type(error) is (OutcomeUnknownError if call in WRITES else DeadlineError)
-    assert "the server sent no complete part of a response for 20 s" in str(error)
+    assert "no further part of the response arrived for 20 s" in str(error)
     if call in WRITES:
         assert server.arrived(call) == [server.is_done(call)]
 
@@ -168,6 +168,26 @@ async def test_response_that_arrived_while_the_event_loop_was_blocked_is_read(
         DiallerClient(base_url, "t", timeouts=Timeouts(read=20), retry=ONCE) as dialler,
     ):
         assert len(await dialler.campaigns.list()) == 1
+
+
+async def test_queued_call_is_not_sent_after_its_deadline_when_the_event_loop_was_blocked(
+    listening: Listening, advance_clock: AdvanceClock
+) -> None:
+    requests = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            requests += 1
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"status":200}')
+            advance_clock.block(121)
+
+    async with listening(handler) as base_url, DiallerClient(base_url, "t", pool=PoolConfig(limit=1)) as dialler:
+        calls = [dialler.campaigns.delete(number) for number in (1, 2)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert type(outcomes[1]) is DeadlineError
+    assert requests == 1
 
 
 async def test_read_timeout_starts_again_with_the_headers(listening: Listening, advance_clock: AdvanceClock) -> None:
