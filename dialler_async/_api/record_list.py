@@ -273,7 +273,7 @@ def _decode_record(piece: bytes) -> dict[str, Any]:
     try:
         return _decode_object(piece)
     except msgspec.DecodeError:
-        if not re.search(_MAYBE_SURROGATE, piece):
+        if _replace_lone_surrogates(piece) == piece:
             raise
     record = json.loads(piece, parse_float=_finite, parse_int=_integer)
     if type(record) is dict:
