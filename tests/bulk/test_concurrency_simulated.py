@@ -202,6 +202,7 @@ def test_any_server_is_kept_busy_or_the_limit_is_reached(
     capacity: int, limit: int, seed: int, work: Callable[[Random], float]
 ) -> None:
     simulation = Simulation(capacity, work, seed=seed)
-    done = run(simulation, 15, limit)
+    done = run(simulation, 30, limit)
     assert max(level for _, level in simulation.levels) <= limit
-    assert throughput(done, 5, 15) >= 0.75 * min(capacity / WORK, limit / UNLOADED)
+    # If the first calls happen to be fast, the level stays too low until the first latency probe, after ten seconds.
+    assert throughput(done, 15, 30) >= 0.8 * min(capacity / WORK, limit / UNLOADED)
