@@ -140,7 +140,7 @@ class Soak:
                 call, is_correct = self.dialler.campaigns.find(TEMPLATE), lambda got: got[0].name == TEMPLATE
             case "codes":
                 call = self.dialler.result_codes.list(id)
-                is_correct = lambda got: all(code.dialler_campaigns_id == id for code in got)  # noqa: E731  # as above
+                is_correct = lambda got: all(code.dialler_campaigns_id == id for code in got)  # noqa: E731  # a lambda in each case
             case _:
                 call, is_correct = self.dialler.campaigns.list(), lambda got: len(got) > CAMPAIGNS
         got = await self.timed(call)

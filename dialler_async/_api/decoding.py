@@ -71,14 +71,12 @@ class _Contents(msgspec.Struct, Generic[R]):
         body: the body.
         envelope: its values.
         records: the valid records, unless the decoder does not keep them.
-        sent: number of records that the server sent.
         reader: the reader of the list, if the body is large, or the fast path refused it.
     """
 
     body: Body
     envelope: Envelope[Any]
     records: list[R]
-    sent: int
     reader: ListReader[R] | None = None
 
 
@@ -103,7 +101,7 @@ def _decode(
         envelope, records = decoded
         if envelope.status != 200:
             _check_status(envelope, body)
-        return FinishedWork(result(_Contents(body, envelope, records, len(records))))
+        return FinishedWork(result(_Contents(body, envelope, records)))
     return _decode_in_slices(result, kind, body, keep=keep, all_invalid=all_invalid)
 
 
@@ -146,9 +144,9 @@ def _decode_in_slices(
         raise not_json(body, error) from None
     _check_status(envelope, body)
     if not envelope.records:
-        return result(_Contents(body, envelope, [], 0))
+        return result(_Contents(body, envelope, []))
     reader, records = lists[bytes(envelope.records[0])]
-    return result(_Contents(body, envelope, records, reader.count, reader))
+    return result(_Contents(body, envelope, records, reader))
 
 
 def _records(contents: _Contents[R], *, may_be_shortened: bool = False) -> Records[R]:
@@ -231,7 +229,8 @@ def _checked_total(contents: _Contents[Any], *, may_be_shortened: bool = False) 
     if contents.envelope.records is None:
         reason = "the status is 200, but the body has no list of records"
         raise PayloadError(reason, path="records", excerpt=excerpt(contents.body))
-    count, sent = contents.envelope.count, contents.sent
+    count = contents.envelope.count
+    sent = len(contents.records) if contents.reader is None else contents.reader.count
     if count not in (sent, None) and not (may_be_shortened and 0 < sent < count):
         reason = f"the server counts {count} records, but sent {sent}"
         raise PayloadError(reason, path="count", excerpt=excerpt(contents.body))

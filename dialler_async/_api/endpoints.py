@@ -36,6 +36,7 @@ class Idempotency(Enum):
     UNKNOWN = "unknown to this library, so the request is never retried"
 
 
+# A struct, since each call makes a request: a frozen attrs class takes 0.8 µs, and the struct 0.1 µs.
 @final
 class Request(msgspec.Struct, Generic[T], frozen=True):
     """The request of one call.

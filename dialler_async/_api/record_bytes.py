@@ -1,12 +1,13 @@
 """The bytes of single records, cut out of the JSON of several records when they are needed."""
 
-from typing import Any, final
+from typing import Any, Final, final
 
 import msgspec
 
 from .envelope import decode_envelope
 
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+split_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""Return the bytes of each record of a list."""
 
 
 @final
@@ -50,7 +51,7 @@ class RecordBytes(msgspec.Struct, frozen=True, gc=False):
 
 def _cut(json: bytes) -> list[bytes]:
     if json.startswith(b"["):
-        return list(map(bytes, _decode_list(json)))
+        return list(map(bytes, split_list(json)))
     return list(map(bytes, decode_envelope(json).records or ()))
 
 

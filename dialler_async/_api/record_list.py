@@ -18,6 +18,7 @@ from ..errors import Body, PayloadError
 from ..models import Record
 from .error_responses import excerpt
 from .fast_path import fast_path, has_many_objects
+from .record_bytes import split_list
 from .structure import MisfitError, structure_strictly
 
 T = TypeVar("T")
@@ -45,7 +46,6 @@ _MAX_SEPARATOR: Final = 256 * 1024
 _MAX_KEY_UPDATES: Final = 4
 """Number of times that the fast path learns unknown keys from one list. Learning 500 keys takes 2 ms."""
 
-_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -232,7 +232,7 @@ class ListReader(Generic[R]):
 def _split_exactly(slice_: memoryview) -> list[msgspec.Raw]:
     """Return the bytes of each record of a slice; an empty list if the slice is not a sequence of JSON values."""
     try:
-        return _split(b"".join((b"[", slice_, b"]")))
+        return split_list(b"".join((b"[", slice_, b"]")))
     except (ValueError, RecursionError):
         return []
 

@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 
 
 class HitError(Exception):
-    """The error of a function in these tests. Errors with the same text are equal, so that outcomes compare."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, HitError) and self.args == other.args
-
-    def __hash__(self) -> int:
-        return hash(self.args)
-
-
-async def double(item: int) -> int:
-    await asyncio.sleep(0)
-    return item * 2
+    """The error of a function in these tests."""
 
 
 async def test_leaving_early_cancels_and_awaits_running_calls(
@@ -134,7 +123,10 @@ async def test_error_of_items_is_raised_after_the_finished_outcomes(
         for item in items():
             yield item
 
-    outcomes = fan_out(double, later() if asynchronous else items(), concurrency=1)
+    async def function(item: int) -> int:
+        return item * 2
+
+    outcomes = fan_out(function, later() if asynchronous else items(), concurrency=1)
     assert [(await anext(outcomes)).value, (await anext(outcomes)).value] == [2, 4]
     with pytest.raises(HitError, match="the source"):
         await anext(outcomes)
@@ -229,13 +221,14 @@ async def test_every_item_has_one_outcome_and_early_exit_leaves_no_task(
 ) -> None:
     never = asyncio.get_running_loop().create_future()
     never.cancel()
-    errors = {"return": None, "raise": HitError("defect"), "await cancelled": ItemCancelledError}
+    defect = HitError("defect")
+    errors = {"return": None, "raise": defect, "await cancelled": ItemCancelledError}
 
     async def function(index: int) -> int:
         behaviour, pause = behaviours[index]
         await run_loop(pause)
         if behaviour == "raise":
-            raise HitError("defect")
+            raise defect
         if behaviour == "await cancelled":
             await never
         return index

@@ -144,8 +144,9 @@ async def test_call_in_backoff_is_refused_after_the_timeout(
         assert type(await in_flight) is ClientStateError
 
 
+@pytest.mark.parametrize("of_client", [True, False])
 async def test_retry_after_closing_does_not_wait_for_the_rate_limiter(
-    sandbox: Sandbox, id: int, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, id: int, monkeypatch: pytest.MonkeyPatch, of_client: bool
 ) -> None:
     class CountingLimiter:
         acquired = 0
@@ -154,10 +155,11 @@ async def test_retry_after_closing_does_not_wait_for_the_rate_limiter(
             self.acquired += 1
 
     limiter = CountingLimiter()
-    dialler = DiallerClient(sandbox.base_url, sandbox.token, max_rate=limiter)
+    opened = DiallerClient(sandbox.base_url, sandbox.token, max_rate=limiter if of_client else None)
+    dialler = opened if of_client else opened.with_options(max_rate=limiter)
 
     async def close_instead(_: float) -> None:
-        await dialler.aclose()
+        await opened.aclose()
 
     monkeypatch.setattr(CLOCK, "sleep", close_instead)
     sandbox.faults.next(Status(503))

@@ -147,6 +147,7 @@ async def test_no_read_fails_when_the_port_refuses_for_400_ms(count: int, until:
         await until(lambda: server.requests.total() >= min(count, 32))
         await server.stop()
         server.plan = lambda *_: RESPOND
+        # The length of the outage, in virtual time.
         await asyncio.sleep(0.4)
         await server.start()
         results = await calling
@@ -195,6 +196,7 @@ async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Un
             auditing = asyncio.create_task(audit(dialler))
             await until(lambda: len(sandbox.journal) >= 20)
             async with sandbox.refusing():
+                # The length of the outage, in virtual time.
                 await asyncio.sleep(3)
                 assert not auditing.done()
             report = await auditing
