@@ -1,12 +1,14 @@
 """The Parquet writer of exports, for notebooks. It needs the extra `pip install 'dialler-async[data]'`.
 
 Whole numbers are 64-bit integers. Dates are timestamps: in UTC if all dates of the column have a time zone, and without
-a time zone if none has. A column with larger numbers, or with both kinds of dates, is text, because no other type is
-exact. A lone surrogate becomes an escape such as `\\ud83c`, because UTF-8 can't encode it.
+a time zone if none has. These columns are text instead: larger numbers, and dates of both kinds, because no other type
+is exact; dates that are after the year 9999 or before the year 1 in UTC, because many readers fail on them. A lone
+surrogate becomes an escape such as `\\ud83c`, because UTF-8 can't encode it.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import Enum, auto
 from io import BytesIO
 from typing import BinaryIO
 
@@ -25,6 +27,13 @@ _DATES = [name for name, kind in COLUMNS.items() if kind is datetime]
 _ROWS_PER_CHUNK = 10_000
 
 
+class _DateKind(Enum):
+    WITH_ZONE = auto()
+    WITHOUT_ZONE = auto()
+    OUT_OF_RANGE = auto()
+    """Its year in UTC is not between 1 and 9999."""
+
+
 class ParquetFile:
     """Collects compact columns, and writes them at the end. Errors are in the column `error`."""
 
@@ -34,8 +43,8 @@ class ParquetFile:
         self._rows: list[tuple[Cell, ...]] = []
         self._as_text: set[str] = set()
         """Columns with a number of more than 64 bits."""
-        self._has_zone: dict[str, set[bool]] = {name: set() for name in _DATES}
-        """For each column of dates: True if a date has a time zone, False if a date has none."""
+        self._kinds: dict[str, set[_DateKind]] = {name: set() for name in _DATES}
+        """The kinds of dates in each column of dates."""
 
     def add(self, exported: ExportedCampaign) -> None:
         """Add the rows of a campaign."""
@@ -49,7 +58,11 @@ class ParquetFile:
         # Written to memory first, because polars raises the same error for a full disk as for other causes.
         compressed = BytesIO()
         as_text = [polars.col(name).cast(polars.String) for name in self._as_text]
-        as_dates = [_to_dates(name, True in zones) for name, zones in self._has_zone.items() if len(zones) < 2]
+        as_dates = [
+            _to_dates(name, _DateKind.WITH_ZONE in kinds)
+            for name, kinds in self._kinds.items()
+            if len(kinds) < 2 and _DateKind.OUT_OF_RANGE not in kinds
+        ]
         table = polars.concat(chunk.with_columns(as_text) for chunk in self._columns)
         table.with_columns(as_dates).write_parquet(compressed)
         self._file.write(compressed.getbuffer())
@@ -66,7 +79,7 @@ class ParquetFile:
         schema = dict(_SCHEMA)
         for name in _DATES:
             dates = [cell for cell in columns[name] if isinstance(cell, datetime)]
-            self._has_zone[name] |= {date.utcoffset() is not None for date in dates}
+            self._kinds[name].update(map(_kind, dates))
             columns[name] = [cell.isoformat() if isinstance(cell, datetime) else None for cell in columns[name]]
         for name, cells in columns.items():
             if schema[name] == polars.Int64 and not all(map(_fits_64_bits, cells)):
@@ -82,6 +95,16 @@ def _to_dates(name: str, has_zone: bool) -> polars.Expr:
     return polars.col(name).str.to_datetime(
         f"%Y-%m-%dT%H:%M:%S%.f{zone}", time_unit="us", time_zone="UTC" if has_zone else None
     )
+
+
+def _kind(date: datetime) -> _DateKind:
+    if date.utcoffset() is None:
+        return _DateKind.WITHOUT_ZONE
+    try:
+        date.astimezone(UTC)
+    except OverflowError:
+        return _DateKind.OUT_OF_RANGE
+    return _DateKind.WITH_ZONE
 
 
 def _fits_64_bits(cell: Cell) -> bool:

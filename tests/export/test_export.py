@@ -348,6 +348,7 @@ def wire_date(*parts: int) -> datetime:
 
 NAIVE, AWARE = wire_date(2026, 3, 2, 12, 0, 0, 250_000), datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=1)))
 EXTREME = [wire_date(1, 1, 1), wire_date(9999, 12, 31, 23, 59)]
+BEYOND_UTC = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-5)))
 
 
 @pytest.mark.parametrize(
@@ -357,11 +358,12 @@ EXTREME = [wire_date(1, 1, 1), wire_date(9999, 12, 31, 23, 59)]
         ([AWARE, None, AWARE.astimezone(UTC)], [AWARE, None, AWARE]),
         ([NAIVE, AWARE], [NAIVE.isoformat(), AWARE.isoformat()]),
         (EXTREME, EXTREME),
+        ([AWARE, BEYOND_UTC], [AWARE.isoformat(), BEYOND_UTC.isoformat()]),
         ([None], [None]),
     ],
-    ids=["naive", "aware", "both", "extreme", "none"],
+    ids=["naive", "aware", "both", "extreme", "beyond_utc", "none"],
 )
-def test_parquet_dates_are_text_only_if_some_have_a_time_zone_and_some_do_not(
+def test_parquet_dates_are_text_only_if_no_timestamp_type_is_exact(
     dates: list[datetime | None], expected: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dialler_async.export.parquet_file._ROWS_PER_CHUNK", 2)

@@ -10,7 +10,19 @@ from ..findings import Finding, Severity
 from ..report import AuditReport
 from .columns import accepted_note, where
 
-_SPECIAL = re.compile(r"[\\`*_{}\[\]()#+\-.!|~<>&:$^=\"']")
+# Only characters that have a meaning where they stand, so that the source is readable, too.
+_SPECIAL = re.compile(
+    r"""
+      [\\`*\[\]<>|~$]          # code, emphasis, links, HTML, cells, strikethrough, formulas
+    | (?<!\w)_ | _(?!\w)      # emphasis; an underscore within a word is plain
+    | &(?=\#?\w+;)            # entities
+    | :(?=//|[\w+-]+:)        # URLs, names of emoji
+    | (?<=www)\.              # URLs without a scheme
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# Code hosts link these, and notify a user, even after a backslash, but not if a word joiner follows.
+_REFERENCE = re.compile(r"[@#](?=\w)|[!%&~](?=\d)|(?<=\bGH)-(?=\d)")
 
 # Nobody reads a table of thousands of accounts.
 _WORST = 50
@@ -88,9 +100,11 @@ def _where(finding: Finding, report: AuditReport) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return the text with Markdown and HTML escaped. It can't end a table cell or notify a user."""
-    # GitHub notifies a user even after an escaped @, but not if a word joiner follows the @.
-    return _SPECIAL.sub(r"\\\g<0>", escape_unprintable(text)).replace("@", "@\u2060")
+    """Return a text for use within a line, with Markdown and HTML escaped.
+
+    It can't end a table cell, link to anything or notify a user.
+    """
+    return _SPECIAL.sub(r"\\\g<0>", _REFERENCE.sub("\\g<0>\u2060", escape_unprintable(text)))
 
 
 def _row(*cells: str) -> str:

@@ -1,10 +1,12 @@
 """The report as SARIF 2.1.0, for programs that collect the results of linters and scanners.
 
+The log follows GitHub's code scanning, which ignores `suppressions`, `baselineState` and `kind`, and keeps its own
+history. So only findings that are open now are results: accepted, gone and unchecked ones are left out.
+
 A campaign is a logical location, `campaigns/535`; in a report of several accounts, `accounts/north/campaigns/535`. The
-same path is also the artifact location, since some readers drop a result without an artifact. No such file exists. The
-fingerprint consists of account, rule, campaign and subject, so that readers recognise a finding in the next report.
-With a baseline, each result has a `baselineState`; a finding that could not be checked again has the kind `open`. An
-accepted finding has a suppression.
+same path is also the artifact location, with its first line as the region, because code scanning drops a result without
+them. No such file exists. The fingerprint `primaryLocationLineHash` consists of account, rule, campaign and subject, so
+that readers recognise a finding in the next report.
 """
 
 import json
@@ -17,14 +19,12 @@ from urllib.parse import quote
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.version import __version__
 
-from ..findings import Finding, Severity, State
+from ..findings import Finding, Severity
 from ..report import AuditReport
 from ..rule import RuleInfo
-from .columns import Column, columns, until
+from .columns import Column, columns, where
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
-# SARIF has no state for a finding that could not be checked again; `kind` says so.
-_STATES = {State.NEW: "new", State.UNCHANGED: "unchanged", State.GONE: "absent", State.UNCHECKED: "unchanged"}
 
 
 def write_sarif(report: AuditReport) -> Iterator[str]:
@@ -61,7 +61,7 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
             "now": report.now.isoformat(),
             "zone_note": report.zone_note,
         },
-        "results": [_result(finding, index, shown, report) for finding in report.all_findings()],
+        "results": [_result(finding, index, shown, report) for finding in report.findings],
     }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
@@ -82,24 +82,15 @@ def _result(
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
-        "message": {"text": _without_links(finding.message)},
+        "message": {"text": _without_links(f"{where(finding)}: {finding.message}")},
         "locations": [_location(finding)],
-        "partialFingerprints": {"finding/v1": _fingerprint(finding)},
+        "partialFingerprints": {"primaryLocationLineHash": _fingerprint(finding)},
         "properties": {name: column(finding) for name, column in shown.items() if name not in _ELSEWHERE},
     }
     if finding.rule in index:
         result["ruleIndex"] = index[finding.rule]
     if (link := report.portal_link(finding)) is not None:
         result["hostedViewerUri"] = link
-    if finding.state is not None:
-        result["baselineState"] = _STATES[finding.state]
-    if finding.state is State.UNCHECKED:
-        # SARIF wants the level "none" for every kind but "fail" (3.27.10).
-        result |= {"kind": "open", "level": "none"}
-    if finding.acceptance is not None:
-        suppression = {"kind": "external", "status": "accepted", "justification": finding.acceptance.reason}
-        properties = {"owner": finding.acceptance.owner, "until": until(finding)}
-        result["suppressions"] = [{**suppression, "properties": properties}]
     return result
 
 
@@ -115,7 +106,7 @@ def _location(finding: Finding) -> dict[str, Any]:
         account = f"accounts/{quote(escape_unprintable(finding.account), safe='')}"
         path, name = (account, finding.account) if finding.campaign_name is None else (f"{account}/{path}", name)
     return {
-        "physicalLocation": {"artifactLocation": {"uri": path}},
+        "physicalLocation": {"artifactLocation": {"uri": path}, "region": {"startLine": 1}},
         "logicalLocations": [{"name": name, "fullyQualifiedName": path, "kind": "resource"}],
     }
 
