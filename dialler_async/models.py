@@ -16,6 +16,7 @@ import attrs
 import msgspec
 
 T_co = TypeVar("T_co", covariant=True)
+R = TypeVar("R", bound="Record")
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -48,9 +49,17 @@ class Language(IntEnum):
 class Record:
     """Base class of campaigns and result codes: it keeps the record as the server sent it."""
 
-    __slots__ = ()
+    # Not a field of attrs, so that a record changed by `attrs.evolve` doesn't keep the JSON of the old one.
+    __slots__ = ("_wire",)
     _wire: Any
-    """The decoded record, or an object whose bytes are its JSON."""
+    """The decoded record, or an object whose bytes are its JSON; unset for a record that the server did not send."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as a dict by attribute name; dates are datetimes.
+
+        `wire` has the server's keys instead.
+        """
+        return {name: getattr(self, name) for name in _WIRE_KEYS[type(self)]}
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -59,7 +68,7 @@ class Record:
         Each access decodes the JSON again, which takes about 5 µs for 73 keys. So a change of the dict does not change
         the record. The dict is empty for a record that the server did not send.
         """
-        wire = self._wire
+        wire = getattr(self, "_wire", {})
         if not hasattr(wire, "__bytes__"):
             return dict(wire)
         try:
@@ -75,11 +84,22 @@ class Record:
         known = wire_keys(type(self)).values()
         return {key: value for key, value in self.wire.items() if key not in known}
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        # Python's own way fails, because the attributes are frozen.
+        for name, value in state[1].items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from ._pydantic import record_schema
+
+        return record_schema(cls, handler)
+
 
 # In both classes below, the text in `Annotated` is the key of the attribute in JSON.
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@attrs.frozen(kw_only=True, weakref_slot=False, getstate_setstate=False)
 class Campaign(Record):
     """A dialler campaign. Every campaign has a `name`. A key that the server left out is `None`.
 
@@ -121,10 +141,9 @@ class Campaign(Record):
     dt_from: Annotated[datetime | None, "dtFrom"] = None
     dt_to: Annotated[datetime | None, "dtTo"] = None
     user_data: Annotated[str | None, "UserData"] = None
-    _wire: Any = attrs.field(factory=dict, eq=False, repr=False)
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@attrs.frozen(kw_only=True, weakref_slot=False, getstate_setstate=False)
 class ResultCode(Record):
     """A result code: the outcome of working on a contact. A key that the server left out is `None`.
 
@@ -166,18 +185,27 @@ class ResultCode(Record):
     agent_bound: Annotated[bool | None, "bAgentBound"] = None
     time_offset: Annotated[int | None, "TimeOffset"] = None
     allow_delete: Annotated[bool | None, "bAllowDelete"] = None
-    _wire: Any = attrs.field(factory=dict, eq=False, repr=False)
 
 
 _WIRE_KEYS: dict[type[Record], dict[str, str]] = {
-    cls: {field.name: field.type.__metadata__[0] for field in attrs.fields(cls) if field.name != "_wire"}
-    for cls in (Campaign, ResultCode)
+    cls: {field.name: field.type.__metadata__[0] for field in attrs.fields(cls)} for cls in (Campaign, ResultCode)
 }
 
 
 def wire_keys(cls: type[Record]) -> dict[str, str]:
     """Return the published JSON key of each attribute of a record class."""
     return _WIRE_KEYS[cls]
+
+
+def with_wire(record: R, wire: Any) -> R:
+    """Set what a new record returns as `wire`, and return the record.
+
+    Args:
+        record: a record that no one else has yet.
+        wire: the decoded record, or an object whose bytes are its JSON.
+    """
+    object.__setattr__(record, "_wire", wire)
+    return record
 
 
 def _as_tuple(items: Iterable[T_co]) -> tuple[T_co, ...]:
@@ -215,6 +243,17 @@ class Records(Sequence[T_co]):
         """Whether the response contains all records that the server counts."""
         return self.total == len(self._items)
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return each record as a dict by attribute name, for tables.
+
+        `pandas.DataFrame(records.to_dicts())` and `polars.DataFrame(records.to_dicts(), infer_schema_length=None)`
+        accept it. With polars, the parameter is needed if an attribute is None in the first 100 records.
+
+        Raises:
+            TypeError: the items are not records of the server.
+        """
+        return [_record(item).to_dict() for item in self._items]
+
     @overload
     def __getitem__(self, index: int) -> T_co: ...
     @overload
@@ -243,11 +282,23 @@ class Records(Sequence[T_co]):
     def __hash__(self) -> int:
         return hash(self._items)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from ._pydantic import records_schema
+
+        return records_schema(source, handler)
+
     def __repr__(self) -> str:
         shown = [_short_repr(item) for item in self._items[:3]]
         if len(self._items) > len(shown):
             shown.append(f"… {len(self._items) - len(shown)} more")
         return f"Records([{', '.join(shown)}], total={self.total})"
+
+
+def _record(item: object) -> Record:
+    if isinstance(item, Record):
+        return item
+    raise TypeError(f"to_dicts needs campaigns or result codes, not {type(item).__name__}")
 
 
 def _short_repr(item: object) -> str:

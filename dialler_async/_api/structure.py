@@ -15,7 +15,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from ..models import wire_keys
+from ..models import wire_keys, with_wire
 from .dates import parse_date
 
 
@@ -94,12 +94,12 @@ def _converter(kind: Any) -> Callable[[dict[str, Any], Any], Any]:
         name: override(rename=keys[name], struct_hook=_HOOKS[type_]) for name, type_ in types_of_keys(kind)
     }
     converter = cattrs.Converter(detailed_validation=True)
-    return make_dict_structure_fn(kind, converter, _wire=override(omit=True), **overrides)
+    return make_dict_structure_fn(kind, converter, **overrides)
 
 
 def types_of_keys(kind: Any) -> list[tuple[str, Any]]:
     """Return the name and the type of each attribute that has a key."""
-    return [(field.name, field.type.__origin__) for field in attrs.fields(kind) if field.name in wire_keys(kind)]
+    return [(field.name, field.type.__origin__) for field in attrs.fields(kind)]
 
 
 def structure_strictly(kind: Any, record: dict[str, Any], wire: dict[str, Any] | bytes) -> Any:
@@ -121,6 +121,5 @@ def structure_strictly(kind: Any, record: dict[str, Any], wire: dict[str, Any] |
             for cause, note in error.group_exceptions()[0]
         ]
     else:
-        object.__setattr__(structured, "_wire", wire)
-        return structured
+        return with_wire(structured, wire)
     raise MisfitError(problems)

@@ -4,18 +4,17 @@
     add_error_handlers(app)
 
     @app.get("/campaigns/{id}")
-    async def campaign(id: int, dialler: Dialler) -> dict[str, Any]:
-        return dict((await dialler.campaigns.get(id)).wire)
+    async def campaign(id: int, dialler: Dialler) -> Campaign:
+        return await dialler.campaigns.get(id)
 
-To respond with some attributes only, return the record and declare a pydantic model:
+`-> Campaign`, `-> Records[Campaign]` and `-> list[ResultCode]` send the attributes, and OpenAPI describes them. To send
+the server's own keys, return `campaign.wire`. To send some attributes only, declare a pydantic model:
 
     class CampaignOut(BaseModel):
         id: int
         name: str
 
     @app.get("/campaigns/{id}", response_model=CampaignOut)
-    async def campaign(id: int, dialler: Dialler) -> Campaign:
-        return await dialler.campaigns.get(id)
 
 An app with its own lifespan enters this lifespan inside its own:
 `async with lifespan(DiallerClient.from_env)(app) as state: yield state`. Tests replace the client:

@@ -26,12 +26,11 @@ Cell = str | int | bool | datetime | None
 
 
 def _fields(cls: type[Campaign] | type[ResultCode]) -> dict[str, type]:
-    """Return the public attributes of a class with their types. The types don't include None."""
+    """Return the attributes of a class with their types. The types don't include None."""
     types = {}
     for field in attrs.fields(cls):
-        if not field.name.startswith("_"):
-            annotated = get_args(field.type)[0]
-            types[field.name] = next(iter(get_args(annotated)), annotated)
+        annotated = get_args(field.type)[0]
+        types[field.name] = next(iter(get_args(annotated)), annotated)
     return types
 
 

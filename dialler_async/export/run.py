@@ -18,7 +18,7 @@ from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient
 from dialler_async.errors import ConfigurationError, PayloadError
-from dialler_async.models import Campaign, Language, Records, ResultCode
+from dialler_async.models import Campaign, Language, Records, ResultCode, with_wire
 
 from .campaign import ExportedCampaign, Writer
 from .csv_file import CsvFile, ExcelCsvFile
@@ -178,7 +178,8 @@ async def _fetch(
 def _campaign_of(invalid: InvalidRecord) -> Campaign:
     """Return a campaign with the ID, the name and the record of an invalid campaign."""
     name = invalid.record.get("Name")
-    return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "", wire=dict(invalid.record))
+    campaign = Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
+    return with_wire(campaign, dict(invalid.record))
 
 
 def _incomplete(codes: Records[ResultCode]) -> PayloadError:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dialler_async.audit import RULES, AccountFacts, AccountRule, CampaignSummary, CodeType, Rule
 from dialler_async.audit.rule import CampaignFacts
 from dialler_async.audit.rules.names import _pairs
-from dialler_async.models import Campaign, Language, Records, ResultCode
+from dialler_async.models import Campaign, Language, Records, ResultCode, with_wire
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -132,10 +132,12 @@ def code(id: int, **given: Any) -> ResultCode:
     return ResultCode(id=id, **{**usual, "done": True, "aborted": False, "delay": False, "appointment": False, **given})
 
 
-def facts(codes: Sequence[ResultCode], *, counts: int | None = None, **campaign: Any) -> CampaignFacts:
+def facts(
+    codes: Sequence[ResultCode], *, counts: int | None = None, wire: Any = None, **campaign: Any
+) -> CampaignFacts:
     """Return facts of a campaign that has these codes in English and in German."""
     records = Records(codes, total=len(codes) if counts is None else counts)
-    record = Campaign(**{"id": 7, "name": "Spring", **campaign})
+    record = with_wire(Campaign(**{"id": 7, "name": "Spring", **campaign}), wire or {})
     return CampaignFacts(campaign=record, codes=dict.fromkeys(Language, records), failures={}, now=NOW)
 
 

@@ -28,6 +28,7 @@ from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.audit.writers import json_schema, write_json
 from dialler_async.errors import PayloadError
+from dialler_async.models import with_wire
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Reports
@@ -41,7 +42,7 @@ NO = ResultCode(id=2, content="No", export_key="NO", aborted=True)
 def report(*campaigns: dict[str, Any], codes: tuple[ResultCode, ...] = (DONE, NO), **options: Any) -> AuditReport:
     """Return a report on campaigns with these records. Lookups of `failing` fail; records of `invalid` are invalid."""
     runner = RuleRunner(AuditOptions.of(options.get("rules", RULES), (Language.ENGLISH,), NOW))
-    records = [Campaign(id=wire["ID"], name=wire["Name"], wire=wire) for wire in campaigns]
+    records = [with_wire(Campaign(id=wire["ID"], name=wire["Name"]), wire) for wire in campaigns]
     invalid = tuple(
         InvalidRecord({"Name": "?"}, PayloadError("is odd", path="records[0].x", record_id=id))
         for id in options.get("invalid", ())

@@ -12,7 +12,7 @@ from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.report import AuditReport
 from dialler_async.audit.rule_runner import LookupResult, RuleRunner
 from dialler_async.errors import ConnectError
-from dialler_async.models import Campaign, Language, Records, ResultCode
+from dialler_async.models import Campaign, Language, Records, ResultCode, with_wire
 from dialler_async.version import __version__
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -66,7 +66,8 @@ def test_order_of_findings_does_not_depend_on_the_order_of_responses() -> None:
 def test_findings_of_a_campaign_are_in_the_order_of_the_rules() -> None:
     runner = RuleRunner(AuditOptions.of(RULES, BOTH, NOW))
     bad = ResultCode(id=1, export_key="X", short_text="X")
-    over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020), wire={"OwnResultCodesID": 5})
+    over = Campaign(id=1, name="Bad", dt_from=NOW, dt_to=NOW.replace(year=2020))
+    with_wire(over, {"OwnResultCodesID": 5})
     runner.check_campaigns([over], dict.fromkeys(BOTH, Records([bad, ResultCode(id=2, export_key="X")], total=2)))
     seen = list(dict.fromkeys(finding.rule for finding in report(runner).findings))
     assert seen == [rule.info.id for rule in RULES if rule.info.id in seen]

@@ -10,7 +10,7 @@ import pytest
 from dialler_async.audit import RULES, AnyRule, CampaignFacts, Finding, Rule, Severity
 from dialler_async.audit.rules import language_name
 from dialler_async.errors import ConnectError, PayloadError
-from dialler_async.models import Campaign, Language, Records, ResultCode
+from dialler_async.models import Campaign, Language, Records, ResultCode, with_wire
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=ZoneInfo("Europe/Berlin"))
 BY_ID = {rule.info.id: rule for rule in RULES if isinstance(rule, Rule)}
@@ -39,7 +39,7 @@ def facts(
         for language, records in lists.items()
         if records is not None and language not in (failures or {})
     }
-    record = Campaign(**{"id": 7, "name": "Spring", **campaign}, wire=wire or {})
+    record = with_wire(Campaign(**{"id": 7, "name": "Spring", **campaign}), wire or {})
     return CampaignFacts(campaign=record, codes=codes, failures=failures or {}, now=now)
 
 
@@ -139,7 +139,9 @@ class TestDanglingResultCode:
             facts([code(1)], counts=7, wire={"OwnResultCodesID": 5}),
             facts([code(1)], wire={"OwnResultCodesID": 5}, failures={Language.GERMAN: ConnectError("refused")}),
             facts([code(1), code(None)], wire={"OwnResultCodesID": 5}),
-            CampaignFacts(campaign=Campaign(name="x", wire={"OwnResultCodesID": 5}), codes={}, failures={}, now=NOW),
+            CampaignFacts(
+                campaign=with_wire(Campaign(name="x"), {"OwnResultCodesID": 5}), codes={}, failures={}, now=NOW
+            ),
         ],
         ids=["shortened", "failed", "code without ID", "never asked"],
     )

@@ -13,6 +13,7 @@ from dialler_async._text.escaping import escape_unprintable, one_line
 from dialler_async.cli.exits import print_error
 from dialler_async.cli.output import Console, counted, print_table, text
 from dialler_async.cli.records import envelope, show_campaign, show_campaigns, show_result_codes
+from dialler_async.models import with_wire
 
 HOSTILE_NAME = "\x1b]0;owned\x07\x1b[2J [red]Sale[/red] :smile:\r\n\u202e\x9b1m\ud800"
 
@@ -49,7 +50,7 @@ def test_errors_and_tables_escape_names(capsys: pytest.CaptureFixture[str]) -> N
 def test_json_keeps_every_key_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     wire = {"Name": HOSTILE_NAME, "Unknown": [1, None, {"ü": 0.5}], "ID": 3}
     campaigns = Records(
-        [Campaign(name=HOSTILE_NAME, id=3, wire=wire)], total=1, order_by="Name", ascending=True, filter=""
+        [with_wire(Campaign(name=HOSTILE_NAME, id=3), wire)], total=1, order_by="Name", ascending=True, filter=""
     )
     show_campaigns(campaigns, as_json=True)
     output = capsys.readouterr().out
@@ -61,7 +62,7 @@ def test_json_keeps_every_key_and_is_ascii(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_envelope_of_result_codes_has_records_and_count() -> None:
-    assert envelope(Records([ResultCode(id=1, wire={"ID": 1})], total=7)) == {"records": [{"ID": 1}], "count": 7}
+    assert envelope(Records([with_wire(ResultCode(id=1), {"ID": 1})], total=7)) == {"records": [{"ID": 1}], "count": 7}
 
 
 def test_incomplete_list_prints_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +74,7 @@ def test_incomplete_list_prints_a_warning(capsys: pytest.CaptureFixture[str]) ->
 
 def test_campaign_is_printed_with_id_and_name_first(capsys: pytest.CaptureFixture[str]) -> None:
     wire: dict[str, Any] = {"bSome": False, "Name": "A", "Nested": {"a": [1]}, "Nothing": None, "ID": 4}
-    show_campaign(Campaign(name="A", id=4, wire=wire), as_json=False)
+    show_campaign(with_wire(Campaign(name="A", id=4), wire), as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["Key", "Value"],

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import attrs
+import pandas
+import polars
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,8 +93,18 @@ class TestRecord:
     def test_wire_of_a_constructed_record_is_empty(self) -> None:
         assert (CONSTRUCTED.wire, CONSTRUCTED.extra) == ({}, {})
 
-    def test_constructed_records_do_not_share_their_wire(self) -> None:
-        assert CONSTRUCTED._wire is not Campaign(name="other")._wire
+    def test_evolved_record_has_no_wire(self) -> None:
+        renamed = attrs.evolve(RECEIVED, name="Winter")
+        assert (renamed.name, renamed.id) == ("Winter", 535)
+        assert (renamed.wire, renamed.extra) == ({}, {})
+        assert RECEIVED.wire["Name"] == "Summer"
+
+    @pytest.mark.parametrize("record", [RECEIVED, CONSTRUCTED, ResultCode(id=7)])
+    def test_to_dict_and_asdict_have_the_attributes_only(self, record: Campaign | ResultCode) -> None:
+        names = list(wire_keys(type(record)))
+        assert list(record.to_dict().items()) == [(name, getattr(record, name)) for name in names]
+        assert attrs.asdict(record) == record.to_dict()
+        assert type(record)(**record.to_dict()) == record
 
     @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
     def test_pickles_and_copies_keep_the_wire(self, duplicate: Any) -> None:
@@ -213,6 +225,20 @@ class TestRecords:
     def test_records_are_frozen(self, name: str) -> None:
         with pytest.raises(AttributeError):
             setattr(self.full, name, 1)
+
+    def test_to_dicts_returns_the_attributes_of_each_record(self) -> None:
+        records = Records(items=[RECEIVED, CONSTRUCTED], total=2)
+        assert records.to_dicts() == [RECEIVED.to_dict(), CONSTRUCTED.to_dict()]
+        with pytest.raises(TypeError, match="not int"):
+            self.full.to_dicts()
+
+    def test_tables_are_made_of_to_dicts(self) -> None:
+        undated = [Campaign(id=number, name=f"Undated {number}") for number in range(101)]
+        rows = Records(items=[*undated, RECEIVED], total=102).to_dicts()
+        for table in (pandas.DataFrame(rows), polars.DataFrame(rows, infer_schema_length=None)):
+            assert list(table.columns) == list(wire_keys(Campaign))
+            assert table.shape == (102, 13)
+            assert list(table["dt_to"])[-1] == RECEIVED.dt_to
 
     @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
     def test_records_can_be_pickled_and_copied(self, duplicate: Any) -> None:

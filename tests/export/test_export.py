@@ -30,6 +30,7 @@ from dialler_async.export import Exported, export
 from dialler_async.export.campaign import ExportedCampaign
 from dialler_async.export.flat import COLUMNS
 from dialler_async.export.run import writer_for
+from dialler_async.models import with_wire
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CannedResponse, HangUp, Status
 
@@ -97,8 +98,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def test_flat_columns_are_the_public_attributes_of_the_records() -> None:
-    known = [f"campaign_{name}" for name in Campaign.__slots__] + [f"code_{name}" for name in ResultCode.__slots__]
-    public = [name for name in known if not name.endswith(("__wire", "__weakref__"))]
+    public = [f"campaign_{name}" for name in Campaign.__slots__] + [f"code_{name}" for name in ResultCode.__slots__]
     assert [name for name in COLUMNS if name not in ("language", "error", "campaign_extra", "code_extra")] == public
 
 
@@ -314,14 +314,15 @@ def write_campaigns(path: Path, *campaigns: Campaign) -> None:
     """Write campaigns with one result code each, with the writer that `export` uses."""
     with whole_file(path) as file, closing(writer_for(path)(file, datetime.now(UTC), (Language.GERMAN,))) as writer:
         for campaign in campaigns:
-            code = ResultCode(id=campaign.id, content=campaign.name, wire={"ID": campaign.id, "Content": campaign.name})
+            code = ResultCode(id=campaign.id, content=campaign.name)
+            with_wire(code, {"ID": campaign.id, "Content": campaign.name})
             error = {Language.ENGLISH: f"no codes of {campaign.name}"}
             writer.add(ExportedCampaign(campaign, {Language.GERMAN: (code,)}, error))
         writer.finish(0)
 
 
 def campaign(id: int, name: str) -> Campaign:
-    return Campaign(id=id, name=name, wire={"ID": id, "Name": name})
+    return with_wire(Campaign(id=id, name=name), {"ID": id, "Name": name})
 
 
 def test_parquet_column_with_a_number_beyond_64_bits_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
