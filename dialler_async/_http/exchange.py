@@ -52,17 +52,16 @@ class Exchange:
         self._token = token
         self._middlewares = pool.middlewares
         self._max_body = pool.config.max_body
-        # In a user's session, nothing tells when an attempt has its connection.
-        self._read_by_aiohttp = not pool.owns_session
+        self._owns_session = pool.owns_session
         self._timeouts = timeouts
-        self._aiohttp_timeout = _aiohttp_timeout_of(timeouts, read=self._read_by_aiohttp)
+        self._aiohttp_timeout = _aiohttp_timeout_of(timeouts, owns_session=self._owns_session)
         self._read_deadlines = Deadlines(timeouts.read, reads_first=True)
 
     def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
         """Return a copy with other timeouts."""
         other = copy.copy(self)
         other._timeouts = timeouts
-        other._aiohttp_timeout = _aiohttp_timeout_of(timeouts, read=self._read_by_aiohttp)
+        other._aiohttp_timeout = _aiohttp_timeout_of(timeouts, owns_session=self._owns_session)
         other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True, reads_first=True)
         return other
 
@@ -153,11 +152,16 @@ class Exchange:
         return Response(response.status, response.headers, body)
 
 
-def _aiohttp_timeout_of(timeouts: Timeouts, *, read: bool) -> aiohttp.ClientTimeout:
-    """Return aiohttp's timeouts for one attempt, with or without the read timeout.
+def _aiohttp_timeout_of(timeouts: Timeouts, *, owns_session: bool) -> aiohttp.ClientTimeout:
+    """Return aiohttp's timeouts for one attempt.
 
-    `total` and `connect` are not set, since waiting for a slot in aiohttp's pool would count against both.
+    `connect` limits all that happens before the request is sent: DNS, all addresses of the host, the proxy and TLS.
+    But it also limits the wait for a free connection of a session, so it is only used for the client's own session,
+    where no call waits for one. In a user's session, `sock_connect` limits TCP and TLS for each address, and
+    `sock_read` each wait for a byte, since nothing tells when an attempt has its connection.
     """
     # aiohttp rounds timeouts up, and can't round infinity.
     connect = None if timeouts.connect == math.inf else timeouts.connect
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=timeouts.read if read else None)
+    if owns_session:
+        return aiohttp.ClientTimeout(total=None, connect=connect)
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=timeouts.read)

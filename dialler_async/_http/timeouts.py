@@ -13,8 +13,8 @@ class Timeouts:
     """The timeouts of a call, in seconds. `math.inf` means no limit.
 
     Attributes:
-        connect: maximum time for making a connection, with TLS, in one attempt. DNS lookups are not included; only
-            `deadline` limits them.
+        connect: maximum time for making a connection in one attempt: DNS lookup, all addresses of the host, proxy, and
+            TLS. With `session=…`, aiohttp's `sock_connect` applies: only TCP and TLS are limited, for each address.
         read: maximum time until the headers of a response have arrived, then until the next part of its body, in one
             attempt. With `session=…`, aiohttp's `sock_read` applies: each received byte starts the time again.
         deadline: maximum time for the whole call: attempts, delays between them, and the wait in the client's queue.
