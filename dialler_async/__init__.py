@@ -32,14 +32,9 @@ if TYPE_CHECKING:
     from ._bulk.auto_concurrency import AutoConcurrency
     from ._bulk.fan_out import Concurrency, OnProgress, fan_out
     from ._bulk.outcome import Failure, Outcome, Success
-    from ._http.headers import HeaderSource
-    from ._http.pool_config import PoolConfig
-    from ._http.rate_limit import RateLimiter
-    from ._http.retry import RetryPolicy
-    from ._http.timeouts import Timeouts
-    from ._http.token import TokenSource
     from .campaigns import Campaigns, CloneResult
     from .client import ClientOptions, DiallerClient
+    from .config import HeaderSource, PoolConfig, RateLimiter, RetryPolicy, Timeouts, TokenSource
     from .errors import (
         AmbiguousNameError,
         AuthenticationError,
@@ -144,7 +139,7 @@ _MODULE_OF = {
     "DiallerError": "errors",
     "EndpointNotFoundError": "errors",
     "Failure": "_bulk.outcome",
-    "HeaderSource": "_http.headers",
+    "HeaderSource": "config",
     "InvalidRecord": "_api.partial_records",
     "InvalidTokenError": "errors",
     "ItemCancelledError": "errors",
@@ -159,22 +154,22 @@ _MODULE_OF = {
     "OutcomeUnknownError": "errors",
     "PartialRecords": "_api.partial_records",
     "PayloadError": "errors",
-    "PoolConfig": "_http.pool_config",
+    "PoolConfig": "config",
     "RateLimitedError": "errors",
-    "RateLimiter": "_http.rate_limit",
+    "RateLimiter": "config",
     "Records": "models",
     "RedirectError": "errors",
     "RequestError": "errors",
     "ResponseInfo": "errors",
     "ResultCode": "models",
     "ResultCodes": "result_codes",
-    "RetryPolicy": "_http.retry",
+    "RetryPolicy": "config",
     "SentRequest": "errors",
     "ServerError": "errors",
     "StatusError": "errors",
     "Success": "_bulk.outcome",
-    "Timeouts": "_http.timeouts",
-    "TokenSource": "_http.token",
+    "Timeouts": "config",
+    "TokenSource": "config",
     "TokenSourceError": "errors",
     "fan_out": "_bulk.fan_out",
 }

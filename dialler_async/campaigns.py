@@ -12,6 +12,7 @@ from ._api.error_context import in_place_of, with_about
 from ._api.partial_records import PartialRecords
 from ._http.cache import AccountCache
 from ._http.transport import Transport
+from ._public import public
 from .errors import (
     AmbiguousNameError,
     ConflictError,
@@ -26,6 +27,7 @@ _SAME_DATE: Final = timedelta(seconds=1)
 """Dates that differ by less count as equal, since the server may store dates without milliseconds."""
 
 
+@public
 class CloneResult(NamedTuple):
     """The result of `Campaigns.get_or_clone`.
 
@@ -39,6 +41,7 @@ class CloneResult(NamedTuple):
     created: bool | None
 
 
+@public
 class Campaigns:
     """The campaigns of an account.
 

@@ -16,16 +16,15 @@ from ._http.backpressure import Backpressure
 from ._http.base_url import check_base_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
-from ._http.headers import HeaderSource, RequestHeaders
+from ._http.headers import RequestHeaders
 from ._http.pool import Pool
-from ._http.pool_config import PoolConfig
-from ._http.rate_limit import RateLimiter, rate_limiter
-from ._http.retry import RetryPolicy
+from ._http.rate_limit import rate_limiter
 from ._http.shared import Shared
-from ._http.timeouts import Timeouts
-from ._http.token import Token, TokenSource
+from ._http.token import Token
 from ._http.transport import Transport
+from ._public import public
 from .campaigns import Campaigns
+from .config import BASE_PATH, HeaderSource, PoolConfig, RateLimiter, RetryPolicy, Timeouts, TokenSource
 from .errors import ConfigurationError, NotFoundError, is_number, require
 from .models import Campaign
 from .observer import Observer
@@ -50,6 +49,7 @@ class ClientOptions(TypedDict, total=False):
     observer: Observer | None
 
 
+@public
 @final
 class DiallerClient:
     """A client of the dialler REST API for one account.
@@ -161,7 +161,7 @@ class DiallerClient:
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
-        return cls(f"{checked}/rest/v1.0/{checked_clients_id(clients_id)}", cast(TokenSource, held), **options)
+        return cls(f"{checked}{BASE_PATH}/{checked_clients_id(clients_id)}", cast(TokenSource, held), **options)
 
     def for_account(self, clients_id: int, token: TokenSource) -> Self:
         """Return a client for another account on the same server. It shares this client's pool and options.

@@ -34,6 +34,35 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import attrs
 
+from ._public import public
+
+__all__ = [
+    "AmbiguousNameError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientStateError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectError",
+    "DeadlineError",
+    "DiallerError",
+    "EndpointNotFoundError",
+    "InvalidTokenError",
+    "ItemCancelledError",
+    "NoReplyError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PayloadError",
+    "RateLimitedError",
+    "RedirectError",
+    "RequestError",
+    "ResponseInfo",
+    "SentRequest",
+    "ServerError",
+    "StatusError",
+    "TokenSourceError",
+]
+
 if TYPE_CHECKING:
     from .models import Campaign
 
@@ -41,6 +70,7 @@ Body: TypeAlias = bytes | bytearray
 """The body of a response. A large body is a bytearray that grows with each chunk: joining 12 MB at once takes 8 ms."""
 
 
+@public
 @final
 @attrs.frozen
 class SentRequest:
@@ -58,6 +88,7 @@ class SentRequest:
         return f"{self.method} {self.path_template}"
 
 
+@public
 @final
 @attrs.frozen(kw_only=True)
 class ResponseInfo:
@@ -76,6 +107,7 @@ class ResponseInfo:
     received_at: datetime
 
 
+@public
 class DiallerError(Exception):
     """Base class of all errors of this library. `help(dialler_async.errors)` shows the tree."""
 
@@ -88,14 +120,17 @@ class DiallerError(Exception):
         return hash((type(self), self.args))
 
 
+@public
 class ConfigurationError(DiallerError, ValueError):
     """A base URL, token, limit, ID, name or other setting is invalid. Nothing was sent."""
 
 
+@public
 class ClientStateError(DiallerError, RuntimeError):
     """The client is closed, or belongs to another event loop or process."""
 
 
+@public
 class RequestError(DiallerError):
     """Base class of the errors of a request.
 
@@ -115,6 +150,7 @@ class RequestError(DiallerError):
         self.response: ResponseInfo | None = None
 
 
+@public
 class NoReplyError(RequestError):
     """There is no usable response: no connection, a timeout, or an incomplete response.
 
@@ -122,14 +158,17 @@ class NoReplyError(RequestError):
     """
 
 
+@public
 class ConnectError(NoReplyError):
     """There is no connection. The request was never sent, so it is safe to retry."""
 
 
+@public
 class DeadlineError(NoReplyError, TimeoutError):
     """A timeout or the deadline expired. The message says which."""
 
 
+@public
 class OutcomeUnknownError(NoReplyError):
     """A write may or may not have run: check before you retry it.
 
@@ -138,6 +177,7 @@ class OutcomeUnknownError(NoReplyError):
     """
 
 
+@public
 class StatusError(RequestError):
     """The server sent an error response.
 
@@ -165,6 +205,7 @@ class StatusError(RequestError):
         self.retry_after = retry_after
 
 
+@public
 class RedirectError(StatusError):
     """The server sent a redirect (3xx). Redirects are never followed, since the token would be sent elsewhere.
 
@@ -177,6 +218,7 @@ class RedirectError(StatusError):
         self.location = location
 
 
+@public
 class BadRequestError(StatusError):
     """400: the request is invalid. Usually, a required parameter is missing; `.message` says more.
 
@@ -184,6 +226,7 @@ class BadRequestError(StatusError):
     """
 
 
+@public
 class AuthenticationError(StatusError):
     """401: the token, the ClientsID, or the combination of both is wrong.
 
@@ -191,6 +234,7 @@ class AuthenticationError(StatusError):
     """
 
 
+@public
 class NotFoundError(StatusError, LookupError):
     """404 with a JSON body: the record does not exist. Also raised if no campaign has exactly the given name.
 
@@ -198,6 +242,7 @@ class NotFoundError(StatusError, LookupError):
     """
 
 
+@public
 class EndpointNotFoundError(StatusError):
     """404 with an empty body: the endpoint does not exist on this server.
 
@@ -207,6 +252,7 @@ class EndpointNotFoundError(StatusError):
     """
 
 
+@public
 class ConflictError(StatusError):
     """409: the destination of a clone already exists, or another precondition does not hold.
 
@@ -214,10 +260,12 @@ class ConflictError(StatusError):
     """
 
 
+@public
 class RateLimitedError(StatusError):
     """429: there were too many requests. `.retry_after` has the seconds to wait."""
 
 
+@public
 class ServerError(StatusError):
     """5xx: the server failed, or a proxy in front of the server failed.
 
@@ -225,6 +273,7 @@ class ServerError(StatusError):
     """
 
 
+@public
 class PayloadError(RequestError):
     """The status is 200, but the body does not match the API reference.
 
@@ -253,6 +302,7 @@ class PayloadError(RequestError):
         self.not_json = not_json
 
 
+@public
 class TokenSourceError(DiallerError):
     """The function that returns the token raised an error. Nothing was sent. The next call runs the function again.
 
@@ -261,10 +311,12 @@ class TokenSourceError(DiallerError):
     """
 
 
+@public
 class InvalidTokenError(TokenSourceError, ConfigurationError):
     """The function that returns the token returned a value that can't be sent in a header."""
 
 
+@public
 class ItemCancelledError(DiallerError):
     """An item of a `fan_out` awaited something that was cancelled, but the fan-out was not cancelled.
 
@@ -272,6 +324,7 @@ class ItemCancelledError(DiallerError):
     """
 
 
+@public
 class AmbiguousNameError(DiallerError, LookupError):
     """Several campaigns have this name.
 

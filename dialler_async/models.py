@@ -15,12 +15,23 @@ from typing import Annotated, Any, Self, TypeVar, final, overload
 import attrs
 import msgspec
 
+from ._public import public
+
+__all__ = [
+    "Campaign",
+    "Language",
+    "Record",
+    "Records",
+    "ResultCode",
+]
+
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R", bound="Record")
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+@public
 class Language(IntEnum):
     """A `LanguagesID`. Installations may have more languages than the published two, so any int is accepted.
 
@@ -99,6 +110,7 @@ class Record:
 # In both classes below, the text in `Annotated` is the key of the attribute in JSON.
 
 
+@public
 @attrs.frozen(kw_only=True, weakref_slot=False, getstate_setstate=False)
 class Campaign(Record):
     """A dialler campaign. Every campaign has a `name`. A key that the server left out is `None`.
@@ -143,6 +155,7 @@ class Campaign(Record):
     user_data: Annotated[str | None, "UserData"] = None
 
 
+@public
 @attrs.frozen(kw_only=True, weakref_slot=False, getstate_setstate=False)
 class ResultCode(Record):
     """A result code: the outcome of working on a contact. A key that the server left out is `None`.
@@ -213,6 +226,7 @@ def _as_tuple(items: Iterable[T_co]) -> tuple[T_co, ...]:
     return tuple(items)
 
 
+@public
 @final
 @attrs.frozen(eq=False, repr=False)
 class Records(Sequence[T_co]):

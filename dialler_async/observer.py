@@ -16,9 +16,16 @@ from typing import Any, final
 
 import attrs
 
+from ._public import public
 from .errors import DiallerError, ResponseInfo, SentRequest
 
+__all__ = [
+    "ObservedCall",
+    "Observer",
+]
 
+
+@public
 @final
 @attrs.define(eq=False)
 class ObservedCall:
@@ -39,6 +46,7 @@ class ObservedCall:
     note: Any = None
 
 
+@public
 class Observer:
     """Base class of observers. Override the methods that you need. Methods must not block.
 

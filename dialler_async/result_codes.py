@@ -11,6 +11,7 @@ from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
 from ._http.cache import AccountCache, require_max_age
 from ._http.transport import Transport
+from ._public import public
 from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
 
@@ -18,6 +19,7 @@ _LARGEST_SAFE_ID: Final = 2**31 - 1
 """The largest 32-bit ID. A server that can't read a larger ID may respond as if the endpoint did not exist."""
 
 
+@public
 class Lookup(NamedTuple):
     """One item of `for_campaigns`.
 
@@ -38,6 +40,7 @@ class Lookup(NamedTuple):
         return self.campaign
 
 
+@public
 class ResultCodes:
     """The result codes of an account's campaigns: `list` for one campaign, `for_campaigns` for many.
 

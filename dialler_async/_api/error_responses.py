@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from ..config import BASE_PATH
 from ..errors import (
     AuthenticationError,
     BadRequestError,
@@ -80,7 +81,7 @@ def error_from_response(
     if status == 404 and documented is None:
         return EndpointNotFoundError(
             f"{request}: 404 without a JSON body: the endpoint does not exist. Check the base URL"
-            " (http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID) and the server's release",
+            f" (http(s)://HOST:PORT{BASE_PATH}/CLIENTS_ID) and the server's release",
             status=status,
             message=_text_of(body),
             request=request,

@@ -5,11 +5,13 @@ from typing import Any, Generic, TypeVar, final
 
 import attrs
 
+from .._public import public
 from ..errors import PayloadError
 
 T_co = TypeVar("T_co", covariant=True)
 
 
+@public
 @final
 @attrs.frozen
 class InvalidRecord:
@@ -24,6 +26,7 @@ class InvalidRecord:
     error: PayloadError
 
 
+@public
 @final
 @attrs.frozen
 class PartialRecords(Generic[T_co]):

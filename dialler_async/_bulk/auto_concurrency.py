@@ -28,6 +28,7 @@ from enum import Enum
 from math import ceil, inf, isfinite, sqrt
 from typing import Final, final
 
+from .._public import public
 from ..errors import require
 
 START_LEVEL: Final = 2
@@ -230,6 +231,7 @@ class _ThroughputProbe:
         self._interval = min(2 * self._interval, MAX_THROUGHPUT_PROBE_SECONDS)
 
 
+@public
 @final
 class AutoConcurrency:
     """A limit of concurrent calls that adapts to the latency of earlier calls.

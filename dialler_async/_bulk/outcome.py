@@ -4,10 +4,13 @@ from typing import ClassVar, Generic, NoReturn, TypeAlias, TypeVar
 
 import attrs
 
+from .._public import public
+
 ItemT_co = TypeVar("ItemT_co", covariant=True)
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 
 
+@public
 @attrs.frozen
 class Success(Generic[ItemT_co, ValueT_co]):
     """The outcome of an item for which the function returned a value.
@@ -27,6 +30,7 @@ class Success(Generic[ItemT_co, ValueT_co]):
         return self.value
 
 
+@public
 @attrs.frozen
 class Failure(Generic[ItemT_co]):
     """The outcome of an item for which the function raised an error.

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from typing import Protocol, final
 
+from ..config import RetryPolicy
 from .circuit import FAILURES_TO_OPEN, CircuitBreaker, Permit
 from .clock import CLOCK
-from .retry import RetryPolicy
 
 _log = logging.getLogger("dialler_async")
 

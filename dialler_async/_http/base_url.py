@@ -2,6 +2,7 @@
 
 from yarl import URL
 
+from ..config import BASE_PATH
 from ..errors import ConfigurationError
 from .proxy import is_loopback
 
@@ -25,7 +26,7 @@ def check_base_url(given: object) -> URL | ConfigurationError:
     # yarl drops line breaks and accepts spaces, even in a host.
     has_blanks = not given.isprintable() or " " in given
     if url.scheme not in ("http", "https") or not url.host or port is None or has_blanks:
-        return ConfigurationError("the base URL must be like http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID")
+        return ConfigurationError(f"the base URL must be like http(s)://HOST:PORT{BASE_PATH}/CLIENTS_ID")
     if url.raw_user is not None or url.raw_password is not None:
         return ConfigurationError("the base URL must not contain a user or password: pass the token instead")
     if url.raw_query_string or url.raw_fragment or "?" in given or "#" in given:

@@ -15,8 +15,9 @@ A response that a retry would not change, such as a 404, counts as a success: th
 from enum import Enum
 from typing import Final, final
 
+from ..config import RetryPolicy
 from ..errors import DiallerError, StatusError
-from .retry import RetryPolicy, backoff, is_transient, max_total_delay
+from .retry import backoff, is_transient, max_total_delay
 
 FAILURES_TO_OPEN: Final = 5
 """Failed requests in a row that open the circuit. With a lower number, a few unlucky calls would stop all others."""

@@ -7,10 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
+from ..config import PoolConfig, RetryPolicy, Timeouts
 from ..errors import ConfigurationError
-from .pool_config import PoolConfig
-from .retry import RetryPolicy
-from .timeouts import Timeouts
 
 _DECIMAL: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 

@@ -16,6 +16,7 @@ from yarl import URL
 
 from .._api import decoding
 from .._api.endpoints import Request
+from ..config import Timeouts
 from ..errors import Body, NoReplyError, PayloadError
 from .connector import ConnectionLost, ResendGuard
 from .deadlines import Deadlines
@@ -23,7 +24,6 @@ from .pool import Pool
 from .proxy import proxy_for
 from .read_timeout import ReadTimeout
 from .response import Response
-from .timeouts import Timeouts
 from .token import Token
 from .transport_errors import map_transport_error
 

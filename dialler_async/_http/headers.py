@@ -1,14 +1,12 @@
 """The headers of requests, without `Authorization`: the client's own headers, and headers of the user."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, final
+from collections.abc import Mapping
+from typing import Final, final
 
+from ..config import HeaderSource
 from ..errors import ConfigurationError, require
 from ..version import __version__
-
-HeaderSource: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]]
-"""Headers, or a function that returns headers. The function is called once for each call, in the caller's context."""
 
 _USER_AGENT: Final = f"dialler-async/{__version__}"
 _RESERVED: Final = frozenset(

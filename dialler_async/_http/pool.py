@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from ..config import PoolConfig, RateLimiter
 from ..errors import ClientStateError, ConfigurationError, require
 from .aiohttp_internals import detach_connections, loop_of, middlewares_of
 from .caller import find_caller
@@ -15,8 +16,8 @@ from .clock import CLOCK
 from .connector import CheckingConnector, TrackedRequest
 from .deadlines import Deadlines
 from .fork import PROCESS
-from .pool_config import PoolConfig, ssl_context
-from .rate_limit import RateLimiter, rate_limiter
+from .rate_limit import rate_limiter
+from .tls import ssl_context
 
 
 class Pool:

@@ -5,14 +5,12 @@ token.
 """
 
 import ipaddress
-from typing import Final
 from urllib.request import getproxies_environment, proxy_bypass
 
 from yarl import URL
 
+from ..config import PROXY_FROM_ENVIRONMENT
 from ..errors import ConfigurationError
-
-FROM_ENVIRONMENT: Final = "environment"
 
 
 def proxy_for(server: URL, proxy: str | None) -> URL | None:
@@ -28,7 +26,7 @@ def proxy_for(server: URL, proxy: str | None) -> URL | None:
     """
     if proxy is None:
         return None
-    if proxy != FROM_ENVIRONMENT:
+    if proxy != PROXY_FROM_ENVIRONMENT:
         return _checked(proxy, "PoolConfig(proxy=…)")
     host = server.host or ""
     proxies = getproxies_environment()

@@ -1,17 +1,9 @@
 """The rate limiter of a client: calls per second."""
 
 import math
-from typing import Protocol, runtime_checkable
 
+from ..config import RateLimiter
 from ..errors import ConfigurationError, is_number, require
-
-
-@runtime_checkable
-class RateLimiter(Protocol):
-    """A custom rate limiter, such as a limiter that several processes share."""
-
-    async def acquire(self) -> object:
-        """Wait until the next request may be sent. The result is ignored."""
 
 
 def rate_limiter(max_rate: float | RateLimiter) -> RateLimiter:

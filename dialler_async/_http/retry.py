@@ -28,11 +28,10 @@ Source: API reference, "Status codes and error bodies" and the traps below "The 
 clone gets a 409; the retry of a successful delete gets a 404.
 """
 
-from typing import Any, Final, final
-
-import attrs
+from typing import Any, Final
 
 from .._api.endpoints import Idempotency, Request
+from ..config import RetryPolicy
 from ..errors import (
     ConflictError,
     ConnectError,
@@ -40,55 +39,10 @@ from ..errors import (
     NoReplyError,
     PayloadError,
     StatusError,
-    is_number,
-    require,
 )
 
 _REFUSED_BEFORE_RUN: Final = frozenset({429, 503})
 """Statuses with which a server or a proxy refuses a request before the request runs."""
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RetryPolicy:
-    """The number of attempts of a call, and the delays between them.
-
-    The backoff begins with `base_delay` and doubles with each attempt, up to `max_delay`. Each delay is a random time
-    between half of the backoff and the backoff ("equal jitter"), but not shorter than a `Retry-After`.
-
-    While a server fails every request, all calls of a client wait, and one of them probes the server. A call waits at
-    most as long as all its delays could take: 1.75 s with the defaults.
-
-    Attributes:
-        attempts: maximum number of attempts; 1 means no retries.
-        base_delay: maximum of the first delay, in seconds.
-        max_delay: maximum of all delays, in seconds.
-        max_retry_after: longest `Retry-After` that is obeyed, in seconds. If the server sends a longer time, the error
-            is raised without a retry.
-    Raises:
-        ConfigurationError: a value is out of range.
-    """
-
-    attempts: int = 4
-    base_delay: float = 0.25
-    max_delay: float = 8.0
-    max_retry_after: float = 60.0
-
-    @classmethod
-    def patient(cls) -> "RetryPolicy":
-        """Return a policy for nightly jobs: calls survive an outage of the server of 30 s.
-
-        A call is retried for 37 to 75 s. `Timeouts.deadline` must be longer; the default is 120 s.
-        """
-        return cls(attempts=12, base_delay=0.5, max_delay=10.0)
-
-    def __attrs_post_init__(self) -> None:
-        is_positive_int = type(self.attempts) is int and self.attempts >= 1
-        require(is_positive_int, "RetryPolicy(attempts=…) must be a positive int; 1 means no retries")
-        for name in ("base_delay", "max_delay", "max_retry_after"):
-            value = getattr(self, name)
-            is_valid = is_number(value) and value >= 0
-            require(is_valid, f"RetryPolicy({name}=…) must be a number of seconds, and not negative")
 
 
 def decide(

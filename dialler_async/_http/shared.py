@@ -4,13 +4,11 @@ from typing import final
 
 import attrs
 
+from ..config import RateLimiter, RetryPolicy, Timeouts
 from ..observer import Observer
 from .backpressure import Backpressure
 from .headers import RequestHeaders
 from .pool import Pool
-from .rate_limit import RateLimiter
-from .retry import RetryPolicy
-from .timeouts import Timeouts
 
 
 @final

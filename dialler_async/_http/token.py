@@ -12,8 +12,9 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import cache, cached_property
-from typing import NoReturn, TypeAlias, final
+from typing import NoReturn, final
 
+from ..config import TokenSource
 from ..errors import Body, ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
 from .slices import finish
 
@@ -107,13 +108,6 @@ class Token:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client's token can't be pickled or copied: make a new client")
-
-
-TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""A token, or a function that returns a token or an awaitable of a token.
-
-The function is called before the first request and after a 401.
-"""
 
 
 _PACKAGE = __name__.partition(".")[0]

@@ -8,12 +8,11 @@ from pathlib import Path
 import attrs
 from cyclopts import Group, Parameter
 
-from dialler_async import DiallerClient, Timeouts
+from dialler_async import DiallerClient
 from dialler_async._http import environment
-from dialler_async._http.pool_config import PoolConfig
-from dialler_async._http.retry import RetryPolicy
 from dialler_async._text.token_files import read_token_file
 from dialler_async.client import ClientOptions
+from dialler_async.config import PoolConfig, RetryPolicy, Timeouts
 from dialler_async.observer import Observer
 
 from .exits import UsageError, print_warnings

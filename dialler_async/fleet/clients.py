@@ -6,10 +6,8 @@ from typing import Final, final
 import attrs
 from redis.asyncio import Redis
 
-from dialler_async._http.pool_config import PoolConfig
-from dialler_async._http.retry import RetryPolicy
-from dialler_async._http.timeouts import Timeouts
 from dialler_async.client import ClientOptions, DiallerClient
+from dialler_async.config import PoolConfig, RetryPolicy, Timeouts
 from dialler_async.errors import ConfigurationError
 
 from .limits import SharedRate

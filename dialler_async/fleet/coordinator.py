@@ -28,6 +28,7 @@ from dialler_async.audit import (
 )
 from dialler_async.audit.acceptance import require_accounts
 from dialler_async.audit.rules import AnyRule
+from dialler_async.config import BASE_PATH
 from dialler_async.errors import require
 from dialler_async.models import Language
 
@@ -99,7 +100,7 @@ async def audit_fleet(
     rules = settings.choose(available_rules(settings.rules, directory))
     require(not settings.template, "“template” works for one account only: remove it from the settings of the fleet")
     identities = {
-        name: AccountIdentity.of(f"{fleet.servers[account.server].url}/rest/v1.0/{account.clients_id}")
+        name: AccountIdentity.of(f"{fleet.servers[account.server].url}{BASE_PATH}/{account.clients_id}")
         for name, account in fleet.accounts.items()
     }
     require_accounts(settings.accept, identities)

@@ -19,6 +19,7 @@ from dialler_async._text.files import whole_file
 from dialler_async._text.token_files import read_token_file
 from dialler_async._text.toml_files import read_toml
 from dialler_async._text.trusted_files import require_trusted
+from dialler_async.config import BASE_PATH
 from dialler_async.errors import ConfigurationError, is_number, require
 
 _PATH_KEYS: Final = ("ca_file", "client_cert", "client_key")
@@ -86,7 +87,7 @@ class Server:
         )
         url = check_base_url(self.url)
         # The message of `check_base_url` is about base URLs, and would mislead here.
-        if isinstance(url, ConfigurationError) or "/rest/v1.0" in self.url:
+        if isinstance(url, ConfigurationError) or BASE_PATH in self.url:
             raise ConfigurationError(
                 "“url” must be like https://acd.example.com, without user, query, and the path from /rest on"
             )

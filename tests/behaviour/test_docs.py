@@ -10,7 +10,19 @@ import dialler_async
 
 pytestmark = pytest.mark.slow
 
-PARTS = ("audit", "contrib", "errors", "export", "fleet", "models", "observer", "sandbox", "sandbox.faults", "testing")
+PARTS = (
+    "audit",
+    "config",
+    "contrib",
+    "errors",
+    "export",
+    "fleet",
+    "models",
+    "observer",
+    "sandbox",
+    "sandbox.faults",
+    "testing",
+)
 
 
 def build(directory: Path, *modules: str) -> None:

@@ -33,6 +33,14 @@ def test_public_name_is_imported_on_first_use_and_listed_by_dir(name: str) -> No
     assert name in dir(dialler_async)
 
 
+def test_public_class_names_the_package_as_its_module() -> None:
+    # Otherwise, a pickle would break if the class moved to another module.
+    classes = [one for one in (getattr(dialler_async, name) for name in dialler_async.__all__) if isinstance(one, type)]
+    assert len(classes) > 40
+    # `ClientOptions` is a dict at runtime, so no pickle names it.
+    assert {one.__name__ for one in classes if one.__module__ != "dialler_async"} == {"ClientOptions"}
+
+
 @pytest.mark.parametrize("module", ["dialler_async", "dialler_async.fleet"])
 def test_unknown_name_raises_attribute_error(module: str) -> None:
     __import__(module)

@@ -18,6 +18,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 MODULES = (
     "dialler_async",
     "dialler_async.audit",
+    "dialler_async.config",
     "dialler_async.contrib.aiohttp_web",
     "dialler_async.contrib.fastapi",
     "dialler_async.contrib.opentelemetry",

@@ -1,0 +1,35 @@
+"""The SSL context of a client."""
+
+from ssl import SSLContext, SSLError, create_default_context
+
+from ..config import PoolConfig
+from ..errors import ConfigurationError
+
+
+def ssl_context(config: PoolConfig) -> SSLContext | None:
+    """Return the SSL context for the settings; None for aiohttp's default context.
+
+    Raises:
+        ConfigurationError: a file can't be read, or has the wrong content.
+    """
+    if config.ca_file is None and config.client_cert is None:
+        return config.ssl
+    try:
+        context = create_default_context(cafile=config.ca_file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"can't load the CA file {config.ca_file}: {_file_problem(error)}") from None
+    if config.client_cert is not None:
+        try:
+            # Without `password`, OpenSSL would ask for a passphrase on the terminal.
+            context.load_cert_chain(config.client_cert, config.client_key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            files = " and ".join(str(file) for file in (config.client_cert, config.client_key) if file is not None)
+            problem = _file_problem(error)
+            raise ConfigurationError(f"can't load the client certificate from {files}: {problem}") from None
+    return context
+
+
+def _file_problem(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and not isinstance(error, SSLError):
+        return error.strerror or "it can't be read"
+    return "the file is not a PEM file of this kind, or the key has a passphrase or does not match"
