@@ -1,6 +1,7 @@
 """The pytest plugin: fixtures with an embedded dialler, for tests of code that uses `dialler_async`.
 
-pytest loads the plugin in every run, so it imports the rest of the library only when a test uses a fixture.
+Asynchronous tests need pytest-asyncio, or anyio alone. pytest loads the plugin in every run, so it imports the rest of
+the library only when a test uses a fixture.
 """
 
 from __future__ import annotations

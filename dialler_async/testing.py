@@ -10,16 +10,23 @@
         assert waits == [30.0]
 
 The pytest plugin of the package provides the fixtures `dialler_sandbox` and `dialler_client`. `dialler_client` needs a
-plugin for async tests, such as pytest-asyncio. `dialler_async.sandbox.faults` defines the faults.
+plugin for async tests: pytest-asyncio, or anyio alone (`@pytest.mark.anyio`). `dialler_async.sandbox.faults` defines
+the faults.
+
+To test with aioresponses instead of a server, use `patch_aioresponses`.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
+from unittest.mock import Mock, patch
+
+import aiohttp
+import attrs
 
 from ._api import decoding
 from ._api.dates import format_date
@@ -71,6 +78,7 @@ __all__ = [
     "instant_waits",
     "make_campaign",
     "make_result_code",
+    "patch_aioresponses",
 ]
 
 _ids = count(1)
@@ -138,13 +146,15 @@ def _wire_value(value: Any) -> Any:
 def instant_waits() -> Iterator[list[float]]:
     """Skip the waits of all clients between retries and after a 429.
 
-    The clock of the library advances by the skipped time, so that cached responses expire. Waits for `max_rate`, for
-    the server and for deadlines are not skipped.
+    The clock of the library advances by the skipped time, so that cached responses expire. It stays ahead after the
+    block, so that no call waits for a pause which began inside. Waits for `max_rate`, for the server and for deadlines
+    are not skipped.
 
     Yields:
         The skipped waits so far, in seconds.
     """
     real = copy(CLOCK)
+    before = real.monotonic if isinstance(real.monotonic, _ClockAhead) else _ClockAhead(real.monotonic, 0.0)
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -152,9 +162,45 @@ def instant_waits() -> Iterator[list[float]]:
         await asyncio.sleep(0)
 
     CLOCK.sleep = sleep
-    CLOCK.monotonic = lambda: real.monotonic() + sum(waits)
+    CLOCK.monotonic = lambda: before() + sum(waits)
     CLOCK.now = lambda: real.now() + timedelta(seconds=sum(waits))
     try:
         yield waits
     finally:
-        CLOCK.sleep, CLOCK.monotonic, CLOCK.now = real.sleep, real.monotonic, real.now
+        CLOCK.sleep, CLOCK.now = real.sleep, real.now
+        CLOCK.monotonic = attrs.evolve(before, seconds=before.seconds + sum(waits))
+
+
+@attrs.frozen
+class _ClockAhead:
+    """A monotonic clock that is some seconds ahead of another one."""
+
+    clock: Callable[[], float]
+    seconds: float
+
+    def __call__(self) -> float:
+        return self.clock() + self.seconds
+
+
+@contextmanager
+def patch_aioresponses() -> Iterator[None]:
+    """Make aioresponses 0.7.9 work with aiohttp 3.14, on which it raises a TypeError.
+
+        with patch_aioresponses(), aioresponses() as server:
+            server.get("http://acd.example.com/rest/v1.0/1/dialler/campaigns", payload={"records": []})
+
+    A newer aioresponses works inside it, too. No socket is opened, so timeouts and retries after a lost connection
+    can't be tested; the sandbox can.
+
+    Raises:
+        ModuleNotFoundError: aioresponses is not installed.
+    """
+    with patch("aioresponses.core.ClientResponse", _ResponseWithWriter):
+        yield
+
+
+class _ResponseWithWriter(aiohttp.ClientResponse):
+    """A response with the argument `stream_writer`, which aiohttp 3.14 requires and aioresponses 0.7.9 omits."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"stream_writer": Mock(output_size=0)} | options)

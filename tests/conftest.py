@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
-from unittest.mock import Mock
 
 import aiohttp
 import attrs
@@ -17,7 +16,6 @@ import pytest
 import uvicorn
 from aiohttp import web
 from aioresponses import aioresponses
-from aioresponses import core as aioresponses_core
 from fastapi import FastAPI
 from hypothesis import settings
 
@@ -27,19 +25,13 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault
 from dialler_async.sandbox.in_flight_request import InFlightRequest
 from dialler_async.sandbox.response import SandboxResponse
+from dialler_async.testing import patch_aioresponses
 
 pytest_plugins = ["pytester"]
 
 # A busy machine is slow now and then: how long an example takes is not what a property is about.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
-
-
-class _Response(aiohttp.ClientResponse):
-    """A response with the argument `stream_writer`, which aiohttp 3.14 requires and aioresponses 0.7.9 omits."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"stream_writer": Mock(output_size=0)} | options)
 
 
 @attrs.frozen
@@ -70,10 +62,9 @@ class PlayedServer(aioresponses):
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayedServer]:
+def played() -> Iterator[PlayedServer]:
     """Return a server that answers as the test says and opens no socket. `played.sent` has the requests."""
-    monkeypatch.setattr(aioresponses_core, "ClientResponse", _Response)
-    with PlayedServer() as server:
+    with patch_aioresponses(), PlayedServer() as server:
         yield server
 
 

@@ -43,7 +43,8 @@ async def sandbox(
     accounts, also print a command that audits all of them. The fleet.toml for that
     command is deleted at the end.
 
-    Requests with the token that is printed first control the running server:
+    Requests with the bearer token DIALLER_SANDBOX_KEY, which is printed, too, control
+    the running server:
 
     - POST /sandbox/faults plans faults, for example
       {"faults": ["503", "reset"], "call": "clone"}.
@@ -93,7 +94,7 @@ async def sandbox(
         _write_token(server.token, token_files)
         print_line(f"DIALLER_TOKEN={server.token}")
 
-    server.enable_control(replace_token)
+    key = server.enable_control(replace_token)
     with stop_signal() as stop:
         async with AsyncExitStack() as stack:
             try:
@@ -101,7 +102,7 @@ async def sandbox(
             except OSError as error:
                 raise UsageError(f"can't listen on port {port}: {error.strerror or error}") from None
             _write_token(server.token, token_files)
-            _print_settings(server.base_url, server.token)
+            _print_settings(server.base_url, server.token, key)
             if accounts > 1:
                 directory = Path(stack.enter_context(TemporaryDirectory(prefix="dialler-sandbox-")))
                 tokens = {id: account.token for id, account in server.accounts.items()}
@@ -140,7 +141,8 @@ def _write_token(token: str, paths: list[Path]) -> None:
             raise UsageError(f"can't write the token to {path}: {error.strerror}") from None
 
 
-def _print_settings(base_url: str, token: str) -> None:
+def _print_settings(base_url: str, token: str, key: str) -> None:
     print_line(f"DIALLER_BASE_URL={base_url}")
     print_line(f"DIALLER_TOKEN={token}")
+    print_line(f"DIALLER_SANDBOX_KEY={key}")
     print_line(f"curl -H 'Authorization: Bearer {token}' {base_url}/dialler/campaigns")

@@ -9,13 +9,18 @@
 | `GET /sandbox/journal`    |                                                        | the received requests     |
 | `DELETE /sandbox/journal` |                                                        | the journal is cleared    |
 
-Requests need a key, so that no page in a browser and no other user of the machine can send them. No response contains
-a token. The journal doesn't contain these requests.
+Requests need a key, so that no other user of the machine can send them. No response contains a token. The journal
+doesn't contain these requests.
+
+While the control endpoint is on, the sandbox refuses every request of a page in a browser. A page of another site could
+otherwise reach the sandbox by DNS rebinding: its own host name, which becomes 127.0.0.1 after the page was loaded.
 """
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from secrets import compare_digest
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from attrs import field, frozen
@@ -36,12 +41,28 @@ class _FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     share: float | None = None
 
 
+def is_foreign(host: str, origin: str | None) -> bool:
+    """Return whether a request was sent to another host name, or by a page of another site.
+
+    Args:
+        host: the header `Host`.
+        origin: the header `Origin`, which only browsers send; None without it.
+    """
+    if origin is not None and origin.partition("://")[2] != host:
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name != "localhost" and not ip_address(name).is_loopback
+    except ValueError:
+        return True
+
+
 @frozen
 class Control:
     """The control endpoint of a sandbox.
 
     Attributes:
-        key: the bearer token that requests need. It stays the same when the token of the sandbox is replaced.
+        key: the bearer token that requests need. It is no account's token.
         faults: the fault plan of the sandbox.
         journal: the journal of the sandbox.
         rotate_token: a function that replaces the token and publishes the new one.
@@ -56,7 +77,7 @@ class Control:
         """Carry out a request to a path that begins with `PREFIX`, and return the response."""
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not compare_digest(key.strip().encode(), self.key.encode()):
-            return error(401, "The control endpoint needs the first token of the sandbox")
+            return error(401, "The control endpoint needs its own key, such as DIALLER_SANDBOX_KEY")
         match (method, path.removeprefix(PREFIX)):
             case ("POST", "faults"):
                 return self._plan_faults(body)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from random import Random
+from secrets import token_urlsafe
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 from urllib.parse import parse_qsl
@@ -23,7 +24,7 @@ from dialler_async.sandbox.calls import (
 from dialler_async.sandbox.codes import WireRecord
 from dialler_async.sandbox.connections import Connection, ConnectionCounts
 from dialler_async.sandbox.contents import Contents, from_records, generate
-from dialler_async.sandbox.control import PREFIX, Control
+from dialler_async.sandbox.control import PREFIX, Control, is_foreign
 from dialler_async.sandbox.dates import DateStyle
 from dialler_async.sandbox.fault_plan import FaultPlan
 from dialler_async.sandbox.generator import Generator
@@ -185,18 +186,23 @@ class Sandbox(SandboxAccount):
         """
         return Outage(self._listener, self._thread)
 
-    def enable_control(self, rotate_token: Callable[[], object]) -> None:
-        """Serve the control endpoint of `dialler_async.sandbox.control`. The key is the current token.
+    def enable_control(self, rotate_token: Callable[[], object]) -> str:
+        """Serve the control endpoint of `dialler_async.sandbox.control`, and refuse requests of pages in browsers.
 
         Args:
             rotate_token: a function that is called for each request for a new token. It must call `revoke`.
+
+        Returns:
+            The key of the control endpoint, which is random.
 
         Raises:
             ValueError: the sandbox doesn't listen on a loopback address.
         """
         if not ip_address(self._host).is_loopback:
             raise ValueError(f"the control endpoint works on a loopback address only, not on {self._host}")
-        self._control = Control(self.token, self.faults, self.journal, rotate_token)
+        key = token_urlsafe()
+        self._control = Control(key, self.faults, self.journal, rotate_token)
+        return key
 
     def close_idle(self) -> None:
         """Close the kept-alive connections that have no request in flight.
@@ -263,6 +269,8 @@ class Sandbox(SandboxAccount):
     async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         authorization = request.headers.get("Authorization", "")
+        if self._control is not None and is_foreign(request.headers.get("Host", ""), request.headers.get("Origin")):
+            return _to_aiohttp(error(403, "The sandbox refuses other host names than localhost, and pages in browsers"))
         if self._control is not None and path.startswith(PREFIX):
             return _to_aiohttp(self._control.respond(request.method, path, authorization, await request.read()))
         target = parse_target(request.method, path)

@@ -5,12 +5,13 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from aioresponses import aioresponses
 
 from dialler_async import DiallerClient, Language, PayloadError, RetryPolicy
 from dialler_async import testing as testing_module
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox import Sandbox, faults
-from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code
+from dialler_async.testing import Status, instant_waits, make_campaign, make_result_code, patch_aioresponses
 
 pytestmark = pytest.mark.slow
 
@@ -98,11 +99,38 @@ async def test_cached_responses_expire_in_instant_waits(sandbox: Sandbox) -> Non
 
 
 def test_waits_are_real_again_after_instant_waits() -> None:
-    before = (CLOCK.sleep, CLOCK.monotonic, CLOCK.now, CLOCK.random)
+    before = (CLOCK.sleep, CLOCK.now, CLOCK.random)
     with contextlib.suppress(LookupError), instant_waits():
         assert CLOCK.sleep is not before[0]
         raise LookupError
-    assert (CLOCK.sleep, CLOCK.monotonic, CLOCK.now, CLOCK.random) == before
+    assert (CLOCK.sleep, CLOCK.now, CLOCK.random) == before
+
+
+async def test_call_after_instant_waits_does_not_wait_for_a_pause_inside(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(CLOCK, "sleep", sleep)
+    monkeypatch.setattr(CLOCK, "monotonic", CLOCK.monotonic)
+    async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(base_delay=0)) as dialler:
+        for _ in range(2):
+            sandbox.faults.next(Status(429, retry_after=8))
+            with instant_waits() as waits:
+                await dialler.campaigns.list()
+            assert sum(waits) >= 8
+        await dialler.campaigns.list()
+    assert slept == []
+
+
+async def test_aioresponses_works_with_the_patch() -> None:
+    with patch_aioresponses(), aioresponses() as server:
+        server.get("https://acd.example.com/rest/v1.0/1/dialler/campaigns/7", payload={"records": [{"Name": "Summer"}]})
+        async with DiallerClient("https://acd.example.com/rest/v1.0/1", "token") as dialler:
+            assert (await dialler.campaigns.get(7)).name == "Summer"
 
 
 USERS_TEST = """

@@ -18,7 +18,7 @@ from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.fault_names import fault_of
 from dialler_async.sandbox.faults import HangUp, Reset, StallBeforeHeaders, Status
 
-KEY = "the-first-token"
+TOKEN = "the-first-token"
 
 
 class Controlled:
@@ -28,13 +28,14 @@ class Controlled:
         self.sandbox = sandbox
         self.session = session
         self.rotations = 0
+        self.key = ""
 
     def rotate(self) -> None:
         self.rotations += 1
         self.sandbox.revoke()
 
     async def control(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str]:
-        headers = {"Authorization": f"Bearer {KEY}"} | headers
+        headers = {"Authorization": f"Bearer {self.key}"} | headers
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         url = f"{self.sandbox.server}/sandbox/{path}"
         async with self.session.request(method, url, data=data, headers=headers) as response:
@@ -48,9 +49,9 @@ class Controlled:
 
 @pytest.fixture
 async def controlled() -> AsyncIterator[Controlled]:
-    async with Sandbox([{"ID": 7, "Name": "x"}], token=KEY) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox([{"ID": 7, "Name": "x"}], token=TOKEN) as sandbox, aiohttp.ClientSession() as session:
         controlled = Controlled(sandbox, session)
-        sandbox.enable_control(controlled.rotate)
+        controlled.key = sandbox.enable_control(controlled.rotate)
         yield controlled
 
 
@@ -104,7 +105,7 @@ async def test_journal_has_redacted_headers_and_no_control_requests(controlled: 
     controlled.sandbox.revoke()
     await controlled.status()
     _, text = await controlled.control("GET", "journal")
-    assert all(secret not in text for secret in (KEY, controlled.sandbox.token, "s3cret"))
+    assert all(secret not in text for secret in (controlled.key, TOKEN, controlled.sandbox.token, "s3cret"))
     first, second = json.loads(text)["records"]
     assert first == second | {"nth_on_connection": 1}
     headers = dict(first["headers"])
@@ -114,7 +115,7 @@ async def test_journal_has_redacted_headers_and_no_control_requests(controlled: 
     assert controlled.sandbox.journal == []
 
 
-@pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Basic x", KEY, "Bearer ä"])
+@pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Basic x", f"Bearer {TOKEN}", "Bearer ä"])
 @pytest.mark.parametrize(("method", "path"), [("GET", "journal"), ("POST", "token"), ("DELETE", "faults")])
 async def test_control_request_without_the_key_returns_401_and_does_nothing(
     controlled: Controlled, method: str, path: str, authorization: str
@@ -124,6 +125,36 @@ async def test_control_request_without_the_key_returns_401_and_does_nothing(
     assert status == 401
     assert "records" not in text
     assert controlled.rotations == 0
+
+
+FOREIGN = [
+    {"Host": "attacker.example"},
+    {"Host": "attacker.example:8080"},
+    {"Host": "127.0.0.1.attacker.example"},
+    {"Host": "192.0.2.1"},
+    {"Host": "[::2"},
+    {"Host": ""},
+    {"Origin": "https://attacker.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+async def test_request_of_a_foreign_page_is_refused(controlled: Controlled, headers: dict[str, str]) -> None:
+    assert (await controlled.control("POST", "token", **headers))[0] in (400, 403)
+    authorization = {"Authorization": f"Bearer {controlled.sandbox.token}"}
+    url = f"{controlled.sandbox.base_url}/dialler/campaigns/campaign/7"
+    async with controlled.session.delete(url, headers=authorization | headers) as response:
+        assert response.status in (400, 403)
+    assert controlled.rotations == 0
+    assert 7 in controlled.sandbox.campaigns
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:9", "[::1]:8080", "127.0.0.2"])
+async def test_request_to_a_name_of_the_loopback_address_is_answered(controlled: Controlled, host: str) -> None:
+    for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}"}):
+        assert (await controlled.control("GET", "journal", **headers))[0] == 200
 
 
 async def test_unknown_control_path_or_method_returns_404(controlled: Controlled) -> None:
@@ -155,16 +186,16 @@ def test_fault_names_give_faults_and_unknown_names_raise() -> None:
 
 
 @contextmanager
-def running_command(*options: str) -> Iterator[tuple[str, str, Any]]:
-    """Run `dialler sandbox`. Yield its base URL, its first token, and its stdout from the fourth line on."""
+def running_command(*options: str) -> Iterator[tuple[str, str, str, Any]]:
+    """Run `dialler sandbox`. Yield its base URL, its first token and its key, and its stdout from the fifth line on."""
     program = "import sys; from dialler_async.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "sandbox", "--port", "0", "--campaigns", "3", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            base_url, token = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
+            base_url, token, key = (process.stdout.readline().strip().partition("=")[2] for _ in range(3))
             process.stdout.readline()
-            yield base_url, token, process.stdout
+            yield base_url, token, key, process.stdout
         finally:
             process.terminate()
             # The command may still print a token, and a closed pipe would change its exit code.
@@ -185,28 +216,33 @@ def status_of(url: str, token: str, method: str = "GET", body: bytes | None = No
 
 def test_running_command_accepts_control_requests(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    with running_command("--token-file", str(file)) as (base_url, token, stdout):
+    with running_command("--token-file", str(file)) as (base_url, token, key, stdout):
         assert file.read_text() == token
         control = base_url.replace("/rest/v1.0/1", "/sandbox")
         calls = f"{base_url}/dialler/campaigns"
-        assert status_of(f"{control}/faults", token, "POST", b'{"faults": ["418"]}') == 200
+        assert status_of(f"{control}/faults", key, "POST", b'{"faults": ["418"]}') == 200
         assert [status_of(calls, token), status_of(calls, token)] == [418, 200]
-        assert status_of(f"{control}/token", token, "POST") == 200
+        assert status_of(f"{control}/token", key, "POST") == 200
         new = stdout.readline().strip().partition("=")[2]
         assert new == file.read_text() != token
         assert [status_of(calls, token), status_of(calls, new)] == [401, 200]
-        assert status_of(f"{control}/journal", token) == 200
+        assert [status_of(f"{control}/journal", secret) for secret in (key, token, new)] == [200, 401, 401]
 
 
 def test_options_fault_and_rotate_token_work() -> None:
-    with running_command("--fault", "503", "--fault-share", "1", "--rotate-token", "0.01") as (base_url, first, stdout):
+    with running_command("--fault", "503", "--fault-share", "1", "--rotate-token", "0.01") as (
+        base_url,
+        first,
+        _,
+        stdout,
+    ):
         tokens = [first, *(stdout.readline().strip().partition("=")[2] for _ in range(3))]
         assert len(set(tokens)) == 4
         assert status_of(f"{base_url}/dialler/campaigns", tokens[-1]) == 503
 
 
 def test_rotated_token_is_written_to_the_fleet_of_several_accounts() -> None:
-    with running_command("--accounts", "2", "--rotate-token", "0.3") as (_, first, stdout):
+    with running_command("--accounts", "2", "--rotate-token", "0.3") as (_, first, _, stdout):
         directory = Path(stdout.readline().split()[-1]).parent
         new = stdout.readline().strip().partition("=")[2]
         assert (directory / "1.token").read_text() != first != new

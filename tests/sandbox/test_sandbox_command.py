@@ -37,7 +37,11 @@ def test_several_accounts_print_a_command_with_their_fleet_file(
     assert main(["sandbox", "--port", "0", "--campaigns", "3", "--accounts", "12"]) == 0
     assert clients_ids_of == [{clients_id} for clients_id in range(1, 13)]
     *settings, audit = printed
-    assert [line.partition("=")[0] for line in settings[:2]] == ["DIALLER_BASE_URL", "DIALLER_TOKEN"]
+    assert [line.partition("=")[0] for line in settings[:3]] == [
+        "DIALLER_BASE_URL",
+        "DIALLER_TOKEN",
+        "DIALLER_SANDBOX_KEY",
+    ]
     assert audit.startswith("dialler fleet audit ")
     assert not Path(shlex.split(audit)[-1]).parent.exists()
 
@@ -47,7 +51,7 @@ def test_printed_command_audits_all_accounts_from_another_process() -> None:
     options = ("--port", "0", "--campaigns", "20", "--accounts", "3")
     with subprocess.Popen([*command, "sandbox", *options], stdout=subprocess.PIPE, text=True) as sandbox:
         assert sandbox.stdout is not None
-        last_line = [sandbox.stdout.readline() for _ in range(4)][-1]
+        last_line = [sandbox.stdout.readline() for _ in range(5)][-1]
         audit = [*command, *shlex.split(last_line)[1:], "--fail-on", "info"]
         audited = subprocess.run(audit, capture_output=True, text=True, check=False, timeout=60)
         sandbox.send_signal(signal.SIGTERM)
