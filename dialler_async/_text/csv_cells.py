@@ -11,10 +11,18 @@ import csv
 import re
 from collections.abc import Iterable
 from io import StringIO
+from typing import Final
 
 from .escaping import escape_unprintable
 
 Cell = str | int | None
+
+# Excel shows columns and umlauts in every locale if a file has tabs, and UTF-16 with a byte order mark. It splits UTF-8
+# at the separator of the locale, which is `;` in German. A first line `sep=,` selects another separator, but then Excel
+# ignores the byte order mark and shows wrong umlauts (SAP note 1151258, HeidiSQL issue 1892).
+EXCEL_ENCODING: Final = "utf-16-le"
+EXCEL_SEPARATOR: Final = "\t"
+BYTE_ORDER_MARK: Final = "\ufeff"
 
 # Some spreadsheets read full-width characters as ASCII characters.
 _FORMULA_START = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # noqa: RUF001  # full-width on purpose

@@ -28,7 +28,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield device
         return
     _refuse_foreign_link(path)
-    target = path.resolve()
+    target = _target(path)
     # mkstemp opens with O_CREAT, O_EXCL and O_NOFOLLOW, mode 0600 and a random name.
     descriptor, name = mkstemp(prefix=".dialler-", suffix=".part", dir=target.parent)
     file = os.fdopen(descriptor, "wb")
@@ -45,6 +45,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _target(path: Path) -> Path:
+    """Return the file that a path leads to.
+
+    Raises:
+        OSError: the links of the path form a loop. Some versions of `Path.resolve` raise another error, some none.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
 
 
 def _set_mode(file: BinaryIO, mode: int) -> None:

@@ -19,14 +19,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from . import streams
     from .exits import Exit, OutputError, report_error
+    from .interrupts import signals_as_interrupts
 
     streams.replace_closed_streams()
     try:
-        exit = _run(sys.argv[1:] if argv is None else list(argv))
+        with signals_as_interrupts() as arrived:
+            exit = _run(sys.argv[1:] if argv is None else list(argv))
         # Flushed here, because an error of Python's flush at exit can't be caught.
         sys.stdout.flush()
     except KeyboardInterrupt:
-        exit = Exit.INTERRUPTED
+        # Shells report a command that a signal ended by 128 and the signal's number.
+        exit = 128 + arrived[0] if arrived else Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe, such as `head`, closed it.
         exit = Exit.CLOSED_PIPE

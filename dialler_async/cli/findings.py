@@ -90,7 +90,7 @@ def _rows(findings: tuple[Finding, ...], rule_width: int) -> Padding:
 
 def _message(finding: Finding) -> Text:
     is_new = finding.state is State.NEW
-    return Text.assemble(("new  ", "bold"), text(finding.message)) if is_new else text(finding.message)
+    return Text.assemble(("new  ", "bold"), text(finding.message), overflow="fold") if is_new else text(finding.message)
 
 
 def _by_rule(report: AuditReport, rule_width: int) -> Padding:
@@ -127,7 +127,7 @@ def _grid(rule_width: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=_SEVERITY_WIDTH)
     table.add_column(width=rule_width)
-    table.add_column(ratio=1)
+    table.add_column(ratio=1, overflow="fold")
     return table
 
 

@@ -16,30 +16,63 @@ from .exits import OutputError
 from .streams import discard, is_output_error
 
 _PIPE_WIDTH = 80
+# GitHub and GitLab set the first, Azure Pipelines the second, and TeamCity the third.
+_CI_VARIABLES = ("CI", "TF_BUILD", "TEAMCITY_VERSION")
 
 
 class Console(rich.console.Console):
-    """Rich's console without markup, emoji codes and highlighting, since texts come from the server."""
+    """Rich's console without markup, emoji codes and highlighting, since texts come from the server.
+
+    Only a terminal gets colours and progress bars. If FORCE_COLOR or TTY_COMPATIBLE is set, rich would also write them
+    to a file.
+    """
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
         stream = file or (sys.stderr if stderr else sys.stdout)
-        # For a pipe, rich would use the width of a terminal on another stream.
-        width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-        super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False)
+        is_terminal = stream.isatty()
+        super().__init__(
+            stderr=stderr,
+            file=file,
+            force_terminal=is_terminal,
+            width=_width(is_terminal),
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
 
     def on_broken_pipe(self) -> None:
         """Let `main` handle the error; rich would exit with 1, which means findings here."""
         raise  # rich calls this method while it handles a BrokenPipeError
 
 
+def _width(is_terminal: bool) -> int | None:
+    """Return the width to print with; None for the width of the terminal."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    # For a pipe, rich would use the width of a terminal on another stream.
+    return None if is_terminal else _PIPE_WIDTH
+
+
 def text(value: object, style: str = "") -> Text:
-    """Return the text of a cell, with unprintable characters escaped; "" for None."""
-    return Text("" if value is None else escape_unprintable(str(value)), style=style, overflow="fold")
+    """Return the text of a cell, escaped; "" for None."""
+    return Text("" if value is None else escape(str(value)), style=style, overflow="fold")
 
 
 def quoted(name: str) -> str:
-    """Return a name in quotation marks, with unprintable characters escaped."""
-    return f"“{escape_unprintable(name)}”"
+    """Return a name in quotation marks, escaped."""
+    return f"“{escape(name)}”"
+
+
+def escape(text: str) -> str:
+    """Return a text from the server with unprintable characters escaped, and without commands of a CI system.
+
+    A CI system runs a line of the output that begins with `::` or `##`. Part of a name begins a line if it is folded.
+    """
+    text = escape_unprintable(text)
+    if any(name in os.environ for name in _CI_VARIABLES):
+        text = text.replace("::", ":\u2060:").replace("##", "#\u2060#")
+    return text
 
 
 def print_table(

@@ -1,5 +1,6 @@
 """The options for the output of an audit, and the exit code of the command."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,8 +12,10 @@ from typing import Annotated, Literal, TextIO
 import attrs
 from cyclopts import Group, Parameter
 
+from dialler_async._text.csv_cells import EXCEL_ENCODING
 from dialler_async._text.files import whole_file
 from dialler_async.audit import WRITERS, AuditReport, Severity, SortKey
+from dialler_async.audit.writers.csv import write_excel_csv
 
 from .exits import Exit, OutputError, UsageError, print_error
 from .findings import print_report, totals
@@ -33,6 +36,7 @@ class Destination:
     Attributes:
         format: Format of the report. JSON has counts, findings and rules; jsonl and csv have one finding per line.
         json: The same as --format json.
+        excel: Write CSV in UTF-16 with tabs, so that Excel shows columns and umlauts.
         output: File to write the report to, instead of the terminal; - is stdout.
         html: File for an additional HTML report: charts and findings in one self-contained page.
         sort: Sort key of the findings.
@@ -41,17 +45,21 @@ class Destination:
 
     format: Format = "table"
     json: Flag = False
+    excel: Flag = False
     output: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None
     html: Path | None = None
     sort: Literal["severity", "campaign", "rule"] = "severity"
     unfold: Flag = False
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[AuditReport], None]]:
+    def open(self, baseline: Path | None = None) -> Iterator[Callable[[AuditReport], None]]:
         """Open the files, and yield a function that writes the report to all of them and to the terminal.
 
         A file keeps its old content until the whole report is written. The function raises OutputError if an output
         can't be written, after it has written the other outputs.
+
+        Args:
+            baseline: the earlier report that this one is compared with. Only a report in JSON may replace it.
 
         Raises:
             UsageError: options contradict each other, a file can't be written, or the extra is missing.
@@ -60,14 +68,20 @@ class Destination:
             raise UsageError(f"--output needs a file, not the option {self.output}")
         if self.json and self.format not in ("table", "json"):
             raise UsageError(f"--json and --format {self.format} contradict each other")
+        if self.excel and (self.format != "csv" or self.output in (None, _STDOUT)):
+            raise UsageError("--excel needs --format csv and a file as --output")
         if self.html is not None and not (find_spec("jinja2") and find_spec("svg")):
             raise UsageError("the HTML report needs an extra: pip install 'dialler-async[report]'")
-        if self.html is not None and self.html == self.output:
+        if self.html is not None and self.output is not None and _is_same_file(self.html, self.output):
             raise UsageError("--output and --html name the same file")
+        no_baselines = [self.html] if self.json or self.format == "json" else [self.html, self.output]
+        if any(path and baseline and _is_same_file(path, baseline) for path in no_baselines):
+            raise UsageError(f"{baseline} is the baseline: only --format json may replace it")
         files: list[_ReportFile] = []
         with ExitStack() as stack:
             if self.output is not None and self.output != _STDOUT:
-                files.append(stack.enter_context(_ReportFile.open(self.output, self._print)))
+                encoding = EXCEL_ENCODING if self.excel else "utf-8"
+                files.append(stack.enter_context(_ReportFile.open(self.output, self._print, encoding)))
             if self.html is not None:
                 files.append(stack.enter_context(_ReportFile.open(self.html, _print_html)))
             yield lambda report: self._put(report.sorted_by(SortKey(self.sort)), files)
@@ -101,7 +115,8 @@ class Destination:
         if format == "table":
             print_report(report, Console(file=file), unfold=self.unfold)
         else:
-            file.writelines(WRITERS[format](report))
+            writer = write_excel_csv if self.excel else WRITERS[format]
+            file.writelines(writer(report))
 
 
 ON_THE_TERMINAL = Destination()
@@ -122,7 +137,9 @@ class _ReportFile:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, print: Callable[[AuditReport, TextIO], None]) -> Iterator["_ReportFile"]:
+    def open(
+        cls, path: Path, print: Callable[[AuditReport, TextIO], None], encoding: str = "utf-8"
+    ) -> Iterator["_ReportFile"]:
         """Open a file. If nothing is written, the old file stays."""
         check_place(path)
         stack = ExitStack()
@@ -131,7 +148,7 @@ class _ReportFile:
         except OSError as error:
             raise UsageError(f"can't write {path}: {error.strerror or error}") from None
         # Each format writes its own line ends. A lone surrogate can't be encoded, so it is escaped.
-        text = TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
+        text = TextIOWrapper(binary, encoding=encoding, errors="backslashreplace", newline="")
         file = cls(path, text, print, stack)
         try:
             yield file
@@ -159,6 +176,14 @@ def _print_html(report: AuditReport, file: TextIO) -> None:
     from dialler_async.audit.writers.html import write_html
 
     file.writelines(write_html(report))
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same file, which need not exist."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def check_place(path: Path) -> None:

@@ -75,7 +75,7 @@ class RuleOptions:
             # Modules in the settings file are imported from the directory of the file.
             available = available_rules(settings.rules, path and path.parent)
         # Modules in --rules are imported from the current directory.
-        available = (*available, *load_rules(self.rules, Path.cwd()))
+        available = (*available, *load_rules(self.rules, working_directory()))
         with _naming(path):
             everything = attrs.evolve(settings, select=(), ignore=()).choose(available)
             settings.choose(available)
@@ -100,7 +100,7 @@ class RuleOptions:
         """
         loaded = self.load()
         settings = attrs.evolve(loaded.settings, rules=(*loaded.settings.rules, *self.rules))
-        return settings, Path.cwd() if loaded.file is None else loaded.file.parent
+        return settings, working_directory() if loaded.file is None else loaded.file.parent
 
 
 ALL_RULES = RuleOptions()
@@ -130,9 +130,22 @@ def _naming(path: Path | None) -> Iterator[None]:
         raise UsageError(str(error) if path is None else f"{path}: {error}") from None
 
 
+def working_directory() -> Path:
+    """Return the working directory.
+
+    Raises:
+        UsageError: it was deleted.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(f"can't read the working directory: {error.strerror}; change to another one") from None
+
+
 def _found() -> tuple[Path | None, Mapping[str, Any]]:
     """Return the nearest file with settings for audits."""
-    for directory in (Path.cwd(), *Path.cwd().parents):
+    current = working_directory()
+    for directory in (current, *current.parents):
         for name in _FILES:
             path = directory / name
             table = _read(path) if path.is_file() else {}

@@ -4,7 +4,7 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import BinaryIO
 
-from dialler_async._text.csv_cells import csv_line
+from dialler_async._text.csv_cells import BYTE_ORDER_MARK, EXCEL_ENCODING, EXCEL_SEPARATOR, csv_line
 from dialler_async.models import Language
 
 from .campaign import ExportedCampaign
@@ -41,13 +41,8 @@ def _as_text(cell: Cell) -> str | int | None:
 
 
 class ExcelCsvFile(CsvFile):
-    """Writes CSV that Excel opens in columns and with umlauts in every locale: tabs, and UTF-16 with a byte order mark.
+    """Writes CSV that Excel opens in columns and with umlauts in every locale."""
 
-    Excel splits UTF-8 at the separator of the locale, which is `;` in German. A first line `sep=,` selects another
-    separator, but then Excel ignores the byte order mark and shows wrong umlauts. Excel splits UTF-16 at tabs in every
-    locale (SAP note 1151258, HeidiSQL issue 1892).
-    """
-
-    encoding = "utf-16-le"
-    byte_order_mark = "\ufeff"
-    separator = "\t"
+    encoding = EXCEL_ENCODING
+    byte_order_mark = BYTE_ORDER_MARK
+    separator = EXCEL_SEPARATOR

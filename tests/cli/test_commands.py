@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -228,6 +228,17 @@ class TestWriting:
             "dialler: give either the ID of the campaign or --name\n",
         )
         assert len(sandbox.campaigns) == 4
+
+    def test_undecodable_answer_prints_one_line(
+        self, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stdin = TextIOWrapper(BytesIO(b"\xff\n"), encoding="utf-8")
+        monkeypatch.setattr(stdin, "isatty", lambda: True)
+        monkeypatch.setattr("sys.stdin", stdin)
+        result = run("campaigns", "delete", "1")
+        assert result.exit == 2
+        assert result.err.endswith("the answer is not text in utf-8\n")
+        assert 1 in sandbox.campaigns
 
 
 class TestAudit:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,6 +107,26 @@ def test_sandbox_serves_until_a_signal(
     assert (process.returncode, errors) == (0, "")
     assert (listed.returncode, len(listed.stdout.splitlines()) > 20) == (0, True)
     assert (audited.returncode, "20 campaigns" in audited.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("exit", "argv"),
+    [(2, ["audit"]), (5, ["export", "--output", "account.csv"]), (0, ["campaigns", "list"])],
+)
+def test_deleted_working_directory_prints_at_most_one_line(
+    exit: int, argv: list[str], tmp_path: Path, command: Command
+) -> None:
+    deleted = tmp_path / "deleted"
+    shell = f'mkdir "{deleted}"; cd "{deleted}"; rmdir "{deleted}"; exec "$@"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell, "sh", *command.argv, *argv, "--sandbox"],
+        env=command.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (exit, 1 if exit else 0)
 
 
 def test_ctrl_c_in_a_running_audit_leaves_no_traceback(command: Command, start_process: StartProcess) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import errno
 import json
 import os
@@ -147,6 +149,64 @@ def test_output_to_a_directory_or_a_missing_directory_is_refused(
 ) -> None:
     assert "there is no such directory" in refused(capsys, option, tmp_path / "none" / "report")
     assert "it is a directory" in refused(capsys, option, tmp_path)
+
+
+class TestSameFile:
+    """Two names of one file are recognised."""
+
+    @pytest.fixture
+    def linked(self, tmp_path: Path) -> Path:
+        """Return a symbolic link to `report`, which exists."""
+        (tmp_path / "report").write_text("before")
+        (tmp_path / "linked").symlink_to("report")
+        return tmp_path / "linked"
+
+    @pytest.mark.parametrize("other", ["report", "../{}/report", "linked"])
+    def test_output_and_html_by_two_names_are_refused(
+        self, other: str, linked: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        same = linked.parent / other.format(linked.parent.name)
+        error = refused(capsys, "--output", linked, "--html", same)
+        assert "--output and --html name the same file" in error
+        assert linked.read_text() == "before"
+
+    @pytest.mark.parametrize("option", ["--output", "--html"])
+    def test_report_that_is_no_baseline_does_not_replace_the_baseline(
+        self, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        baseline = tmp_path / "baseline.json"
+        assert audit("--format", "json", "--output", baseline) == 0
+        before = baseline.read_bytes()
+        capsys.readouterr()
+        assert audit("--baseline", baseline, option, tmp_path / ".." / tmp_path.name / "baseline.json") == 2
+        assert "only --format json may replace it" in capsys.readouterr().err
+        assert baseline.read_bytes() == before
+
+    def test_json_report_replaces_its_baseline(self, tmp_path: Path) -> None:
+        baseline = tmp_path / "baseline.json"
+        assert audit("--format", "json", "--output", baseline) == 0
+        assert audit("--format", "json", "--output", baseline, "--baseline", baseline) == 0
+        assert json.loads(baseline.read_text())["comparison"]
+
+    def test_loop_of_links_as_output_is_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "one").symlink_to("two")
+        (tmp_path / "two").symlink_to("one")
+        assert f"can't write {tmp_path / 'one'}: " in refused(capsys, "--output", tmp_path / "one")
+        assert (tmp_path / "one").is_symlink()
+
+
+def test_csv_for_excel_has_the_cells_of_the_plain_csv(tmp_path: Path) -> None:
+    assert audit("--format", "csv", "--output", tmp_path / "plain.csv") == 0
+    assert audit("--format", "csv", "--excel", "--output", tmp_path / "excel.csv") == 0
+    for_excel = (tmp_path / "excel.csv").read_bytes()
+    assert for_excel.startswith(codecs.BOM_UTF16_LE)
+    cells = list(csv.reader(for_excel.decode("utf-16").splitlines(), delimiter="\t"))
+    assert cells == list(csv.reader((tmp_path / "plain.csv").read_text().splitlines()))
+
+
+@pytest.mark.parametrize("options", [["--format", "json", "--output", "x"], ["--format", "csv"], []])
+def test_excel_without_csv_and_a_file_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--excel needs --format csv and a file" in refused(capsys, "--excel", *options)
 
 
 def test_contradicting_formats_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

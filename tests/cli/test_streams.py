@@ -1,4 +1,4 @@
-"""Unwritable streams, and Ctrl-C during a write: each gives an exit code and one line, and no traceback."""
+"""Unwritable streams, and signals: each gives an exit code and one line, and no traceback."""
 
 from __future__ import annotations
 
@@ -187,3 +187,20 @@ def test_ctrl_c_before_a_write_exits_with_130(sandbox: Sandbox, call: str, start
         out, errors = process.communicate(timeout=30)
     assert (process.returncode, out, errors) == (130, "", "")
     assert 1 in sandbox.campaigns
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_in_a_running_audit_leaves_the_old_file_only(
+    sandbox: Sandbox, number: signal.Signals, tmp_path: Path, start_process: StartProcess
+) -> None:
+    report = tmp_path / "report"
+    report.write_text("before")
+    stall = Stall(carried_out=False)
+    sandbox.faults.next(stall)
+    settings = {"DIALLER_BASE_URL": sandbox.base_url, "DIALLER_TOKEN": sandbox.token}
+    with start_process("audit", "--output", str(report), **settings) as process:
+        assert stall.arrived.wait(30)
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out, errors) == (128 + number, "", "")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report", "before")]

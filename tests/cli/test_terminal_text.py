@@ -1,6 +1,7 @@
 """Output on the terminal: names from the server are escaped."""
 
 import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -121,6 +122,37 @@ def test_console_of_a_pipe_is_80_columns_wide(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("COLUMNS")
     monkeypatch.setattr("sys.stderr", Terminal())
     assert Console(stderr=True).is_terminal
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_console_of_a_file_has_no_colours(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    file = StringIO()
+    Console(file=file).print(text("error", "bold red"))
+    assert file.getvalue() == "error\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "", "-1", "wide"])
+def test_console_ignores_columns_that_are_no_width(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert Console(file=StringIO()).width == 80
+
+
+@pytest.mark.parametrize("variable", ["CI", "TF_BUILD", "TEAMCITY_VERSION"])
+def test_name_is_no_command_of_a_ci_system(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    for name in ("::error::x", "a long name, folded ::error::x", "##vso[task]", "##teamcity[x]"):
+        show_campaigns(Records([Campaign(name=name)], total=1), as_json=False)
+        assert not re.search(r"::|##", capsys.readouterr().out)
+
+
+def test_name_is_not_changed_outside_a_ci_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CI", "TF_BUILD", "TEAMCITY_VERSION"):
+        monkeypatch.delenv(variable, raising=False)
+    assert text("::a##").plain == "::a##"
 
 
 def test_console_raises_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,22 @@
 
 from collections.abc import Iterator
 
-from dialler_async._text.csv_cells import csv_line
+from dialler_async._text.csv_cells import BYTE_ORDER_MARK, EXCEL_SEPARATOR, csv_line
 
 from ..report import AuditReport
 from .columns import columns, lines
 
 
-def write_csv(report: AuditReport) -> Iterator[str]:
+def write_csv(report: AuditReport, *, separator: str = ",") -> Iterator[str]:
     """Yield a line of headings, then the `lines` of the report."""
     shown = columns(report)
-    yield csv_line(shown)
+    yield csv_line(shown, separator=separator)
     for finding, empty in lines(report):
-        yield csv_line(None if name in empty else column(finding) for name, column in shown.items())
+        cells = (None if name in empty else column(finding) for name, column in shown.items())
+        yield csv_line(cells, separator=separator)
+
+
+def write_excel_csv(report: AuditReport) -> Iterator[str]:
+    """Yield CSV that Excel opens in columns in every locale. It must be encoded in `EXCEL_ENCODING`."""
+    yield BYTE_ORDER_MARK
+    yield from write_csv(report, separator=EXCEL_SEPARATOR)
