@@ -2,7 +2,9 @@
 
 DiallerError
 ├── ConfigurationError (ValueError)     an argument or setting is invalid; nothing was sent
-├── ClientStateError (RuntimeError)     the client is closed, or belongs to another event loop or process
+│   └── InvalidInputError               an ID, name, language or date that the server can't have, such as a user's
+├── ClientStateError (RuntimeError)     the client belongs to another event loop or process
+│   └── ClientClosedError               the client is closed
 ├── NoReplyError                        there is no response, or only a part of one
 │   ├── ConnectError                    nothing was sent: safe to retry
 │   ├── DeadlineError (TimeoutError)    a timeout or the deadline expired
@@ -126,8 +128,22 @@ class ConfigurationError(DiallerError, ValueError):
 
 
 @public
+class InvalidInputError(ConfigurationError):
+    """An ID, name, language, date or user data has the right type, but a value that the server can't have.
+
+    Such a value may come from a user of your app. Nothing was sent. All other ConfigurationErrors are mistakes in the
+    program or its settings.
+    """
+
+
+@public
 class ClientStateError(DiallerError, RuntimeError):
     """The client is closed, or belongs to another event loop or process."""
+
+
+@public
+class ClientClosedError(ClientStateError):
+    """The client is closed. Nothing was sent, or the call was in flight when the client closed."""
 
 
 @public

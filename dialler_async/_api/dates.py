@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidInputError
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 
@@ -34,13 +34,14 @@ def format_date(date: datetime) -> str:
     """Return the text of a date for a request, with its offset if it has one, in seconds or milliseconds.
 
     Raises:
-        ConfigurationError: the value is not a datetime, or its offset is not in whole minutes.
+        ConfigurationError: the value is not a datetime.
+        InvalidInputError: its offset is not in whole minutes.
     """
     if not isinstance(date, datetime):
-        raise ConfigurationError(f"a date must be a datetime, not {type(date).__name__}")
+        raise ConfigurationError(f"a date must be a datetime, not {type(date).__name__[:80]}")
     offset = date.utcoffset()
     if offset is not None and offset.total_seconds() % 60:
-        raise ConfigurationError(f"the UTC offset of {date} is not in whole minutes: use another time zone")
+        raise InvalidInputError(f"the UTC offset of {date} is not in whole minutes: use another time zone")
     return date.isoformat(timespec="milliseconds" if date.microsecond >= 1000 else "seconds")
 
 

@@ -7,7 +7,7 @@ Source: API reference, "The seven calls".
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Generic, TypeVar, final
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..errors import ConfigurationError, SentRequest, require
+from ..errors import ConfigurationError, InvalidInputError, SentRequest, require
 from ..models import Campaign, Language, Records, ResultCode
 from .dates import format_date, time_between
 from .decoding import CAMPAIGN, CAMPAIGN_SLICES, CAMPAIGNS, DONE, PARTIAL_CAMPAIGNS, RESULT_CODES, ResponseDecoder
@@ -145,7 +145,7 @@ def clone_campaign(
     if dt_to is not None:
         body["dtTo"] = format_date(dt_to)
     if dt_from is not None and dt_to is not None and time_between(dt_from, dt_to) < timedelta():
-        raise ConfigurationError(f"dt_to {dt_to.isoformat()} is before dt_from {dt_from.isoformat()}: swap the dates")
+        raise InvalidInputError(f"dt_to {dt_to.isoformat()} is before dt_from {dt_from.isoformat()}: swap the dates")
     idempotency = Idempotency.SAFE if exist_ok else Idempotency.NEVER
     about = f"clone of {source!r} as {destination!r}"
     return Request(
@@ -183,10 +183,23 @@ def checked_id(campaign: Campaign | int) -> int:
         ConfigurationError: the campaign has no ID, or the ID is not valid.
     """
     if not isinstance(campaign, Campaign):
-        return _positive(campaign, "a campaign's ID")
+        return _positive(campaign, "a campaign's ID", _id_hint)
     if campaign.id is None:
-        raise ConfigurationError("this campaign has no ID, since the server's response left it out: pass the ID")
-    return _positive(campaign.id, "a campaign's ID")
+        raise ConfigurationError("this campaign has no ID, because the server's response left it out: pass the ID")
+    return _positive(campaign.id, "a campaign's ID", _id_hint)
+
+
+def _id_hint(value: object) -> str:
+    """Return what to do instead of passing this value as a campaign's ID; empty if unknown."""
+    match value:
+        case str():
+            return ": for a name, use get_by_name, find or delete_by_name"
+        case ResultCode():
+            return ": use its dialler_campaigns_id"
+        case Iterable():
+            return ": for many campaigns, use result_codes.for_campaigns or fan_out"
+        case _:
+            return ""
 
 
 def checked_language(language: int) -> Language:
@@ -196,7 +209,12 @@ def checked_language(language: int) -> Language:
         ConfigurationError: the value can't be a LanguagesID.
     """
     # A Language may be any int, also a negative one.
-    return language if type(language) is Language and language > 0 else Language(_positive(language, "a LanguagesID"))
+    return language if type(language) is Language and language > 0 else _other_language(language)
+
+
+def _other_language(language: object) -> Language:
+    hint = ": use Language.ENGLISH, Language.GERMAN or another LanguagesID"
+    return Language(_positive(language, "a language", lambda _: hint))
 
 
 def checked_languages(languages: Iterable[int]) -> tuple[Language, ...]:
@@ -210,24 +228,28 @@ def checked_languages(languages: Iterable[int]) -> tuple[Language, ...]:
     return checked
 
 
-def _positive(value: object, what: str) -> int:
-    # A server responds to larger numbers as if the endpoint did not exist. The message leaves the value out: Python
-    # refuses to convert a very large int to text.
-    if isinstance(value, int) and abs(value) > _MAX_ID:
-        raise ConfigurationError(f"{what} must be a positive int of at most {_MAX_ID}")
+def _positive(value: object, name: str, hint: Callable[[object], str]) -> int:
+    """Return the value if it is an int that an ID can be. No message contains the value, so that it can be logged."""
     # A bool is an int in Python, and `True` would mean campaign 1.
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{what} must be a positive int, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be an int, not {_type_name(value)}{hint(value)}")
+    # A server responds to larger numbers as if the endpoint did not exist.
+    if not 1 <= value <= _MAX_ID:
+        raise InvalidInputError(f"{name} must be a positive int of at most {_MAX_ID}")
     return int(value)
 
 
-def _text(value: object, what: str) -> str:
+def _type_name(value: object) -> str:
+    return type(value).__name__[:80]
+
+
+def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{what} must be a str, not {type(value).__name__}")
+        raise ConfigurationError(f"{name} must be a str, not {_type_name(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(f"{what} contains a lone surrogate, which can't be sent: remove it") from None
+        raise InvalidInputError(f"{name} contains a lone surrogate, which can't be sent: remove it") from None
     # msgspec does not encode subclasses of str, such as the safe text of a template engine.
     return str.__str__(value)
 
@@ -235,18 +257,16 @@ def _text(value: object, what: str) -> str:
 def _name(value: object) -> str:
     name = _text(value, "a campaign's name")
     if not name:
-        raise ConfigurationError("a campaign's name must not be empty")
+        raise InvalidInputError("a campaign's name must not be empty")
     if any(unicodedata.category(character) == "Cc" for character in name):
-        raise ConfigurationError(
-            "a campaign's name must not contain a control character, such as a tab or a line break"
-        )
+        raise InvalidInputError("a campaign's name must not contain a control character, such as a tab or a line break")
     return name
 
 
 def _new_name(value: object) -> str:
     name = _name(value)
     if len(name) > MAX_NAME_LENGTH:
-        raise ConfigurationError(
+        raise InvalidInputError(
             f"a campaign's name must have at most {MAX_NAME_LENGTH} characters; this name has {len(name)}"
         )
     return name

@@ -79,8 +79,9 @@ def error_from_response(
         return _redirect(status, lowered.get("location", ""), request, path, retry_after)
     documented = _documented_error(body)
     if status == 404 and documented is None:
+        reason = "without the API's JSON error" if body else "with an empty body"
         return EndpointNotFoundError(
-            f"{request}: 404 without a JSON body: the endpoint does not exist. Check the base URL"
+            f"{request}: 404 {reason}: the endpoint does not exist. Check the base URL"
             f" (http(s)://HOST:PORT{BASE_PATH}/CLIENTS_ID) and the server's release",
             status=status,
             message=_text_of(body),

@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from ..config import PoolConfig, RateLimiter
-from ..errors import ClientStateError, ConfigurationError, require
+from ..errors import ClientClosedError, ClientStateError, ConfigurationError, require
 from .aiohttp_internals import detach_connections, loop_of, middlewares_of
 from .caller import find_caller
 from .clock import CLOCK
@@ -134,7 +134,7 @@ class Pool:
 
     def _check_open(self) -> None:
         if self._closing or (self._session is not None and self._session.closed):
-            raise ClientStateError(_CLOSED)
+            raise ClientClosedError(_CLOSED)
 
     def _open(self) -> aiohttp.ClientSession:
         _stop_mapping_receive_buffers()

@@ -16,6 +16,7 @@ from .._api.error_context import with_about
 from .._api.error_responses import error_from_response
 from ..errors import (
     AuthenticationError,
+    ClientClosedError,
     ClientStateError,
     DeadlineError,
     DiallerError,
@@ -165,7 +166,7 @@ class Transport:
         if phase is Phase.QUEUED and CLOCK.monotonic() < self._backpressure.paused_until:
             phase = Phase.PAUSED
         if call.deadline.is_closing:
-            return ClientStateError(f"{call.request.sent}: the client was closed while {phase.value}")
+            return ClientClosedError(f"{call.request.sent}: the client was closed while {phase.value}")
         expired = f"the deadline of {self._timeouts.deadline:g} s expired while {phase.value}"
         return DeadlineError(f"{call.request.sent}: {expired}")
 

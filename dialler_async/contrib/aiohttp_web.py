@@ -18,10 +18,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import WebSocketWriter
 
 from ..client import DiallerClient
 from ..errors import DiallerError
 from .error_responses import logged_response_for, worst_error
+
+_INTERNAL_ERROR: Final = 1011
+"""Close code of a websocket after an error."""
 
 DIALLER: Final = web.AppKey("DIALLER", DiallerClient)
 """The key of the app's client: `app[DIALLER]`, or `request.config_dict[DIALLER]`, which also works in nested apps."""
@@ -50,14 +54,48 @@ async def dialler_errors(
 ) -> web.StreamResponse:
     """Return the handler's response, or the response to its error.
 
-    An exception group, such as an `asyncio.TaskGroup` raises, gets the response to its worst error.
+    An exception group, such as an `asyncio.TaskGroup` raises, gets the response to its worst error. An error in a
+    websocket handler closes the websocket with code 1011, and with the text of the response as the reason.
+
+    Raises:
+        RuntimeError: the app has no client.
     """
     try:
         return await handler(request)
+    except KeyError as error:
+        if error.args != (DIALLER,):
+            raise
+        raise RuntimeError(
+            "this app has no dialler client: app.cleanup_ctx.append(dialler_context(DiallerClient.from_env))"
+        ) from error
     except (DiallerError, ExceptionGroup) as error:
         worst = worst_error(error)
-        # A stream or websocket that has begun can't get another response. aiohttp closes its connection.
-        if worst is None or request.writer.output_size > 0:
+        has_begun = request.writer.output_size > 0
+        is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
+        # A stream that has begun can't get another response. aiohttp closes its connection.
+        if worst is None or (has_begun and not is_websocket):
             raise
     response = logged_response_for(worst)
+    if has_begun:
+        return await _close_websocket(request, response.body["detail"])
     return web.json_response(response.body, status=response.status, headers=response.headers)
+
+
+async def _close_websocket(request: web.Request, reason: str) -> web.StreamResponse:
+    """Send a close frame, which a middleware can't send through the handler's `WebSocketResponse`."""
+    transport = request.transport
+    # The transport is closing if the browser or the handler has closed the websocket.
+    if transport is not None and not transport.is_closing():
+        await WebSocketWriter(request.protocol, transport).close(_INTERNAL_ERROR, reason.encode())
+        transport.close()
+    return _AlreadySent()
+
+
+class _AlreadySent(web.StreamResponse):
+    """A response of which nothing is left to send."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send no headers."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send no body."""

@@ -5,14 +5,15 @@
 | OutcomeUnknownError                                | 502    | not 503, since a client may retry a 503 blindly    |
 | TokenSourceError                                   | 502    | the app's own token function failed                |
 | other NoReplyErrors, ServerError, RateLimitedError | 503    | with `Retry-After` if the dialler sent one         |
-| ClientStateError                                   | 503    | the app is shutting down                           |
+| ClientClosedError                                  | 503    | the app is shutting down                           |
+| other ConfigurationErrors and ClientStateErrors    | 500    | a mistake in the app, such as an ID that is a str  |
 | ConflictError, AmbiguousNameError                  | 409    |                                                    |
-| ConfigurationError, BadRequestError                | 400    | the ID, name or language is invalid                |
+| InvalidInputError, BadRequestError                 | 400    | the user's ID, name, language or date is invalid   |
 | NotFoundError                                      | 404    |                                                    |
 | all others, such as AuthenticationError            | 502    | the app's token is wrong, not the user's: no 401   |
 
-An exception group, such as a `TaskGroup` raises, gets the response to its worst error: an unknown outcome, then the
-other 502s, 503, 409, 400, 404. A group that contains an exception of another library is not handled.
+An exception group, such as a `TaskGroup` raises, gets the response to its worst error: an unknown outcome, then 500,
+the other 502s, 503, 409, 400, 404. A group that contains an exception of another library is not handled.
 
 The texts of the responses are fixed. The text of an error is meant for the app's log, not for the app's users.
 """
@@ -27,10 +28,12 @@ import attrs
 from ..errors import (
     AmbiguousNameError,
     BadRequestError,
+    ClientClosedError,
     ClientStateError,
     ConfigurationError,
     ConflictError,
     DiallerError,
+    InvalidInputError,
     NoReplyError,
     NotFoundError,
     OutcomeUnknownError,
@@ -84,23 +87,27 @@ class ErrorResponse:
     body: Mapping[str, str]
 
 
+_MISTAKES: Final = (ConfigurationError, ClientStateError)
+"""Mistakes in the program, unless an earlier row has their subclass."""
+
 # An error gets the response of the first row that it matches.
 _RESPONSES: Final[tuple[tuple[tuple[type[DiallerError], ...], int, str], ...]] = (
     # Before ConfigurationError, a base class of InvalidTokenError: the app's user can't correct the token.
     ((TokenSourceError,), 502, "The app has no token for the dialler."),
-    ((ConfigurationError, BadRequestError), 400, "The request to the dialler is invalid."),
+    ((InvalidInputError, BadRequestError), 400, "The request to the dialler is invalid."),
     ((NotFoundError,), 404, "The record does not exist in the dialler."),
     ((ConflictError,), 409, "The record already exists, or another precondition does not hold."),
     ((AmbiguousNameError,), 409, "Several campaigns have this name."),
     ((OutcomeUnknownError,), 502, "The change may or may not have been made. Check before you try again."),
     (
-        (NoReplyError, ServerError, RateLimitedError, ClientStateError),
+        (NoReplyError, ServerError, RateLimitedError, ClientClosedError),
         503,
         "The dialler is unavailable. Try again later.",
     ),
+    (_MISTAKES, 500, "The app made a mistake in a call to the dialler. Its log says which."),
     ((DiallerError,), 502, "The dialler sent an unusable response."),
 )
-_WORST_FIRST: Final = (502, 503, 409, 400, 404)
+_WORST_FIRST: Final = (500, 502, 503, 409, 400, 404)
 
 
 def response_for(error: DiallerError) -> ErrorResponse:
@@ -118,17 +125,19 @@ def response_for(error: DiallerError) -> ErrorResponse:
 
 
 def logged_response_for(error: DiallerError) -> ErrorResponse:
-    """Return the response to an error, and log a warning if its status is 500 or more.
+    """Return the response to an error, and log it if the status of the response is 500 or more.
 
-    The warning contains the method and path template, the class of the error and its status, but no names and no text
-    from the server. The logger is `dialler_async.contrib`. Without a handler for this logger, the warning is printed to
-    stderr.
+    A mistake in the app (500) is logged as an error with its text and traceback. Everything else is logged as a warning
+    with the method and path template, the class of the error and its status, but no names and no text from the server.
+    The logger is `dialler_async.contrib`. Without a handler for this logger, the line is printed to stderr.
 
     Args:
         error: any error of this library.
     """
     response = response_for(error)
-    if response.status >= 500:
+    if response.status == 500:
+        _log.error("%s: %s; responded with 500", type(error).__name__, error, exc_info=error)
+    elif response.status > 500:
         request = error.request if isinstance(error, RequestError) else "a call to the dialler"
         status = error.status if isinstance(error, StatusError) else "no status"
         _log.warning("%s: %s, %s; responded with %d", request, type(error).__name__, status, response.status)

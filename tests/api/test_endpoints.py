@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from dialler_async import Campaign, ConfigurationError, Language
+from dialler_async import Campaign, ConfigurationError, InvalidInputError, Language, ResultCode
 from dialler_async._api import decoding, endpoints
 from dialler_async._api.endpoints import Idempotency, Request
 from dialler_async.errors import SentRequest
@@ -304,17 +304,20 @@ def test_campaign_and_its_id_give_the_same_request(call: Callable[[Campaign | in
 
 
 @pytest.mark.parametrize("call", BY_ID)
-@pytest.mark.parametrize("id", [0, -1, True, False, 535.0, "535", None, b"535", [535]])
-def test_id_that_is_not_a_positive_int_is_refused(call: Callable[[Any], object], id: object) -> None:
-    with pytest.raises(ConfigurationError, match="a campaign's ID must be a positive int, not "):
+@pytest.mark.parametrize("id", [True, False, 535.0, "535", None, b"535", [535], ResultCode(id=535)])
+def test_id_that_is_not_an_int_is_refused(call: Callable[[Any], object], id: object) -> None:
+    with pytest.raises(ConfigurationError, match="a campaign's ID must be an int, not ") as refused:
         call(id)
+    assert type(refused.value) is ConfigurationError
+    assert "535" not in str(refused.value)
 
 
 @pytest.mark.parametrize("call", BY_ID)
-@pytest.mark.parametrize("id", [0, -1, True])
-def test_campaign_with_an_invalid_id_is_refused(call: Callable[[Any], object], id: int) -> None:
-    with pytest.raises(ConfigurationError, match="a positive int"):
-        call(Campaign(name="any", id=id))
+@pytest.mark.parametrize("id", [0, -1, -(2**64)])
+def test_id_that_is_not_positive_is_refused(call: Callable[[Any], object], id: int) -> None:
+    for campaign in (id, Campaign(name="any", id=id)):
+        with pytest.raises(InvalidInputError, match="a campaign's ID must be a positive int of at most"):
+            call(campaign)
 
 
 @pytest.mark.parametrize("call", BY_ID)
@@ -328,9 +331,15 @@ def test_any_positive_language_is_sent(language: int, sent: str) -> None:
     assert endpoints.list_result_codes(535, language).query == f"languagesID={sent}"
 
 
-@pytest.mark.parametrize("language", [0, -1, True, "de", None, 1.0, Language(0), Language(-1)])
-def test_invalid_language_is_refused(language: Any) -> None:
-    with pytest.raises(ConfigurationError, match="a LanguagesID must be a positive int"):
+@pytest.mark.parametrize("language", [True, "de", None, 1.0])
+def test_language_that_is_not_an_int_is_refused(language: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"a language must be an int, not \w+: use Language.ENGLISH"):
+        endpoints.list_result_codes(535, language)
+
+
+@pytest.mark.parametrize("language", [0, -1, Language(0), Language(-1)])
+def test_language_that_is_not_positive_is_refused(language: int) -> None:
+    with pytest.raises(InvalidInputError, match="a language must be a positive int"):
         endpoints.list_result_codes(535, language)
 
 

@@ -21,6 +21,7 @@ from dialler_async import (
     ConflictError,
     DiallerClient,
     EndpointNotFoundError,
+    InvalidInputError,
     Language,
     Lookup,
     NotFoundError,
@@ -215,7 +216,7 @@ class TestForCampaigns:
             ConflictError,
             PayloadError,
             ConfigurationError,
-            ConfigurationError,
+            InvalidInputError,
             type(None),
         ]
         assert [outcomes[index].item.campaign_id for index in range(7)] == [1, 2, 3, 4, None, 0, 5]
@@ -297,7 +298,7 @@ class TestForCampaigns:
     async def test_invalid_language_is_refused_before_anything_is_sent(
         self, concurrency: Any, languages: Any, dialler: DiallerClient, played: PlayedServer
     ) -> None:
-        with pytest.raises(ConfigurationError, match="LanguagesID"):
+        with pytest.raises(ConfigurationError, match="a language must be"):
             await anext(dialler.result_codes.for_campaigns([1], languages=languages, concurrency=concurrency))
         assert requests_sent(played) == []
 
@@ -381,7 +382,7 @@ async def test_invalid_item_is_a_failure_and_the_others_are_looked_up(
     ]
     assert [outcome.item.campaign is campaign for outcome, campaign in zip(outcomes, given, strict=True)] == [True] * 19
     assert [outcome.error for outcome in (outcomes[0], outcomes[-1])] == [None, None]
-    assert {type(outcome.error) for outcome in outcomes[1:-2]} == {ConfigurationError}
+    assert {type(outcome.error) for outcome in outcomes[1:-2]} == {ConfigurationError, InvalidInputError}
     assert type(outcomes[-2].error) is AttributeError
     assert len(requests_sent(played)) == 2
 

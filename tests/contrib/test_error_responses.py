@@ -14,8 +14,10 @@ SECRET = "s3cret-Müller"
 SENT = errors.SentRequest("GET", "/dialler/campaigns/{DiallerCampaignsID}")
 STATUSES = {
     "DiallerError": 502,
-    "ConfigurationError": 400,
-    "ClientStateError": 503,
+    "ConfigurationError": 500,
+    "InvalidInputError": 400,
+    "ClientStateError": 500,
+    "ClientClosedError": 503,
     "RequestError": 502,
     "NoReplyError": 503,
     "ConnectError": 503,
@@ -48,14 +50,15 @@ def test_every_error_class_has_its_status() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
-def test_response_and_log_do_not_contain_the_text_of_the_error(
+def test_only_the_log_of_a_mistake_contains_the_text_of_the_error(
     kind: type[errors.DiallerError], caplog: pytest.LogCaptureFixture
 ) -> None:
     error = kind(SECRET)
     vars(error).update(message=SECRET, location=SECRET, excerpt=SECRET)
     with caplog.at_level(logging.DEBUG):
         response = logged_response_for(error)
-    assert SECRET not in f"{response} {caplog.text}"
+    assert SECRET not in str(response)
+    assert (SECRET in caplog.text) == (response.status == 500)
     assert list(response.body) == ["detail"]
     assert response.headers == {}
     assert bool(caplog.records) == (response.status >= 500)
@@ -80,11 +83,15 @@ def test_503_has_retry_after_if_the_error_has_a_finite_value(
 
 def test_log_line_names_request_error_class_and_status(caplog: pytest.LogCaptureFixture) -> None:
     logged_response_for(errors.ServerError(status=500, request=SENT))
-    logged_response_for(errors.ClientStateError())
+    logged_response_for(errors.ClientClosedError())
+    logged_response_for(errors.ConfigurationError("an ID must be an int, not str"))
     assert caplog.messages == [
         "GET /dialler/campaigns/{DiallerCampaignsID}: ServerError, 500; responded with 503",
-        "a call to the dialler: ClientStateError, no status; responded with 503",
+        "a call to the dialler: ClientClosedError, no status; responded with 503",
+        "ConfigurationError: an ID must be an int, not str; responded with 500",
     ]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "ERROR"]
+    assert caplog.records[-1].exc_info
 
 
 GROUPED = [
@@ -94,6 +101,7 @@ GROUPED = [
     errors.ServerError(),
     errors.RateLimitedError(retry_after=5),
     errors.AuthenticationError(),
+    errors.ConfigurationError(),
     errors.OutcomeUnknownError(),
 ]
 

@@ -128,7 +128,7 @@ async def test_each_retry_has_its_own_span_with_its_resend_count(
     with instant_waits(), telemetry.tracers.get_tracer("app").start_as_current_span("handler") as handler:
         await dialler.campaigns.get(id)
     lost, refused, worked = telemetry.exporter.get_finished_spans()[:3]
-    assert lost.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.NoReplyError"}
+    assert lost.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.NoReplyError"}
     assert refused.attributes == {
         **span_attributes(sandbox),
         "http.request.resend_count": 1,
@@ -197,7 +197,7 @@ async def test_attempt_without_a_response_has_the_class_as_error_type(
     ) as dialler:
         with pytest.raises(DeadlineError):
             await dialler.campaigns.get(id)
-    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.errors.DeadlineError"}
+    assert telemetry.span.attributes == {**span_attributes(sandbox), "error.type": "dialler_async.DeadlineError"}
 
 
 async def test_cancelled_call_ends_its_span_and_is_no_longer_active(

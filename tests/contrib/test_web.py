@@ -1,7 +1,7 @@
 """The client in web apps that uvicorn and aiohttp serve over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ LIMIT = 8
 Make = Callable[[], DiallerClient]
 Serve = Callable[[Make], AbstractAsyncContextManager[Any]]
 ServeByUvicorn = Callable[..., AbstractAsyncContextManager[Any]]
+ServeByAiohttp = Callable[[web.Application], AbstractAsyncContextManager[Any]]
 
 
 async def names(ids: str, dialler: DiallerClient) -> list[str]:
@@ -519,30 +520,128 @@ async def test_server_shutdown_cancels_the_call_to_the_dialler(
     assert logged == [asyncio.CancelledError]
 
 
-@pytest.mark.parametrize("websocket", [False, True], ids=["stream", "websocket"])
-async def test_error_after_the_response_has_begun_is_not_written_into_it(
-    make: Make,
-    browser: aiohttp.ClientSession,
-    websocket: bool,
-    caplog: pytest.LogCaptureFixture,
-    serve_by_aiohttp: ServeByUvicorn,
+def aiohttp_app_of(make: Make, handler: Any) -> web.Application:
+    app = web.Application(middlewares=[aiohttp_web.dialler_errors])
+    app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
+    app.router.add_get("/", handler)
+    return app
+
+
+async def test_error_after_a_stream_has_begun_is_not_written_into_it(
+    make: Make, browser: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, serve_by_aiohttp: ServeByAiohttp
 ) -> None:
     async def begin(request: web.Request) -> web.StreamResponse:
-        response = web.WebSocketResponse() if websocket else web.StreamResponse()
+        response = web.StreamResponse()
         await response.prepare(request)
         await request.app[DIALLER].campaigns.get(404404)
         return response
 
-    app = web.Application(middlewares=[aiohttp_web.dialler_errors])
-    app.cleanup_ctx.append(aiohttp_web.dialler_context(make))
-    app.router.add_get("/", begin)
-    async with serve_by_aiohttp(app) as served:
-        if websocket:
-            async with browser.ws_connect(served.url) as connection:
-                closed = await connection.receive(timeout=10)
-            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSED, None)
-        else:
-            async with browser.get(served.url) as response:
-                with pytest.raises(aiohttp.ClientPayloadError):
-                    await asyncio.wait_for(response.read(), 10)
+    async with serve_by_aiohttp(aiohttp_app_of(make, begin)) as served, browser.get(served.url) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await asyncio.wait_for(response.read(), 10)
     assert "NotFoundError" in caplog.text
+
+
+@pytest.mark.parametrize("compress", [0, 15])
+async def test_error_closes_a_websocket_of_aiohttp_with_the_text_of_the_response(
+    make: Make,
+    browser: aiohttp.ClientSession,
+    compress: int,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_aiohttp: ServeByAiohttp,
+) -> None:
+    async def echo_once(request: web.Request) -> web.StreamResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        await websocket.send_str(await websocket.receive_str())
+        await request.app[DIALLER].campaigns.get(404404)
+        return websocket
+
+    async with (
+        serve_by_aiohttp(aiohttp_app_of(make, echo_once)) as served,
+        browser.ws_connect(served.url, compress=compress) as websocket,
+    ):
+        await websocket.send_str("hello")
+        assert await websocket.receive_str(timeout=10) == "hello"
+        closed = await websocket.receive(timeout=10)
+        assert (closed.data, closed.extra) == (1011, "The record does not exist in the dialler.")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_error_after_the_handler_closed_its_websocket_sends_nothing_more(
+    make: Make, browser: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, serve_by_aiohttp: ServeByAiohttp
+) -> None:
+    async def close(request: web.Request) -> web.StreamResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        await websocket.close(code=4000)
+        await request.app[DIALLER].campaigns.get(404404)
+        return websocket
+
+    async with (
+        serve_by_aiohttp(aiohttp_app_of(make, close)) as served,
+        browser.ws_connect(served.url) as websocket,
+    ):
+        assert (await websocket.receive(timeout=10)).data == 4000
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_aiohttp_app_without_the_cleanup_context_raises_with_advice(
+    browser: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, serve_by_aiohttp: ServeByAiohttp
+) -> None:
+    async def with_client(request: web.Request) -> web.Response:
+        return web.json_response(request.config_dict[DIALLER].base_url)
+
+    async def with_own_key_error(request: web.Request) -> web.Response:
+        raise KeyError("own")
+
+    app = web.Application(middlewares=[aiohttp_web.dialler_errors])
+    app.router.add_get("/", with_client)
+    app.router.add_get("/own", with_own_key_error)
+    async with serve_by_aiohttp(app) as served:
+        for path, message in (("/", "app.cleanup_ctx.append(dialler_context("), ("/own", "KeyError: 'own'")):
+            async with browser.get(served.url + path) as response:
+                assert response.status == 500
+            assert message in caplog.text
+
+
+async def call_with_text(dialler: DiallerClient) -> None:
+    await dialler.campaigns.get("535")  # type: ignore[arg-type]  the mistake that is tested
+
+
+async def call_in_another_loop(dialler: DiallerClient) -> None:
+    await dialler.ping()
+    await asyncio.to_thread(asyncio.run, dialler.ping())
+
+
+@pytest.mark.parametrize(
+    ("mistake", "text"), [(call_with_text, "an int, not str"), (call_in_another_loop, "another event loop")]
+)
+@pytest.mark.parametrize("framework", ["fastapi", "aiohttp"])
+async def test_mistake_in_the_app_is_a_500_with_its_text_in_the_log(
+    make: Make,
+    browser: aiohttp.ClientSession,
+    framework: str,
+    mistake: Callable[[DiallerClient], Awaitable[None]],
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+    serve_by_uvicorn: ServeByUvicorn,
+    serve_by_aiohttp: ServeByAiohttp,
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        await mistake(request.app[DIALLER])
+        return web.json_response(None)
+
+    app = fastapi_app(make)
+
+    @app.get("/")
+    async def get(dialler: Dialler) -> None:
+        await mistake(dialler)
+
+    server = serve_by_uvicorn(app) if framework == "fastapi" else serve_by_aiohttp(aiohttp_app_of(make, handler))
+    async with server as served, browser.get(served.url) as response:
+        assert response.status == 500
+        assert text not in await response.text()
+    [record] = [record for record in caplog.records if record.name == "dialler_async.contrib"]
+    assert record.levelname == "ERROR"
+    assert text in record.getMessage()

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from dialler_async import (
-    ClientStateError,
+    ClientClosedError,
     ConfigurationError,
     DiallerClient,
     DiallerError,
@@ -70,7 +70,7 @@ async def test_read_in_flight_is_cancelled_after_the_timeout(
     assert not closing.done()
     await advance_clock(2)
     error = await call
-    assert type(error) is ClientStateError
+    assert type(error) is ClientClosedError
     assert "the client was closed while waiting for the response" in str(error)
     await closing
     await held.hung_up.wait()
@@ -102,7 +102,7 @@ async def test_queued_calls_and_calls_of_other_accounts_end_after_the_timeout(
     await held.arrived.wait()
     await settle()
     await dialler.aclose(timeout=0)
-    assert [type(await call) for call in calls] == [ClientStateError, ClientStateError]
+    assert [type(await call) for call in calls] == [ClientClosedError, ClientClosedError]
     assert len(sandbox.journal) == 1
 
 
@@ -116,7 +116,7 @@ async def test_user_session_stays_open_and_its_calls_are_cancelled(
         call = asyncio.create_task(failure(dialler.campaigns.get(id)))
         await held.arrived.wait()
         await dialler.aclose(timeout=0)
-        assert type(await call) is ClientStateError
+        assert type(await call) is ClientClosedError
         assert not session.closed
 
 
@@ -141,7 +141,7 @@ async def test_call_in_backoff_is_refused_after_the_timeout(
         await held.arrived.wait()
         await dialler.aclose(timeout=0)
         assert "closed while waiting for the next retry" in str(await waiting)
-        assert type(await in_flight) is ClientStateError
+        assert type(await in_flight) is ClientClosedError
 
 
 @pytest.mark.parametrize("of_client", [True, False])
@@ -163,7 +163,7 @@ async def test_retry_after_closing_does_not_wait_for_the_rate_limiter(
 
     monkeypatch.setattr(CLOCK, "sleep", close_instead)
     sandbox.faults.next(Status(503))
-    assert type(await failure(dialler.campaigns.get(id))) is ClientStateError
+    assert type(await failure(dialler.campaigns.get(id))) is ClientClosedError
     assert limiter.acquired == 1
 
 
@@ -175,7 +175,7 @@ async def test_call_is_refused_if_the_client_is_closed_during_the_wait_for_the_r
             await dialler.aclose()
 
     dialler = DiallerClient(sandbox.base_url, sandbox.token, max_rate=ClosingLimiter())
-    assert type(await failure(dialler.campaigns.get(id))) is ClientStateError
+    assert type(await failure(dialler.campaigns.get(id))) is ClientClosedError
     assert sandbox.journal == []
 
 
@@ -199,7 +199,7 @@ async def test_idle_client_closes_immediately(sandbox: Sandbox) -> None:
     dialler = DiallerClient(sandbox.base_url, sandbox.token)
     await dialler.campaigns.list()
     await dialler.aclose(timeout=0)
-    assert type(await failure(dialler.campaigns.list())) is ClientStateError
+    assert type(await failure(dialler.campaigns.list())) is ClientClosedError
 
 
 @pytest.mark.parametrize("timeout", [-1, math.nan, "5", True])
