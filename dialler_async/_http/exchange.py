@@ -49,6 +49,8 @@ class Exchange:
         self._base_path = self._base.raw_path.rstrip("/")
         self._server = f"{self._base.raw_host}:{self._base.port}"
         self._proxy = proxy_for(self._base, pool.config.proxy)
+        if self._proxy is not None and self._proxy.password:
+            token.secrets.add_credentials(self._proxy.user or "", self._proxy.password)
         self._token = token
         self._middlewares = pool.middlewares
         self._max_body = pool.config.max_body

@@ -1,7 +1,6 @@
-"""Decode the response to a request, and redact the token in its errors."""
+"""Decode the response to a request."""
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
@@ -10,14 +9,15 @@ from .._api.decoding import FinishedWork
 from .._api.endpoints import Request
 from .._api.error_responses import printable_excerpt
 from .._api.partial_records import PartialRecords
-from ..errors import Body, DiallerError, PayloadError, ResponseInfo, StatusError
+from ..errors import Body, PayloadError, RequestError, ResponseInfo, StatusError
 from ..models import Campaign, Records
 from .clock import CLOCK
-from .slices import finish, finish_in_slices
-from .token import Token
+from .secrets import Secrets
+from .slices import finish_in_slices
 from .transport_errors import strip_traceback
 
 T = TypeVar("T")
+E = TypeVar("E", bound=RequestError)
 
 
 class Response:
@@ -40,71 +40,50 @@ _MAY_BE_SECRET: Final = re.compile("auth|cookie|key|location|link|pass|refresh|s
 """Parts of header names. A URL in `Location`, `Link` or `Refresh` may contain a name or credentials."""
 
 
-def response_info(response: Response, token: Token) -> ResponseInfo:
+def response_info(response: Response, secrets: Secrets) -> ResponseInfo:
     """Return status and headers of a response, without secrets."""
     headers: dict[str, str] = {}
     for name, value in response.headers.items():
-        name = printable_excerpt(token.redacted_text(name)).lower()
-        shown = "***" if _MAY_BE_SECRET.search(name) else printable_excerpt(token.redacted_text(value))
+        name = secrets.clean(printable_excerpt(name)).lower()
+        shown = "***" if _MAY_BE_SECRET.search(name) else secrets.clean(printable_excerpt(value))
         headers[name] = f"{headers[name]}, {shown}" if name in headers else shown
     request_id = next((headers[name] for name in _REQUEST_IDS if name in headers), None)
     return ResponseInfo(status=response.status, headers=headers, request_id=request_id, received_at=CLOCK.now())
 
 
-async def decode_response(request: Request[Any], response: Response, token: Token) -> Any:
+async def decode_response(request: Request[Any], response: Response, secrets: Secrets) -> Any:
     """Return the decoded body of a 200, or the error. Other tasks run between the slices of a large body.
 
-    Only redacted bodies are local variables here, since tools that record tracebacks show local variables.
+    No body is a local variable here, since tools that record tracebacks would show it, and it may contain the token.
     """
     outcome = await _decode(request, response)
     if isinstance(outcome, Records):
         return outcome
-    if isinstance(outcome, Iterator):
-        return _guarded(request, response, token, outcome)
-    recoded = response
-    if isinstance(outcome, DiallerError):
+    if isinstance(outcome, RequestError):
+        # A server may name another charset, and send UTF-8 nevertheless.
         content_type = response.headers.get("Content-Type", "")
         recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
-    elif not (isinstance(outcome, PartialRecords) and outcome.invalid):
-        return outcome
-    # The body is redacted before it is decoded again: the error shows an excerpt, and an incomplete token in an excerpt
-    # could not be redacted.
-    redacted = recoded.with_body(await finish_in_slices(token.redacting(recoded.body)))
-    if redacted.body == response.body:
-        return outcome
-    redacted_outcome = await _decode(request, redacted)
-    is_repaired = isinstance(outcome, DiallerError) and not isinstance(redacted_outcome, DiallerError)
-    if recoded.body == response.body and is_repaired:
-        # The redaction made the body valid, but the server sent other records.
-        return _redacted_error(request)
-    if isinstance(redacted_outcome, Iterator):
-        return _guarded(request, redacted, token, redacted_outcome)
-    return redacted_outcome
+        if recoded.body != response.body:
+            outcome = await _decode(request, recoded)
+    if isinstance(outcome, RequestError):
+        return secrets.clean_error(outcome)
+    if isinstance(outcome, PartialRecords):
+        for invalid in outcome.invalid:
+            secrets.clean_error(invalid.error)
+    elif isinstance(outcome, Iterator):
+        return _with_clean_errors(request, outcome, secrets)
+    return outcome
 
 
-def _guarded(request: Request[Any], response: Response, token: Token, slices: Iterator[T]) -> Iterator[T]:
-    """Yield the slices, with errors that name the call and do not contain the token.
-
-    The slices are decoded after the call has returned.
-    """
+def _with_clean_errors(request: Request[Any], slices: Iterator[T], secrets: Secrets) -> Iterator[T]:
+    """Yield the slices, which are decoded after the call has returned. An error names the call."""
     try:
         yield from slices
         return
     except PayloadError as error:
-        failure = _with_request(request, error)
-    redacted = token.redacted(response.body)
-    if redacted != response.body:
-        failure = _decoding_error(request, redacted) or _redacted_error(request)
+        failure = secrets.clean_error(_with_request(request, error))
     # Raised outside of the handler, so that the error has no context.
     raise failure
-
-
-def _redacted_error(request: Request[Any]) -> PayloadError:
-    return PayloadError(
-        f"{request.sent}: the status is 200, but the body is not as documented; it is not shown, since it contains the"
-        " token",
-        request=request.sent,
-    )
 
 
 async def _decode(request: Request[Any], response: Response) -> Any:
@@ -143,17 +122,7 @@ def _checked_campaign(request: Request[Any], value: Any) -> Any:
     return _with_request(request, error)
 
 
-def _decoding_error(request: Request[Any], body: Body) -> DiallerError | None:
-    """Return the error of decoding all slices of a body; None if the body is valid."""
-    try:
-        value = finish(request.decoder(body))
-        deque(value if isinstance(value, Iterator) else (), maxlen=0)
-    except (PayloadError, StatusError) as error:
-        return _with_request(request, error)
-    return None
-
-
-def _with_request(request: Request[Any], error: PayloadError | StatusError) -> DiallerError:
+def _with_request(request: Request[Any], error: E) -> E:
     """Return the decoder's error with the request added."""
     error.request = request.sent
     error.args = (f"{request.sent}: {error}",)

@@ -299,23 +299,24 @@ class Transport:
             return response
         info = None
         if self._observes_responses:
-            info = response_info(response, self._token)
+            info = response_info(response, self._token.secrets)
             call.trace.response_received(info)
         call.trace.attempt_ended(response)
         outcome: Any
         if response.status == 200:
-            outcome = await decode_response(call.request, response, self._token)
+            outcome = await decode_response(call.request, response, self._token.secrets)
         else:
             outcome = error_from_response(
                 response.status,
-                {name: self._token.redacted_text(value) for name, value in response.headers.items()},
-                self._token.redacted(response.body),
+                response.headers,
+                response.body,
                 request=call.request.sent,
                 path=call.request.path,
                 now=CLOCK.now(),
+                clean=self._token.secrets.clean,
             )
         if isinstance(outcome, RequestError):
-            outcome.response = info or response_info(response, self._token)
+            outcome.response = info or response_info(response, self._token.secrets)
         return outcome
 
     def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:

@@ -1,0 +1,164 @@
+"""Remove secrets from texts: the tokens of an account, and the credentials of its proxy.
+
+Some servers and proxies repeat a request's headers in a response. So each text of a response is cleaned when it becomes
+a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. Since it may
+begin or end within a secret, parts of a secret are removed, too. Decoded data is not changed.
+"""
+
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, NamedTuple, NoReturn, TypeVar, final
+
+from ..errors import RequestError
+
+E = TypeVar("E", bound=RequestError)
+
+_PART: Final = 8
+"""Number of characters of a secret that are removed wherever they occur. A shorter secret is removed as a whole."""
+_MAX_TOKENS: Final = 8
+"""Number of tokens to remember. A response may contain an older token, if another call has renewed the token."""
+_MAX_LAYERS: Final = 4
+"""Number of escapes within escapes, such as JSON within JSON."""
+_ESCAPE: Final = re.compile(
+    r"%(?P<url>[0-9a-fA-F]{2})"
+    r"|\\{1,4}(?:u00|x)(?P<json>[0-9a-fA-F]{2})"
+    r"|\\{1,3}(?P<escaped>[^0-9a-zA-Z\x00\ufffd])"
+    r"|&\#0{0,6}(?P<decimal>[0-9]{1,3});"
+    r"|&\#[xX]0{0,6}(?P<hexadecimal>[0-9a-fA-F]{1,2});"
+    r"|&(?P<html>amp|lt|gt|quot|apos);"
+    # The zero bytes of UTF-16 and UTF-32, before and after unprintable characters were replaced.
+    r"|[\x00\ufffd]"
+)
+_HTML: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+
+
+@final
+class Secrets:
+    """The secrets of an account. Nothing else in this package removes secrets from texts."""
+
+    def __init__(self) -> None:
+        self._tokens: deque[str] = deque(maxlen=_MAX_TOKENS)
+        self._credentials: list[str] = []
+        self._parts: dict[int, frozenset[str]] | None = None
+
+    def add_token(self, token: str) -> None:
+        """Add a token. Only the latest tokens are remembered."""
+        self._tokens.append(token)
+        self._parts = None
+
+    def add_credentials(self, user: str, password: str) -> None:
+        """Add the credentials of a proxy."""
+        self._credentials += [f"{user}:{password}", password]
+        self._parts = None
+
+    def clean(self, text: str) -> str:
+        """Return an excerpt with `***` for each secret and each part of a secret, in any spelling.
+
+        The spellings are plain text, Base64, and the escapes of URLs, JSON and HTML, also within each other. The time
+        is proportional to the length of the text, not to the number of secrets.
+        """
+        if self._parts is None:
+            self._parts = _parts([*self._tokens, *filter(None, self._credentials)])
+        found = {span for spelling in _spellings(text) for span in spelling.find(self._parts)}
+        return _replace(text, found) if found else text
+
+    def clean_error(self, error: E) -> E:
+        """Return an error after cleaning all its texts."""
+        error.args = tuple(self.clean(value) if isinstance(value, str) else value for value in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self.clean(value))
+        return error
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("the secrets of a client can't be pickled or copied: make a new client")
+
+
+class _Spelling(NamedTuple):
+    """A text, and for each of its characters the start and the end in the original text."""
+
+    text: str
+    origins: list[tuple[int, int]]
+
+    def find(self, parts: dict[int, frozenset[str]]) -> Iterator[tuple[int, int]]:
+        """Yield the start and the end of each part of a secret in the original text."""
+        for length, texts in parts.items():
+            for position in range(len(self.text) - length + 1):
+                if self.text[position : position + length] in texts:
+                    yield self.origins[position][0], self.origins[position + length - 1][1]
+
+    def decoded(self) -> "_Spelling":
+        """Return the text without one layer of escapes."""
+        characters: list[str] = []
+        origins: list[tuple[int, int]] = []
+        done = 0
+        for escape in _ESCAPE.finditer(self.text):
+            characters += self.text[done : escape.start()]
+            origins += self.origins[done : escape.start()]
+            if character := _character(escape):
+                characters.append(character)
+                origins.append((self.origins[escape.start()][0], self.origins[escape.end() - 1][1]))
+            done = escape.end()
+        return _Spelling("".join((*characters, self.text[done:])), origins + self.origins[done:])
+
+
+def _spellings(text: str) -> Iterator[_Spelling]:
+    """Yield a text as it is, and then without each layer of escapes."""
+    spelling = _Spelling(text, [(position, position + 1) for position in range(len(text))])
+    for _ in range(_MAX_LAYERS):
+        yield spelling
+        decoded = spelling.decoded()
+        if decoded.text == spelling.text:
+            return
+        spelling = decoded
+    yield spelling
+
+
+def _character(escape: re.Match[str]) -> str:
+    """Return the character of an escape; empty for a zero byte."""
+    match escape.lastgroup:
+        case None:
+            return ""
+        case "escaped":
+            return escape["escaped"]
+        case "html":
+            return _HTML[escape["html"]]
+        case "decimal":
+            return chr(int(escape["decimal"]))
+        case group:
+            return chr(int(escape[group], 16))
+
+
+def _parts(secrets: list[str]) -> dict[int, frozenset[str]]:
+    """Return the texts to remove, by their length: all parts of `_PART` characters, and shorter secrets."""
+    texts: set[str] = set()
+    for secret in secrets:
+        # A secret may contain what looks like an escape.
+        texts.update(spelling.text for spelling in _spellings(secret) if spelling.text)
+        for offset in range(3):
+            # Base64 encodes three bytes at a time, and the secret may begin at any of them.
+            for encode in (b64encode, urlsafe_b64encode):
+                encoded = encode(b"\0" * offset + secret.encode())
+                # The characters at both ends depend on the text around the secret.
+                end = -1 if encoded.endswith(b"=") else len(encoded)
+                inner = encoded.rstrip(b"=")[offset and offset + 1 : end].decode()
+                if len(inner) >= _PART:
+                    texts.add(inner)
+    parts: dict[int, set[str]] = {}
+    for text in texts:
+        length = min(_PART, len(text))
+        parts.setdefault(length, set()).update(text[at : at + length] for at in range(len(text) - length + 1))
+    return {length: frozenset(found) for length, found in parts.items()}
+
+
+def _replace(text: str, spans: set[tuple[int, int]]) -> str:
+    """Return a text with `***` for each group of spans that overlap or touch each other."""
+    pieces: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if start > done or not done:
+            pieces += (text[done:start], "***")
+        done = max(done, end)
+    return "".join((*pieces, text[done:]))
