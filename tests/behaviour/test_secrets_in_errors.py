@@ -246,8 +246,10 @@ def test_cases_cover_every_fault_and_every_error() -> None:
     assert met | {faults.Meanwhile} == there
     raised = {expected for _, _, expected in CASES.values() if expected is not None}
     elsewhere = {
+        errors.ClientClosedError,
         errors.ClientStateError,
         errors.ConnectError,
+        errors.InvalidInputError,
         errors.TokenSourceError,
         errors.InvalidTokenError,
         errors.ItemCancelledError,

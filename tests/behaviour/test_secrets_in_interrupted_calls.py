@@ -69,8 +69,8 @@ async def test_no_error_shows_the_token_when_the_client_is_closed_or_on_another_
         await dialler.campaigns.get(535)
         elsewhere = await asyncio.to_thread(asyncio.run, error_of(get, dialler))
     closed = await error_of(get, dialler)
-    for error in (elsewhere, closed):
-        assert type(error) is errors.ClientStateError
+    for error, kind in ((elsewhere, errors.ClientStateError), (closed, errors.ClientClosedError)):
+        assert type(error) is kind
         assert_hidden.in_pickle_and_value(error)
 
 
