@@ -103,7 +103,9 @@ class Control:
                 self.faults.next(*faults, match=request.call, after=request.after)
             else:
                 self.faults.chance(request.share, faults, match=request.call)
-        except (ValueError, msgspec.DecodeError) as invalid:
+        except msgspec.DecodeError as invalid:
+            return error(400, f"the body is not a plan of faults: {invalid}")
+        except ValueError as invalid:
             return error(400, str(invalid))
         return _DONE
 

@@ -164,8 +164,8 @@ def test_json_of_a_comparison_matches_the_schema() -> None:
         (b"[]", "not an audit report"),
         (b"[" * 100_000, "not an audit report"),
         (b'{"schema": 2}', "has schema 2, but only schema 1"),
-        (b'{"schema": 1}', "missing required field"),
-        (b'{"schema": "1"}', "Expected `int`"),
+        (b'{"schema": 1}', "not an audit report"),
+        (b'{"schema": "1"}', "not an audit report"),
     ],
 )
 def test_invalid_baseline_is_refused(broken: bytes, message: str) -> None:

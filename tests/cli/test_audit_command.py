@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tomllib
 from io import StringIO
 from pathlib import Path
@@ -163,7 +165,9 @@ class TestSettings:
         assert findings_in(run("audit", "--json", "--template", "Spring").out) == findings_in(ran.out)
 
     def test_missing_settings_file_is_a_usage_error(self, run: Run, sandbox: Sandbox) -> None:
-        assert run("audit", "--config", "none.toml").err == "dialler: can't read none.toml: No such file or directory\n"
+        assert (
+            run("audit", "--config", "none.toml").err == f"dialler: can't read none.toml: {os.strerror(errno.ENOENT)}\n"
+        )
 
 
 class TestTemplate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -300,7 +301,8 @@ class TestSettings:
         assert result.err.startswith(f"dialler: {message}: set {unset}")
 
     @pytest.mark.parametrize(
-        ("content", "message"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")]
+        ("content", "message"),
+        [(None, os.strerror(errno.ENOENT)), (b" \n", "is empty"), (b"\xff\xfe", "it is not text")],
     )
     def test_unusable_token_file_is_a_usage_error(
         self, run: Run, sandbox: Sandbox, tmp_path: Path, content: bytes | None, message: str

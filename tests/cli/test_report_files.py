@@ -86,12 +86,12 @@ def test_output_file_without_permission_is_refused_before_any_request(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr("dialler_async._text.files.mkstemp", denied)
-    assert "report: Permission denied" in refused(capsys, option, tmp_path / "report")
+    assert f"report: {os.strerror(errno.EACCES)}" in refused(capsys, option, tmp_path / "report")
 
 
 class TestOneOutputFails:
     @pytest.fixture(
-        params=[OSError(errno.ENOSPC, "No space left on device"), RuntimeError("a bug")], ids=["full", "bug"]
+        params=[OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("a bug")], ids=["full", "bug"]
     )
     def broken_html(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         def write_html(report: AuditReport) -> Iterator[str]:
@@ -99,7 +99,7 @@ class TestOneOutputFails:
             raise request.param
 
         monkeypatch.setattr("dialler_async.audit.writers.html.write_html", write_html)
-        return "No space left on device" if isinstance(request.param, OSError) else "RuntimeError: a bug"
+        return os.strerror(errno.ENOSPC) if isinstance(request.param, OSError) else "RuntimeError: a bug"
 
     def test_other_output_is_written_when_one_fails(
         self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

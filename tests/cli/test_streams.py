@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -63,7 +64,7 @@ def shell(command: Command) -> Shell:
 
 
 @pytest.mark.parametrize(
-    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
+    ("redirection", "reason"), [(">/dev/full", os.strerror(errno.ENOSPC)), (">&-", "it is closed")]
 )
 @pytest.mark.parametrize("argv", READS, ids=" ".join)
 def test_unwritable_stdout_exits_with_5(

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import errno
 import json
 import os
 import sys
@@ -246,7 +247,7 @@ class TestRefusedBeforeTheFirstRequest:
 
     @pytest.mark.parametrize("format", FORMATS)
     async def test_export_to_a_missing_directory_is_refused(self, tmp_path: Path, format: str) -> None:
-        assert "No such file" in await self.error_of(tmp_path / "none" / f"account.{format}")
+        assert os.strerror(errno.ENOENT) in await self.error_of(tmp_path / "none" / f"account.{format}")
 
     async def test_parquet_without_the_extra_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "dialler_async.export.parquet_file", raising=False)

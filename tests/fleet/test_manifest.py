@@ -1,5 +1,6 @@
 """`fleet.toml`: keys, errors, permissions, and the sources of tokens."""
 
+import errno
 import os
 import ssl
 from pathlib import Path
@@ -51,10 +52,6 @@ def test_read_fleet_returns_servers_and_accounts(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "fleet.toml: there is no account: add [[accounts]]"),
-        (
-            "[[servers]",
-            "fleet.toml is not TOML: Expected ']]' at the end of an array declaration (at line 1, column 10)",
-        ),
         ("[fleet]", "fleet.toml: unknown key “fleet”: the keys are [[servers]] and [[accounts]]"),
         ("[servers]\nname = 1", "fleet.toml: “servers” must be a list of tables: write [[servers]]"),
         (
@@ -134,8 +131,12 @@ def test_error_in_the_manifest_names_the_entry_and_the_reason(tmp_path: Path, te
     assert error_of(tmp_path, text) == message
 
 
+def test_manifest_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    assert error_of(tmp_path, "[[servers]").startswith("fleet.toml is not TOML: ")
+
+
 def test_missing_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"^can't read .*fleet\.toml: No such file or directory$"):
+    with pytest.raises(ConfigurationError, match=rf"^can't read .*fleet\.toml: {os.strerror(errno.ENOENT)}$"):
         read_fleet(tmp_path / "fleet.toml")
 
 
@@ -168,7 +169,7 @@ class TestTokens:
         ("key", "content", "message"),
         [
             ("token_env", None, "account “acme”: the environment variable that token_env names is not set"),
-            ("token_file", None, "account “acme”: can't read its token_file: No such file or directory"),
+            ("token_file", None, f"account “acme”: can't read its token_file: {os.strerror(errno.ENOENT)}"),
             ("token_file", b"\xff", "account “acme”: can't read its token_file: it is not text"),
             ("token_file", b"\n", "account “acme”: its token_file is empty"),
         ],

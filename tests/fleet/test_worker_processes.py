@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -267,7 +268,7 @@ class TestCommand:
             os.remove(tmp_path / "2.token")
             refused = await run("fleet", "audit", manifest, "--fail-on", "info")
         assert (failed[0], failed[2], refused[0], refused[2]) == (1, "", 3, "")
-        assert "can't read its token_file: No such file" in " ".join(refused[1].split())
+        assert "can't read its token_file: " + os.strerror(errno.ENOENT) in " ".join(refused[1].split())
         assert max(map(len, refused[1].splitlines())) <= 80
 
     async def test_worker_and_audit_with_the_same_settings_apply_custom_rules(
@@ -347,7 +348,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("argv", "message"),
         [
-            (["audit"], "can't read fleet.toml: No such file or directory"),
+            (["audit"], f"can't read fleet.toml: {os.strerror(errno.ENOENT)}"),
             (
                 ["audit", "--sandbox", "--broker", "redis://b"],
                 "--sandbox audits its own accounts in this process",

@@ -74,7 +74,7 @@ async def test_from_env_reads_the_environment_and_arguments_override_it(monkeypa
         monkeypatch.setenv("DIALLER_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("DIALLER_TOKEN", sandbox.token)
         monkeypatch.setenv("DIALLER_CA_FILE", "/no/such/file.pem")
-        with pytest.raises(ConfigurationError, match=r"can't load the CA file /no/such/file\.pem: No such file"):
+        with pytest.raises(ConfigurationError, match=r"can't load the CA file /no/such/file\.pem: "):
             DiallerClient.from_env()
         async with DiallerClient.from_env(pool=PoolConfig()) as dialler:
             assert len(await dialler.campaigns.list()) == 1

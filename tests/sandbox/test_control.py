@@ -73,11 +73,11 @@ async def test_random_faults_are_applied_until_they_are_deleted(controlled: Cont
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"no JSON", "malformed"),
+        (b"no JSON", "not a plan of faults"),
         ({"faults": ["x"]}, "there is no fault 'x'; use one of close-after-response"),
         ({"faults": ["503"], "call": "clones"}, "no such call: 'clones'"),
         ({"faults": ["503"], "share": 2}, "a share between 0 and 1"),
-        ({"faults": ["503"], "tokens": 1}, "unknown field"),
+        ({"faults": ["503"], "tokens": 1}, "not a plan of faults"),
     ],
 )
 async def test_invalid_plan_of_faults_returns_400_with_the_reason(
