@@ -171,7 +171,17 @@ class NoReplyError(RequestError):
     """There is no usable response: no connection, a timeout, or an incomplete response.
 
     If a write may have run, the error is an OutcomeUnknownError.
+
+    Attributes:
+        permanent: whether a retry can't help, because a setting or the server must be changed first, such as for a
+            certificate that is not trusted. The client does not retry these errors.
     """
+
+    def __init__(
+        self, message: str = "", *, request: SentRequest | None = None, attempts: int = 1, permanent: bool = False
+    ) -> None:
+        super().__init__(message, request=request, attempts=attempts)
+        self.permanent = permanent
 
 
 @public

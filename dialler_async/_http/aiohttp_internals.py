@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 
 
 def loop_of(session: aiohttp.ClientSession | None) -> asyncio.AbstractEventLoop | None:
@@ -27,6 +28,36 @@ def is_written(request: aiohttp.ClientRequest) -> bool:
     the same request again.
     """
     return getattr(request, "response", request) is not None
+
+
+def is_header_too_long(error: aiohttp.ClientResponseError) -> bool:
+    """Return whether a line of the headers of a response is longer than aiohttp allows."""
+    return isinstance(_parser_error(error), LineTooLong)
+
+
+def is_coding_unknown(error: aiohttp.ClientResponseError | aiohttp.ClientPayloadError) -> bool:
+    """Return whether the body of a response can't be decompressed."""
+    return isinstance(error.__cause__, ContentEncodingError) or isinstance(_parser_error(error), ContentEncodingError)
+
+
+def rejected_bytes(error: aiohttp.ClientResponseError) -> bytes:
+    """Return the received bytes that aiohttp's parser refused; b"" if they are unknown.
+
+    aiohttp raises the same exception for another protocol as for a single byte after a response. The bytes are only in
+    the local variables of its traceback.
+    """
+    parser_error = _parser_error(error)
+    traceback = None if parser_error is None else parser_error.__traceback__
+    while traceback is not None:
+        data = traceback.tb_frame.f_locals.get("data")
+        if isinstance(data, bytes):
+            return data
+        traceback = traceback.tb_next
+    return b""
+
+
+def _parser_error(error: BaseException) -> BaseException | None:
+    return None if error.__cause__ is None else error.__cause__.__cause__
 
 
 def idle_protocols(connector: aiohttp.BaseConnector | None, request: aiohttp.ClientRequest) -> list[Any]:

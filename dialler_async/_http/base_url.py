@@ -4,7 +4,7 @@ from yarl import URL
 
 from ..config import BASE_PATH
 from ..errors import ConfigurationError
-from .proxy import is_loopback
+from .proxy import is_loopback, parse_url
 
 
 def check_base_url(given: object) -> URL | ConfigurationError:
@@ -16,16 +16,10 @@ def check_base_url(given: object) -> URL | ConfigurationError:
     """
     if not isinstance(given, str):
         return ConfigurationError(f"the base URL must be a str, not {type(given).__name__}")
-    try:
-        url = URL(given)
-        port = url.port
-        # With a host that IDNA can't encode, every call would fail with an error of another library.
-        (url.host or "").encode("idna")
-    except ValueError:
-        url, port = URL(), None
+    url = parse_url(given)
     # yarl drops line breaks and accepts spaces, even in a host.
     has_blanks = not given.isprintable() or " " in given
-    if url.scheme not in ("http", "https") or not url.host or port is None or has_blanks:
+    if url is None or has_blanks:
         return ConfigurationError(f"the base URL must be like http(s)://HOST:PORT{BASE_PATH}/CLIENTS_ID")
     if url.raw_user is not None or url.raw_password is not None:
         return ConfigurationError("the base URL must not contain a user or password: pass the token instead")

@@ -17,7 +17,7 @@ from yarl import URL
 from .._api import decoding
 from .._api.endpoints import Request
 from ..config import Timeouts
-from ..errors import Body, NoReplyError, PayloadError
+from ..errors import Body, ConfigurationError, ConnectError, NoReplyError, PayloadError
 from .connector import ConnectionLost, ResendGuard
 from .deadlines import Deadlines
 from .pool import Pool
@@ -25,9 +25,9 @@ from .proxy import proxy_for
 from .read_timeout import ReadTimeout
 from .response import Response
 from .token import Token
-from .transport_errors import map_transport_error
+from .transport_errors import Route, map_transport_error, refused_by_proxy
 
-_NO_BODY: Final[Mapping[str, str]] = {}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _MAX_ERROR_BODY: Final = 64 * 1024
 """Maximum number of bytes that are read of an error response, after decompression. Error texts are short."""
@@ -47,10 +47,19 @@ class Exchange:
     def __init__(self, base_url: str, token: Token, pool: Pool, timeouts: Timeouts) -> None:
         self._base = URL(base_url, encoded=True)
         self._base_path = self._base.raw_path.rstrip("/")
-        self._server = f"{self._base.raw_host}:{self._base.port}"
-        self._proxy = proxy_for(self._base, pool.config.proxy)
-        if self._proxy is not None and self._proxy.password:
-            token.secrets.add_credentials(self._proxy.user or "", self._proxy.password)
+        proxy = proxy_for(self._base, pool.config.proxy)
+        if isinstance(proxy, ConfigurationError):
+            raise proxy
+        if proxy is not None and proxy.password:
+            token.secrets.add_credentials(proxy.user, proxy.password)
+        self._proxy = None if proxy is None else proxy.url
+        credentials = _NO_HEADERS if proxy is None else proxy.headers
+        is_tunnel = self._base.scheme == "https"
+        # A proxy gets its credentials with the CONNECT for a tunnel, otherwise with each request.
+        self._connect_headers = credentials if is_tunnel else _NO_HEADERS
+        self._proxy_headers = _NO_HEADERS if is_tunnel else credentials
+        self._is_forwarded = proxy is not None and not is_tunnel
+        self._route = Route(server=self._base, proxy=self._proxy, ca_hint=_ca_hint(pool))
         self._token = token
         self._middlewares = pool.middlewares
         self._max_body = pool.config.max_body
@@ -97,10 +106,16 @@ class Exchange:
                         encoded=True,
                     ),
                     data=None if request.body is None else decoding.encode(request.body),
-                    headers={**headers, **(_NO_BODY if request.body is None else _JSON_BODY), **self._token.headers},
+                    headers={
+                        **headers,
+                        **(_NO_HEADERS if request.body is None else _JSON_BODY),
+                        **self._proxy_headers,
+                        **self._token.headers,
+                    },
                     allow_redirects=False,
                     raise_for_status=False,
                     proxy=self._proxy,
+                    proxy_headers=self._connect_headers,
                     timeout=self._aiohttp_timeout,
                     middlewares=(*self._middlewares, guard.send_once),
                 ),
@@ -115,14 +130,14 @@ class Exchange:
             timeout.stop()
 
     def _mapped(self, request: Request[Any], error: Exception, guard: ResendGuard) -> NoReplyError:
-        timeouts = self._timeouts
-        return map_transport_error(
-            request.sent, error, guard.sent, connect=timeouts.connect, read=timeouts.read, server=self._server
-        )
+        return map_transport_error(request.sent, error, guard.sent, self._timeouts, self._route)
 
     async def _read(
         self, request: Request[Any], timeout: ReadTimeout, response: aiohttp.ClientResponse
-    ) -> Response | PayloadError:
+    ) -> Response | ConnectError | PayloadError:
+        if response.status == 407 and self._is_forwarded:
+            response.close()
+            return refused_by_proxy(request.sent, response.status, self._route)
         is_error = response.status != 200
         limit = _MAX_ERROR_BODY if is_error else self._max_body
         body: Body = b""
@@ -152,6 +167,17 @@ class Exchange:
             raise
         response.release()
         return Response(response.status, response.headers, body)
+
+
+def _ca_hint(pool: Pool) -> str:
+    """Return what to do if a CA is not trusted."""
+    if not pool.owns_session:
+        return "Load its CA into the SSL context of the session"
+    if pool.config.ssl is not None:
+        return "Load its CA into the SSL context"
+    if pool.config.ca_file is not None:
+        return "Its CA is not in the given CA file"
+    return "For your own CA, set PoolConfig(ca_file=…)"
 
 
 def _aiohttp_timeout_of(timeouts: Timeouts, *, owns_session: bool) -> aiohttp.ClientTimeout:

@@ -5,24 +5,46 @@ token.
 """
 
 import ipaddress
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import final
+from urllib.parse import unquote_to_bytes
 from urllib.request import getproxies_environment, proxy_bypass
 
+import attrs
 from yarl import URL
 
 from ..config import PROXY_FROM_ENVIRONMENT
 from ..errors import ConfigurationError
 
 
-def proxy_for(server: URL, proxy: str | None) -> URL | None:
-    """Return the URL of the proxy for requests to a server; None for no proxy.
+@final
+@attrs.frozen
+class Proxy:
+    """An HTTP proxy.
+
+    Attributes:
+        url: the URL without the credentials, so that no exception of aiohttp shows them.
+        user: the user; empty if there is none.
+        password: the password; empty if there is none.
+        headers: the header with the credentials, if there are any.
+    """
+
+    url: URL
+    user: str = attrs.field(default="", repr=False)
+    password: str = attrs.field(default="", repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+def proxy_for(server: URL, proxy: str | None) -> Proxy | ConfigurationError | None:
+    """Return the proxy for requests to a server; None for no proxy; or an error that shows no part of a proxy's URL.
+
+    The error is returned, not raised: a traceback would hold the arguments, which may contain credentials.
 
     Args:
         server: the base URL.
         proxy: a URL; None for no proxy; "environment" for `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in upper or
             lower case. The environment is ignored for loopback hosts, and for hosts in `NO_PROXY`.
-    Raises:
-        ConfigurationError: the URL is not valid for a proxy. The message does not show the URL, since it may contain
-            credentials.
     """
     if proxy is None:
         return None
@@ -48,12 +70,41 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _checked(proxy: str, source: str) -> URL:
+def parse_url(given: str) -> URL | None:
+    """Return an http(s) URL with a host that can be looked up; otherwise None."""
     try:
-        url = URL(proxy)
-        is_usable = url.scheme in ("http", "https") and bool(url.host) and url.port is not None
+        url = URL(given)
+        host = url.host or ""
+        if ":" in host or host.replace(".", "").isdigit():
+            # aiohttp refuses other spellings of IPv4 addresses, such as 127.1.
+            ipaddress.ip_address(host.partition("%")[0])
+        # The lookup of a host that IDNA can't encode would fail with an error of another library.
+        host.encode("idna")
+        is_usable = url.scheme in ("http", "https") and bool(host) and url.port is not None
     except ValueError:
-        url, is_usable = URL(), False
-    if not is_usable:
-        raise ConfigurationError(f"{source} must be like http://PROXY:PORT; SOCKS proxies are not supported")
-    return url
+        return None
+    return url if is_usable else None
+
+
+def host_and_port(url: URL) -> str:
+    """Return the host and the port of a URL, for messages."""
+    return f"{url.host_subcomponent}:{url.port}"
+
+
+def _checked(given: str, source: str) -> Proxy | ConfigurationError:
+    url = parse_url(given)
+    # A "/", "?" or "#" in a password that is not percent-encoded ends the host. The rest still has the "@".
+    if url is None or "@" in url.raw_path_qs + url.raw_fragment:
+        return ConfigurationError(
+            f"{source} must be like http://PROXY:PORT or http://USER:PASSWORD@PROXY:PORT, with special characters"
+            " percent-encoded; SOCKS proxies are not supported"
+        )
+    if url.raw_user is None and url.raw_password is None:
+        return Proxy(url)
+    # Not decoded as text: the proxy gets the bytes that the user has percent-encoded, in UTF-8 or another encoding.
+    user, password = (unquote_to_bytes(part or "") for part in (url.raw_user, url.raw_password))
+    if b":" in user:
+        return ConfigurationError(f"the user in {source} must not contain a colon")
+    credentials = b64encode(b"%b:%b" % (user, password)).decode()
+    headers = {"Proxy-Authorization": f"Basic {credentials}"}
+    return Proxy(url.with_user(None), url.user or "", url.password or "", headers)

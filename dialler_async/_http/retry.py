@@ -100,7 +100,7 @@ def is_transient(error: DiallerError) -> bool:
     """Return whether an error shows that the server, or a proxy in front of it, does not work at the moment."""
     match error:
         case NoReplyError():
-            return True
+            return not error.permanent
         case StatusError():
             return error.status in _TRANSIENT
         case PayloadError():
@@ -117,6 +117,8 @@ def _may_retry(request: Request[Any], error: DiallerError) -> bool:
     if idempotency is Idempotency.UNKNOWN:
         return False
     match error:
+        case NoReplyError(permanent=True):
+            return False
         case ConnectError():
             return True
         case NoReplyError():

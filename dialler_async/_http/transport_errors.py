@@ -1,4 +1,4 @@
-"""Map aiohttp's exceptions to this library's errors. Pure.
+"""Map aiohttp's exceptions to this library's errors, which name the one at fault: the server or the proxy. Pure.
 
 A message contains only the reason from the operating system or from TLS. Other texts of an exception may contain names,
 IDs or the token.
@@ -6,12 +6,17 @@ IDs or the token.
 
 import os
 import ssl
-from typing import TypeVar
+from typing import Final, TypeVar, final
 
 import aiohttp
+import attrs
+from yarl import URL
 
+from ..config import Timeouts
 from ..errors import ConnectError, DeadlineError, NoReplyError, SentRequest
+from .aiohttp_internals import is_coding_unknown, is_header_too_long, rejected_bytes
 from .connector import ConnectionLost
+from .proxy import host_and_port
 
 E = TypeVar("E", bound=BaseException)
 
@@ -22,76 +27,195 @@ def strip_traceback(error: E) -> E:
     return error.with_traceback(None)
 
 
+@final
+@attrs.frozen(kw_only=True)
+class Route:
+    """The way to a server, for error messages.
+
+    Attributes:
+        server: the base URL.
+        proxy: the URL of the proxy, without credentials; None for no proxy.
+        ca_hint: what to do if a CA is not trusted.
+    """
+
+    server: URL
+    proxy: URL | None
+    ca_hint: str
+
+    def __str__(self) -> str:
+        server = host_and_port(self.server)
+        return server if self.proxy is None else f"{server} through the proxy {host_and_port(self.proxy)}"
+
+    def peer(self, error: Exception) -> str:
+        """Return whom an error about a connection, TLS or a name is about: the server or the proxy."""
+        proxy = self.proxy
+        if proxy is None:
+            return str(self)
+        address = (getattr(error, "host", None), getattr(error, "port", None))
+        if isinstance(error, aiohttp.ClientProxyConnectionError) or address == (proxy.raw_host, proxy.port):
+            return f"the proxy {host_and_port(proxy)}"
+        return str(self)
+
+
+@final
+@attrs.frozen
+class _Problem:
+    """Why an attempt failed.
+
+    Attributes:
+        reason: what happened.
+        hint: what the user can do; empty if there is nothing to do.
+        permanent: whether a retry can't help.
+    """
+
+    reason: str
+    hint: str = ""
+    permanent: bool = False
+
+
 def map_transport_error(
-    call: SentRequest, error: Exception, sent: bool | None, *, connect: float, read: float, server: str
+    call: SentRequest, error: Exception, sent: bool | None, timeouts: Timeouts, route: Route
 ) -> NoReplyError:
-    """Return the error for an attempt without a response.
+    """Return the error for an attempt without a usable response.
 
     Args:
         call: method and path template of the call.
-        error: the exception that aiohttp raised.
+        error: the exception that escaped from the attempt.
         sent: whether the server may have received a part of the request; None if unknown.
-        connect: the timeout for connecting, in seconds.
-        read: the timeout for the next part of a response, in seconds.
-        server: host and port.
+        timeouts: the timeouts of the attempt.
+        route: the way to the server.
     """
+    if sent is False or (sent is None and isinstance(error, _BEFORE_SENDING)):
+        return _connect_error(call, _connect_problem(error, timeouts, route))
     match error:
-        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if sent:
-            # A middleware of the user's session sent the request again, and got no connection the second time.
-            return NoReplyError(f"{call}: the connection to {server} was lost before the response", request=call)
+        case ConnectionLost(wants_client_certificate=True):
+            reason = f"{route} requires a client certificate, and has not read the request"
+            return _connect_error(call, _Problem(reason, "Set PoolConfig(client_cert=…)", permanent=True))
         case aiohttp.ConnectionTimeoutError():
-            text = f"{call}: no connection to {server} within {connect:g} s; nothing was sent"
-            return ConnectError(text, request=call)
-        case aiohttp.ClientProxyConnectionError():
-            text = f"{call}: no connection to the proxy for {server}; nothing was sent"
-            return ConnectError(text, request=call)
-        case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(error.certificate_error, "verify_message", "") or "it can't be verified"
-            text = (
-                f"{call}: the certificate of {server} is not trusted ({reason}); nothing was sent. For your own CA,"
-                " set PoolConfig(ca_file=…)"
-            )
-            return ConnectError(text, request=call)
-        case aiohttp.ClientConnectorSSLError() if _is_not_tls(error.os_error):
-            text = (
-                f"{call}: {server} does not support https; nothing was sent. Check the scheme and port of the base URL"
-            )
-            return ConnectError(text, request=call)
-        case aiohttp.ClientConnectorSSLError() if "HANDSHAKE_FAILURE" in (_ssl_reason(error.os_error)):
-            text = f"{call}: {server} refused the TLS handshake; nothing was sent. If it requires a client certificate"
-            return ConnectError(f"{text}, set PoolConfig(client_cert=…)", request=call)
-        case aiohttp.ClientConnectorError():
-            reason = _reason(error.os_error)
-            return ConnectError(f"{call}: no connection to {server} ({reason}); nothing was sent", request=call)
-        case aiohttp.ClientHttpProxyError(status=407):
-            text = f"{call}: the proxy for {server} refused the credentials; nothing was sent"
-            return ConnectError(f"{text}. Set them in the proxy's URL: PoolConfig(proxy=…)", request=call)
-        case aiohttp.ClientHttpProxyError():
-            text = f"{call}: the proxy refused a connection to {server} ({error.status}); nothing was sent"
-            return ConnectError(text, request=call)
-        case aiohttp.InvalidURL():
-            return ConnectError(f"{call}: the host in the base URL is invalid; nothing was sent", request=call)
-        case aiohttp.ServerFingerprintMismatch():
-            text = f"{call}: no connection to {server} ({type(error).__name__}); nothing was sent"
-            return ConnectError(text, request=call)
-        case _ if sent is False:
-            return ConnectError(f"{call}: no connection to {server}; nothing was sent", request=call)
+            # A middleware of the user's session sent the request again, and got no connection the second time.
+            problem = _Problem(f"the connection to {route} was lost before the response")
         case aiohttp.ServerTimeoutError() | TimeoutError():
-            text = f"{call}: no further part of the response arrived for {read:g} s"
+            text = f"{call}: no further part of the response arrived for {timeouts.read:g} s"
             return DeadlineError(text, request=call)
         case aiohttp.ClientPayloadError():
-            return NoReplyError(f"{call}: the response is incomplete", request=call)
+            reason = "can't be decompressed" if is_coding_unknown(error) else "is incomplete"
+            problem = _Problem(f"the response {reason}")
+        case aiohttp.ClientHttpProxyError():
+            problem = _Problem(f"the connection to {route} was lost before the response")
         case aiohttp.ClientResponseError():
-            text = f"{call}: the response of {server} is not HTTP. Check the scheme and port of the base URL"
-            return NoReplyError(text, request=call)
-        case ConnectionLost(wants_client_certificate=True):
-            text = f"{call}: {server} requires a client certificate, and has not read the request"
-            return ConnectError(f"{text}. Set PoolConfig(client_cert=…)", request=call)
+            problem = _unreadable_response(error, str(route), "the base URL")
         case _:
-            return NoReplyError(f"{call}: the connection to {server} was lost before the response", request=call)
+            problem = _Problem(f"the connection to {route} was lost before the response")
+    text = f"{call}: {problem.reason}"
+    text = f"{text}. {problem.hint}" if problem.hint else text
+    return NoReplyError(text, request=call, permanent=problem.permanent)
 
 
-def _reason(error: OSError) -> str:
+_BEFORE_SENDING: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+    aiohttp.ServerFingerprintMismatch,
+)
+"""Errors from the time before the request is sent."""
+
+
+def refused_by_proxy(call: SentRequest, status: int, route: Route) -> ConnectError:
+    """Return the error for a proxy that refuses to forward a request to the server."""
+    return _connect_error(call, _refusal_of_proxy(status, route))
+
+
+def _connect_error(call: SentRequest, problem: _Problem) -> ConnectError:
+    text = f"{call}: {problem.reason}; nothing was sent"
+    text = f"{text}. {problem.hint}" if problem.hint else text
+    return ConnectError(text, request=call, permanent=problem.permanent)
+
+
+def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Problem:
+    peer = route.peer(error)
+    is_proxy = peer != str(route)
+    url = "the proxy's URL" if is_proxy else "the base URL"
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return _Problem(f"no connection to {route} within {timeouts.connect:g} s")
+        case aiohttp.ClientConnectorCertificateError():
+            return _certificate_problem(error.certificate_error, peer, route)
+        case aiohttp.ClientConnectorSSLError() if _ssl_reason(error.os_error) in _NOT_TLS:
+            return _Problem(f"{peer} does not support https", f"Check the scheme and port of {url}", permanent=True)
+        case aiohttp.ClientConnectorSSLError() if "HANDSHAKE_FAILURE" in _ssl_reason(error.os_error):
+            hint = "If it requires a client certificate, set PoolConfig(client_cert=…)"
+            return _Problem(f"{peer} refused the TLS handshake", hint, permanent=True)
+        case aiohttp.ClientConnectorError():
+            return _Problem(f"no connection to {peer} ({_os_reason(error.os_error)})")
+        case aiohttp.ClientHttpProxyError():
+            return _refusal_of_proxy(error.status, route)
+        case aiohttp.InvalidURL():
+            return _Problem(f"the host in {url} is invalid", permanent=True)
+        case aiohttp.ServerFingerprintMismatch():
+            return _Problem(f"no connection to {peer} ({type(error).__name__})", permanent=True)
+        case _ if route.proxy is None:
+            return _Problem(f"no connection to {route}")
+        case aiohttp.ClientResponseError():
+            return _unreadable_response(error, f"the proxy {host_and_port(route.proxy)}", "the proxy's URL")
+        case _:
+            return _Problem(f"the proxy {host_and_port(route.proxy)} closed the connection")
+
+
+def _refusal_of_proxy(status: int, route: Route) -> _Problem:
+    proxy = "the proxy" if route.proxy is None else f"the proxy {host_and_port(route.proxy)}"
+    if status == 407:
+        hint = "Set them in the proxy's URL: PoolConfig(proxy=…)"
+        return _Problem(f"{proxy} refused the credentials", hint, permanent=True)
+    reason = f"{proxy} refused a connection to {host_and_port(route.server)} ({status})"
+    return _Problem(reason, permanent=400 <= status < 500 and status not in (408, 429))
+
+
+_UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21, 27})
+"""OpenSSL's codes of certificates whose CA is not trusted: a self-signed certificate, or an issuer that is unknown."""
+_STRICT: Final = range(80, 95)
+"""OpenSSL's codes of certificates that only `ssl.VERIFY_X509_STRICT` refuses, such as 85: without a key identifier of
+the issuer. Python sets this flag from 3.13 on."""
+
+
+def _certificate_problem(error: Exception, peer: str, route: Route) -> _Problem:
+    reason = getattr(error, "verify_message", "") or "it can't be verified"
+    code = getattr(error, "verify_code", 0)
+    hint = ""
+    if code in _UNKNOWN_ISSUER:
+        hint = route.ca_hint
+    elif code in _STRICT:
+        hint = (
+            "Python 3.13 and later refuse certificates that do not conform to RFC 5280. Until it is replaced, use an"
+            " SSL context without ssl.VERIFY_X509_STRICT: PoolConfig(ssl=…)"
+        )
+    return _Problem(f"the certificate of {peer} is not trusted ({reason})", hint, permanent=True)
+
+
+_MAX_HEADERS: Final = 128
+"""aiohttp's limit."""
+
+
+def _unreadable_response(error: aiohttp.ClientResponseError, sender: str, url: str) -> _Problem:
+    """Return why aiohttp refused a response."""
+    if is_header_too_long(error):
+        return _Problem(f"the response of {sender} has a header of more than 8,190 bytes", permanent=True)
+    if is_coding_unknown(error):
+        hint = "The extra aiohttp[speedups] adds br and zstd"
+        reason = f"the response of {sender} has a content coding that can't be decoded, and that was not asked for"
+        return _Problem(reason, hint, permanent=True)
+    received = rejected_bytes(error)
+    if received and not received.startswith(b"HTTP/"):
+        hint = f"Check the scheme and port of {url}"
+        return _Problem(f"the response of {sender} is not HTTP", hint, permanent=True)
+    if received.partition(b"\r\n\r\n")[0].count(b"\r\n") > _MAX_HEADERS:
+        return _Problem(f"the response of {sender} has more than {_MAX_HEADERS} headers", permanent=True)
+    return _Problem(
+        f"the response of {sender} is invalid HTTP: it is malformed, or longer than its Content-Length says"
+    )
+
+
+def _os_reason(error: OSError) -> str:
     """Return the operating system's reason for a failed connection, if the error has an error number."""
     if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError):
         # asyncio replaces the reason by "Connect call failed" and an address.
@@ -99,8 +223,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _is_not_tls(error: OSError) -> bool:
-    return _ssl_reason(error) in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 
 def _ssl_reason(error: OSError) -> str:

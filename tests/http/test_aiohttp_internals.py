@@ -1,13 +1,18 @@
 """The undocumented attributes of aiohttp that this library uses. A failing test shows a change in aiohttp."""
 
+from __future__ import annotations
+
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from dialler_async._http import aiohttp_internals
 from dialler_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Listening
 
 
 async def noop(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -66,6 +71,18 @@ async def test_partial_response_on_an_idle_connection_is_detected(url: str) -> N
         [[(protocol, _)]] = connector._conns.values()
         protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Le")
         assert protocol.should_close or aiohttp_internals.has_unread_response(protocol)
+
+
+@pytest.mark.parametrize("received", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x"])
+async def test_bytes_that_the_parser_refused_are_found(listening: Listening, received: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(received)
+
+    async with listening(answer) as url, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            await session.get(url)
+    assert aiohttp_internals.rejected_bytes(caught.value) == received
 
 
 async def test_detached_connections_survive_closing_the_session(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import socket
 import ssl
 import warnings
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 import yarl
 
 from dialler_async import ConfigurationError, ConnectError, DiallerClient, NoReplyError, PoolConfig, RetryPolicy
@@ -109,12 +113,104 @@ async def test_unknown_ca_is_not_trusted(ca: trustme.CA) -> None:
         message = await refusal(sandbox, PoolConfig())
         reason = await openssl_reason(sandbox, ssl.create_default_context())
     assert f"is not trusted ({reason})" in message
-    assert "set PoolConfig(ca_file=…)" in message
+    assert "For your own CA, set PoolConfig(ca_file=…)" in message
+
+
+async def test_certificate_that_is_not_trusted_is_not_asked_for_again(ca: trustme.CA) -> None:
+    async with https(ca.issue_cert("127.0.0.1")) as sandbox, DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+        with pytest.raises(ConnectError) as caught:
+            await dialler.campaigns.list()
+    assert caught.value.attempts == 1
+    assert caught.value.permanent
+
+
+class TestHint:
+    """The error for a certificate says what to do, if there is something to do."""
+
+    async def test_with_a_ca_file_the_error_says_that_the_ca_is_not_in_it(self, ca: trustme.CA, tmp_path: Path) -> None:
+        async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
+            message = await refusal(sandbox, PoolConfig(ca_file=files(ca, tmp_path)["ca_file"]))
+        assert message.endswith("Its CA is not in the given CA file")
+
+    async def test_with_a_context_the_error_names_the_context(self, trusting_context: ssl.SSLContext) -> None:
+        async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
+            message = await refusal(sandbox, PoolConfig(ssl=trusting_context))
+        assert message.endswith("Load its CA into the SSL context")
+
+    async def test_with_a_session_the_error_names_the_context_of_the_session(self, ca: trustme.CA) -> None:
+        async with (
+            https(ca.issue_cert("127.0.0.1")) as sandbox,
+            aiohttp.ClientSession() as session,
+            DiallerClient(sandbox.base_url, sandbox.token, session=session, retry=ONCE) as dialler,
+        ):
+            with pytest.raises(ConnectError, match="Load its CA into the SSL context of the session"):
+                await dialler.campaigns.list()
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "acd.example.com"])
+    async def test_expired_certificate_or_another_host_has_no_hint_about_a_ca(self, ca: trustme.CA, host: str) -> None:
+        dates = {} if host != "127.0.0.1" else {"not_before": YESTERDAY - timedelta(days=9), "not_after": YESTERDAY}
+        async with https(ca.issue_cert(host, **dates)) as sandbox:
+            default = ssl.create_default_context()
+            ca.configure_trust(default)
+            message = await refusal(sandbox, PoolConfig(ssl=default))
+        assert "CA" not in message
+        assert message.endswith("nothing was sent")
+
+    @pytest.mark.skipif(
+        ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1.1.1 does not check the key identifier of the issuer"
+    )
+    async def test_certificate_that_only_the_strict_mode_refuses_has_a_hint_about_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authority, server = without_key_identifier(tmp_path)
+        strict = ssl.create_default_context(cafile=authority)
+        # This is the default from Python 3.13 on.
+        strict.verify_flags |= ssl.VERIFY_X509_STRICT
+        async with Sandbox(5, ssl_context=server) as sandbox:
+            message = await refusal(sandbox, PoolConfig(ssl=strict))
+            assert "ssl.VERIFY_X509_STRICT" in message
+            assert "CA" not in message
+            # The hint helps.
+            strict.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=strict)) as dialler:
+                assert len(await dialler.campaigns.list()) == 5
 
 
 async def test_certificate_of_another_custom_ca_is_not_trusted(trusting_context: ssl.SSLContext) -> None:
     async with https(trustme.CA().issue_cert("127.0.0.1")) as sandbox:
         assert "is not trusted (" in await refusal(sandbox, PoolConfig(ssl=trusting_context))
+
+
+def without_key_identifier(directory: Path) -> tuple[Path, ssl.SSLContext]:
+    """Return the file of a CA, and a server's context whose certificate does not identify the key of the CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old company CA")])
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+
+    def certificate(subject: x509.Name, public_key: ec.EllipticCurvePublicKey, **extensions: bool) -> bytes:
+        builder = x509.CertificateBuilder(name, subject, public_key, x509.random_serial_number())
+        builder = builder.not_valid_before(YESTERDAY).not_valid_after(YESTERDAY + timedelta(days=9))
+        if extensions["is_ca"]:
+            builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            builder = builder.add_extension(usage, critical=True)
+            identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
+            builder = builder.add_extension(identifier, critical=False)
+        else:
+            address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    leaf_key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    authority, server = directory / "ca.pem", directory / "server.pem"
+    authority.write_bytes(certificate(name, key.public_key(), is_ca=True))
+    private = leaf_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    server.write_bytes(private + certificate(subject, leaf_key.public_key(), is_ca=False))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server)
+    return authority, context
 
 
 async def test_self_signed_certificate_is_named_in_the_error(ca: trustme.CA) -> None:
