@@ -154,7 +154,9 @@ class TestNeverSent:
         ):
             error = await failure(dialler.campaigns.clone(NAME, COPY))
         assert type(error) is ConnectError
-        assert error.attempts == ATTEMPTS
+        # A wrong fingerprint stays wrong.
+        assert error.permanent == isinstance(connection_error, aiohttp.ServerFingerprintMismatch)
+        assert error.attempts == (1 if error.permanent else ATTEMPTS)
         assert "nothing was sent" in str(error)
 
     @pytest.mark.parametrize("call", WRITES)
