@@ -206,8 +206,7 @@ def _unreadable_response(error: aiohttp.ClientResponseError, sender: str, url: s
         return _Problem(reason, hint, permanent=True)
     received = rejected_bytes(error)
     if received and not received.startswith(b"HTTP/"):
-        hint = f"Check the scheme and port of {url}"
-        return _Problem(f"the response of {sender} is not HTTP", hint, permanent=True)
+        return _Problem(f"the response of {sender} is not HTTP", f"Check the scheme and port of {url}")
     if received.partition(b"\r\n\r\n")[0].count(b"\r\n") > _MAX_HEADERS:
         return _Problem(f"the response of {sender} has more than {_MAX_HEADERS} headers", permanent=True)
     return _Problem(

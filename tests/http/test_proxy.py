@@ -390,7 +390,7 @@ async def test_error_says_that_the_proxy_is_not_an_http_proxy(listening: Listeni
         await reader.read()
 
     async with listening(ssh) as url:
-        message = await connect_error(URL(url).origin(), HTTPS)
+        message = await connect_error(URL(url).origin(), HTTPS, attempts=4)
     assert f"the response of the proxy 127.0.0.1:{URL(url).port} is not HTTP; nothing was sent" in message
     assert "Check the scheme and port of the proxy's URL" in message
 

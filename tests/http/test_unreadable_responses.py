@@ -22,8 +22,6 @@ PERMANENT: dict[str, tuple[bytes, str]] = {
     "200 headers": (OK + JSON + b"".join(b"X%d: x\r\n" % n for n in range(200)) + b"\r\n{}", "more than 128 headers"),
     "br": (OK + JSON + b"Content-Encoding: br\r\n\r\n{}", "content coding that can't be decoded"),
     "zstd": (OK + JSON + b"Content-Encoding: zstd\r\n\r\n{}", "content coding that can't be decoded"),
-    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP. Check the scheme and port of the base URL"),
-    "SMTP": (b"220 mail.example.com ESMTP\r\n", "is not HTTP. Check the scheme and port of the base URL"),
 }
 MAY_CHANGE: dict[str, tuple[bytes, str]] = {
     "surplus byte": (
@@ -39,6 +37,8 @@ MAY_CHANGE: dict[str, tuple[bytes, str]] = {
     "two lengths": (OK + JSON + b"Content-Length: 3\r\n\r\n{}", "is invalid HTTP: "),
     "malformed chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "is invalid HTTP: "),
     "HTTP/2": (b"HTTP/2 200 OK\r\n\r\n", "is invalid HTTP: "),
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP. Check the scheme and port of the base URL"),
+    "SMTP": (b"220 mail.example.com ESMTP\r\n", "is not HTTP. Check the scheme and port of the base URL"),
     "broken gzip": (OK + JSON + b"Content-Encoding: gzip\r\n\r\n{}", "the response can't be decompressed"),
 }
 
