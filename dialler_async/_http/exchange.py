@@ -50,7 +50,7 @@ class Exchange:
         proxy = proxy_for(self._base, pool.config.proxy)
         if isinstance(proxy, ConfigurationError):
             raise proxy
-        if proxy is not None and proxy.password:
+        if proxy is not None and proxy.headers:
             token.secrets.add_credentials(proxy.user, proxy.password)
         self._proxy = None if proxy is None else proxy.url
         credentials = _NO_HEADERS if proxy is None else proxy.headers

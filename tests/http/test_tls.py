@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import trustme
+import yarl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-import yarl
 
 from dialler_async import ConfigurationError, ConnectError, DiallerClient, NoReplyError, PoolConfig, RetryPolicy
 from dialler_async.sandbox import Sandbox
