@@ -1,4 +1,6 @@
-"""All uses of aiohttp's undocumented attributes. `tests/http/test_aiohttp_internals.py` fails if one of them changes.
+"""All uses of undocumented attributes of aiohttp and asyncio.
+
+`tests/http/test_aiohttp_internals.py` fails if one of aiohttp's changes, `tests/http/test_pool.py` for asyncio's.
 
 Tested with aiohttp 3.14.3 to 3.14.5.
 """
@@ -80,7 +82,7 @@ def has_unread_response(protocol: Any) -> bool:
         return True
 
 
-def detach_connections(connector: Any) -> Iterator[object]:
+def detach_connections(connector: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the protocols and transports of a connector. Afterwards, closing the connector does nothing.
 
     The transports are detached from their protocols, so that aiohttp can't close them.
@@ -96,3 +98,14 @@ def detach_connections(connector: Any) -> Iterator[object]:
             detached.transport = None
     # aiohttp ignores the closing and the garbage collection of a closed connector.
     connector._closed = True
+
+
+def close_socket(transport: Any) -> None:
+    """Close the socket of a transport whose event loop is closed. The transport's own `close` needs the loop."""
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+    # uvloop closes the sockets with the loop.
+    if getattr(inner, "_sock", None) is not None:
+        inner._sock.close()
+        inner._sock = None
+    if inner is not transport:
+        transport._closed = True

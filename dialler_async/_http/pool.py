@@ -10,7 +10,7 @@ import aiohttp
 
 from ..config import PoolConfig, RateLimiter
 from ..errors import ClientClosedError, ClientStateError, ConfigurationError, require
-from .aiohttp_internals import detach_connections, loop_of, middlewares_of
+from .aiohttp_internals import close_socket, detach_connections, loop_of, middlewares_of
 from .caller import find_caller
 from .clock import CLOCK
 from .connector import CheckingConnector, TrackedRequest
@@ -124,6 +124,11 @@ class Pool:
             )
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
+            if self._loop is not None and self._loop.is_closed():
+                raise ClientStateError(
+                    "the event loop of this client is closed, because its asyncio.run() has ended: make the client and"
+                    " all calls in one asyncio.run(), or run each call with the same asyncio.Runner"
+                )
             if self._loop is not None:
                 raise ClientStateError(
                     "this client, or its session=…, belongs to another event loop: make a client in each loop"
@@ -161,9 +166,15 @@ class Pool:
         """
         if self._pid is not None and self._pid != PROCESS.pid:
             return
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+        loop_is_closed = self._loop is not None and self._loop.is_closed()
+        if self._loop is not None and self._loop is not asyncio.get_running_loop() and not loop_is_closed:
             raise ClientStateError("this client belongs to another event loop: close it there")
         self._closing = True
+        if loop_is_closed:
+            # Nothing is in flight any more, and connections can't be closed gracefully.
+            if self._session is not None and self.owns_session and not self._session.closed:
+                _close_without_waiting(self._session, self._loop)
+            return
         try:
             try:
                 async with asyncio.timeout(timeout):
@@ -217,8 +228,8 @@ def _close_without_waiting(session: aiohttp.ClientSession, loop: asyncio.Abstrac
     connector: Any = session.connector
     session.detach()
     if loop is None or loop.is_closed():
-        # Without a running loop, `close` never suspends.
-        for _ in connector.close().__await__():
-            pass
+        # aiohttp does nothing in a closed loop.
+        for _, transport in detach_connections(connector):
+            close_socket(transport)
     else:
         loop.call_soon_threadsafe(lambda: loop.create_task(connector.close()))

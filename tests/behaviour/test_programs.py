@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asgiref.sync import sync_to_async
 
 from dialler_async import NotFoundError
 from dialler_async.sandbox import Sandbox
@@ -53,7 +54,7 @@ def output_of(name: str, *arguments: str, expected: int) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("framework", ["fastapi", "aiohttp"])
+@pytest.mark.parametrize("framework", ["fastapi", "starlette", "aiohttp"])
 async def test_web_app_serves_its_six_endpoints(
     framework: str,
     program: Callable[[str], Any],
@@ -62,7 +63,7 @@ async def test_web_app_serves_its_six_endpoints(
     serve_by_aiohttp: Serve,
 ) -> None:
     module = program(f"{framework}_app")
-    app_server = serve_by_uvicorn(module.app) if framework == "fastapi" else serve_by_aiohttp(module.make_app())
+    app_server = serve_by_aiohttp(module.make_app()) if framework == "aiohttp" else serve_by_uvicorn(module.app)
     id, record = next(iter(sandbox.campaigns.items()))
     async with app_server as app, aiohttp.ClientSession(app.url) as browser:
 
@@ -140,6 +141,35 @@ def test_notebook_cells_run_in_order(sandbox: Sandbox) -> None:
     assert lines[0] == "30 campaigns"
     assert lines[-1] == "campaign 404404: 404"
     assert sandbox.connections.open == 0
+
+
+def test_notebook_makes_tables_of_pandas_and_polars(sandbox: Sandbox) -> None:
+    lines = output_of("notebook_tables.py", expected=0).splitlines()
+    assert lines[0] == "30 campaigns in pandas"
+    assert lines[-1] == "30 campaigns in polars"
+    assert sandbox.connections.open == 0
+
+
+def test_synchronous_script_makes_all_calls_with_one_client(sandbox: Sandbox) -> None:
+    id, record = next(iter(sandbox.campaigns.items()))
+    name, number = record["Name"], len(sandbox.result_codes(id))
+    output = output_of("synchronous_script.py", name, "Nowhere", expected=1)
+    assert output.splitlines() == [f"{name}: {number} result codes", "Nowhere: missing"]
+    assert sandbox.connections.opened == 1
+
+
+def test_synchronous_views_work_in_threads_and_below_an_event_loop(
+    program: Callable[[str], Any], sandbox: Sandbox
+) -> None:
+    view = program("django_views").campaign_view
+    id, record = next(iter(sandbox.campaigns.items()))
+    expected = (200, record | {"codes": [code["Content"] for code in sandbox.result_codes(id)]})
+    assert [view(id), view(id), view(404404)[0]] == [expected, expected, 404]
+
+    async def in_an_async_server() -> Any:
+        return await asyncio.gather(*(sync_to_async(view, thread_sensitive=False)(id) for _ in range(3)))
+
+    assert asyncio.run(in_an_async_server()) == [expected] * 3
 
 
 def test_tests_of_users_pass_in_a_new_project(pytester: pytest.Pytester) -> None:

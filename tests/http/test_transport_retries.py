@@ -16,7 +16,7 @@ import pytest
 from dialler_async import (
     AuthenticationError,
     BadRequestError,
-    ClientStateError,
+    ClientClosedError,
     ConflictError,
     ConnectError,
     DeadlineError,
@@ -574,7 +574,7 @@ class TestUnknownOutcomes:
     ) -> None:
         server.faults.next(Reset())
         clock.meanwhile = dialler.aclose
-        assert type(await failure(dialler.campaigns.list())) is ClientStateError
+        assert type(await failure(dialler.campaigns.list())) is ClientClosedError
 
     @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
     async def test_outcome_stays_unknown_when_the_circuit_stays_open(
