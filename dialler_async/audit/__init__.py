@@ -11,7 +11,8 @@ The decorator `rule(...)` turns a function into a rule. The function takes `Camp
 the rule with `rules=[*RULES, my_rule]`. `account_rule(...)` makes a rule that compares campaigns; its function takes
 `AccountFacts`. `dialler_async.audit.rules` lists all rules.
 
-`accept` moves accepted findings to `AuditReport.accepted`, and `compare` compares a report with an earlier one.
+`accept` moves accepted findings to `AuditReport.accepted`, and `compare` compares a report with an earlier one. What a
+run did not check is in `AuditReport.not_checked`, and a finding that was not checked is never gone.
 
 Several processes can audit an account in parts: `survey` and `audit_slice` make the parts, `merge` makes a report of
 them, and `merge_accounts` makes one report of many accounts.
@@ -21,7 +22,8 @@ from .acceptance import AcceptanceEntry, accept
 from .account import AccountFacts, AccountRule, account_rule
 from .baseline import Baseline, compare
 from .comparison import Change, Comparison
-from .findings import Acceptance, Finding, Severity, State
+from .coverage import Coverage, NotChecked
+from .findings import Acceptance, Basis, Finding, Severity, State
 from .identity import AccountIdentity
 from .merge import merge, merge_accounts
 from .part import AuditPart, not_audited
@@ -32,6 +34,7 @@ from .run import Survey, audit, audit_slice, survey
 from .selection import Selection
 from .settings import AuditSettings, available_rules, load_rules
 from .snapshots import RecordSnapshot
+from .states import FindingStates, compare_findings, with_states
 from .summary import CampaignSummary, CodeType
 from .writers import WRITERS, report_as_json
 
@@ -48,13 +51,17 @@ __all__ = [
     "AuditReport",
     "AuditSettings",
     "Baseline",
+    "Basis",
     "CampaignFacts",
     "CampaignSummary",
     "Change",
     "CodeType",
     "Comparison",
+    "Coverage",
     "Finding",
     "FindingGroup",
+    "FindingStates",
+    "NotChecked",
     "RecordSnapshot",
     "Rule",
     "RuleInfo",
@@ -70,6 +77,7 @@ __all__ = [
     "audit_slice",
     "available_rules",
     "compare",
+    "compare_findings",
     "load_rules",
     "merge",
     "merge_accounts",
@@ -77,4 +85,5 @@ __all__ = [
     "report_as_json",
     "rule",
     "survey",
+    "with_states",
 ]

@@ -1,30 +1,28 @@
 """Compare a report with an earlier report, read from its JSON. Pure."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from json import loads
 from typing import Any, TypeVar
 
-import attrs
 import msgspec
 
 from dialler_async.errors import ConfigurationError, require
+from dialler_async.models import Language
 
-from .comparison import Change, Comparison
-from .findings import Finding, State
+from .comparison import Change
+from .coverage import Coverage, NotChecked
+from .findings import CampaignKey, Finding, campaign_key
 from .identity import AccountIdentity
 from .report import AuditReport
-from .rules import ALWAYS, INCOMPLETE_LIST, RUN_RULES, invalid_record
 from .snapshots import CodeSnapshot, RecordSnapshot
+from .states import with_states
 from .summary import order
 
-SCHEMA = 1
+SCHEMA = 2
 """The schema of the JSON. Increased when a key changes its meaning or goes away, not when a key is added."""
 
 _T = TypeVar("_T")
-
-_Key = int | str
-"""The key of a campaign in both reports: its ID, or its name if it has no ID."""
 
 
 class _Schema(msgspec.Struct):
@@ -38,21 +36,22 @@ class _Record(msgspec.Struct):
     codes: dict[int, int] | None
 
 
-class _Rule(msgspec.Struct):
-    id: str
+class _Comparison(msgspec.Struct):
+    unchecked: list[Finding]
 
 
 class Baseline(msgspec.Struct):
     """The part of an earlier report that a comparison needs; keys as in its JSON."""
 
     started: datetime
-    languages: list[int]
-    rules: list[_Rule]
+    languages: list[Language]
     findings: list[Finding]
     records: list[_Record]
     code_contents: list[dict[str, Any]]
     accounts: list[str] = []
     accepted: list[Finding] = []
+    not_checked: list[NotChecked] = []
+    comparison: _Comparison | None = None
     server: str | None = None
     clients_id: int | None = None
     scope: str | None = None
@@ -78,6 +77,18 @@ class Baseline(msgspec.Struct):
         codes = (code for record in baseline.records for code in (record.codes or {}).values())
         require(all(0 <= code < most for code in codes), "it is not an audit report: a code has no content")
         return baseline
+
+    def known(self) -> Iterator[Finding]:
+        """Yield the findings that are not gone: accepted ones, and those that could not be checked, too."""
+        yield from self.accepted
+        yield from self.comparison.unchecked if self.comparison else ()
+        yield from self.findings
+
+    def coverage(self) -> Coverage:
+        """Return what the run of the baseline checked."""
+        return Coverage(
+            rules=(), languages=self.languages, campaigns=self.records, not_checked=self.not_checked, scope=self.scope
+        )
 
     def require_comparable(self, identity: AccountIdentity | None, scope: str | None, *, other_account: bool) -> None:
         """Check that a report of an account and scope can be compared with this baseline.
@@ -120,88 +131,23 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
     whole = not report.accounts and len(report.records) == len(report.summaries)
     require(whole, "only the report of one account's audit in a single run can be compared")
     baseline.require_comparable(report.identity, report.scope, other_account=other_account)
-    active = {_identity(finding) for finding in baseline.findings}
-    then = {_identity(finding): finding for finding in (*baseline.accepted, *baseline.findings)}
-    findings = tuple(_with_state(finding, active) for finding in report.findings)
-    accepted = tuple(_with_state(finding, then) for finding in report.accepted)
-    now = {_identity(finding) for finding in (*findings, *accepted)}
-    was_checked = _checked_by(report)
-    gone: list[Finding] = []
-    unchecked: list[Finding] = []
-    for identity, finding in then.items():
-        if identity not in now:
-            (gone if was_checked(finding) else unchecked).append(finding)
-    comparison = Comparison(
-        since=baseline.started,
-        new=tuple(finding for finding in findings if finding.state is State.NEW),
-        gone=tuple(attrs.evolve(finding, state=State.GONE) for finding in gone),
-        unchanged=sum(finding.state is State.UNCHANGED for finding in findings),
-        unchecked=tuple(attrs.evolve(finding, state=State.UNCHECKED) for finding in unchecked),
-        changes=tuple(_changes(report, baseline)),
-    )
-    return attrs.evolve(report, findings=findings, accepted=accepted, comparison=comparison)
-
-
-def _identity(finding: Finding) -> tuple[str, _Key | None, str]:
-    campaign = finding.campaign_name if finding.campaign_id is None else finding.campaign_id
-    return finding.rule, campaign, finding.subject
-
-
-def _with_state(finding: Finding, then: Container[object]) -> Finding:
-    return attrs.evolve(finding, state=State.UNCHANGED if _identity(finding) in then else State.NEW)
-
-
-def _checked_by(report: AuditReport) -> Callable[[Finding], bool]:
-    """Return a predicate: whether the audit would have found a given finding of the baseline again."""
-    applied = {info.id: info for info in (*RUN_RULES, *report.rules)}
-    unchecked = _unchecked_campaigns(report)
-    listed = {_key(record) for record in report.records}
-    # A campaign may still exist if the list was shortened, or if the campaign was not chosen.
-    absent_is_gone = not _is_incomplete(report)
-
-    def was_checked(finding: Finding) -> bool:
-        campaign = _identity(finding)[1]
-        info = applied.get(finding.rule)
-        if info is None or campaign in unchecked or (info.account_wide and report.scope is not None):
-            return False
-        return campaign is None or campaign in listed or absent_is_gone
-
-    return was_checked
-
-
-def _key(record: RecordSnapshot | _Record) -> _Key:
-    return record.name if record.id is None else record.id
-
-
-def _unchecked_campaigns(report: AuditReport) -> set[_Key | None]:
-    """Return the campaigns that could not be checked in full."""
-    always = {rule.info.id for rule in ALWAYS}
-    return {_identity(finding)[1] for finding in (*report.findings, *report.accepted) if finding.rule in always}
-
-
-def _is_incomplete(report: AuditReport) -> bool:
-    """Return whether the report may lack campaigns that exist on the server."""
-    return report.scope is not None or any(
-        finding.rule == INCOMPLETE_LIST.id for finding in (*report.findings, *report.accepted)
-    )
+    return with_states(report, baseline.known(), since=baseline.started, changes=tuple(_changes(report, baseline)))
 
 
 def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
     languages = {f"Content/{int(language)}" for language in report.languages}
-    languages &= {f"Content/{language}" for language in baseline.languages}
-    earlier = (*baseline.findings, *baseline.accepted)
-    invalid_then = {_identity(finding)[1] for finding in earlier if finding.rule == invalid_record.info.id}
-    then = {_key(record): record for record in baseline.records}
-    now = {_key(record): record for record in report.records}
-    unchecked = _unchecked_campaigns(report)
-    all_records: dict[_Key, RecordSnapshot | _Record] = {**then, **now}
+    languages &= {f"Content/{language:d}" for language in baseline.languages}
+    checked_then, checked_now = baseline.coverage(), report.coverage()
+    then = {campaign_key(record.id, record.name): record for record in baseline.records}
+    now = {campaign_key(record.id, record.name): record for record in report.records}
+    all_records: dict[CampaignKey, RecordSnapshot | _Record] = {**then, **now}
     for record in sorted(all_records.values(), key=order):
-        key = _key(record)
+        key = campaign_key(record.id, record.name)
         if key not in now:
-            if key not in unchecked and not _is_incomplete(report):
+            if checked_now.why_campaign_not_checked(key, record.name) is None:
                 yield _change(record, "campaign", record.name, None)
         elif key not in then:
-            if key not in invalid_then and baseline.scope is None:
+            if checked_then.why_campaign_not_checked(key, record.name) is None:
                 yield _change(record, "campaign", None, record.name)
         else:
             old, new = then[key], now[key]

@@ -32,15 +32,15 @@ class Change:
 class Comparison:
     """The differences of a report from its baseline.
 
-    Two findings are equal if their rules, campaigns and subjects are equal. Their messages may differ.
+    `Finding.identity` says which findings are the same.
 
     Attributes:
         since: when the run of the baseline began.
-        new: findings that are not in the baseline, or that the baseline contains as accepted.
-        gone: findings of the baseline that this run did not find again.
+        new: findings that the baseline does not know, that it contains as accepted, or that have got worse.
+        gone: findings of the baseline that this run checked and did not find again.
         unchanged: number of findings that are in both reports.
-        unchecked: findings of the baseline that this run could not check again: their rule was not applied, or their
-            campaign was not audited.
+        unchecked: findings of the baseline that this run could not check. `Coverage.why_not_checked` says why. The next
+            baseline still knows them.
         changes: records that changed, key by key, in the order of the campaigns.
     """
 

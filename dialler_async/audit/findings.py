@@ -2,8 +2,20 @@
 
 from datetime import date
 from enum import StrEnum
+from hashlib import sha256
+from json import dumps
 
 import attrs
+
+from dialler_async.models import Language
+
+CampaignKey = int | str
+"""What a campaign is recognised by in the next report: its ID, or its name if it has no ID."""
+
+
+def campaign_key(id: int | None, name: str) -> CampaignKey:
+    """Return what a campaign is recognised by in the next report."""
+    return name if id is None else id
 
 
 class Severity(StrEnum):
@@ -27,13 +39,13 @@ _FROM_WORST = tuple(Severity)
 
 
 class State(StrEnum):
-    """Whether a finding is new, unchanged or gone since the baseline."""
+    """Whether a finding is new, unchanged, gone or not checked since the baseline; see `compare_findings`."""
 
     NEW = "new"
     UNCHANGED = "unchanged"
     GONE = "gone"
     UNCHECKED = "unchecked"
-    """It was in the baseline, and this audit could not check it again."""
+    """It was known, and this audit could not check it again. It may be there or gone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +64,21 @@ class Acceptance:
 
 
 @attrs.frozen(kw_only=True)
+class Basis:
+    """What a finding rests on. A run that did not check all of it can't tell that the finding is gone.
+
+    Attributes:
+        languages: the languages of the result codes; empty if it rests on records alone.
+        campaigns: the campaigns that are compared with each other; None for all campaigns of the account.
+        certain: whether the finding would be there whatever the campaigns are like that were not checked.
+    """
+
+    languages: tuple[Language, ...] = ()
+    campaigns: tuple[CampaignKey, ...] | None = ()
+    certain: bool = True
+
+
+@attrs.frozen(kw_only=True)
 class Finding:
     """One violation of a rule. A plain value: it pickles, compares and hashes.
 
@@ -65,6 +92,10 @@ class Finding:
         subject: the part of the campaign that the finding is about: a key of its record, the ID of a result code, an
             export key, a language. Empty if the finding is about the campaign as a whole.
         message: one sentence that can be read alone.
+        kind: what is wrong with the subject, such as `no text`, if the rule finds several problems of one subject.
+        language: the language of the text that it is about, if it is about one.
+        basis: what it rests on.
+        measure: how much is wrong, if the rule measures it. The finding is new again when the measure grows.
         account: name of the account, in reports of several accounts.
         state: the state compared with the baseline; None if the report was not compared.
         acceptance: why the finding is accepted; None if it is not.
@@ -76,6 +107,25 @@ class Finding:
     campaign_name: str | None
     subject: str
     message: str
+    kind: str = ""
+    language: Language | None = None
+    basis: Basis = Basis()
+    measure: int | None = None
     account: str | None = None
     state: State | None = None
     acceptance: Acceptance | None = None
+
+    @property
+    def campaign(self) -> CampaignKey:
+        """What its campaign is recognised by; "" for the whole account."""
+        return campaign_key(self.campaign_id, self.campaign_name or "")
+
+    @property
+    def identity(self) -> str:
+        """What it is recognised by in the next report of the account: 32 hexadecimal digits.
+
+        Findings are the same if rule, campaign, subject, kind and language are. Values are not compared: a setting that
+        names another missing result code is the same finding.
+        """
+        about = (self.rule, self.campaign_name is None, self.campaign, self.subject, self.kind, self.language)
+        return sha256(dumps(about).encode()).hexdigest()[:32]

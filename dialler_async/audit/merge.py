@@ -9,6 +9,7 @@ from dialler_async.errors import ConfigurationError
 from dialler_async.models import Language
 
 from .account import AccountFacts, AccountRule
+from .coverage import NotChecked
 from .findings import Finding
 from .identity import AccountIdentity
 from .options import AuditOptions
@@ -66,7 +67,14 @@ def build_report(
         if finding.rule not in known:
             raise ConfigurationError(f"a part has a finding of “{finding.rule}”, which is not among the given rules")
     gaps = [gap for part in parts for gap in part.gaps]
-    account = AccountFacts(campaigns=summaries, now=options.now)
+    not_checked = [one for part in parts for one in part.not_checked]
+    account = AccountFacts(
+        campaigns=summaries,
+        now=options.now,
+        languages=options.languages,
+        missing=max(0, sum(part.total for part in parts) - len(summaries)),
+        without_codes=sum(bool(one.languages) for one in not_checked),
+    )
     for rule in options.rules:
         if isinstance(rule, AccountRule):
             try:
@@ -75,6 +83,8 @@ def build_report(
                 gaps.append(rule_failure(rule, error))
     findings += [finding for part in parts for finding in part.account]
     findings += _gaps(gaps)
+    failed = {gap.subject: gap.error for gap in gaps if gap.rule == RULE_FAILED.id}
+    not_checked += [NotChecked(rule=rule, reason=error) for rule, error in failed.items()]
     rules = (*_reported_by_the_run(findings), *(rule.info for rule in options.rules))
     report = AuditReport(
         findings=tuple(findings),
@@ -88,6 +98,8 @@ def build_report(
         now=options.now,
         languages=options.languages,
         summaries=summaries,
+        # Sorted, since parts come in any order.
+        not_checked=tuple(sorted(set(not_checked), key=_order)),
         identity=identity,
     )
     return report.sorted_by(SortKey.RULE).sorted_by(SortKey.SEVERITY)
@@ -123,6 +135,7 @@ def merge_accounts(
     findings: list[Finding] = []
     accepted: list[Finding] = []
     summaries: list[CampaignSummary] = []
+    not_checked: list[NotChecked] = []
     accounts: list[str] = []
     identities: dict[str, AccountIdentity] = {}
     campaigns = codes = lookups = requests = 0
@@ -136,6 +149,7 @@ def merge_accounts(
         requests += report.requests
         findings += [attrs.evolve(finding, account=account) for finding in report.findings]
         accepted += [attrs.evolve(finding, account=account) for finding in report.accepted]
+        not_checked += [attrs.evolve(part, account=account) for part in report.not_checked]
         summaries += [attrs.evolve(summary, account=account) for summary in report.summaries]
     findings.sort(key=lambda finding: finding.severity.rank)
     return AuditReport(
@@ -152,8 +166,14 @@ def merge_accounts(
         now=options.now,
         languages=options.languages,
         summaries=tuple(summaries),
+        not_checked=tuple(not_checked),
         accepted=tuple(accepted),
     )
+
+
+def _order(part: NotChecked) -> tuple[object, ...]:
+    is_campaign = part.campaign_name is not None
+    return is_campaign, part.rule or "", part.campaign_id or 0, part.campaign_name or "", part.reason
 
 
 def _reported_by_the_run(findings: Iterable[Finding]) -> list[RuleInfo]:
@@ -179,12 +199,14 @@ def _gaps(gaps: Iterable[Gap]) -> list[Finding]:
         match rule:
             case RULE_FAILED.id:
                 where = f" on {campaigns}" if counted else ""
-                violation = Violation(subject, f"the rule “{subject}” failed{where}: {error}")
+                message = f"the rule “{subject}” failed{where}: {error}"
+                violation = Violation(subject, message, measure=number if counted else None)
             case STOPPED_EARLY.id:
                 message = f"{number:,} lookups of result codes were not made, since the server refused one: {error}"
-                violation = Violation("", message)
+                violation = Violation("", message, measure=number)
             case _ if counted:
-                violation = Violation("", f"{campaigns} {'was' if number == 1 else 'were'} not audited: {error}")
+                message = f"{campaigns} {'was' if number == 1 else 'were'} not audited: {error}"
+                violation = Violation("", message, measure=number)
             case _:
                 violation = Violation("", f"could not be audited: {error}")
         findings.append(next(info for info in RUN_RULES if info.id == rule).finding(None, violation))

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from .coverage import NotChecked
 from .findings import Finding
 from .rules import NOT_AUDITED, RULE_FAILED, AnyRule
 from .summary import CampaignSummary, shared_pair
@@ -43,7 +44,9 @@ class AuditPart:
         gaps: what could not be checked.
         findings: findings about campaigns, in the order in which they were found.
         summaries: a summary of each campaign that was checked.
+        not_checked: the campaigns that were not checked.
         campaigns: how many campaigns the server sent; 0 in parts that did not list them.
+        total: how many campaigns the server counts, or how many it sent, if these are more.
         codes: how many result codes were checked.
         lookups: how many lists of result codes were requested.
         requests: number of calls.
@@ -53,7 +56,9 @@ class AuditPart:
     gaps: tuple[Gap, ...] = ()
     findings: tuple[Finding, ...] = ()
     summaries: tuple[CampaignSummary, ...] = ()
+    not_checked: tuple[NotChecked, ...] = ()
     campaigns: int = 0
+    total: int = 0
     codes: int = 0
     lookups: int = 0
     requests: int = 0
@@ -95,7 +100,8 @@ def not_audited(error: str, campaigns: int | None = None) -> AuditPart:
         error: the reason, in words, without any secret.
         campaigns: how many campaigns it concerns; None or 0 if it is unknown, because they could not be listed.
     """
-    return AuditPart(gaps=(Gap(rule=NOT_AUDITED.id, error=error, number=campaigns or None),))
+    gap = Gap(rule=NOT_AUDITED.id, error=error, number=campaigns or None)
+    return AuditPart(gaps=(gap,), not_checked=(NotChecked(reason=error),))
 
 
 def rule_failure(rule: AnyRule, error: Exception, campaigns: int | None = None) -> Gap:

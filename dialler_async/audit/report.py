@@ -12,6 +12,7 @@ from dialler_async.models import Language
 from dialler_async.version import __version__
 
 from .comparison import Comparison
+from .coverage import Coverage, NotChecked
 from .findings import Finding, Severity, State
 from .identity import AccountIdentity
 from .rule import RuleInfo
@@ -66,6 +67,7 @@ class AuditReport:
         now: the time that dates were compared with, with zone.
         languages: the languages in which result codes were requested.
         summaries: a summary of every audited campaign, ordered by account, ID, then name; those without an ID last.
+        not_checked: what the run did not check; empty if it checked everything.
         records: a snapshot of every audited campaign for the next report, in the same order; none in a report of parts
             or of several accounts.
         comparison: what has changed since the baseline, if the report was compared with one.
@@ -91,6 +93,7 @@ class AuditReport:
     now: datetime
     languages: tuple[Language, ...] = ()
     summaries: tuple[CampaignSummary, ...] = ()
+    not_checked: tuple[NotChecked, ...] = ()
     records: tuple[RecordSnapshot, ...] = ()
     comparison: Comparison | None = None
     accounts: tuple[str, ...] = ()
@@ -108,6 +111,20 @@ class AuditReport:
         yield from self.accepted
         if self.comparison:
             yield from (*self.comparison.gone, *self.comparison.unchecked)
+
+    def coverage(self, account: str | None = None) -> Coverage:
+        """Return what the run checked.
+
+        Args:
+            account: the name of the account, in a report of several.
+        """
+        return Coverage(
+            rules=self.rules,
+            languages=self.languages,
+            campaigns=(summary for summary in self.summaries if summary.account == account),
+            not_checked=(part for part in self.not_checked if part.account == account),
+            scope=self.scope,
+        )
 
     def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
         """Return the findings in groups, one for each campaign, in the order of their first findings.

@@ -10,7 +10,7 @@ import attrs
 
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
-from .findings import Finding, Severity
+from .findings import Basis, CampaignKey, Finding, Severity
 
 
 @attrs.frozen(kw_only=True)
@@ -42,12 +42,15 @@ class CampaignFacts:
 
         Only then does a missing code mean that the campaign does not have it.
         """
-        return (
-            bool(self.codes)
-            and not self.failures
-            and all(records.complete for records in self.codes.values())
-            and not any(None in map(_id, records) for records in self.codes.values())
+        return bool(self.codes) and not self.unchecked_languages
+
+    @cached_property
+    def unchecked_languages(self) -> tuple[Language, ...]:
+        """The requested languages in which not every code was fetched with its ID."""
+        incomplete = (
+            language for language, records in self.codes.items() if not records.complete or None in map(_id, records)
         )
+        return (*self.failures, *incomplete)
 
     @cached_property
     def by_code(self) -> Mapping[object, Mapping[Language, ResultCode]]:
@@ -95,6 +98,10 @@ def _identity(code: ResultCode) -> object:
     return code.short_text or code
 
 
+_MOST_CAMPAIGNS = 20
+"""A finding about more campaigns than this rests on the whole account. Otherwise reports grow quadratically."""
+
+
 @attrs.frozen
 class Violation:
     """What a rule reports about one campaign.
@@ -102,10 +109,22 @@ class Violation:
     Attributes:
         subject: see `Finding.subject`.
         message: see `Finding.message`.
+        kind: see `Finding.kind`.
+        language: see `Finding.language`.
+        languages: the languages whose codes it rests on. By default, its language, or all languages of the run.
+        campaigns: in a rule about the account, the campaigns that it rests on. By default, all.
+        certain: see `Basis.certain`.
+        measure: see `Finding.measure`.
     """
 
     subject: str
     message: str
+    kind: str = attrs.field(default="", kw_only=True)
+    language: Language | None = attrs.field(default=None, kw_only=True)
+    languages: tuple[Language, ...] | None = attrs.field(default=None, kw_only=True)
+    campaigns: tuple[CampaignKey, ...] | None = attrs.field(default=None, kw_only=True)
+    certain: bool = attrs.field(default=True, kw_only=True)
+    measure: int | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +139,7 @@ class RuleInfo:
         fix: what to do.
         account_wide: whether it compares campaigns with each other. An audit of a few campaigns can't show that such
             a finding is gone.
+        codes: whether it reads result codes. If not, it also checks a campaign whose codes could not be fetched.
     """
 
     id: str
@@ -128,9 +148,23 @@ class RuleInfo:
     why: str
     fix: str
     account_wide: bool = False
+    codes: bool = True
 
-    def finding(self, campaign: "Named | None", violation: Violation) -> Finding:
-        """Return a finding for a violation of this rule. Without a campaign, it is about the whole account."""
+    def finding(self, campaign: "Named | None", violation: Violation, languages: tuple[Language, ...] = ()) -> Finding:
+        """Return a finding for a violation of this rule.
+
+        Args:
+            campaign: the campaign; None for the whole account.
+            violation: what the rule reports.
+            languages: the languages in which result codes were requested.
+        """
+        if violation.languages is not None:
+            languages = violation.languages
+        elif violation.language is not None:
+            languages = (violation.language,)
+        campaigns = violation.campaigns if self.account_wide else ()
+        if campaigns is not None and len(campaigns) > _MOST_CAMPAIGNS:
+            campaigns = None
         return Finding(
             rule=self.id,
             severity=self.severity,
@@ -138,6 +172,10 @@ class RuleInfo:
             campaign_name=None if campaign is None else campaign.name,
             subject=violation.subject,
             message=violation.message,
+            kind=violation.kind,
+            language=violation.language,
+            basis=Basis(languages=languages if self.codes else (), campaigns=campaigns, certain=violation.certain),
+            measure=violation.measure,
         )
 
 
@@ -177,12 +215,20 @@ class Rule:
 
     def apply(self, facts: CampaignFacts) -> Iterator[Finding]:
         """Yield the findings of this rule in one campaign."""
+        languages = (*facts.codes, *facts.failures)
         for violation in self.check(facts, **self.settings):
-            yield self.info.finding(facts.campaign, violation)
+            yield self.info.finding(facts.campaign, violation, languages)
 
 
 def rule(
-    id: str, severity: Severity, *, title: str, why: str, fix: str, settings: Mapping[str, Setting] | None = None
+    id: str,
+    severity: Severity,
+    *,
+    title: str,
+    why: str,
+    fix: str,
+    settings: Mapping[str, Setting] | None = None,
+    codes: bool = True,
 ) -> Callable[[Check], Rule]:
     """Return a decorator that turns a function into a rule. The function takes `CampaignFacts` and yields `Violation`s.
 
@@ -193,6 +239,7 @@ def rule(
         why: which problems it causes.
         fix: what to do.
         settings: the settings that users may change, with their defaults; the function gets them as keywords.
+        codes: see `RuleInfo.codes`.
     """
-    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix)
+    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix, codes=codes)
     return lambda check: Rule(info, check, settings or {})

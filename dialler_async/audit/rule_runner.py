@@ -9,6 +9,7 @@ from dialler_async._api.partial_records import InvalidRecord, PartialRecords
 from dialler_async.errors import DiallerError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
+from .coverage import NotChecked
 from .findings import Finding
 from .identity import AccountIdentity
 from .merge import build_report
@@ -16,7 +17,16 @@ from .options import AuditOptions
 from .part import AuditPart, Gap, rule_failure
 from .report import AuditReport
 from .rule import CampaignFacts, Rule, Violation
-from .rules import INCOMPLETE_LIST, NO_CAMPAIGNS, STOPPED_EARLY, AnyRule, invalid_key, invalid_record
+from .rules import (
+    INCOMPLETE_LIST,
+    NO_CAMPAIGNS,
+    STOPPED_EARLY,
+    AnyRule,
+    differs_from_template,
+    invalid_key,
+    invalid_record,
+)
+from .rules.words import language_name, listed
 from .selection import Selection, name_matches
 from .snapshots import RecordSnapshot, SnapshotBuilder
 from .summary import CampaignSummary, order, summarise
@@ -28,6 +38,12 @@ LookupResult = Records[ResultCode] | Exception
 def _campaign_of(invalid: InvalidRecord) -> Campaign:
     name = invalid.record.get("Name")
     return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
+
+
+def _reason(facts: CampaignFacts, languages: Iterable[Language]) -> str:
+    names = listed([language_name(language) for language in languages])
+    error = next(iter(facts.failures.values()), None)
+    return f"no result codes in {names}: {error}" if error else f"not all result codes in {names} were sent"
 
 
 class RuleRunner:
@@ -49,7 +65,9 @@ class RuleRunner:
         self._summaries: list[CampaignSummary] = []
         self._snapshots = SnapshotBuilder()
         self._records: list[RecordSnapshot] = []
+        self._not_checked: list[NotChecked] = []
         self._campaigns = 0
+        self._total = 0
         self._codes = 0
         self._lookups = 0
         self._lists = 0
@@ -62,9 +80,12 @@ class RuleRunner:
         """
         self._lists += 1
         self._campaigns = len(campaigns.records) + len(campaigns.invalid)
+        self._total = max(campaigns.total, self._campaigns)
         if campaigns.total != self._campaigns:
-            missing = f"the server counts {campaigns.total} campaigns, but sent {self._campaigns}"
-            self._account.append(INCOMPLETE_LIST.finding(None, Violation("", missing)))
+            message = f"the server counts {campaigns.total} campaigns, but sent {self._campaigns}"
+            violation = Violation("", message, measure=abs(campaigns.total - self._campaigns))
+            self._account.append(INCOMPLETE_LIST.finding(None, violation))
+            self._not_checked.append(NotChecked(reason=message))
         chosen: Sequence[Campaign] = campaigns.records
         invalid = [(_campaign_of(one), one.error) for one in campaigns.invalid]
         if (selection := self._selection) is not None:
@@ -74,6 +95,9 @@ class RuleRunner:
             invalid = [(campaign, error) for campaign, error in invalid if selection.matches_name_and_id(campaign)]
         for campaign, error in invalid:
             self._findings.append(self._invalid.finding(campaign, Violation(invalid_key(error), str(error))))
+            # A record with neither an ID nor a name can be any campaign of the account.
+            name = campaign.name if campaign.id is not None or campaign.name else None
+            self._not_checked.append(NotChecked(reason=str(error), campaign_id=campaign.id, campaign_name=name))
         if not chosen and not invalid:
             some = f"none of the account's {self._campaigns:,} campaigns is chosen" if self._campaigns else ""
             self._account.append(NO_CAMPAIGNS.finding(None, Violation("", some or "the account has no campaigns")))
@@ -81,7 +105,11 @@ class RuleRunner:
 
     def add_template(self, pattern: str, campaign: Campaign, results: Mapping[Language, LookupResult]) -> None:
         """Register a template for the campaigns whose names match a pattern. Call this before `check_campaigns`."""
-        self._templates.append((pattern, self._facts(campaign, results)))
+        facts = self._facts(campaign, results)
+        self._templates.append((pattern, facts))
+        if not facts.codes_are_complete:
+            reason = f"not all result codes of the template “{campaign.name}” were sent"
+            self._not_checked.append(NotChecked(rule=differs_from_template.info.id, reason=reason))
 
     def check_without_id(self, campaign: Campaign) -> None:
         """Check a campaign that can't be looked up."""
@@ -118,6 +146,17 @@ class RuleRunner:
             if name_matches(facts.campaign.name, pattern):
                 facts = attrs.evolve(facts, template=template)
                 break
+        # Without a usable ID, no language could be requested.
+        languages = facts.unchecked_languages if facts.codes or facts.failures else self._options.languages
+        if languages:
+            self._not_checked.append(
+                NotChecked(
+                    reason=_reason(facts, languages),
+                    campaign_id=facts.campaign.id,
+                    campaign_name=facts.campaign.name,
+                    languages=languages,
+                )
+            )
         self._codes += len(facts.by_code)
         self._summaries.append(summarise(facts))
         self._records.append(self._snapshots.build(facts))
@@ -137,7 +176,9 @@ class RuleRunner:
             gaps=(*self._gaps, *failures),
             findings=tuple(self._findings),
             summaries=tuple(self._summaries),
+            not_checked=tuple(self._not_checked),
             campaigns=self._campaigns,
+            total=self._total,
             codes=self._codes,
             lookups=self._lookups,
             requests=self._lists + self._lookups,

@@ -185,9 +185,13 @@ class TestDiffersFromTemplate:
 
     def test_codes_that_differ_from_the_template_are_reported(self) -> None:
         changed = attrs.evolve(COPIES[0], time_offset=5, content="Ja")
-        assert against(TEMPLATE, copy([changed, COPIES[1]])) == {
-            "YES": "the code with the export key “YES” differs: TimeOffset is 5, in the template not set, the text in"
-            " English is “Ja”, in the template “Text 1” and the text in German is “Ja”, in the template “Text 1”"
+        given = attrs.evolve(copy([changed, COPIES[1]]), template=TEMPLATE)
+        found = {(one.kind, one.language): one.message for one in DIFFERS_FROM_TEMPLATE.apply(given)}
+        starts = "the code with the export key “YES” differs: "
+        assert found == {
+            ("TimeOffset", None): f"{starts}TimeOffset is 5, in the template not set",
+            ("text", Language.ENGLISH): f"{starts}the text in English is “Ja”, in the template “Text 1”",
+            ("text", Language.GERMAN): f"{starts}the text in German is “Ja”, in the template “Text 1”",
         }
 
     def test_translation_keys_are_not_compared_with_the_template(self) -> None:

@@ -163,8 +163,8 @@ def test_json_of_a_comparison_matches_the_schema() -> None:
         (b"\xff", "not an audit report"),
         (b"[]", "not an audit report"),
         (b"[" * 100_000, "not an audit report"),
-        (b'{"schema": 2}', "has schema 2, but only schema 1"),
-        (b'{"schema": 1}', "not an audit report"),
+        (b'{"schema": 1}', "has schema 1, but only schema 2"),
+        (b'{"schema": 2}', "not an audit report"),
         (b'{"schema": "1"}', "not an audit report"),
     ],
 )

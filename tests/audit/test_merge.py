@@ -168,7 +168,7 @@ async def test_refused_token_in_several_slices_is_one_finding() -> None:
     assert why.message.startswith("14 lookups of result codes were not made, since the server refused one: GET ")
     assert "401" in why.message
     assert merged.unfinished
-    assert sum(finding.rule == "unreachable-codes" for finding in merged.findings) == 7
+    assert sum(finding.rule == "unreachable-codes" for finding in merged.findings) == 14
     assert (merged.campaigns, merged.lookups) == (12, 10)
 
 
@@ -187,6 +187,7 @@ class TestNotAudited:
             campaign_name=None,
             subject="",
             message="8 campaigns were not audited: 503 Busy",
+            measure=8,
         )
         assert len(merged.summaries) == 4
         assert merged.campaigns == 12

@@ -144,11 +144,11 @@ def sample() -> AuditReport:
 def test_findings_are_grouped_and_counted() -> None:
     whole = sample()
     assert [[finding.rule for finding in group.findings] for group in whole.groups()] == [
-        ["unreachable-codes", "own-rule"],
+        ["unreachable-codes", "unreachable-codes", "own-rule"],
         ["own-rule"],
     ]
-    assert {info.id: count for info, count in whole.by_rule().items()} == {"unreachable-codes": 1, "own-rule": 2}
-    assert whole.by_severity() == {Severity.ERROR: 1, Severity.WARNING: 0, Severity.INFO: 2}
+    assert {info.id: count for info, count in whole.by_rule().items()} == {"unreachable-codes": 2, "own-rule": 2}
+    assert whole.by_severity() == {Severity.ERROR: 2, Severity.WARNING: 0, Severity.INFO: 2}
 
 
 def test_severity_at_least_is_true_for_the_same_or_a_worse_severity() -> None:
@@ -166,12 +166,20 @@ def test_report_can_be_pickled_and_compared() -> None:
 def test_json_of_a_report_has_every_attribute() -> None:
     shown = json.loads(json.dumps(report_as_json(sample())))
     assert {key: value for key, value in shown.items() if key not in ("findings", "rules", "records")} == {
-        "schema": 1,
+        "schema": 2,
         "tool": f"dialler_async {__version__}",
         "server": None,
         "clients_id": None,
         "scope": None,
         "accepted": [],
+        "not_checked": [
+            {
+                "reason": "no result codes in English and German: refused",
+                "campaign_id": 2,
+                "campaign_name": "B\x1b[31m",
+                "languages": [1, 2],
+            }
+        ],
         "started": "2026-03-02T12:00:00+00:00",
         "now": "2026-03-02T12:00:00+00:00",
         "seconds": 1.235,
@@ -188,14 +196,30 @@ def test_json_of_a_report_has_every_attribute() -> None:
         {"id": 1, "name": "A", "settings": {}, "codes": {}},
         {"id": 2, "name": "B\x1b[31m", "settings": {}, "codes": None},
     ]
-    assert shown["findings"][1] == {
-        "rule": "own-rule",
-        "severity": "info",
-        "campaign_id": 1,
-        "campaign_name": "A",
-        "subject": "Name",
-        "message": "is called A",
-    }
+    assert shown["findings"][1:3] == [
+        {
+            "rule": "unreachable-codes",
+            "severity": "error",
+            "campaign_id": 2,
+            "campaign_name": "B\x1b[31m",
+            "subject": "German",
+            "message": "no result codes in German: refused",
+            "identity": sample().findings[1].identity,
+            "kind": "no codes",
+            "language": 2,
+            "basis": {"languages": [2]},
+        },
+        {
+            "rule": "own-rule",
+            "severity": "info",
+            "campaign_id": 1,
+            "campaign_name": "A",
+            "subject": "Name",
+            "message": "is called A",
+            "identity": sample().findings[2].identity,
+            "basis": {"languages": [1, 2]},
+        },
+    ]
     assert shown["findings"][0]["campaign_name"] == "B\x1b[31m"
     assert [rule["id"] for rule in shown["rules"]] == [*ALWAYS, "own-rule"]
     assert set(shown["rules"][4]) == {"id", "severity", "title", "why", "fix"}

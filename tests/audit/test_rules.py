@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dialler_async.audit import RULES, AnyRule, CampaignFacts, Finding, Rule, Severity
+from dialler_async.audit.findings import Basis
 from dialler_async.audit.rules import language_name
 from dialler_async.errors import ConnectError, PayloadError
 from dialler_async.models import Campaign, Language, Records, ResultCode, with_wire
@@ -56,6 +57,7 @@ def test_finding_has_its_campaign_and_severity() -> None:
         campaign_name="Spring",
         subject="IncomingCallResultCodesID",
         message="IncomingCallResultCodesID is 9, but the campaign has no such result code",
+        basis=Basis(languages=(Language.ENGLISH, Language.GERMAN)),
     )
 
 
@@ -157,9 +159,12 @@ class TestUnreachableCodes:
         given = facts([code(1)], failures={Language.GERMAN: ConnectError("connection refused")})
         assert found(self.rule, given) == [("German", "no result codes in German: connection refused")]
 
-    def test_same_lookup_error_in_all_languages_is_one_finding(self) -> None:
+    def test_lookup_error_in_each_language_is_a_finding_of_its_own(self) -> None:
         given = facts(failures={Language.ENGLISH: ConnectError("refused"), Language.GERMAN: ConnectError("refused")})
-        assert found(self.rule, given) == [("English and German", "no result codes in English and German: refused")]
+        assert found(self.rule, given) == [
+            ("English", "no result codes in English: refused"),
+            ("German", "no result codes in German: refused"),
+        ]
 
     def test_lookup_error_without_text_is_shown_by_its_type(self) -> None:
         given = facts(failures={Language.GERMAN: ConnectError()})
@@ -251,11 +256,13 @@ class TestMissingTranslation:
             ("1", "code 1 (K1) does not exist in English")
         ]
 
-    def test_two_missing_translations_of_a_code_are_one_finding(self) -> None:
+    def test_missing_translation_in_each_language_is_a_finding_of_its_own(self) -> None:
         given = facts([code(1, content="")], [code(1, content="DiallerCampaignsResultCodes.1")])
         assert found(self.rule, given) == [
-            ("1", "code 1 (K1) has no text in English and shows only its translation key in German")
+            ("1", "code 1 (K1) has no text in English"),
+            ("1", "code 1 (K1) shows only its translation key in German"),
         ]
+        assert len({finding.identity for finding in BY_ID[self.rule].apply(given)}) == 2
 
     def test_code_missing_from_an_incomplete_list_is_not_reported(self) -> None:
         assert found(self.rule, facts([code(1)], [code(2)], counts=2)) == []
@@ -302,7 +309,8 @@ class TestInvalidRecord:
         odd = PayloadError("in records[3] (ID 77) bDone is 'x'", path="records[3].bDone", record_id=77)
         given = facts(failures={Language.ENGLISH: odd, Language.GERMAN: odd})
         assert found("invalid-record", given) == [
-            ("77", "no result codes in English and German: in records[3] (ID 77) bDone is 'x'")
+            ("77", "no result codes in English: in records[3] (ID 77) bDone is 'x'"),
+            ("77", "no result codes in German: in records[3] (ID 77) bDone is 'x'"),
         ]
         assert found("unreachable-codes", given) == []
 

@@ -110,7 +110,7 @@ class TestJson:
         jsonschema.validate(json.loads(written(report, "json")), schema)
 
     @pytest.mark.parametrize(
-        ("key", "value"), [("schema", 2), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
+        ("key", "value"), [("schema", 1), ("now", "2026-03-02T12:00:00"), ("findings", [{}]), ("campaigns", -1)]
     )
     def test_json_schema_refuses_an_invalid_report(self, key: str, value: object, reports: Reports) -> None:
         with pytest.raises(jsonschema.ValidationError):

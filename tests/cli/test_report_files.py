@@ -46,7 +46,7 @@ def test_every_format_is_written_to_a_file(tmp_path: Path, capsys: pytest.Captur
 
 def test_json_option_equals_format_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--json") == 0
-    assert json.loads(capsys.readouterr().out)["schema"] == 1
+    assert json.loads(capsys.readouterr().out)["schema"] == 2
 
 
 def test_html_is_written_in_addition_to_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

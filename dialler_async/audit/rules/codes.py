@@ -62,19 +62,19 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
     # A code that is missing from a shortened list may exist.
     comparable = facts.codes_are_complete
     for records in facts.by_code.values():
-        lacks = []
+        first = next(iter(records.values()))
         for language in facts.codes:
-            code = records.get(language)
+            code, name = records.get(language), language_name(language)
             if code is None:
                 if comparable:
-                    lacks.append(f"does not exist in {language_name(language)}")
+                    message = f"{label(first)} does not exist in {name}"
+                    languages = tuple(facts.codes)
+                    yield Violation(subject(first), message, kind="missing", language=language, languages=languages)
             elif not has_text(code):
                 is_empty = not code.content or code.content.isspace()
-                lack = "has no text" if is_empty else "shows only its translation key"
-                lacks.append(f"{lack} in {language_name(language)}")
-        if lacks:
-            code = next(iter(records.values()))
-            yield Violation(subject(code), f"{label(code)} {listed(lacks)}")
+                kind, lack = ("no text", "has no text") if is_empty else ("key", "shows only its translation key")
+                message = f"{label(first)} {lack} in {name}"
+                yield Violation(subject(first), message, kind=kind, language=language)
 
 
 @rule(

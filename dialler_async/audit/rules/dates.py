@@ -20,6 +20,7 @@ _A_DAY = 24 * 60 * 60
     title="A campaign that ends before it begins",
     why="It is never valid, so it never dials.",
     fix="Correct the campaign's first or last day.",
+    codes=False,
 )
 def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtFrom` after `dtTo`."""
@@ -34,6 +35,7 @@ def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
     title="A campaign that is over",
     why="It no longer dials, but every list and report still shows it.",
     fix="Delete it if its data is no longer needed, or give it a new last day.",
+    codes=False,
 )
 def expired(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtTo` before now."""
@@ -49,6 +51,7 @@ def expired(facts: CampaignFacts) -> Iterator[Violation]:
     why="It stops dialling on its last day, even if its work is not done.",
     fix="Give it a new last day, or make sure that its work is done by then.",
     settings={"days": 7},
+    codes=False,
 )
 def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     """Report `dtTo` within the next `days` days."""
@@ -65,6 +68,7 @@ def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     title="A campaign that has not begun",
     why="It does not dial yet.",
     fix="Nothing, if this is intended. Otherwise give it an earlier first day.",
+    codes=False,
 )
 def not_started(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtFrom` after now."""

@@ -9,7 +9,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary, CodeType
-from .words import called, listed, some, subject
+from .words import called, keys_of, listed, some, subject
 
 
 @rule(
@@ -32,7 +32,8 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
         if key in shared and key and key.strip():
             groups = [[*records.values()] for records in facts.by_code.values()]
             codes = [subject(codes[0]) for codes in groups if any(code.export_key == key for code in codes)]
-            yield Violation(key, f"codes {listed(codes)} share the export key “{key}”")
+            message = f"codes {listed(codes)} share the export key “{key}”"
+            yield Violation(key, message, measure=len(codes))
 
 
 @rule(
@@ -58,7 +59,11 @@ def missing_export_key(facts: CampaignFacts) -> Iterator[Violation]:
     fix="Decide on one type for the key. In the other campaigns, give the code a different export key.",
 )
 def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
-    """Report an export key with a type that differs from its type in most other campaigns."""
+    """Report an export key with a type that differs from its type in most other campaigns.
+
+    A violation is not certain if campaigns that were not checked could change the majority.
+    """
+    unknown = account.missing + account.without_codes
     owners: dict[str, dict[CodeType, list[CampaignSummary]]] = {}
     for campaign in account.campaigns:
         for key, type in campaign.export_keys:
@@ -67,22 +72,25 @@ def conflicting_export_key(account: AccountFacts) -> Iterator[tuple[CampaignSumm
                 owners.setdefault(key, {}).setdefault(type, []).append(campaign)
     for key, by_type in owners.items():
         if len(by_type) > 1:
-            yield from _deviations(key, by_type)
+            yield from _deviations(key, by_type, unknown)
 
 
 def _deviations(
-    key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]]
+    key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]], unknown: int
 ) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Yield the campaigns that use the key differently from most; all campaigns, if there is no majority."""
     used = {type: f"{type} in {some(map(called, campaigns))}" for type, campaigns in by_type.items()}
     numbers = sorted(map(len, by_type.values()))
-    usual = numbers[-1] if numbers[-1] > numbers[-2] else None
+    lead = numbers[-1] - numbers[-2]
+    usual = numbers[-1] if lead else None
+    keys = tuple(one for campaigns in by_type.values() for one in keys_of(campaigns))
     for type, campaigns in by_type.items():
         if len(campaigns) == usual:
             continue
         others = listed([use for other, use in used.items() if other is not type])
         for campaign in campaigns:
-            yield campaign, Violation(key, f"the export key “{key}” is {type} here, but {others}")
+            message = f"the export key “{key}” is {type} here, but {others}"
+            yield campaign, Violation(key, message, campaigns=keys, certain=not unknown or lead > unknown)
 
 
 def _text(content: str | None) -> str:

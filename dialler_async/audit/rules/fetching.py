@@ -1,13 +1,12 @@
 """Rules about data that could not be checked. Without them, a report would look clean after a failed lookup."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from dialler_async.errors import PayloadError
-from dialler_async.models import Language
 
 from ..findings import Severity
 from ..rule import CampaignFacts, RuleInfo, Violation, rule
-from .words import language_name, listed
+from .words import language_name
 
 # Findings about the whole account. The run itself reports them, since rules see one campaign at a time.
 INCOMPLETE_LIST = RuleInfo(
@@ -64,12 +63,12 @@ RUN_RULES = (INCOMPLETE_LIST, STOPPED_EARLY, NOT_AUDITED, RULE_FAILED, NO_CAMPAI
 )
 def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
     """Report invalid result codes. `RuleRunner.check_list` reports invalid campaigns."""
-    for error, names in _grouped(facts.failures):
+    for language, error in facts.failures.items():
         if _is_about_a_record(error):
             record_id = getattr(error, "record_id", None)
             # The subject must not contain the position in the list, which changes from run to run.
             subject = invalid_key(error) if record_id is None else str(record_id)
-            yield Violation(subject, f"no result codes in {listed(names)}: {error}")
+            yield Violation(subject, f"no result codes in {language_name(language)}: {error}", language=language)
 
 
 @rule(
@@ -82,17 +81,22 @@ def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
 def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
     """Report codes that could not be fetched, came in part, or came without an ID."""
     if not facts.codes and not facts.failures:
-        yield Violation("ID", "the server sent no usable ID for this campaign, so its result codes can't be looked up")
-    for error, names in _grouped(facts.failures):
+        message = "the server sent no usable ID for this campaign, so its result codes can't be looked up"
+        yield Violation("ID", message)
+    for language, error in facts.failures.items():
         if not _is_about_a_record(error):
-            yield Violation(listed(names), f"no result codes in {listed(names)}: {str(error) or type(error).__name__}")
+            message = f"no result codes in {language_name(language)}: {str(error) or type(error).__name__}"
+            yield Violation(language_name(language), message, kind="no codes", language=language)
     for language, records in facts.codes.items():
         name = language_name(language)
         if not records.complete:
-            yield Violation(name, f"the server sent {len(records)} of {records.total} result codes in {name}")
+            message = f"the server sent {len(records)} of {records.total} result codes in {name}"
+            measure = abs(records.total - len(records))
+            yield Violation(name, message, kind="not all codes", language=language, measure=measure)
         without_id = 0 if facts.codes_are_complete else sum(code.id is None for code in records)
         if without_id:
-            yield Violation(name, f"{without_id} of {len(records)} result codes in {name} came without an ID")
+            message = f"{without_id} of {len(records)} result codes in {name} came without an ID"
+            yield Violation(name, message, kind="codes without ID", language=language, measure=without_id)
 
 
 def _is_about_a_record(error: Exception) -> bool:
@@ -104,11 +108,3 @@ def invalid_key(error: Exception) -> str:
     """Return the key whose value is invalid; empty if the record is not an object."""
     _, inside, key = getattr(error, "path", "").partition("].")
     return key if inside else ""
-
-
-def _grouped(failures: Mapping[Language, Exception]) -> list[tuple[Exception, list[str]]]:
-    """Return each distinct error with the names of its languages."""
-    together: dict[tuple[type[Exception], str], tuple[Exception, list[str]]] = {}
-    for language, error in failures.items():
-        together.setdefault((type(error), str(error)), (error, []))[1].append(language_name(language))
-    return list(together.values())

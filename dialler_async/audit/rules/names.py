@@ -11,7 +11,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import Violation
 from ..summary import CampaignSummary
-from .words import called, others, some
+from .words import called, keys_of, others, some
 
 
 @account_rule(
@@ -20,6 +20,7 @@ from .words import called, others, some
     title="Campaigns whose names differ only in case and spaces",
     why="People and programs that use the name can confuse these campaigns, and delete the wrong one.",
     fix="Rename all but one of them.",
+    codes=False,
 )
 def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Report names that differ only in case and spaces."""
@@ -27,9 +28,10 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Vio
     for campaign in account.campaigns:
         by_name.setdefault(_squeezed(campaign.name), []).append(campaign)
     for same in by_name.values():
+        keys = keys_of(same)
         for campaign in same if len(same) > 1 else ():
             message = f"has the same name as {others(campaign, same)}, except for case and spaces"
-            yield campaign, Violation("Name", message)
+            yield campaign, Violation("Name", message, campaigns=keys)
 
 
 @account_rule(
@@ -38,6 +40,7 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Vio
     title="A name that is part of another campaign's name",
     why="A search for this name also finds the other campaigns, and the API's own delete by name may delete one.",
     fix="Delete such campaigns by ID only, or rename one of them.",
+    codes=False,
 )
 def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Report names that are part of other names, without case. `duplicate-name` reports equal names."""
@@ -48,7 +51,8 @@ def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, V
         if _squeezed(names[short]) != _squeezed(names[long]):
             within.setdefault(short, []).append(campaigns[long])
     for short, longer in within.items():
-        yield campaigns[short], Violation("Name", f"its name is part of the name of {some(map(called, longer))}")
+        message = f"its name is part of the name of {some(map(called, longer))}"
+        yield campaigns[short], Violation("Name", message, campaigns=keys_of(longer))
 
 
 _GRAM = 3

@@ -11,7 +11,7 @@ from dialler_async.models import Language, ResultCode, wire_keys
 
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
-from .words import language_name, listed
+from .words import language_name
 
 # Keys that differ in every clone.
 _OWN = frozenset({"ID", "Name", "ClientsID", "UserData", "dtFrom", "dtTo"})
@@ -43,7 +43,8 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
             ours, theirs = _export_key_of(facts, ours), _export_key_of(template, theirs)
             if ours == theirs or not comparable:
                 continue
-        yield Violation(key, f"{key} is {_shown(ours)}, in the template {_shown(theirs)}")
+        message = f"{key} is {_shown(ours)}, in the template {_shown(theirs)}"
+        yield Violation(key, message, kind="setting", languages=None if key.endswith("ResultCodesID") else ())
     if comparable:
         yield from _codes(facts.by_export_key, template.by_export_key)
 
@@ -54,31 +55,33 @@ _ByKey = Mapping[str, Mapping[Language, ResultCode]]
 def _codes(here: _ByKey, there: _ByKey) -> Iterator[Violation]:
     for key, theirs in there.items():
         if key not in here:
-            yield Violation(key, f"has no code with the template's export key “{key}”")
-        elif changed := _changed(here[key], theirs):
-            yield Violation(key, f"the code with the export key “{key}” differs: {listed(changed)}")
+            yield Violation(key, f"has no code with the template's export key “{key}”", kind="missing code")
+        else:
+            yield from _differences(key, here[key], theirs)
     for key in here:
         if key not in there:
-            yield Violation(key, f"the template has no code with the export key “{key}”")
+            yield Violation(key, f"the template has no code with the export key “{key}”", kind="extra code")
 
 
-def _changed(ours: Mapping[Language, ResultCode], theirs: Mapping[Language, ResultCode]) -> list[str]:
-    changed: dict[str, None] = {}
-    for language, code in ours.items():
-        other = theirs.get(language)
-        if other is None:
-            continue
-        if _values(code) != _values(other):
-            for name in _COMPARED:
-                _compare(changed, wire_keys(ResultCode)[name], getattr(code, name), getattr(other, name))
+def _differences(
+    key: str, ours: Mapping[Language, ResultCode], theirs: Mapping[Language, ResultCode]
+) -> Iterator[Violation]:
+    shared = [(language, code, theirs[language]) for language, code in ours.items() if language in theirs]
+    for name in _COMPARED if any(_values(code) != _values(other) for _, code, other in shared) else ():
+        values = ((getattr(code, name), getattr(other, name)) for _, code, other in shared)
+        different = next((pair for pair in values if pair[0] != pair[1]), None)
+        if different is not None:
+            wire_key = wire_keys(ResultCode)[name]
+            yield Violation(key, _difference(key, wire_key, *different), kind=wire_key)
+    for language, code, other in shared:
         if _text(code) != _text(other):
-            _compare(changed, f"the text in {language_name(language)}", _text(code), _text(other))
-    return list(changed)
+            message = _difference(key, f"the text in {language_name(language)}", _text(code), _text(other))
+            yield Violation(key, message, kind="text", language=language)
 
 
-def _compare(changed: dict[str, None], what: str, ours: object, theirs: object) -> None:
-    if ours != theirs:
-        changed[f"{what} is {_shown(ours)}, in the template {_shown(theirs)}"] = None
+def _difference(key: str, what: str, ours: object, theirs: object) -> str:
+    values = f"{what} is {_shown(ours)}, in the template {_shown(theirs)}"
+    return f"the code with the export key “{key}” differs: {values}"
 
 
 def _text(code: ResultCode) -> str | None:

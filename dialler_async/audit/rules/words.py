@@ -5,6 +5,7 @@ from datetime import datetime
 
 from dialler_async.models import Language, ResultCode
 
+from ..findings import CampaignKey, campaign_key
 from ..summary import CampaignSummary
 
 
@@ -26,6 +27,11 @@ def label(code: ResultCode) -> str:
 def called(campaign: CampaignSummary) -> str:
     """Return another campaign in words, such as `campaign 535`."""
     return "a campaign without ID" if campaign.id is None else f"campaign {campaign.id}"
+
+
+def keys_of(campaigns: Iterable[CampaignSummary]) -> tuple[CampaignKey, ...]:
+    """Return what the campaigns are recognised by."""
+    return tuple(campaign_key(campaign.id, campaign.name) for campaign in campaigns)
 
 
 def listed(words: list[str]) -> str:

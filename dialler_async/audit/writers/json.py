@@ -5,7 +5,7 @@ The output is ASCII: any encoding can represent it, and it contains no control c
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, cast
 
@@ -23,13 +23,14 @@ from .columns import lines, until
 def report_as_json(report: AuditReport) -> dict[str, Any]:
     """Return a report as dicts, lists and plain values, for `json.dumps`.
 
-    Keys: `schema` (1), `tool` (name and version), `server` and `clients_id` (the account, or null), `started` and `now`
-    (ISO 8601 with offset), `seconds`, `scope` (which part of the account, or null), `campaigns`, `codes`, `lookups`,
-    `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`), `accepted`
-    (the accepted findings), `rules` (the rules applied, as `RuleInfo`), `zone_note` (how dates without a zone were
-    compared), `records` and `code_contents` (snapshots for the next report), `comparison` (with the baseline, or null).
-    Only in a report of several accounts: `accounts` (their names), `identities` (server and ClientsID by name), and the
-    `account` of each finding. Only with a baseline: the `state` of each finding.
+    Keys: `schema` (2), `tool` (name and version), `server` and `clients_id` (the account, or null), `started` and
+    `now` (ISO 8601 with offset), `seconds`, `scope` (which part of the account, or null), `campaigns`, `codes`,
+    `lookups`, `requests`, `languages` (LanguagesIDs), `findings` (one object each, with the attributes of `Finding`),
+    `accepted` (the accepted findings), `not_checked` (what this run did not check; everything else was), `rules` (the
+    rules applied, as `RuleInfo`), `zone_note` (how dates without a zone were compared), `records` and `code_contents`
+    (snapshots for the next report), `comparison` (with the baseline, or null). Only in a report of several accounts:
+    `accounts` (their names), `identities` (server and ClientsID by name), and the `account` of each finding. Only
+    with a baseline: the `state` of each finding.
     """
     numbers: dict[CodeSnapshot, int] = {}
     return {
@@ -47,6 +48,7 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
         "languages": [int(language) for language in report.languages],
         "findings": [_finding(finding) for finding in report.findings],
         "accepted": [_finding(finding) for finding in report.accepted],
+        "not_checked": [_without_nothing(attrs.asdict(part)) for part in report.not_checked],
         "rules": [{name: getattr(info, name) for name in _RULE_KEYS} for info in report.rules],
         "zone_note": report.zone_note,
         "comparison": None if report.comparison is None else _comparison(report.comparison),
@@ -65,18 +67,32 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
 
 
 _RULE_KEYS = ("id", "severity", "title", "why", "fix")
-_OPTIONAL = {"account", "state", "acceptance"}
-_NAMES = tuple(field.name for field in attrs.fields(Finding) if field.name not in _OPTIONAL)
+_ALWAYS = ("rule", "severity", "campaign_id", "campaign_name", "subject", "message")
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
     shown: dict[str, Any] = {} if finding.account is None else {"account": finding.account}
-    shown |= {name: getattr(finding, name) for name in _NAMES}
-    if finding.state is not None:
-        shown["state"] = finding.state
+    shown |= {name: getattr(finding, name) for name in _ALWAYS}
+    shown["identity"] = finding.identity
+    basis = finding.basis
+    # Null, which means all campaigns of the account, is written.
+    campaigns = {} if basis.campaigns == () else {"campaigns": basis.campaigns}
+    uncertain = {} if basis.certain else {"certain": False}
+    optional = {
+        "kind": finding.kind or None,
+        "language": finding.language,
+        "basis": _without_nothing({"languages": basis.languages}) | campaigns | uncertain or None,
+        "measure": finding.measure,
+        "state": finding.state,
+    }
+    shown |= _without_nothing(optional)
     if finding.acceptance is not None:
         shown["acceptance"] = attrs.asdict(finding.acceptance) | {"until": until(finding)}
     return shown
+
+
+def _without_nothing(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None and value != ()}
 
 
 def _identity(identity: AccountIdentity | None) -> dict[str, Any]:
