@@ -17,6 +17,7 @@ from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rule_runner import RuleRunner
 from dialler_async.audit.writers import write_json
 from dialler_async.errors import PayloadError
+from dialler_async.models import with_wire
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EN, DE = Language.ENGLISH, Language.GERMAN
@@ -41,7 +42,7 @@ def night(campaigns: dict[int, Any], **options: Any) -> AuditReport:
     for id, described in campaigns.items():
         wire = dict(described) if "codes" in described else {"codes": described}
         codes[id] = wire.pop("codes")
-        records.append(Campaign(id=id, name=wire.get("Name", f"Campaign #{id}"), wire={"ID": id, **wire}))
+        records.append(with_wire(Campaign(id=id, name=wire.get("Name", f"Campaign #{id}")), {"ID": id, **wire}))
     odd = options.get("invalid", ())
     invalid = [
         InvalidRecord({"Name": one.name}, PayloadError("is odd", path="records[0].x", record_id=one.id))
