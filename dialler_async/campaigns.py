@@ -72,10 +72,10 @@ class Campaigns:
         `list_partial` sets invalid records aside instead.
 
         Args:
-            max_age: maximum age of a cached response, in seconds. The new response is cached, too, and equal calls at
-                the same time share one request. Errors are not cached. A write through this client removes the
-                responses that it affects, and `DiallerClient.forget` removes them after other changes. With None, the
-                call bypasses the cache.
+            max_age: maximum age of the response, in seconds since its request. A response of that age is taken from the
+                cache, or from an equal call that is in flight. Only successes are shared: a call whose shared request
+                fails sends its own. A write through this client removes the responses that it affects, and
+                `DiallerClient.forget` removes them after other changes. With None, the call bypasses the cache.
         """
         request = endpoints.list_campaigns()
         return await self._cache.get(request, max_age, lambda: self._transport.send(request))

@@ -77,9 +77,9 @@ class DiallerClient:
         retry: number of attempts, and the delays between them.
         timeouts: limits for an attempt and for a whole call.
         headers: headers for every request, or a function that returns them for each call, such as the request ID of a
-            web app. The function runs in the context of the caller. Calls with `max_age` may share a request, which
-            has the headers of the first call. Headers that the client sets itself are refused, such as `Authorization`.
-            A `User-Agent` is put before the client's own.
+            web app. The function runs in the context of the caller. Calls with `max_age` may share a response, which
+            was requested with the headers of one of them. Headers that the client sets itself are refused, such as
+            `Authorization`. A `User-Agent` is put before the client's own.
         max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
             such as one that several processes share: its `acquire()` is awaited before each attempt.
         session: an aiohttp session to use. The client never closes it. Its own limits apply besides `pool.limit`. A
@@ -137,7 +137,7 @@ class DiallerClient:
         self._base_url = base_url
         self._shared = shared
         self._transport = transport
-        self._cache = cache.for_options((shared.timeouts, shared.policy))
+        self._cache = cache.for_options(shared.headers, shared.timeouts.deadline)
         self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list` for one campaign, `for_campaigns` for many."""
         self.campaigns: Campaigns = Campaigns(transport, self._cache)

@@ -1,4 +1,4 @@
-"""A cache of responses. Concurrent callers of the same read share one request.
+"""A cache of responses. Concurrent callers of the same read share one request, if it succeeds.
 
 The cache holds at most `MAX_RECORDS` records, since records take most of the memory. The size of a response is its
 number of records plus one. The least recently used response is evicted first. A response that is larger than the
@@ -7,15 +7,18 @@ maximum is not cached. A result code takes about 1.1 kB and a campaign of 73 key
 """
 
 import asyncio
-import copy
+import math
 from collections.abc import Awaitable, Callable, Hashable, Sized
+from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
 from .._api.endpoints import Request
+from .._api.error_context import with_about
 from .._bulk.concurrency import LATENCY_TIMER
-from ..errors import DiallerError, require
+from ..errors import DeadlineError, require
 from ..models import Campaign
 from .clock import CLOCK
+from .headers import RequestHeaders
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -40,11 +43,13 @@ class _Key(NamedTuple):
     Attributes:
         path: path of the request.
         query: query of the request.
+        headers: the headers of the client; see `RequestHeaders.key`.
         campaign_id: ID of the campaign that the response is about; None for a list or a search.
     """
 
     path: str
     query: str
+    headers: Hashable
     campaign_id: int | None
 
 
@@ -52,16 +57,22 @@ class _Key(NamedTuple):
 class AccountCache:
     """The cached responses to the reads of one account. A write removes the responses that it may change."""
 
-    def __init__(self, responses: "Cache[_Key, Any] | None" = None, options: Hashable = None) -> None:
+    def __init__(self, responses: "Cache[_Key, Any] | None" = None) -> None:
         self._responses: Cache[_Key, Any] = Cache() if responses is None else responses
-        self._options = options
+        self._headers: Hashable = None
+        self._deadline = math.inf
 
-    def for_options(self, options: Hashable) -> "AccountCache":
-        """Return a view of this cache whose callers share requests only with callers that have equal options.
+    def for_options(self, headers: RequestHeaders, deadline: float) -> "AccountCache":
+        """Return a view of this cache for a client with other options.
 
-        Otherwise, a caller with a short deadline would wait for a request with a long deadline.
+        Args:
+            headers: clients with other headers don't share responses, since headers may change a response.
+            deadline: deadline of a call, in seconds.
         """
-        return AccountCache(self._responses, options)
+        view = AccountCache(self._responses)
+        view._headers = headers.key
+        view._deadline = deadline
+        return view
 
     def get(self, request: Request[Any], max_age: float | None, send: Callable[[], Awaitable[V]]) -> Awaitable[V]:
         """Return the response to a request, from the cache or from the server; see `Cache.get`.
@@ -73,7 +84,16 @@ class AccountCache:
         """
         if max_age is None:
             return send()
-        return self._responses.get(_Key(request.path, request.query, request.expected_id), max_age, send, self._options)
+        return self._get(request, max_age, send)
+
+    async def _get(self, request: Request[Any], max_age: float, send: Callable[[], Awaitable[V]]) -> V:
+        key = _Key(request.path, request.query, self._headers, request.expected_id)
+        try:
+            value: V = await self._responses.get(key, max_age, send, self._deadline)
+            return value
+        except WaitedTooLongError:
+            text = f"the deadline of {self._deadline:g} s expired while waiting for the response to an equal request"
+        raise with_about(DeadlineError(f"{request.sent}: {text}", request=request.sent), request.about)
 
     def forget(self, campaign: Campaign | int | None = None) -> None:
         """Remove the responses that may contain a campaign: its own responses, and all lists and searches.
@@ -87,6 +107,10 @@ class AccountCache:
     def forget_lists(self) -> None:
         """Remove all lists and searches, since a new campaign may change them."""
         self._responses.forget(lambda key: key.campaign_id is None)
+
+
+class WaitedTooLongError(Exception):
+    """The deadline of a caller expired before its own request, or the request that it shares, succeeded."""
 
 
 @final
@@ -105,55 +129,58 @@ class _SharedRequest(Generic[V]):
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.task: asyncio.Task[_Entry[V] | Exception] | None = None
+        self.requested_at = CLOCK.monotonic()
+        self.task: asyncio.Task[_Entry[V] | Exception]
         self.waiting = 0
 
 
 @final
 class Cache(Generic[K, V]):
-    """Cached values by key, and shared requests by key and options."""
+    """Cached values, and requests in flight, by key. Only successes are shared: each caller gets its own errors."""
 
     def __init__(self) -> None:
         # The least recently used entry comes first.
         self._entries: dict[K, _Entry[V]] = {}
-        self._shared: dict[tuple[K, Hashable], _SharedRequest[V]] = {}
+        self._shared: dict[K, _SharedRequest[V]] = {}
         self._records = 0
 
-    async def get(self, key: K, max_age: float, fetch: Callable[[], Awaitable[V]], options: Hashable = None) -> V:
+    async def get(self, key: K, max_age: float, fetch: Callable[[], Awaitable[V]], deadline: float = math.inf) -> V:
         """Return the cached value, or the value of a request in flight, or else the result of `fetch`.
 
         If a caller is cancelled, the request continues for the other callers. If the last caller is cancelled, the
-        request is cancelled, too.
+        request is cancelled, too. If the request fails, each caller that shares it calls its own `fetch`.
 
         Args:
             key: key of the value.
-            max_age: maximum age of the value in seconds, measured from the start of its request.
-            fetch: returns the value; runs in its own task, with the context of the first caller.
-            options: only callers with equal options share a request.
+            max_age: maximum age of the value in seconds, measured from the start of its request. A request that starts
+                after this call is new enough.
+            fetch: returns the value; runs in its own task, with the context of the caller.
+            deadline: maximum time in seconds for a caller that shares a request, with its own `fetch`.
         Raises:
-            ConfigurationError: `max_age` is negative.
-            Exception: an error of `fetch`. Errors are not cached. Each waiting caller gets a copy.
+            ConfigurationError: `max_age` is invalid.
+            WaitedTooLongError: the deadline expired.
+            Exception: an error of the caller's `fetch`. Errors are not cached.
         """
         require_max_age(max_age)
+        asked_at = CLOCK.monotonic()
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._entries[key] = entry
-            if CLOCK.monotonic() - entry.requested_at <= max_age:
+            if _is_new(entry.requested_at, asked_at, max_age):
                 _mark_cached()
                 return entry.value
-        shared_key = key, options
-        shared = self._shared.get(shared_key)
-        # A caller in another event loop can't await the task, and its own request raises ClientStateError.
-        if shared is None or shared.task is None or shared.loop is not asyncio.get_running_loop():
-            shared = self._shared[shared_key] = _SharedRequest()
-            shared.task = asyncio.create_task(self._fetch(shared_key, shared, fetch))
-        else:
-            _mark_cached()
-        outcome = await self._wait_for(shared_key, shared, shared.task)
-        if isinstance(outcome, _Entry):
-            return outcome.value
-        # Each caller raises a copy: a traceback grows each time that an error is raised.
-        raise copy.copy(outcome) if isinstance(outcome, DiallerError) else outcome
+        shared = self._joinable(key, asked_at, max_age)
+        if shared is None:
+            return await self._send(key, fetch)
+        _mark_cached()
+        try:
+            async with asyncio.timeout(None if deadline == math.inf else deadline) as scope:
+                return await self._join(key, shared, asked_at, max_age, fetch)
+        except TimeoutError:
+            # A DeadlineError of the caller's own request is a TimeoutError, too.
+            if not scope.expired():
+                raise
+        raise WaitedTooLongError
 
     def forget(self, is_affected: Callable[[K], bool]) -> None:
         """Remove values. The result of a request in flight is not cached, and later callers don't share it.
@@ -163,54 +190,89 @@ class Cache(Generic[K, V]):
         """
         for key in [key for key in self._entries if is_affected(key)]:
             self._records -= self._entries.pop(key).size
-        for shared_key in [shared_key for shared_key in self._shared if is_affected(shared_key[0])]:
-            del self._shared[shared_key]
+        for key in [key for key in self._shared if is_affected(key)]:
+            del self._shared[key]
+
+    def _joinable(self, key: K, asked_at: float, max_age: float) -> _SharedRequest[V] | None:
+        """Return the request in flight whose value is new enough for a caller; None if there is none."""
+        shared = self._shared.get(key)
+        # A caller in another event loop can't await the task, and its own request raises ClientStateError.
+        if shared is None or shared.loop is not asyncio.get_running_loop():
+            return None
+        return shared if _is_new(shared.requested_at, asked_at, max_age) else None
+
+    async def _join(
+        self, key: K, shared: _SharedRequest[V], asked_at: float, max_age: float, fetch: Callable[[], Awaitable[V]]
+    ) -> V:
+        """Return the value of a request in flight if it succeeds in time; otherwise the result of `fetch`."""
+        joined: _SharedRequest[V] | None = shared
+        while joined is not None:
+            is_newer = joined.requested_at >= asked_at
+            left = None if is_newer else joined.requested_at + max_age - CLOCK.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    outcome = await self._wait_for(key, joined)
+                if isinstance(outcome, Exception):
+                    break
+                if _is_new(outcome.requested_at, asked_at, max_age):
+                    return outcome.value
+            joined = self._joinable(key, asked_at, max_age)
+        return await self._send(key, fetch)
+
+    async def _send(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
+        """Return the result of `fetch`, which later callers may share."""
+        shared = self._shared[key] = _SharedRequest[V]()
+        shared.task = asyncio.create_task(self._fetch(key, shared, fetch))
+        outcome = await self._wait_for(key, shared)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome.value
 
     async def _fetch(
-        self, shared_key: tuple[K, Hashable], shared: _SharedRequest[V], fetch: Callable[[], Awaitable[V]]
+        self, key: K, shared: _SharedRequest[V], fetch: Callable[[], Awaitable[V]]
     ) -> _Entry[V] | Exception:
-        if shared.task is None:
+        if not hasattr(shared, "task"):
             # An eager task runs inside `create_task`, and must wait until `shared.task` is set.
             await asyncio.sleep(0)
-        requested_at = CLOCK.monotonic()
         outcome: _Entry[V] | Exception
         try:
-            outcome = _Entry(await fetch(), requested_at)
+            outcome = _Entry(await fetch(), shared.requested_at)
         except Exception as error:
             outcome = error
         finally:
-            # The request is no longer current if its key was forgotten, or if all its callers were cancelled.
-            is_current = self._shared.get(shared_key) is shared
+            # The request is no longer current if its key was forgotten, if all its callers were cancelled, or if a
+            # caller that needs a newer value has sent another.
+            is_current = self._shared.get(key) is shared
             if is_current:
-                del self._shared[shared_key]
+                del self._shared[key]
         if is_current and isinstance(outcome, _Entry):
-            self._store(shared_key[0], outcome)
+            self._store(key, outcome)
         return outcome
 
-    async def _wait_for(
-        self, shared_key: tuple[K, Hashable], shared: _SharedRequest[V], task: asyncio.Task[_Entry[V] | Exception]
-    ) -> _Entry[V] | Exception:
+    async def _wait_for(self, key: K, shared: _SharedRequest[V]) -> _Entry[V] | Exception:
+        """Return the outcome of a request. The last caller that stops waiting cancels the request."""
         shared.waiting += 1
         try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            if shared.waiting == 1 and not task.done():
-                if self._shared.get(shared_key) is shared:
-                    del self._shared[shared_key]
-                task.cancel()
-                await asyncio.wait([task])
-            raise
+            await asyncio.wait([shared.task])
         finally:
             shared.waiting -= 1
-        return task.result()
+            if not shared.waiting and not shared.task.done():
+                if self._shared.get(key) is shared:
+                    del self._shared[key]
+                shared.task.cancel()
+                await asyncio.wait([shared.task])
+        return shared.task.result()
 
     def _store(self, key: K, entry: _Entry[V]) -> None:
         older = self._entries.pop(key, None)
         if older is not None:
             self._records -= older.size
-            # Callers with other options may have requested the value later, and received it earlier.
-            entry = max(older, entry, key=lambda stored: stored.requested_at)
         self._records += entry.size
         self._entries[key] = entry
         while self._records > MAX_RECORDS:
             self._records -= self._entries.pop(next(iter(self._entries))).size
+
+
+def _is_new(requested_at: float, asked_at: float, max_age: float) -> bool:
+    """Return whether a value is new enough for a caller, by the time of the value's request and of the call."""
+    return requested_at >= asked_at or CLOCK.monotonic() - requested_at <= max_age

@@ -1,7 +1,7 @@
 """The headers of requests, without `Authorization`: the client's own headers, and headers of the user."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final, final
 
 from ..config import HeaderSource
@@ -23,6 +23,8 @@ class RequestHeaders:
 
     Args:
         sources: headers of the user. A later source overrides an earlier source; names are compared without case.
+    Attributes:
+        key: equal for equal headers and the same functions.
     Raises:
         ConfigurationError: a header is invalid, or only the client may set it.
     """
@@ -32,6 +34,7 @@ class RequestHeaders:
         self._sources = tuple(source if callable(source) else checked_headers(source) for source in sources)
         is_fixed = not any(callable(source) for source in self._sources)
         self._fixed = self._merged() if is_fixed else None
+        self.key: Final[Hashable] = tuple(map(_key, self._sources))
 
     def extended(self, source: HeaderSource) -> "RequestHeaders":
         """Return headers with one more source."""
@@ -53,6 +56,12 @@ class RequestHeaders:
                 key = name.lower()
                 merged[key] = (name, f"{value} {_USER_AGENT}" if key == "user-agent" else value)
         return dict(merged.values())
+
+
+def _key(source: HeaderSource) -> Hashable:
+    if not callable(source):
+        return frozenset((name.lower(), value) for name, value in source.items())
+    return source if type(source).__hash__ is not None else object()
 
 
 def checked_headers(headers: object) -> dict[str, str]:

@@ -116,7 +116,7 @@ class TestCache:
             await asyncio.sleep(0)
             return [fetches]
 
-        assert await asyncio.gather(*(cache.get("key", 0, fetch) for _ in range(20))) == [[1]] * 20
+        assert await asyncio.gather(*(cache.get("key", 60, fetch) for _ in range(20))) == [[1]] * 20
 
     async def test_immediately_cancelled_caller_leaves_no_task(self) -> None:
         cache: Cache[str, list[int]] = Cache()
