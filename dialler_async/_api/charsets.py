@@ -36,7 +36,8 @@ def recoding(body: Body, content_type: str) -> Generator[None, None, Body]:
         is_utf_8 = b"\x00" not in body[:4] and (yield from _decoded("utf-8", body)) is not None
         text = None if is_utf_8 else (yield from _decoded(charset, body))
         body = body if text is None else text
-    return body.removeprefix(_BOM)
+    # Without a BOM, `bytearray.removeprefix` would copy the body.
+    return body[len(_BOM) :] if body.startswith(_BOM) else body
 
 
 def _decoded(charset: str, body: Body) -> Generator[None, None, bytes | None]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, final
 
 import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
 from .._api import decoding
@@ -140,6 +141,7 @@ class Exchange:
             return refused_by_proxy(request.sent, response.status, self._route)
         is_error = response.status != 200
         limit = _MAX_ERROR_BODY if is_error else self._max_body
+        is_compressed = hdrs.CONTENT_ENCODING in response.headers
         body: Body = b""
         try:
             while True:
@@ -154,6 +156,9 @@ class Exchange:
                     if type(body) is bytes:
                         body = bytearray(body)
                     body += chunk
+                if is_compressed:
+                    # aiohttp has often decompressed the next part already. Then reading it lets no other task run.
+                    await asyncio.sleep(0)
                 if len(body) > limit:
                     response.close()
                     if is_error:

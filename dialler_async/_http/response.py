@@ -63,7 +63,7 @@ async def decode_response(request: Request[Any], response: Response, secrets: Se
         # A server may name another charset, and send UTF-8 nevertheless.
         content_type = response.headers.get("Content-Type", "")
         recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
-        if recoded.body != response.body:
+        if recoded.body is not response.body:
             outcome = await _decode(request, recoded)
     if isinstance(outcome, RequestError):
         return secrets.clean_error(outcome)
