@@ -2,44 +2,85 @@
 
 `tests/http/test_aiohttp_internals.py` fails if one of aiohttp's changes, `tests/http/test_pool.py` for asyncio's.
 
-Tested with aiohttp 3.14.3 to 3.14.5.
+Tested with aiohttp 3.14.3 to 3.14.5. If another version lacks an attribute, calls still work: what needs the attribute
+is off, and one warning in the log says so, with the version.
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
+from aiohttp import http_exceptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_log = logging.getLogger("dialler_async")
 
 
-def loop_of(session: aiohttp.ClientSession | None) -> asyncio.AbstractEventLoop | None:
+def _without_attributes(result: Any, consequence: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator: the function returns `result`, and warns once, if aiohttp lacks an attribute."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        fallback: R = result
+
+        @wraps(function)
+        def tolerant(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except AttributeError:
+                _warn_once(consequence)
+                return fallback
+
+        return tolerant
+
+    return decorate
+
+
+@cache
+def _warn_once(consequence: str) -> None:
+    _log.warning(
+        "aiohttp %s lacks an attribute that dialler_async uses: %s. Update dialler_async, or install aiohttp 3.14",
+        aiohttp.__version__,
+        consequence,
+    )
+
+
+@_without_attributes(None, "a session=… of another event loop is not detected")
+def loop_of(session: Any) -> asyncio.AbstractEventLoop | None:
     """Return the event loop that a session belongs to. The public property `loop` is deprecated."""
-    return getattr(session, "_loop", None)
+    return None if session is None else session._loop
 
 
-def middlewares_of(session: aiohttp.ClientSession | None) -> tuple[aiohttp.ClientMiddlewareType, ...]:
+@_without_attributes((), "the middlewares of session=… do not run")
+def middlewares_of(session: Any) -> tuple[aiohttp.ClientMiddlewareType, ...]:
     """Return the middlewares of a session, which aiohttp ignores if the request has middlewares."""
-    return tuple(getattr(session, "_middlewares", ()))
+    return () if session is None else tuple(session._middlewares)
 
 
+# Without the attribute, no caller may be told that nothing was sent.
+@_without_attributes(True, "a request that got no connection counts as sent")
 def is_written(request: aiohttp.ClientRequest) -> bool:
     """Return whether aiohttp has begun to write a request.
 
     When aiohttp begins to write, it also creates the response, still empty. The response stays when a middleware sends
     the same request again.
     """
-    return getattr(request, "response", request) is not None
+    return request.response is not None
 
 
+@_without_attributes(False, "headers that are too long have the error of a response that is not HTTP")
 def is_header_too_long(error: aiohttp.ClientResponseError) -> bool:
     """Return whether a line of the headers of a response is longer than aiohttp allows."""
-    return isinstance(_parser_error(error), LineTooLong)
+    return isinstance(_parser_error(error), http_exceptions.LineTooLong)
 
 
+@_without_attributes(False, "a body that can't be decompressed has the error of an incomplete response")
 def is_coding_unknown(error: aiohttp.ClientResponseError | aiohttp.ClientPayloadError) -> bool:
     """Return whether the body of a response can't be decompressed."""
-    return isinstance(error.__cause__, ContentEncodingError) or isinstance(_parser_error(error), ContentEncodingError)
+    return any(isinstance(it, http_exceptions.ContentEncodingError) for it in (error.__cause__, _parser_error(error)))
 
 
 def rejected_bytes(error: aiohttp.ClientResponseError) -> bytes:
@@ -62,22 +103,46 @@ def _parser_error(error: BaseException) -> BaseException | None:
     return None if error.__cause__ is None else error.__cause__.__cause__
 
 
-def idle_protocols(connector: aiohttp.BaseConnector | None, request: aiohttp.ClientRequest) -> list[Any]:
+_UNSOLICITED = "idle connections are not checked for unsolicited responses"
+
+
+@_without_attributes((), _UNSOLICITED)
+def idle_protocols(connector: Any, request: aiohttp.ClientRequest) -> list[Any]:
     """Return the idle connections that a request may get."""
-    idle = getattr(connector, "_conns", {})
-    return [protocol for protocol, _ in idle.get(request.connection_key, ())]
+    return [protocol for protocol, *_ in connector._conns.get(request.connection_key, ())]
 
 
+@_without_attributes(None, _UNSOLICITED)
+def protocol_of(connection: Any) -> Any:
+    """Return the protocol of a connection."""
+    return connection.protocol
+
+
+@_without_attributes(False, _UNSOLICITED)
+def is_to_be_closed(protocol: Any) -> bool:
+    """Return whether aiohttp would close a connection instead of reusing it."""
+    return bool(protocol.should_close)
+
+
+@_without_attributes(None, _UNSOLICITED)
+def close_protocol(protocol: Any) -> None:
+    """Close an idle connection."""
+    protocol.close()
+
+
+@_without_attributes(False, _UNSOLICITED)
 def was_used(protocol: Any) -> bool:
     """Return whether a connection is open and has already received a response."""
     return protocol._parser is not None and protocol.transport is not None
 
 
+@_without_attributes(False, _UNSOLICITED)
 def has_unread_response(protocol: Any) -> bool:
     """Return whether a used connection has received the beginning of a further response, parsed or not."""
+    feed_eof = protocol._parser.feed_eof
     try:
         # The parser may be fed an EOF, since the next request gets a new parser. The result shows unfinished input.
-        return protocol._parser.feed_eof() is not None or bool(protocol.should_close)
+        return feed_eof() is not None or bool(protocol.should_close)
     except Exception:
         return True
 
@@ -87,10 +152,7 @@ def detach_connections(connector: Any) -> Iterator[tuple[Any, Any]]:
 
     The transports are detached from their protocols, so that aiohttp can't close them.
     """
-    if connector._closed:
-        return
-    idle = [protocol for connections in connector._conns.values() for protocol, *_ in connections]
-    for protocol in (*connector._acquired, *idle):
+    for protocol in _open_protocols(connector):
         # A connection that is still being made has no transport.
         yield protocol, getattr(protocol, "transport", None)
         if isinstance(protocol, asyncio.BaseProtocol):
@@ -98,6 +160,14 @@ def detach_connections(connector: Any) -> Iterator[tuple[Any, Any]]:
             detached.transport = None
     # aiohttp ignores the closing and the garbage collection of a closed connector.
     connector._closed = True
+
+
+@_without_attributes((), "connections are not detached after a fork or the end of their event loop")
+def _open_protocols(connector: Any) -> tuple[Any, ...]:
+    if connector._closed:
+        return ()
+    idle = (protocol for connections in connector._conns.values() for protocol, *_ in connections)
+    return (*connector._acquired, *idle)
 
 
 def close_socket(transport: Any) -> None:

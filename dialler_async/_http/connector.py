@@ -8,7 +8,15 @@ from typing import Any
 import aiohttp
 from aiohttp.connector import Connection
 
-from .aiohttp_internals import has_unread_response, idle_protocols, is_written, was_used
+from .aiohttp_internals import (
+    close_protocol,
+    has_unread_response,
+    idle_protocols,
+    is_to_be_closed,
+    is_written,
+    protocol_of,
+    was_used,
+)
 
 
 class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to an error
@@ -87,13 +95,11 @@ def _wants_client_certificate(error: BaseException | None) -> bool:
 class CheckingConnector(aiohttp.TCPConnector):
     """A connector that closes idle connections with unsolicited data instead of reusing them."""
 
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Connection:
         """Return a new connection, or an idle connection without unsolicited data."""
         while True:
-            connection = await super().connect(req, traces, timeout)
-            if not _is_unusable(connection.protocol):
+            connection = await super().connect(req, *args, **kwargs)
+            if not _is_unusable(protocol_of(connection)):
                 break
             connection.close()
         if isinstance(req, TrackedRequest) and req.on_connected is not None:
@@ -105,7 +111,7 @@ def close_unusable(connector: aiohttp.BaseConnector | None, request: aiohttp.Cli
     """Close the idle connections of a user's connector that `CheckingConnector` would not reuse."""
     for protocol in idle_protocols(connector, request):
         if _is_unusable(protocol):
-            protocol.close()
+            close_protocol(protocol)
 
 
 def _is_unusable(protocol: Any) -> bool:
@@ -114,7 +120,7 @@ def _is_unusable(protocol: Any) -> bool:
     An unsolicited response would be mistaken for the response to the next request. The response may be parsed, partly
     parsed, or still unread in the socket.
     """
-    if protocol.should_close:
+    if is_to_be_closed(protocol):
         return True
     if not was_used(protocol):
         return False

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from aiohttp import http_exceptions
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
+from dialler_async import DiallerClient, NoReplyError, RetryPolicy
 from dialler_async._http import aiohttp_internals
 from dialler_async.sandbox import Sandbox
+from dialler_async.sandbox.faults import CannedResponse, Raw
 
 if TYPE_CHECKING:
     from tests.http.conftest import Listening
@@ -95,3 +103,118 @@ async def test_detached_connections_survive_closing_the_session(url: str) -> Non
     assert not transport.is_closing()
     transport.abort()
     assert list(aiohttp_internals.detach_connections(session.connector)) == []
+
+
+class TestMissingAttributes:
+    """Another version of aiohttp may lack an attribute. Calls still work, and one warning names the version."""
+
+    @pytest.fixture(autouse=True)
+    def _warn_again(self) -> Iterator[None]:
+        aiohttp_internals._warn_once.cache_clear()
+        yield
+        aiohttp_internals._warn_once.cache_clear()
+
+    @staticmethod
+    def hide(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        """Remove an attribute for this library only, since aiohttp itself needs it."""
+        original = owner.__getattribute__
+
+        def hiding(self: object, attribute: str) -> Any:
+            if attribute == name and sys._getframe(1).f_globals["__name__"] == aiohttp_internals.__name__:
+                raise AttributeError(attribute)
+            return original(self, attribute)
+
+        monkeypatch.setattr(owner, "__getattribute__", hiding)
+
+    @staticmethod
+    def check_one_warning(caplog: pytest.LogCaptureFixture, consequence: str) -> None:
+        (warning,) = (
+            record.getMessage()
+            for record in caplog.records
+            if record.levelno == logging.WARNING
+            and record.name == "dialler_async"
+            and "lacks an attribute" in record.msg
+        )
+        assert f"aiohttp {aiohttp.__version__} " in warning
+        assert consequence in warning
+
+    @pytest.mark.parametrize(
+        ("owner", "name", "consequence"),
+        [
+            (aiohttp.ClientSession, "_loop", "another event loop is not detected"),
+            (aiohttp.ClientSession, "_middlewares", "middlewares of session=… do not run"),
+            (aiohttp.ClientRequest, "response", "counts as sent"),
+            (aiohttp.ClientRequest, "connection_key", "not checked for unsolicited responses"),
+            (aiohttp.BaseConnector, "_conns", "not checked for unsolicited responses"),
+            (ResponseHandler, "_parser", "not checked for unsolicited responses"),
+            (ResponseHandler, "transport", "not checked for unsolicited responses"),
+            (ResponseHandler, "should_close", "not checked for unsolicited responses"),
+        ],
+    )
+    async def test_calls_work_without_an_attribute(
+        self,
+        owner: type,
+        name: str,
+        consequence: str,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        self.hide(monkeypatch, owner, name)
+        async with (
+            aiohttp.ClientSession() as session,
+            DiallerClient(sandbox.base_url, sandbox.token, session=session) as with_session,
+            DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+        ):
+            for client in (with_session, dialler):
+                first, *_ = await client.campaigns.list()
+                await client.campaigns.delete(first)
+                assert first.id not in [campaign.id for campaign in await client.campaigns.list()]
+        self.check_one_warning(caplog, consequence)
+
+    async def test_calls_work_when_a_connection_has_no_protocol(
+        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.hide(monkeypatch, Connection, "protocol")
+        async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
+            for _ in range(2):
+                assert await dialler.campaigns.list()
+        self.check_one_warning(caplog, "not checked for unsolicited responses")
+
+    @pytest.mark.parametrize("name", ["_closed", "_conns", "_acquired"])
+    async def test_session_closes_when_its_connections_are_not_found(
+        self, name: str, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url) as response:
+                await response.read()
+            with monkeypatch.context() as hidden:
+                self.hide(hidden, aiohttp.BaseConnector, name)
+                found = aiohttp_internals._open_protocols(session.connector)
+            assert found == ()
+        self.check_one_warning(caplog, "connections are not detached")
+
+    @pytest.mark.parametrize(
+        ("name", "fault"),
+        [
+            ("LineTooLong", Raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")),
+            (
+                "ContentEncodingError",
+                CannedResponse(200, b"no gzip", {"Content-Type": "text/json", "Content-Encoding": "gzip"}),
+            ),
+        ],
+    )
+    async def test_unreadable_response_raises_the_same_class_without_an_exception_of_aiohttp(
+        self,
+        name: str,
+        fault: Raw | CannedResponse,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.delattr(http_exceptions, name)
+        sandbox.faults.next(fault)
+        async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1)) as dialler:
+            with pytest.raises(NoReplyError):
+                await dialler.campaigns.list()
+        self.check_one_warning(caplog, "the error of")
