@@ -12,7 +12,6 @@ import aiohttp
 
 from ._api.other_calls import other_call, probe
 from ._http import environment
-from ._http.backpressure import Backpressure
 from ._http.base_url import check_base_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
@@ -126,9 +125,7 @@ class DiallerClient:
             warnings.warn(warning, stacklevel=find_caller().stacklevel)
         made_pool = Pool(pool, session, trace_configs, max_rate)
         self._owns_pool = True
-        self._set_up(
-            str(checked), held, Shared(made_pool, retry, timeouts, Backpressure(retry), observer, request_headers)
-        )
+        self._set_up(str(checked), held, Shared(made_pool, retry, timeouts, observer, request_headers))
 
     def _set_up(self, base_url: str, token: Token, shared: Shared) -> None:
         self._connect(base_url, shared, Transport(base_url, token, shared), AccountCache())
@@ -228,7 +225,7 @@ class DiallerClient:
     ) -> Self:
         """Return a client with other options for a group of calls.
 
-        It shares this client's pool, token, cache and backpressure, and costs far less than a call. It needs no
+        It shares this client's pool, token, cache and retry gate, and costs far less than a call. It needs no
         closing. It works until this client is closed.
 
         Args:
@@ -245,7 +242,6 @@ class DiallerClient:
             shared.pool,
             shared.policy if retry is None else retry,
             shared.timeouts if timeouts is None else timeouts,
-            shared.backpressure,
             shared.observer,
             shared.headers if headers is None else shared.headers.extended(headers),
             shared.limiter if max_rate is None else rate_limiter(max_rate),

@@ -130,8 +130,8 @@ class RetryPolicy:
     The backoff begins with `base_delay` and doubles with each attempt, up to `max_delay`. Each delay is a random time
     between half of the backoff and the backoff ("equal jitter"), but not shorter than a `Retry-After`.
 
-    While a server fails every request, all calls of a client wait, and one of them probes the server. A call waits at
-    most as long as all its delays could take: 1.75 s with the defaults.
+    While a server fails every request, retries wait for each other: one at a time is sent, until one succeeds. A call
+    waits at most as long as all its delays could take: 1.75 s with the defaults.
 
     Attributes:
         attempts: maximum number of attempts; 1 means no retries.

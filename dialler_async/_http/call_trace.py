@@ -23,7 +23,7 @@ class Phase(Enum):
     """The phase of a call. The value completes the sentence "the deadline expired while …"."""
 
     AUTHENTICATING = "waiting for the token"
-    CIRCUIT = "waiting for the server to recover"
+    AT_GATE = "waiting for the server to recover"
     QUEUED = "waiting in the client's queue"
     PAUSED = "waiting for the end of the pause that the server requested"
     CONNECTING = "connecting"
@@ -87,7 +87,7 @@ class CallTrace:
         self._notify("call_ended", CLOCK.monotonic() - started_at, error)
 
     def wait_started(self, phase: Phase) -> None:
-        """Record that the call waits in the client: for the token, the circuit, or the limiter."""
+        """Record that the call waits in the client: for the token, the retry gate, or the limiter."""
         self._phase = phase
         if self._timer is not None:
             self._timer.pause()
@@ -146,10 +146,10 @@ class CallTrace:
             self._timer.pause()
         self._notify("call_retried", error, delay)
 
-    def gave_up(self, open_for: float) -> None:
-        """Record that the call is not retried any more, since the circuit stays open."""
-        text = "%s gave up after attempt %d: the circuit was open for %.1f s"
-        _log.warning(text, self._request, self.attempts, open_for)
+    def gave_up(self, failed_for: float) -> None:
+        """Record that the call is not retried any more, since the retry gate stays shut."""
+        text = "%s gave up after attempt %d: all requests failed for %.1f s"
+        _log.warning(text, self._request, self.attempts, failed_for)
 
     def _notify(self, method: str, *arguments: Any) -> None:
         if self._observer is None:

@@ -3,7 +3,7 @@
 import asyncio
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -17,6 +17,7 @@ from .connector import CheckingConnector, TrackedRequest
 from .deadlines import Deadlines
 from .fork import PROCESS
 from .rate_limit import rate_limiter
+from .retry_gate import RetryGate
 from .tls import ssl_context
 
 
@@ -58,6 +59,9 @@ class Pool:
         self._slots = asyncio.Semaphore(config.limit)
         self._in_flight = 0
         self._idle = asyncio.Event()
+        self.gate: Final = RetryGate()
+        self._paused_until = 0.0
+        """End of the pause, by the monotonic clock."""
         self._limiter = None if max_rate is None else rate_limiter(max_rate)
         # Each transport that uses this pool adds its deadlines.
         self.deadlines: Final[weakref.WeakSet[Deadlines]] = weakref.WeakSet()
@@ -71,12 +75,17 @@ class Pool:
         """Number of calls in flight: each holds a slot."""
         return self._in_flight
 
-    async def enter(self, pause: Callable[[], float]) -> aiohttp.ClientSession:
+    def pause(self, seconds: float) -> None:
+        """Let all calls wait, because a 429 asks for it."""
+        self._paused_until = max(self._paused_until, CLOCK.monotonic() + seconds)
+
+    def pause_left(self) -> float:
+        """Return the seconds until the end of the pause; 0 or less without a pause."""
+        return self._paused_until - CLOCK.monotonic() if self._paused_until else 0.0
+
+    async def enter(self) -> aiohttp.ClientSession:
         """Return the session after waiting for a slot. Each `enter` needs a `leave`.
 
-        Args:
-            pause: returns the seconds that all calls must wait. The function is called after the wait for the slot, so
-                that queued calls wait, too.
         Raises:
             ClientStateError: the client is closed.
         """
@@ -84,22 +93,27 @@ class Pool:
         try:
             # Checked after each wait, since the client may have been closed during the wait.
             self._check_open()
-            while True:
-                if self._limiter is not None:
-                    await self._limiter.acquire()
-                    self._check_open()
-                if (left := pause()) <= 0:
-                    break
-                while left > 0:
-                    await CLOCK.sleep(left)
-                    self._check_open()
-                    left = pause()
+            if self._limiter is not None or self._paused_until:
+                await self._wait_for_rate_and_pause()
             session = self._session or self._open()
         except BaseException:
             self._slots.release()
             raise
         self._in_flight += 1
         return session
+
+    async def _wait_for_rate_and_pause(self) -> None:
+        """Wait for the rate limiter and for the end of the pause. The rate is limited again after a pause."""
+        while True:
+            if self._limiter is not None:
+                await self._limiter.acquire()
+                self._check_open()
+            if self.pause_left() <= 0:
+                self._paused_until = 0.0
+                return
+            while (left := self.pause_left()) > 0:
+                await CLOCK.sleep(left)
+                self._check_open()
 
     def leave(self) -> None:
         """Release the slot."""

@@ -14,7 +14,7 @@ Reads, and a clone with `exist_ok`, are also retried after a 408. Reads are also
 JSON, such as the error page of a proxy. After any other status, and after any other undocumented 200, the error is
 raised without a retry. If a write may have run (after a 2xx or another 5xx), its outcome is unknown.
 
-The circuit breaker limits retries while a server stays down: all calls wait, and one of them probes the server. These
+`retry_gate` limits retries while a server stays down: they wait, and one of them at a time is sent. These
 alternatives were considered:
 
 - A retry budget of 10 tokens with 0.1 for each call, as in gRPC A6. A burst of 32 lost connections used up the budget,

@@ -6,7 +6,6 @@ import attrs
 
 from ..config import RateLimiter, RetryPolicy, Timeouts
 from ..observer import Observer
-from .backpressure import Backpressure
 from .headers import RequestHeaders
 from .pool import Pool
 
@@ -20,7 +19,6 @@ class Shared:
         pool: the connection pool.
         policy: the retry policy.
         timeouts: the timeouts.
-        backpressure: the circuit breaker and the pauses.
         observer: the observer; None for no observer.
         headers: the headers of each request, without `Authorization`.
         limiter: the rate limiter of a group of calls, in addition to the pool's rate limiter; None for no limit.
@@ -29,7 +27,6 @@ class Shared:
     pool: Pool
     policy: RetryPolicy
     timeouts: Timeouts
-    backpressure: Backpressure
     observer: Observer | None
     headers: RequestHeaders
     limiter: RateLimiter | None = None

@@ -14,6 +14,7 @@ import aiohttp
 from .._api.endpoints import Idempotency, Request
 from .._api.error_context import with_about
 from .._api.error_responses import error_from_response
+from ..config import RetryPolicy
 from ..errors import (
     AuthenticationError,
     ClientClosedError,
@@ -28,7 +29,6 @@ from ..errors import (
 from ..observer import Observer
 from . import retry
 from .call_trace import QUEUED, CallTrace, Phase
-from .circuit import Permit
 from .clock import CLOCK
 from .deadlines import Deadline, Deadlines
 from .exchange import Exchange
@@ -49,16 +49,19 @@ class _Call:
         "gave_up_after",
         "headers",
         "outcome_unknown",
-        "probing",
+        "policy",
         "request",
         "token_renewed",
         "token_version",
         "trace",
-        "waiting_since",
+        "waited",
     )
 
-    def __init__(self, request: Request[Any], headers: Mapping[str, str], trace: CallTrace) -> None:
+    def __init__(
+        self, request: Request[Any], policy: RetryPolicy, headers: Mapping[str, str], trace: CallTrace
+    ) -> None:
         self.request = request
+        self.policy = policy
         self.headers = headers
         self.trace = trace
         self.deadline: Deadline
@@ -68,16 +71,18 @@ class _Call:
         """Whether the token was renewed after a 401. A call renews the token at most once."""
         self.outcome_unknown = False
         """Whether a failed attempt may have run."""
-        self.waiting_since: float | None = None
-        """Time of the first failure, or of the beginning of the wait for the circuit; None if neither has happened."""
-        self.probing = False
-        """Whether the attempt is the probe of an open circuit."""
+        self.waited = 0.0
+        """Seconds that the call has waited between its attempts."""
         self.gave_up_after: float | None = None
-        """Seconds for which the circuit was open when the call gave up; None if the call did not give up."""
+        """Seconds for which the retry gate was shut when the call gave up; None if the call did not give up."""
 
     @property
     def attempts(self) -> int:
         return self.trace.attempts
+
+    @property
+    def path(self) -> str:
+        return self.request.path
 
 
 class Transport:
@@ -92,7 +97,7 @@ class Transport:
         self._exchange = Exchange(base_url, token, shared.pool, shared.timeouts)
         self._deadlines = Deadlines(shared.timeouts.deadline)
         self._pool.deadlines.add(self._deadlines)
-        self._backpressure = shared.backpressure
+        self._gate = shared.pool.gate
         self._observer = shared.observer
         self._observes_responses = _observes_responses(shared.observer)
         self._headers = shared.headers
@@ -102,7 +107,7 @@ class Transport:
         """Return a transport with other options on the same pool, which is much cheaper than a new transport.
 
         Args:
-            shared: the new options, with the pool, the backpressure and the observer of this transport.
+            shared: the new options, with the pool and the observer of this transport.
         """
         other = copy.copy(self)
         if shared.timeouts is not self._timeouts:
@@ -123,7 +128,9 @@ class Transport:
             ClientStateError: the client is closed, or belongs to another loop or process.
             ConfigurationError: a function of the user returned an invalid header.
         """
-        call = _Call(request, self._headers.of_call(), CallTrace(request.sent, self._base_url, self._observer))
+        call = _Call(
+            request, self._policy, self._headers.of_call(), CallTrace(request.sent, self._base_url, self._observer)
+        )
         return self._run(call) if self._observer is None else self._run_observed(call)
 
     async def _run_observed(self, call: _Call) -> Any:
@@ -143,7 +150,6 @@ class Transport:
             if not self._token.version:
                 call.trace.wait_started(Phase.AUTHENTICATING)
                 await self._token.renew(refused=0)
-            self._backpressure.circuit.deposit()
             outcome = await self._attempt(call)
             if isinstance(outcome, DiallerError):
                 outcome = await self._retry(call, outcome, deadline.when)
@@ -163,7 +169,7 @@ class Transport:
     def _cause_of_cancellation(self, call: _Call) -> DiallerError:
         """Return the error of a call that its deadline has cancelled."""
         phase = call.trace.phase
-        if phase is Phase.QUEUED and CLOCK.monotonic() < self._backpressure.paused_until:
+        if phase is Phase.QUEUED and self._pool.pause_left() > 0:
             phase = Phase.PAUSED
         if call.deadline.is_closing:
             return ClientClosedError(f"{call.request.sent}: the client was closed while {phase.value}")
@@ -186,41 +192,32 @@ class Transport:
             call.trace.retry_scheduled(outcome, delay)
             if delay:
                 await CLOCK.sleep(delay)
+                call.waited += delay
+            if self._gate.is_shut:
+                call.trace.wait_started(Phase.AT_GATE)
+                if not await self._gate.wait(call):
+                    call.gave_up_after = self._gate.shut_for()
+                    call.trace.gave_up(call.gave_up_after)
+                    break
             try:
-                new_outcome = await self._retry_with_new_token(call, await self._attempt(call))
+                outcome = await self._retry_with_new_token(call, await self._attempt(call))
             except ClientStateError as closed:
                 if not call.outcome_unknown:
                     raise
                 outcome = strip_traceback(closed)
                 break
-            if new_outcome is Permit.GIVE_UP:
-                break
-            outcome = new_outcome
         return self._final_error(call, outcome) if isinstance(outcome, DiallerError) else outcome
 
     def _retry_delay(self, call: _Call, error: DiallerError, deadline: float) -> float | None:
         """Return the seconds until the next attempt; None if the call is not retried."""
-        delay = retry.decide(
+        return retry.decide(
             call.request,
             error,
             attempt=call.attempts,
             time_left=deadline - asyncio.get_running_loop().time(),
             random=CLOCK.random(),
-            policy=self._policy,
+            policy=call.policy,
         )
-        if delay is None:
-            return None
-        now = CLOCK.monotonic()
-        if call.waiting_since is None:
-            call.waiting_since = now
-        if self._backpressure.circuit.must_give_up(now, call.waiting_since):
-            self._give_up(call)
-            return None
-        return delay
-
-    def _give_up(self, call: _Call) -> None:
-        call.gave_up_after = self._backpressure.circuit.open_for(CLOCK.monotonic())
-        call.trace.gave_up(call.gave_up_after)
 
     async def _retry_with_new_token(self, call: _Call, outcome: Any) -> Any:
         """Return the outcome of one more attempt with a new token after a 401; otherwise the given outcome."""
@@ -236,47 +233,31 @@ class Transport:
             # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
             return outcome
         call.trace.retry_scheduled(outcome, 0.0)
-        new_outcome = await self._attempt(call)
-        return outcome if new_outcome is Permit.GIVE_UP else new_outcome
+        return await self._attempt(call)
 
     async def _attempt(self, call: _Call) -> Any:
-        """Send the request once; return its value, its error, or `Permit.GIVE_UP` if the circuit stays open."""
+        """Send the request once; return its value or its error."""
         try:
             session = await self._wait_for_slot(call)
-            if session is None:
-                self._give_up(call)
-                return Permit.GIVE_UP
             outcome = await self._send_once(call, session)
-            self._backpressure.record(call, outcome)
+            if isinstance(outcome, DiallerError):
+                self._gate.failed(call, outcome)
+            elif self._gate.failures:
+                self._gate.succeeded()
         finally:
-            if call.probing:
-                self._backpressure.abandon_probe(call)
-        if isinstance(outcome, RateLimitedError):
-            self._backpressure.pause(outcome.retry_after)
+            self._gate.leave(call)
+        if isinstance(outcome, RateLimitedError) and (outcome.retry_after or 0) <= call.policy.max_retry_after:
+            self._pool.pause(outcome.retry_after or 0)
         return outcome
 
-    async def _wait_for_slot(self, call: _Call) -> aiohttp.ClientSession | None:
-        """Return the session as soon as the call may be sent; None if the call has to give up."""
-        circuit = self._backpressure.circuit
-        while True:
-            has_permit = False
-            if circuit.is_open:
-                call.trace.wait_started(Phase.CIRCUIT)
-                permit = await self._backpressure.admit(call)
-                if permit is Permit.GIVE_UP:
-                    return None
-                call.probing = permit is Permit.PROBE
-                has_permit = permit is not Permit.SEND
-            call.trace.wait_started(QUEUED)
-            if self._limiter is not None:
-                # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
-                self._pool.check()
-                await self._limiter.acquire()
-            session = await self._pool.enter(self._backpressure.pause_left)
-            if has_permit or not circuit.is_open:
-                return session
-            # The circuit opened while the call waited for its slot.
-            self._pool.leave()
+    async def _wait_for_slot(self, call: _Call) -> aiohttp.ClientSession:
+        """Return the session as soon as the call may be sent."""
+        call.trace.wait_started(QUEUED)
+        if self._limiter is not None:
+            # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
+            self._pool.check()
+            await self._limiter.acquire()
+        return await self._pool.enter()
 
     async def _send_once(self, call: _Call, session: aiohttp.ClientSession) -> Any:
         call.token_version = self._token.version
@@ -335,8 +316,8 @@ class Transport:
             if call.gave_up_after is not None:
                 attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
                 error.args = (
-                    f"{error} ({attempts}; then the circuit stayed open, since all requests of this client failed"
-                    f" for {call.gave_up_after:.1f} s)",
+                    f"{error} ({attempts}; no more, because all requests of this client failed for"
+                    f" {call.gave_up_after:.1f} s)",
                 )
             elif call.attempts > 1:
                 error.args = (f"{error} ({call.attempts} attempts)",)

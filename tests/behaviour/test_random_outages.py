@@ -128,4 +128,5 @@ async def test_reads_survive_and_writes_run_at_most_once_in_a_random_outage(seed
                 assert ran <= 1, context
                 assert isinstance(result, DiallerError) or ran == 1, context
                 assert ran == 0 or not isinstance(result, ConnectError | StatusError), context
-    assert outage.failed <= IN_FLIGHT * len(phases) + PROBES, (seed, phases)
+    # A first attempt never waits; of the retries, one at a time is sent.
+    assert outage.failed <= 1.35 * len(kinds) + PROBES, (seed, phases)

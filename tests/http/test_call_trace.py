@@ -22,10 +22,10 @@ class Waits(Observer):
         self.seconds.append(waited)
 
 
-def test_wait_for_an_attempt_begins_after_the_token_and_with_the_circuit(clock: Clock) -> None:
+def test_wait_for_an_attempt_begins_after_the_token_and_at_the_gate(clock: Clock) -> None:
     observer = Waits()
     trace = CallTrace(SentRequest("GET", "/dialler/campaigns"), "http://127.0.0.1:1", observer)
-    for phase in (Phase.AUTHENTICATING, Phase.CIRCUIT, Phase.QUEUED):
+    for phase in (Phase.AUTHENTICATING, Phase.AT_GATE, Phase.QUEUED):
         trace.wait_started(phase)
         clock.seconds += 10
     trace.attempt_started()

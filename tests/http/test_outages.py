@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError, Timeouts
+from dialler_async import ConnectError, DiallerClient, DiallerError, RetryPolicy, StatusError
 from dialler_async.audit import audit
 from dialler_async.sandbox import Sandbox
 
@@ -163,25 +163,19 @@ async def test_calls_to_a_closed_port_fail_within_the_time_of_their_retries() ->
         took = loop.time() - started_at
         assert {type(error) for error in errors} == {ConnectError}
         assert len(errors) == 200
-        # The delays take at most 1.75 s. A probe of the circuit breaker may take longer.
+        # The delays take at most 1.75 s. A retry that the gate sends late takes longer.
         assert took < 1.75 + 2
 
 
 @pytest.mark.parametrize("behaviour", [RESET, "503", "500", "502", "429"])
-async def test_server_that_stays_down_gets_at_most_1_3_requests_per_call(behaviour: str) -> None:
+async def test_server_that_stays_down_gets_at_most_1_1_requests_per_concurrent_call(behaviour: str) -> None:
     async with raw_server(lambda *_: behaviour) as server, client_of(server) as dialler:
         errors = failures(await get_all(dialler, 200))
     assert len(errors) == 200
-    assert server.requests.total() <= 260
+    assert server.requests.total() <= 220
     assert all(isinstance(error, DiallerError) for error in errors)
     if behaviour.isdigit():
         assert {error.status for error in errors if isinstance(error, StatusError)} == {int(behaviour)}
-
-
-async def test_error_says_that_the_circuit_stayed_open() -> None:
-    async with raw_server(lambda *_: "503") as server, client_of(server, timeouts=Timeouts(deadline=60)) as dialler:
-        errors = failures(await get_all(dialler, 40))
-    assert any("then the circuit stayed open, since all requests of this client failed for" in str(e) for e in errors)
 
 
 async def test_audit_reports_no_failed_lookup_when_the_server_restarts(until: Until) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from email.utils import format_datetime
@@ -577,12 +576,12 @@ class TestUnknownOutcomes:
         assert type(await failure(dialler.campaigns.list())) is ClientClosedError
 
     @pytest.mark.parametrize("call", ["delete", "clone, exist_ok"])
-    async def test_outcome_stays_unknown_when_the_circuit_stays_open(
+    async def test_outcome_stays_unknown_when_the_retry_gate_stays_shut(
         self, server: CampaignServer, clock: Clock, call: str
     ) -> None:
         async with DiallerClient(server.base_url, server.token, retry=RetryPolicy()) as dialler:
             server.faults.chance(1, [Status(503)])
-            for _ in range(4):
+            for _ in range(40):
                 await failure(dialler.campaigns.list())
             server.journal.clear()
             server.faults.clear()
@@ -825,77 +824,6 @@ class TestDelays:
         assert type(error) is ServerError
         assert len(server.journal) == 1
         assert clock.slept == []
-
-
-class TestCircuit:
-    """While a server fails every request, all calls wait, and one of them probes the server."""
-
-    async def test_server_that_stays_down_gets_at_most_1_3_requests_per_call(
-        self, server: CampaignServer, dialler: DiallerClient
-    ) -> None:
-        server.faults.chance(1, [Status(503)])
-        errors = [await failure(dialler.campaigns.list()) for _ in range(200)]
-        assert {type(error) for error in errors} == {ServerError}
-        assert 200 <= len(server.journal) <= 260
-
-    async def test_server_that_stays_down_gets_at_most_1_15_requests_per_concurrent_call(
-        self, server: CampaignServer, dialler: DiallerClient
-    ) -> None:
-        server.faults.chance(1, [Reset()])
-        errors = await asyncio.gather(*(failure(dialler.campaigns.get(ID)) for _ in range(200)))
-        assert {type(error) for error in errors} == {NoReplyError}
-        assert 200 <= len(server.journal) <= 230
-
-    async def test_clients_of_other_accounts_on_the_same_pool_share_the_circuit(
-        self, server: CampaignServer, dialler: DiallerClient, clock: Clock
-    ) -> None:
-        server.faults.chance(1, [Status(503)])
-        for _ in range(50):
-            await failure(dialler.campaigns.list())
-        server.journal.clear()
-        error = await failure(dialler.for_account(2, "another").campaigns.list())
-        assert len(server.journal) == error.attempts == 1
-        assert "(1 attempt; then the circuit stayed open" in str(error)
-
-    async def test_single_call_uses_all_its_attempts(self, server: CampaignServer, dialler: DiallerClient) -> None:
-        server.faults.chance(1, [Status(503)])
-        error = await failure(dialler.campaigns.list())
-        assert error.attempts == len(server.journal) == 4
-        assert str(error).endswith("(4 attempts)")
-
-    async def test_circuit_closes_after_a_successful_probe(
-        self, server: CampaignServer, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        server.faults.next(*[Status(503)] * 6)
-        assert type(await failure(dialler.campaigns.list())) is ServerError
-        await dialler.campaigns.list()
-        await dialler.campaigns.list()
-        assert len(server.journal) == 4 + 3 + 1
-        lines = [record.getMessage() for record in caplog.records if "circuit" in record.getMessage()]
-        assert lines[0] == "circuit opened: the latest 5 requests failed; calls wait"
-        assert lines[1].startswith("circuit closed after ")
-        assert len(lines) == 2
-
-    async def test_call_that_gives_up_is_logged(
-        self, server: CampaignServer, dialler: DiallerClient, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        server.faults.chance(1, [Status(503)])
-        for _ in range(10):
-            await failure(dialler.campaigns.list())
-        assert re.search(r"gave up after attempt \d: the circuit was open for \d+\.\d s", caplog.messages[-1])
-
-    async def test_another_call_probes_after_the_probe_is_cancelled(
-        self, server: CampaignServer, dialler: DiallerClient, clock: Clock, until: Until, settle: Settle
-    ) -> None:
-        server.faults.next(*[Status(503)] * 5, StallBeforeHeaders())
-        assert type(await failure(dialler.campaigns.list())) is ServerError
-        probing = asyncio.create_task(dialler.campaigns.list())
-        await until(lambda: len(server.journal) == 6)
-        other = asyncio.create_task(dialler.campaigns.list())
-        await settle()
-        probing.cancel()
-        await asyncio.gather(probing, return_exceptions=True)
-        assert len(await other) == 3
 
 
 class TestPause:
