@@ -44,10 +44,6 @@ ONCE = RetryPolicy(attempts=1)
 STALLS = [StallBeforeHeaders(), StallBeforeHeaders(carried_out=True), StallInBody()]
 
 
-def no_pause() -> float:
-    return 0.0
-
-
 async def wait_forever(_: float = 0) -> Any:
     await asyncio.get_running_loop().create_future()
 
@@ -277,7 +273,7 @@ async def test_deadline_in_the_queue_sends_nothing(
 ) -> None:
     async with DiallerClient(server.base_url, server.token, pool=PoolConfig(limit=1)) as dialler:
         pool = dialler._shared.pool
-        await pool.enter(no_pause)
+        await pool.enter()
         error = await failure_after(server.send(call, dialler), advance_clock, 120.01)
         pool.leave()
     assert type(error) is DeadlineError
@@ -382,7 +378,7 @@ async def test_waiting_for_a_slot_counts_against_neither_connect_nor_read(
         server.base_url, server.token, pool=PoolConfig(limit=1), timeouts=timeouts, retry=ONCE
     ) as dialler:
         pool = dialler._shared.pool
-        await pool.enter(no_pause)
+        await pool.enter()
         waiting = [asyncio.create_task(dialler.campaigns.get(ID)) for _ in range(10)]
         await advance_clock(100)
         pool.leave()
