@@ -138,7 +138,7 @@ class Exchange:
     ) -> Response | ConnectError | PayloadError:
         if response.status == 407 and self._is_forwarded:
             response.close()
-            return refused_by_proxy(request.sent, response.status, self._route)
+            return refused_by_proxy(request.sent, response.status, response.headers, self._route)
         is_error = response.status != 200
         limit = _MAX_ERROR_BODY if is_error else self._max_body
         is_compressed = hdrs.CONTENT_ENCODING in response.headers

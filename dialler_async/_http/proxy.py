@@ -7,6 +7,7 @@ token.
 import ipaddress
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import final
 from urllib.parse import unquote_to_bytes
 from urllib.request import getproxies_environment, proxy_bypass
@@ -44,7 +45,7 @@ def proxy_for(server: URL, proxy: str | None) -> Proxy | ConfigurationError | No
     Args:
         server: the base URL.
         proxy: a URL; None for no proxy; "environment" for `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in upper or
-            lower case. The environment is ignored for loopback hosts, and for hosts in `NO_PROXY`.
+            lower case. The environment is ignored for loopback hosts, and for hosts and networks in `NO_PROXY`.
     """
     if proxy is None:
         return None
@@ -52,7 +53,7 @@ def proxy_for(server: URL, proxy: str | None) -> Proxy | ConfigurationError | No
         return _checked(proxy, "PoolConfig(proxy=…)")
     host = server.host or ""
     proxies = getproxies_environment()
-    if is_loopback(host) or proxy_bypass(f"{host}:{server.port}"):
+    if is_loopback(host) or proxy_bypass(f"{host}:{server.port}") or _is_in_networks(host, proxies.get("no", "")):
         return None
     for name in (server.scheme, "all"):
         if given := proxies.get(name):
@@ -68,6 +69,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _is_in_networks(host: str, no_proxy: str) -> bool:
+    """Return whether a host is an address in one of the networks of `NO_PROXY`, such as `10.0.0.0/8`.
+
+    Python compares names only. curl, Go and requests know networks.
+    """
+    for network in no_proxy.split(","):
+        with suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip().strip("[]"), strict=False):
+                return True
+    return False
 
 
 def parse_url(given: str) -> URL | None:

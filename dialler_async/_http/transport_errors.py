@@ -6,6 +6,7 @@ IDs or the token.
 
 import os
 import ssl
+from collections.abc import Mapping
 from typing import Final, TypeVar, final
 
 import aiohttp
@@ -121,9 +122,9 @@ _BEFORE_SENDING: Final = (
 """Errors from the time before the request is sent."""
 
 
-def refused_by_proxy(call: SentRequest, status: int, route: Route) -> ConnectError:
+def refused_by_proxy(call: SentRequest, status: int, headers: Mapping[str, str], route: Route) -> ConnectError:
     """Return the error for a proxy that refuses to forward a request to the server."""
-    return _connect_error(call, _refusal_of_proxy(status, route))
+    return _connect_error(call, _refusal_of_proxy(status, headers, route))
 
 
 def _connect_error(call: SentRequest, problem: _Problem) -> ConnectError:
@@ -149,7 +150,7 @@ def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Pro
         case aiohttp.ClientConnectorError():
             return _Problem(f"no connection to {peer} ({_os_reason(error.os_error)})")
         case aiohttp.ClientHttpProxyError():
-            return _refusal_of_proxy(error.status, route)
+            return _refusal_of_proxy(error.status, error.headers or {}, route)
         case aiohttp.InvalidURL():
             return _Problem(f"the host in {url} is invalid", permanent=True)
         case aiohttp.ServerFingerprintMismatch():
@@ -162,10 +163,13 @@ def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Pro
             return _Problem(f"the proxy {host_and_port(route.proxy)} closed the connection")
 
 
-def _refusal_of_proxy(status: int, route: Route) -> _Problem:
+def _refusal_of_proxy(status: int, headers: Mapping[str, str], route: Route) -> _Problem:
     proxy = "the proxy" if route.proxy is None else f"the proxy {host_and_port(route.proxy)}"
     if status == 407:
         hint = "Set them in the proxy's URL: PoolConfig(proxy=…)"
+        schemes = " ".join(value for name, value in headers.items() if name.lower() == "proxy-authenticate").lower()
+        if schemes and "basic" not in schemes:
+            hint = "It does not accept a user and password (Basic), and no other scheme is supported, such as NTLM"
         return _Problem(f"{proxy} refused the credentials", hint, permanent=True)
     reason = f"{proxy} refused a connection to {host_and_port(route.server)} ({status})"
     return _Problem(reason, permanent=400 <= status < 500 and status not in (408, 429))

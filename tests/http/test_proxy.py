@@ -75,6 +75,28 @@ def test_proxy_of_the_environment_is_used_by_default(
     assert proxy_for(SERVER, "http://own:3") == Proxy(URL("http://own:3"))
 
 
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "is_used"),
+    [
+        ("10.0.0.0/8", "10.1.2.3", False),
+        ("localhost, 192.168.0.0/16, 10.0.0.0/8", "10.1.2.3", False),
+        ("10.1.2.3/8", "10.9.9.9", False),
+        ("10.0.0.0/8", "11.1.2.3", True),
+        ("10.0.0.0/8", "10.example.com", True),
+        ("10.0.0.0/99,/,:", "10.1.2.3", True),
+        ("fd00::/8", "[fd00::7]", False),
+        ("[fd00::7]", "[fd00::7]", False),
+        ("fd00::/8", "10.1.2.3", True),
+    ],
+)
+def test_networks_in_no_proxy_are_known(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, is_used: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (proxy_for(URL(f"https://{host}:8443"), PoolConfig().proxy) is not None) == is_used
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "dialler.localhost"])
 def test_loopback_host_has_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://p:1")
@@ -164,6 +186,7 @@ class RunningProxy:
         self.required = f"Basic {base64.b64encode(credentials).decode()}" if credentials else ""
         self.heads: list[str] = []
         self.refusal = 0
+        self.scheme = "Basic"
         self.url = URL()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -181,7 +204,7 @@ class RunningProxy:
         self.heads.append(head)
         method, target, _ = head.split(" ", 2)
         if self.required and f"Proxy-Authorization: {self.required}" not in head:
-            writer.write(b"HTTP/1.1 407 X\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
+            writer.write(f"HTTP/1.1 407 X\r\nProxy-Authenticate: {self.scheme}\r\nContent-Length: 0\r\n\r\n".encode())
             return
         if self.refusal:
             writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % self.refusal)
@@ -212,10 +235,10 @@ class RunningProxy:
 
 
 @asynccontextmanager
-async def running_proxy(credentials: bytes = b"") -> AsyncIterator[RunningProxy]:
+async def running_proxy(credentials: bytes = b"", context: ssl.SSLContext | None = None) -> AsyncIterator[RunningProxy]:
     proxy = RunningProxy(credentials)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=context)
+    proxy.url = URL(f"{'http' if context is None else 'https'}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         yield proxy
     finally:
@@ -241,6 +264,19 @@ async def test_https_calls_use_a_tunnel() -> None:
             assert len(await dialler.campaigns.list()) == 3
     assert [head.split(" ")[0] for head in proxy.heads] == ["CONNECT"]
     assert sandbox.token not in proxy.heads[0]
+
+
+async def test_https_calls_use_a_tunnel_through_an_https_proxy() -> None:
+    ca = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    with ca.cert_pem.tempfile() as ca_file:
+        async with running_proxy(b"u:p", context) as proxy, Sandbox(3, ssl_context=context) as sandbox:
+            pool = PoolConfig(proxy=str(proxy.url.with_user("u").with_password("p")), ca_file=ca_file)
+            async with DiallerClient(sandbox.base_url, sandbox.token, pool=pool, retry=ONCE) as dialler:
+                assert len(await dialler.campaigns.list()) == 3
+                assert len(await dialler.campaigns.list()) == 3
+    assert [head.split(" ")[0] for head in proxy.heads] == ["CONNECT"]
 
 
 CREDENTIALS = {
@@ -315,6 +351,16 @@ async def test_proxy_that_refuses_the_credentials_is_named_and_not_asked_again(s
     assert f"the proxy 127.0.0.1:{proxy.url.port} refused the credentials" in message
     assert "PoolConfig(proxy=…)" in message
     assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_error_says_that_the_proxy_requires_another_scheme_than_basic(scheme: str) -> None:
+    async with running_proxy(b"user:secret") as proxy:
+        proxy.scheme = "NTLM"
+        url = proxy.url.with_user("user").with_password(SECRET)
+        message = await connect_error(url, f"{scheme}://127.0.0.1:9/rest/v1.0/1")
+    assert f"the proxy 127.0.0.1:{proxy.url.port} refused the credentials" in message
+    assert "no other scheme is supported, such as NTLM" in message
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(403, 1), (404, 1), (429, 4), (502, 4), (504, 4)])
