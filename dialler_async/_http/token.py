@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, cast, final
 
 from ..config import TokenSource
 from ..errors import ConfigurationError, DiallerError, InvalidTokenError, TokenSourceError
@@ -34,6 +34,8 @@ class Token:
     def __init__(self, source: "TokenSource | Token") -> None:
         self._problem: str | None = None
         self._renewing = asyncio.Lock()
+        self._failure: TokenSourceError | None = None
+        self._failures = 0
         self.headers: Mapping[str, str] = {}
         self.version: int = 0
         self.secrets: Final = Secrets()
@@ -58,38 +60,50 @@ class Token:
     async def renew(self, refused: int) -> None:
         """Get a new token from the source, unless another call has already done so.
 
+        All calls that wait while the source runs share its result, also its error.
+
         Args:
             refused: version of the token that the server refused. If the current version is newer, nothing happens.
         Raises:
             TokenSourceError: the source raised an error.
             InvalidTokenError: the source returned a value that can't be sent in a header.
         """
+        failures = self._failures
         async with self._renewing:
-            if self.version == refused:
-                failure = await self._call_source()
-                # Raised here, where the token and the source's error are neither a local variable nor a context.
-                if failure is not None:
-                    raise TokenSourceError(failure)
-                if self._problem is not None:
-                    raise InvalidTokenError(self._problem)
+            if self.version == refused and self._failures == failures:
+                self._failure = await self._call_source()
+            failure = self._failure if self.version == refused else None
+        # Raised here, where the token and the source's error are neither a local variable nor a context.
+        if failure is not None:
+            raise type(failure)(*failure.args)
 
-    async def _call_source(self) -> str | None:
-        """Store a new token; return a description of the source's error, or None."""
+    async def _call_source(self) -> TokenSourceError | None:
+        """Store a new token; return the error if there is none."""
         if isinstance(self._source, str):
             return None
+        cancellations = _cancellations()
         try:
             result = self._source()
             # One expression, so that the token of an awaitable is never a local variable.
             self._store(await result if inspect.isawaitable(result) else result)
-        except Exception as error:
-            return f"the function that returns the token raised {_safe_description(error)}"
+        except (asyncio.CancelledError, Exception) as error:
+            if isinstance(error, asyncio.CancelledError) and _cancellations() > cancellations:
+                raise
+            # Otherwise, something that the source awaited was cancelled, and the call goes on.
+            self._failures += 1
+            return TokenSourceError(f"the function that returns the token raised {_safe_description(error)}")
+        if self._problem is not None:
+            self._failures += 1
+            return InvalidTokenError(self._problem)
         return None
 
     def _store(self, token: object) -> None:
         self._problem = _problem(token)
         if self._problem is None:
-            self.secrets.add_token(str(token))
-            self.headers = {"Authorization": f"Bearer {token}"}
+            # A member of an Enum with str would show its name.
+            text = str.__str__(cast(str, token))
+            self.secrets.add_token(text)
+            self.headers = {"Authorization": f"Bearer {text}"}
             self.version += 1
 
     def __reduce__(self) -> NoReturn:
@@ -99,7 +113,13 @@ class Token:
 _PACKAGE = __name__.partition(".")[0]
 
 
-def _safe_description(error: Exception) -> str:
+def _cancellations() -> int:
+    """Return how often the current task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _safe_description(error: BaseException) -> str:
     """Return the error's type, and the file and line that raised it, which can't contain the token.
 
     For an error that this package raised, the text is included, since it never contains a token.

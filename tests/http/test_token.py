@@ -5,13 +5,14 @@ import copy
 import itertools
 import pickle
 from collections.abc import Awaitable, Callable
+from enum import Enum, StrEnum
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialler_async import ConfigurationError, TokenSourceError
+from dialler_async import ConfigurationError, InvalidTokenError, TokenSourceError
 from dialler_async._http.token import Token
 
 
@@ -225,12 +226,77 @@ async def test_text_of_an_error_raised_by_the_function_is_not_shown() -> None:
         await Token(source).renew(refused=0)
 
 
-async def test_cancelled_error_of_the_function_is_raised_unchanged() -> None:
-    def source() -> str:
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_cancelled_error_of_the_function_is_a_token_source_error(is_awaited: bool) -> None:
+    def source() -> Any:
+        if is_awaited:
+            cancelled = asyncio.get_running_loop().create_future()
+            cancelled.cancel()
+            return cancelled
         raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
+    # A task that ends with a CancelledError would vanish from a TaskGroup without an error.
+    with pytest.raises(TokenSourceError, match="raised CancelledError"):
         await Token(source).renew(refused=0)
+
+
+async def test_cancelled_caller_of_the_function_is_cancelled() -> None:
+    token = Token(lambda: asyncio.get_running_loop().create_future())
+    caller = asyncio.create_task(token.renew(refused=0))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+
+async def test_failing_function_is_called_once_for_all_waiting_callers() -> None:
+    calls = 0
+
+    async def source() -> str:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        raise OSError
+
+    token = Token(source)
+    errors = await asyncio.gather(*(token.renew(refused=0) for _ in range(25)), return_exceptions=True)
+    assert {type(error) for error in errors} == {TokenSourceError}
+    assert len({id(error) for error in errors}) == 25
+    assert calls == 1
+    with pytest.raises(TokenSourceError):
+        await token.renew(refused=0)
+    assert calls == 2
+
+
+async def test_invalid_token_is_requested_once_for_all_waiting_callers() -> None:
+    calls = 0
+
+    async def source() -> str:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        return ""
+
+    token = Token(source)
+    errors = await asyncio.gather(*(token.renew(refused=0) for _ in range(25)), return_exceptions=True)
+    assert {type(error) for error in errors} == {InvalidTokenError}
+    assert calls == 1
+
+
+class NamedToken(StrEnum):
+    OLD = "t0ken"
+
+
+class NamedTokenOfTwoBases(str, Enum):  # noqa: UP042  its `str()` is another than that of StrEnum
+    OLD = "t0ken"
+
+
+@pytest.mark.parametrize("member", [NamedToken.OLD, NamedTokenOfTwoBases.OLD])
+async def test_token_that_is_a_member_of_an_enum_is_sent_by_its_value(member: str) -> None:
+    renewable = Token(lambda: member)
+    await renewable.renew(refused=0)
+    assert [bearer(Token(member)), bearer(renewable)] == ["Bearer t0ken"] * 2
+    assert renewable.secrets.clean("not t0ken") == "not ***"
 
 
 def test_token_made_from_a_token_uses_the_same_source() -> None:
