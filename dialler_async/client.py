@@ -1,7 +1,6 @@
 """`DiallerClient`: the session manager. It owns the connection pool, and has the resources as attributes."""
 
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -204,11 +203,11 @@ class DiallerClient:
         Raises:
             ConfigurationError: a variable is missing, or a variable or argument is invalid.
         """
-        require(bool(environment.base_url(os.environ)), "the environment variable DIALLER_BASE_URL is not set")
-        require(bool(environment.token(os.environ)), "the environment variable DIALLER_TOKEN is not set")
-        all_options: ClientOptions = {**environment.network_options(os.environ), **options}
-        held = Token(environment.token(os.environ))
-        return cls(environment.base_url(os.environ), cast(TokenSource, held), **all_options)
+        require(bool(environment.base_url()), "the environment variable DIALLER_BASE_URL is not set")
+        require(bool(environment.token()), "the environment variable DIALLER_TOKEN is not set")
+        all_options: ClientOptions = {**environment.network_options(), **options}
+        held = Token(environment.token())
+        return cls(environment.base_url(), cast(TokenSource, held), **all_options)
 
     @property
     def base_url(self) -> str:

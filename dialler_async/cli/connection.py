@@ -1,6 +1,5 @@
 """The connection options, and the client that is made from them."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,11 +88,11 @@ class ConnectionOptions:
 
     def _options(self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None) -> ClientOptions:
         options = ClientOptions(pool=attrs.evolve(pool, **self._network()), retry=retry, observer=observer)
-        if (attempts := self.attempts or environment.attempts(os.environ)) is not None:
+        if (attempts := self.attempts or environment.attempts()) is not None:
             options["retry"] = attrs.evolve(retry, attempts=attempts)
-        if (deadline := self.deadline or environment.deadline(os.environ)) is not None:
+        if (deadline := self.deadline or environment.deadline()) is not None:
             options["timeouts"] = Timeouts(deadline=deadline)
-        if (max_rate := self.max_rate or environment.max_rate(os.environ)) is not None:
+        if (max_rate := self.max_rate or environment.max_rate()) is not None:
             options["max_rate"] = max_rate
         return options
 
@@ -101,7 +100,7 @@ class ConnectionOptions:
         """Return the attributes of `PoolConfig` that the options and the environment set."""
         if self.sandbox:
             return {"proxy": None}
-        settings = environment.pool_settings(os.environ)
+        settings = environment.pool_settings()
         if self.ca_file is not None:
             settings["ca_file"] = str(self.ca_file)
         if self.client_cert is not None:
@@ -117,14 +116,14 @@ class ConnectionOptions:
             return DiallerClient(self._base_url(), self._token(), **options)
 
     def _base_url(self) -> str:
-        base_url = self.base_url or environment.base_url(os.environ)
+        base_url = self.base_url or environment.base_url()
         if not base_url:
             raise UsageError("no base URL: set DIALLER_BASE_URL, or give --base-url (or try --sandbox)")
         return base_url
 
     def _token(self) -> str:
         if self.token_file is None:
-            token = environment.token(os.environ).strip()
+            token = environment.token().strip()
             if not token:
                 raise UsageError("no token: set DIALLER_TOKEN, or give --token-file (or try --sandbox)")
             return token

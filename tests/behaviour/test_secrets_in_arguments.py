@@ -102,6 +102,35 @@ def test_errors_of_wrong_settings_show_no_secret(
     assert_hidden.in_pickle_and_value(error)
 
 
+WRONG_VARIABLES = {
+    "DIALLER_ATTEMPTS": f"{TOKEN}",
+    "DIALLER_BASE_URL": f"https://user:{PASSWORD}@acd.example/rest/v1.0/1",
+    "DIALLER_CA_FILE": "/no/such/file",
+    "DIALLER_CLIENT_CERT": "/no/such/file",
+    "DIALLER_CLIENT_KEY": "/no/such/file",
+    "DIALLER_DEADLINE": f"{TOKEN}",
+    "DIALLER_MAX_RATE": f"{TOKEN}",
+    "DIALLER_PROXY": f"socks5://user:{PASSWORD}@proxy.example:1080",
+    "DIALLER_TOKEN": f"{TOKEN} ",
+    "HTTPS_PROXY": f"socks5://user:{PASSWORD}@proxy.example:1080",
+}
+
+
+@pytest.mark.parametrize("variable", WRONG_VARIABLES)
+def test_errors_of_wrong_variables_show_no_part_of_the_environment(
+    variable: str, monkeypatch: pytest.MonkeyPatch, assert_hidden: AssertHidden
+) -> None:
+    monkeypatch.setenv("DIALLER_BASE_URL", "https://acd.example/rest/v1.0/1")
+    monkeypatch.setenv("DIALLER_TOKEN", TOKEN)
+    if variable != "HTTPS_PROXY":
+        monkeypatch.setenv("DIALLER_PROXY", f"http://user:{PASSWORD}@proxy.example:3128")
+    monkeypatch.setenv("ANOTHER_SECRET", TOKEN)
+    monkeypatch.setenv(variable, WRONG_VARIABLES[variable])
+    error = error_from(DiallerClient.from_env)
+    assert type(error) is ConfigurationError
+    assert_hidden.in_pickle_and_value(error)
+
+
 def bad_sync_token() -> str:
     return f"{TOKEN}\n"
 
