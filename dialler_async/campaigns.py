@@ -307,7 +307,7 @@ class Campaigns:
         finally:
             self._cache.forget(campaign)
 
-    async def delete_by_name(self, name: str, *, exact: bool = True) -> None:
+    async def delete_by_name(self, name: str, *, exact: bool = True, missing_ok: bool = False) -> None:
         """Delete the campaign with exactly this name, with all its data and contacts. This can't be undone.
 
         The call searches for the name. If exactly one campaign has exactly this name, the call reads that campaign by
@@ -319,20 +319,29 @@ class Campaigns:
             exact: False sends the API's own delete by name. The API reference does not say what the server matches: the
                 match may be partial, and any one of several campaigns may be deleted. The call is not retried after an
                 attempt that may have run.
+            missing_ok: return if no campaign has this name, instead of raising NotFoundError.
 
         Raises:
-            NotFoundError: no campaign has exactly this name, or it was renamed meanwhile. Nothing was deleted.
+            NotFoundError: no campaign has exactly this name, or it was renamed meanwhile. Nothing was deleted. Not
+                raised with `missing_ok`.
             AmbiguousNameError: several campaigns have exactly this name. Nothing was deleted.
             PayloadError: also if the server sent the campaign without an ID. Nothing was deleted.
             OutcomeUnknownError: the campaign may have been deleted. `find(name)` shows the remaining campaigns.
         """
-        if not exact:
-            try:
-                await self._transport.send(endpoints.delete_campaign_by_name(name))
-            finally:
-                # The campaign that the server matched is unknown.
-                self._cache.forget()
-            return
+        try:
+            await (self._delete_exactly(name) if exact else self._delete_what_the_server_matches(name))
+        except NotFoundError:
+            if not missing_ok:
+                raise
+
+    async def _delete_what_the_server_matches(self, name: str) -> None:
+        try:
+            await self._transport.send(endpoints.delete_campaign_by_name(name))
+        finally:
+            # The campaign that the server matched is unknown.
+            self._cache.forget()
+
+    async def _delete_exactly(self, name: str) -> None:
         campaign = await self.get_by_name(name)
         if campaign.id is None:
             without_id = PayloadError(

@@ -11,7 +11,7 @@ import aiohttp
 
 from ._api.other_calls import other_call, probe
 from ._http import environment
-from ._http.base_url import check_base_url, checked_clients_id, cleartext_warning
+from ._http.base_url import check_base_url, check_server_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.headers import RequestHeaders
@@ -153,10 +153,14 @@ class DiallerClient:
             ConfigurationError: an argument is invalid.
         """
         held = Token(token)
-        checked = check_base_url(server)
+        checked = check_server_url(server)
         del token, server
         if isinstance(checked, ConfigurationError):
             raise checked
+        require(
+            BASE_PATH not in checked.path,
+            f"the server must be given without {BASE_PATH}: DiallerClient(base_url, token) takes a whole base URL",
+        )
         return cls(f"{checked}{BASE_PATH}/{checked_clients_id(clients_id)}", cast(TokenSource, held), **options)
 
     def for_account(self, clients_id: int, token: TokenSource) -> Self:

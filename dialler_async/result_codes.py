@@ -1,6 +1,6 @@
 """`dialler.result_codes`: the result codes of one campaign, or of many campaigns concurrently."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ from ._bulk.outcome import Outcome
 from ._http.cache import AccountCache, require_max_age
 from ._http.transport import Transport
 from ._public import public
-from .errors import AuthenticationError, EndpointNotFoundError, NotFoundError, TokenSourceError
+from .errors import AuthenticationError, ConfigurationError, EndpointNotFoundError, NotFoundError, TokenSourceError
 from .models import Campaign, Language, Records, ResultCode
 
 _LARGEST_SAFE_ID: Final = 2**31 - 1
@@ -118,6 +118,7 @@ class ResultCodes:
         """
         require_max_age(max_age)
         wanted = [endpoints.checked_language(language) for language in languages]
+        _require_many(campaigns)
         lookups: Iterable[Lookup] | AsyncIterable[Lookup]
         if isinstance(campaigns, Iterable):
             lookups = (Lookup(campaign, language) for campaign in campaigns for language in wanted)
@@ -150,6 +151,19 @@ class ResultCodes:
             message=not_found.message,
         )
         raise in_place_of(too_large, not_found)
+
+
+def _require_many(campaigns: object) -> None:
+    if isinstance(campaigns, Awaitable):
+        if isinstance(campaigns, Coroutine):
+            # Otherwise Python warns that it was never awaited.
+            campaigns.close()
+        raise ConfigurationError("`campaigns` must be awaited first: for_campaigns(await dialler.campaigns.list())")
+    if isinstance(campaigns, str | bytes) or not isinstance(campaigns, Iterable | AsyncIterable):
+        raise ConfigurationError(
+            f"`campaigns` must be an iterable of campaigns or IDs, not {type(campaigns).__name__[:80]}: for one"
+            " campaign, use result_codes.list"
+        )
 
 
 class _Lookups:

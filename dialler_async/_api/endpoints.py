@@ -239,13 +239,23 @@ def _positive(value: object, name: str, hint: Callable[[object], str]) -> int:
     return int(value)
 
 
+def _name_hint(value: object) -> str:
+    match value:
+        case Campaign():
+            return ": use its name"
+        case int():
+            return ": for an ID, use get or delete"
+        case _:
+            return ""
+
+
 def _type_name(value: object) -> str:
     return type(value).__name__[:80]
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a str, not {_type_name(value)}")
+        raise ConfigurationError(f"{name} must be a str, not {_type_name(value)}{_name_hint(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:

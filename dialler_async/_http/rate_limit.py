@@ -2,6 +2,7 @@
 
 import math
 
+from .._extras import needs_extra
 from ..config import RateLimiter
 from ..errors import ConfigurationError, is_number, require
 
@@ -21,7 +22,7 @@ def rate_limiter(max_rate: float | RateLimiter) -> RateLimiter:
     try:
         from aiolimiter import AsyncLimiter
     except ImportError:
-        raise ConfigurationError("max_rate=… needs aiolimiter: pip install 'dialler-async[rate]'") from None
+        raise ConfigurationError(needs_extra("max_rate=…", "rate")) from None
     # The bucket has a capacity of two, since timers are up to a millisecond late. Measured in the first second with 16
     # callers, at rates of 50, 200 and 1000 calls per second: a capacity of one allowed 49, 190 and 856 calls; a
     # capacity of two allowed 52, 201 and 986 calls.

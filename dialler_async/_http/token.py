@@ -141,6 +141,10 @@ def _problem(token: object) -> str | None:
         return f"the token must be a str, not {type(token).__name__}"
     if not token:
         return "the token must not be empty"
+    if token[:7].lower() == "bearer ":
+        return 'the token must not begin with "Bearer ": pass only what follows, because the client adds it'
+    if token != token.strip():
+        return "the token begins or ends with a space or a line break: pass token.strip()"
     if not token.isascii() or not token.isprintable() or " " in token:
         return "the token must contain only printable ASCII characters, without spaces and line breaks"
     return None

@@ -1,4 +1,4 @@
-"""The `dialler` command. Needs the extra: `pip install 'dialler-async[cli]'`.
+"""The `dialler` command. Needs the extra `cli`.
 
 `--help` and `--version` import neither cyclopts nor rich, because these imports are slow.
 """
@@ -57,6 +57,8 @@ def _run(argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        sys.stderr.write("dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
+        from dialler_async._extras import needs_extra
+
+        sys.stderr.write(f"dialler: {needs_extra('this command', 'cli')}\n")
         return 2
     return run(argv)

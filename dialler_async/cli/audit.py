@@ -53,7 +53,7 @@ ALL_CAMPAIGNS = SelectionOptions()
 """No option given."""
 
 
-app: App = App(name="audit")
+app: App = App(name="audit", usage="Usage: dialler audit [COMMAND] [OPTIONS]")
 app.command(f"{__package__}.explain:explain", name="explain", help="Explain one rule, with an example.")
 
 

@@ -49,9 +49,31 @@ class InterruptedWriteError(Exception):
     """Raised for Ctrl-C while a write is in flight. The message says how to find out its outcome."""
 
 
+_HINTS = {
+    "PoolConfig(ca_file=…)": "--ca-file",
+    "PoolConfig(client_key=…) needs client_cert=…": "--client-key needs --client-cert",
+    "PoolConfig(client_cert=…)": "--client-cert",
+    "PoolConfig(proxy=…)": "DIALLER_PROXY",
+    "use an SSL context without ssl.VERIFY_X509_STRICT: PoolConfig(ssl=…)": "run this command with Python 3.12",
+    "; increase PoolConfig(max_body=…)": "",
+    "max_rate=…": "--max-rate",
+    ", or use DiallerClient.for_server(server, clients_id, token)": "",
+    "`campaigns.get_by_name(destination)` finds the clone": "`dialler campaigns find NAME` shows the clone",
+    "`campaigns.get(campaign)` raises NotFoundError": "`dialler campaigns get ID` finds no campaign",
+}
+"""The hints in the library's messages that are about Python, and what to do on the command line instead."""
+
+
+def hints_for_command_line(message: str) -> str:
+    """Return a message of the library with its hints about Python replaced."""
+    for python, command_line in _HINTS.items():
+        message = message.replace(python, command_line)
+    return message
+
+
 def report_error(error: Exception) -> Exit:
     """Print an error in one line on stderr, and return its exit code."""
-    print_error(str(error) or type(error).__name__)
+    print_error(hints_for_command_line(str(error)) or type(error).__name__)
     match error:
         case NoReplyError():
             return Exit.NO_REPLY

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from dialler_async._extras import needs_extra
 from dialler_async.fleet import Account, Fleet, Server, read_fleet
 from dialler_async.fleet.wire import KEY_VARIABLE
 
@@ -138,7 +139,7 @@ async def worker(
 
 def _check_extra() -> None:
     if not all(map(find_spec, ("taskiq", "taskiq_redis", "pyrate_limiter"))):
-        raise UsageError("this command needs an extra: pip install 'dialler-async[fleet]'")
+        raise UsageError(needs_extra("this command", "fleet"))
 
 
 def _broker(url: str, slots: int = 0) -> "RedisBroker":

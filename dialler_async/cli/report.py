@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TextIO
 import attrs
 from cyclopts import Group, Parameter
 
+from dialler_async._extras import needs_extra
 from dialler_async._text.csv_cells import EXCEL_ENCODING
 from dialler_async._text.files import whole_file
 from dialler_async.audit import WRITERS, AuditReport, Severity, SortKey
@@ -71,7 +72,7 @@ class Destination:
         if self.excel and (self.format != "csv" or self.output in (None, _STDOUT)):
             raise UsageError("--excel needs --format csv and a file as --output")
         if self.html is not None and not (find_spec("jinja2") and find_spec("svg")):
-            raise UsageError("the HTML report needs an extra: pip install 'dialler-async[report]'")
+            raise UsageError(needs_extra("the HTML report", "report"))
         if self.html is not None and self.output is not None and _is_same_file(self.html, self.output):
             raise UsageError("--output and --html name the same file")
         no_baselines = [self.html] if self.json or self.format == "json" else [self.html, self.output]

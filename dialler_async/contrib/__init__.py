@@ -1,1 +1,4 @@
-"""Integrations for FastAPI, aiohttp.web and OpenTelemetry. Each module needs the package in its name."""
+"""Integrations for FastAPI, aiohttp.web and OpenTelemetry.
+
+The modules `fastapi` and `opentelemetry` need the extras `fastapi` and `otel`.
+"""

@@ -29,10 +29,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Annotated, Any, Final, TypedDict, cast
 
-from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
-from fastapi.concurrency import run_in_threadpool
-from fastapi.requests import HTTPConnection
-from fastapi.responses import JSONResponse
+from .._extras import needs_extra
+
+try:
+    from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
+    from fastapi.concurrency import run_in_threadpool
+    from fastapi.requests import HTTPConnection
+    from fastapi.responses import JSONResponse
+except ModuleNotFoundError as error:
+    if error.name != "fastapi":
+        raise
+    raise ModuleNotFoundError(needs_extra(__name__, "fastapi"), name=error.name) from None
 
 from ..client import DiallerClient
 from ..errors import DiallerError

@@ -25,12 +25,19 @@ from functools import lru_cache
 from typing import Final, NamedTuple, cast, final
 from urllib.parse import urlsplit
 
-# The key is private, since OpenTelemetry may move it. The package opentelemetry-instrumentation uses the same import.
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, attach, detach, set_value
-from opentelemetry.metrics import MeterProvider, get_meter
-from opentelemetry.propagate import inject
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer, set_span_in_context
-from opentelemetry.util.types import AttributeValue
+from .._extras import needs_extra
+
+try:
+    # The key is private, because OpenTelemetry may move it. opentelemetry-instrumentation uses the same import.
+    from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context, attach, detach, set_value
+    from opentelemetry.metrics import MeterProvider, get_meter
+    from opentelemetry.propagate import inject
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer, set_span_in_context
+    from opentelemetry.util.types import AttributeValue
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "opentelemetry":
+        raise
+    raise ModuleNotFoundError(needs_extra(__name__, "otel"), name=error.name) from None
 
 from ..observer import ObservedCall, Observer
 from ..version import __version__

@@ -14,7 +14,7 @@ The suffix of the file name selects the format:
     record), `codes` (records by LanguagesID) and `errors` (errors by LanguagesID).
 `.csv`, `.parquet`
     Flat formats with one row for each campaign, language and result code. `dialler_async.export.flat` lists the
-    columns. Parquet needs the extra `pip install 'dialler-async[data]'`. With `excel=True`, a CSV file is in
+    columns. Parquet needs the extra `data`. With `excel=True`, a CSV file is in
     UTF-16 with tabs, so that Excel shows columns and umlauts in every locale.
 
 If a lookup fails or its response is incomplete, the file contains the error instead of the missing codes. `Exported`

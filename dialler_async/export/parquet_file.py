@@ -1,4 +1,4 @@
-"""The Parquet writer of exports, for notebooks. It needs the extra `pip install 'dialler-async[data]'`.
+"""The Parquet writer of exports, for notebooks. It needs the extra `data`.
 
 Whole numbers are 64-bit integers. Dates are timestamps: in UTC if all dates of the column have a time zone, and without
 a time zone if none has. These columns are text instead: larger numbers, and dates of both kinds, because no other type

@@ -15,6 +15,7 @@ import attrs
 from dialler_async._api.endpoints import checked_languages
 from dialler_async._api.partial_records import InvalidRecord
 from dialler_async._bulk.fan_out import Concurrency, OnProgress
+from dialler_async._extras import needs_extra
 from dialler_async._text.files import whole_file
 from dialler_async.client import DiallerClient
 from dialler_async.errors import ConfigurationError, PayloadError
@@ -105,7 +106,7 @@ def writer_for(path: Path, *, excel: bool = False) -> Callable[[BinaryIO, dateti
             except ModuleNotFoundError as error:
                 if error.name != "polars":
                     raise
-                raise ConfigurationError("parquet needs an extra: pip install 'dialler-async[data]'") from None
+                raise ConfigurationError(needs_extra("a Parquet file", "data")) from None
             return ParquetFile
         case _:
             raise ConfigurationError(f"the format of {path.name} is unknown: use the suffix .json, .csv or .parquet")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 from yarl import URL
 
-from dialler_async._http.base_url import check_base_url, cleartext_warning
+from dialler_async._http.base_url import check_server_url, cleartext_warning
 from dialler_async._text.files import whole_file
 from dialler_async._text.token_files import read_token_file
 from dialler_async._text.toml_files import read_toml
@@ -85,8 +85,8 @@ class Server:
             self.client_key is None or self.client_cert is not None,
             "“client_key” needs a “client_cert”, which is missing",
         )
-        url = check_base_url(self.url)
-        # The message of `check_base_url` is about base URLs, and would mislead here.
+        url = check_server_url(self.url)
+        # The message of `check_server_url` doesn't name the key of the manifest.
         if isinstance(url, ConfigurationError) or BASE_PATH in self.url:
             raise ConfigurationError(
                 "“url” must be like https://acd.example.com, without user, query, and the path from /rest on"

@@ -77,7 +77,7 @@ def wrong_arguments() -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"ClientsID {clients_id!r}", lambda wrong=clients_id: DiallerClient.for_server(SERVER, wrong, TOKEN)
         yield f"another ClientsID {clients_id!r}", lambda wrong=clients_id: sibling.for_account(wrong, TOKEN)
     yield "max_rate", lambda: DiallerClient(BASE_URL, TOKEN, max_rate=-1)
-    yield "not of an account", lambda: DiallerClient("http://localhost/", TOKEN).for_account(2, TOKEN)
+    yield "not of an account", lambda: DiallerClient("http://localhost/account", TOKEN).for_account(2, TOKEN)
 
 
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in wrong_arguments()])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dialler_async import DiallerClient, ResultCodes, ServerError
+from dialler_async._extras import needs_extra
 from dialler_async.cli import main
 from dialler_async.cli.delete import _confirmed
 from dialler_async.sandbox import Sandbox
@@ -443,7 +444,7 @@ def test_missing_extra_is_a_usage_error_that_names_it(run: Run, monkeypatch: pyt
     for module in [name for name in sys.modules if name.startswith(("dialler_async.cli.", "cyclopts", "rich"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
-    assert run("audit") == (2, "", "dialler: this command needs an extra: pip install 'dialler-async[cli]'\n")
+    assert run("audit") == (2, "", f"dialler: {needs_extra('this command', 'cli')}\n")
 
 
 def test_missing_module_of_the_package_itself_raises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,10 +469,11 @@ class TestSandboxCommand:
 
         monkeypatch.setattr(asyncio.Event, "wait", stop_and_wait)
         result = run("sandbox", "--port", 0, "--campaigns", 1, "--seed", 3)
-        base_url, token, curl = result.out.splitlines()
+        base_url, token, key, curl = result.out.splitlines()
         assert (result.exit, result.err) == (0, "")
         assert base_url.startswith("DIALLER_BASE_URL=http://127.0.0.1:")
         assert token == f"DIALLER_TOKEN={Sandbox(campaigns=1, seed=3).token}"
+        assert key.startswith("DIALLER_SANDBOX_KEY=")
         assert curl.startswith("curl -H 'Authorization: Bearer ")
         assert signal.getsignal(number) == before
 

@@ -219,7 +219,7 @@ def test_html_without_the_extra_is_refused(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dialler_async.cli.report.find_spec", lambda name: None if name == missing else object())
-    assert "pip install 'dialler-async[report]'" in refused(capsys, "--html", "report.html")
+    assert "the HTML report needs the extra “report”: " in refused(capsys, "--html", "report.html")
 
 
 def test_report_extra_is_imported_only_for_html(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,7 +252,7 @@ class TestRefusedBeforeTheFirstRequest:
     async def test_parquet_without_the_extra_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "dialler_async.export.parquet_file", raising=False)
         monkeypatch.setitem(sys.modules, "polars", None)
-        assert "pip install 'dialler-async[data]'" in await self.error_of(tmp_path / "account.parquet")
+        assert "a Parquet file needs the extra “data”: " in await self.error_of(tmp_path / "account.parquet")
 
 
 class TestCommand:

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError
+from dialler_async._extras import needs_extra
 from dialler_async.cli import main
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
 from dialler_async.fleet.redis_broker import RedisBroker
@@ -383,7 +384,7 @@ class TestCommand:
     ) -> None:
         monkeypatch.setattr("dialler_async.cli.fleet.find_spec", lambda name: None)
         assert main(["fleet", command]) == 2
-        assert capsys.readouterr().err == "dialler: this command needs an extra: pip install 'dialler-async[fleet]'\n"
+        assert capsys.readouterr().err == f"dialler: {needs_extra('this command', 'fleet')}\n"
 
     def test_list_rules_prints_the_rules(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["fleet", "audit", "--list-rules", "--select", "expired"]) == 0

@@ -267,7 +267,7 @@ class TestRate:
 
     def test_max_rate_without_aiolimiter_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "aiolimiter", None)
-        with pytest.raises(ConfigurationError, match=r"pip install 'dialler-async\[rate\]'"):
+        with pytest.raises(ConfigurationError, match="max_rate=… needs the extra “rate”: "):
             DiallerClient("http://localhost/rest/v1.0/1", "t", max_rate=1)
 
 

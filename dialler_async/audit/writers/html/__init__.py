@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else. Needs the extra: `pip install 'dialler-async[report]'`.
+"""The report as one HTML file that needs nothing else. Needs the extra `report`.
 
     from dialler_async.audit.writers.html import write_html
 
