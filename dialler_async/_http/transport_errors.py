@@ -7,7 +7,7 @@ IDs or the token.
 import os
 import ssl
 from collections.abc import Mapping
-from typing import Final, TypeVar, final
+from typing import Final, NamedTuple, TypeVar, final
 
 import aiohttp
 import attrs
@@ -20,6 +20,7 @@ from .connector import ConnectionLost
 from .proxy import host_and_port
 
 E = TypeVar("E", bound=BaseException)
+N = TypeVar("N", bound=NoReplyError)
 
 
 def strip_traceback(error: E) -> E:
@@ -47,27 +48,20 @@ class Route:
         server = host_and_port(self.server)
         return server if self.proxy is None else f"{server} through the proxy {host_and_port(self.proxy)}"
 
-    def peer(self, error: Exception) -> str:
-        """Return whom an error about a connection, TLS or a name is about: the server or the proxy."""
+    def peer(self, error: Exception) -> tuple[str, str]:
+        """Return whom an error before the request was sent is about, the server or the proxy, and where its URL is."""
         proxy = self.proxy
         if proxy is None:
-            return str(self)
-        address = (getattr(error, "host", None), getattr(error, "port", None))
+            return str(self), "the base URL"
+        # Errors without an address are about the answer to a CONNECT.
+        address = (getattr(error, "host", proxy.raw_host), getattr(error, "port", proxy.port))
         if isinstance(error, aiohttp.ClientProxyConnectionError) or address == (proxy.raw_host, proxy.port):
-            return f"the proxy {host_and_port(proxy)}"
-        return str(self)
+            return f"the proxy {host_and_port(proxy)}", "the proxy's URL"
+        return str(self), "the base URL"
 
 
-@final
-@attrs.frozen
-class _Problem:
-    """Why an attempt failed.
-
-    Attributes:
-        reason: what happened.
-        hint: what the user can do; empty if there is nothing to do.
-        permanent: whether a retry can't help.
-    """
+class _Problem(NamedTuple):
+    """Why an attempt failed: what happened, what the user can do, and whether a retry can't help."""
 
     reason: str
     hint: str = ""
@@ -87,29 +81,28 @@ def map_transport_error(
         route: the way to the server.
     """
     if sent is False or (sent is None and isinstance(error, _BEFORE_SENDING)):
-        return _connect_error(call, _connect_problem(error, timeouts, route))
+        return _new(ConnectError, call, _connect_problem(error, timeouts, route))
     match error:
         case ConnectionLost(wants_client_certificate=True):
-            reason = f"{route} requires a client certificate, and has not read the request"
-            return _connect_error(call, _Problem(reason, "Set PoolConfig(client_cert=…)", permanent=True))
-        case aiohttp.ConnectionTimeoutError():
-            # A middleware of the user's session sent the request again, and got no connection the second time.
-            problem = _Problem(f"the connection to {route} was lost before the response")
-        case aiohttp.ServerTimeoutError() | TimeoutError():
-            text = f"{call}: no further part of the response arrived for {timeouts.read:g} s"
-            return DeadlineError(text, request=call)
+            reason = f"{route} requires a client certificate"
+            return _new(ConnectError, call, _Problem(reason, "Set PoolConfig(client_cert=…)", permanent=True))
+        case aiohttp.ServerTimeoutError() | TimeoutError() if not isinstance(error, _BEFORE_SENDING):
+            reason = f"no further part of the response arrived for {timeouts.read:g} s"
+            return _new(DeadlineError, call, _Problem(reason))
         case aiohttp.ClientPayloadError():
             reason = "can't be decompressed" if is_coding_unknown(error) else "is incomplete"
-            problem = _Problem(f"the response {reason}")
-        case aiohttp.ClientHttpProxyError():
-            problem = _Problem(f"the connection to {route} was lost before the response")
-        case aiohttp.ClientResponseError():
-            problem = _unreadable_response(error, str(route), "the base URL")
+            return _new(NoReplyError, call, _Problem(f"the response {reason}"))
+        case aiohttp.ClientResponseError() if not isinstance(error, _BEFORE_SENDING):
+            return _new(NoReplyError, call, _unreadable_response(error, str(route), "the base URL"))
         case _:
-            problem = _Problem(f"the connection to {route} was lost before the response")
-    text = f"{call}: {problem.reason}"
-    text = f"{text}. {problem.hint}" if problem.hint else text
-    return NoReplyError(text, request=call, permanent=problem.permanent)
+            # With `_BEFORE_SENDING`, a middleware of the user's session sent the request again, without a connection.
+            reason = f"the connection to {route} was lost before the response"
+            return _new(NoReplyError, call, _Problem(reason))
+
+
+def refused_by_proxy(call: SentRequest, status: int, headers: Mapping[str, str], route: Route) -> ConnectError:
+    """Return the error for a proxy that refuses to forward a request to the server."""
+    return _new(ConnectError, call, _refusal_of_proxy(status, headers, route))
 
 
 _BEFORE_SENDING: Final = (
@@ -122,21 +115,14 @@ _BEFORE_SENDING: Final = (
 """Errors from the time before the request is sent."""
 
 
-def refused_by_proxy(call: SentRequest, status: int, headers: Mapping[str, str], route: Route) -> ConnectError:
-    """Return the error for a proxy that refuses to forward a request to the server."""
-    return _connect_error(call, _refusal_of_proxy(status, headers, route))
-
-
-def _connect_error(call: SentRequest, problem: _Problem) -> ConnectError:
-    text = f"{call}: {problem.reason}; nothing was sent"
-    text = f"{text}. {problem.hint}" if problem.hint else text
-    return ConnectError(text, request=call, permanent=problem.permanent)
+def _new(kind: type[N], call: SentRequest, problem: _Problem) -> N:
+    sent = "; nothing was sent" if kind is ConnectError else ""
+    hint = f". {problem.hint}" if problem.hint else ""
+    return kind(f"{call}: {problem.reason}{sent}{hint}", request=call, permanent=problem.permanent)
 
 
 def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Problem:
-    peer = route.peer(error)
-    is_proxy = peer != str(route)
-    url = "the proxy's URL" if is_proxy else "the base URL"
+    peer, url = route.peer(error)
     match error:
         case aiohttp.ConnectionTimeoutError():
             return _Problem(f"no connection to {route} within {timeouts.connect:g} s")
@@ -155,12 +141,12 @@ def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Pro
             return _Problem(f"the host in {url} is invalid", permanent=True)
         case aiohttp.ServerFingerprintMismatch():
             return _Problem(f"no connection to {peer} ({type(error).__name__})", permanent=True)
-        case _ if route.proxy is None:
-            return _Problem(f"no connection to {route}")
         case aiohttp.ClientResponseError():
-            return _unreadable_response(error, f"the proxy {host_and_port(route.proxy)}", "the proxy's URL")
+            return _unreadable_response(error, peer, url)
+        case ConnectionLost() if route.proxy is not None:
+            return _Problem(f"{peer} closed the connection")
         case _:
-            return _Problem(f"the proxy {host_and_port(route.proxy)} closed the connection")
+            return _Problem(f"no connection to {route}")
 
 
 def _refusal_of_proxy(status: int, headers: Mapping[str, str], route: Route) -> _Problem:
