@@ -11,7 +11,6 @@ import aiohttp
 
 from ._api.other_calls import other_call, probe
 from ._http import environment
-from ._http.base_url import check_base_url, check_server_url, checked_clients_id, cleartext_warning
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.headers import RequestHeaders
@@ -20,6 +19,7 @@ from ._http.rate_limit import rate_limiter
 from ._http.shared import Shared
 from ._http.token import Token
 from ._http.transport import Transport
+from ._http.urls import check_base_url, check_server_url, checked_clients_id, cleartext_warning
 from ._public import public
 from .campaigns import Campaigns
 from .config import BASE_PATH, HeaderSource, PoolConfig, RateLimiter, RetryPolicy, Timeouts, TokenSource

@@ -22,11 +22,11 @@ from ..errors import Body, ConfigurationError, ConnectError, NoReplyError, Paylo
 from .connector import ConnectionLost, ResendGuard
 from .deadlines import Deadlines
 from .pool import Pool
-from .proxy import proxy_for
 from .read_timeout import ReadTimeout
 from .response import Response
 from .token import Token
 from .transport_errors import Route, map_transport_error, refused_by_proxy
+from .urls import proxy_for
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}

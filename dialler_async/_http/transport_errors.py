@@ -17,7 +17,7 @@ from ..config import Timeouts
 from ..errors import ConnectError, DeadlineError, NoReplyError, SentRequest
 from .aiohttp_internals import is_coding_unknown, is_header_too_long, rejected_bytes
 from .connector import ConnectionLost
-from .proxy import host_and_port
+from .urls import host_and_port
 
 E = TypeVar("E", bound=BaseException)
 N = TypeVar("N", bound=NoReplyError)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 from yarl import URL
 
-from dialler_async._http.base_url import check_server_url, cleartext_warning
+from dialler_async._http.urls import check_server_url, cleartext_warning
 from dialler_async._text.files import whole_file
 from dialler_async._text.token_files import read_token_file
 from dialler_async._text.toml_files import read_toml

@@ -29,7 +29,7 @@ from dialler_async import (
     RetryPolicy,
     StatusError,
 )
-from dialler_async._http.proxy import Proxy, proxy_for
+from dialler_async._http.urls import Proxy, proxy_for
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Status
 
