@@ -70,7 +70,7 @@ class DiallerClient:
         base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path before `rest` and a trailing slash are allowed.
             User info, a query and a fragment are refused.
         token: the bearer token, or a function that returns one, directly or as an awaitable. The function is called
-            for the first request, and after a 401.
+            for the first request, and after a 401: at most twice in a call.
         pool: options of the connection pool.
         retry: number of attempts, and the delays between them.
         timeouts: limits for an attempt and for a whole call.

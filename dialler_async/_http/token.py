@@ -27,7 +27,7 @@ class Token:
 
     Attributes:
         headers: the `Authorization` header; empty without a token.
-        version: number of tokens so far. A call remembers the version of its token instead of the token.
+        version: number of different tokens so far. A call remembers the version of its token instead of the token.
         secrets: the secrets of the account, for cleaning texts.
     """
 
@@ -35,7 +35,7 @@ class Token:
         self._problem: str | None = None
         self._renewing = asyncio.Lock()
         self._failure: TokenSourceError | None = None
-        self._failures = 0
+        self._calls = 0
         self.headers: Mapping[str, str] = {}
         self.version: int = 0
         self.secrets: Final = Secrets()
@@ -57,25 +57,28 @@ class Token:
         if self._problem is not None:
             raise ConfigurationError(self._problem)
 
-    async def renew(self, refused: int) -> None:
-        """Get a new token from the source, unless another call has already done so.
+    async def renew(self, refused: int) -> bool:
+        """Get a token from the source, unless another call has already done so.
 
         All calls that wait while the source runs share its result, also its error.
 
         Args:
             refused: version of the token that the server refused. If the current version is newer, nothing happens.
+        Returns:
+            Whether the token is another than the refused token.
         Raises:
             TokenSourceError: the source raised an error.
             InvalidTokenError: the source returned a value that can't be sent in a header.
         """
-        failures = self._failures
+        calls = self._calls
         async with self._renewing:
-            if self.version == refused and self._failures == failures:
+            if self.version == refused and self._calls == calls:
                 self._failure = await self._call_source()
             failure = self._failure if self.version == refused else None
         # Raised here, where the token and the source's error are neither a local variable nor a context.
         if failure is not None:
             raise type(failure)(*failure.args)
+        return self.version != refused
 
     async def _call_source(self) -> TokenSourceError | None:
         """Store a new token; return the error if there is none."""
@@ -90,20 +93,20 @@ class Token:
             if isinstance(error, asyncio.CancelledError) and _cancellations() > cancellations:
                 raise
             # Otherwise, something that the source awaited was cancelled, and the call goes on.
-            self._failures += 1
+            self._calls += 1
             return TokenSourceError(f"the function that returns the token raised {_safe_description(error)}")
-        if self._problem is not None:
-            self._failures += 1
-            return InvalidTokenError(self._problem)
-        return None
+        self._calls += 1
+        return None if self._problem is None else InvalidTokenError(self._problem)
 
     def _store(self, token: object) -> None:
         self._problem = _problem(token)
-        if self._problem is None:
-            # A member of an Enum with str would show its name.
-            text = str.__str__(cast(str, token))
-            self.secrets.add_token(text)
-            self.headers = {"Authorization": f"Bearer {text}"}
+        if self._problem is not None:
+            return
+        # `str.__str__`, because a member of an Enum with str would show its name.
+        header = {"Authorization": f"Bearer {str.__str__(cast(str, token))}"}
+        if self.headers != header:
+            self.secrets.add_token(header["Authorization"].removeprefix("Bearer "))
+            self.headers = header
             self.version += 1
 
     def __reduce__(self) -> NoReturn:

@@ -7,7 +7,7 @@ failed attempt. Internal functions return errors and do not raise them, for the 
 import asyncio
 import copy
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
@@ -40,6 +40,9 @@ from .transport_errors import strip_traceback
 
 T = TypeVar("T")
 
+_MAX_RENEWALS: Final = 2
+"""How often a call renews its token after a 401: the new token may be replaced before it is used."""
+
 
 class _Call:
     """The state of one call."""
@@ -50,8 +53,8 @@ class _Call:
         "headers",
         "outcome_unknown",
         "policy",
+        "renewals",
         "request",
-        "token_renewed",
         "token_version",
         "trace",
         "waited",
@@ -67,8 +70,8 @@ class _Call:
         self.deadline: Deadline
         self.token_version = 0
         """Version of the token in the latest attempt."""
-        self.token_renewed = False
-        """Whether the token was renewed after a 401. A call renews the token at most once."""
+        self.renewals = 0
+        """How often the token was renewed after a 401."""
         self.outcome_unknown = False
         """Whether a failed attempt may have run."""
         self.waited = 0.0
@@ -220,20 +223,22 @@ class Transport:
         )
 
     async def _retry_with_new_token(self, call: _Call, outcome: Any) -> Any:
-        """Return the outcome of one more attempt with a new token after a 401; otherwise the given outcome."""
-        if not isinstance(outcome, AuthenticationError) or not self._token.is_renewable or call.token_renewed:
-            return outcome
-        call.token_renewed = True
-        call.trace.wait_started(Phase.AUTHENTICATING)
-        try:
-            await self._token.renew(refused=call.token_version)
-        except Exception:
-            if not call.outcome_unknown:
-                raise
-            # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
-            return outcome
-        call.trace.retry_scheduled(outcome, 0.0)
-        return await self._attempt(call)
+        """Return the outcome of further attempts with new tokens after a 401; otherwise the given outcome."""
+        while isinstance(outcome, AuthenticationError) and self._token.is_renewable and call.renewals < _MAX_RENEWALS:
+            call.trace.wait_started(Phase.AUTHENTICATING)
+            try:
+                is_other_token = await self._token.renew(refused=call.token_version)
+            except Exception:
+                if not call.outcome_unknown:
+                    raise
+                # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
+                return outcome
+            if call.renewals and not is_other_token:
+                break
+            call.renewals += 1
+            call.trace.retry_scheduled(outcome, 0.0)
+            outcome = await self._attempt(call)
+        return outcome
 
     async def _attempt(self, call: _Call) -> Any:
         """Send the request once; return its value or its error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
@@ -922,6 +923,23 @@ class TestTokenRenewal:
     async def test_second_401_after_another_failure_is_raised(self, server: CampaignServer, clock: Clock) -> None:
         server.faults.next(Status(401), Status(503), Status(401))
         async with DiallerClient(server.base_url, lambda: server.token) as dialler:
+            assert type(await failure(dialler.campaigns.list())) is AuthenticationError
+        assert len(server.journal) == 3
+
+    @pytest.mark.parametrize("call", CALLS)
+    async def test_two_rotations_in_a_row_renew_the_token_twice(
+        self, server: CampaignServer, clock: Clock, call: str
+    ) -> None:
+        tokens = iter(["replaced", "replaced-again", server.token])
+        async with DiallerClient(server.base_url, lambda: next(tokens)) as dialler:
+            server.assert_result(call, await server.send(call, dialler))
+        assert server.arrived(call) == [False, False, True]
+
+    async def test_401_for_each_new_token_is_raised_after_three_requests(
+        self, server: CampaignServer, clock: Clock
+    ) -> None:
+        numbers = itertools.count(1)
+        async with DiallerClient(server.base_url, lambda: f"wrong-{next(numbers)}") as dialler:
             assert type(await failure(dialler.campaigns.list())) is AuthenticationError
         assert len(server.journal) == 3
 
