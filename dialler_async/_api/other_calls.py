@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..errors import Body, ConfigurationError, PayloadError, SentRequest, require
-from .decoding import FinishedWork, ResponseDecoder
+from .decoding import Decoded, ResponseDecoder
 from .endpoints import Idempotency, Request, get_campaign
 from .error_responses import excerpt
 
@@ -111,15 +111,15 @@ def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:
         raise ConfigurationError("decoder must be bytes, or a type that msgspec can decode") from None
 
 
-def _raw_body(body: Body) -> FinishedWork[bytes]:
+def _raw_body(body: Body) -> Decoded[bytes]:
     """Return the body unchanged."""
-    return FinishedWork(bytes(body))
+    return Decoded(bytes(body))
 
 
-def _json(decoder: "msgspec.json.Decoder[T]", body: Body) -> FinishedWork[T]:
+def _json(decoder: "msgspec.json.Decoder[T]", body: Body) -> Decoded[T]:
     """Return a JSON value of the decoder's type."""
     try:
-        return FinishedWork(decoder.decode(body))
+        return Decoded(decoder.decode(body))
     except msgspec.ValidationError as error:
         problem, not_json = f"not a value of the decoder's type: {error}", False
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,7 +18,7 @@ class InvalidRecord:
     """A record that is not as documented.
 
     Attributes:
-        record: the decoded record; empty if it can't be decoded.
+        record: the decoded record; empty if it is not an object, or is nested too deeply.
         error: what is wrong, with the record's `.path` and `.record_id`.
     """
 
@@ -34,10 +34,12 @@ class PartialRecords(Generic[T_co]):
 
     Attributes:
         records: the records that are as documented.
-        invalid: the records that are not.
+        invalid: the records that are not. Only the first 1,000 are kept.
         total: the number of records that the server counts, which may be larger than the number that it sent.
+        invalid_count: the number of all invalid records.
     """
 
     records: tuple[T_co, ...]
     invalid: tuple[InvalidRecord, ...]
     total: int
+    invalid_count: int = attrs.field(default=attrs.Factory(lambda self: len(self.invalid), takes_self=True))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from .._api.charsets import recoding
-from .._api.decoding import FinishedWork
+from .._api.decoding import Decoded
 from .._api.endpoints import Request
 from .._api.error_responses import printable_excerpt
 from .._api.partial_records import PartialRecords
@@ -89,7 +89,7 @@ def _with_clean_errors(request: Request[Any], slices: Iterator[T], secrets: Secr
 async def _decode(request: Request[Any], response: Response) -> Any:
     try:
         work = request.decoder(response.body)
-        value = work.value if isinstance(work, FinishedWork) else await finish_in_slices(work)
+        value = work.value if isinstance(work, Decoded) else await finish_in_slices(work)
     except (PayloadError, StatusError) as error:
         return _with_request(request, error)
     return value if request.expected_id is None else _checked_campaign(request, value)

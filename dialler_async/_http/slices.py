@@ -3,12 +3,12 @@
 import asyncio
 from typing import TypeVar
 
-from .._api.decoding import Work
+from .._api.decoding import Decoding
 
 T = TypeVar("T")
 
 
-def finish(work: Work[T]) -> T:
+def finish(work: Decoding[T]) -> T:
     """Return the result of the work. No other task runs between the slices."""
     try:
         while True:
@@ -18,7 +18,7 @@ def finish(work: Work[T]) -> T:
         return result
 
 
-async def finish_in_slices(work: Work[T]) -> T:
+async def finish_in_slices(work: Decoding[T]) -> T:
     """Return the result of the work. Other tasks run between the slices."""
     try:
         while True:

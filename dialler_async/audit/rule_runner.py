@@ -79,17 +79,23 @@ class RuleRunner:
             ConfigurationError: the selection names a campaign that does not exist.
         """
         self._lists += 1
-        self._campaigns = len(campaigns.records) + len(campaigns.invalid)
+        self._campaigns = len(campaigns.records) + campaigns.invalid_count
         self._total = max(campaigns.total, self._campaigns)
         if campaigns.total != self._campaigns:
             message = f"the server counts {campaigns.total} campaigns, but sent {self._campaigns}"
             violation = Violation("", message, measure=abs(campaigns.total - self._campaigns))
             self._account.append(INCOMPLETE_LIST.finding(None, violation))
             self._not_checked.append(NotChecked(reason=message))
+        not_kept = campaigns.invalid_count - len(campaigns.invalid)
+        if not_kept:
+            message = f"{not_kept} further records of the list are invalid"
+            self._account.append(INCOMPLETE_LIST.finding(None, Violation("", message, measure=not_kept)))
+            self._not_checked.append(NotChecked(reason=message))
         chosen: Sequence[Campaign] = campaigns.records
         invalid = [(_campaign_of(one), one.error) for one in campaigns.invalid]
         if (selection := self._selection) is not None:
-            selection.require_found([*chosen, *(campaign for campaign, _ in invalid)])
+            if not not_kept:
+                selection.require_found([*chosen, *(campaign for campaign, _ in invalid)])
             chosen = selection.choose(chosen, self._options.now)
             # The dates of an invalid record can't be trusted.
             invalid = [(campaign, error) for campaign, error in invalid if selection.matches_name_and_id(campaign)]

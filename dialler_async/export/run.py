@@ -146,7 +146,11 @@ async def _fetch(
 ) -> None:
     listed = await dialler.campaigns.list_partial()
     campaigns, invalid = listed.records, listed.invalid
-    sent = len(campaigns) + len(invalid)
+    sent = len(campaigns) + listed.invalid_count
+    if listed.invalid_count > len(invalid):
+        first = invalid[0].error
+        reason = f"{listed.invalid_count} of {sent} campaigns are invalid, too many to export. The first: {first}"
+        raise PayloadError(reason, path=first.path)
     if listed.total > sent:
         raise PayloadError(f"the server counts {listed.total} campaigns, but sent {sent}", path="count")
     outcomes = dialler.result_codes.for_campaigns(

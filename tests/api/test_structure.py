@@ -5,7 +5,7 @@ import gc
 import json
 import pickle
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -39,23 +39,23 @@ class Refusing(FastPath):
     def structure(self, records: bytes | memoryview) -> list[Any]:
         return []
 
-    def learn_keys(self, record: bytes) -> bool:
+    def add_keys_of(self, record: Mapping[str, Any]) -> bool:
         return False
 
 
 class CountingPath(FastPath):
-    """A fast path that counts how often it is tried, and how often it learns keys."""
+    """A fast path that counts how often it is tried, and how often it adds keys."""
 
     tried = 0
-    learned = 0
+    added = 0
 
     def structure(self, records: bytes | memoryview) -> list[Any]:
         self.tried += 1
         return super().structure(records)
 
-    def learn_keys(self, record: bytes) -> bool:
-        self.learned += 1
-        return super().learn_keys(record)
+    def add_keys_of(self, record: Mapping[str, Any]) -> bool:
+        self.added += 1
+        return super().add_keys_of(record)
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def test_decoded_records_are_frozen_like_constructed_records() -> None:
 
 def test_one_record_does_not_keep_a_large_body_in_memory() -> None:
     record = json.dumps({"ID": 1, "Name": "a", "filler": "x" * 1000})
-    # What the fast path learns stays in memory.
+    # What is added to the fast path stays in memory.
     decode(CAMPAIGNS, envelope(record))
     tracemalloc.start()
     try:
@@ -253,32 +253,43 @@ def test_much_whitespace_between_records_is_refused(separator: str, last: str) -
     assert "more than 262144 bytes between two records" in str(error)
 
 
-def test_keys_are_learned_only_a_few_times_for_each_list() -> None:
+def test_keys_are_added_only_a_few_times_for_each_list() -> None:
     path = CountingPath(Campaign)
     with use_fast_path(lambda kind: path):
         decoded = decode(CAMPAIGNS, envelope(*(json.dumps({"Name": "a", f"key {n}": n}) for n in range(100))))
     assert [one.extra for one in decoded] == [{f"key {n}": n} for n in range(100)]
-    assert 0 < path.learned < 10
+    assert 0 < path.added < 10
 
 
-def test_unknown_keys_are_learned_once() -> None:
+def test_unknown_keys_are_added_once() -> None:
     path = FastPath(Campaign)
     body = envelope(*[json.dumps({"Name": "a", "first": 1}), json.dumps({"Name": "b", "second": []})] * 2)
     with use_fast_path(lambda kind: path):
         assert [one.extra for one in decode(CAMPAIGNS, body)] == [{"first": 1}, {"second": []}] * 2
-        with patch.object(path, "learn_keys", None):
+        with patch.object(path, "add_keys_of", None):
             assert len(decode(CAMPAIGNS, body)) == 4
     assert path.decode_body(body) is not None
 
 
+def test_extra_key_may_be_nested_after_it_was_not() -> None:
+    path = FastPath(Campaign)
+    nested = {"Name": "a", "first": {"x": [1]}}
+    with use_fast_path(lambda kind: path):
+        for record in ({"Name": "a", "first": 1}, nested):
+            assert decode(CAMPAIGNS, envelope(json.dumps(record)))[0].wire == record
+        with patch.object(path, "add_keys_of", None):
+            assert decode(CAMPAIGNS, envelope(json.dumps(nested)))[0].wire == nested
+    assert path.decode_body(envelope(json.dumps(nested))) is not None
+
+
 def test_fast_path_forgets_the_oldest_keys_beyond_its_limit() -> None:
     path = FastPath(Campaign)
-    old, new = (json.dumps({"Name": "a", **{f"{word}{n}": 1 for n in range(400)}}).encode() for word in ("old", "new"))
-    assert path.learn_keys(old)
-    assert path.learn_keys(new)
-    assert [one.name for one in path.structure(new)] == ["a"]
-    assert path.structure(old) == []
-    assert not path.learn_keys(json.dumps(dict.fromkeys(map(str, range(501)))).encode())
+    old, new = ({"Name": "a", **{f"{word}{n}": 1 for n in range(400)}} for word in ("old", "new"))
+    assert path.add_keys_of(old)
+    assert path.add_keys_of(new)
+    assert [one.name for one in path.structure(json.dumps(new).encode())] == ["a"]
+    assert path.structure(json.dumps(old).encode()) == []
+    assert not path.add_keys_of(dict.fromkeys(map(str, range(501))))
 
 
 @pytest.mark.parametrize("text", ["a", "}", "{", "},{", '"}]', "[{", "\\u007d"])

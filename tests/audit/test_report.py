@@ -223,3 +223,11 @@ def test_json_of_a_report_has_every_attribute() -> None:
     assert shown["findings"][0]["campaign_name"] == "B\x1b[31m"
     assert [rule["id"] for rule in shown["rules"]] == [*ALWAYS, "own-rule"]
     assert set(shown["rules"][4]) == {"id", "severity", "title", "why", "fix"}
+
+
+def test_invalid_records_that_the_list_did_not_keep_are_reported_by_their_number() -> None:
+    runner = RuleRunner(AuditOptions.of([], BOTH, NOW))
+    runner.check_list(PartialRecords((campaign(1, "a"),), (), total=2_001, invalid_count=2_000))
+    (finding,) = report(runner).findings
+    assert (finding.rule, finding.message) == ("incomplete-list", "2000 further records of the list are invalid")
+    assert report(runner).campaigns == 2_001

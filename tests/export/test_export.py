@@ -207,6 +207,17 @@ async def test_invalid_campaign_does_not_stop_the_export(tmp_path: Path, format:
     assert "nMaxParallelLines" in errors_by_id[1]
 
 
+async def test_export_raises_when_more_campaigns_are_invalid_than_the_list_keeps(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with sandbox:
+        records = ",".join(["{}"] * 1_001)
+        sandbox.faults.next(CannedResponse(200, f'{{"records": [{records}], "status": 200}}'.encode()))
+        with pytest.raises(PayloadError, match="1001 of 1001 campaigns are invalid"):
+            await run_export(sandbox, tmp_path / "account.json")
+    assert os.listdir(tmp_path) == []
+
+
 async def test_incomplete_list_of_campaigns_raises_and_writes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     async with sandbox:
         sandbox.faults.next(CannedResponse(200, b'{"records": [{"ID": 7, "Name": "x"}], "count": 3, "status": 200}'))
