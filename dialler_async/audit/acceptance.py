@@ -1,83 +1,99 @@
 """Accept single findings by entries in the settings (`[[audit.accept]]`), each with a reason. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from json import dumps
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
+from msgspec import Meta, Struct
 
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.errors import require
+from dialler_async.models import Language
 
-from .findings import Acceptance, Finding
+from .coverage import Coverage
+from .findings import Acceptance, Basis, Finding, Severity
 from .identity import AccountIdentity
 from .report import AuditReport, SortKey
 from .rule import Violation
-from .rules import INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, UNUSED_ACCEPTANCE
+from .rules import (
+    ALWAYS,
+    DELETED,
+    INCOMPLETE_LIST,
+    NOT_AUDITED,
+    RULE_FAILED,
+    STOPPED_EARLY,
+    UNUSED_ACCEPTANCE,
+)
+from .rules.words import language_name
 from .selection import name_matches
-from .suggestions import require_known
+from .tables import read_table
 
-NEVER_ACCEPTED = frozenset(info.id for info in (INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY))
-"""Rules whose findings can't be accepted, since they report campaigns that were not checked."""
+NEVER_ACCEPTED = frozenset(
+    info.id for info in (INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, *(rule.info for rule in ALWAYS))
+)
+"""Rules whose findings can't be accepted, because they report what was not checked."""
+
+_Text = Annotated[str, Meta(pattern=r"\S", description="a text")]
+_OptionalText = Annotated[str | None, Meta(description="a text")]
 
 
-@attrs.frozen(kw_only=True)
-class AcceptanceEntry:
+class AcceptanceEntry(Struct, frozen=True, kw_only=True):
     """An `[[audit.accept]]` entry: which findings are accepted, and why.
 
     Attributes:
         rule: ID of the rule.
+        reason: the reason, in the words of a user.
+        server: the server of the account, such as `acd.example.com`; None for every server.
         account: ClientsID of the account, or its name in a fleet; None for every account.
         campaign: ID of the campaign, or a pattern of its name; None for findings about the whole account.
         subject: the subject of the finding; None for any.
-        acceptance: the reason, its owner, and the last day.
-        invalid_until: the text of `until` if it is not a date. Such an entry accepts nothing.
+        kind: the kind of the finding; None for any.
+        language: LanguagesID of the finding; None for any.
+        owner: the person who is responsible for it.
+        until: the last day. An entry with anything but a date accepts nothing.
     """
 
-    rule: str
-    campaign: int | str | None
-    subject: str | None
-    acceptance: Acceptance
-    account: int | str | None = None
-    invalid_until: str | None = None
+    rule: _Text
+    reason: _Text
+    server: _OptionalText = None
+    account: Annotated[int | str | None, Meta(description="an ID or a name in the fleet")] = None
+    campaign: Annotated[int | str | None, Meta(description="an ID or a pattern of a name")] = None
+    subject: _OptionalText = None
+    kind: _OptionalText = None
+    language: Annotated[int | None, Meta(description="a LanguagesID")] = None
+    owner: _OptionalText = None
+    until: Annotated[Any, Meta(description="a date")] = None
 
     @classmethod
     def of(cls, table: object) -> "AcceptanceEntry":
         """Return the entry of a table in the settings.
 
         Raises:
-            ConfigurationError: a key is unknown or missing, or a value has the wrong type. An invalid
-                `until` does not raise: `accept` reports it.
+            ConfigurationError: a key is unknown or missing, a value has the wrong type, or the rule reports what was
+                not checked. An invalid `until` does not raise: `accept` reports it.
         """
-        require(isinstance(table, Mapping), f"an entry of “accept” must be a table ([[audit.accept]]), not {table!r}")
-        given: Mapping[str, Any] = dict(table) if isinstance(table, Mapping) else {}
-        keys = ("rule", "account", "campaign", "subject", "reason", "owner", "until")
-        for key in given:
-            require_known(key, keys, "key of [[audit.accept]]")
-        for key in ("rule", "reason"):
-            is_text = isinstance(given.get(key), str) and bool(given[key].strip())
-            require(is_text, f"an entry of [[audit.accept]] needs the key “{key}” with a text")
-        for key in ("subject", "owner"):
-            require(
-                isinstance(given.get(key, ""), str),
-                f"“{key}” of [[audit.accept]] must be a text, not {given.get(key)!r}",
-            )
-        for key, text in (("account", "a name in the fleet"), ("campaign", "a pattern of a name")):
-            value = given.get(key)
-            is_known = value is None or isinstance(value, str) or type(value) is int
-            require(is_known, f"“{key}” of [[audit.accept]] must be an ID or {text}, not {value!r}")
-        require(given["rule"] not in NEVER_ACCEPTED, f"“{given['rule']}” can't be accepted: something was not checked")
-        until = _date(given.get("until"))
-        return cls(
-            rule=given["rule"],
-            account=given.get("account"),
-            campaign=given.get("campaign"),
-            subject=given.get("subject"),
-            acceptance=Acceptance(reason=given["reason"].strip(), owner=given.get("owner"), until=until),
-            invalid_until=None if until is not None or "until" not in given else str(given["until"]),
-        )
+        entry = read_table(table, cls, "[[audit.accept]]")
+        require(entry.rule not in NEVER_ACCEPTED, f"“{entry.rule}” can't be accepted: it reports what was not checked")
+        return entry
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day; None if it does not end, or if `until` is not a date."""
+        value = self.until
+        if isinstance(value, datetime):
+            return value.date()
+        try:
+            return date.fromisoformat(value) if isinstance(value, str) else value if isinstance(value, date) else None
+        except ValueError:
+            return None
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """The acceptance of the findings."""
+        return Acceptance(reason=self.reason.strip(), owner=self.owner, until=self.last_day)
 
     def is_about(self, account: str | None, identity: AccountIdentity | None) -> bool:
         """Return whether the entry applies to an account.
@@ -86,6 +102,8 @@ class AcceptanceEntry:
             account: its name in a fleet; None in the report of one account.
             identity: its server and ClientsID, if they are known.
         """
+        if self.server is not None and (identity is None or not identity.is_on(self.server)):
+            return False
         if isinstance(self.account, int):
             return identity is not None and identity.clients_id == self.account
         return self.account in (None, account)
@@ -93,6 +111,8 @@ class AcceptanceEntry:
     def matches(self, finding: Finding, identity: AccountIdentity | None) -> bool:
         """Return whether the entry is about this finding of an account. `until` is not checked."""
         if finding.rule != self.rule or self.subject not in (None, finding.subject):
+            return False
+        if self.kind not in (None, finding.kind) or self.language not in (None, finding.language):
             return False
         if not self.is_about(finding.account, identity):
             return False
@@ -104,9 +124,9 @@ class AcceptanceEntry:
 
     def ended(self, today: date) -> str | None:
         """Return why the entry accepts nothing, in words; None if it is valid."""
-        if self.invalid_until is not None:
-            return f"its “until”, “{self.invalid_until}”, is not a date"
-        last = self.acceptance.until
+        last = self.last_day
+        if self.until is not None and last is None:
+            return f"its “until”, “{self.until}”, is not a date"
         return f"it ended on {last}" if last is not None and today > last else None
 
     def __str__(self) -> str:
@@ -115,7 +135,36 @@ class AcceptanceEntry:
         )
         where = "the whole account" if self.campaign is None else campaign
         account = "" if self.account is None else f", account {self.account}"
-        return f"{self.rule}{account}, {where}" + (f", “{self.subject}”" if self.subject else "")
+        server = "" if self.server is None else f" on {self.server}"
+        details = [f"“{self.subject}”"] if self.subject else []
+        details += [self.kind] if self.kind else []
+        details += [language_name(Language(self.language))] if self.language is not None else []
+        return ", ".join([f"{self.rule}{account}{server}", where, *details])
+
+    def probes(self, coverage: Coverage) -> Iterator[Finding]:
+        """Yield findings that the entry could accept, one for each campaign, to ask whether they were checked."""
+        info = coverage.rules.get(self.rule)
+        languages = tuple(Language) if self.language is None else (Language(self.language),)
+        probe = Finding(
+            rule=self.rule,
+            severity=Severity.INFO,
+            campaign_id=self.campaign if isinstance(self.campaign, int) else None,
+            campaign_name=None if self.campaign is None else str(self.campaign),
+            subject="",
+            message="",
+            basis=Basis(
+                languages=languages if info is not None and info.codes else (),
+                campaigns=None if info is not None and info.account_wide else (),
+            ),
+        )
+        if not isinstance(self.campaign, str):
+            yield probe
+            return
+        keys = list(coverage.named_like(self.campaign))
+        for key, name in keys:
+            yield attrs.evolve(probe, campaign_id=key if isinstance(key, int) else None, campaign_name=name)
+        if not keys:
+            yield probe
 
 
 def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str, AccountIdentity]) -> None:
@@ -138,7 +187,7 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
     """Return the report with the accepted findings moved from `findings` to `accepted`.
 
     The rule `unused-acceptance` reports an entry whose `until` is invalid or has passed; such an entry accepts nothing.
-    In an audit of the whole account, it also reports an entry that matches no finding.
+    It also reports an entry that matches no finding, if all that it could match was checked.
 
     Args:
         report: the report of one account, or of several. In a report of one, entries of other accounts are ignored.
@@ -163,13 +212,16 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
         else:
             used.add(entry)
             accepted.append(attrs.evolve(finding, acceptance=entry.acceptance))
-    applied = {info.id for info in report.rules}
+    coverages = report.coverages()
     for entry in entries:
-        why = entry.ended(today)
-        if why is None and entry not in used and report.scope is None and entry.rule in applied:
-            why = "it matches no finding"
+        kind, why = "ended", entry.ended(today)
+        if why is None and entry not in used:
+            about = [
+                name for name in coverages if entry.is_about(name, report.identities.get(name or "", report.identity))
+            ]
+            kind, why = _why_unused(entry, [coverages[name] for name in about])
         if why is not None:
-            violation = Violation(str(entry), f"the entry for {entry} accepts nothing: {why}")
+            violation = Violation(str(entry), f"the entry for {entry} accepts nothing: {why}", kind=kind)
             findings.append(UNUSED_ACCEPTANCE.finding(None, violation))
     rules = report.rules
     if UNUSED_ACCEPTANCE not in rules and any(finding.rule == UNUSED_ACCEPTANCE.id for finding in findings):
@@ -178,25 +230,50 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
     return changed.sorted_by(SortKey.SEVERITY)
 
 
-def entries_as_toml(findings: Sequence[Finding], reason: str, table: str, account: int | None = None) -> str:
+def _why_unused(entry: AcceptanceEntry, coverages: Sequence[Coverage]) -> tuple[str, str | None]:
+    """Return the kind of the finding about an entry that matches nothing, and why; None if that can't be said."""
+    probes = [(coverage, probe) for coverage in coverages for probe in entry.probes(coverage)]
+    if any(coverage.why_not_checked(probe) is not None for coverage, probe in probes):
+        return "", None
+    exists = any(probe.campaign in coverage.campaigns for coverage, probe in probes)
+    if entry.campaign is None or exists or not coverages:
+        return "unused", "it matches no finding"
+    return DELETED, "there is no such campaign any more"
+
+
+def entries_as_toml(
+    findings: Sequence[Finding],
+    reason: str,
+    table: str,
+    *,
+    owner: str | None = None,
+    until: date | None = None,
+    account: int | None = None,
+    server: str | None = None,
+) -> str:
     """Return `[[audit.accept]]` entries for these findings, as text to append to a file of settings.
 
     Args:
         findings: findings of one account that can be accepted.
         reason: the reason of all entries.
         table: dotted name of the array, such as `audit.accept`.
+        owner: the person who is responsible for them.
+        until: their last day.
         account: ClientsID of the account, if it is known. Other accounts may have campaigns with the same IDs.
+        server: the server, if accounts of other servers use the same settings.
     """
+    given = {"server": server, "account": account}
+    because = {"reason": reason, "owner": owner, "until": until}
+
     entries: dict[str, None] = {}
     for finding in findings:
-        keys: dict[str, int | str] = {"rule": finding.rule} | ({} if account is None else {"account": account})
+        keys: dict[str, int | str | date | None] = {"rule": finding.rule, **given}
         if finding.campaign_name is not None:
             keys["campaign"] = _pattern(finding.campaign_name) if finding.campaign_id is None else finding.campaign_id
-        if finding.subject:
-            keys["subject"] = finding.subject
+        keys |= {"subject": finding.subject or None, "kind": finding.kind or None, "language": finding.language}
         comment = escape_unprintable(f"{finding.campaign_name or 'the whole account'}: {finding.message}")
-        lines = [f"\n[[{table}]]  # {comment}", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
-        entries["\n".join([*lines, f"reason = {_toml(reason)}", ""])] = None
+        lines = [f"{key} = {_toml(value)}" for key, value in (keys | because).items() if value is not None]
+        entries["\n".join([f"\n[[{table}]]  # {comment}", *lines, ""])] = None
     return "".join(entries)
 
 
@@ -206,16 +283,7 @@ def _pattern(name: str) -> str:
     return re.sub("[\ud800-\udfff]", "?", re.sub(r"([*?[])", r"[\1]", name))
 
 
-def _toml(value: int | str) -> str:
-    return str(value) if isinstance(value, int) else dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _date(value: object) -> date | None:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+def _toml(value: int | str | date) -> str:
+    if isinstance(value, str):
+        return dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{value:d}" if isinstance(value, int) else str(value)

@@ -1,6 +1,6 @@
 """What an audit did not check. The states of findings follow from this: what was not checked is never gone. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -10,6 +10,7 @@ from .findings import CampaignKey, Finding, campaign_key
 from .rule import Named, RuleInfo
 from .rules import RULE_FAILED, RUN_RULES, UNUSED_ACCEPTANCE
 from .rules.words import language_name, listed
+from .selection import name_matches
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +58,8 @@ class Coverage:
         not_checked: Iterable[NotChecked],
         scope: str | None = None,
     ) -> None:
-        self._rules = {info.id: info for info in (*RUN_RULES, *rules)}
+        self.rules: Mapping[str, RuleInfo] = {info.id: info for info in (*RUN_RULES, *rules)}
+        """The rules that were applied, by ID."""
         self._languages = frozenset(languages)
         self.campaigns: Mapping[CampaignKey, str] = {campaign_key(one.id, one.name): one.name for one in campaigns}
         """The names of the campaigns whose records were checked."""
@@ -82,7 +84,7 @@ class Coverage:
         Args:
             finding: a finding of an earlier run.
         """
-        info = self._rules.get(finding.rule)
+        info = self.rules.get(finding.rule)
         if info is None:
             return "its rule was not applied"
         if (reason := self._failed_rules.get(finding.rule)) is not None:
@@ -97,6 +99,13 @@ class Coverage:
             return self._rest or self._why_not_all(languages)
         reasons = (self.why_campaign_not_checked(other, None, languages) for other in finding.basis.campaigns)
         return next(filter(None, reasons), None)
+
+    def named_like(self, pattern: str) -> Iterator[tuple[CampaignKey, str]]:
+        """Yield the campaigns whose names match a pattern, checked or not: what each is recognised by, and its name."""
+        not_checked = {key: parts[0].campaign_name or "" for key, parts in self._incomplete.items()}
+        for key, name in {**not_checked, **self.campaigns}.items():
+            if name_matches(name, pattern):
+                yield key, name
 
     def why_campaign_not_checked(
         self, key: CampaignKey, name: str | None = None, languages: Iterable[Language] = ()
@@ -119,7 +128,7 @@ class Coverage:
         return self._rest or (next(iter(unidentified.values()), None) if name is None else unidentified.get(name))
 
     def _why_not_account(self, finding: Finding) -> str | None:
-        if finding.rule == RULE_FAILED.id and finding.subject not in self._rules:
+        if finding.rule == RULE_FAILED.id and finding.subject not in self.rules:
             return "the rule was not applied"
         if finding.rule in (RULE_FAILED.id, UNUSED_ACCEPTANCE.id):
             return self._rest or self._why_not_all(tuple(self._languages))

@@ -28,5 +28,10 @@ class AccountIdentity:
         above, _, last = server.rpartition("/")
         return cls(above, int(last)) if last.isascii() and last.isdigit() else cls(server, None)
 
+    def is_on(self, server: str) -> bool:
+        """Return whether the account is on a server that is given as host, host and path, or URL."""
+        given = server.rpartition("://")[2].rstrip("/")
+        return self.server == given or self.server.startswith(f"{given}/")
+
     def __str__(self) -> str:
         return self.server if self.clients_id is None else f"account {self.clients_id} on {self.server}"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -16,9 +16,11 @@ from .coverage import Coverage, NotChecked
 from .findings import Finding, Severity, State
 from .identity import AccountIdentity
 from .rule import RuleInfo
-from .rules import NOT_AUDITED, RULE_FAILED, STOPPED_EARLY
+from .rules import DELETED, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, UNUSED_ACCEPTANCE
 from .snapshots import RecordSnapshot
 from .summary import CampaignSummary
+
+_ENDS_SOON = timedelta(days=14)
 
 FOLD_ABOVE = 20
 """A rule with more findings than this is shown as one group."""
@@ -78,6 +80,7 @@ class AuditReport:
         scope: which campaigns were chosen, in words, such as `running, name “VIP*”`; None for the whole account.
         accepted: findings that a user has accepted. They are in no other attribute, and don't fail.
         fails_on_new: whether only findings that are not in the baseline fail.
+        name: the name of the account in the settings; None without one.
         portal_url: the address of a campaign in the portal, with `{id}` in place of its ID, and `{clients_id}` in place
             of its account's; None without links.
     """
@@ -103,6 +106,7 @@ class AuditReport:
     scope: str | None = None
     accepted: tuple[Finding, ...] = ()
     fails_on_new: bool = False
+    name: str | None = None
     portal_url: str | None = None
 
     def all_findings(self) -> Iterator[Finding]:
@@ -112,19 +116,35 @@ class AuditReport:
         if self.comparison:
             yield from (*self.comparison.gone, *self.comparison.unchecked)
 
-    def coverage(self, account: str | None = None) -> Coverage:
-        """Return what the run checked.
+    def coverages(self) -> dict[str | None, Coverage]:
+        """Return what the run checked of each account, by its name; None is the account in a report of one."""
+        campaigns: dict[str | None, list[CampaignSummary]] = {}
+        not_checked: dict[str | None, list[NotChecked]] = {}
+        for summary in self.summaries:
+            campaigns.setdefault(summary.account, []).append(summary)
+        for part in self.not_checked:
+            not_checked.setdefault(part.account, []).append(part)
+        return {
+            name: Coverage(
+                rules=self.rules,
+                languages=self.languages,
+                campaigns=campaigns.get(name, ()),
+                not_checked=not_checked.get(name, ()),
+                scope=self.scope,
+            )
+            for name in self.accounts or (None,)
+        }
 
-        Args:
-            account: the name of the account, in a report of several.
-        """
-        return Coverage(
-            rules=self.rules,
-            languages=self.languages,
-            campaigns=(summary for summary in self.summaries if summary.account == account),
-            not_checked=(part for part in self.not_checked if part.account == account),
-            scope=self.scope,
-        )
+    def coverage(self) -> Coverage:
+        """Return what the run checked; only for a report of one account."""
+        return self.coverages()[None]
+
+    def ending(self) -> tuple[Finding, ...]:
+        """Return the accepted findings whose acceptance ends within the next 14 days, the first to end first."""
+        last = self.now.date() + _ENDS_SOON
+        days = {finding: finding.acceptance.until for finding in self.accepted if finding.acceptance}
+        ending = ((day, finding) for finding, day in days.items() if day is not None and day <= last)
+        return tuple(finding for _, finding in sorted(ending, key=lambda pair: pair[0]))
 
     def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
         """Return the findings in groups, one for each campaign, in the order of their first findings.
@@ -192,7 +212,8 @@ class AuditReport:
         """The audited account or accounts, in words."""
         if self.accounts:
             return f"{len(self.accounts):,} account{'' if len(self.accounts) == 1 else 's'}"
-        return "an unknown account" if self.identity is None else str(self.identity)
+        account = "an unknown account" if self.identity is None else str(self.identity)
+        return account if self.name is None else f"{self.name} ({account})"
 
     @property
     def scope_note(self) -> str | None:
@@ -203,8 +224,13 @@ class AuditReport:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run ended early, or an account or some of its campaigns could not be audited at all."""
-        return self.has(STOPPED_EARLY, NOT_AUDITED)
+        """Whether the run ended early, some part could not be audited at all, or no campaign could be looked up."""
+        return self.has(STOPPED_EARLY, NOT_AUDITED) or self._has_no_codes
+
+    @property
+    def _has_no_codes(self) -> bool:
+        is_listed = any(part.campaign_name is not None for part in self.not_checked)
+        return is_listed and not any(summary.texts for summary in self.summaries)
 
     @property
     def rule_failed(self) -> bool:
@@ -219,11 +245,12 @@ class AuditReport:
     def fails(self, finding: Finding) -> bool:
         """Return whether a finding may fail a build.
 
-        Accepted findings never fail. With `fails_on_new`, only new findings fail.
+        Accepted findings never fail. With `fails_on_new`, only new findings fail, but not that a campaign was deleted.
         """
         if finding.acceptance is not None or finding.state in (State.GONE, State.UNCHECKED):
             return False
-        return finding.state is State.NEW or not self.fails_on_new
+        is_deletion = (finding.rule, finding.kind) == (UNUSED_ACCEPTANCE.id, DELETED)
+        return not self.fails_on_new or (finding.state is State.NEW and not is_deletion)
 
 
 def _campaign(finding: Finding) -> tuple[str | None, int | None, str | None]:

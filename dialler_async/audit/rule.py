@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from dialler_async.errors import require
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
 from .findings import Basis, CampaignKey, Finding, Severity
@@ -149,6 +150,12 @@ class RuleInfo:
     fix: str
     account_wide: bool = False
     codes: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("id", "title", "why", "fix"):
+            value = getattr(self, name)
+            is_text = isinstance(value, str) and bool(value.strip())
+            require(is_text, f"the rule “{self.id}” needs a text as its {name}, not {value!r}")
 
     def finding(self, campaign: "Named | None", violation: Violation, languages: tuple[Language, ...] = ()) -> Finding:
         """Return a finding for a violation of this rule.

@@ -3,9 +3,10 @@
 In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
 
     [audit]
+    name = "Vienna sales"                       # the account in reports
     select = ["expired", "expiring-soon"]       # only these rules; all by default
     ignore = ["name-within-name"]
-    rules = ["my_rules:vip_has_user_data"]      # more rules: `module:name` of a rule, or of several
+    rules = ["my_rules:vip_has_user_data"]      # more rules: `module:name` or `file.py:name` of a rule, or of several
     template = "Master"                         # the campaign that the others are compared with
     fail-on = "error"
     portal_url = "https://portal.example.com/campaigns/{id}"    # reports link to it; {clients_id} is the account
@@ -20,9 +21,10 @@ In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
 
     [[audit.accept]]
     rule = "expired"
+    server = "acd.example.com"                  # left out for every server
     account = 7                                 # its ClientsID, or its name in a fleet; left out for every account
     campaign = 535                              # or a pattern of its name; left out for the whole account
-    subject = "dtTo"                            # left out for any
+    subject = "dtTo"                            # left out for any, as are kind and language
     reason = "kept for its statistics"
     owner = "Mia"
     until = 2026-12-31
@@ -31,18 +33,22 @@ Installed packages add rules by the entry-point group `dialler_async.audit_rules
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from re import findall
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
+import msgspec
+from msgspec import Meta, Struct, field
 
 from dialler_async._text.trusted_files import require_trusted
 from dialler_async.errors import ConfigurationError, require
@@ -50,15 +56,40 @@ from dialler_async.errors import ConfigurationError, require
 from .acceptance import AcceptanceEntry
 from .account import AccountRule
 from .findings import Severity
-from .rule import Rule, Setting
+from .rule import Rule
 from .rules import ALWAYS, RULES, RUN_RULES, AnyRule
 from .suggestions import require_known
+from .tables import read_table
 
 ENTRY_POINTS: Final = "dialler_async.audit_rules"
 _BY_THE_RUN: Final = {info.id for info in RUN_RULES}
 _NEVER_IGNORED: Final = {*_BY_THE_RUN, *(rule.info.id for rule in ALWAYS)}
-_LISTS: Final = ("select", "ignore", "rules")
-KEYS: Final = (*_LISTS, "template", "fail-on", "portal_url", "accept")
+_Texts = Annotated[tuple[str, ...], Meta(description="a list of texts")]
+
+
+class _Table(Struct):
+    """The settings as in the file, except those of single rules."""
+
+    name: Annotated[str, Meta(pattern=r"\S", description="a text")] = ""
+    select: _Texts = ()
+    ignore: _Texts = ()
+    rules: _Texts = ()
+    template: Annotated[str | list[Any], Meta(description="a name, or a list of tables ([[audit.template]])")] = []
+    fail_on: Annotated[
+        Literal["error", "warning", "info", "never"] | None, Meta(description="one of error, warning, info, never")
+    ] = field(default=None, name="fail-on")
+    portal_url: Annotated[Any, Meta(description="a URL")] = None
+    accept: Annotated[list[Any], Meta(description="a list of tables ([[audit.accept]])")] = []
+
+
+class _Template(Struct):
+    """An `[[audit.template]]` entry."""
+
+    match: Annotated[str, Meta(description="a text")]
+    campaign: Annotated[str, Meta(description="a text")]
+
+
+KEYS: Final = _Table.__struct_encode_fields__
 """The keys of the table. Other keys are IDs of rules."""
 
 
@@ -67,9 +98,10 @@ class AuditSettings:
     """The settings of a user.
 
     Attributes:
+        name: the name of the account in reports; None without one.
         select: IDs of the rules to apply; empty for all rules.
         ignore: IDs of rules not to apply.
-        rules: the user's own rules, as `module:name`.
+        rules: the user's own rules, as `module:name` or `file.py:name`.
         by_rule: the settings of single rules, by their IDs; every rule has `severity`.
         template: maps patterns to exact names of templates. A campaign is compared with the template of its pattern.
         fail_on: findings of this severity or a higher one fail; None if the file does not set it.
@@ -77,6 +109,7 @@ class AuditSettings:
         accept: which findings are accepted.
     """
 
+    name: str | None = None
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
@@ -93,27 +126,23 @@ class AuditSettings:
         Raises:
             ConfigurationError: a key is unknown, or a value has the wrong type.
         """
-        settings: dict[str, Any] = {"by_rule": {}}
-        for key, value in table.items():
-            if key in _LISTS:
-                require(_is_texts(value), f"“{key}” must be a list of texts, not {value!r}")
-                settings[key] = tuple(value)
-            elif key == "template":
-                settings[key] = _templates(value)
-            elif key == "fail-on":
-                allowed = [*(severity.value for severity in Severity), "never"]
-                require(value in allowed, f"“{key}” must be one of {', '.join(allowed)}, not {value!r}")
-                settings["fail_on"] = value if value == "never" else Severity(value)
-            elif key == "portal_url":
-                settings[key] = _portal_url(value)
-            elif key == "accept":
-                require(isinstance(value, list), f"“{key}” must be a list of tables ([[audit.accept]]), not {value!r}")
-                settings[key] = tuple(map(AcceptanceEntry.of, value))
-            else:
-                if not isinstance(value, Mapping):
-                    require_known(key, KEYS, "setting", listing="valid keys are the rule IDs, and")
-                settings["by_rule"][key] = value
-        return cls(**settings)
+        given = read_table({key: value for key, value in table.items() if key in KEYS}, _Table)
+        by_rule = {key: value for key, value in table.items() if key not in KEYS}
+        for key, value in by_rule.items():
+            if not isinstance(value, Mapping):
+                require_known(key, KEYS, "setting", listing="valid keys are the rule IDs, and")
+        fail_on = given.fail_on
+        return cls(
+            name=given.name or None,
+            select=given.select,
+            ignore=given.ignore,
+            rules=given.rules,
+            by_rule=by_rule,
+            template=_templates(given.template),
+            fail_on=fail_on if fail_on is None or fail_on == "never" else Severity(fail_on),
+            portal_url=None if given.portal_url is None else _portal_url(given.portal_url),
+            accept=tuple(map(AcceptanceEntry.of, given.accept)),
+        )
 
     def choose(self, rules: Iterable[AnyRule]) -> tuple[AnyRule, ...]:
         """Return the rules to apply, out of these, with their settings.
@@ -152,23 +181,13 @@ def _portal_url(value: object) -> str:
     return str(value)
 
 
-def _templates(value: object) -> dict[str, str]:
+def _templates(value: str | list[Any]) -> dict[str, str]:
     if isinstance(value, str):
         return {"*": value}
-    require(
-        isinstance(value, list), f"“template” must be a name, or a list of tables ([[audit.template]]), not {value!r}"
-    )
     templates: dict[str, str] = {}
-    for table in value if isinstance(value, list) else ():
-        require(
-            isinstance(table, Mapping), f"an entry of “template” must be a table ([[audit.template]]), not {table!r}"
-        )
-        for key in table:
-            require_known(key, ("match", "campaign"), "key of [[audit.template]]")
-        for key in ("match", "campaign"):
-            is_text = isinstance(table.get(key), str)
-            require(is_text, f"an entry of [[audit.template]] needs the key “{key}” with a text")
-        templates.setdefault(table["match"], table["campaign"])
+    for table in value:
+        entry = read_table(table, _Template, "[[audit.template]]")
+        templates.setdefault(entry.match, entry.campaign)
     return templates
 
 
@@ -188,9 +207,9 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
     """Return the user's own rules.
 
     Args:
-        references: `module:name` of a rule, or of several in a list or tuple.
-        directory: where modules are looked for first. Modules found there are used only if nobody but the user and
-            root can write them.
+        references: `module:name` or `file.py:name` of a rule, or of several in a list or tuple.
+        directory: where files and modules are looked for first. Files, and modules found there, are used only if nobody
+            but the user and root can write them.
     Raises:
         ConfigurationError: a reference can't be loaded, is not a rule, or another user may have written its file.
     """
@@ -201,26 +220,44 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
 
 
 def _imported(reference: str, directory: Path | None) -> object:
-    module, _, name = reference.partition(":")
-    require(bool(module and name), "it must have the form module:name")
-    top_level = module.partition(".")[0]
-    if directory is None or PathFinder.find_spec(top_level, [str(directory)]) is None:
-        found: object = import_module(module)
+    module, _, name = reference.rpartition(":")
+    require(bool(module and name), "it must have the form module:name or file.py:name")
+    if module.endswith(".py"):
+        found: object = _module_of_file((directory or Path.cwd()) / module)
+    elif directory is None or PathFinder.find_spec(module.partition(".")[0], [str(directory)]) is None:
+        found = import_module(module)
     else:
-        found = _imported_from(directory, module)
+        with _imports_from(directory):
+            found = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     return found
 
 
-def _imported_from(directory: Path, module: str) -> object:
-    """Import a module from a directory, with the modules that it imports from there; all must be trusted."""
+def _module_of_file(file: Path) -> ModuleType:
+    """Import a file, with the modules that it imports from its directory; all must be trusted."""
+    # The path as a name can't hide an installed module.
+    spec = spec_from_file_location(str(file.resolve()), file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    _require_trusted_module(spec)
+    module = module_from_spec(spec)
+    # A class in the module may look up its module.
+    sys.modules[spec.name] = module
+    with _imports_from(file.parent):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _imports_from(directory: Path) -> Iterator[None]:
+    """Import modules from a directory first; all that are found there must be trusted."""
     before = list(sys.path)
     finder = _TrustedOnly(directory)
     sys.path.insert(0, str(directory))
     sys.meta_path.insert(0, finder)
     try:
-        return import_module(module)
+        yield
     finally:
         sys.meta_path.remove(finder)
         sys.path[:] = before
@@ -240,11 +277,15 @@ class _TrustedOnly(MetaPathFinder):
         if spec is not None and spec.origin is not None and spec.has_location:
             file = Path(spec.origin)
             if file.absolute().is_relative_to(self._directory) or file.resolve().is_relative_to(self._directory):
-                require_trusted(file)
-                # Python runs cached bytecode instead of the source, so the bytecode must be trusted, too.
-                if spec.cached is not None and Path(spec.cached).exists():
-                    require_trusted(Path(spec.cached))
+                _require_trusted_module(spec)
         return None
+
+
+def _require_trusted_module(spec: ModuleSpec) -> None:
+    # Python runs cached bytecode instead of the source, so the bytecode must be trusted, too.
+    for file in (spec.origin, spec.cached):
+        if file is not None and Path(file).exists():
+            require_trusted(Path(file))
 
 
 def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:
@@ -264,29 +305,27 @@ def _with_settings(rule: AnyRule, table: Mapping[str, Any]) -> AnyRule:
     info = rule.info
     for key, value in table.items():
         name = key.replace("-", "_")
-        where = f"the setting “{key}” of the rule “{info.id}”"
-        if key == "severity":
-            allowed = [severity.value for severity in Severity]
-            require(value in allowed, f"{where} must be one of {', '.join(allowed)}, not {value!r}")
-            info = attrs.evolve(info, severity=Severity(value))
-            continue
         known = ["severity", *(other.replace("_", "-") for other in settings)]
         require_known(name.replace("_", "-"), known, "setting", f" of the rule “{info.id}”", "it has")
-        kind, fits = _kind(settings[name], value)
-        require(fits, f"{where} must be {kind}, not {value!r}")
-        settings[name] = value
+        # `severity` has the type of its default, an enum; see `_TYPES`.
+        default = info.severity if name == "severity" else settings[name]
+        kind, words = next((kind, words) for of, kind, words in _TYPES if isinstance(default, of))
+        try:
+            converted = msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            message = f"the setting “{key}” of the rule “{info.id}” must be {words}, not {value!r}"
+            raise ConfigurationError(message) from None
+        if name == "severity":
+            info = attrs.evolve(info, severity=converted)
+        else:
+            settings[name] = value
     return attrs.evolve(rule, info=info, settings=settings)
 
 
-def _kind(default: Setting, value: object) -> tuple[str, bool]:
-    match default:
-        case int():
-            return "a number, 0 or more", type(value) is int and value >= 0
-        case str():
-            return "a text", isinstance(value, str)
-        case _:
-            return "a list of texts", _is_texts(value)
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
+_TYPES: Final[tuple[tuple[type, Any, str], ...]] = (
+    (Severity, Severity, f"one of {', '.join(Severity)}"),
+    (int, Annotated[int, Meta(ge=0)], "a number, 0 or more"),
+    (str, str, "a text"),
+    (Sequence, list[str], "a list of texts"),
+)
+"""The type of a rule's setting, by the type of its default, and in words."""

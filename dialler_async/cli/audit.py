@@ -11,7 +11,7 @@ from dialler_async.audit import AccountIdentity, Baseline, Selection, compare
 from dialler_async.audit import accept as accept_by_settings
 from dialler_async.audit import audit as run_audit
 
-from .acceptance import accept_findings
+from .acceptance import NO_ACCEPTANCE, AcceptanceOptions
 from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
@@ -65,12 +65,12 @@ async def audit(
     baseline: Path | None = None,
     baseline_of_other_account: Flag = False,
     fail_on_new: Flag = False,
-    accept: Flag = False,
     language: LanguageNames = ALL_LANGUAGES,
     template: str | None = None,
     selection_options: SelectionOptions = ALL_CAMPAIGNS,
     destination: Destination = ON_THE_TERMINAL,
     rule_options: RuleOptions = ALL_RULES,
+    acceptance: AcceptanceOptions = NO_ACCEPTANCE,
     connection: ConnectionOptions = FROM_ENVIRONMENT,
 ) -> Exit:
     """Check every campaign of the account and all its result codes, and show all problems.
@@ -81,7 +81,6 @@ async def audit(
         baseline: Compare with this earlier JSON report: show new and gone findings, and changed values.
         baseline_of_other_account: Compare even if the baseline is of another account or server.
         fail_on_new: Exit with 1 only for new findings: of any severity, or of the severity of --fail-on or higher.
-        accept: Ask for a reason, and write [[audit.accept]] entries for the findings to the settings.
         language: Language to fetch and compare result codes in. Can be given several times.
         template: Exact name of the campaign to compare the others with. Overrides template in the settings.
     """
@@ -91,6 +90,7 @@ async def audit(
         return Exit.DONE
     if fail_on_new and baseline is None:
         raise UsageError("--fail-on-new needs a --baseline to compare with")
+    acceptance.check()
     before = None if baseline is None else _read(baseline)
     selection = selection_options.selection()
     level = fail_on or loaded.settings.fail_on or ("info" if fail_on_new else "never")
@@ -109,15 +109,18 @@ async def audit(
                     on_progress=on_progress,
                 )
         report = attrs.evolve(
-            report, identity=identity, fails_on_new=fail_on_new, portal_url=loaded.settings.portal_url
+            report,
+            identity=identity,
+            name=loaded.settings.name,
+            fails_on_new=fail_on_new,
+            portal_url=loaded.settings.portal_url,
         )
         report = accept_by_settings(report, loaded.settings.accept)
         if before is not None:
             report = compare(report, before, other_account=baseline_of_other_account)
         put(report)
-    if accept:
-        accept_findings(report, loaded.file)
-        return Exit.DONE
+    if acceptance.accept:
+        acceptance.accept_findings(report, loaded.file, loaded.settings)
     return exit_code(report, level)
 
 

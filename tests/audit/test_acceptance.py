@@ -7,16 +7,19 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from dialler_async import ConfigurationError
+from dialler_async import ConfigurationError, Language
 from dialler_async.audit import (
     Acceptance,
     AcceptanceEntry,
     AccountIdentity,
     AuditReport,
     AuditSettings,
+    CampaignSummary,
     Finding,
+    NotChecked,
     Severity,
     accept,
+    with_states,
 )
 from dialler_async.audit.acceptance import entries_as_toml
 from dialler_async.audit.rules import RULES
@@ -42,7 +45,13 @@ def report(*findings: Finding, **options: Any) -> AuditReport:
         seconds=0.0,
         started=NOW,
         now=NOW,
-        **options,
+        **{"languages": tuple(Language), "summaries": (summary(7, "VIP [1]"), summary(8, "Other"))} | options,
+    )
+
+
+def summary(id: int | None, name: str, **options: Any) -> CampaignSummary:
+    return CampaignSummary(
+        id=id, name=name, dt_from=None, dt_to=None, codes=0, export_keys=(), texts=((Language.ENGLISH, 0),), **options
     )
 
 
@@ -80,7 +89,11 @@ def test_matching_entry_moves_the_finding_to_accepted(changed: dict[str, Any]) -
     [
         ({"rule": "no-line-cap"}, "it matches no finding"),
         ({"campaign": 8}, "it matches no finding"),
-        ({"campaign": "vip*"}, "it matches no finding"),
+        ({"campaign": "Oth*"}, "it matches no finding"),
+        ({"campaign": "vip*"}, "there is no such campaign any more"),
+        ({"campaign": 9}, "there is no such campaign any more"),
+        ({"subject": "dtTo", "kind": "x"}, "it matches no finding"),
+        ({"subject": "dtTo", "language": 2}, "it matches no finding"),
         ({"subject": "dtFrom"}, "it matches no finding"),
         ({"until": date(2026, 3, 1)}, "it ended on 2026-03-01"),
         ({"until": "soon"}, "its “until”, “soon”, is not a date"),
@@ -103,8 +116,8 @@ def test_entry_without_campaign_accepts_only_findings_about_the_whole_account() 
     assert len(accepted(report(finding("no-campaigns")), entry).accepted) == 0
 
 
-def test_audit_of_a_part_reports_ended_entries_but_no_unused_entries() -> None:
-    part = report(scope="running")
+def test_audit_of_a_part_reports_ended_entries_but_no_unused_entries_of_other_campaigns() -> None:
+    part = report(scope="running", summaries=(summary(8, "Other"),))
     assert accepted(part, ENTRY).findings == ()
     assert len(accepted(part, {**ENTRY, "until": "2026-01-01"}).findings) == 1
 
@@ -122,13 +135,86 @@ def test_entry_of_a_rule_that_was_not_applied_is_not_reported() -> None:
         ({**ENTRY, "campaign": True}, "an ID or a pattern"),
         ({**ENTRY, "account": 1.5}, "an ID or a name in the fleet"),
         ({**ENTRY, "subject": 4}, "“subject” of"),
-        ({**ENTRY, "rule": "stopped-early"}, "can't be accepted"),
+        ({**ENTRY, "language": "German"}, "must be a LanguagesID"),
+        ({**ENTRY, "server": 3}, "“server” of \\[\\[audit.accept\\]\\] must be a text, not 3"),
         ("expired", "must be a table"),
     ],
 )
 def test_invalid_entry_is_refused(table: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         AuditSettings.of({"accept": [table]})
+
+
+@pytest.mark.parametrize(
+    "rule", ["unreachable-codes", "invalid-record", "incomplete-list", "not-audited", "stopped-early", "rule-failed"]
+)
+def test_finding_about_the_run_can_not_be_accepted(rule: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"“{rule}” can't be accepted: it reports what was not checked"):
+        AcceptanceEntry.of({"rule": rule, "campaign": "*", "reason": "x"})
+
+
+class TestUnused:
+    """An entry that matches nothing is reported only if all that it could match was checked."""
+
+    def unused(self, given: AuditReport, **changed: Any) -> list[tuple[str, str]]:
+        result = accepted(given, {**ENTRY, **changed})
+        return [(one.rule, one.kind) for one in result.findings]
+
+    @pytest.mark.parametrize(
+        ("entry", "part"),
+        [
+            ({"campaign": 7}, NotChecked(reason="x", campaign_id=7, campaign_name="VIP [1]")),
+            ({"campaign": "VIP*"}, NotChecked(reason="x", campaign_id=9, campaign_name="VIP 9")),
+            ({"campaign": 9}, NotChecked(reason="x")),
+            ({"campaign": "none"}, NotChecked(reason="x")),
+            ({"campaign": "none"}, NotChecked(reason="x", campaign_name="none")),
+            ({"campaign": 7}, NotChecked(reason="x", rule="expired")),
+            (
+                {"rule": "no-abort-code"},
+                NotChecked(reason="x", campaign_id=7, campaign_name="VIP [1]", languages=(Language.GERMAN,)),
+            ),
+            ({"rule": "duplicate-name"}, NotChecked(reason="x", campaign_id=8, campaign_name="Other")),
+            ({"campaign": None, "rule": "no-campaigns"}, NotChecked(reason="x")),
+        ],
+    )
+    def test_entry_that_could_not_be_checked_is_not_unused(self, entry: dict[str, Any], part: NotChecked) -> None:
+        assert self.unused(report(not_checked=(part,)), **entry) == []
+        assert self.unused(report(), **entry) in ([("unused-acceptance", "unused")], [("unused-acceptance", "deleted")])
+
+    def test_entry_of_a_language_that_was_not_requested_is_not_unused(self) -> None:
+        english = report(languages=(Language.ENGLISH,))
+        for changed, unused in (({"language": 2}, []), ({}, []), ({"language": 1}, [("unused-acceptance", "unused")])):
+            assert self.unused(english, rule="missing-translation", **changed) == unused
+
+    def test_entry_whose_campaign_was_deleted_never_fails_as_new(self) -> None:
+        result = attrs.evolve(accepted(report(), {**ENTRY, "campaign": 9}, ENTRY), fails_on_new=True)
+        compared = with_states(result, [], since=NOW)
+        assert {one.kind: compared.fails(one) for one in compared.findings} == {"deleted": False, "unused": True}
+        assert {one.severity for one in compared.findings} == {Severity.INFO}
+
+
+@pytest.mark.parametrize(
+    ("server", "is_accepted"),
+    [
+        ("acd.example.com", True),
+        ("acd.example.com/rest/v1.0", True),
+        ("https://acd.example.com/rest/v1.0/", True),
+        ("acd.example", False),
+        ("other.example.com", False),
+    ],
+)
+def test_entry_with_a_server_accepts_findings_of_this_server_only(server: str, is_accepted: bool) -> None:
+    identity = AccountIdentity("acd.example.com/rest/v1.0", 1)
+    result = accepted(report(finding(), identity=identity), {**ENTRY, "account": 1, "server": server})
+    assert len(result.accepted) == is_accepted
+    assert [one.rule for one in result.findings] == ([] if is_accepted else ["expired"])
+
+
+def test_acceptances_that_end_within_14_days_are_listed_first_to_end_first() -> None:
+    days = {7: "2026-03-16", 8: "2026-03-17", 9: "2026-03-02", 10: None}
+    findings = [finding(id=id) for id in days]
+    entries = [{**ENTRY, "campaign": id} | ({"until": day} if day else {}) for id, day in days.items()]
+    assert [one.campaign_id for one in accepted(report(*findings), *entries).ending()] == [9, 7]
 
 
 def test_entry_of_an_unknown_rule_is_refused() -> None:
@@ -144,15 +230,21 @@ def test_written_entries_accept_exactly_their_findings() -> None:
         finding(id=None, name='half an emoji \ud83c [*] "\\\n\x7f'),
         finding(id=9, name="\u202e", subject='a"\\\n\x7fü\U0001f600'),
         finding("no-campaigns", None, None, ""),
+        attrs.evolve(finding(id=11), kind="text", language=Language.GERMAN),
     ]
-    others = [finding(id=7, subject="dtFrom"), finding(id=None, name="half an emoji ? [x]")]
+    others = [
+        attrs.evolve(findings[-1], kind="other"),
+        attrs.evolve(findings[-1], language=Language.ENGLISH),
+        finding(id=7, subject="dtFrom"),
+        finding(id=None, name="half an emoji ? [x]"),
+    ]
     text = entries_as_toml(findings, 'a "reason"', "audit.accept")
     text.encode()
     assert all(line.isprintable() for line in text.replace("\u202e", "").splitlines())
     settings = AuditSettings.of(tomllib.loads(text)["audit"])
-    assert len(settings.accept) == 4
+    assert len(settings.accept) == 5
     result = accept(report(*findings, *others), settings.accept)
-    assert list(result.findings) == others
+    assert set(result.findings) == set(others)
     assert {one.acceptance.reason for one in result.accepted if one.acceptance} == {'a "reason"'}
 
 

@@ -167,6 +167,7 @@ def test_json_of_a_report_has_every_attribute() -> None:
     shown = json.loads(json.dumps(report_as_json(sample())))
     assert {key: value for key, value in shown.items() if key not in ("findings", "rules", "records")} == {
         "schema": 2,
+        "name": None,
         "tool": f"dialler_async {__version__}",
         "server": None,
         "clients_id": None,

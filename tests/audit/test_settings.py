@@ -81,7 +81,9 @@ def test_severity_and_settings_of_a_rule_are_applied() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"select": "expired"}, "“select” must be a list of texts"),
+        ({"select": "expired"}, "“select” must be a list of texts, not 'expired'"),
+        ({"name": 3}, "“name” must be a text, not 3"),
+        ({"name": " "}, "“name” must be a text"),
         ({"ignore": [1]}, "“ignore” must be a list of texts"),
         ({"fail-on": "bad"}, "“fail-on” must be one of error, warning, info, never, not 'bad'"),
         ({"expired": {"days": 3}}, "no setting “days” of the rule “expired”; it has severity"),
@@ -151,7 +153,8 @@ def test_rule_is_loaded_from_a_module_in_the_directory_of_the_settings(tmp_path:
         ("no_such_module:x", "ModuleNotFoundError"),
         (f"{__name__}:no_such_name", "AttributeError"),
         (f"{__name__}:NO_RULE", "must be a rule, not str"),
-        ("json", "must have the form module:name"),
+        ("json", "must have the form module:name or file.py:name"),
+        ("no_such_file.py:x", "there is no file"),
         (":x", "must have the form module:name"),
     ],
 )

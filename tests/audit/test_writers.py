@@ -357,7 +357,10 @@ class TestJunit:
         assert suite.skipped == suite.tests == len(reports.names)
 
     def test_junit_has_a_suite_for_fleet_findings_without_an_account(self, reports: Reports) -> None:
-        fleet = accept(reports.fleet(), [AcceptanceEntry.of({"rule": "expired", "campaign": "none", "reason": "x"})])
+        fleet = accept(
+            reports.fleet(),
+            [AcceptanceEntry.of({"rule": "expired", "campaign": "none", "reason": "x", "until": "2020-01-01"})],
+        )
         suites = JUnitXml.fromstring(written(fleet, "junit").encode())
         assert [case.classname for suite in suites for case in suite if suite.name == "all accounts"] == [
             "unused-acceptance"

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tomllib
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -257,6 +258,14 @@ def test_stopped_run_is_reported_and_exits_with_3(run: Run, sandbox: Sandbox) ->
     assert "The whole account" in ran.out
 
 
+def test_run_in_which_no_campaign_could_be_looked_up_exits_with_3(run: Run, sandbox: Sandbox, here: Path) -> None:
+    (here / "dialler.toml").write_text("[[audit.accept]]\nrule='duplicate-name'\ncampaign='*'\nreason='x'\n")
+    sandbox.faults.chance(1, [Status(500)], match="result_codes")
+    ran = run("audit", "--attempts", 1, "--select", "duplicate-name")
+    assert ran.exit == 3
+    assert "unreachable-codes" in ran.out
+
+
 class TestSelection:
     @pytest.mark.parametrize(
         ("options", "campaigns", "scope"),
@@ -307,7 +316,7 @@ class TestAccept:
 
     def test_accept_writes_entries_for_the_selected_findings(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         ran = run("audit", "--select", "duplicate-name", "--accept", "--fail-on", "error")
-        assert ran.exit == 0
+        assert ran.exit == 1, "it keeps the exit code of the run"
         assert ran.err == "Reason to accept 2 findings in dialler.toml: dialler: accepted 2 findings in dialler.toml\n"
         entries = tomllib.loads((here / "dialler.toml").read_text())["audit"]["accept"]
         entry = {"rule": "duplicate-name", "account": 1, "subject": "Name", "reason": "known since May"}
@@ -343,6 +352,54 @@ class TestAccept:
         assert ran.exit == 2
         assert "can't add entries to" in ran.err
         assert (here / "dialler.toml").read_text() == "audit = {ignore = ['expired']}"
+
+    def test_accept_options_work_without_a_terminal(
+        self, run: Run, sandbox: Sandbox, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO(""))
+        options = ("--reason", "known", "--owner", "Mia", "--until", "2999-12-31")
+        assert run("audit", "--select", "duplicate-name", "--accept", *options).exit == 0
+        entries = tomllib.loads((here / "dialler.toml").read_text())["audit"]["accept"]
+        assert [(one["reason"], one["owner"], one["until"]) for one in entries] == [
+            ("known", "Mia", date(2999, 12, 31))
+        ] * 2
+        assert findings_in(run("audit", "--json", "--select", "duplicate-name").out) == []
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--reason", "x"], "--reason needs --accept"),
+            (["--accept", "--reason", " "], "--reason needs a text"),
+            (["--accept", "--until", "soon"], "--until must be a date such as 2026-12-31, not “soon”"),
+            (["--accept", "--until", "2020-01-01"], "--until 2020-01-01 has passed"),
+        ],
+    )
+    def test_wrong_accept_option_is_a_usage_error_before_any_request(
+        self, options: list[str], message: str, run: Run, sandbox: Sandbox
+    ) -> None:
+        ran = run("audit", *options)
+        assert (ran.exit, ran.out, ran.err, sandbox.journal) == (2, "", f"dialler: {message}\n", [])
+
+    def test_accept_after_an_unfinished_run_writes_nothing_and_keeps_its_exit_code(
+        self, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        sandbox.faults.next(Status(401), match="result_codes", after=3)
+        ran = run("audit", "--concurrency", 1, "--accept", "--reason", "x")
+        assert ran.exit == 3
+        assert ran.err.endswith("dialler: nothing was accepted, because the run did not finish\n")
+        assert list(here.iterdir()) == []
+
+    @pytest.mark.parametrize("beside", ["fleet.toml", "entry"])
+    def test_accept_names_the_server_if_the_settings_serve_several(
+        self, beside: str, run: Run, sandbox: Sandbox, here: Path
+    ) -> None:
+        other = '[[audit.accept]]\nrule = "expired"\nserver = "acd.example.com"\nreason = "x"\n'
+        fleet = '[[servers]]\nname = "a"\nurl = "https://a.example.com"\n'
+        (here / "dialler.toml").write_text(other if beside == "entry" else "[audit]\n")
+        (here / "fleet.toml").write_text("" if beside == "entry" else fleet + fleet.replace("a", "b"))
+        assert run("audit", "--select", "duplicate-name", "--accept", "--reason", "x").exit == 0
+        entries = tomllib.loads((here / "dialler.toml").read_text())["audit"]["accept"]
+        assert entries[-1]["server"] == sandbox.base_url.removeprefix("http://").removesuffix("/1")
 
     def test_accept_without_findings_says_so(self, run: Run, sandbox: Sandbox, here: Path) -> None:
         ran = run("audit", "--select", "expired", "--accept")

@@ -162,6 +162,27 @@ def test_rule_module_of_the_rules_option_is_refused_if_other_users_can_write_it(
     assert not file.with_suffix(".result").exists()
 
 
+def test_rule_file_and_what_it_imports_are_refused_if_other_users_can_write_them(
+    parent: Path, own_rule: str, write_hostile_module: WriteModule
+) -> None:
+    file = write_hostile_module(parent / "evil_file.py")
+    file.chmod(0o666)
+    write(parent / "imports_file.py", f"import evil_file\n{own_rule}")
+    for reference in ("evil_file.py:twin", "imports_file.py:twin", f"{file}:twin"):
+        with pytest.raises(ConfigurationError, match=r"evil_file\.py is not used"):
+            load_rules([reference], parent)
+    assert not file.with_suffix(".result").exists()
+
+
+def test_bytecode_of_a_rule_file_that_other_users_can_write_does_not_run(parent: Path, own_rule: str) -> None:
+    file = write(parent / "file_with_bytecode.py", own_rule)
+    bytecode = Path(cache_from_source(str(file)))
+    py_compile.compile(str(file), cfile=str(bytecode))
+    bytecode.chmod(0o666)
+    with pytest.raises(ConfigurationError, match=r"file_with_bytecode.*pyc is not used"):
+        load_rules(["file_with_bytecode.py:twin"], parent)
+
+
 def test_module_imported_by_a_rule_module_is_refused_if_other_users_can_write_it(
     parent: Path, own_rule: str, write_hostile_module: WriteModule
 ) -> None:

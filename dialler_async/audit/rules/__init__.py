@@ -22,6 +22,7 @@ from .codes import (
 from .dates import expired, expiring_soon, inverted_dates, not_started
 from .export_keys import conflicting_export_key, duplicate_export_key, missing_export_key
 from .fetching import (
+    DELETED,
     INCOMPLETE_LIST,
     NO_CAMPAIGNS,
     NOT_AUDITED,
@@ -70,6 +71,7 @@ ALWAYS = (invalid_record, unreachable_codes)
 
 __all__ = [
     "ALWAYS",
+    "DELETED",
     "INCOMPLETE_LIST",
     "NOT_AUDITED",
     "NO_CAMPAIGNS",

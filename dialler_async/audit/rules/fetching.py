@@ -44,6 +44,8 @@ NO_CAMPAIGNS = RuleInfo(
     why="Nothing was checked, so this report lacks the findings of the account.",
     fix="Check that this is the right account, and that the options choose the right campaigns.",
 )
+DELETED = "deleted"
+"""The kind of `unused-acceptance` that says that the campaign was deleted. It never fails as a new finding."""
 UNUSED_ACCEPTANCE = RuleInfo(
     id="unused-acceptance",
     severity=Severity.INFO,

@@ -1,0 +1,49 @@
+"""Read tables of a settings file. The fields of a msgspec struct declare the keys, their types, and their words."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec.structs import FieldInfo, fields
+
+from dialler_async.errors import ConfigurationError, require
+
+from .suggestions import require_known
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def read_table(table: object, cls: type[_T], name: str = "") -> _T:
+    """Return a table as a struct.
+
+    Args:
+        table: the table.
+        cls: the struct. The type of each field is `Annotated[…, Meta(description=…)]`. The description completes
+            "must be" in error messages.
+        name: the name of the table in error messages, such as `[[audit.accept]]`; empty for the settings themselves.
+
+    Raises:
+        ConfigurationError: it is no table, a key is unknown or missing, or a value has the wrong type.
+    """
+    require(isinstance(table, Mapping), f"an entry of {name} must be a table, not {table!r}")
+    given = cast("Mapping[str, object]", table)
+    declared = {field.encode_name: field for field in fields(cls)}
+    for key in given:
+        require_known(key, declared, f"key of {name}")
+    values = {field.name: _value(given, field, name) for field in declared.values()}
+    return cls(**{key: value for key, value in values.items() if value is not None})
+
+
+def _value(table: Mapping[str, object], field: FieldInfo, name: str) -> Any:
+    key = field.encode_name
+    description = field.type.__metadata__[0].description
+    value = table.get(key)
+    try:
+        if key in table or field.required:
+            return msgspec.convert(value, field.type)
+    except msgspec.ValidationError:
+        if field.required:
+            raise ConfigurationError(f"an entry of {name} needs the key “{key}” with {description}") from None
+        of = f" of {name}" if name else ""
+        raise ConfigurationError(f"“{key}”{of} must be {description}, not {value!r}") from None
+    return None
