@@ -1,8 +1,7 @@
 """`DiallerClient`: the session manager. It owns the connection pool, and has the resources as attributes."""
 
-import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast, final, overload
@@ -10,6 +9,7 @@ from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast, final,
 import aiohttp
 
 from ._api.other_calls import other_call, probe
+from ._debug_log import set_up_log
 from ._http import environment
 from ._http.cache import AccountCache
 from ._http.caller import find_caller
@@ -23,15 +23,14 @@ from ._http.urls import check_base_url, check_server_url, checked_clients_id, cl
 from ._public import public
 from .campaigns import Campaigns
 from .config import BASE_PATH, HeaderSource, PoolConfig, RateLimiter, RetryPolicy, Timeouts, TokenSource
-from .errors import ConfigurationError, NotFoundError, is_number, require
+from .errors import ConfigurationError, NotFoundError, ResponseInfo, is_number, require
 from .models import Campaign
 from .observer import Observer
 from .result_codes import ResultCodes
 
 T = TypeVar("T")
 
-# Without this handler, Python prints warnings of an app that has not configured logging. Errors are raised anyway.
-logging.getLogger("dialler_async").addHandler(logging.NullHandler())
+set_up_log()
 
 
 class ClientOptions(TypedDict, total=False):
@@ -225,6 +224,7 @@ class DiallerClient:
         retry: RetryPolicy | None = None,
         headers: HeaderSource | None = None,
         max_rate: float | RateLimiter | None = None,
+        on_response: Callable[[ResponseInfo], object] | None = None,
     ) -> Self:
         """Return a client with other options for a group of calls.
 
@@ -236,10 +236,13 @@ class DiallerClient:
             retry: another retry policy; None keeps this client's.
             headers: further headers, which replace this client's headers of the same name; see the class.
             max_rate: calls per second of this group. The limit of this client applies, too.
+            on_response: called with status, headers and request ID of each response, also of a successful one:
+                `with_options(on_response=responses.append)`. Not called for a cached response. It must not block.
 
         Raises:
             ConfigurationError: an argument is invalid.
         """
+        require(on_response is None or callable(on_response), "on_response=… must be a function, or None")
         shared = self._shared
         shared = Shared(
             shared.pool,
@@ -248,6 +251,7 @@ class DiallerClient:
             shared.observer,
             shared.headers if headers is None else shared.headers.extended(headers),
             shared.limiter if max_rate is None else rate_limiter(max_rate),
+            shared.on_response if on_response is None else on_response,
         )
         client = object.__new__(type(self))
         client._owns_pool = False

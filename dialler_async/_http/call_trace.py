@@ -4,7 +4,7 @@ A trace contains no names, IDs or secrets, except in errors.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final, cast, final
 
@@ -119,9 +119,16 @@ class CallTrace:
             _log_failure("attempt_headers", error)
             return _NO_HEADERS
 
-    def response_received(self, response: ResponseInfo) -> None:
-        """Notify the observer of a response."""
+    def response_received(
+        self, response: ResponseInfo, on_response: Callable[[ResponseInfo], object] | None = None
+    ) -> None:
+        """Notify the observer of a response, and the function of `with_options`."""
         self._notify("response_received", response)
+        if on_response is not None:
+            try:
+                on_response(response)
+            except Exception as error:
+                _log.error("on_response raised %s", type(error).__name__)
 
     def attempt_ended(self, result: Response | BaseException) -> None:
         """Record the response of an attempt, or the error of an attempt without a response."""

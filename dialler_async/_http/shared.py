@@ -1,10 +1,12 @@
 """The objects that related clients share."""
 
+from collections.abc import Callable
 from typing import final
 
 import attrs
 
 from ..config import RateLimiter, RetryPolicy, Timeouts
+from ..errors import ResponseInfo
 from ..observer import Observer
 from .headers import RequestHeaders
 from .pool import Pool
@@ -22,6 +24,7 @@ class Shared:
         observer: the observer; None for no observer.
         headers: the headers of each request, without `Authorization`.
         limiter: the rate limiter of a group of calls, in addition to the pool's rate limiter; None for no limit.
+        on_response: called with each response; None for no function.
     """
 
     pool: Pool
@@ -30,3 +33,4 @@ class Shared:
     observer: Observer | None
     headers: RequestHeaders
     limiter: RateLimiter | None = None
+    on_response: Callable[[ResponseInfo], object] | None = None

@@ -105,6 +105,7 @@ class Transport:
         self._observes_responses = _observes_responses(shared.observer)
         self._headers = shared.headers
         self._limiter = shared.limiter
+        self._on_response = shared.on_response
 
     def with_options(self, shared: Shared) -> "Transport":
         """Return a transport with other options on the same pool, which is much cheaper than a new transport.
@@ -121,6 +122,7 @@ class Transport:
         other._policy = shared.policy
         other._headers = shared.headers
         other._limiter = shared.limiter
+        other._on_response = shared.on_response
         return other
 
     def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
@@ -284,9 +286,9 @@ class Transport:
             call.trace.attempt_ended(response)
             return response
         info = None
-        if self._observes_responses:
+        if self._observes_responses or self._on_response is not None:
             info = response_info(response, self._token.secrets)
-            call.trace.response_received(info)
+            call.trace.response_received(info, self._on_response)
         call.trace.attempt_ended(response)
         outcome: Any
         if response.status == 200:

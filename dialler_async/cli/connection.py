@@ -1,7 +1,7 @@
 """The connection options, and the client that is made from them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import attrs
@@ -14,7 +14,7 @@ from dialler_async.client import ClientOptions
 from dialler_async.config import PoolConfig, RetryPolicy, Timeouts
 from dialler_async.observer import Observer
 
-from .exits import UsageError, print_warnings
+from .exits import UsageError, print_warnings, printed_log
 from .numbers import Positive, PositiveDecimal
 from .options import Flag
 
@@ -35,6 +35,7 @@ class ConnectionOptions:
         max_rate: Maximum number of calls per second. Default: DIALLER_MAX_RATE. Needs the extra [rate].
         deadline: Maximum duration of a call in seconds, including retries. Default: DIALLER_DEADLINE, or 120.
         attempts: Maximum number of attempts of a call; 1 means no retries. Default: DIALLER_ATTEMPTS.
+        verbose: Print each request on stderr: method, path template, status and time.
         sandbox: Use an embedded dialler with 500 generated campaigns. Needs no settings; changes are lost.
     """
 
@@ -47,6 +48,7 @@ class ConnectionOptions:
     max_rate: PositiveDecimal | None = None
     deadline: PositiveDecimal | None = None
     attempts: Positive | None = None
+    verbose: Flag = False
     sandbox: Flag = False
 
     @asynccontextmanager
@@ -68,6 +70,14 @@ class ConnectionOptions:
             UsageError: an option is missing, or two options contradict each other.
             ConfigurationError: the base URL, the token or an environment variable is invalid.
         """
+        with printed_log() if self.verbose else nullcontext():
+            async with self._open(pool, retry, observer) as dialler:
+                yield dialler
+
+    @asynccontextmanager
+    async def _open(
+        self, pool: PoolConfig, retry: RetryPolicy, observer: Observer | None
+    ) -> AsyncIterator[DiallerClient]:
         if not self.sandbox:
             async with self._client(self._options(pool, retry, observer)) as dialler:
                 yield dialler

@@ -1,5 +1,6 @@
 """Exit codes, and error messages on stderr."""
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -92,6 +93,25 @@ def print_error(message: str) -> None:
     # If stderr can't be written to, only the exit code reports the error.
     with suppress(OSError):
         sys.stderr.write(f"dialler: {one_line(message)}\n")
+
+
+@contextmanager
+def printed_log() -> Iterator[None]:
+    """Print the library's log on stderr during the `with` block: each attempt and each retry."""
+    logger, handler = logging.getLogger("dialler_async"), _PrintedLog()
+    level_before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.setLevel(level_before)
+        logger.removeHandler(handler)
+
+
+class _PrintedLog(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print_error(record.getMessage())
 
 
 @contextmanager
