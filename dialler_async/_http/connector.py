@@ -2,7 +2,6 @@
 
 import select
 from collections.abc import Callable
-from ssl import SSLError
 from typing import Any
 
 import aiohttp
@@ -17,19 +16,7 @@ from .aiohttp_internals import (
     protocol_of,
     was_used,
 )
-
-
-class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to an error
-    """The connection was lost after aiohttp began to send the request. The server may have received it.
-
-    Attributes:
-        wants_client_certificate: whether the server ended the TLS handshake because there was no client certificate. In
-            this case, the server has not read the request.
-    """
-
-    def __init__(self, wants_client_certificate: bool = False) -> None:
-        super().__init__()
-        self.wants_client_certificate = wants_client_certificate
+from .transport_errors import ConnectionLost
 
 
 class TrackedRequest(aiohttp.ClientRequest):
@@ -74,22 +61,10 @@ class ResendGuard:
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            lost = ConnectionLost(_wants_client_certificate(error))
+            lost = ConnectionLost(error)
         finally:
             self.sent = is_written(request)
         raise lost
-
-
-def _wants_client_certificate(error: BaseException | None) -> bool:
-    """Return whether the TLS alert "certificate required" caused an error.
-
-    In TLS 1.3, the alert arrives after the client has finished the handshake.
-    """
-    while error is not None:
-        if isinstance(error, SSLError) and "CERTIFICATE_REQUIRED" in (error.reason or ""):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 class CheckingConnector(aiohttp.TCPConnector):

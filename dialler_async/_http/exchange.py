@@ -19,13 +19,14 @@ from .._api import decoding
 from .._api.endpoints import Request
 from ..config import Timeouts
 from ..errors import Body, ConfigurationError, ConnectError, NoReplyError, PayloadError
-from .connector import ConnectionLost, ResendGuard
+from .connector import ResendGuard
 from .deadlines import Deadlines
 from .pool import Pool
 from .read_timeout import ReadTimeout
 from .response import Response
+from .tls import tls_hints
 from .token import Token
-from .transport_errors import Route, map_transport_error, refused_by_proxy
+from .transport_errors import ConnectionLost, Route, map_transport_error, refused_by_proxy
 from .urls import proxy_for
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -60,7 +61,7 @@ class Exchange:
         self._connect_headers = credentials if is_tunnel else _NO_HEADERS
         self._proxy_headers = _NO_HEADERS if is_tunnel else credentials
         self._is_forwarded = proxy is not None and not is_tunnel
-        self._route = Route(server=self._base, proxy=self._proxy, ca_hint=_ca_hint(pool))
+        self._route = Route(server=self._base, proxy=self._proxy, hints=tls_hints(pool.config, pool.owns_session))
         self._token = token
         self._middlewares = pool.middlewares
         self._max_body = pool.config.max_body
@@ -172,17 +173,6 @@ class Exchange:
             raise
         response.release()
         return Response(response.status, response.headers, body)
-
-
-def _ca_hint(pool: Pool) -> str:
-    """Return what to do if a CA is not trusted."""
-    if not pool.owns_session:
-        return "Load its CA into the SSL context of the session"
-    if pool.config.ssl is not None:
-        return "Load its CA into the SSL context"
-    if pool.config.ca_file is not None:
-        return "Its CA is not in the given CA file"
-    return "For your own CA, set PoolConfig(ca_file=…)"
 
 
 def _aiohttp_timeout_of(timeouts: Timeouts, *, owns_session: bool) -> aiohttp.ClientTimeout:

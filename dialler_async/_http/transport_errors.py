@@ -5,6 +5,7 @@ IDs or the token.
 """
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeVar, final
@@ -16,7 +17,7 @@ from yarl import URL
 from ..config import Timeouts
 from ..errors import ConnectError, DeadlineError, NoReplyError, SentRequest
 from .aiohttp_internals import is_coding_unknown, is_header_too_long, rejected_bytes
-from .connector import ConnectionLost
+from .tls import TlsHints
 from .urls import host_and_port
 
 E = TypeVar("E", bound=BaseException)
@@ -29,6 +30,21 @@ def strip_traceback(error: E) -> E:
     return error.with_traceback(None)
 
 
+class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to an error
+    """The connection was lost after aiohttp began to send the request. The server may have received it.
+
+    Attributes:
+        tls_reason: OpenSSL's reason, if TLS was the cause; otherwise empty.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLError):
+            cause = cause.__cause__ or cause.__context__
+        self.tls_reason = _ssl_reason(cause)
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Route:
@@ -37,12 +53,12 @@ class Route:
     Attributes:
         server: the base URL.
         proxy: the URL of the proxy, without credentials; None for no proxy.
-        ca_hint: what to do if a CA is not trusted.
+        hints: what the user can do after a TLS error.
     """
 
     server: URL
     proxy: URL | None
-    ca_hint: str
+    hints: TlsHints
 
     def __str__(self) -> str:
         server = host_and_port(self.server)
@@ -83,9 +99,9 @@ def map_transport_error(
     if sent is False or (sent is None and isinstance(error, _BEFORE_SENDING)):
         return _new(ConnectError, call, _connect_problem(error, timeouts, route))
     match error:
-        case ConnectionLost(wants_client_certificate=True):
-            reason = f"{route} requires a client certificate"
-            return _new(ConnectError, call, _Problem(reason, "Set PoolConfig(client_cert=…)", permanent=True))
+        case ConnectionLost() if alert := _ALERT.search(error.tls_reason):
+            # In TLS 1.3, the client sends the request before it knows that the server refused its certificate.
+            return _new(ConnectError, call, _client_certificate_problem(alert, str(route), route))
         case aiohttp.ServerTimeoutError() | TimeoutError() if not isinstance(error, _BEFORE_SENDING):
             reason = f"no further part of the response arrived for {timeouts.read:g} s"
             return _new(DeadlineError, call, _Problem(reason))
@@ -131,8 +147,10 @@ def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Pro
         case aiohttp.ClientConnectorSSLError() if _ssl_reason(error.os_error) in _NOT_TLS:
             return _Problem(f"{peer} does not support https", f"Check the scheme and port of {url}", permanent=True)
         case aiohttp.ClientConnectorSSLError() if "HANDSHAKE_FAILURE" in _ssl_reason(error.os_error):
-            hint = "If it requires a client certificate, set PoolConfig(client_cert=…)"
+            hint = route.hints.client_cert and f"It may require a client certificate. {route.hints.client_cert}"
             return _Problem(f"{peer} refused the TLS handshake", hint, permanent=True)
+        case aiohttp.ClientConnectorSSLError() if alert := _ALERT.search(_ssl_reason(error.os_error)):
+            return _client_certificate_problem(alert, peer, route)
         case aiohttp.ClientConnectorError():
             return _Problem(f"no connection to {peer} ({_os_reason(error.os_error)})")
         case aiohttp.ClientHttpProxyError():
@@ -173,13 +191,24 @@ def _certificate_problem(error: Exception, peer: str, route: Route) -> _Problem:
     code = getattr(error, "verify_code", 0)
     hint = ""
     if code in _UNKNOWN_ISSUER:
-        hint = route.ca_hint
+        hint = route.hints.ca
     elif code in _STRICT:
         hint = (
             "Python 3.13 and later refuse certificates that do not conform to RFC 5280. Until it is replaced, use an"
             " SSL context without ssl.VERIFY_X509_STRICT: PoolConfig(ssl=…)"
         )
     return _Problem(f"the certificate of {peer} is not trusted ({reason})", hint, permanent=True)
+
+
+_ALERT: Final = re.compile(r"ALERT_(UNKNOWN_CA|ACCESS_DENIED|\w*CERTIFICATE\w*)")
+"""The TLS alerts of a server about the certificate of the client, in the names of OpenSSL."""
+
+
+def _client_certificate_problem(alert: re.Match[str], peer: str, route: Route) -> _Problem:
+    if alert[1] == "CERTIFICATE_REQUIRED":
+        return _Problem(f"{peer} requires a client certificate", route.hints.client_cert, permanent=True)
+    reason = alert[1].lower().replace("_", " ")
+    return _Problem(f"{peer} does not accept the client certificate ({reason})", permanent=True)
 
 
 _MAX_HEADERS: Final = 128
@@ -215,5 +244,5 @@ def _os_reason(error: OSError) -> str:
 _NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 
-def _ssl_reason(error: OSError) -> str:
+def _ssl_reason(error: BaseException | None) -> str:
     return (error.reason or "") if isinstance(error, ssl.SSLError) else ""

@@ -370,7 +370,25 @@ class TestFiles:
                 with pytest.raises(ConnectError, match="client certificate") as caught:
                     await dialler.campaigns.delete(535)
             await refusing
-        assert "PoolConfig(client_cert=…)" in str(caught.value)
+        assert "Set PoolConfig(client_cert=…)" in str(caught.value)
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    async def test_client_certificate_that_the_server_does_not_trust_is_named(
+        self, ca: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            refusing = asyncio.create_task(asyncio.to_thread(refuse_handshake, listener, mutual_context(ca, version)))
+            paths = files(trustme.CA(), tmp_path) | {"ca_file": tmp_path / "server_ca.pem"}
+            paths["ca_file"].write_bytes(ca.cert_pem.bytes())
+            base_url = f"https://127.0.0.1:{listener.getsockname()[1]}/rest/v1.0/1"
+            async with DiallerClient(base_url, "token", pool=PoolConfig(**paths)) as dialler:
+                with pytest.raises(
+                    ConnectError, match=r"does not accept the client certificate \(unknown ca\)"
+                ) as caught:
+                    await dialler.campaigns.delete(535)
+            await refusing
+        assert caught.value.permanent
+        assert "set PoolConfig(client_cert" not in str(caught.value)
 
     @pytest.mark.parametrize("option", ["ca_file", "client_cert", "client_key"])
     @pytest.mark.parametrize("content", [None, b"", b"no PEM"])

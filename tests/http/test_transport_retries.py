@@ -36,7 +36,7 @@ from dialler_async import (
     Timeouts,
     TokenSourceError,
 )
-from dialler_async._http.connector import ConnectionLost
+from dialler_async._http.transport_errors import ConnectionLost
 from dialler_async.sandbox.faults import (
     CannedResponse,
     CutShort,
