@@ -94,7 +94,7 @@ async def audit(
     before = None if baseline is None else _read(baseline)
     selection = selection_options.selection()
     level = fail_on or loaded.settings.fail_on or ("info" if fail_on_new else "never")
-    with destination.open(baseline) as put:
+    with destination.open(baseline, is_demonstration=connection.sandbox and baseline is None) as put:
         async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
             identity = _SANDBOX if connection.sandbox else AccountIdentity.of(dialler.base_url)
             if before is not None:

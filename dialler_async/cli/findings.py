@@ -1,7 +1,10 @@
 """Print a report for people: the account, the findings by campaign, a summary by rule, and the totals."""
 
+import sys
 from itertools import islice
+from shutil import which
 
+import attrs
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -49,6 +52,29 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
         console.print(text(report.scope_note, "bold"))
     console.print(_finding_totals(report))
     console.print(_run_totals(report))
+
+
+def print_demonstration(report: AuditReport, console: Console) -> None:
+    """Print the errors and the totals of a report of the sandbox, and the commands to go on with."""
+    errors = tuple(finding for finding in report.findings if finding.severity is Severity.ERROR)
+    rule_width = max((len(finding.rule) for finding in errors), default=0)
+    console.print(_title(report))
+    console.print()
+    for group in attrs.evolve(report, findings=errors).groups():
+        _print_group(group, rule_width, console)
+    console.print(_finding_totals(report))
+    console.print(_run_totals(report))
+    console.print()
+    command = "dialler" if which("dialler") else sys.argv[0]
+    rule = errors[0].rule if errors else "RULE"
+    console.print(Text("What next", style="bold"))
+    for note, line in (
+        ("See all findings, with the fix for each rule", f"{command} audit --sandbox --unfold"),
+        ("Read what a rule means", f"{command} audit explain {rule}"),
+        ("Set DIALLER_BASE_URL and DIALLER_TOKEN, and audit your own account", f"{command} audit"),
+    ):
+        console.print(text(f"  {note}:"))
+        console.print(text(f"    {line}", "bold"))
 
 
 def _title(report: AuditReport) -> Text:

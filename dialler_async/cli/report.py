@@ -19,7 +19,7 @@ from dialler_async.audit import WRITERS, AuditReport, Severity, SortKey
 from dialler_async.audit.writers.csv import write_excel_csv
 
 from .exits import Exit, OutputError, UsageError, print_error
-from .findings import print_report, totals
+from .findings import print_demonstration, print_report, totals
 from .options import Flag
 from .output import Console, counted
 
@@ -53,7 +53,9 @@ class Destination:
     unfold: Flag = False
 
     @contextmanager
-    def open(self, baseline: Path | None = None) -> Iterator[Callable[[AuditReport], None]]:
+    def open(
+        self, baseline: Path | None = None, *, is_demonstration: bool = False
+    ) -> Iterator[Callable[[AuditReport], None]]:
         """Open the files, and yield a function that writes the report to all of them and to the terminal.
 
         A file keeps its old content until the whole report is written. The function raises OutputError if an output
@@ -61,6 +63,7 @@ class Destination:
 
         Args:
             baseline: the earlier report that this one is compared with. Only a report in JSON may replace it.
+            is_demonstration: whether the table on stdout is short, and ends with the commands to go on with.
 
         Raises:
             UsageError: options contradict each other, a file can't be written, or the extra is missing.
@@ -85,9 +88,9 @@ class Destination:
                 files.append(stack.enter_context(_ReportFile.open(self.output, self._print, encoding)))
             if self.html is not None:
                 files.append(stack.enter_context(_ReportFile.open(self.html, _print_html)))
-            yield lambda report: self._put(report.sorted_by(SortKey(self.sort)), files)
+            yield lambda report: self._put(report.sorted_by(SortKey(self.sort)), files, is_demonstration)
 
-    def _put(self, report: AuditReport, files: list["_ReportFile"]) -> None:
+    def _put(self, report: AuditReport, files: list["_ReportFile"], is_demonstration: bool) -> None:
         failures: list[str] = []
         for file in files:
             try:
@@ -98,7 +101,10 @@ class Destination:
                 failures.append(f"can't write {file.path}: {type(error).__name__}: {error}")
         try:
             if self.output in (None, _STDOUT):
-                self._print(report, sys.stdout)
+                if is_demonstration and self.format == "table" and not (self.json or self.unfold):
+                    print_demonstration(report, Console())
+                else:
+                    self._print(report, sys.stdout)
                 sys.stdout.flush()
         except OSError as error:
             if not failures:

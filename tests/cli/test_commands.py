@@ -245,7 +245,7 @@ class TestWriting:
 
 class TestAudit:
     def test_audit_of_the_sandbox_prints_findings_at_80_columns(self, run: Run, no_settings: None) -> None:
-        result = run("audit", "--sandbox")
+        result = run("audit", "--sandbox", "--unfold")
         assert (result.exit, result.err) == (0, "")
         assert "\x1b" not in result.out
         assert max(map(len, result.out.splitlines())) <= 80

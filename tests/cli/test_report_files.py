@@ -51,7 +51,7 @@ def test_json_option_equals_format_json(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_html_is_written_in_addition_to_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit("--html", tmp_path / "report.html", "--fail-on", "error") == 1
-    assert "By rule" in capsys.readouterr().out
+    assert "What next" in capsys.readouterr().out
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
@@ -118,7 +118,7 @@ class TestOneOutputFails:
         self, broken_html: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert audit("--html", tmp_path / "report.html") == 5
-        assert "By rule" in capsys.readouterr().out
+        assert "What next" in capsys.readouterr().out
 
     def test_files_are_written_even_if_stdout_is_full(self, tmp_path: Path, command: Command) -> None:
         argv = [*command.argv, "audit", "--sandbox", "--html", str(tmp_path / "report.html")]

@@ -21,7 +21,6 @@ PERMANENT: dict[str, tuple[bytes, str]] = {
     "reason of 9,000 bytes": (b"HTTP/1.1 200 " + b"x" * 9000 + b"\r\n\r\n", "header of more than 8,190 bytes"),
     "200 headers": (OK + JSON + b"".join(b"X%d: x\r\n" % n for n in range(200)) + b"\r\n{}", "more than 128 headers"),
     "br": (OK + JSON + b"Content-Encoding: br\r\n\r\n{}", "content coding that can't be decoded"),
-    "zstd": (OK + JSON + b"Content-Encoding: zstd\r\n\r\n{}", "content coding that can't be decoded"),
 }
 MAY_CHANGE: dict[str, tuple[bytes, str]] = {
     "surplus byte": (
