@@ -1,9 +1,11 @@
 """The options of a client: `PoolConfig`, `Timeouts` and `RetryPolicy`, and the types of its other arguments."""
 
+import math
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
-from typing import Final, Protocol, TypeAlias, final, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
 
@@ -40,6 +42,40 @@ HeaderSource: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]]
 """Headers, or a function that returns headers. The function is called once for each call, in the caller's context."""
 
 
+_Validator: TypeAlias = Callable[[object, "attrs.Attribute[Any]", object], None]
+
+
+def _must_be(accepted: str, is_valid: Callable[[object], bool]) -> _Validator:
+    """Return a validator of an attribute; its error says which values are accepted."""
+
+    def validate(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        require(is_valid(value), f"{type(instance).__name__}({attribute.name}=…) must be {accepted}")
+
+    return validate
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 1 <= value <= sys.maxsize
+
+
+def _is_time(value: object) -> bool:
+    return is_number(value) and 0 <= value < math.inf
+
+
+def _is_limit(value: object) -> bool:
+    return is_number(value) and value > 0
+
+
+def _is_file(value: object) -> bool:
+    return value is None or (isinstance(value, str | os.PathLike) and bool(os.fspath(value)))
+
+
+_A_COUNT: Final = _must_be("a positive int", _is_count)
+_A_TIME: Final = _must_be("a number of seconds, and not negative", _is_time)
+_A_LIMIT: Final = _must_be("a positive number of seconds; math.inf means no limit", _is_limit)
+_A_FILE: Final = _must_be("the path of a file, or None", _is_file)
+
+
 @public
 @final
 @attrs.frozen(kw_only=True)
@@ -61,38 +97,35 @@ class PoolConfig:
         ConfigurationError: a value is out of range, or two values contradict each other.
     """
 
-    limit: int = 32
-    max_body: int = 256 * _MIB
-    proxy: str | None = attrs.field(default=PROXY_FROM_ENVIRONMENT, repr=False)
-    ca_file: str | os.PathLike[str] | None = None
-    client_cert: str | os.PathLike[str] | None = None
-    client_key: str | os.PathLike[str] | None = None
-    keep_alive: float = 15.0
-    ssl: SSLContext | None = attrs.field(default=None, repr=False)
+    limit: int = attrs.field(default=32, validator=_A_COUNT)
+    max_body: int = attrs.field(default=256 * _MIB, validator=_A_COUNT)
+    proxy: str | None = attrs.field(
+        default=PROXY_FROM_ENVIRONMENT,
+        repr=False,
+        validator=_must_be("a URL, or None for no proxy", lambda value: value is None or isinstance(value, str)),
+    )
+    ca_file: str | os.PathLike[str] | None = attrs.field(default=None, validator=_A_FILE)
+    client_cert: str | os.PathLike[str] | None = attrs.field(default=None, validator=_A_FILE)
+    client_key: str | os.PathLike[str] | None = attrs.field(default=None, validator=_A_FILE)
+    keep_alive: float = attrs.field(
+        default=15.0, validator=_must_be("a positive number of seconds", lambda value: _is_time(value) and value != 0)
+    )
+    ssl: SSLContext | None = attrs.field(
+        default=None,
+        repr=False,
+        validator=_must_be(
+            "an ssl.SSLContext; to skip the verification, pass a context that skips it",
+            lambda value: value is None or isinstance(value, SSLContext),
+        ),
+    )
 
     def __attrs_post_init__(self) -> None:
-        require(type(self.limit) is int and self.limit >= 1, "PoolConfig(limit=…) must be a positive int")
-        require(
-            type(self.max_body) is int and self.max_body >= 1,
-            "PoolConfig(max_body=…) must be a positive int, in bytes",
-        )
-        require(
-            self.ssl is None or isinstance(self.ssl, SSLContext),
-            "PoolConfig(ssl=…) must be an ssl.SSLContext; to skip the verification, pass a context that skips it",
-        )
         files = (self.ca_file, self.client_cert, self.client_key)
         require(
             self.ssl is None or files == (None, None, None),
             "PoolConfig(ssl=…) can't be combined with ca_file, client_cert or client_key: load them into the context",
         )
         require(self.client_key is None or self.client_cert is not None, "PoolConfig(client_key=…) needs client_cert=…")
-        require(
-            is_number(self.keep_alive) and self.keep_alive > 0,
-            "PoolConfig(keep_alive=…) must be a positive number of seconds",
-        )
-        require(
-            self.proxy is None or isinstance(self.proxy, str), "PoolConfig(proxy=…) must be a URL, or None for no proxy"
-        )
 
 
 @public
@@ -111,14 +144,9 @@ class Timeouts:
         ConfigurationError: a value is not a positive number.
     """
 
-    connect: float = 10.0
-    read: float = 30.0
-    deadline: float = 120.0
-
-    def __attrs_post_init__(self) -> None:
-        for name in ("connect", "read", "deadline"):
-            value = getattr(self, name)
-            require(is_number(value) and value > 0, f"Timeouts({name}=…) must be a positive number of seconds")
+    connect: float = attrs.field(default=10.0, validator=_A_LIMIT)
+    read: float = attrs.field(default=30.0, validator=_A_LIMIT)
+    deadline: float = attrs.field(default=120.0, validator=_A_LIMIT)
 
 
 @public
@@ -143,10 +171,10 @@ class RetryPolicy:
         ConfigurationError: a value is out of range.
     """
 
-    attempts: int = 4
-    base_delay: float = 0.25
-    max_delay: float = 8.0
-    max_retry_after: float = 60.0
+    attempts: int = attrs.field(default=4, validator=_must_be("a positive int; 1 means no retries", _is_count))
+    base_delay: float = attrs.field(default=0.25, validator=_A_TIME)
+    max_delay: float = attrs.field(default=8.0, validator=_A_TIME)
+    max_retry_after: float = attrs.field(default=60.0, validator=_A_TIME)
 
     @classmethod
     def patient(cls) -> "RetryPolicy":
@@ -155,14 +183,6 @@ class RetryPolicy:
         A call is retried for 37 to 75 s. `Timeouts.deadline` must be longer; the default is 120 s.
         """
         return cls(attempts=12, base_delay=0.5, max_delay=10.0)
-
-    def __attrs_post_init__(self) -> None:
-        is_positive_int = type(self.attempts) is int and self.attempts >= 1
-        require(is_positive_int, "RetryPolicy(attempts=…) must be a positive int; 1 means no retries")
-        for name in ("base_delay", "max_delay", "max_retry_after"):
-            value = getattr(self, name)
-            is_valid = is_number(value) and value >= 0
-            require(is_valid, f"RetryPolicy({name}=…) must be a number of seconds, and not negative")
 
 
 @public

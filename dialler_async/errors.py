@@ -30,9 +30,10 @@ have `.request`, `.attempts`, `.about` and `.response`.
 Source: API reference, "Status codes and error bodies".
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, final
 
 import attrs
 
@@ -363,9 +364,19 @@ class AmbiguousNameError(DiallerError, LookupError):
         self.matches: tuple[Campaign, ...] = tuple(matches)
 
 
-def is_number(value: object) -> bool:
-    """Return whether a value is an int or a float, but not a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is an int or a float that is a number, and not a bool or an int too large for a float."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(value)
+    except OverflowError:
+        return False
+
+
+def require_type(name: str, value: object, kind: type) -> None:
+    """Raise ConfigurationError unless the value of an argument has a type."""
+    require(isinstance(value, kind), f"{name}=… must be a {kind.__name__}, not {type(value).__name__[:80]}")
 
 
 def require(condition: bool, message: str) -> None:

@@ -1,13 +1,16 @@
 """Requests besides the seven calls: to other functions of the server, and to probe whether the server works."""
 
+import math
+import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 from urllib.parse import quote
 
 import msgspec
 
 from ..errors import Body, ConfigurationError, PayloadError, SentRequest, require
+from ..models import Record, Records
 from .decoding import Decoded, ResponseDecoder
 from .endpoints import Idempotency, Request, get_campaign
 from .error_responses import excerpt
@@ -42,7 +45,7 @@ def other_call(
     Raises:
         ConfigurationError: an argument is invalid.
     """
-    require(method in _METHODS, f"the method must be one of {', '.join(sorted(_METHODS))}")
+    method = _checked_method(method)
     return Request(
         SentRequest(method, _ANY_PATH),
         _encoded_path(path),
@@ -51,7 +54,7 @@ def other_call(
         query=_encoded_query(query or {}),
         body=None if body is None else _encoded_body(body),
         recovery_hint=_HINT,
-        about=f"{method} {path}",
+        about=f"{method} {str.__str__(path)}",
     )
 
 
@@ -59,6 +62,13 @@ def probe() -> Request[dict[str, Any]]:
     """Return a cheap request that needs a valid token. A 404 with a JSON body shows that the server works, too."""
     read = get_campaign(1)
     return Request(read.sent, read.path, _response_decoder(dict))
+
+
+def _checked_method(method: object) -> str:
+    is_method = isinstance(method, str) and method in _METHODS
+    require(is_method, f"the method must be one of {', '.join(sorted(_METHODS))}")
+    # A member of an Enum with str would show its name.
+    return str.__str__(cast(str, method))
 
 
 def _encoded_path(path: object) -> str:
@@ -78,10 +88,18 @@ def _encoded_query(query: object) -> str:
         raise ConfigurationError(f"a query must be a mapping of names to values, not {type(query).__name__}")
     pairs = []
     for name, value in query.items():
-        is_pair = isinstance(name, str) and isinstance(value, str | int) and not isinstance(value, bool)
-        require(is_pair, "a query must have str names, and str or int values")
-        pairs.append(f"{_quoted(name, 'a query')}={_quoted(str(value), 'a query')}")
+        require(isinstance(name, str), "a query must have str names")
+        pairs.append(f"{_quoted(name, 'a query')}={_quoted(_query_text(value), 'a query')}")
     return "&".join(pairs)
+
+
+def _query_text(value: object) -> str:
+    # A member of an Enum with str or int would show its name.
+    if isinstance(value, str):
+        return str.__str__(value)
+    is_int = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.maxsize
+    require(is_int, "a query must have str values, or ints of at most 64 bits")
+    return int.__repr__(cast(int, value))
 
 
 def _quoted(text: str, what: str, *, safe: str = "") -> str:
@@ -94,11 +112,32 @@ def _quoted(text: str, what: str, *, safe: str = "") -> str:
 def _encoded_body(body: object) -> msgspec.Raw:
     """Return the body as JSON, encoded once, so that the caller may change the value during retries."""
     try:
+        # msgspec would send NaN and infinity as null, and the attributes of a record instead of its keys.
+        _require_json(body)
+        _require_json(msgspec.to_builtins(body))
         return msgspec.Raw(msgspec.json.encode(body))
-    except (TypeError, ValueError, RecursionError) as error:
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         # The text of the error is left out, since it may show a part of the body.
         problem = type(error).__name__
     raise ConfigurationError(f"the body can't be sent as JSON ({problem})")
+
+
+def _require_json(value: object) -> None:
+    """Raise ConfigurationError for a record, or for a float that JSON does not have, in a value or its containers."""
+    match value:
+        case Record():
+            raise ConfigurationError("the body can't be a record of this library: send its `wire`, or other values")
+        case float():
+            require(math.isfinite(value), "the body can't contain NaN or infinity, because JSON has no such numbers")
+        case Mapping():
+            for key, inner in value.items():
+                _require_json(key)
+                _require_json(inner)
+        case list() | tuple() | set() | frozenset():
+            for inner in value:
+                _require_json(inner)
 
 
 def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:
@@ -106,9 +145,19 @@ def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:
         # mypy does not infer that `kind` is the return type of the decoder.
         return cast("ResponseDecoder[T]", _raw_body)
     try:
+        require(not _has_record(kind), "decoder can't be a record of this library: use the methods of the resources")
         return partial(_json, msgspec.json.Decoder(kind))
-    except TypeError:
-        raise ConfigurationError("decoder must be bytes, or a type that msgspec can decode") from None
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # Such as a NameError for an annotation that can't be resolved.
+        problem = type(error).__name__
+    raise ConfigurationError(f"decoder must be bytes, or a type that msgspec can decode ({problem})")
+
+
+def _has_record(kind: object) -> bool:
+    """Return whether a type is a record, or contains one as an argument, such as a list of records."""
+    return (isinstance(kind, type) and issubclass(kind, Record | Records)) or any(map(_has_record, get_args(kind)))
 
 
 def _raw_body(body: Body) -> Decoded[bytes]:

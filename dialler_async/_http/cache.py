@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 from .._api.endpoints import Request
 from .._api.error_context import with_about
 from .._bulk.concurrency import LATENCY_TIMER
-from ..errors import DeadlineError, require
+from ..errors import DeadlineError, is_number, require
 from ..models import Campaign
 from .clock import CLOCK
 from .headers import RequestHeaders
@@ -28,7 +28,8 @@ MAX_RECORDS: Final = 10_000
 
 def require_max_age(max_age: float | None) -> None:
     """Raise ConfigurationError for a `max_age` that is negative or not a number."""
-    require(max_age is None or max_age >= 0, "max_age=… must be a number of seconds, and not negative")
+    is_valid = max_age is None or (is_number(max_age) and max_age >= 0)
+    require(is_valid, "max_age=… must be a number of seconds, and not negative")
 
 
 def _mark_cached() -> None:

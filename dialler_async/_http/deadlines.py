@@ -8,7 +8,9 @@ import asyncio
 import math
 from contextvars import Context
 from itertools import takewhile
-from typing import Final, cast, final
+from typing import Final, final
+
+from ..errors import ClientStateError
 
 _GRACE: Final = 0.01
 """Seconds between the end of a read timeout and the cancellation. Meanwhile, tasks read responses that have arrived."""
@@ -76,7 +78,9 @@ class Deadlines:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> Deadline:
         """Return a new deadline for the current task of the loop."""
-        task = cast("asyncio.Task[object]", asyncio.current_task(loop))
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise ClientStateError("a call needs a task: run it with asyncio.run or asyncio.create_task")
         deadline = Deadline(task, loop.time() + self._seconds)
         self._running[deadline] = None
         if self._timer is None and self._seconds < math.inf:

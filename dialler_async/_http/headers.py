@@ -1,7 +1,8 @@
 """The headers of requests, without `Authorization`: the client's own headers, and headers of the user."""
 
+import asyncio
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final, final
 
 from ..config import HeaderSource
@@ -52,10 +53,18 @@ class RequestHeaders:
     def _merged(self) -> Mapping[str, str]:
         merged = {"accept": ("Accept", "application/json"), "user-agent": ("User-Agent", _USER_AGENT)}
         for source in self._sources:
-            for name, value in (checked_headers(source()) if callable(source) else source).items():
+            for name, value in (_called(source) if callable(source) else source).items():
                 key = name.lower()
                 merged[key] = (name, f"{value} {_USER_AGENT}" if key == "user-agent" else value)
         return dict(merged.values())
+
+
+def _called(source: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
+    try:
+        return checked_headers(source())
+    except asyncio.CancelledError:
+        # The task of the call would end as cancelled, and would vanish from a TaskGroup without an error.
+        raise ConfigurationError("the function that returns the headers raised CancelledError") from None
 
 
 def _key(source: HeaderSource) -> Hashable:
@@ -72,13 +81,16 @@ def checked_headers(headers: object) -> dict[str, str]:
     """
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
+    checked: dict[str, str] = {}
     for name, value in headers.items():
         is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
         require(is_name, f"headers: {name!r} is not a valid header name")
         require(name.lower() not in _RESERVED, f"headers: remove {name}, since the client sets it")
         is_value = isinstance(value, str) and _VALUE.fullmatch(value) is not None
         require(is_value, f"headers: the value of {name} must be a str of printable ASCII characters")
-    return dict(headers)
+        # A member of an Enum with str would show its name.
+        checked[str.__str__(name)] = str.__str__(value)
+    return checked
 
 
 def override(headers: Mapping[str, str], added: Mapping[str, str]) -> Mapping[str, str]:

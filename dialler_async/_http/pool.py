@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from ..config import PoolConfig, RateLimiter
-from ..errors import ClientClosedError, ClientStateError, ConfigurationError, require
+from ..errors import ClientClosedError, ClientStateError, ConfigurationError, require, require_type
 from .aiohttp_internals import close_socket, detach_connections, loop_of, middlewares_of
 from .caller import find_caller
 from .clock import CLOCK
@@ -34,6 +34,12 @@ class Pool:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         max_rate: float | RateLimiter | None = None,
     ) -> None:
+        require_type("pool", config, PoolConfig)
+        if session is not None:
+            require_type("session", session, aiohttp.ClientSession)
+        require_type("trace_configs", trace_configs, Sequence)
+        for trace_config in trace_configs:
+            require_type("trace_configs", trace_config, aiohttp.TraceConfig)
         if session is not None and (trace_configs or config.ssl or config.ca_file or config.client_cert):
             raise ConfigurationError(
                 "session=… can't be combined with trace_configs, ssl, ca_file or client_cert: set these on the session"
@@ -46,6 +52,10 @@ class Pool:
         require(
             session is None or session.auth is None,
             "session=… must not have auth=…, since these credentials would replace the token",
+        )
+        require(
+            session is None or session.auto_decompress,
+            "session=… must not have auto_decompress=False, because the client decodes decompressed responses",
         )
         self.config: Final = config
         self._ssl = ssl_context(config)
@@ -136,7 +146,10 @@ class Pool:
                 "this client was used before a fork, so its connections belong to the parent process: make a client in"
                 " this process"
             )
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ClientStateError("a call needs a running event loop: run it with asyncio.run") from None
         if self._loop is not loop:
             if self._loop is not None and self._loop.is_closed():
                 raise ClientStateError(

@@ -17,7 +17,8 @@ def rate_limiter(max_rate: float | RateLimiter) -> RateLimiter:
     """
     if isinstance(max_rate, RateLimiter):
         return max_rate
-    is_in_range = is_number(max_rate) and 0 < max_rate < math.inf
+    # The limiter computes with the inverse, too.
+    is_in_range = is_number(max_rate) and 0 < max_rate < math.inf and 0 < 2 / max_rate < math.inf
     require(is_in_range, "max_rate=… must be a positive number of calls per second, or a RateLimiter")
     try:
         from aiolimiter import AsyncLimiter

@@ -6,7 +6,7 @@ from typing import final
 import attrs
 
 from ..config import RateLimiter, RetryPolicy, Timeouts
-from ..errors import ResponseInfo
+from ..errors import ResponseInfo, require_type
 from ..observer import Observer
 from .headers import RequestHeaders
 from .pool import Pool
@@ -34,3 +34,9 @@ class Shared:
     headers: RequestHeaders
     limiter: RateLimiter | None = None
     on_response: Callable[[ResponseInfo], object] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        require_type("retry", self.policy, RetryPolicy)
+        require_type("timeouts", self.timeouts, Timeouts)
+        if self.observer is not None:
+            require_type("observer", self.observer, Observer)

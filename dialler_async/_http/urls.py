@@ -6,6 +6,7 @@ token.
 
 import ipaddress
 import re
+import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
@@ -83,10 +84,10 @@ def checked_clients_id(value: object) -> int:
     Raises:
         ConfigurationError: the value is not a positive int.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= sys.maxsize:
         problem = "" if type(value) is int else f", not {type(value).__name__[:80]}"
         raise ConfigurationError(f"a ClientsID must be a positive int{problem}")
-    return value
+    return int(value)
 
 
 def host_and_port(url: URL) -> str:
