@@ -29,9 +29,10 @@ _FORMULA_START = re.compile(r"""(^|[;,\t])(?=["\s]*[=+\-@＝＋－＠])""")  # n
 
 
 def csv_line(cells: Iterable[Cell], *, separator: str = ",") -> str:
-    """Return one line of CSV (RFC 4180) without formulas."""
+    """Return one line of CSV without formulas."""
     buffer = StringIO()
-    csv.writer(buffer, delimiter=separator).writerow(
+    # RFC 4180 has CRLF, but then the last cell of a line in a shell's `$(…)` would end with a CR.
+    csv.writer(buffer, delimiter=separator, lineterminator="\n").writerow(
         [as_text(cell) if isinstance(cell, str) else cell for cell in cells]
     )
     return buffer.getvalue()

@@ -30,7 +30,7 @@ async def audit(
     dialler: DiallerClient,
     *,
     languages: Iterable[Language] = Language,
-    rules: Iterable[AnyRule] = RULES,
+    rules: Iterable[AnyRule] | None = None,
     template: str | Mapping[str, str] | None = None,
     selection: Selection | None = None,
     concurrency: Concurrency | None = "auto",
@@ -45,7 +45,7 @@ async def audit(
     Args:
         dialler: the account.
         languages: the languages in which result codes are fetched and compared.
-        rules: the rules to apply, in the order in which a campaign's findings are reported.
+        rules: the rules to apply, in the order in which a campaign's findings are reported; None for all `RULES`.
         template: exact name of the campaign that the others are compared with (`differs-from-template`). Or a
             mapping of patterns to such names, such as `{"Winback*": "Winback Master"}`. The first pattern that matches
             a campaign's name is used. A campaign is not compared if no pattern matches.
@@ -65,7 +65,7 @@ async def audit(
     """
     clock = perf_counter()
     started = datetime.now(UTC).astimezone()
-    options = AuditOptions.of(rules, languages, now or started, template=bool(template))
+    options = AuditOptions.of(RULES if rules is None else rules, languages, now or started, template=bool(template))
     runner = RuleRunner(options, selection)
     campaigns = await dialler.campaigns.list_partial()
     chosen = runner.check_list(campaigns)

@@ -24,7 +24,14 @@ app.command(delete)
 async def list_(
     *, listing: ListOptions = DEFAULT_LIST_OPTIONS, connection: ConnectionOptions = FROM_ENVIRONMENT
 ) -> None:
-    """List all campaigns of the account. A wide terminal shows more columns."""
+    """List all campaigns of the account. A wide terminal shows more columns.
+
+    For scripts, use JSON or CSV:
+
+    dialler campaigns list --json | jq '.records[].ID'
+
+    dialler campaigns list --csv --columns ID --filter 'Name=VIP*' | tail -n +2
+    """
     listing.check()
     async with connection.open() as dialler:
         campaigns = await dialler.campaigns.list()

@@ -19,7 +19,7 @@ class CsvFile:
     separator = ","
 
     def __init__(self, file: BinaryIO, exported: datetime, languages: tuple[Language, ...]) -> None:
-        # `csv_line` already ends lines with CRLF.
+        # `csv_line` already ends the lines.
         self._file = TextIOWrapper(file, encoding=self.encoding, newline="")
         self._file.write(self.byte_order_mark + csv_line(COLUMNS, separator=self.separator))
 

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -142,6 +143,21 @@ def test_settings_block_of_the_readme_is_accepted_by_the_audit() -> None:
     [settings] = [block for language, block in BLOCKS if language == "toml" and "[audit]" in block]
     chosen = AuditSettings.of(tomllib.loads(settings)["audit"]).choose(RULES)
     assert len(chosen) == len(RULES) - 1
+
+
+@pytest.mark.slow
+async def test_settings_and_rule_of_the_readme_work_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    [settings] = [block for language, block in BLOCKS if language == "toml" and "[audit]" in block]
+    [rule] = [block for block in PYTHON if block.startswith("# my_rules.py")]
+    (tmp_path / "dialler.toml").write_text(settings)
+    (tmp_path / "my_rules.py").write_text(rule)
+    monkeypatch.chdir(tmp_path)
+    report = await output_of(sys.executable, "-c", CLI, "audit", "--sandbox", "--format", "json")
+    rules = {rule["id"] for rule in json.loads(report)["rules"]}
+    assert "vip-has-user-data" in rules
+    assert "name-within-name" not in rules
 
 
 def test_fleet_block_of_the_readme_is_a_valid_manifest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
