@@ -10,9 +10,10 @@
 (1) A 404 for a retry means that an earlier attempt deleted the campaign.
 (2) Only with a `Retry-After`; otherwise the error is raised.
 
-Reads, and a clone with `exist_ok`, are also retried after a 408. Reads are also retried after a 200 whose body is not
-JSON, such as the error page of a proxy. After any other status, and after any other undocumented 200, the error is
-raised without a retry. If a write may have run (after a 2xx or another 5xx), its outcome is unknown.
+An error that is `permanent`, such as for a certificate that is not trusted, is not retried. Reads, and a clone with
+`exist_ok`, are also retried after a 408. Reads are also retried after a 200 whose body is not JSON, such as the error
+page of a proxy. After any other status, and after any other undocumented 200, the error is raised without a retry. If a
+write may have run (after a 2xx or another 5xx), its outcome is unknown.
 
 `retry_gate` limits retries while a server stays down: they wait, and one of them at a time is sent. These
 alternatives were considered:

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import attrs
 import pytest
 import trustme
 from yarl import URL
@@ -329,10 +328,9 @@ async def test_http_calls_use_the_proxy_and_raise_the_usual_errors() -> None:
     assert proxy.heads[0].startswith(f"GET {base_url}/")
 
 
-async def connect_error(proxy: URL | str, base_url: str, pool: PoolConfig | None = None, attempts: int = 1) -> str:
+async def connect_error(proxy: URL | str, base_url: str, attempts: int = 1) -> str:
     """Return the message of the ConnectError of a delete. It says neither the token nor the password of the proxy."""
-    pool = attrs.evolve(pool or PoolConfig(), proxy=str(proxy))
-    retry = RetryPolicy(attempts=4, base_delay=0)
+    pool, retry = PoolConfig(proxy=str(proxy)), RetryPolicy(attempts=4, base_delay=0)
     async with DiallerClient(base_url, "token", pool=pool, retry=retry) as dialler:
         with pytest.raises(ConnectError) as caught:
             await dialler.campaigns.delete(535)

@@ -60,6 +60,12 @@ TABLE: list[tuple[str, DiallerError, dict[str, str]]] = [
     # Each entry has an error, and the result for a read, a clone with exist_ok, a delete by ID, and other writes.
     ("never sent", ConnectError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
     ("lost after sending", NoReplyError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
+    ("permanent, never sent", ConnectError(permanent=True), {READ: ERROR, SAFE: ERROR, BY_ID: ERROR, ONCE: ERROR}),
+    (
+        "permanent, after sending",
+        NoReplyError(permanent=True),
+        {READ: ERROR, SAFE: UNKNOWN, BY_ID: UNKNOWN, ONCE: UNKNOWN},
+    ),
     ("no response in time", DeadlineError(), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: UNKNOWN}),
     ("429", status(RateLimitedError, 429), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: ERROR}),
     ("429, wait", status(RateLimitedError, 429, 1.0), {READ: RETRY, SAFE: RETRY, BY_ID: RETRY, ONCE: RETRY}),
