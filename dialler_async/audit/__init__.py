@@ -27,7 +27,7 @@ from .findings import Acceptance, Basis, Finding, Severity, State
 from .identity import AccountIdentity
 from .merge import merge, merge_accounts
 from .part import AuditPart, not_audited
-from .report import AuditReport, FindingGroup, SortKey
+from .report import AuditReport, SortKey
 from .rule import CampaignFacts, Rule, RuleInfo, Violation, rule
 from .rules import RULES, AnyRule
 from .run import Survey, audit, audit_slice, survey
@@ -35,6 +35,7 @@ from .selection import Selection
 from .settings import AuditSettings, available_rules, load_rules
 from .snapshots import RecordSnapshot
 from .states import FindingStates, compare_findings, with_states
+from .story import FindingGroup, Section, Story, Topic, tell
 from .summary import CampaignSummary, CodeType
 from .writers import WRITERS, report_as_json
 
@@ -65,11 +66,14 @@ __all__ = [
     "RecordSnapshot",
     "Rule",
     "RuleInfo",
+    "Section",
     "Selection",
     "Severity",
     "SortKey",
     "State",
+    "Story",
     "Survey",
+    "Topic",
     "Violation",
     "accept",
     "account_rule",
@@ -85,5 +89,6 @@ __all__ = [
     "report_as_json",
     "rule",
     "survey",
+    "tell",
     "with_states",
 ]

@@ -1,5 +1,6 @@
 """What has changed since a baseline."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,21 @@ class Change:
     what: str
     before: Any
     after: Any
+
+    @property
+    def in_words(self) -> str:
+        """The change, such as `TimeOffset: 5 → 10` or `code 2490 (ABG) was added`."""
+        if not _WHOLE.fullmatch(self.what):
+            return f"{self.what}: {_value(self.before)} → {_value(self.after)}"
+        return f"{self.what} {'was added' if self.before is None else 'is gone'}"
+
+
+# A campaign or a code itself, and not a key of it.
+_WHOLE = re.compile(r"campaign|code -?\d+(?: \(.*\))?")
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 @attrs.frozen(kw_only=True)

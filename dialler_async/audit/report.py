@@ -21,9 +21,7 @@ from .snapshots import RecordSnapshot
 from .summary import CampaignSummary
 
 _ENDS_SOON = timedelta(days=14)
-
-FOLD_ABOVE = 20
-"""A rule with more findings than this is shown as one group."""
+"""An acceptance that ends within this time is announced."""
 
 
 class SortKey(StrEnum):
@@ -32,24 +30,6 @@ class SortKey(StrEnum):
     SEVERITY = "severity"
     CAMPAIGN = "campaign"
     RULE = "rule"
-
-
-@attrs.frozen
-class FindingGroup:
-    """Findings that are shown together: the findings of one campaign, or the many findings of one rule.
-
-    Attributes:
-        findings: at least one, in the order of the report.
-        rule: the rule whose many findings are folded; None for a campaign or the whole account.
-    """
-
-    findings: tuple[Finding, ...]
-    rule: RuleInfo | None = None
-
-    @property
-    def campaigns(self) -> int:
-        """How many campaigns the findings are about."""
-        return len({_campaign(finding) for finding in self.findings if finding.campaign_name is not None})
 
 
 @attrs.frozen(kw_only=True)
@@ -146,21 +126,6 @@ class AuditReport:
         ending = ((day, finding) for finding, day in days.items() if day is not None and day <= last)
         return tuple(finding for _, finding in sorted(ending, key=lambda pair: pair[0]))
 
-    def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
-        """Return the findings in groups, one for each campaign, in the order of their first findings.
-
-        Args:
-            fold_above: a rule with more findings than this gets its own group.
-        """
-        folded = {info.id: info for info, number in self.by_rule().items() if number > fold_above}
-        groups: dict[object, list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault(finding.rule if finding.rule in folded else _campaign(finding), []).append(finding)
-        return [
-            FindingGroup(tuple(findings), folded.get(key) if isinstance(key, str) else None)
-            for key, findings in groups.items()
-        ]
-
     def sorted_by(self, key: SortKey) -> "AuditReport":
         """Return the same report with its findings in another order."""
         if key is SortKey.RULE:
@@ -251,10 +216,6 @@ class AuditReport:
             return False
         is_deletion = (finding.rule, finding.kind) == (UNUSED_ACCEPTANCE.id, DELETED)
         return not self.fails_on_new or (finding.state is State.NEW and not is_deletion)
-
-
-def _campaign(finding: Finding) -> tuple[str | None, int | None, str | None]:
-    return finding.account, finding.campaign_id, finding.campaign_name
 
 
 def _campaign_order(finding: Finding) -> tuple[bool, bool, int, str]:

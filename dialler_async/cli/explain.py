@@ -12,8 +12,8 @@ from dialler_async import ConfigurationError, DiallerClient
 from dialler_async.audit import AnyRule, audit
 from dialler_async.audit.rule import RuleInfo, Setting
 from dialler_async.audit.rules import RUN_RULES
+from dialler_async.audit.story import where
 from dialler_async.audit.suggestions import require_known
-from dialler_async.audit.writers.columns import where
 
 from .exits import UsageError
 from .output import Console, text

@@ -1,7 +1,9 @@
-"""Print a report for people: the account, the findings by campaign, a summary by rule, and the totals."""
+"""Print a report for people: its verdict, its sections, a summary by rule, and the verdict once more."""
 
+import os
 import sys
-from itertools import islice
+from collections.abc import Sequence
+from itertools import groupby, islice
 from shutil import which
 
 import attrs
@@ -9,16 +11,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dialler_async.audit import AuditReport, Finding, FindingGroup, Severity, State
-from dialler_async.audit.writers.columns import accepted_note
+from dialler_async.audit import AuditReport, Change, Finding, Severity
+from dialler_async.audit.story import FindingGroup, Section, Story, Topic, tell
 
-from .comparison import minute, print_comparison, print_findings
 from .output import Console, counted, text
 
 # The severity is also printed as a word, since colours may be off.
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _WORST = 10
 _SEVERITY_WIDTH = max(len(severity) for severity in Severity)
+_ONE_LINE = 100_000
+"""Columns of a pipe, in which a finding is always one line, so that `grep` and `awk` can process it."""
 
 
 def print_report(report: AuditReport, console: Console, *, unfold: bool = False) -> None:
@@ -27,43 +30,49 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     Args:
         report: the report.
         console: where to print it.
-        unfold: whether to print every finding. By default, many findings of one rule are one line.
+        unfold: whether to print every finding. By default, many known findings of one rule are one line.
     """
-    rule_width = max((len(finding.rule) for finding in report.findings), default=0)
-    console.print(_title(report))
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _ONE_LINE
+    story = tell(report)
+    verdict = text(story.verdict, "bold")
+    console.print(verdict)
+    console.print(text(f"As of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {report.tool}"))
+    if report.scope_note:
+        console.print(text(report.scope_note, "bold"))
     console.print()
-    groups = report.groups(fold_above=len(report.findings)) if unfold else report.groups()
-    for group in groups:
-        _print_group(group, rule_width, console)
-    if any(group.rule for group in groups):
+    rule_width = max((len(finding.rule) for section in story.sections for finding in section.findings), default=0)
+    is_folded = False
+    before, after = _around_changes(story)
+    for section in before:
+        is_folded |= _print_section(section, rule_width, console, unfold=unfold)
+    _print_changes(story.changes, console)
+    for section in after:
+        is_folded |= _print_section(section, rule_width, console, unfold=unfold)
+    if is_folded:
         console.print("--unfold shows every finding; so does every --format.")
         console.print()
-    print_findings("Accepted", report.accepted, console, unfold=unfold, note=accepted_note)
-    if report.comparison:
-        print_comparison(report.comparison, console, unfold=unfold)
     if report.findings:
         console.print(Text("By rule", style="bold"))
         console.print(_by_rule(report, rule_width))
         console.print()
     if report.accounts:
         _print_accounts(report, console)
-    console.print(Text(f"As of {minute(report.now)}; {report.zone_note}"))
-    if report.scope_note:
-        console.print(text(report.scope_note, "bold"))
-    console.print(_finding_totals(report))
     console.print(_run_totals(report))
+    console.print(verdict)
 
 
 def print_demonstration(report: AuditReport, console: Console) -> None:
-    """Print the errors and the totals of a report of the sandbox, and the commands to go on with."""
+    """Print the errors and the verdict of a report of the sandbox, and the commands to go on with."""
     errors = tuple(finding for finding in report.findings if finding.severity is Severity.ERROR)
     rule_width = max((len(finding.rule) for finding in errors), default=0)
-    console.print(_title(report))
+    verdict = text(tell(report).verdict, "bold")
+    console.print(verdict)
     console.print()
-    for group in attrs.evolve(report, findings=errors).groups():
-        _print_group(group, rule_width, console)
-    console.print(_finding_totals(report))
+    for section in tell(attrs.evolve(report, findings=errors)).sections:
+        _print_section(section, rule_width, console, unfold=False)
     console.print(_run_totals(report))
+    console.print(verdict)
     console.print()
     command = "dialler" if which("dialler") else sys.argv[0]
     rule = errors[0].rule if errors else "RULE"
@@ -77,46 +86,71 @@ def print_demonstration(report: AuditReport, console: Console) -> None:
         console.print(text(f"    {line}", "bold"))
 
 
-def _title(report: AuditReport) -> Text:
-    return Text.assemble("Audit of ", text(report.title, "bold"), f", by {report.tool}", overflow="fold")
+def _run_totals(report: AuditReport) -> str:
+    return (
+        f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "
+        f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
+    )
 
 
-def _print_group(group: FindingGroup, rule_width: int, console: Console) -> None:
-    first = group.findings[0]
-    if group.rule is None:
-        console.print(_heading(first))
-        console.print(_rows(group.findings, rule_width))
-    else:
-        new = sum(finding.state is State.NEW for finding in group.findings)
-        heading = f"{counted(len(group.findings), 'finding')} of one rule in {counted(group.campaigns, 'campaign')}"
-        table = _grid(rule_width)
-        note = Text.assemble((f"{new:,} new  ", "bold"), group.rule.title) if new else text(group.rule.title)
-        table.add_row(_styled(first.severity), text(group.rule.id), note)
-        console.print(Text(heading, style="bold"))
-        console.print(_indented(table))
+def _around_changes(story: Story) -> tuple[list[Section], list[Section]]:
+    """Return the sections before and after the changed values: what is known stands last."""
+    last = (Topic.KNOWN, Topic.ACCEPTED)
+    before = [section for section in story.sections if section.topic not in last]
+    return before, [section for section in story.sections if section.topic in last]
+
+
+def _print_section(section: Section, rule_width: int, console: Console, *, unfold: bool) -> bool:
+    """Print the findings of a section; return whether findings were folded."""
+    console.print(Text(section.title, style="bold"))
+    groups = section.groups(fold_above=len(section.findings)) if unfold else section.groups()
+    for group in groups:
+        if group.rule is None:
+            console.print(Padding(_heading(group.findings[0]), (0, 0, 0, 2), expand=False))
+            console.print(_rows(group.findings, section, rule_width))
+        else:
+            console.print(_folded(group, group.rule.title, rule_width))
     console.print()
+    return any(group.rule for group in groups)
 
 
 def _heading(finding: Finding) -> Text:
     account = "" if finding.account is None else f"{finding.account}: "
     if finding.campaign_name is None:
-        return Text.assemble(text(account, "bold"), ("The whole account", "bold"), overflow="fold")
-    id = "without ID" if finding.campaign_id is None else finding.campaign_id
-    return Text.assemble(
-        text(account, "bold"), text(f"Campaign {id}  "), text(finding.campaign_name, "bold"), overflow="fold"
-    )
+        return Text.assemble(text(account), "The whole account", overflow="fold")
+    return Text.assemble(text(account), _campaign(finding.campaign_id, finding.campaign_name), overflow="fold")
 
 
-def _rows(findings: tuple[Finding, ...], rule_width: int) -> Padding:
+def _campaign(id: int | None, name: str) -> Text:
+    return Text.assemble(f"Campaign {'without ID' if id is None else id}  ", text(name), overflow="fold")
+
+
+def _rows(findings: Sequence[Finding], section: Section, rule_width: int) -> Padding:
     table = _grid(rule_width)
     for finding in findings:
-        table.add_row(_styled(finding.severity), text(finding.rule), _message(finding))
+        table.add_row(_styled(finding.severity), text(finding.rule), text(finding.message))
+        if note := section.notes.get(finding):
+            table.add_row("", "", text(note, "dim"))
     return _indented(table)
 
 
-def _message(finding: Finding) -> Text:
-    is_new = finding.state is State.NEW
-    return Text.assemble(("new  ", "bold"), text(finding.message), overflow="fold") if is_new else text(finding.message)
+def _folded(group: FindingGroup, title: str, rule_width: int) -> Padding:
+    first = group.findings[0]
+    numbers = f"{counted(len(group.findings), 'finding')} in {counted(group.number_of_campaigns, 'campaign')}"
+    table = _grid(rule_width)
+    table.add_row(_styled(first.severity), text(first.rule), text(f"{numbers}: {title}"))
+    return _indented(table)
+
+
+def _print_changes(changes: Sequence[Change], console: Console) -> None:
+    if not changes:
+        return
+    console.print(Text("Changed values", style="bold"))
+    for (id, name), changed in groupby(changes, key=lambda change: (change.campaign_id, change.campaign_name)):
+        console.print(Padding(_campaign(id, name), (0, 0, 0, 2), expand=False))
+        for change in changed:
+            console.print(Padding(text(change.in_words), (0, 0, 0, 4), expand=False))
+    console.print()
 
 
 def _by_rule(report: AuditReport, rule_width: int) -> Padding:
@@ -158,29 +192,8 @@ def _grid(rule_width: int) -> Table:
 
 
 def _indented(table: Table) -> Padding:
-    return Padding(table, (0, 0, 0, 2))
+    return Padding(table, (0, 0, 0, 4), expand=False)
 
 
 def _styled(severity: Severity) -> Text:
     return Text(severity.value, style=_STYLES[severity])
-
-
-def totals(report: AuditReport) -> str:
-    """Return how many findings of each severity there are, in words."""
-    numbers = [counted(number, severity.value) for severity, number in report.by_severity().items()]
-    accepted = [f"{len(report.accepted):,} accepted"] if report.accepted else []
-    if not report.findings:
-        return ", ".join(["Nothing found", *accepted]) + ("" if accepted else ".")
-    return ", ".join([*numbers, *accepted])
-
-
-def _finding_totals(report: AuditReport) -> Text:
-    return Text(totals(report), style="bold")
-
-
-def _run_totals(report: AuditReport) -> Text:
-    # On its own line, so that this line and the line of findings each fit into 80 columns.
-    return Text(
-        f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "
-        f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
-    )

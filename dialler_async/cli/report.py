@@ -16,14 +16,15 @@ from dialler_async._extras import needs_extra
 from dialler_async._text.csv_cells import EXCEL_ENCODING
 from dialler_async._text.files import whole_file
 from dialler_async.audit import WRITERS, AuditReport, Severity, SortKey
+from dialler_async.audit.story import verdict
 from dialler_async.audit.writers.csv import write_excel_csv
 
 from .exits import Exit, OutputError, UsageError, print_error
-from .findings import print_demonstration, print_report, totals
+from .findings import print_demonstration, print_report
 from .options import Flag
-from .output import Console, counted
+from .output import Console
 
-Format = Literal["table", "json", "jsonl", "csv", "markdown", "junit", "sarif"]
+Format = Literal["table", "json", "jsonl", "csv", "markdown", "summary", "junit", "sarif"]
 FailOn = Literal["error", "warning", "info", "never"]
 
 _STDOUT = Path("-")
@@ -112,8 +113,7 @@ class Destination:
             failures.append(f"can't write to stdout: {error.strerror}")
         written = [str(file.path) for file in files if file.is_written]
         if self.output not in (None, _STDOUT) and written:
-            numbers = totals(report).removesuffix(".")
-            print_error(f"wrote {' and '.join(written)}: {numbers} in {counted(len(report.summaries), 'campaign')}")
+            print_error(f"wrote {' and '.join(written)}: {verdict(report)}")
         if failures:
             raise OutputError("; ".join(failures))
 

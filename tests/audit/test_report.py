@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 from dialler_async._api.partial_records import PartialRecords
-from dialler_async.audit import RULES, CampaignFacts, Severity, Violation, report_as_json, rule
+from dialler_async.audit import RULES, CampaignFacts, Severity, Violation, report_as_json, rule, tell
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.report import AuditReport
 from dialler_async.audit.rule_runner import LookupResult, RuleRunner
@@ -143,7 +143,7 @@ def sample() -> AuditReport:
 
 def test_findings_are_grouped_and_counted() -> None:
     whole = sample()
-    assert [[finding.rule for finding in group.findings] for group in whole.groups()] == [
+    assert [[finding.rule for finding in group.findings] for group in tell(whole).sections[0].groups()] == [
         ["unreachable-codes", "unreachable-codes", "own-rule"],
         ["own-rule"],
     ]

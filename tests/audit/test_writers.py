@@ -29,6 +29,7 @@ from dialler_async._text.csv_cells import as_text, csv_line
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import WRITERS, AcceptanceEntry, AuditReport, Finding, Severity, State, Violation, accept
 from dialler_async.audit.rules import RULE_FAILED
+from dialler_async.audit.story import verdict
 from dialler_async.audit.writers import json_schema
 from dialler_async.audit.writers.markdown import escaped
 
@@ -40,7 +41,11 @@ def written(report: AuditReport, format: str) -> str:
     return "".join(WRITERS[format](report))
 
 
-@pytest.mark.parametrize("format", WRITERS)
+WHOLE = [format for format in WRITERS if format != "summary"]
+"""The formats that have every finding."""
+
+
+@pytest.mark.parametrize("format", WHOLE)
 def test_every_format_has_every_finding_and_can_be_encoded(format: str, report: AuditReport) -> None:
     text = written(report, format)
     text.encode()
@@ -49,7 +54,7 @@ def test_every_format_has_every_finding_and_can_be_encoded(format: str, report: 
     assert all(re.search(rf"\b{id}\b", text) for id in ids)
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", WHOLE)
 def test_every_format_names_the_account_of_every_finding(format: str, reports: Reports) -> None:
     report = reports.fleet()
     plain = [attrs.evolve(finding, account="plain") for finding in report.findings]
@@ -62,7 +67,7 @@ def test_report_of_one_account_has_no_account_key_or_column(format: str, reports
     assert not re.search(r'"accounts"|^account,|accounts/', written(reports.hostile(), format))
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", WHOLE)
 def test_every_format_names_server_account_tool_and_scope(format: str, reports: Reports) -> None:
     report = attrs.evolve(reports.hostile(), scope="running")
     text = written(report, format).replace("\\", "")
@@ -73,18 +78,18 @@ def test_every_format_names_server_account_tool_and_scope(format: str, reports: 
     assert "14 of 14 campaigns" in text or '"scope": "running"' in text
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", WHOLE)
 def test_every_format_names_the_servers_of_a_fleet(format: str, reports: Reports) -> None:
     assert reports.identity.server in written(reports.fleet(), format).replace("\\", "")
 
 
-@pytest.mark.parametrize("format", sorted({*WRITERS} - {"sarif"}))
-def test_every_format_but_sarif_has_new_unchanged_gone_and_accepted_findings(format: str, reports: Reports) -> None:
+@pytest.mark.parametrize("format", sorted({*WHOLE} - {"sarif"}))
+def test_every_format_but_sarif_has_new_known_gone_and_accepted_findings(format: str, reports: Reports) -> None:
     report = reports.compared()
     text = written(report, format).replace("\\", "")
-    assert "new" in text
-    assert "unchanged" in text
-    assert "gone" in text
+    assert re.search("new", text, re.IGNORECASE)
+    assert re.search("unchanged|known", text, re.IGNORECASE)
+    assert re.search("gone", text, re.IGNORECASE)
     assert "Mia" in text
     assert "2026-03-02" in text
     assert "known:" in text
@@ -225,9 +230,8 @@ class TestMarkdown:
         tokens = read(reports.hostile())
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
         cells = [token.content for token in tokens if token.type == "inline"]
-        assert len(cells) == cells.index("Severity", cells.index("Findings") + 2) + 4 * (
-            1 + len(reports.hostile().findings)
-        )
+        # The table of findings, with its headings, between the title `Findings` and the title `By rule`.
+        assert cells.index("By rule") - cells.index("Findings") - 1 == 4 * (1 + len(reports.hostile().findings))
         shown = "".join(token.content for token in tokens if token.type in ("text", "text_special"))
         for name in reports.names:
             assert escape_unprintable(name) in shown.replace("\u2060", "")
@@ -270,8 +274,33 @@ class TestMarkdown:
     def test_markdown_does_not_escape_plain_text(self, text: str) -> None:
         assert escaped(text) == text
 
+    @pytest.mark.parametrize("format", ["markdown", "summary"])
+    def test_markdown_begins_with_the_verdict_and_what_is_new(self, format: str, reports: Reports) -> None:
+        report = reports.compared()
+        text = written(report, format)
+        assert verdict(report) in text.splitlines()[0].replace("\\", "").replace("\u2060", "")
+        order = [text.index(word) for word in ("New since", "Gone since", "not checked this time")]
+        assert order == sorted(order)
+
+    @pytest.mark.parametrize(("format", "most"), [("markdown", 65_000), ("summary", 3_000)])
+    def test_markdown_has_a_limit_and_counts_what_it_leaves_out(self, format: str, most: int, reports: Reports) -> None:
+        text = written(reports.large(), format)
+        assert most * 0.5 < len(text) <= most
+        (number,) = re.findall(r"^(?:- )?… and ([\d,]+) more(?:;|$)", text.partition("By rule")[0], re.MULTILINE)
+        shown = len(re.findall(r"^\| (?:error|warning|info) \| [^|]+ \| (?:campaign|the whole)", text, re.MULTILINE))
+        if format == "markdown":
+            assert int(number.replace(",", "")) + shown == len(reports.large().findings)
+
+    def test_summary_of_hostile_names_has_a_limit(self, reports: Reports) -> None:
+        report = reports.compared()
+        name = "`*|<" * 16
+        many = tuple(attrs.evolve(found, campaign_name=name, message=name * 20) for found in report.findings * 50)
+        assert report.comparison is not None
+        comparison = attrs.evolve(report.comparison, new=many, gone=many, unchecked=many)
+        assert len(written(attrs.evolve(report, findings=many, comparison=comparison), "summary")) <= 3_000
+
     def test_markdown_of_a_report_without_findings_says_so(self, reports: Reports) -> None:
-        assert "Nothing found." in written(reports.empty(), "markdown")
+        assert "nothing found" in written(reports.empty(), "markdown")
         assert "|" not in written(reports.empty(), "markdown")
 
 

@@ -200,14 +200,17 @@ class TestBaseline:
         lines = [line.strip() for line in ran.out.splitlines()]
         assert max(map(len, lines)) <= 80
         assert "\x1b" not in ran.out
-        (new,) = [line for line in lines if " new  " in line]
-        assert new.startswith("error    dangling-result-code  new  OwnResultCodesID is 5")
-        assert any(line.startswith("Gone since ") for line in lines)
-        assert "info  name-within-name  its name is part of the name of campaign 2" in lines
-        assert "OwnResultCodesID  nothing → 5" in lines
-        assert "Extra             nothing → \\x1b[31m" in lines
-        assert "campaign  Spring 2 → nothing" in lines
-        assert any(line.endswith("1 new, 3 gone, 8 unchanged") for line in lines)
+        new, gone, changed, known = (
+            next(number for number, line in enumerate(lines) if line.startswith(title))
+            for title in ("New since", "Gone since", "Changed values", "Known on")
+        )
+        assert new < gone < changed < known
+        assert any(line.startswith("error    dangling-result-code  OwnResultCodesID is 5") for line in lines[new:gone])
+        assert any(line.startswith("info     name-within-name      its name is") for line in lines[gone:changed])
+        assert {"OwnResultCodesID: not set → 5", "Extra: not set → \\x1b[31m", "campaign is gone"} <= {
+            *lines[changed:known]
+        }
+        assert "1 new, 3 gone, 8 known; the worst is an" in f"{lines[0]} {lines[1]}"
 
     def test_fail_on_new_exits_with_1_for_new_findings_only(self, run: Run, sandbox: Sandbox) -> None:
         compared = ("audit", "--baseline", "last.json")

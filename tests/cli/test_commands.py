@@ -251,8 +251,10 @@ class TestAudit:
         assert max(map(len, result.out.splitlines())) <= 80
         for rule in ("dangling-result-code", "missing-translation", "duplicate-export-key", "contradictory-type"):
             assert f"  {rule}" in result.out
-        assert "500 campaigns" in result.out.splitlines()[-1]
-        assert "1,001 requests in " in result.out.splitlines()[-1]
+        *_, totals, verdict = result.out.splitlines()
+        assert "500 campaigns" in totals
+        assert "1,001 requests in " in totals
+        assert verdict == result.out.splitlines()[0]
 
     def test_audit_json_has_findings_and_totals(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.change(1, OwnResultCodesID=5)

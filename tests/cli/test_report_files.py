@@ -36,7 +36,8 @@ def test_every_format_is_written_to_a_file(tmp_path: Path, capsys: pytest.Captur
         assert audit("--format", format, "--output", tmp_path / format) == 0
         shown = capsys.readouterr()
         assert shown.out == ""
-        assert shown.err == (f"dialler: wrote {tmp_path / format}: 9 errors, 15 warnings, 4 infos in 500 campaigns\n")
+        verdict = "account 1 on sandbox: 9 errors, 15 warnings, 4 infos; the worst is an error"
+        assert shown.err == f"dialler: wrote {tmp_path / format}: {verdict}\n"
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(("table", *WRITERS))
     assert json.loads((tmp_path / "json").read_text())["campaigns"] == 500
     assert JUnitXml.fromfile(str(tmp_path / "junit")).failures > 0

@@ -10,7 +10,7 @@ from ..report import AuditReport
 from .csv import write_csv
 from .json import json_schema, report_as_json, write_json, write_jsonl
 from .junit import write_junit
-from .markdown import write_markdown
+from .markdown import write_markdown, write_summary
 from .sarif import write_sarif
 
 Writer = Callable[[AuditReport], Iterator[str]]
@@ -20,6 +20,7 @@ WRITERS: Mapping[str, Writer] = {
     "jsonl": write_jsonl,
     "csv": write_csv,
     "markdown": write_markdown,
+    "summary": write_summary,
     "junit": write_junit,
     "sarif": write_sarif,
 }

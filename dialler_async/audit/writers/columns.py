@@ -57,20 +57,3 @@ def until(finding: Finding) -> str | None:
     """Return the last day of a finding's acceptance, if it has one."""
     day = finding.acceptance and finding.acceptance.until
     return day.isoformat() if day else None
-
-
-def where(finding: Finding) -> str:
-    """Return the campaign of a finding in words, such as `campaign 535 “Summer”`, or `the whole account`."""
-    if finding.campaign_name is None:
-        return "the whole account"
-    id = "without ID" if finding.campaign_id is None else finding.campaign_id
-    return f"campaign {id} “{finding.campaign_name}”"
-
-
-def accepted_note(finding: Finding) -> str:
-    """Return why a finding is accepted, by whom and how long, in words; empty if it is not."""
-    acceptance = finding.acceptance
-    if acceptance is None:
-        return ""
-    owner = f" ({acceptance.owner})" if acceptance.owner else ""
-    return acceptance.reason + owner + (f", until {acceptance.until}" if acceptance.until else "")

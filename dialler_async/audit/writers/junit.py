@@ -23,7 +23,7 @@ from ..findings import Finding, Severity, State
 from ..report import AuditReport
 from ..rule import RuleInfo
 from ..rules import RULE_FAILED
-from .columns import accepted_note, where
+from ..story import accepted_note, where
 
 _RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 

@@ -1,14 +1,20 @@
-"""The report as Markdown (GitHub's, with tables), for issues, wikis and pull requests."""
+"""The report as Markdown (GitHub's, with tables), for issues, wikis and pull requests, and its summary for a chat."""
 
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from dialler_async._text.escaping import escape_unprintable
 
 from ..findings import Finding, Severity
 from ..report import AuditReport
-from .columns import accepted_note, where
+from ..story import Section, Topic, accepted_note, tell, where
+
+MOST: Final = 65_000
+"""Maximum number of characters of the report. GitHub takes no longer text in an issue."""
+MOST_OF_SUMMARY: Final = 3_000
+"""Maximum number of characters of the summary."""
 
 # Only characters that have a meaning where they stand, so that the source is readable, too.
 _SPECIAL = re.compile(
@@ -16,7 +22,7 @@ _SPECIAL = re.compile(
       [\\`*\[\]<>|~$]          # code, emphasis, links, HTML, cells, strikethrough, formulas
     | (?<!\w)_ | _(?!\w)      # emphasis; an underscore within a word is plain
     | &(?=\#?\w+;)            # entities
-    | :(?=//|[\w+-]+:)        # URLs, names of emoji
+    | :(?=//|[\d+-]*[a-z][\w+-]*:|[+-]1:|100:)    # URLs, names of emoji
     | (?<=www)\.              # URLs without a scheme
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -26,33 +32,86 @@ _REFERENCE = re.compile(r"[@#](?=\w)|[!%&~](?=\d)|(?<=\bGH)-(?=\d)")
 
 # Nobody reads a table of thousands of accounts.
 _WORST = 50
+# Characters that are kept for the last line, which says how much was left out.
+_FOR_THE_REST = 100
+# Characters of one line of the summary, and of its sections. Known findings are only listed if nothing is compared.
+_LINE = 200
+_MOST_OF_SECTION = {Topic.NEW: 1350, Topic.GONE: 450, Topic.UNCHECKED: 300}
+_MOST_WITHOUT_COMPARISON = {Topic.KNOWN: 1800}
 
 
 def write_markdown(report: AuditReport) -> Iterator[str]:
-    """Yield totals, a table by rule with what to do, and tables of the findings."""
-    yield f"# Audit of {escaped(report.title)}\n\n"
-    yield (
+    """Yield the verdict, the sections of the story, and a table by rule with what to do, up to `MOST` characters."""
+    story = tell(report)
+    head = f"# {escaped(story.verdict)}\n\n" + (
         f"{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
-        f"as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {escaped(report.tool)}.\n\n"
+        f"as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {escaped(report.tool)}.\n"
     )
     if report.scope_note:
-        yield f"**{escaped(report.scope_note)}**\n\n"
-    if report.findings:
-        yield ", ".join(f"**{number:,}** {severity}" for severity, number in report.by_severity().items()) + ".\n"
-    else:
-        yield "Nothing found.\n"
-    if (comparison := report.comparison) is not None:
-        since = comparison.since.isoformat(sep=" ", timespec="minutes")
-        numbers = f"**{len(comparison.new):,}** new, **{len(comparison.gone):,}** gone, {comparison.unchanged:,}"
-        yield f"\nSince {since}: {numbers} unchanged.\n"
-    yield from _by_rule(report)
-    if report.accounts and report.findings:
-        yield from _by_account(report)
-    yield from _findings("Findings", report.findings, report)
-    yield from _findings("Accepted", report.accepted, report)
-    if comparison is not None:
-        yield from _findings("Gone", comparison.gone, report)
-        yield from _findings("Not checked this time", comparison.unchecked, report)
+        head += f"\n**{escaped(report.scope_note)}**\n"
+    rules = "".join(_by_rule(report))
+    accounts = "".join(_by_account(report)) if report.accounts and report.findings else ""
+    left = MOST - _FOR_THE_REST - len(head) - len(rules) - len(accounts)
+    yield head
+    left_out = 0
+    for section in story.sections:
+        rows = _table(section, report)
+        written = 0
+        # The headings only with a first finding.
+        title = f"\n## {section.title}\n\n" + next(rows)
+        for row in rows:
+            text = row if written else title + row
+            if len(text) > left:
+                break
+            left -= len(text)
+            written += 1
+            yield text
+        left_out += len(section.findings) - written
+    if left_out:
+        yield f"\n… and {left_out:,} more; the format JSON has all findings.\n"
+    yield accounts
+    yield rules
+
+
+def write_summary(report: AuditReport) -> Iterator[str]:
+    """Yield at most `MOST_OF_SUMMARY` characters: the verdict, the sections in short, and counts by rule."""
+    story = tell(report)
+    blocks = [f"**{escaped(_shortened(story.verdict))}**\n"]
+    if report.scope_note:
+        blocks.append(escaped(_shortened(report.scope_note)) + "\n")
+    most_of = _MOST_WITHOUT_COMPARISON if report.comparison is None else _MOST_OF_SECTION
+    blocks += (
+        _list(section.title, map(_in_line, section.findings), len(section.findings), most_of[section.topic])
+        for section in story.sections
+        if section.topic in most_of
+    )
+    if story.ending:
+        notes = (f"{_in_line(finding)}; {escaped(_shortened(accepted_note(finding)))}" for finding in story.ending)
+        blocks.append(_list("Acceptances that end soon", notes, len(story.ending), 300))
+    by_rule = report.by_rule()
+    lines = (f"{escaped(info.id)} ({info.severity}): {number:,}" for info, number in by_rule.items())
+    blocks.append(_list("By rule", lines, len(by_rule), 400) if by_rule else "")
+    yield "\n".join(filter(None, blocks))
+
+
+def _list(title: str, lines: Iterable[str], number: int, most: int) -> str:
+    """Return a list under a title, with as many of the lines as fit."""
+    text, written = f"{title}:\n", 0
+    for line in lines:
+        if len(text) + len(line) + 30 > most:
+            break
+        text += f"- {line}\n"
+        written += 1
+    return text + (f"- … and {number - written:,} more\n" if written < number else "")
+
+
+def _in_line(finding: Finding) -> str:
+    account = "" if finding.account is None else f"{finding.account}: "
+    return f"{finding.severity}: {escaped(_shortened(f'{account}{where(finding)}: {finding.message}'))}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LINE else f"{text[: _LINE - 1]}…"
 
 
 def _by_rule(report: AuditReport) -> Iterator[str]:
@@ -76,21 +135,16 @@ def _by_account(report: AuditReport) -> Iterator[str]:
         yield f"\nThese are the worst {_WORST} of {len(by_account):,} accounts.\n"
 
 
-def _findings(title: str, findings: Iterable[Finding], report: AuditReport) -> Iterator[str]:
-    findings = list(findings)
-    if not findings:
-        return
+def _table(section: Section, report: AuditReport) -> Iterator[str]:
+    """Yield the headings of a section, then a row for each finding."""
     headings = ["Account"] if report.accounts else []
     headings += ["Severity", "Rule", "Where", "What"]
-    headings += ["State"] if report.comparison else []
-    headings += ["Accepted because"] if any(finding.acceptance for finding in findings) else []
-    yield f"\n## {title}\n\n"
+    headings += ["Why"] if section.notes else []
     yield _row(*headings) + _row(*["---"] * len(headings))
-    for finding in findings:
+    for finding in section.findings:
         cells = [escaped(finding.account or "")] if report.accounts else []
         cells += [finding.severity, escaped(finding.rule), _where(finding, report), escaped(finding.message)]
-        cells += [finding.state or ""] if report.comparison else []
-        cells += [escaped(accepted_note(finding))] if "Accepted because" in headings else []
+        cells += [escaped(section.notes[finding])] if section.notes else []
         yield _row(*cells)
 
 

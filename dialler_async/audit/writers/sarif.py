@@ -22,7 +22,8 @@ from dialler_async.version import __version__
 from ..findings import Finding, Severity
 from ..report import AuditReport
 from ..rule import RuleInfo
-from .columns import Column, columns, where
+from ..story import where
+from .columns import Column, columns
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 

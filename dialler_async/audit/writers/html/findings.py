@@ -6,7 +6,8 @@ from typing import Protocol, TypeVar
 import attrs
 
 from ...findings import Finding
-from ...report import AuditReport, FindingGroup
+from ...report import AuditReport
+from ...story import FindingGroup, Topic, tell
 
 Key = Hashable
 """Account, ID and name of a campaign."""
@@ -36,8 +37,10 @@ def campaign_numbers(report: AuditReport) -> dict[Key, int]:
 def groups(report: AuditReport, numbers: dict[Key, int]) -> Iterator[tuple[FindingGroup, list[Entry]]]:
     """Yield the groups of the report, each with its findings."""
     without_target = set(numbers)
-    for group in report.groups():
-        yield group, list(_entries(group.findings, numbers, without_target))
+    for section in tell(report).sections:
+        if section.topic in (Topic.NEW, Topic.KNOWN):
+            for group in section.groups():
+                yield group, list(_entries(group.findings, numbers, without_target))
 
 
 def _entries(findings: Iterable[Finding], numbers: dict[Key, int], without_target: set[Key]) -> Iterator[Entry]:

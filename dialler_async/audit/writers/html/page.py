@@ -17,7 +17,7 @@ from dialler_async._text.escaping import escape_unprintable
 
 from ...findings import Finding
 from ...report import AuditReport
-from ..columns import accepted_note
+from ...story import accepted_note
 from .coverage import coverage
 from .findings import campaign_numbers, groups, numbered
 from .matrix import Matrix
