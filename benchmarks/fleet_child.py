@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from dialler_async.fleet.messages import Result, Slice
+from dialler_async.fleet.redis_broker import RedisBroker
+from dialler_async.fleet.wire import SLICE, SURVEY
 from taskiq.acks import AcknowledgeType
 from taskiq.receiver import Receiver
 
@@ -24,9 +27,6 @@ from dialler_async import DiallerClient
 from dialler_async.audit import WRITERS, AuditReport, audit_slice, survey
 from dialler_async.audit.writers.html import write_html
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
-from dialler_async.fleet.messages import Result, Slice
-from dialler_async.fleet.redis_broker import RedisBroker
-from dialler_async.fleet.wire import SLICE, SURVEY
 from dialler_async.sandbox import Sandbox
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)

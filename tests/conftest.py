@@ -27,7 +27,7 @@ from dialler_async.sandbox.in_flight_request import InFlightRequest
 from dialler_async.sandbox.response import SandboxResponse
 from dialler_async.testing import patch_aioresponses
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.postgresql"]
 
 # A busy machine is slow now and then: how long an example takes is not what a property is about.
 settings.register_profile("patient", deadline=None)

@@ -131,10 +131,10 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
     whole = not report.accounts and len(report.records) == len(report.summaries)
     require(whole, "only the report of one account's audit in a single run can be compared")
     baseline.require_comparable(report.identity, report.scope, other_account=other_account)
-    return with_states(report, baseline.known(), since=baseline.started, changes=tuple(_changes(report, baseline)))
+    return with_states(report, baseline.known(), since=baseline.started, changes=tuple(changes(report, baseline)))
 
 
-def _changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
+def changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
     languages = {f"Content/{int(language)}" for language in report.languages}
     languages &= {f"Content/{language:d}" for language in baseline.languages}
     checked_then, checked_now = baseline.coverage(), report.coverage()

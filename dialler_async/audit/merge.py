@@ -9,6 +9,7 @@ from dialler_async.errors import ConfigurationError
 from dialler_async.models import Language
 
 from .account import AccountFacts, AccountRule
+from .comparison import Comparison
 from .coverage import NotChecked
 from .findings import Finding
 from .identity import AccountIdentity
@@ -138,11 +139,14 @@ def merge_accounts(
     not_checked: list[NotChecked] = []
     accounts: list[str] = []
     identities: dict[str, AccountIdentity] = {}
+    comparisons: dict[str, Comparison] = {}
     campaigns = codes = lookups = requests = 0
     for account, report in reports.items() if isinstance(reports, Mapping) else reports:
         accounts.append(account)
         if report.identity is not None:
             identities[account] = report.identity
+        if report.comparison is not None:
+            comparisons[account] = report.comparison
         campaigns += report.campaigns
         codes += report.codes
         lookups += report.lookups
@@ -168,6 +172,24 @@ def merge_accounts(
         summaries=tuple(summaries),
         not_checked=tuple(not_checked),
         accepted=tuple(accepted),
+        comparison=_merged_comparison(comparisons) if comparisons else None,
+    )
+
+
+def _merged_comparison(comparisons: Mapping[str, Comparison]) -> Comparison:
+    """Return one comparison of many accounts, without the changed values."""
+
+    def named(state: str) -> tuple[Finding, ...]:
+        every = ((name, finding) for name, one in comparisons.items() for finding in getattr(one, state))
+        return tuple(attrs.evolve(finding, account=name) for name, finding in every)
+
+    return Comparison(
+        since=min(one.since for one in comparisons.values()),
+        new=named("new"),
+        gone=named("gone"),
+        unchanged=sum(one.unchanged for one in comparisons.values()),
+        unchecked=named("unchecked"),
+        changes=(),
     )
 
 

@@ -1,5 +1,6 @@
 """The `dialler` app. The module of a command is imported when the command is called."""
 
+import re
 from itertools import takewhile, zip_longest
 
 from cyclopts import App, CycloptsError
@@ -52,4 +53,7 @@ def _secret_error(options: list[str]) -> str | None:
             return "other users can read a token in the arguments: use DIALLER_TOKEN or --token-file"
         if name == "--proxy" and "@" in (value if equals else following):
             return "other users can read a proxy's password in the arguments: use DIALLER_PROXY"
+        location = value if equals else following
+        if name == "--store" and re.search(r"://[^/@]*:[^/]*@|[?&]password=", location):
+            return "other users can read a password in the arguments: use DIALLER_STORE, PGPASSWORD or a passfile"
     return None

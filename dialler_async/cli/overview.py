@@ -9,6 +9,7 @@ COMMANDS = {
     "campaigns": ("campaigns:app", "List, show, find, clone and delete campaigns."),
     "export": ("export:export", "Write all campaigns and their result codes to a file."),
     "fleet": ("fleet:app", "Audit many accounts on many servers."),
+    "history": ("history:app", "Show runs and findings over time."),
     "ping": ("ping:ping", "Check that the server can be reached and accepts the token."),
     "result-codes": ("result_codes:result_codes", "List the result codes of a campaign."),
     "sandbox": ("sandbox:sandbox", "Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM."),

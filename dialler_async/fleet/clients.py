@@ -1,78 +1,72 @@
-"""The clients of a worker. All accounts of a server share one connection pool."""
+"""The clients of one process. All accounts of a server share one connection pool, and what its limits have learnt."""
 
 import warnings
 from typing import Final, final
 
 import attrs
-from redis.asyncio import Redis
 
+from dialler_async._bulk.auto_concurrency import AutoConcurrency
 from dialler_async.client import ClientOptions, DiallerClient
 from dialler_async.config import PoolConfig, RetryPolicy, Timeouts
-from dialler_async.errors import ConfigurationError
 
-from .limits import SharedRate
-from .manifest import Fleet, Server
+from .manifest import Account, Server
+from .reachability import Reachability
 
 _RATE_LIMITED_DEADLINE: Final = 3600.0
-"""Default deadline for a server with a `max_rate`, where a call may wait for the calls of other workers."""
+"""Default deadline for a server with a `max_rate`, where a call waits for the calls of other accounts."""
 
 
 @final
-class Clients:
-    """Creates clients, and closes their pools.
+class ServerClients:
+    """The clients of the accounts of a server.
 
     Args:
-        fleet: the servers and accounts.
-        redis: the Redis in which workers share rate limits; None if this process runs all jobs.
+        server: the server.
+
+    Attributes:
+        concurrency: the number of concurrent lookups of an account, as learnt from all accounts.
+        reachability: whether the server answers.
     """
 
-    def __init__(self, fleet: Fleet, redis: Redis | None = None) -> None:
-        self._fleet = fleet
-        self._redis = redis
-        self._by_server: dict[str, DiallerClient] = {}
+    def __init__(self, server: Server) -> None:
+        self.reachability: Final = Reachability()
+        self._server = server
+        self._options: ClientOptions = {**client_options(server), "observer": self.reachability}
+        self.concurrency: Final = AutoConcurrency(self._options["pool"].limit)
+        self._first: DiallerClient | None = None
 
-    def get(self, account: str) -> DiallerClient:
-        """Return a client for an account. The caller need not close it.
-
-        Raises:
-            ConfigurationError: the fleet has no such account.
-        """
-        configured = self._fleet.accounts.get(account)
-        if configured is None:
-            raise ConfigurationError(f"the fleet.toml of this worker has no account “{account}”: add it")
-        client = self._by_server.get(configured.server)
-        if client is not None:
-            return client.for_account(configured.clients_id, configured.token)
-        server = self._fleet.servers[configured.server]
+    def get(self, account: Account) -> DiallerClient:
+        """Return a client for an account. The caller need not close it."""
+        if self._first is not None:
+            return self._first.for_account(account.clients_id, account.token)
         with warnings.catch_warnings():
             # `Server` has already warned about an unencrypted token.
             warnings.simplefilter("ignore", UserWarning)
-            client = DiallerClient.for_server(
-                server.url, configured.clients_id, configured.token, **self._options(server)
-            )
-        self._by_server[configured.server] = client
-        return client
+            self._first = DiallerClient.for_server(self._server.url, account.clients_id, account.token, **self._options)
+        return self._first
 
     async def aclose(self) -> None:
-        """Close the pools of all servers."""
-        for client in self._by_server.values():
-            await client.aclose()
+        """Close the pool, without waiting for calls in flight."""
+        if self._first is not None:
+            await self._first.aclose(timeout=0)
 
-    def _options(self, server: Server) -> ClientOptions:
-        # An audit has time to wait for the restart of a server.
-        retry = RetryPolicy.patient()
-        if server.attempts is not None:
-            retry = attrs.evolve(retry, attempts=server.attempts)
-        pool = PoolConfig(ca_file=server.ca_file, client_cert=server.client_cert, client_key=server.client_key)
-        if server.max_concurrency is not None:
-            pool = attrs.evolve(pool, limit=server.max_concurrency)
-        if server.proxy is not None:
-            pool = attrs.evolve(pool, proxy=server.proxy or None)
-        options = ClientOptions(retry=retry, pool=pool)
-        deadline = server.deadline
-        if server.max_rate is not None:
-            options["max_rate"] = SharedRate(server, self._redis)
-            deadline = deadline or _RATE_LIMITED_DEADLINE
-        if deadline is not None:
-            options["timeouts"] = Timeouts(deadline=deadline)
-        return options
+
+def client_options(server: Server) -> ClientOptions:
+    """Return the options of the clients of a server."""
+    # An audit has time to wait for the restart of a server.
+    retry = RetryPolicy.patient()
+    if server.attempts is not None:
+        retry = attrs.evolve(retry, attempts=server.attempts)
+    pool = PoolConfig(ca_file=server.ca_file, client_cert=server.client_cert, client_key=server.client_key)
+    if server.max_concurrency is not None:
+        pool = attrs.evolve(pool, limit=server.max_concurrency)
+    if server.proxy is not None:
+        pool = attrs.evolve(pool, proxy=server.proxy or None)
+    options = ClientOptions(retry=retry, pool=pool)
+    deadline = server.deadline
+    if server.max_rate is not None:
+        options["max_rate"] = server.max_rate
+        deadline = deadline or _RATE_LIMITED_DEADLINE
+    if deadline is not None:
+        options["timeouts"] = Timeouts(deadline=deadline)
+    return options

@@ -34,8 +34,8 @@ class Server:
     Attributes:
         name: the name, to which accounts refer.
         url: the URL, such as `https://acd.example.com`, with the path before `/rest`, if any.
-        max_rate: the maximum number of calls per second of all workers together; None for no limit.
-        max_concurrency: the maximum number of concurrent calls of all workers together; None for no limit.
+        max_rate: the maximum number of calls per second; None for no limit.
+        max_concurrency: the maximum number of concurrent calls; None for no limit.
         deadline: the maximum duration of a call in seconds, including retries; None for the default.
         attempts: the maximum number of attempts of a call; None for the number of `RetryPolicy.patient()`.
         proxy: the URL of an HTTP proxy, without credentials; empty for no proxy; None for the proxy of the environment.
@@ -95,6 +95,11 @@ class Server:
             # Level 3 is the caller of `Server(…)`: level 1 is this method, and level 2 is the `__init__` of attrs.
             warnings.warn(warning, stacklevel=3)
 
+    @property
+    def base_url(self) -> str:
+        """The URL in the form in which runs name the server."""
+        return str(check_server_url(self.url))
+
 
 @attrs.frozen(kw_only=True)
 class Account:
@@ -140,6 +145,8 @@ class Fleet:
         by_name: dict[str, Server] = {}
         for server in servers:
             require(server.name not in by_name, f"two servers have the name “{server.name}”")
+            same = next((other.name for other in by_name.values() if other.base_url == server.base_url), None)
+            require(same is None, f"servers “{same}” and “{server.name}” have the same URL")
             by_name[server.name] = server
         known: dict[str, Account] = {}
         names: dict[tuple[str, int], str] = {}

@@ -30,6 +30,7 @@ MODULES = (
     "dialler_async.pytest_plugin",
     "dialler_async.sandbox",
     "dialler_async.sandbox.faults",
+    "dialler_async.store",
     "dialler_async.testing",
 )
 

@@ -56,7 +56,7 @@ def test_id_beyond_float_precision_reaches_the_server_unchanged(run: Run, sandbo
     "option",
     [
         ["audit", "--sandbox", "--concurrency"],
-        ["fleet", "worker", "--broker", "redis://127.0.0.1:9", "--at-once"],
+        ["history", "--limit"],
         *(["sandbox", f"--{name}"] for name in ("port", "campaigns", "accounts", "seed", "filler-keys")),
     ],
     ids=" ".join,

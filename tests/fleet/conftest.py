@@ -1,13 +1,6 @@
-"""Fixtures: the fleet of a sandbox, a Redis server, and workers in this process."""
+"""Fixtures: the fleet of a sandbox, and stores."""
 
-import asyncio
-import os
-import re
-import shutil
-import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,12 +12,11 @@ import pytest
 from dialler_async import DiallerClient
 from dialler_async.audit import AuditReport, Finding, audit
 from dialler_async.fleet import Account, Fleet, Server
-from dialler_async.fleet.redis_broker import RedisBroker
-from dialler_async.fleet.worker import run_worker
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault
 from dialler_async.sandbox.in_flight_request import InFlightRequest
 from dialler_async.sandbox.response import SandboxResponse
+from dialler_async.store import Store
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
@@ -32,7 +24,6 @@ FleetOn = Callable[..., Fleet]
 WriteFleet = Callable[..., Path]
 AuditOneByOne = Callable[[Sandbox], Awaitable[tuple[Finding, ...]]]
 WithoutTimes = Callable[[AuditReport], AuditReport]
-Workers = Callable[..., AbstractAsyncContextManager[None]]
 
 
 def _name_of(clients_id: int) -> str:
@@ -116,62 +107,15 @@ def gauge() -> RequestGauge:
     return RequestGauge()
 
 
-@attrs.frozen
-class RunningRedis:
-    """A Redis server that runs for one test."""
-
-    url: str
-    process: "subprocess.Popen[str]"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+@pytest.fixture
+async def store(location: str) -> AsyncIterator[Store]:
+    """Yield an open store; the test runs on both databases."""
+    async with Store(location) as store:
+        yield store
 
 
 @pytest.fixture
-def redis() -> Iterator[RunningRedis]:
-    """Yield a Redis server on its own socket, without files. Skip the test if `redis-server` is not installed."""
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("redis-server is not installed")
-    # A socket needs a short path, but the path of pytest's directory can be long.
-    with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True))
-        path = os.path.join(directory, "socket")
-        options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory]
-        process = stack.enter_context(subprocess.Popen([server, *options], stdout=subprocess.PIPE, text=True))
-        try:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if re.search("ready to accept connections", line, re.IGNORECASE):
-                    break
-            else:
-                raise AssertionError("".join(lines))
-            yield RunningRedis(f"unix://{path}", process)
-        finally:
-            process.terminate()
-
-
-@pytest.fixture
-def workers(redis: RunningRedis) -> Workers:
-    """Return a context manager that runs workers in this process, each with its own broker."""
-
-    @asynccontextmanager
-    async def run_workers(fleet: Fleet, *, workers: int = 1, **options: Any) -> AsyncIterator[None]:
-        worker_options = {name: options.pop(name) for name in ("settings", "directory") if name in options}
-        stop, ready = asyncio.Event(), [asyncio.Event() for _ in range(workers)]
-        # The timeout turns an endless wait into a failure.
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            for event in ready:
-                broker = RedisBroker(redis.url, **{"slots": 2, **options})
-                group.create_task(run_worker(fleet, broker, stop=stop, on_ready=event.set, **worker_options))
-            try:
-                for event in ready:
-                    await event.wait()
-                yield
-            finally:
-                stop.set()
-
-    return run_workers
+async def file_store(tmp_path: Path) -> AsyncIterator[Store]:
+    """Yield an open store in a file, for what doesn't depend on the database."""
+    async with Store(tmp_path / "audits.db") as store:
+        yield store

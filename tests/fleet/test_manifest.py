@@ -11,7 +11,7 @@ import trustme
 
 from dialler_async import ConfigurationError, DiallerClient, PoolConfig, RetryPolicy
 from dialler_async.fleet import Account, Fleet, Server, audit_fleet, read_fleet
-from dialler_async.fleet.clients import Clients
+from dialler_async.fleet.clients import client_options
 from dialler_async.fleet.manifest import write_fleet
 from dialler_async.sandbox import Sandbox
 
@@ -113,6 +113,10 @@ def test_read_fleet_returns_servers_and_accounts(tmp_path: Path) -> None:
         ),
         (SERVER + ACCOUNT + ACCOUNT, "fleet.toml: two accounts have the name “acme”"),
         (
+            SERVER + SERVER.replace("north", "south").replace("acd.", "ACD.").replace('com"', 'com:443/"') + ACCOUNT,
+            "fleet.toml: servers “north” and “south” have the same URL",
+        ),
+        (
             SERVER + ACCOUNT + ACCOUNT.replace("acme", "globex"),
             "fleet.toml: accounts “acme” and “globex” have the same server and clients_id",
         ),
@@ -201,7 +205,7 @@ class TestServerOptions:
         fleet = read_fleet(tmp_path / "fleet.toml")
         server = fleet.servers["north"]
         assert server.ca_file == tmp_path / "tls/ca.pem"
-        options = Clients(fleet)._options(server)
+        options = client_options(server)
         assert options["pool"] == PoolConfig(
             ca_file=tmp_path / "tls/ca.pem",
             client_cert=tmp_path / "tls/worker.pem",
@@ -228,7 +232,7 @@ class TestServerOptions:
 
     def test_client_uses_the_patient_retry_policy_by_default(self) -> None:
         server = Server(name="north", url="https://acd.example.com")
-        options = Clients(Fleet(servers={"north": server}, accounts={}))._options(server)
+        options = client_options(server)
         assert options["retry"] == RetryPolicy.patient()
 
     @pytest.mark.parametrize(
@@ -241,7 +245,7 @@ class TestServerOptions:
 
     def test_empty_proxy_disables_the_proxy(self) -> None:
         server = Server(name="north", url="https://acd.example.com", proxy="")
-        assert Clients(Fleet(servers={"north": server}, accounts={}))._options(server)["pool"].proxy is None
+        assert client_options(server)["pool"].proxy is None
 
     async def test_missing_tls_file_fails_the_account_and_is_named_in_the_finding(self, tmp_path: Path) -> None:
         server = Server(name="north", url="https://127.0.0.1:9", ca_file=tmp_path / "missing.pem", attempts=1)

@@ -1,0 +1,69 @@
+"""The option `--store`, and times and durations of a store."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from cyclopts import Parameter, Token
+
+from dialler_async._extras import needs_extra
+
+from .exits import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from dialler_async.store import Store
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@asynccontextmanager
+async def open_store(location: str | None) -> AsyncIterator["Store"]:
+    """Yield the store of `--store`, of DIALLER_STORE, or in `audits.db` in the current directory.
+
+    Raises:
+        UsageError: the extra is missing.
+        ConfigurationError: the store is neither a file nor a URL, or of a later version.
+        OutputError: the store can't be reached or written to. What was stored before stays.
+    """
+    if not all(map(find_spec, ("aiosqlite", "alembic", "psycopg", "sqlalchemy"))):
+        raise UsageError(needs_extra("this command", "store"))
+    # Imported here, because the import is slow and other commands don't need it.
+    from dialler_async.store import Store, StoreError
+
+    try:
+        async with Store(location or os.environ.get("DIALLER_STORE") or "audits.db") as store:
+            yield store
+    except StoreError as error:
+        message = str(error)
+    else:
+        return
+    raise OutputError(message)
+
+
+def _seconds(_: Any, tokens: Sequence[Token]) -> float:
+    [token] = tokens
+    match = re.fullmatch(r"([1-9][0-9]*)([mhdw])", token.value)
+    if match is None:
+        raise ValueError(f"it must be a number with m, h, d or w, such as 90d, not “{token.value}”")
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+Duration: TypeAlias = Annotated[float, Parameter(converter=_seconds)]
+"""A duration such as `90d`, in seconds."""
+
+
+def moment(seconds: float) -> str:
+    """Return a time of the store as local time, without its seconds."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="minutes")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its largest unit, such as `3 d`."""
+    for unit in ("d", "h", "m"):
+        if seconds >= _UNITS[unit]:
+            return f"{seconds / _UNITS[unit]:,.0f} {unit if unit != 'm' else 'min'}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,65 @@
+"""Fixtures: a store on both databases, runs, and reports."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+
+from dialler_async.audit import AccountIdentity, AuditReport, Finding, Severity, merge
+from dialler_async.audit.part import AuditPart
+from dialler_async.audit.rules import RULES
+from dialler_async.models import Language
+from dialler_async.store import NewUnit, Plan, Run, Store
+
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
+SERVER = "https://acd.example.com"
+
+MakeReport = Callable[..., AuditReport]
+BeginRun = Callable[..., Awaitable[Run]]
+
+
+@pytest.fixture
+async def store(location: str) -> AsyncIterator[Store]:
+    """Yield an open store; the test runs on both databases."""
+    async with Store(location) as store:
+        yield store
+
+
+@pytest.fixture
+def begin(store: Store) -> BeginRun:
+    """Return a function that begins a run of accounts by name; their ClientsIDs are counted from 1."""
+
+    async def begin(*names: str, **options: Any) -> Run:
+        units = [NewUnit(name=name, url=SERVER, clients_id=id) for id, name in enumerate(names, 1)]
+        plan = Plan(languages=(1, 2), now=NOW)
+        return await store.runs.create(units, plan, **{"settings": "a digest", "is_fleet": True, **options})
+
+    return begin
+
+
+@pytest.fixture
+def report() -> MakeReport:
+    """Return a function that makes the report of an account with findings about campaigns by name."""
+
+    def report(*campaigns: str, clients_id: int = 1, **changes: Any) -> AuditReport:
+        part = AuditPart(
+            findings=tuple(
+                Finding(
+                    rule="expired",
+                    severity=Severity.WARNING,
+                    campaign_id=id,
+                    campaign_name=name,
+                    subject="dtTo",
+                    message=f"{name} has ended",
+                )
+                for id, name in enumerate(campaigns, 1)
+            ),
+            campaigns=len(campaigns),
+            total=len(campaigns),
+        )
+        made = merge([part], rules=RULES, languages=Language, now=NOW, started=NOW, seconds=0.5)
+        return attrs.evolve(made, identity=AccountIdentity("acd.example.com/rest/v1.0", clients_id), **changes)
+
+    return report
