@@ -34,7 +34,7 @@ class CloneResult(NamedTuple):
     Attributes:
         campaign: the campaign with the requested name.
         created: True if this call cloned it, False if it existed before. None if that is unknown: an earlier attempt
-            of this call, whose response was lost, may have cloned it.
+            of this call, whose response was lost, may have cloned it. An attempt that got a 401, 429 or 503 has not.
     """
 
     campaign: Campaign
@@ -241,7 +241,7 @@ class Campaigns:
         if not ignore_differences:
             wanted = {"user_data": user_data, "dt_from": dt_from, "dt_to": dt_to}
             _require_same(existing, wanted, conflict)
-        return CloneResult(existing, created=False if conflict.attempts == 1 else None)
+        return CloneResult(existing, created=None if conflict.may_be_own else False)
 
     async def _clone(self, request: Request[Campaign], destination: str) -> Campaign:
         try:
@@ -259,11 +259,9 @@ class Campaigns:
         except DiallerError as error:
             # Raising this error would look as if the clone had failed.
             problem = str(error)
-        unidentified = PayloadError(
-            f"{request.sent}: the server cloned, but responded with a campaign of another name, and the new campaign"
-            f" can't be identified ({problem}). Check before you clone again",
-            path="records[0].Name",
-            record_id=cloned.id,
+        unidentified = OutcomeUnknownError(
+            f"{request.sent}: the status is 200, but the server responded with a campaign of another name, and the new"
+            f" campaign can't be identified ({problem}). Check before you clone again: {request.recovery_hint}",
             request=request.sent,
         )
         raise with_about(unidentified, request.about)
@@ -281,7 +279,7 @@ class Campaigns:
         except DiallerError as error:
             known = error
             seen = f"the search for the campaign failed ({error})"
-        if conflict.attempts == 1:
+        if not conflict.may_be_own:
             raise known
         unknown = OutcomeUnknownError(f"{conflict}. An earlier attempt may have cloned, but {seen}. Check again later")
         raise in_place_of(unknown, conflict)
@@ -371,6 +369,7 @@ def _require_same(existing: Campaign, wanted: Mapping[str, str | datetime | None
             status=conflict.status,
             message=conflict.message,
         )
+        error.may_be_own = conflict.may_be_own
         raise in_place_of(error, conflict)
 
 

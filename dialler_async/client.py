@@ -96,6 +96,12 @@ class DiallerClient:
     Source: API reference, "Access".
     """
 
+    # `unittest.mock.create_autospec` knows only the attributes of the class. Each client has resources of its own.
+    campaigns: Campaigns = Campaigns.__new__(Campaigns)
+    """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
+    result_codes: ResultCodes = ResultCodes.__new__(ResultCodes)
+    """The result codes of the account's campaigns: `list` for one campaign, `for_campaigns` for many."""
+
     def __init__(
         self,
         base_url: str,

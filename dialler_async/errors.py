@@ -283,8 +283,14 @@ class EndpointNotFoundError(StatusError):
 class ConflictError(StatusError):
     """409: the destination of a clone already exists, or another precondition does not hold.
 
+    Attributes:
+        may_be_own: whether an earlier attempt of the same call may have caused the conflict, because its response was
+            lost. The destination may then be the clone of this call.
+
     Source: API reference, "Status codes and error bodies".
     """
+
+    may_be_own: bool = False
 
 
 @public

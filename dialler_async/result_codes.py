@@ -72,10 +72,22 @@ class ResultCodes:
             The codes. `.complete` is False if the server's count is larger than the number of codes that it sent.
 
         Raises:
-            NotFoundError: the campaign does not exist.
+            NotFoundError: the campaign does not exist. Also after a 404 with an empty body if the ID is beyond 32 bits.
         """
         request = endpoints.list_result_codes(campaign, language)
-        return await self._cache.get(request, max_age, lambda: self._transport.send(request))
+        try:
+            return await self._cache.get(request, max_age, lambda: self._transport.send(request))
+        except EndpointNotFoundError as error:
+            if endpoints.checked_id(campaign) <= _LARGEST_SAFE_ID:
+                raise
+            not_found = error
+        too_large = NotFoundError(
+            f"{not_found.request}: 404 without the API's JSON body: the ID is beyond 32 bits, so the server can't read"
+            " it, or there is no such endpoint",
+            status=not_found.status,
+            message=not_found.message,
+        )
+        raise in_place_of(too_large, not_found)
 
     def for_campaigns(
         self,
@@ -135,22 +147,7 @@ class ResultCodes:
         )
 
     async def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Records[ResultCode]:
-        """Return the codes of one campaign. A 404 without a body counts as not found if the ID may be the cause."""
-        request = endpoints.list_result_codes(*lookup)
-        not_found: EndpointNotFoundError
-        try:
-            return await self._cache.get(request, max_age, lambda: self._transport.send(request))
-        except EndpointNotFoundError as error:
-            if endpoints.checked_id(lookup.campaign) <= _LARGEST_SAFE_ID:
-                raise
-            not_found = error
-        too_large = NotFoundError(
-            f"{not_found.request}: 404 without the API's JSON body: the ID is beyond 32 bits, so the server can't read"
-            " it, or there is no such endpoint",
-            status=not_found.status,
-            message=not_found.message,
-        )
-        raise in_place_of(too_large, not_found)
+        return await self.list(lookup.campaign, language=lookup.language, max_age=max_age)
 
 
 def _require_many(campaigns: object) -> None:

@@ -19,6 +19,7 @@ from ..errors import (
     AuthenticationError,
     ClientClosedError,
     ClientStateError,
+    ConflictError,
     DeadlineError,
     DiallerError,
     NotFoundError,
@@ -316,6 +317,8 @@ class Transport:
                 f"{error}. The write may have run. Check before you retry: {request.recovery_hint}"
             )
             error.response = response
+        elif isinstance(error, ConflictError):
+            error.may_be_own = call.outcome_unknown
         if isinstance(error, RequestError):
             error.request = request.sent
             error.attempts = call.attempts

@@ -423,6 +423,29 @@ class TestClone:
         result = await dialler.campaigns.get_or_clone("Template", "Monday")
         assert (result.campaign.id, result.created) == (536, None)
 
+    @pytest.mark.parametrize("refusal", [401, 429, 503])
+    async def test_get_or_clone_knows_that_a_refused_attempt_did_not_clone(
+        self, refusal: int, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, status=refusal)
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **envelope(MONDAY))
+        async with DiallerClient(BASE, iter(("one", "two")).__next__) as dialler:
+            result = await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (result.campaign.id, result.created) == (536, False)
+
+    @pytest.mark.parametrize("refusal", [401, 429, 503])
+    async def test_conflict_after_a_refused_attempt_is_a_conflict_error(
+        self, refusal: int, played: PlayedServer
+    ) -> None:
+        played.post(CLONE, status=refusal)
+        played.post(CLONE, **CONFLICT)
+        played.get(f"{BY_NAME}Monday", **envelope())
+        async with DiallerClient(BASE, iter(("one", "two")).__next__) as dialler:
+            with pytest.raises(ConflictError) as caught:
+                await dialler.campaigns.get_or_clone("Template", "Monday")
+        assert (caught.value.attempts, caught.value.may_be_own) == (2, False)
+
     @pytest.mark.parametrize(
         ("arguments", "existing", "different"),
         [
@@ -589,10 +612,9 @@ class TestClone:
     ) -> None:
         played.post(CLONE, **envelope({"ID": 535, "Name": "Template"}))
         played.get(f"{BY_NAME}Monday", **lookup)
-        with pytest.raises(PayloadError, match="cloned, but responded with a campaign of another name") as it:
+        with pytest.raises(OutcomeUnknownError, match="responded with a campaign of another name") as it:
             await dialler.campaigns.clone("Template", "Monday")
         assert problem in str(it.value)
-        assert (it.value.path, it.value.record_id) == ("records[0].Name", 535)
         assert_origin(it.value, "clone of 'Template' as 'Monday'", None)
         assert str(it.value.request) == "POST /dialler/campaigns/clone"
         assert it.value.__context__ is None

@@ -10,6 +10,7 @@ import pydoc
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from unittest.mock import create_autospec
 
 import aiohttp
 import pytest
@@ -395,6 +396,15 @@ class TestLifecycle:
             for kind in (result, get_origin(result), *get_args(result)):
                 if getattr(kind, "__module__", "").startswith("dialler_async."):
                     assert kind.__name__ in dialler_async.__all__
+
+    async def test_autospec_of_the_client_has_the_resources_and_their_signatures(self) -> None:
+        for dialler in (create_autospec(DiallerClient), create_autospec(DiallerClient, instance=True)):
+            dialler.campaigns.list.return_value = []
+            assert await dialler.campaigns.list(max_age=60) == []
+            with pytest.raises(TypeError):
+                await dialler.result_codes.list()
+            with pytest.raises(AttributeError):
+                dialler.campaigns.no_method  # noqa: B018  the test needs this mistake
 
     def test_client_has_campaigns_and_result_codes(self) -> None:
         dialler = DiallerClient(BASE, "token")

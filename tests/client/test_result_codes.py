@@ -405,6 +405,15 @@ async def test_id_beyond_32_bits_is_not_found_and_the_others_are_looked_up(
     assert outcomes[1].error.response is not None
 
 
+@pytest.mark.parametrize("id", [2**31, 2**63 - 1])
+async def test_id_beyond_32_bits_is_not_found_by_list_too(
+    id: int, dialler: DiallerClient, played: PlayedServer
+) -> None:
+    played.get(url(id, 1), status=404, body=b"")
+    with pytest.raises(NotFoundError, match="the ID is beyond 32 bits"):
+        await dialler.result_codes.list(id)
+
+
 async def test_largest_32_bit_id_still_aborts_on_a_missing_endpoint(
     dialler: DiallerClient, played: PlayedServer
 ) -> None:
