@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +77,10 @@ class TestConnectTimeout:
     async def test_limit_holds_for_all_addresses_of_a_host(
         self, listening: Listening, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        loop = asyncio.get_running_loop()
-        resolve = loop.getaddrinfo
-
         async def four_addresses(host: str, port: int, **options: Any) -> Any:
-            return await resolve("127.0.0.1", port, **options) * 4
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))] * 4
 
-        monkeypatch.setattr(loop, "getaddrinfo", four_addresses)
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", four_addresses)
         async with listening(never_answers) as url:
             base_url = url.replace("http://127.0.0.1", "https://acd.example.com")
             pool = PoolConfig(proxy=None)
