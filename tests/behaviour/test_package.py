@@ -1,6 +1,7 @@
 """The public names of the package, and their lazy imports."""
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
@@ -39,6 +40,18 @@ def test_public_class_names_the_package_as_its_module() -> None:
     assert len(classes) > 40
     # `ClientOptions` is a dict at runtime, so no pickle names it.
     assert {one.__name__ for one in classes if one.__module__ != "dialler_async"} == {"ClientOptions"}
+
+
+@pytest.mark.parametrize("name", ["config", "errors", "models", "observer"])
+def test_public_module_lists_each_class_that_it_defines(name: str) -> None:
+    # `help` and the API reference leave out a class that `__all__` does not list.
+    module = importlib.import_module(f"dialler_async.{name}")
+    assert module.__file__ is not None
+    defined = [
+        node.name for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.ClassDef)
+    ]
+    assert set(defined) - set(module.__all__) == set()
+    assert list(module.__all__) == sorted(module.__all__)
 
 
 @pytest.mark.parametrize("module", ["dialler_async", "dialler_async.fleet"])
