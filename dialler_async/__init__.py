@@ -18,7 +18,7 @@ These modules are imported separately:
     dialler_async.sandbox   run an embedded dialler server
 
 The logger is `dialler_async`. Each retry is logged as a warning, and each attempt at level DEBUG. No log line contains
-a name, an ID or a secret.
+a name, an ID or a secret. The environment variable `DIALLER_LOG=debug` prints the log on stderr.
 """
 
 from ._lazy import lazy_names

@@ -36,10 +36,10 @@ try:
     from fastapi.concurrency import run_in_threadpool
     from fastapi.requests import HTTPConnection
     from fastapi.responses import JSONResponse
-except ModuleNotFoundError as error:
-    if error.name != "fastapi":
+except ModuleNotFoundError as _error:
+    if _error.name != "fastapi":
         raise
-    raise ModuleNotFoundError(needs_extra(__name__, "fastapi"), name=error.name) from None
+    raise ModuleNotFoundError(needs_extra(__name__, "fastapi"), name=_error.name) from None
 
 from ..client import DiallerClient
 from ..errors import DiallerError

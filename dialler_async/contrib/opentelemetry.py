@@ -34,10 +34,10 @@ try:
     from opentelemetry.propagate import inject
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer, set_span_in_context
     from opentelemetry.util.types import AttributeValue
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "opentelemetry":
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "opentelemetry":
         raise
-    raise ModuleNotFoundError(needs_extra(__name__, "otel"), name=error.name) from None
+    raise ModuleNotFoundError(needs_extra(__name__, "otel"), name=_error.name) from None
 
 from ..observer import ObservedCall, Observer
 from ..version import __version__
