@@ -61,8 +61,10 @@ class Secrets:
         """
         if self._parts is None:
             self._parts = _parts([*self._tokens, *filter(None, self._credentials)])
-        found = {span for spelling in _spellings(text) for span in spelling.find(self._parts)}
-        return _replace(text, found) if found else text
+        # Almost no text contains a secret, and this check takes a quarter of the time.
+        if not any(_contains(layer, self._parts) for layer in _layers(text)):
+            return text
+        return _replace(text, {span for spelling in _spellings(text) for span in spelling.find(self._parts)})
 
     def clean_error(self, error: E) -> E:
         """Return an error after cleaning all its texts."""
@@ -104,8 +106,26 @@ class _Spelling(NamedTuple):
         return _Spelling("".join((*characters, self.text[done:])), origins + self.origins[done:])
 
 
-def _spellings(text: str) -> Iterator[_Spelling]:
+def _layers(text: str) -> Iterator[str]:
     """Yield a text as it is, and then without each layer of escapes."""
+    for _ in range(_MAX_LAYERS):
+        yield text
+        decoded = _ESCAPE.sub(_character, text)
+        if decoded == text:
+            return
+        text = decoded
+    yield text
+
+
+def _contains(text: str, parts: dict[int, frozenset[str]]) -> bool:
+    return any(
+        not texts.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)])
+        for length, texts in parts.items()
+    )
+
+
+def _spellings(text: str) -> Iterator[_Spelling]:
+    """Yield the layers of a text with the origins of their characters."""
     spelling = _Spelling(text, [(position, position + 1) for position in range(len(text))])
     for _ in range(_MAX_LAYERS):
         yield spelling
@@ -136,7 +156,7 @@ def _parts(secrets: list[str]) -> dict[int, frozenset[str]]:
     texts: set[str] = set()
     for secret in secrets:
         # A secret may contain what looks like an escape.
-        texts.update(spelling.text for spelling in _spellings(secret) if spelling.text)
+        texts.update(filter(None, _layers(secret)))
         for offset in range(3):
             # Base64 encodes three bytes at a time, and the secret may begin at any of them.
             for encode in (b64encode, urlsafe_b64encode):
