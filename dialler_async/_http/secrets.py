@@ -61,8 +61,8 @@ class Secrets:
         """
         if self._parts is None:
             self._parts = _parts([*self._tokens, *filter(None, self._credentials)])
-        # Almost no text contains a secret, and this check takes a quarter of the time.
-        if not any(_contains(layer, self._parts) for layer in _layers(text)):
+        # Almost no text contains a secret, and this check takes a tenth of the time.
+        if not _contains(text, self._parts):
             return text
         return _replace(text, {span for spelling in _spellings(text) for span in spelling.find(self._parts)})
 
@@ -118,10 +118,12 @@ def _layers(text: str) -> Iterator[str]:
 
 
 def _contains(text: str, parts: dict[int, frozenset[str]]) -> bool:
-    return any(
-        not texts.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)])
-        for length, texts in parts.items()
-    )
+    """Return whether a part of a secret is in a text, as it is or without its escapes."""
+    for length, texts in parts.items():
+        if not texts.isdisjoint([text[at : at + length] for at in range(len(text) - length + 1)]):
+            return True
+    decoded = _ESCAPE.sub(_character, text)
+    return decoded != text and _contains(decoded, parts)
 
 
 def _spellings(text: str) -> Iterator[_Spelling]:
