@@ -359,7 +359,7 @@ class DiallerClient:
                 deadline.
 
         Raises:
-            ClientStateError: the client belongs to another event loop. Close it there.
+            ClientStateError: the client belongs to another event loop that still exists. Close it there.
             ConfigurationError: the timeout is not a number, or negative.
         """
         is_valid = timeout is None or (is_number(timeout) and timeout >= 0)

@@ -70,7 +70,8 @@ class Record:
 
         `wire` has the server's keys instead.
         """
-        return {name: getattr(self, name) for name in _WIRE_KEYS[type(self)]}
+        kind: Any = type(self)
+        return {field.name: getattr(self, field.name) for field in attrs.fields(kind)}
 
     @property
     def wire(self) -> dict[str, Any]:

@@ -146,9 +146,9 @@ def _wire_value(value: Any) -> Any:
 def instant_waits() -> Iterator[list[float]]:
     """Skip the waits of all clients between retries and after a 429.
 
-    The clock of the library advances by the skipped time, so that cached responses expire. It stays ahead after the
-    block, so that no call waits for a pause which began inside. Waits for `max_rate`, for the server and for deadlines
-    are not skipped.
+    The clocks of the library advance by the skipped time, so that cached responses expire. The monotonic clock stays
+    ahead after the block, so that no call waits for a pause which began inside. Waits for `max_rate`, for the server
+    and for deadlines are not skipped.
 
     Yields:
         The skipped waits so far, in seconds.

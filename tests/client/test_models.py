@@ -106,6 +106,14 @@ class TestRecord:
         assert attrs.asdict(record) == record.to_dict()
         assert type(record)(**record.to_dict()) == record
 
+    def test_to_dict_of_a_subclass_has_its_own_attributes(self) -> None:
+        @attrs.frozen
+        class Marked(Campaign):
+            mark: int = 0
+
+        marked = Marked(name="Summer", mark=7)
+        assert marked.to_dict() == Campaign(name="Summer").to_dict() | {"mark": 7}
+
     @pytest.mark.parametrize("duplicate", [unpickled, copy.copy, copy.deepcopy])
     def test_pickles_and_copies_keep_the_wire(self, duplicate: Any) -> None:
         copied = duplicate(RECEIVED)
