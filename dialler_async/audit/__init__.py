@@ -14,8 +14,7 @@ the rule with `rules=[*RULES, my_rule]`. `account_rule(...)` makes a rule that c
 `accept` moves accepted findings to `AuditReport.accepted`, and `compare` compares a report with an earlier one. What a
 run did not check is in `AuditReport.not_checked`, and a finding that was not checked is never gone.
 
-Several processes can audit an account in parts: `survey` and `audit_slice` make the parts, `merge` makes a report of
-them, and `merge_accounts` makes one report of many accounts.
+`merge_accounts` makes one report of many accounts.
 """
 
 from .acceptance import AcceptanceEntry, accept
@@ -25,12 +24,11 @@ from .comparison import Change, Comparison
 from .coverage import Coverage, NotChecked
 from .findings import Acceptance, Basis, Finding, Severity, State
 from .identity import AccountIdentity
-from .merge import merge, merge_accounts
-from .part import AuditPart, not_audited
+from .merge import merge_accounts, not_audited
 from .report import AuditReport, SortKey
 from .rule import CampaignFacts, Rule, RuleInfo, Violation, rule
 from .rules import RULES, AnyRule
-from .run import Survey, audit, audit_slice, survey
+from .run import audit
 from .selection import Selection
 from .settings import AuditSettings, available_rules, load_rules
 from .snapshots import RecordSnapshot
@@ -48,7 +46,6 @@ __all__ = [
     "AccountIdentity",
     "AccountRule",
     "AnyRule",
-    "AuditPart",
     "AuditReport",
     "AuditSettings",
     "Baseline",
@@ -72,23 +69,19 @@ __all__ = [
     "SortKey",
     "State",
     "Story",
-    "Survey",
     "Topic",
     "Violation",
     "accept",
     "account_rule",
     "audit",
-    "audit_slice",
     "available_rules",
     "compare",
     "compare_findings",
     "load_rules",
-    "merge",
     "merge_accounts",
     "not_audited",
     "report_as_json",
     "rule",
-    "survey",
     "tell",
     "with_states",
 ]

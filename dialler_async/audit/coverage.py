@@ -88,7 +88,7 @@ class Coverage:
         if info is None:
             return "its rule was not applied"
         if (reason := self._failed_rules.get(finding.rule)) is not None:
-            return f"its rule failed: {reason}"
+            return reason
         if finding.campaign_name is None:
             return self._why_not_account(finding)
         languages = finding.basis.languages

@@ -8,7 +8,9 @@ import attrs
 from dialler_async._api.endpoints import checked_languages
 from dialler_async.models import Language
 
-from .rules import ALWAYS, AnyRule, differs_from_template
+from .findings import Finding
+from .rule import RuleInfo
+from .rules import ALWAYS, INCOMPLETE_LIST, RUN_RULES, STOPPED_EARLY, AnyRule, differs_from_template
 
 
 @attrs.frozen(kw_only=True)
@@ -49,3 +51,11 @@ class AuditOptions:
             languages=checked,
             now=now if now.utcoffset() is not None else now.astimezone(),
         )
+
+    def applied(self, findings: Iterable[Finding]) -> tuple[RuleInfo, ...]:
+        """Return the applied rules, those of the run itself first.
+
+        `RUN_RULES` without a finding are left out, except two that always apply.
+        """
+        found = {INCOMPLETE_LIST.id, STOPPED_EARLY.id, *(finding.rule for finding in findings)}
+        return (*(info for info in RUN_RULES if info.id in found), *(rule.info for rule in self.rules))

@@ -1,7 +1,9 @@
 """Apply the rules to one campaign after the other, and collect their findings. Pure."""
 
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import attrs
 
@@ -9,17 +11,18 @@ from dialler_async._api.partial_records import InvalidRecord, PartialRecords
 from dialler_async.errors import DiallerError
 from dialler_async.models import Campaign, Language, Records, ResultCode
 
+from .account import AccountFacts, AccountRule
 from .coverage import NotChecked
 from .findings import Finding
 from .identity import AccountIdentity
-from .merge import build_report
 from .options import AuditOptions
-from .part import AuditPart, Gap, rule_failure
-from .report import AuditReport
+from .report import AuditReport, SortKey
 from .rule import CampaignFacts, Rule, Violation
 from .rules import (
     INCOMPLETE_LIST,
     NO_CAMPAIGNS,
+    NOT_AUDITED,
+    RULE_FAILED,
     STOPPED_EARLY,
     AnyRule,
     differs_from_template,
@@ -59,7 +62,6 @@ class RuleRunner:
         self._invalid = next(rule.info for rule in options.rules if rule.info.id == invalid_record.info.id)
         self._templates: list[tuple[str, CampaignFacts]] = []
         self._account: list[Finding] = []
-        self._gaps: list[Gap] = []
         self._failures: dict[str, tuple[AnyRule, Exception, int]] = {}
         self._findings: list[Finding] = []
         self._summaries: list[CampaignSummary] = []
@@ -134,7 +136,13 @@ class RuleRunner:
 
     def record_stop(self, error: Exception, left: int) -> None:
         """Record that this error ended the run early, and how many lookups were left."""
-        self._gaps.append(Gap(rule=STOPPED_EARLY.id, error=str(error), number=left))
+        message = f"{left:,} lookups of result codes were not made, since the server refused one: {error}"
+        self._account.append(STOPPED_EARLY.finding(None, Violation("", message, measure=left)))
+
+    def record_no_list(self, error: str) -> None:
+        """Record why not even the list of campaigns could be fetched, in words, without any secret."""
+        self._account.append(NOT_AUDITED.finding(None, Violation("", f"could not be audited: {error}")))
+        self._not_checked.append(NotChecked(reason=error))
 
     def _facts(self, campaign: Campaign, results: Mapping[Language, LookupResult]) -> CampaignFacts:
         codes: dict[Language, Records[ResultCode]] = {}
@@ -176,27 +184,68 @@ class RuleRunner:
                 _, first, failed = self._failures.get(rule.info.id, (rule, error, 0))
                 self._failures[rule.info.id] = rule, first, failed + 1
 
-    def part(self) -> AuditPart:
-        """Return the findings so far, without the snapshots."""
-        failures = (rule_failure(rule, error, failed) for rule, error, failed in self._failures.values())
-        return AuditPart(
-            account=tuple(self._account),
-            gaps=(*self._gaps, *failures),
-            findings=tuple(self._findings),
-            summaries=tuple(self._summaries),
-            not_checked=tuple(self._not_checked),
-            campaigns=self._campaigns,
-            total=self._total,
-            codes=self._codes,
-            lookups=self._lookups,
-            requests=self._lists + self._lookups,
-        )
-
     def report(self, *, seconds: float, started: datetime, identity: AccountIdentity | None = None) -> AuditReport:
         """Compare the campaigns with each other, and return the report.
 
         The order of the findings does not depend on the order in which responses came.
         """
-        report = build_report([self.part()], self._options, seconds=seconds, started=started, identity=identity)
-        scope = None if self._selection is None else str(self._selection)
-        return attrs.evolve(report, records=tuple(sorted(self._records, key=order)), scope=scope)
+        summaries = tuple(sorted(self._summaries, key=order))
+        account = AccountFacts(
+            campaigns=summaries,
+            now=self._options.now,
+            languages=self._options.languages,
+            missing=max(0, self._total - len(summaries)),
+            without_codes=sum(bool(one.languages) for one in self._not_checked),
+        )
+        findings, not_checked = list(self._findings), list(self._not_checked)
+        failures = [_failure(*failure) for failure in self._failures.values()]
+        for rule in self._options.rules:
+            if isinstance(rule, AccountRule):
+                try:
+                    findings += [finding for _, finding in list(rule.apply(account))]
+                except Exception as error:
+                    failures.append(_failure(rule, error))
+        for failure in sorted(failures, key=lambda failure: failure.subject):
+            findings.append(RULE_FAILED.finding(None, failure))
+            not_checked.append(NotChecked(rule=failure.subject, reason=failure.message))
+        report = AuditReport(
+            findings=(*findings, *self._account),
+            rules=self._options.applied((*findings, *self._account)),
+            campaigns=self._campaigns,
+            codes=self._codes,
+            lookups=self._lookups,
+            requests=self._lists + self._lookups,
+            seconds=seconds,
+            started=started,
+            now=self._options.now,
+            languages=self._options.languages,
+            summaries=summaries,
+            not_checked=tuple(sorted(set(not_checked), key=_place)),
+            records=tuple(sorted(self._records, key=order)),
+            identity=identity,
+            scope=None if self._selection is None else str(self._selection),
+        )
+        return report.sorted_by(SortKey.RULE).sorted_by(SortKey.SEVERITY)
+
+
+def _place(part: NotChecked) -> tuple[object, ...]:
+    is_campaign = part.campaign_name is not None
+    return is_campaign, part.rule or "", part.campaign_id or 0, part.campaign_name or "", part.reason
+
+
+def _failure(rule: AnyRule, error: Exception, campaigns: int | None = None) -> Violation:
+    """Return what is reported about a rule that raised an error; without a number of campaigns, about the account.
+
+    It contains the file and line of the error, but not its text, which may contain secrets.
+    """
+    ours = str(Path(__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    code = getattr(rule.check, "__code__", None)
+    if frames:
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    else:
+        # The rule's function raised nothing, but returned something other than violations.
+        where = "unknown place" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    on = "" if campaigns is None else f" on {campaigns:,} campaign{'' if campaigns == 1 else 's'}"
+    message = f"the rule “{rule.info.id}” failed{on}: {type(error).__name__} at {where}"
+    return Violation(rule.info.id, message, measure=campaigns)

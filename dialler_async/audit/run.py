@@ -1,16 +1,13 @@
 """Run an audit: fetch the campaigns, and check each campaign as soon as its result codes are fetched.
 
-`audit` runs in one process. `survey` and `audit_slice` divide the work among processes: `survey` returns the list of
-campaigns in slices, and `audit_slice` audits one slice. No other module of the audit does I/O or reads a clock.
+No other module of the audit does I/O or reads a clock.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import cast
-
-import attrs
 
 from dialler_async._bulk.fan_out import Concurrency, OnProgress
 from dialler_async.client import DiallerClient
@@ -19,7 +16,6 @@ from dialler_async.models import Campaign, Language
 
 from .identity import AccountIdentity
 from .options import AuditOptions
-from .part import AuditPart
 from .report import AuditReport
 from .rule_runner import LookupResult, RuleRunner
 from .rules import RULES, AnyRule
@@ -86,92 +82,6 @@ async def audit(
     return runner.report(seconds=perf_counter() - clock, started=started, identity=identity)
 
 
-@attrs.frozen(kw_only=True)
-class Survey:
-    """The first part of an account's audit, and the remaining campaigns.
-
-    Attributes:
-        part: the findings so far. If `remaining` is empty, these are all findings.
-        remaining: the campaigns that were not looked up yet, in slices for `audit_slice`.
-    """
-
-    part: AuditPart
-    remaining: tuple[tuple[Campaign, ...], ...]
-
-
-async def survey(
-    dialler: DiallerClient,
-    *,
-    rules: Iterable[AnyRule] = RULES,
-    languages: Iterable[Language] = Language,
-    now: datetime,
-    chunk: int,
-    concurrency: Concurrency | None = "auto",
-    on_progress: OnProgress | None = None,
-) -> Survey:
-    """List the campaigns of an account, check the list, and return it in slices that any process can audit.
-
-    `merge` makes a report of this part and the parts of all slices.
-
-    Args:
-        dialler: the account.
-        rules: the rules to apply, except `differs-from-template`, which only `audit` applies.
-        languages: the languages in which result codes are fetched and compared.
-        now: the time that dates are compared with; a naive one is local time.
-        chunk: maximum number of campaigns in a slice. An account with at most `chunk` campaigns is audited immediately,
-            and no slice is left. Campaigns with the same ID stay together, even in a larger slice.
-        concurrency: as for `audit`.
-        on_progress: as for `audit`; not called if campaigns are left.
-
-    Raises:
-        ConfigurationError: no language is given, `concurrency` is invalid, or `chunk` is less than 1.
-        DiallerError: the list of campaigns could not be fetched. A lookup that fails is a finding, as in `audit`.
-    """
-    require(chunk >= 1, "chunk must be a positive int")
-    options = AuditOptions.of(rules, languages, now)
-    runner = RuleRunner(options)
-    campaigns = await dialler.campaigns.list_partial()
-    waiting = _by_id(runner.check_list(campaigns), runner)
-    remaining = tuple(_slices(waiting.values(), chunk))
-    if len(remaining) <= 1:
-        await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)
-        remaining = ()
-    return Survey(part=runner.part(), remaining=remaining)
-
-
-async def audit_slice(
-    dialler: DiallerClient,
-    campaigns: Iterable[Campaign],
-    *,
-    rules: Iterable[AnyRule] = RULES,
-    languages: Iterable[Language] = Language,
-    now: datetime,
-    concurrency: Concurrency | None = "auto",
-    on_progress: OnProgress | None = None,
-) -> AuditPart:
-    """Look up and check a slice of campaigns that `survey` returned, and return the part.
-
-    A failed lookup is a finding, as in `audit`. An error that would hit every lookup ends the work on this slice.
-
-    Args:
-        dialler: the account.
-        campaigns: one of the slices.
-        rules: as for the survey.
-        languages: as for the survey.
-        now: as for the survey.
-        concurrency: as for `audit`.
-        on_progress: as for `audit`, for the lookups of this slice.
-
-    Raises:
-        ConfigurationError: no language is given, or `concurrency` is invalid.
-    """
-    options = AuditOptions.of(rules, languages, now)
-    runner = RuleRunner(options)
-    waiting = _by_id(campaigns, runner)
-    await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)
-    return runner.part()
-
-
 async def _examine(
     dialler: DiallerClient,
     waiting: Mapping[int, Sequence[Campaign]],
@@ -198,18 +108,6 @@ async def _examine(
             runner.record_stop(error, len(waiting) * len(languages) - sum(map(len, results.values())))
     for campaign_id, same_id in waiting.items():
         runner.check_campaigns(same_id, results.get(campaign_id, {}))
-
-
-def _slices(groups: Iterable[Sequence[Campaign]], chunk: int) -> Iterator[tuple[Campaign, ...]]:
-    """Yield slices of at most `chunk` campaigns. Each group stays together, even if a slice gets larger."""
-    slice: list[Campaign] = []
-    for group in groups:
-        if slice and len(slice) + len(group) > chunk:
-            yield tuple(slice)
-            slice = []
-        slice += group
-    if slice:
-        yield tuple(slice)
 
 
 def _by_id(campaigns: Iterable[Campaign], runner: RuleRunner) -> dict[int, Sequence[Campaign]]:

@@ -16,7 +16,6 @@ from dialler_async.audit import (
     accept,
     audit,
     available_rules,
-    merge,
     not_audited,
 )
 from dialler_async.audit.rules import UNUSED_ACCEPTANCE
@@ -110,9 +109,7 @@ class Auditor:
         """Store why an account could not be audited."""
         plan = run.plan
         languages = [Language(language) for language in plan.languages]
-        report = merge(
-            [not_audited(error)], rules=self._rules, languages=languages, now=plan.now, started=plan.now, seconds=0.0
-        )
+        report = not_audited(error, rules=self._rules, languages=languages, now=plan.now, started=plan.now)
         await self._store.results.save(unit, self._complete(report, plan, unit), error=error)
         _log.error("account %s could not be audited: %s", unit.name, error, extra={"run": run.id, "account": unit.name})
 

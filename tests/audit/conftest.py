@@ -23,7 +23,6 @@ from dialler_async.audit import (
     accept,
     audit,
     compare,
-    merge,
     merge_accounts,
     not_audited,
     rule,
@@ -117,7 +116,7 @@ def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
     report = runner.report(seconds=1.5, started=NOW)
     accounts = {
         **dict.fromkeys(names, attrs.evolve(report, identity=IDENTITY)),
-        "lost": merge([not_audited("401 Unauthorized")], **options, seconds=0.5, started=NOW),
+        "lost": not_audited("401 Unauthorized", **options, seconds=0.5, started=NOW),
         "sound": attrs.evolve(report, findings=()),
     }
     return merge_accounts(accounts, **options, seconds=9.0, started=NOW)

@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from dialler_async.audit import AccountIdentity, AuditReport, Finding, Severity, merge
-from dialler_async.audit.part import AuditPart
+from dialler_async.audit import AccountIdentity, AuditReport, Finding, Severity
+from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rules import RULES
 from dialler_async.models import Language
 from dialler_async.store import NewUnit, Plan, Run, Store
@@ -44,22 +44,29 @@ def report() -> MakeReport:
     """Return a function that makes the report of an account with findings about campaigns by name."""
 
     def report(*campaigns: str, clients_id: int = 1, **changes: Any) -> AuditReport:
-        part = AuditPart(
-            findings=tuple(
-                Finding(
-                    rule="expired",
-                    severity=Severity.WARNING,
-                    campaign_id=id,
-                    campaign_name=name,
-                    subject="dtTo",
-                    message=f"{name} has ended",
-                )
-                for id, name in enumerate(campaigns, 1)
-            ),
-            campaigns=len(campaigns),
-            total=len(campaigns),
+        findings = tuple(
+            Finding(
+                rule="expired",
+                severity=Severity.WARNING,
+                campaign_id=id,
+                campaign_name=name,
+                subject="dtTo",
+                message=f"{name} has ended",
+            )
+            for id, name in enumerate(campaigns, 1)
         )
-        made = merge([part], rules=RULES, languages=Language, now=NOW, started=NOW, seconds=0.5)
+        made = AuditReport(
+            findings=findings,
+            rules=AuditOptions.of(RULES, Language, NOW).applied(findings),
+            campaigns=len(campaigns),
+            codes=0,
+            lookups=0,
+            requests=0,
+            seconds=0.5,
+            started=NOW,
+            now=NOW,
+            languages=tuple(Language),
+        )
         return attrs.evolve(made, identity=AccountIdentity("acd.example.com/rest/v1.0", clients_id), **changes)
 
     return report

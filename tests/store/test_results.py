@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 import dialler_async.store.results
-from dialler_async.audit import Acceptance, AuditReport, merge, not_audited
+from dialler_async.audit import Acceptance, AuditReport, not_audited
 from dialler_async.audit.rules import RULES
 from dialler_async.models import Language
 from dialler_async.store import Run, RunState, Store, StoreError, UnitState
@@ -30,9 +30,7 @@ def names(report: AuditReport | None, state: str) -> list[str]:
 
 
 def failed_report(report: AuditReport) -> AuditReport:
-    made = merge(
-        [not_audited("no route")], rules=RULES, languages=Language, now=report.now, started=report.now, seconds=0
-    )
+    made = not_audited("no route", rules=RULES, languages=Language, now=report.now, started=report.now)
     return attrs.evolve(made, identity=report.identity)
 
 

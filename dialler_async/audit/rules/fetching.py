@@ -26,7 +26,7 @@ STOPPED_EARLY = RuleInfo(
 NOT_AUDITED = RuleInfo(
     id="not-audited",
     severity=Severity.ERROR,
-    title="An account, or some of its campaigns, could not be audited",
+    title="An account could not be audited",
     why="Every attempt failed, so this report lacks their findings.",
     fix="Correct what the error says, and run the audit again.",
 )
