@@ -36,23 +36,23 @@ def _decoded_by(decoder: str) -> Iterator[None]:
         "instances": fast_path(ResultCode).decode_body,
     }[decoder]
 
-    async def decode_response(_request: Any, response: Any, _token: Any) -> Any:
+    async def outcome_of(_request: Any, response: Any, _secrets: Any, _info: Any) -> Any:
         return decode(response.body)
 
-    with patch.object(transport, "decode_response", decode_response):
+    with patch.object(transport, "outcome_of", outcome_of):
         yield
 
 
 def _without_read_timeout() -> AbstractContextManager[Any]:
-    from dialler_async._http.read_timeout import ReadTimeout
+    from dialler_async._http.attempt import Sender
 
-    return patch.object(ReadTimeout, "start", lambda _: None)
+    return patch.object(Sender, "_start_reading", lambda _self, _call: None)
 
 
 def _without_idle_check() -> AbstractContextManager[Any]:
     from dialler_async._http import connector
 
-    return patch.object(connector, "_is_unusable", lambda _: False)
+    return patch.object(connector, "has_unsolicited_data", lambda _: False)
 
 
 @contextmanager

@@ -161,21 +161,23 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
 
     from dialler_async import DiallerClient
     from dialler_async._api import endpoints
-    from dialler_async._http.call_trace import CallTrace
-    from dialler_async._http.exchange import Exchange
+    from dialler_async._http.attempt import Sender
+    from dialler_async._http.call import Call
     from dialler_async._http.response import Response
-    from dialler_async._http.transport import _Call
 
     async def respond(*_: object) -> Any:
         return Response(200, {}, b'{"records":[],"count":0,"status":200}')
 
     async def attempt(request: Any) -> Any:
-        return await sender._attempt(_Call(request, sender._headers.of_call(), CallTrace(request.sent, "", None)))
+        call = Call(request, sender._policy, sender._headers.of_call(), "", None)
+        call.deadline = deadline
+        return await sender._attempt(call)
 
     request = endpoints.list_result_codes(535, 2)
-    with patch.object(Exchange, "attempt", respond):
+    with patch.object(Sender, "send", respond):
         async with DiallerClient("http://127.0.0.1:1/rest/v1.0/1", TOKEN) as client:
             sender = client.result_codes._transport
+            deadline = sender._deadlines.start(asyncio.get_running_loop())
             function = {"send": sender.send, "attempt": attempt}[part]
             for _ in range(WARM_UP):
                 await function(request)

@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from dialler_async import DiallerClient
-from dialler_async._http.exchange import Exchange
+from dialler_async._http.attempt import Sender
 from dialler_async._http.response import Response
 from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
 from dialler_async.errors import ResponseInfo
@@ -73,7 +73,7 @@ def main() -> None:
         ),
     }
     times: dict[str, list[float]] = {name: [] for name in variants}
-    with patch.object(Exchange, "attempt", respond):
+    with patch.object(Sender, "send", respond):
         for _ in range(options.rounds):
             for name, observer in variants.items():
                 times[name].append(asyncio.run(seconds_per_call(observer, options.calls)) * 1e6)

@@ -10,7 +10,6 @@ from ._api.dates import time_between
 from ._api.endpoints import Request
 from ._api.error_context import in_place_of, with_about
 from ._api.partial_records import PartialRecords
-from ._http.cache import AccountCache
 from ._http.transport import Transport
 from ._public import public
 from .errors import (
@@ -61,9 +60,8 @@ class Campaigns:
     Source: API reference, "The seven calls".
     """
 
-    def __init__(self, transport: Transport, cache: AccountCache) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._cache = cache
 
     async def list(self, *, max_age: float | None = None) -> Records[Campaign]:
         """Return all campaigns of the account, in the server's order.
@@ -78,7 +76,7 @@ class Campaigns:
                 `DiallerClient.forget` removes them after other changes. With None, the call bypasses the cache.
         """
         request = endpoints.list_campaigns()
-        return await self._cache.get(request, max_age, lambda: self._transport.send(request))
+        return await self._transport.send(request, max_age)
 
     async def list_partial(self) -> PartialRecords[Campaign]:
         """Return all campaigns of the account, and set invalid records aside.
@@ -114,7 +112,7 @@ class Campaigns:
             PayloadError: also if the server sent a campaign with another ID.
         """
         request = endpoints.get_campaign(campaign)
-        return await self._cache.get(request, max_age, lambda: self._transport.send(request))
+        return await self._transport.send(request, max_age)
 
     async def find(self, name: str, *, max_age: float | None = None) -> Records[Campaign]:
         """Return the campaigns whose name contains a text; empty if there is none.
@@ -126,14 +124,7 @@ class Campaigns:
             max_age: as for `list`.
         """
         request = endpoints.find_campaigns(name)
-        return await self._cache.get(request, max_age, lambda: self._find(request))
-
-    async def _find(self, request: Request[Records[Campaign]]) -> Records[Campaign]:
-        try:
-            return await self._transport.send(request)
-        except NotFoundError:
-            # The API reference does not say whether a search without a match is a 200 or a 404.
-            return Records(items=(), total=0)
+        return await self._transport.send(request, max_age)
 
     async def get_by_name(self, name: str) -> Campaign:
         """Return the campaign with exactly this name. Case and spaces count.
@@ -244,12 +235,9 @@ class Campaigns:
         return CloneResult(existing, created=None if conflict.may_be_own else False)
 
     async def _clone(self, request: Request[Campaign], destination: str) -> Campaign:
-        try:
-            cloned = await self._transport.send(request)
-        finally:
-            # The campaign may have been cloned even if the call failed.
-            self._cache.forget_lists()
-        self._cache.forget(cloned)
+        cloned = await self._transport.send(request)
+        # The server may reuse an ID.
+        self._transport.cache.forget(cloned)
         if cloned.name == destination:
             return cloned
         # The documentation's example has the source campaign in the response. With its ID, a caller would change or
@@ -296,14 +284,7 @@ class Campaigns:
                 deleted it.
             OutcomeUnknownError: the campaign may have been deleted. `get(campaign)` raises NotFoundError then.
         """
-        request = endpoints.delete_campaign(campaign)
-        try:
-            await self._transport.send(request)
-        except NotFoundError:
-            if not missing_ok:
-                raise
-        finally:
-            self._cache.forget(campaign)
+        await self._transport.send(endpoints.delete_campaign(campaign, missing_ok=missing_ok))
 
     async def delete_by_name(self, name: str, *, exact: bool = True, missing_ok: bool = False) -> None:
         """Delete the campaign with exactly this name, with all its data and contacts. This can't be undone.
@@ -327,17 +308,13 @@ class Campaigns:
             OutcomeUnknownError: the campaign may have been deleted. `find(name)` shows the remaining campaigns.
         """
         try:
-            await (self._delete_exactly(name) if exact else self._delete_what_the_server_matches(name))
+            if exact:
+                await self._delete_exactly(name)
+            else:
+                await self._transport.send(endpoints.delete_campaign_by_name(name))
         except NotFoundError:
             if not missing_ok:
                 raise
-
-    async def _delete_what_the_server_matches(self, name: str) -> None:
-        try:
-            await self._transport.send(endpoints.delete_campaign_by_name(name))
-        finally:
-            # The campaign that the server matched is unknown.
-            self._cache.forget()
 
     async def _delete_exactly(self, name: str) -> None:
         campaign = await self.get_by_name(name)

@@ -4,14 +4,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast, final, overload
+from typing import Any, Final, NoReturn, Self, TypedDict, TypeVar, Unpack, cast, final, overload
 
 import aiohttp
 
 from ._api.other_calls import other_call, probe
 from ._debug_log import set_up_log
 from ._http import environment
-from ._http.cache import AccountCache
 from ._http.caller import find_caller
 from ._http.headers import RequestHeaders
 from ._http.pool import Pool
@@ -46,6 +45,10 @@ class ClientOptions(TypedDict, total=False):
     observer: Observer | None
 
 
+_GRACE_AFTER_ERROR: Final = 5.0
+"""Seconds that calls in flight may still take after an error has left the `async with` block of a client."""
+
+
 @public
 @final
 class DiallerClient:
@@ -59,7 +62,7 @@ class DiallerClient:
 
     The client retries calls within the limits of `retry`:
 
-    - A read, and a clone with `exist_ok`, is retried after no response, a 429 or a 5xx.
+    - A read, and a clone with `exist_ok`, is retried after no response, and after a 408, 429, 500, 502, 503 or 504.
     - A delete by ID is retried after no response, a 429, 502, 503 or 504. A 404 after a retry means that the campaign
       is deleted.
     - Other writes are retried only if the server did not run them. If that is uncertain, they raise
@@ -79,9 +82,10 @@ class DiallerClient:
             `Authorization`. A `User-Agent` is put before the client's own.
         max_rate: calls per second, evenly spaced; None for no limit. Needs the extra `rate`. Or a limiter of your own,
             such as one that several processes share: its `acquire()` is awaited before each attempt.
-        session: an aiohttp session to use. The client never closes it. Its own limits apply besides `pool.limit`. A
-            kept-alive connection with unrequested data is closed before a call. This check does not run if the call
-            waits for a free connection, so give the connector at least `pool.limit` connections.
+        session: an aiohttp session to use. The client never closes it. Its own limits apply besides `pool.limit`.
+            Without this argument, each write has a connection of its own. In your session, its idle connections to
+            the server are closed before a write. So a write gets a used connection only if it waits for a free one:
+            give the connector at least `pool.limit` connections.
         trace_configs: aiohttp's trace configs, for the session that this client makes. They see the token in the
             headers.
         observer: its methods are called for every call and response; see `dialler_async.observer`.
@@ -132,16 +136,15 @@ class DiallerClient:
         self._set_up(str(checked), held, Shared(made_pool, retry, timeouts, observer, request_headers))
 
     def _set_up(self, base_url: str, token: Token, shared: Shared) -> None:
-        self._connect(base_url, shared, Transport(base_url, token, shared), AccountCache())
+        self._connect(base_url, shared, Transport(base_url, token, shared))
 
-    def _connect(self, base_url: str, shared: Shared, transport: Transport, cache: AccountCache) -> None:
+    def _connect(self, base_url: str, shared: Shared, transport: Transport) -> None:
         self._base_url = base_url
         self._shared = shared
         self._transport = transport
-        self._cache = cache.for_options(shared.headers, shared.timeouts.deadline)
-        self.result_codes: ResultCodes = ResultCodes(transport, self._cache, shared.pool.config.limit)
+        self.result_codes: ResultCodes = ResultCodes(transport, shared.pool.config.limit)
         """The result codes of the account's campaigns: `list` for one campaign, `for_campaigns` for many."""
-        self.campaigns: Campaigns = Campaigns(transport, self._cache)
+        self.campaigns: Campaigns = Campaigns(transport)
         """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
 
     @classmethod
@@ -261,7 +264,7 @@ class DiallerClient:
         )
         client = object.__new__(type(self))
         client._owns_pool = False
-        client._connect(self._base_url, shared, self._transport.with_options(shared), self._cache)
+        client._connect(self._base_url, shared, self._transport.with_options(shared))
         return client
 
     @overload
@@ -317,11 +320,7 @@ class DiallerClient:
             PayloadError: the body is not JSON of this type.
         """
         call = other_call(method, path, query=query, body=body, idempotent=idempotent, decoder=decoder)
-        try:
-            return await self._transport.send(call)
-        finally:
-            if call.is_write:
-                self._cache.forget()
+        return await self._transport.send(call)
 
     async def ping(self) -> None:
         """Return if the server can be reached and accepts the token, for readiness probes. Sends one small request.
@@ -346,7 +345,7 @@ class DiallerClient:
             campaign: the changed campaign or its ID. Its own responses, lists and searches are removed. None, or a
                 `Campaign` without an ID, removes all responses.
         """
-        self._cache.forget(campaign)
+        self._transport.cache.forget(campaign)
 
     async def aclose(self, timeout: float | None = None) -> None:
         """Close the connections. Connections of another client or of your own session stay open.
@@ -374,7 +373,8 @@ class DiallerClient:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.aclose()
+        # After an error, nobody may be left who ends the calls of background tasks.
+        await self.aclose(None if exc_type is None else _GRACE_AFTER_ERROR)
 
     def __repr__(self) -> str:
         # Tools that record tracebacks call this on a client whose `__init__` has raised.

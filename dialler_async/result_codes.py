@@ -9,7 +9,7 @@ from ._api.error_context import in_place_of
 from ._bulk.auto_concurrency import AutoConcurrency
 from ._bulk.fan_out import Concurrency, OnProgress, fan_out
 from ._bulk.outcome import Outcome
-from ._http.cache import AccountCache, require_max_age
+from ._http.cache import require_max_age
 from ._http.transport import Transport
 from ._public import public
 from .errors import AuthenticationError, ConfigurationError, EndpointNotFoundError, NotFoundError, TokenSourceError
@@ -49,9 +49,8 @@ class ResultCodes:
     Source: API reference, "The seven calls" and "Result codes".
     """
 
-    def __init__(self, transport: Transport, cache: AccountCache, limit: int) -> None:
+    def __init__(self, transport: Transport, limit: int) -> None:
         self._transport = transport
-        self._cache = cache
         self._limit = limit
 
     async def list(
@@ -76,7 +75,7 @@ class ResultCodes:
         """
         request = endpoints.list_result_codes(campaign, language)
         try:
-            return await self._cache.get(request, max_age, lambda: self._transport.send(request))
+            return await self._transport.send(request, max_age)
         except EndpointNotFoundError as error:
             if endpoints.checked_id(campaign) <= _LARGEST_SAFE_ID:
                 raise

@@ -55,6 +55,8 @@ def other_call(
         body=None if body is None else _encoded_body(body),
         recovery_hint=_HINT,
         about=f"{method} {str.__str__(path)}",
+        # Some paths of this server change something on a GET.
+        invalidates=None if method == "GET" and idempotent else "everything",
     )
 
 

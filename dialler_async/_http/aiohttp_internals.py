@@ -9,11 +9,12 @@ is off, and one warning in the log says so, with the version.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import aiohttp
 from aiohttp import http_exceptions
+from aiohttp.connector import Connection
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,48 +104,40 @@ def _parser_error(error: BaseException) -> BaseException | None:
     return None if error.__cause__ is None else error.__cause__.__cause__
 
 
-_UNSOLICITED = "idle connections are not checked for unsolicited responses"
+@_without_attributes(False, "idle connections are not checked for unsolicited responses")
+def has_unsolicited_data(connection: Connection) -> bool:
+    """Return whether a connection has received a response without a request, so that aiohttp would not keep it."""
+    protocol = connection.protocol
+    return protocol is not None and protocol.should_close
 
 
-@_without_attributes((), _UNSOLICITED)
-def idle_protocols(connector: Any, request: aiohttp.ClientRequest) -> list[Any]:
-    """Return the idle connections that a request may get."""
-    return [protocol for protocol, *_ in connector._conns.get(request.connection_key, ())]
+@_without_attributes(None, "a write may reuse a connection of session=…")
+def close_idle_connections(request: aiohttp.ClientRequest) -> None:
+    """Close the idle connections of a user's session that a request may get."""
+    if (connector := request.session.connector) is not None:
+        for protocol, *_ in connector._conns.get(request.connection_key, ()):
+            protocol.close()
 
 
-@_without_attributes(None, _UNSOLICITED)
-def protocol_of(connection: Any) -> Any:
-    """Return the protocol of a connection."""
-    return connection.protocol
+@_without_attributes(None, "a call waits for its read timeout if a response becomes invalid after its headers")
+def fail_when_closed(response: aiohttp.ClientResponse) -> Callable[[], object] | None:
+    """Let reading the body fail when the connection is closed; return a function that ends this.
 
+    aiohttp closes the connection after a parser error, such as a malformed chunk, but does not wake the reader.
+    """
+    content, connection = response.content, response.connection
 
-@_without_attributes(False, _UNSOLICITED)
-def is_to_be_closed(protocol: Any) -> bool:
-    """Return whether aiohttp would close a connection instead of reusing it."""
-    return bool(protocol.should_close)
+    def fail(_: object) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError())
 
-
-@_without_attributes(None, _UNSOLICITED)
-def close_protocol(protocol: Any) -> None:
-    """Close an idle connection."""
-    protocol.close()
-
-
-@_without_attributes(False, _UNSOLICITED)
-def was_used(protocol: Any) -> bool:
-    """Return whether a connection is open and has already received a response."""
-    return protocol._parser is not None and protocol.transport is not None
-
-
-@_without_attributes(False, _UNSOLICITED)
-def has_unread_response(protocol: Any) -> bool:
-    """Return whether a used connection has received the beginning of a further response, parsed or not."""
-    feed_eof = protocol._parser.feed_eof
-    try:
-        # The parser may be fed an EOF, since the next request gets a new parser. The result shows unfinished input.
-        return feed_eof() is not None or bool(protocol.should_close)
-    except Exception:
-        return True
+    if connection is None or connection.protocol is None:
+        return None
+    if (closed := connection.protocol.closed) is None:
+        fail(closed)
+        return None
+    closed.add_done_callback(fail)
+    return partial(closed.remove_done_callback, fail)
 
 
 def detach_connections(connector: Any) -> Iterator[tuple[Any, Any]]:

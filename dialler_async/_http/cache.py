@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sized
 from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final
 
-from .._api.endpoints import Request
+from .._api.endpoints import Invalidates, Request
 from .._api.error_context import with_about
 from .._bulk.concurrency import LATENCY_TIMER
 from ..errors import DeadlineError, is_number, require
@@ -75,19 +75,14 @@ class AccountCache:
         view._deadline = deadline
         return view
 
-    def get(self, request: Request[Any], max_age: float | None, send: Callable[[], Awaitable[V]]) -> Awaitable[V]:
+    async def get(self, request: Request[V], max_age: float, send: Callable[[], Awaitable[V]]) -> V:
         """Return the response to a request, from the cache or from the server; see `Cache.get`.
 
         Args:
             request: a read.
-            max_age: maximum age of the response in seconds; None bypasses the cache.
+            max_age: maximum age of the response in seconds.
             send: sends the request and returns the response.
         """
-        if max_age is None:
-            return send()
-        return self._get(request, max_age, send)
-
-    async def _get(self, request: Request[Any], max_age: float, send: Callable[[], Awaitable[V]]) -> V:
         key = _Key(request.path, request.query, self._headers, request.expected_id)
         try:
             value: V = await self._responses.get(key, max_age, send, self._deadline)
@@ -105,9 +100,12 @@ class AccountCache:
         campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
         self._responses.forget(lambda key: campaign_id is None or key.campaign_id in (None, campaign_id))
 
-    def forget_lists(self) -> None:
-        """Remove all lists and searches, since a new campaign may change them."""
-        self._responses.forget(lambda key: key.campaign_id is None)
+    def invalidate(self, changed: Invalidates) -> None:
+        """Remove the responses that a write may have changed."""
+        if changed == "lists":
+            self._responses.forget(lambda key: key.campaign_id is None)
+        else:
+            self.forget(None if changed == "everything" else changed)
 
 
 class WaitedTooLongError(Exception):

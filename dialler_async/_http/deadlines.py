@@ -22,33 +22,44 @@ class Deadline:
 
     Attributes:
         when: time at which the deadline expires, by the loop's clock.
+        in_flight: whether the call holds a slot of the pool.
         is_closing: whether the client was closed before the deadline expired.
     """
 
-    __slots__ = ("_cancellations", "_has_cancelled", "_task", "is_closing", "when")
+    __slots__ = ("_cancellations", "_has_cancelled", "_task", "in_flight", "is_closing", "when")
 
     def __init__(self, task: "asyncio.Task[object]", when: float) -> None:
         self.when = when
-        self.is_closing = False
+        self.in_flight = self.is_closing = False
         self._task = task
         self._cancellations = task.cancelling()
         self._has_cancelled = False
 
     @property
     def has_cancelled(self) -> bool:
-        """Whether the deadline has cancelled the task, and `caused_cancellation` was not called since then."""
+        """Whether the deadline has cancelled the task, and `uncancel` was not called since then."""
         return self._has_cancelled
 
+    @property
+    def is_of_current_task(self) -> bool:
+        """Whether the current task runs the call."""
+        return self._task is asyncio.current_task()
+
+    @property
+    def is_task_cancelled(self) -> bool:
+        """Whether the task was asked to cancel since the start of the deadline, by anyone."""
+        return self._task.cancelling() > self._cancellations
+
     def cancel(self, *, is_closing: bool = False) -> None:
-        """Cancel the task, since the deadline has expired, or the client is closing."""
+        """Cancel the task, because the deadline has expired, or the client is closing."""
         self.is_closing = is_closing
         self._has_cancelled = True
         self._task.cancel()
 
-    def caused_cancellation(self) -> bool:
-        """Return whether this deadline, and nothing else, caused the cancellation. Later calls return False.
+    def uncancel(self) -> bool:
+        """Take back the cancellation by this deadline; return whether nothing else has cancelled the task.
 
-        The task's cancellation request of this deadline is undone (`Task.uncancel`).
+        If the deadline has not cancelled the task, nothing happens, and False is returned.
         """
         if not self._has_cancelled:
             return False
@@ -100,12 +111,20 @@ class Deadlines:
         if self._is_short_lived and not self._running and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        # If other code suppressed the cancellation, the call has ended without `caused_cancellation`.
-        deadline.caused_cancellation()
+        if deadline.has_cancelled:
+            # Other code has suppressed the cancellation.
+            deadline.uncancel()
+
+    def cancel_waiting(self) -> None:
+        """Cancel all calls that wait in the client, because it is closing, except a call that closes it itself."""
+        self._cancel([it for it in self._running if not it.in_flight and not it.is_of_current_task])
 
     def cancel_all(self) -> None:
-        """Cancel all calls, since the client is closing."""
-        for deadline in list(self._running):
+        """Cancel all calls, because the client is closing."""
+        self._cancel(list(self._running))
+
+    def _cancel(self, deadlines: list[Deadline]) -> None:
+        for deadline in deadlines:
             del self._running[deadline]
             deadline.cancel(is_closing=True)
 

@@ -61,6 +61,7 @@ class Pool:
         self._ssl = ssl_context(config)
         self._trace_configs = list(trace_configs)
         self._session = session
+        self._write_session = session
         self.owns_session: Final = session is None
         # A user's session already belongs to a loop. In another loop, a request could be sent, and its response lost.
         self._loop = loop_of(session)
@@ -93,9 +94,12 @@ class Pool:
         """Return the seconds until the end of the pause; 0 or less without a pause."""
         return self._paused_until - CLOCK.monotonic() if self._paused_until else 0.0
 
-    async def enter(self) -> aiohttp.ClientSession:
+    async def enter(self, *, is_write: bool = False) -> aiohttp.ClientSession:
         """Return the session after waiting for a slot. Each `enter` needs a `leave`.
 
+        Args:
+            is_write: whether the session is for a write. Its connections are used once, so that a write meets neither
+                a dead connection nor the surplus response to an earlier request.
         Raises:
             ClientStateError: the client is closed.
         """
@@ -105,7 +109,7 @@ class Pool:
             self._check_open()
             if self._limiter is not None or self._paused_until:
                 await self._wait_for_rate_and_pause()
-            session = self._session or self._open()
+            session = (self._write_session if is_write else self._session) or self._open(is_write)
         except BaseException:
             self._slots.release()
             raise
@@ -168,18 +172,26 @@ class Pool:
         if self._closing or (self._session is not None and self._session.closed):
             raise ClientClosedError(_CLOSED)
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, is_write: bool) -> aiohttp.ClientSession:
         _stop_mapping_receive_buffers()
-        connector = CheckingConnector(
-            limit=self.config.limit, ssl=self._ssl or True, keepalive_timeout=self.config.keep_alive
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        connection = {"force_close": True} if is_write else {"keepalive_timeout": self.config.keep_alive}
+        session = aiohttp.ClientSession(
+            connector=CheckingConnector(limit=self.config.limit, ssl=self._ssl or True, **connection),
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=TrackedRequest,
             trace_configs=self._trace_configs,
         )
-        return self._session
+        if is_write:
+            self._write_session = session
+        else:
+            self._session = session
+        return session
+
+    @property
+    def _own_sessions(self) -> list[aiohttp.ClientSession]:
+        """The sessions that this pool has opened, and not closed."""
+        sessions = (self._session, self._write_session) if self.owns_session else ()
+        return [session for session in sessions if session is not None and not session.closed]
 
     async def aclose(self, timeout: float | None) -> None:
         """Refuse further calls, wait for calls in flight, and close the session unless it is the user's.
@@ -199,9 +211,11 @@ class Pool:
         self._closing = True
         if loop_is_closed:
             # Nothing is in flight any more, and connections can't be closed gracefully.
-            if self._session is not None and self.owns_session and not self._session.closed:
-                _close_without_waiting(self._session, self._loop)
+            for session in self._own_sessions:
+                _close_without_waiting(session, self._loop)
             return
+        for deadlines in list(self.deadlines):
+            deadlines.cancel_waiting()
         try:
             try:
                 async with asyncio.timeout(timeout):
@@ -211,8 +225,9 @@ class Pool:
                     deadlines.cancel_all()
                 await self._wait_until_idle()
         finally:
-            if self._session is not None and self.owns_session:
-                await self._session.close()
+            # Tasks, because a cancelled `aclose` must not leave a session open.
+            if closing := [asyncio.create_task(session.close()) for session in self._own_sessions]:
+                await asyncio.wait(closing)
 
     async def _wait_until_idle(self) -> None:
         while self._in_flight:
@@ -221,16 +236,17 @@ class Pool:
 
     def detach_after_fork(self) -> Iterator[object]:
         """Yield all objects that must stay alive in a forked child. Afterwards, closing them does nothing there."""
-        if self._session is None:
-            return
         yield self._session
-        if self.owns_session and self._session.connector is not None:
-            yield from detach_connections(self._session.connector)
+        for session in self._own_sessions:
+            yield session
+            yield from detach_connections(session.connector)
 
     def __del__(self, warn: Any = warnings.warn) -> None:
-        session = getattr(self, "_session", None)
-        if session is not None and self.owns_session and not session.closed and self._pid == PROCESS.pid:
-            _close_without_waiting(session, self._loop)
+        if not hasattr(self, "_write_session") or self._pid != PROCESS.pid:
+            return
+        if sessions := self._own_sessions:
+            for session in sessions:
+                _close_without_waiting(session, self._loop)
             warn(f"a DiallerClient was never closed; it was made at {self._created_at}", ResourceWarning, source=self)
 
 

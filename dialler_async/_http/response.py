@@ -1,13 +1,13 @@
-"""Decode the response to a request."""
+"""Make the outcome of a call from a response: the decoded value, or an error."""
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeVar, cast
 
 from .._api.charsets import recoding
 from .._api.decoding import Decoded
 from .._api.endpoints import Request
-from .._api.error_responses import printable_excerpt
+from .._api.error_responses import error_from_response, printable_excerpt
 from .._api.partial_records import PartialRecords
 from ..errors import Body, PayloadError, RequestError, ResponseInfo, StatusError
 from ..models import Campaign, Records
@@ -17,6 +17,7 @@ from .slices import finish_in_slices
 from .transport_errors import strip_traceback
 
 T = TypeVar("T")
+S = TypeVar("S")
 E = TypeVar("E", bound=RequestError)
 
 
@@ -25,7 +26,7 @@ class Response:
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int, headers: Any, body: Body) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: Body) -> None:
         self.status = status
         self.headers = headers
         self.body = body
@@ -51,7 +52,36 @@ def response_info(response: Response, secrets: Secrets) -> ResponseInfo:
     return ResponseInfo(status=response.status, headers=headers, request_id=request_id, received_at=CLOCK.now())
 
 
-async def decode_response(request: Request[Any], response: Response, secrets: Secrets) -> Any:
+async def outcome_of(
+    request: Request[T], response: Response, secrets: Secrets, info: ResponseInfo | None
+) -> T | RequestError:
+    """Return the decoded body of a 200, or the error of a response.
+
+    Args:
+        request: the request of the call.
+        response: the response.
+        secrets: the secrets to remove from an error.
+        info: the response without its body; None if no observer has got it yet.
+    """
+    outcome: T | RequestError
+    if response.status == 200:
+        outcome = await decode_response(request, response, secrets)
+    else:
+        outcome = error_from_response(
+            response.status,
+            response.headers,
+            response.body,
+            request=request.sent,
+            path=request.path,
+            now=CLOCK.now(),
+            clean=secrets.clean,
+        )
+    if isinstance(outcome, RequestError):
+        outcome.response = info or response_info(response, secrets)
+    return outcome
+
+
+async def decode_response(request: Request[T], response: Response, secrets: Secrets) -> T | RequestError:
     """Return the decoded body of a 200, or the error. Other tasks run between the slices of a large body.
 
     No body is a local variable here, since tools that record tracebacks would show it, and it may contain the token.
@@ -71,11 +101,12 @@ async def decode_response(request: Request[Any], response: Response, secrets: Se
         for invalid in outcome.invalid:
             secrets.clean_error(invalid.error)
     elif isinstance(outcome, Iterator):
-        return _with_clean_errors(request, outcome, secrets)
+        # mypy does not infer that T is an iterator.
+        return cast(T, _with_clean_errors(request, outcome, secrets))
     return outcome
 
 
-def _with_clean_errors(request: Request[Any], slices: Iterator[T], secrets: Secrets) -> Iterator[T]:
+def _with_clean_errors(request: Request[T], slices: Iterator[S], secrets: Secrets) -> Iterator[S]:
     """Yield the slices, which are decoded after the call has returned. An error names the call."""
     try:
         yield from slices
@@ -86,7 +117,7 @@ def _with_clean_errors(request: Request[Any], slices: Iterator[T], secrets: Secr
     raise failure
 
 
-async def _decode(request: Request[Any], response: Response) -> Any:
+async def _decode(request: Request[T], response: Response) -> T | RequestError:
     try:
         work = request.decoder(response.body)
         value = work.value if isinstance(work, Decoded) else await finish_in_slices(work)
@@ -95,34 +126,27 @@ async def _decode(request: Request[Any], response: Response) -> Any:
     return value if request.expected_id is None else _checked_campaign(request, value)
 
 
-def _checked_campaign(request: Request[Any], value: Any) -> Any:
+def _checked_campaign(request: Request[T], value: T) -> T | PayloadError:
     """Return the value, or a PayloadError if the value is about another campaign than the request.
 
     An unsolicited response on an idle connection may belong to another call. A record without an ID is accepted, since
     the published example of a campaign has no ID.
     """
     expected = request.expected_id
-    if isinstance(value, Campaign):
-        if value.id in (None, expected):
-            return value
-        path, record, found = "records[0].ID", value, value.id
-    else:
+    path = "records[0].ID"
+    found, record_id = (value.id, value.id) if isinstance(value, Campaign) else (None, None)
+    if isinstance(value, Records):
         for index, code in enumerate(value):
-            found = code.dialler_campaigns_id
-            if found is not None and found != expected:
-                path, record = f"records[{index}].DiallerCampaignsID", code
+            if code.dialler_campaigns_id not in (None, expected):
+                path, found, record_id = f"records[{index}].DiallerCampaignsID", code.dialler_campaigns_id, code.id
                 break
-        else:
-            return value
-    error = PayloadError(
-        f"the request is about campaign {expected}, but the server sent campaign {found}",
-        path=path,
-        record_id=record.id,
-    )
-    return _with_request(request, error)
+    if found in (None, expected):
+        return value
+    text = f"the request is about campaign {expected}, but the server sent campaign {found}"
+    return _with_request(request, PayloadError(text, path=path, record_id=record_id))
 
 
-def _with_request(request: Request[Any], error: E) -> E:
+def _with_request(request: Request[T], error: E) -> E:
     """Return the decoder's error with the request added."""
     error.request = request.sent
     error.args = (f"{request.sent}: {error}",)

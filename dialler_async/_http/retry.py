@@ -29,7 +29,7 @@ Source: API reference, "Status codes and error bodies" and the traps below "The 
 clone gets a 409; the retry of a successful delete gets a 404.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from .._api.endpoints import Idempotency, Request
 from ..config import RetryPolicy
@@ -47,7 +47,7 @@ _REFUSED_BEFORE_RUN: Final = frozenset({429, 503})
 
 
 def decide(
-    request: Request[Any], error: DiallerError, *, attempt: int, time_left: float, random: float, policy: RetryPolicy
+    request: Request[object], error: DiallerError, *, attempt: int, time_left: float, random: float, policy: RetryPolicy
 ) -> float | None:
     """Return the seconds to wait before the request is retried; None if it is not retried.
 
@@ -113,7 +113,7 @@ def is_transient(error: DiallerError) -> bool:
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def _may_retry(request: Request[Any], error: DiallerError) -> bool:
+def _may_retry(request: Request[object], error: DiallerError) -> bool:
     idempotency = request.idempotency
     if idempotency is Idempotency.UNKNOWN:
         return False
@@ -136,7 +136,7 @@ def _may_retry(request: Request[Any], error: DiallerError) -> bool:
             return False
 
 
-def may_have_run(request: Request[Any], error: DiallerError) -> bool:
+def may_have_run(request: Request[object], error: DiallerError) -> bool:
     """Return whether a write may have run although its attempt failed with this error."""
     if not request.is_write:
         return False
@@ -158,9 +158,9 @@ def may_have_run(request: Request[Any], error: DiallerError) -> bool:
             return False
 
 
-def resolves_outcome(request: Request[Any], error: DiallerError) -> bool:
+def resolves_outcome(request: Request[object], error: DiallerError) -> bool:
     """Return whether an error resolves the unknown outcome of earlier attempts.
 
     A conflict shows that the destination of a clone exists. For a delete, the API does not document conflicts.
     """
-    return isinstance(error, ConflictError) and request.idempotency is Idempotency.SAFE
+    return isinstance(error, ConflictError) and request.exists_after_409

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from typing import Final, Protocol, final
 
+from .._api.endpoints import Request
 from ..config import RetryPolicy
 from ..errors import DiallerError, StatusError
 from .clock import CLOCK
@@ -37,8 +38,8 @@ class GatedCall(Protocol):
     waited: float
 
     @property
-    def path(self) -> str:
-        """Path of the request."""
+    def request(self) -> Request[object]:
+        """The request."""
 
 
 @final
@@ -112,13 +113,14 @@ class RetryGate:
             if error.retry_after is not None and error.retry_after <= call.policy.max_retry_after:
                 self._retry_after = max(self._retry_after, error.retry_after)
             # One record that always gets a 500 says nothing about the server.
-            if error.status != 500 or call.path != self._failed_path:
+            if error.status != 500 or call.request.path != self._failed_path:
                 self.failures += 1
         else:
             self.failures += 1
-        self._failed_path = call.path
+        self._failed_path = call.request.path
         if self._retrying is call:
             self._failed_retries += 1
+            self.leave(call)
         elif self.is_shut and not was_shut:
             _log.warning("the latest %d requests failed: retries wait until one succeeds", self.failures)
             self._shut_at = CLOCK.monotonic()
@@ -129,7 +131,7 @@ class RetryGate:
         self._jitter = CLOCK.random()
 
     def leave(self, call: GatedCall) -> None:
-        """Let another retry be sent, since the attempt of a call has ended."""
+        """Let another retry be sent, because the attempt of a call has ended."""
         if self._retrying is call:
             self._retrying = None
             self._notify()

@@ -1,20 +1,18 @@
 """Send a `Request`, with retries, and return its decoded response.
 
-A successful call takes a slot of the limiter, makes one attempt, and decodes the response. `retry` decides only after a
-failed attempt. Internal functions return errors and do not raise them, for the reason in `exchange`.
+A call is admitted, attempted and classified. After a delay, it may be attempted again. Internal functions return
+errors and do not raise them, for the reason in `attempt`.
 """
 
 import asyncio
 import copy
-from collections.abc import Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 import aiohttp
 
-from .._api.endpoints import Idempotency, Request
+from .._api.endpoints import Request
 from .._api.error_context import with_about
-from .._api.error_responses import error_from_response
-from ..config import RetryPolicy
 from ..errors import (
     AuthenticationError,
     ClientClosedError,
@@ -27,14 +25,13 @@ from ..errors import (
     RateLimitedError,
     RequestError,
 )
-from ..observer import Observer
 from . import retry
-from .call_trace import QUEUED, CallTrace, Phase
+from .attempt import Sender
+from .cache import AccountCache
+from .call import AUTHENTICATING, QUEUED, Call, Phase, observes_responses
 from .clock import CLOCK
-from .deadlines import Deadline, Deadlines
-from .exchange import Exchange
-from .headers import override
-from .response import Response, decode_response, response_info
+from .deadlines import Deadlines
+from .response import Response, outcome_of, response_info
 from .shared import Shared
 from .token import Token
 from .transport_errors import strip_traceback
@@ -45,65 +42,26 @@ _MAX_RENEWALS: Final = 2
 """How often a call renews its token after a 401: the new token may be replaced before it is used."""
 
 
-class _Call:
-    """The state of one call."""
-
-    __slots__ = (
-        "deadline",
-        "gave_up_after",
-        "headers",
-        "outcome_unknown",
-        "policy",
-        "renewals",
-        "request",
-        "token_version",
-        "trace",
-        "waited",
-    )
-
-    def __init__(
-        self, request: Request[Any], policy: RetryPolicy, headers: Mapping[str, str], trace: CallTrace
-    ) -> None:
-        self.request = request
-        self.policy = policy
-        self.headers = headers
-        self.trace = trace
-        self.deadline: Deadline
-        self.token_version = 0
-        """Version of the token in the latest attempt."""
-        self.renewals = 0
-        """How often the token was renewed after a 401."""
-        self.outcome_unknown = False
-        """Whether a failed attempt may have run."""
-        self.waited = 0.0
-        """Seconds that the call has waited between its attempts."""
-        self.gave_up_after: float | None = None
-        """Seconds for which the retry gate was shut when the call gave up; None if the call did not give up."""
-
-    @property
-    def attempts(self) -> int:
-        return self.trace.attempts
-
-    @property
-    def path(self) -> str:
-        return self.request.path
-
-
 class Transport:
-    """The sender of calls to one base URL with one token. Several transports may share a pool."""
+    """The sender of calls to one base URL with one token. Several transports may share a pool.
+
+    Attributes:
+        cache: the cached responses of the account.
+    """
 
     def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
+        self.cache = AccountCache().for_options(shared.headers, shared.timeouts.deadline)
         self._base_url = base_url
         self._token = token
         self._pool = shared.pool
         self._policy = shared.policy
         self._timeouts = shared.timeouts
-        self._exchange = Exchange(base_url, token, shared.pool, shared.timeouts)
+        self._sender = Sender(base_url, token, shared.pool, shared.timeouts)
         self._deadlines = Deadlines(shared.timeouts.deadline)
         self._pool.deadlines.add(self._deadlines)
         self._gate = shared.pool.gate
         self._observer = shared.observer
-        self._observes_responses = _observes_responses(shared.observer)
+        self._observes_responses = observes_responses(shared.observer)
         self._headers = shared.headers
         self._limiter = shared.limiter
         self._on_response = shared.on_response
@@ -117,64 +75,178 @@ class Transport:
         other = copy.copy(self)
         if shared.timeouts is not self._timeouts:
             other._timeouts = shared.timeouts
-            other._exchange = self._exchange.with_timeouts(shared.timeouts)
+            other._sender = self._sender.with_timeouts(shared.timeouts)
             other._deadlines = Deadlines(shared.timeouts.deadline, is_short_lived=True)
             self._pool.deadlines.add(other._deadlines)
+        other.cache = self.cache.for_options(shared.headers, shared.timeouts.deadline)
         other._policy = shared.policy
         other._headers = shared.headers
         other._limiter = shared.limiter
         other._on_response = shared.on_response
         return other
 
-    def send(self, request: Request[T]) -> Coroutine[Any, Any, T]:
+    async def send(self, request: Request[T], max_age: float | None = None) -> T:
         """Return the decoded response. The request is retried if a retry is safe.
 
+        Args:
+            request: the request.
+            max_age: maximum age of a cached response to a read, in seconds; None bypasses the cache.
         Raises:
             NoReplyError, StatusError, PayloadError: see `errors`.
             ClientStateError: the client is closed, or belongs to another loop or process.
-            ConfigurationError: a function of the user returned an invalid header.
+            ConfigurationError: a function of the user returned an invalid header, or `max_age` is invalid.
         """
-        call = _Call(
-            request, self._policy, self._headers.of_call(), CallTrace(request.sent, self._base_url, self._observer)
-        )
-        return self._run(call) if self._observer is None else self._run_observed(call)
+        if max_age is not None:
+            return await self.cache.get(request, max_age, partial(self.send, request))
+        call = Call(request, self._policy, self._headers.of_call(), self._base_url, self._observer)
+        try:
+            return await (self._run(call) if self._observer is None else self._run_observed(call))
+        finally:
+            if request.invalidates is not None:
+                # A write may have run even if the call failed.
+                self.cache.invalidate(request.invalidates)
 
-    async def _run_observed(self, call: _Call) -> Any:
-        started_at = call.trace.started()
+    async def _run_observed(self, call: Call[T]) -> T:
+        call.started()
         try:
             value = await self._run(call)
         except BaseException as error:
-            call.trace.ended(started_at, error)
+            call.ended(error)
             raise
-        call.trace.ended(started_at, None)
+        call.ended(None)
         return value
 
-    async def _run(self, call: _Call) -> Any:
+    async def _run(self, call: Call[T]) -> T:
         """Run a call within its deadline."""
-        deadline = call.deadline = self._deadlines.start(self._pool.check())
+        call.deadline = self._deadlines.start(self._pool.check())
         try:
-            if not self._token.version:
-                call.trace.wait_started(Phase.AUTHENTICATING)
-                await self._token.renew(refused=0)
-            outcome = await self._attempt(call)
-            if isinstance(outcome, DiallerError):
-                outcome = await self._retry(call, outcome, deadline.when)
+            outcome = await self._send_with_retries(call)
         except asyncio.CancelledError:
-            if not deadline.caused_cancellation():
+            if not call.deadline.uncancel():
                 raise
             # The error is raised below, where the cancellation does not become its context.
-            in_flight = call.trace.phase in (Phase.SENT, Phase.DECODING)
-            call.outcome_unknown |= in_flight and call.request.is_write
+            call.outcome_unknown |= call.in_flight and call.request.is_write
             outcome = self._final_error(call, self._cause_of_cancellation(call))
         finally:
-            self._deadlines.stop(deadline)
+            self._deadlines.stop(call.deadline)
         if isinstance(outcome, DiallerError):
             raise outcome
         return outcome
 
-    def _cause_of_cancellation(self, call: _Call) -> DiallerError:
+    async def _send_with_retries(self, call: Call[T]) -> T | DiallerError:
+        """Attempt a call until it succeeds, or until a retry is not safe or not worth its time."""
+        request = call.request
+        while True:
+            outcome = await self._attempt(call)
+            if isinstance(outcome, AuthenticationError):
+                outcome = await self._attempt_with_new_token(call, outcome)
+            if not isinstance(outcome, DiallerError):
+                return outcome
+            missing = request.missing if isinstance(outcome, NotFoundError) else None
+            if missing is not None and (call.outcome_unknown or not missing.only_after_run):
+                return missing.value
+            call.outcome_unknown |= retry.may_have_run(request, outcome)
+            delay = self._delay(call, outcome)
+            if delay is None:
+                return self._final_error(call, outcome)
+            call.retry_scheduled(outcome, delay)
+            if delay:
+                await CLOCK.sleep(delay)
+                call.waited += delay
+            if self._gate.is_shut:
+                call.wait_started(Phase.AT_GATE)
+                if not await self._gate.wait(call):
+                    call.gave_up(failed_for := self._gate.shut_for())
+                    return self._final_error(call, outcome, failed_for=failed_for)
+
+    def _delay(self, call: Call[T], error: DiallerError) -> float | None:
+        """Return the seconds until the next attempt; None if the call is not retried."""
+        return retry.decide(
+            call.request,
+            error,
+            attempt=call.attempts,
+            time_left=call.deadline.when - asyncio.get_running_loop().time(),
+            random=CLOCK.random(),
+            policy=call.policy,
+        )
+
+    async def _attempt_with_new_token(self, call: Call[T], refused: AuthenticationError) -> T | DiallerError:
+        """Return the outcome of further attempts with new tokens after a 401, or the 401 if there is no new token."""
+        outcome: T | DiallerError = refused
+        while isinstance(outcome, AuthenticationError) and self._token.is_renewable and call.renewals < _MAX_RENEWALS:
+            call.wait_started(AUTHENTICATING)
+            try:
+                is_other_token = await self._token.renew(refused=call.token_version)
+            except Exception:
+                if not call.outcome_unknown:
+                    raise
+                # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
+                break
+            if call.renewals and not is_other_token:
+                break
+            call.renewals += 1
+            call.retry_scheduled(outcome, 0.0)
+            outcome = await self._attempt(call)
+        return outcome
+
+    async def _attempt(self, call: Call[T]) -> T | DiallerError:
+        """Send the request once, as soon as it may be sent; return its value or its error."""
+        try:
+            session = await self._admit(call)
+        except ClientStateError as error:
+            return strip_traceback(error)
+        call.deadline.in_flight = True
+        try:
+            outcome = await self._send_once(call, session)
+        except BaseException:
+            self._gate.leave(call)
+            raise
+        finally:
+            call.deadline.in_flight = False
+        if isinstance(outcome, DiallerError):
+            self._gate.failed(call, outcome)
+            if isinstance(outcome, RateLimitedError) and (outcome.retry_after or 0) <= call.policy.max_retry_after:
+                self._pool.pause(outcome.retry_after or 0)
+        elif self._gate.failures:
+            self._gate.succeeded()
+        return outcome
+
+    async def _admit(self, call: Call[T]) -> aiohttp.ClientSession:
+        """Return the session as soon as the call has a token, a turn of the rate limiter, and a slot."""
+        if not self._token.version:
+            call.wait_started(AUTHENTICATING)
+            await self._token.renew(refused=0)
+        call.wait_started(QUEUED)
+        if self._limiter is not None:
+            # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
+            self._pool.check()
+            await self._limiter.acquire()
+        return await self._pool.enter(is_write=call.request.is_write)
+
+    async def _send_once(self, call: Call[T], session: aiohttp.ClientSession) -> T | RequestError:
+        headers = call.attempt_started(self._token.version)
+        try:
+            response = await self._sender.send(call, headers, session)
+        except BaseException as error:
+            # A cancellation. Its traceback holds the token in frames of aiohttp.
+            strip_traceback(error)
+            call.attempt_ended(None, self._cause_of_cancellation(call) if call.deadline.has_cancelled else error)
+            raise error from None
+        finally:
+            self._pool.leave()
+        if not isinstance(response, Response):
+            call.attempt_ended(None, response)
+            return response
+        info = None
+        if self._observes_responses or self._on_response is not None:
+            info = response_info(response, self._token.secrets)
+            call.response_received(info, self._on_response)
+        call.attempt_ended(response.status)
+        return await outcome_of(call.request, response, self._token.secrets, info)
+
+    def _cause_of_cancellation(self, call: Call[T]) -> DiallerError:
         """Return the error of a call that its deadline has cancelled."""
-        phase = call.trace.phase
+        phase = call.phase
         if phase is Phase.QUEUED and self._pool.pause_left() > 0:
             phase = Phase.PAUSED
         if call.deadline.is_closing:
@@ -182,134 +254,14 @@ class Transport:
         expired = f"the deadline of {self._timeouts.deadline:g} s expired while {phase.value}"
         return DeadlineError(f"{call.request.sent}: {expired}")
 
-    async def _retry(self, call: _Call, error: DiallerError, deadline: float) -> Any:
-        """Retry a call after its first attempt failed; return its value, or the error for the caller."""
-        request = call.request
-        outcome = await self._retry_with_new_token(call, error)
-        while isinstance(outcome, DiallerError):
-            may_be_deleted = request.idempotency is Idempotency.DELETE and call.outcome_unknown
-            if may_be_deleted and isinstance(outcome, NotFoundError):
-                # An earlier attempt has deleted the campaign.
-                return None
-            call.outcome_unknown |= retry.may_have_run(request, outcome)
-            delay = self._retry_delay(call, outcome, deadline)
-            if delay is None:
-                break
-            call.trace.retry_scheduled(outcome, delay)
-            if delay:
-                await CLOCK.sleep(delay)
-                call.waited += delay
-            if self._gate.is_shut:
-                call.trace.wait_started(Phase.AT_GATE)
-                if not await self._gate.wait(call):
-                    call.gave_up_after = self._gate.shut_for()
-                    call.trace.gave_up(call.gave_up_after)
-                    break
-            try:
-                outcome = await self._retry_with_new_token(call, await self._attempt(call))
-            except ClientStateError as closed:
-                if not call.outcome_unknown:
-                    raise
-                outcome = strip_traceback(closed)
-                break
-        return self._final_error(call, outcome) if isinstance(outcome, DiallerError) else outcome
+    def _final_error(self, call: Call[T], error: DiallerError, *, failed_for: float | None = None) -> DiallerError:
+        """Return the error for the caller, with the details of the call.
 
-    def _retry_delay(self, call: _Call, error: DiallerError, deadline: float) -> float | None:
-        """Return the seconds until the next attempt; None if the call is not retried."""
-        return retry.decide(
-            call.request,
-            error,
-            attempt=call.attempts,
-            time_left=deadline - asyncio.get_running_loop().time(),
-            random=CLOCK.random(),
-            policy=call.policy,
-        )
-
-    async def _retry_with_new_token(self, call: _Call, outcome: Any) -> Any:
-        """Return the outcome of further attempts with new tokens after a 401; otherwise the given outcome."""
-        while isinstance(outcome, AuthenticationError) and self._token.is_renewable and call.renewals < _MAX_RENEWALS:
-            call.trace.wait_started(Phase.AUTHENTICATING)
-            try:
-                is_other_token = await self._token.renew(refused=call.token_version)
-            except Exception:
-                if not call.outcome_unknown:
-                    raise
-                # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
-                return outcome
-            if call.renewals and not is_other_token:
-                break
-            call.renewals += 1
-            call.trace.retry_scheduled(outcome, 0.0)
-            outcome = await self._attempt(call)
-        return outcome
-
-    async def _attempt(self, call: _Call) -> Any:
-        """Send the request once; return its value or its error."""
-        try:
-            session = await self._wait_for_slot(call)
-            outcome = await self._send_once(call, session)
-            if isinstance(outcome, DiallerError):
-                self._gate.failed(call, outcome)
-            elif self._gate.failures:
-                self._gate.succeeded()
-        finally:
-            self._gate.leave(call)
-        if isinstance(outcome, RateLimitedError) and (outcome.retry_after or 0) <= call.policy.max_retry_after:
-            self._pool.pause(outcome.retry_after or 0)
-        return outcome
-
-    async def _wait_for_slot(self, call: _Call) -> aiohttp.ClientSession:
-        """Return the session as soon as the call may be sent."""
-        call.trace.wait_started(QUEUED)
-        if self._limiter is not None:
-            # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
-            self._pool.check()
-            await self._limiter.acquire()
-        return await self._pool.enter()
-
-    async def _send_once(self, call: _Call, session: aiohttp.ClientSession) -> Any:
-        call.token_version = self._token.version
-        try:
-            guard = call.trace.attempt_started()
-            headers = call.headers
-            if self._observer is not None:
-                headers = override(headers, call.trace.attempt_headers())
-            response = await self._exchange.attempt(call.request, headers, session, guard)
-        except BaseException as error:
-            # The error is a cancellation, or a bug in this package. Its traceback holds the token in frames of aiohttp.
-            strip_traceback(error)
-            by_deadline = isinstance(error, asyncio.CancelledError) and call.deadline.has_cancelled
-            call.trace.attempt_ended(self._cause_of_cancellation(call) if by_deadline else error)
-            raise error from None
-        finally:
-            self._pool.leave()
-        if not isinstance(response, Response):
-            call.trace.attempt_ended(response)
-            return response
-        info = None
-        if self._observes_responses or self._on_response is not None:
-            info = response_info(response, self._token.secrets)
-            call.trace.response_received(info, self._on_response)
-        call.trace.attempt_ended(response)
-        outcome: Any
-        if response.status == 200:
-            outcome = await decode_response(call.request, response, self._token.secrets)
-        else:
-            outcome = error_from_response(
-                response.status,
-                response.headers,
-                response.body,
-                request=call.request.sent,
-                path=call.request.path,
-                now=CLOCK.now(),
-                clean=self._token.secrets.clean,
-            )
-        if isinstance(outcome, RequestError):
-            outcome.response = info or response_info(response, self._token.secrets)
-        return outcome
-
-    def _final_error(self, call: _Call, error: DiallerError) -> DiallerError:
-        """Return the error for the caller, with the details of the call."""
+        Args:
+            call: the call.
+            error: the error of the latest attempt.
+            failed_for: seconds for which all requests have failed, if this is why the call is not retried.
+        """
         request = call.request
         if call.outcome_unknown and not retry.resolves_outcome(request, error):
             response = error.response if isinstance(error, RequestError) else None
@@ -323,21 +275,10 @@ class Transport:
             error.request = request.sent
             error.attempts = call.attempts
             with_about(error, request.about)
-            if call.gave_up_after is not None:
-                attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
-                error.args = (
-                    f"{error} ({attempts}; no more, because all requests of this client failed for"
-                    f" {call.gave_up_after:.1f} s)",
-                )
+            attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
+            if failed_for is not None:
+                reason = f"no more, because all requests of this client failed for {failed_for:.1f} s"
+                error.args = (f"{error} ({attempts}; {reason})",)
             elif call.attempts > 1:
-                error.args = (f"{error} ({call.attempts} attempts)",)
+                error.args = (f"{error} ({attempts})",)
         return error
-
-
-def _observes_responses(observer: Observer | None) -> bool:
-    """Return whether an observer overrides `response_received`.
-
-    Otherwise no `ResponseInfo` is built, since it costs more than half of a call.
-    """
-    method = getattr(observer, "response_received", None)
-    return method is not None and getattr(method, "__func__", None) is not Observer.response_received

@@ -138,7 +138,9 @@ async def test_client_stays_open_until_the_worker_shuts_down(
     dialler: DiallerClient = worker.broker.state.dialler
     for name in ("Monday", "Tuesday"):
         await result_of(worker, "begin", "Template", name)
-    assert sandbox.connections.opened == 1
+    # Each clone has a connection of its own.
+    assert sandbox.connections.opened == 2
+    assert not dialler._shared.pool._closing
     await worker.broker.shutdown()
     with pytest.raises(ClientStateError, match="closed"):
         await dialler.campaigns.list()

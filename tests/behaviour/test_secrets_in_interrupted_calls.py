@@ -127,7 +127,7 @@ CANCELLED_WHILE: dict[str, tuple[faults.Fault, str]] = {
     "waiting for the headers": (faults.StallBeforeHeaders(), "_send_once"),
     "reading the body": (faults.StallInBody(), "_send_once"),
     "decoding": (large(), "_decode"),
-    "waiting for the next retry": (faults.Status(503, retry_after=30), "_retry"),
+    "waiting for the next retry": (faults.Status(503, retry_after=30), "_send_with_retries"),
 }
 
 

@@ -89,7 +89,7 @@ async def test_no_error_of_a_call_through_a_proxy_shows_its_credentials(
             "token",
             pool=pool,
             timeouts=Timeouts(connect=short, read=short),
-            retry=RetryPolicy(attempts=2, base_delay=0),
+            retry=RetryPolicy(attempts=2, base_delay=0.01),
         ) as dialler:
             error = await error_of(get, dialler)
     assert isinstance(error, plain if scheme == "http" else tunnel)

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -53,32 +54,29 @@ async def test_request_is_written_when_it_has_a_response(url: str) -> None:
         assert written == [False, True]
 
 
-async def test_idle_connection_is_found_and_has_no_unread_response(url: str) -> None:
-    found: list[list[Any]] = []
-
-    async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        found.append(aiohttp_internals.idle_protocols(request.session.connector, request))
+async def test_idle_connections_are_closed_before_a_request(sandbox: Sandbox, url: str) -> None:
+    async def close(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        aiohttp_internals.close_idle_connections(request)
         return await handler(request)
 
     async with aiohttp.ClientSession() as session:
         for _ in range(2):
-            async with session.get(url, middlewares=(record,)) as response:
+            async with session.get(url, middlewares=(close,)) as response:
                 await response.read()
-        nothing, [protocol] = found
-        assert nothing == []
-        assert aiohttp_internals.was_used(protocol)
-        assert not protocol.should_close
-        assert not aiohttp_internals.has_unread_response(protocol)
+    assert sandbox.connections.opened == 2
 
 
-async def test_partial_response_on_an_idle_connection_is_detected(url: str) -> None:
+async def test_response_without_a_request_is_detected(url: str) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(url) as response:
             await response.read()
         connector: Any = session.connector
         [[(protocol, _)]] = connector._conns.values()
-        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Le")
-        assert protocol.should_close or aiohttp_internals.has_unread_response(protocol)
+        connection = Connection(connector, Mock(), protocol, asyncio.get_running_loop())
+        assert not aiohttp_internals.has_unsolicited_data(connection)
+        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert aiohttp_internals.has_unsolicited_data(connection)
+        connection.close()
 
 
 @pytest.mark.parametrize("received", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x"])
@@ -144,10 +142,8 @@ class TestMissingAttributes:
             (aiohttp.ClientSession, "_loop", "another event loop is not detected"),
             (aiohttp.ClientSession, "_middlewares", "middlewares of session=… do not run"),
             (aiohttp.ClientRequest, "response", "counts as sent"),
-            (aiohttp.ClientRequest, "connection_key", "not checked for unsolicited responses"),
-            (aiohttp.BaseConnector, "_conns", "not checked for unsolicited responses"),
-            (ResponseHandler, "_parser", "not checked for unsolicited responses"),
-            (ResponseHandler, "transport", "not checked for unsolicited responses"),
+            (aiohttp.ClientRequest, "connection_key", "may reuse a connection"),
+            (aiohttp.BaseConnector, "_conns", "may reuse a connection"),
             (ResponseHandler, "should_close", "not checked for unsolicited responses"),
         ],
     )

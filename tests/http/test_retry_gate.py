@@ -22,6 +22,7 @@ from dialler_async import (
     ServerError,
     StatusError,
 )
+from dialler_async._api.endpoints import Request, get_campaign, list_campaigns
 from dialler_async._http.retry_gate import FAILURES_TO_SHUT, RetryGate
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault, Reset, StallBeforeHeaders, Status
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 ID = 535
 DOWN = ConnectError("no connection")
 DEFAULT = RetryPolicy()
+LIST = list_campaigns()
 
 
 @attrs.define(eq=False)
 class GatedCall:
     """A call at the gate."""
 
-    path: str = "/dialler/campaigns"
+    request: Request[Any] = LIST
     policy: RetryPolicy = DEFAULT
     waited: float = 0.0
 
@@ -102,7 +104,6 @@ class TestGate:
             assert await gate.wait(call)
             assert clock.seconds - begun == delay
             gate.failed(call, DOWN)
-            gate.leave(call)
 
     async def test_failed_first_attempts_do_not_postpone_the_next_retry(self, clock: Clock) -> None:
         gate, begun = shut_gate(), clock.seconds
@@ -155,10 +156,10 @@ class TestGate:
     async def test_500_of_one_record_does_not_shut_the_gate(self) -> None:
         gate, error = RetryGate(), ServerError(status=500)
         for _ in range(100):
-            gate.failed(GatedCall("/dialler/campaigns/7"), error)
+            gate.failed(GatedCall(get_campaign(7)), error)
         assert not gate.is_shut
-        for number in range(FAILURES_TO_SHUT):
-            gate.failed(GatedCall(f"/dialler/campaigns/{number}"), error)
+        for number in range(1, FAILURES_TO_SHUT):
+            gate.failed(GatedCall(get_campaign(number)), error)
         assert gate.is_shut
 
     async def test_cancelled_wait_leaves_nothing_behind(self, virtual_time: None, settle: Settle) -> None:

@@ -1,16 +1,21 @@
 """Idle connections on which the server wrote unsolicited data."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import attrs
 import pytest
 
 from dialler_async import DiallerClient, ServerError
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Listening
 
 
 def response(status: int, body: bytes) -> bytes:
@@ -24,6 +29,7 @@ def campaign(id: int) -> bytes:
 
 DONE = response(200, b'{"records": []}')
 FAILED = response(500, b"")
+DELETED = response(200, b'{"status": 200}')
 
 
 @attrs.define
@@ -119,3 +125,28 @@ async def test_delete_by_name_does_not_read_an_unsolicited_response(user_session
         with pytest.raises(ServerError):
             await dialler.campaigns.delete_by_name("mine")
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("user_session", [False, True])
+async def test_write_does_not_read_a_copy_that_arrives_just_after_a_connection_is_reused(
+    user_session: bool, listening: Listening
+) -> None:
+    """The copy of an earlier response arrives after all checks of the connection, before the response to the write."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        copy = b""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                reply = FAILED if head.startswith(b"DELETE") else DELETED
+                writer.write(copy + reply)
+                copy = reply
+
+    async with listening(serve) as url, client(url, user_session) as dialler:
+        assert await dialler.request("GET", "/other", idempotent=True) == {"status": 200}
+        for id in (5, 6):
+            with pytest.raises(ServerError):
+                await dialler.campaigns.delete(id)
+    assert connections == 3

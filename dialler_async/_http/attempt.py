@@ -9,25 +9,28 @@ import asyncio
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any, Final, final
+from functools import partial
+from typing import Final, TypeVar, final
 
 import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
 from .._api import decoding
-from .._api.endpoints import Request
 from ..config import Timeouts
 from ..errors import Body, ConfigurationError, ConnectError, NoReplyError, PayloadError
-from .connector import ResendGuard
+from .aiohttp_internals import close_idle_connections, fail_when_closed, is_written
+from .call import Call
+from .connector import TrackedRequest
 from .deadlines import Deadlines
 from .pool import Pool
-from .read_timeout import ReadTimeout
 from .response import Response
 from .tls import tls_hints
 from .token import Token
 from .transport_errors import ConnectionLost, Route, map_transport_error, refused_by_proxy
 from .urls import proxy_for
+
+T = TypeVar("T")
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
@@ -36,7 +39,7 @@ _MAX_ERROR_BODY: Final = 64 * 1024
 
 
 @final
-class Exchange:
+class Sender:
     """The sender of requests to one server with one token.
 
     Args:
@@ -70,7 +73,7 @@ class Exchange:
         self._aiohttp_timeout = _aiohttp_timeout_of(timeouts, owns_session=self._owns_session)
         self._read_deadlines = Deadlines(timeouts.read, reads_first=True)
 
-    def with_timeouts(self, timeouts: Timeouts) -> "Exchange":
+    def with_timeouts(self, timeouts: Timeouts) -> "Sender":
         """Return a copy with other timeouts."""
         other = copy.copy(self)
         other._timeouts = timeouts
@@ -78,25 +81,24 @@ class Exchange:
         other._read_deadlines = Deadlines(timeouts.read, is_short_lived=True, reads_first=True)
         return other
 
-    async def attempt(
-        self, request: Request[Any], headers: Mapping[str, str], session: aiohttp.ClientSession, guard: ResendGuard
+    async def send(
+        self, call: Call[T], headers: Mapping[str, str], session: aiohttp.ClientSession
     ) -> Response | NoReplyError | PayloadError:
         """Send a request once; return its response or its error.
 
+        Whatever escapes is mapped by whether the request was sent. Only a cancellation is raised.
+
         Args:
-            request: the request.
+            call: the call.
             headers: the headers without the `Authorization` header.
             session: the session to send the request with.
-            guard: the guard of this attempt.
         """
-        timeout = ReadTimeout(self._read_deadlines)
-        guard.on_connected = timeout.start
+        request = call.request
         try:
             # One expression without local variables: tools that record tracebacks show local variables, and both the
             # headers and aiohttp's response contain the token.
             return await self._read(
-                request,
-                timeout,
+                call,
                 await session.request(
                     request.sent.method,
                     # Built from encoded parts, since parsing a URL takes three times as long.
@@ -119,36 +121,70 @@ class Exchange:
                     proxy=self._proxy,
                     proxy_headers=self._connect_headers,
                     timeout=self._aiohttp_timeout,
-                    middlewares=(*self._middlewares, guard.send_once),
+                    middlewares=(*self._middlewares, partial(self._send_once, call)),
                 ),
             )
         except asyncio.CancelledError:
-            if not timeout.caused_cancellation():
+            if call.read_deadline is not None and call.read_deadline.uncancel():
+                return self._mapped(call, TimeoutError())
+            # aiohttp cancels what waits for a connection of a session that is closed. Nobody has cancelled the task.
+            if not session.closed or call.deadline.is_task_cancelled:
                 raise
-            return self._mapped(request, TimeoutError(), guard)
-        except (ConnectionLost, aiohttp.ClientError, OSError) as error:
-            return self._mapped(request, error, guard)
+            return self._mapped(call, aiohttp.ClientConnectionError())
+        except Exception as error:
+            return self._mapped(call, error)
         finally:
-            timeout.stop()
+            if call.read_deadline is not None:
+                self._read_deadlines.stop(call.read_deadline)
 
-    def _mapped(self, request: Request[Any], error: Exception, guard: ResendGuard) -> NoReplyError:
-        return map_transport_error(request.sent, error, guard.sent, self._timeouts, self._route)
+    async def _send_once(
+        self, call: Call[T], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Return the response. Raise ConnectionLost instead of the errors after which aiohttp would send again.
 
-    async def _read(
-        self, request: Request[Any], timeout: ReadTimeout, response: aiohttp.ClientResponse
-    ) -> Response | ConnectError | PayloadError:
+        A middleware of one attempt. If a connection is lost before the response, aiohttp silently sends GET and DELETE
+        again. A delete by name could then run twice. A delete by ID could get a 404 although it worked. Here, `retry`
+        decides about retries.
+        """
+        call.sent = False
+        if isinstance(request, TrackedRequest):
+            request.on_connected = partial(self._start_reading, call)
+        elif call.request.is_write:
+            close_idle_connections(request)
+        try:
+            return await handler(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            lost = ConnectionLost(error)
+        finally:
+            call.sent = is_written(request)
+        raise lost
+
+    def _start_reading(self, call: Call[T]) -> None:
+        """Start the read timeout, because the attempt has its connection."""
+        if call.read_deadline is None:
+            call.read_deadline = self._read_deadlines.start(asyncio.get_running_loop())
+        else:
+            self._read_deadlines.restart(call.read_deadline)
+
+    def _mapped(self, call: Call[T], error: Exception) -> NoReplyError:
+        return map_transport_error(call.request.sent, error, call.sent, self._timeouts, self._route)
+
+    async def _read(self, call: Call[T], response: aiohttp.ClientResponse) -> Response | ConnectError | PayloadError:
         if response.status == 407 and self._is_forwarded:
             response.close()
-            return refused_by_proxy(request.sent, response.status, response.headers, self._route)
+            return refused_by_proxy(call.request.sent, response.status, response.headers, self._route)
         is_error = response.status != 200
         limit = _MAX_ERROR_BODY if is_error else self._max_body
         is_compressed = hdrs.CONTENT_ENCODING in response.headers
         body: Body = b""
+        stop_watching = None if response.content.is_eof() else fail_when_closed(response)
         try:
             while True:
                 # Most responses arrive as a whole, and need no restart.
-                if not response.content.is_eof():
-                    timeout.restart()
+                if call.read_deadline is not None and not response.content.is_eof():
+                    self._read_deadlines.restart(call.read_deadline)
                 if not (chunk := await response.content.readany()):
                     break
                 if not body:
@@ -165,12 +201,16 @@ class Exchange:
                     if is_error:
                         return Response(response.status, response.headers, body[:limit])
                     return PayloadError(
-                        f"{request.sent}: the response is larger than {limit} bytes; increase PoolConfig(max_body=…)",
-                        request=request.sent,
+                        f"{call.request.sent}: the response is larger than {limit} bytes; increase"
+                        " PoolConfig(max_body=…)",
+                        request=call.request.sent,
                     )
         except BaseException:
             response.close()
             raise
+        finally:
+            if stop_watching is not None:
+                stop_watching()
         response.release()
         return Response(response.status, response.headers, body)
 

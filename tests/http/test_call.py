@@ -1,11 +1,12 @@
-"""`CallTrace`: the waits of a call that an observer gets."""
+"""`Call`: the waits of a call that an observer gets."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dialler_async import SentRequest
-from dialler_async._http.call_trace import CallTrace, Phase
+from dialler_async import RetryPolicy
+from dialler_async._api.endpoints import list_campaigns
+from dialler_async._http.call import Call, Phase
 from dialler_async.observer import ObservedCall, Observer
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class Waits(Observer):
 
 def test_wait_for_an_attempt_begins_after_the_token_and_at_the_gate(clock: Clock) -> None:
     observer = Waits()
-    trace = CallTrace(SentRequest("GET", "/dialler/campaigns"), "http://127.0.0.1:1", observer)
+    call = Call(list_campaigns(), RetryPolicy(), {}, "http://127.0.0.1:1", observer)
     for phase in (Phase.AUTHENTICATING, Phase.AT_GATE, Phase.QUEUED):
-        trace.wait_started(phase)
+        call.wait_started(phase)
         clock.seconds += 10
-    trace.attempt_started()
+    call.attempt_started(token_version=1)
     assert observer.seconds == [20]

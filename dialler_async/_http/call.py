@@ -1,0 +1,218 @@
+"""One call: its state, and what its observer and the log get to know of it.
+
+Neither the log nor an observer gets names, IDs or secrets, except in errors.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final, Generic, TypeVar, final
+
+from .._api.endpoints import Request
+from .._bulk.concurrency import LATENCY_TIMER
+from ..config import RetryPolicy
+from ..errors import DiallerError, ResponseInfo
+from ..observer import ObservedCall, Observer
+from .clock import CLOCK
+from .deadlines import Deadline
+from .headers import checked_headers, override
+
+T_co = TypeVar("T_co", covariant=True)
+_log = logging.getLogger("dialler_async")
+
+
+class Phase(Enum):
+    """The phase of a call. The value completes the sentence "the deadline expired while …"."""
+
+    AUTHENTICATING = "waiting for the token"
+    AT_GATE = "waiting for the server to recover"
+    QUEUED = "waiting in the client's queue"
+    PAUSED = "waiting for the end of the pause that the server requested"
+    CONNECTING = "connecting"
+    SENT = "waiting for the response"
+    DECODING = "decoding the response"
+    BACKOFF = "waiting for the next retry"
+
+
+# Constants, since each call uses these members. On CPython 3.11, looking a member up in its class takes 200 ns.
+AUTHENTICATING: Final = Phase.AUTHENTICATING
+QUEUED: Final = Phase.QUEUED
+_SENT: Final = Phase.SENT
+_DECODING: Final = Phase.DECODING
+
+
+@final
+class Call(Generic[T_co]):
+    """The state of one call.
+
+    Args:
+        request: the request to send.
+        policy: the retry policy.
+        headers: the headers of all attempts, without `Authorization`.
+        base_url: the client's base URL, for the observer.
+        observer: the client's observer.
+
+    Attributes:
+        deadline: the deadline of the call.
+        attempts: number of attempts so far.
+        sent: whether the server may have received a part of the latest attempt; None if unknown.
+        read_deadline: the read timeout of the latest attempt; None until it has its connection.
+        token_version: version of the token in the latest attempt.
+        renewals: how often the token was renewed after a 401.
+        outcome_unknown: whether a failed attempt of a write may have run.
+        waited: seconds that the call has waited between its attempts.
+    """
+
+    __slots__ = (
+        "_observed",
+        "_observer",
+        "_phase",
+        "_queued_at",
+        "_sent_at",
+        "_started_at",
+        "_timer",
+        "attempts",
+        "deadline",
+        "headers",
+        "outcome_unknown",
+        "policy",
+        "read_deadline",
+        "renewals",
+        "request",
+        "sent",
+        "token_version",
+        "waited",
+    )
+
+    deadline: Deadline
+
+    def __init__(
+        self,
+        request: Request[T_co],
+        policy: RetryPolicy,
+        headers: Mapping[str, str],
+        base_url: str,
+        observer: Observer | None,
+    ) -> None:
+        self.request = request
+        self.policy = policy
+        self.headers = headers
+        self.attempts = self.token_version = self.renewals = 0
+        self.sent: bool | None = False
+        self.read_deadline: Deadline | None = None
+        self.outcome_unknown = False
+        self.waited = 0.0
+        self._phase = AUTHENTICATING
+        # Set by a fan-out that measures the latency of the server without the waits in the client.
+        self._timer = LATENCY_TIMER.get()
+        self._observer = observer
+        self._observed = None if observer is None else ObservedCall(request.sent, base_url)
+        self._started_at = self._queued_at = self._sent_at = 0.0
+
+    @property
+    def phase(self) -> Phase:
+        """The current phase of the call."""
+        return Phase.CONNECTING if self._phase is Phase.SENT and self.sent is False else self._phase
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the latest attempt was sent, and has neither failed nor been decoded."""
+        return self.phase in (Phase.SENT, Phase.DECODING)
+
+    def started(self) -> None:
+        """Notify the observer of the start of the call."""
+        self._started_at = CLOCK.monotonic()
+        self._notify("call_started")
+
+    def ended(self, error: BaseException | None) -> None:
+        """Notify the observer of the end of the call."""
+        self._notify("call_ended", CLOCK.monotonic() - self._started_at, error)
+
+    def wait_started(self, phase: Phase) -> None:
+        """Record that the call waits in the client: for the token, the retry gate, or the limiter."""
+        self._phase = phase
+        if self._timer is not None:
+            self._timer.pause()
+        if self._observer is not None and not self._queued_at and phase is not Phase.AUTHENTICATING:
+            self._queued_at = CLOCK.monotonic()
+
+    def attempt_started(self, token_version: int) -> Mapping[str, str]:
+        """Record the start of an attempt; return its headers, without `Authorization`."""
+        self._phase = _SENT
+        self.attempts += 1
+        self.sent = self.read_deadline = None
+        self.token_version = token_version
+        self._sent_at = CLOCK.monotonic()
+        if self._timer is not None:
+            self._timer.resume()
+        if self._observer is None or self._observed is None:
+            return self.headers
+        self._observed.attempts = self.attempts
+        self._observed.status = None
+        waited, self._queued_at = self._sent_at - self._queued_at, 0.0
+        self._notify("attempt_started", waited)
+        try:
+            return override(self.headers, checked_headers(self._observer.attempt_headers(self._observed)))
+        except Exception as error:
+            _log_failure("attempt_headers", error)
+            return self.headers
+
+    def response_received(
+        self, response: ResponseInfo, on_response: Callable[[ResponseInfo], object] | None = None
+    ) -> None:
+        """Notify the observer of a response, and the function of `with_options`."""
+        self._notify("response_received", response)
+        if on_response is not None:
+            try:
+                on_response(response)
+            except Exception as error:
+                _log.error("on_response raised %s", type(error).__name__)
+
+    def attempt_ended(self, status: int | None, error: BaseException | None = None) -> None:
+        """Record the status of the response of an attempt, or the error of an attempt without a response."""
+        if status is not None:
+            self._phase = _DECODING
+        if _log.isEnabledFor(logging.DEBUG):
+            milliseconds = (CLOCK.monotonic() - self._sent_at) * 1000
+            outcome = type(error).__name__ if status is None else status
+            _log.debug("%s: %s in %.1f ms, attempt %d", self.request.sent, outcome, milliseconds, self.attempts)
+        if self._observed is not None:
+            self._observed.status = status
+            self._notify("attempt_ended", CLOCK.monotonic() - self._sent_at, error)
+
+    def retry_scheduled(self, error: DiallerError, delay: float) -> None:
+        """Record that the latest attempt failed, and that the call is retried after a delay in seconds."""
+        reason = getattr(error, "status", type(error).__name__)
+        _log.warning("%s failed (%s), attempt %d; retry in %.2f s", self.request.sent, reason, self.attempts, delay)
+        self._phase = Phase.BACKOFF
+        if self._timer is not None:
+            self._timer.failed(error)
+            self._timer.pause()
+        self._notify("call_retried", error, delay)
+
+    def gave_up(self, failed_for: float) -> None:
+        """Record that the call is not retried any more, because all requests have failed for a time in seconds."""
+        text = "%s gave up after attempt %d: all requests failed for %.1f s"
+        _log.warning(text, self.request.sent, self.attempts, failed_for)
+
+    def _notify(self, method: str, *arguments: object) -> None:
+        if self._observer is None:
+            return
+        try:
+            getattr(self._observer, method)(self._observed, *arguments)
+        except Exception as error:
+            _log_failure(method, error)
+
+
+def _log_failure(method: str, error: Exception) -> None:
+    # The error's text is not logged, since the observer may put secrets into it.
+    _log.error("the observer's %s raised %s", method, type(error).__name__)
+
+
+def observes_responses(observer: Observer | None) -> bool:
+    """Return whether an observer overrides `response_received`.
+
+    Otherwise no `ResponseInfo` is built, since it costs more than half of a call.
+    """
+    method = getattr(observer, "response_received", None)
+    return method is not None and getattr(method, "__func__", None) is not Observer.response_received
