@@ -312,7 +312,7 @@ def _decode_value(piece: bytes) -> Any:
         return _decode_lone_surrogates(piece.decode())
     except (json.JSONDecodeError, UnicodeDecodeError):
         # This raises the error of msgspec, which has the position in bytes.
-        without_lone_surrogates(_skip, piece)
+        without_lone_surrogates(_decode_any, piece)
         raise
 
 

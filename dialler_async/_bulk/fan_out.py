@@ -1,9 +1,12 @@
 """`fan_out`: a concurrent map with limited concurrency and an outcome for each item."""
 
 import asyncio
+import inspect
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
-from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
+import types
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Sized
+from contextvars import Context, copy_context
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
 from .auto_concurrency import AutoConcurrency
@@ -30,7 +33,7 @@ def fan_out(
     function: Callable[[ItemT], Awaitable[ValueT]],
     items: Iterable[ItemT] | AsyncIterable[ItemT],
     *,
-    concurrency: Concurrency,
+    concurrency: Concurrency = "auto",
     in_order: bool = False,
     stop_on: tuple[type[Exception], ...] = (),
     total: int | None = None,
@@ -42,11 +45,13 @@ def fan_out(
     `2 * concurrency` items are in flight or waiting to be yielded, so memory is bounded: a slow reader slows the calls
     down. With `in_order`, a slow call has the same effect.
 
+    Each call has a copy of the context variables of the caller, so that it neither sees nor changes those of others.
+
     Leaving the loop early cancels the running calls. Closing the generator awaits them. Use `contextlib.aclosing` to
     close the generator at a certain point.
 
     Args:
-        function: a coroutine function that takes one item.
+        function: an async function that takes one item, or a lambda or an object that returns an awaitable.
         items: an iterable or async iterable. One worker at a time reads it.
         concurrency: maximum number of concurrent calls, at least 1. "auto" starts with 2 and adapts to the measured
             latency, up to 128. `AutoConcurrency(limit)` does the same with another limit.
@@ -60,7 +65,7 @@ def fan_out(
         an `Outcome` for each item, in the order in which the calls finish.
 
     Raises:
-        ConfigurationError: `concurrency` is invalid.
+        ConfigurationError: `concurrency` is invalid, or `function` is not async. No item was read.
         Exception: an error in `stop_on`, or an error that `items` or `on_progress` raises.
     """
     return _FanOut(
@@ -93,13 +98,14 @@ class _FanOut(Generic[ItemT, ValueT]):
         total: int | None,
         on_progress: OnProgress | None,
     ) -> None:
+        _require_async(function)
         self._function = function
         self._auto, self._limit = _auto_and_limit(concurrency)
         self._max_pending = 2 * self._limit
         self._source = iter(items) if isinstance(items, Iterable) else _SharedIterator(items)
         self._total = len(items) if isinstance(items, Sized) else total
         self._in_order = in_order
-        self._stop_on = stop_on
+        self._stop_on: tuple[type[Exception], ...] = (*stop_on, _NotAsyncError)
         self._on_progress = on_progress
 
         self._indices = itertools.count()
@@ -124,6 +130,7 @@ class _FanOut(Generic[ItemT, ValueT]):
     async def run(self) -> AsyncGenerator[Outcome[ItemT, ValueT], None]:
         """Yield the outcomes."""
         self._clock = asyncio.get_running_loop().time
+        self._context = copy_context()
         self._spawn_workers()
         try:
             while True:
@@ -204,8 +211,9 @@ class _FanOut(Generic[ItemT, ValueT]):
         """Return the outcome of calling the function; None if its error aborts the run."""
         outcome: Outcome[ItemT, ValueT]
         try:
-            auto = self._auto
-            outcome = Success(item, await (self._function(item) if auto is None else self._call_timed(item, auto)))
+            auto, context = self._auto, self._context.copy()
+            call = self._call(item, context)
+            outcome = Success(item, await (call if auto is None else self._call_timed(call, context, auto)))
         except self._stop_on as error:
             if self._stop_error is None:
                 self._stop_error = error
@@ -221,13 +229,36 @@ class _FanOut(Generic[ItemT, ValueT]):
             raise asyncio.CancelledError
         return outcome
 
-    async def _call_timed(self, item: ItemT, auto: AutoConcurrency) -> ValueT:
-        """Return the function's value; report its latency, or that the server refused the call."""
+    @types.coroutine
+    def _call(self, item: ItemT, context: Context) -> Generator[Any, Any, ValueT]:
+        """Return the function's value. The function runs in a context of its own.
+
+        A task for each item would have one, too, and take longer.
+        """
+        awaitable = context.run(self._function, item)
+        if not inspect.isawaitable(awaitable):
+            raise _NotAsyncError(f"the function of fan_out must be async: it returned a {type(awaitable).__name__}")
+        steps = awaitable if inspect.iscoroutine(awaitable) else _awaited(awaitable)
+        step: Callable[[Any], Any] = steps.send
+        argument: Any = None
+        while True:
+            try:
+                yielded = context.run(step, argument)
+            except StopIteration as end:
+                value: ValueT = end.value
+                return value
+            try:
+                step, argument = steps.send, (yield yielded)
+            except BaseException as error:
+                step, argument = steps.throw, error
+
+    async def _call_timed(self, call: Awaitable[ValueT], context: Context, auto: AutoConcurrency) -> ValueT:
+        """Return the value of a call; report its latency, or that the server refused it."""
         timer = LatencyTimer(auto, self._clock)
-        LATENCY_TIMER.set(timer)
+        context.run(LATENCY_TIMER.set, timer)
         self._calls += 1
         try:
-            value = await self._function(item)
+            value = await call
         except (StatusError, PayloadError) as error:
             timer.failed(error)
             timer.response_received(self._calls)
@@ -263,6 +294,28 @@ def _auto_and_limit(concurrency: Concurrency) -> tuple[AutoConcurrency | None, i
     if not isinstance(auto, AutoConcurrency):
         raise ConfigurationError('concurrency must be an int of at least 1, "auto", or an AutoConcurrency')
     return auto, auto.limit
+
+
+class _NotAsyncError(ConfigurationError):
+    """The function returned no awaitable."""
+
+
+async def _awaited(awaitable: Awaitable[ValueT]) -> ValueT:
+    return await awaitable
+
+
+def _require_async(function: object) -> None:
+    """Raise ConfigurationError for a function that is certainly not async, before it is called."""
+    # A lambda or another callable object may return an awaitable.
+    original = inspect.unwrap(function) if callable(function) else function
+    may_be_async = callable(function) and (
+        inspect.iscoroutinefunction(original)
+        or not (inspect.isroutine(original) or isinstance(original, type))
+        or getattr(original, "__name__", "") == "<lambda>"
+    )
+    if inspect.iscoroutine(function):
+        function.close()
+    require(may_be_async, "the function of fan_out must be async: define it with `async def`, and don't call it")
 
 
 def _is_being_cancelled() -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -268,3 +270,102 @@ async def test_failure_holds_the_error_and_stops_no_other_call() -> None:
     assert counts == {"failed": 3, "worked": 3}
     assert all(outcome.value is None for outcome in outcomes if outcome.error)
     assert {outcome.error for outcome in outcomes if outcome.error} == {HitError("1"), HitError("3"), HitError("5")}
+
+
+USER: ContextVar[str] = ContextVar("USER")
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, "auto"])
+async def test_each_item_has_context_variables_of_its_own(concurrency: int | Literal["auto"]) -> None:
+    async def function(item: int) -> tuple[str, str, str]:
+        before = USER.get()
+        USER.set(f"user {item}")
+        await asyncio.sleep(0)
+        return before, USER.get(), await asyncio.create_task(in_a_task())
+
+    async def in_a_task() -> str:
+        return USER.get()
+
+    USER.set("caller")
+    outcomes = [outcome async for outcome in fan_out(function, range(20), concurrency=concurrency)]
+    assert {outcome.item: outcome.value for outcome in outcomes} == {
+        item: ("caller", f"user {item}", f"user {item}") for item in range(20)
+    }
+    assert USER.get() == "caller"
+
+
+async def test_item_has_its_context_while_it_is_cancelled() -> None:
+    users: list[str] = []
+
+    async def function(item: int) -> None:
+        USER.set(f"user {item}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            users.append(USER.get())
+
+    async with aclosing(fan_out(function, range(3), concurrency=3)) as outcomes, asyncio.timeout(5):
+        reading = asyncio.ensure_future(anext(outcomes))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert sorted(users) == ["user 0", "user 1", "user 2"]
+
+
+@pytest.mark.parametrize("kind", ["function", "method", "class", "builtin", "coroutine", "number", "async generator"])
+def test_function_that_is_not_async_is_refused_before_the_first_item(kind: str) -> None:
+    class Client:
+        def get(self, item: int) -> int:
+            raise AssertionError("called")
+
+    def function(item: int) -> int:
+        raise AssertionError("called")
+
+    async def generate(item: int) -> AsyncIterator[int]:
+        yield item
+
+    functions: dict[str, object] = {
+        "function": function,
+        "method": Client().get,
+        "class": Client,
+        "builtin": print,
+        "coroutine": double(1),
+        "number": 7,
+        "async generator": generate,
+    }
+
+    given: Any = functions[kind]
+    if kind != "coroutine":
+        functions["coroutine"].close()  # type: ignore[attr-defined]  it is a coroutine
+    with pytest.raises(ConfigurationError, match="must be async"):
+        fan_out(given, [1, 2])
+
+
+async def test_function_that_returns_an_awaitable_is_accepted() -> None:
+    class Doubling:
+        async def __call__(self, item: int) -> int:
+            return await double(item)
+
+    @functools.wraps(double)
+    def wrapped(item: int) -> Awaitable[int]:
+        return double(item)
+
+    for function in (
+        Doubling(),
+        functools.partial(double),
+        lambda item: double(item),
+        lambda item: asyncio.ensure_future(double(item)),
+        wrapped,
+    ):
+        assert [outcome.value async for outcome in fan_out(function, [1, 2], in_order=True)] == [2, 4]
+
+
+async def test_lambda_that_returns_no_awaitable_stops_the_run_at_its_first_item() -> None:
+    called: list[int] = []
+    given: Any = lambda item: called.append(item)  # noqa: E731  a lambda is tested
+    with pytest.raises(ConfigurationError, match="it returned a NoneType"):
+        async for _ in fan_out(given, range(100), concurrency=1):
+            pass
+    assert called == [0]
