@@ -155,9 +155,10 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--capacities", type=int, nargs="+", choices=CAPACITIES, default=list(CAPACITIES))
     options = parser.parse_args()
     with sandbox_process(campaigns=5, latency=WORK) as sandbox:
-        for capacity in CAPACITIES:
+        for capacity in options.capacities:
             await compare_at_capacity(sandbox, capacity, options.rounds, options.seconds)
         for capacity in (8, 32):
             await halve_capacity(sandbox, capacity, 2 * options.seconds)
