@@ -8,9 +8,9 @@ from typing import Any, Final, NoReturn, Self, TypedDict, TypeVar, Unpack, cast,
 
 import aiohttp
 
+from . import _environment as environment
 from ._api.other_calls import other_call, probe
 from ._debug_log import set_up_log
-from ._http import environment
 from ._http.caller import find_caller
 from ._http.headers import RequestHeaders
 from ._http.pool import Pool
@@ -142,10 +142,8 @@ class DiallerClient:
         self._base_url = base_url
         self._shared = shared
         self._transport = transport
-        self.result_codes: ResultCodes = ResultCodes(transport, shared.pool.config.limit)
-        """The result codes of the account's campaigns: `list` for one campaign, `for_campaigns` for many."""
-        self.campaigns: Campaigns = Campaigns(transport)
-        """The account's campaigns: `list`, `iterate`, `get`, `find`, `get_by_name`, `clone`, `delete`, …"""
+        self.result_codes = ResultCodes(transport, shared.pool.config.limit)
+        self.campaigns = Campaigns(transport)
 
     @classmethod
     def for_server(cls, server: str, clients_id: int, token: TokenSource, **options: Unpack[ClientOptions]) -> Self:

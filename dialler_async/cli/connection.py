@@ -8,7 +8,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from dialler_async import DiallerClient
-from dialler_async._http import environment
+from dialler_async import _environment as environment
 from dialler_async._text.token_files import read_token_file
 from dialler_async.client import ClientOptions
 from dialler_async.config import PoolConfig, RetryPolicy, Timeouts

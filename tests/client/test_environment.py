@@ -3,7 +3,7 @@
 import pytest
 
 from dialler_async import ConfigurationError, DiallerClient, PoolConfig, RetryPolicy, Timeouts
-from dialler_async._http.environment import network_options
+from dialler_async._environment import network_options
 from dialler_async.sandbox import Sandbox
 
 

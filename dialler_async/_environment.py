@@ -10,9 +10,9 @@ import os
 import re
 from typing import Final, TypedDict
 
-from ..config import PoolConfig, RetryPolicy, Timeouts
-from ..errors import ConfigurationError
-from .transport_errors import strip_traceback
+from ._http.transport_errors import strip_traceback
+from .config import PoolConfig, RetryPolicy, Timeouts
+from .errors import ConfigurationError
 
 _DECIMAL: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
