@@ -55,8 +55,8 @@ class Comparison:
         new: findings that the baseline does not know, that it contains as accepted, or that have got worse.
         gone: findings of the baseline that this run checked and did not find again.
         unchanged: number of findings that are in both reports.
-        unchecked: findings of the baseline that this run could not check. `Coverage.why_not_checked` says why. The next
-            baseline still knows them.
+        unchecked: findings of the baseline that this run could not check. The next baseline still knows
+            them.
         changes: records that changed, key by key, in the order of the campaigns.
     """
 

@@ -98,6 +98,7 @@ class Finding:
         measure: how much is wrong, if the rule measures it. The finding is new again when the measure grows.
         account: name of the account, in reports of several accounts.
         state: the state compared with the baseline; None if the report was not compared.
+        unchecked_reason: why it could not be checked, in words; empty in the other states.
         acceptance: why the finding is accepted; None if it is not.
     """
 
@@ -113,6 +114,7 @@ class Finding:
     measure: int | None = None
     account: str | None = None
     state: State | None = None
+    unchecked_reason: str = ""
     acceptance: Acceptance | None = None
 
     @property

@@ -141,6 +141,7 @@ class RuleInfo:
         account_wide: whether it compares campaigns with each other. An audit of a few campaigns can't show that such
             a finding is gone.
         codes: whether it reads result codes. If not, it also checks a campaign whose codes could not be fetched.
+        identity: which of its findings are the same from one report to the next, if that is not obvious.
     """
 
     id: str
@@ -150,6 +151,7 @@ class RuleInfo:
     fix: str
     account_wide: bool = False
     codes: bool = True
+    identity: str = ""
 
     def __attrs_post_init__(self) -> None:
         for name in ("id", "title", "why", "fix"):
@@ -236,6 +238,7 @@ def rule(
     fix: str,
     settings: Mapping[str, Setting] | None = None,
     codes: bool = True,
+    identity: str = "",
 ) -> Callable[[Check], Rule]:
     """Return a decorator that turns a function into a rule. The function takes `CampaignFacts` and yields `Violation`s.
 
@@ -247,6 +250,7 @@ def rule(
         fix: what to do.
         settings: the settings that users may change, with their defaults; the function gets them as keywords.
         codes: see `RuleInfo.codes`.
+        identity: see `RuleInfo.identity`.
     """
-    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix, codes=codes)
+    info = RuleInfo(id=id, severity=severity, title=title, why=why, fix=fix, codes=codes, identity=identity)
     return lambda check: Rule(info, check, settings or {})

@@ -91,7 +91,9 @@ class RuleRunner:
         not_kept = campaigns.invalid_count - len(campaigns.invalid)
         if not_kept:
             message = f"{not_kept} further records of the list are invalid"
-            self._account.append(INCOMPLETE_LIST.finding(None, Violation("", message, measure=not_kept)))
+            self._account.append(
+                INCOMPLETE_LIST.finding(None, Violation("", message, kind="invalid", measure=not_kept))
+            )
             self._not_checked.append(NotChecked(reason=message))
         chosen: Sequence[Campaign] = campaigns.records
         invalid = [(_campaign_of(one), one.error) for one in campaigns.invalid]

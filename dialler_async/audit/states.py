@@ -1,6 +1,6 @@
 """The states of findings: new, unchanged, gone, or not checked. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import attrs
@@ -34,6 +34,7 @@ def compare_findings(known: Iterable[Finding], found: Iterable[Finding], coverag
 
     A finding that goes by a majority is left out if it is not known, and if a known finding says that the campaigns
     that would decide were not checked. Otherwise a sound campaign would be reported when the majority is out of reach.
+    For the same reason, a known finding about such a majority is then not gone.
 
     Args:
         known: the findings of earlier runs that are not gone: those of the last run, accepted or not, and those that
@@ -42,30 +43,36 @@ def compare_findings(known: Iterable[Finding], found: Iterable[Finding], coverag
         coverage: what the run checked.
     """
     earlier = {finding.identity: finding for finding in known}
+    reasons = {identity: coverage.why_not_checked(finding) for identity, finding in earlier.items()}
     current = tuple(
         attrs.evolve(one, state=_state(one, earlier.get(one.identity)))
         for one in found
-        if one.basis.certain or one.identity in earlier or not _is_undecided(one, earlier.values(), coverage)
+        if one.basis.certain or one.identity in earlier or not _is_undecided(one, earlier, reasons)
     )
-    for finding in current:
-        earlier.pop(finding.identity, None)
+    undecided = {(one.rule, one.subject) for one in found if not one.basis.certain}
+    seen = {one.identity for one in current}
     gone: list[Finding] = []
     unchecked: list[Finding] = []
-    for finding in earlier.values():
-        if coverage.why_not_checked(finding) is None:
-            gone.append(attrs.evolve(finding, state=State.GONE))
+    for identity, finding in earlier.items():
+        reason = reasons[identity]
+        if (finding.rule, finding.subject) in undecided:
+            reason = reason or "campaigns that would decide were not checked"
+        if identity in seen:
+            continue
+        if reason is None:
+            gone.append(attrs.evolve(finding, state=State.GONE, unchecked_reason=""))
         else:
-            unchecked.append(attrs.evolve(finding, state=State.UNCHECKED))
+            unchecked.append(attrs.evolve(finding, state=State.UNCHECKED, unchecked_reason=reason))
     return FindingStates(current, tuple(gone), tuple(unchecked))
 
 
-def _is_undecided(finding: Finding, known: Iterable[Finding], coverage: Coverage) -> bool:
+def _is_undecided(finding: Finding, known: Mapping[str, Finding], reasons: Mapping[str, str | None]) -> bool:
     """Return whether known findings say that the campaigns that would decide about a finding were not checked."""
     return any(
         (other.rule, other.subject) == (finding.rule, finding.subject)
         and (other.basis.campaigns is None or finding.campaign in other.basis.campaigns)
-        and coverage.why_not_checked(other) is not None
-        for other in known
+        and reasons[identity] is not None
+        for identity, other in known.items()
     )
 
 

@@ -108,7 +108,8 @@ def _serves_several(entries: Iterable[AcceptanceEntry], file: Path) -> bool:
     if any(entry.server is not None for entry in entries):
         return True
     fleet = file.parent / _FLEET
-    return fleet.is_file() and len(read_toml(fleet)[0].get("servers", ())) > 1
+    servers = read_toml(fleet)[0].get("servers") if fleet.is_file() else None
+    return isinstance(servers, list) and len(servers) > 1
 
 
 def _keys(file: Path) -> tuple[str, ...]:

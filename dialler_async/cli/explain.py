@@ -19,6 +19,7 @@ from .exits import UsageError
 from .output import Console, text
 from .rules import RuleOptions
 
+_SAME = "A finding is the same if its campaign, subject, kind and language are. Its message may change."
 _TEMPLATE = "differs-from-template"
 # Examples for the rules that find nothing in a sandbox.
 _EXAMPLES = {
@@ -83,6 +84,7 @@ def _print(info: RuleInfo, example: str | None, settings: Mapping[str, Setting])
         "Why": [info.why],
         "Example": [] if example is None else [example],
         "What to do": [info.fix],
+        "The same finding in the next report": [f"{_SAME} {info.identity}".rstrip()],
         f"Settings, in [audit.{info.id}] of dialler.toml": lines,
     }
     console = Console()

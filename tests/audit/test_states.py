@@ -209,6 +209,15 @@ class TestSharedExportKey:
         now = night({1: SOUND, 2: SOUND, 3: SOUND, 4: SOUND, 5: SOUND}, failing=[5])
         assert states(after(self.THEN, now), "conflicting-export-key") == {State.GONE: self.FINDING}
 
+    def test_conflict_is_not_gone_if_campaigns_that_were_not_checked_could_turn_the_majority(self) -> None:
+        then = night({1: SOUND, 4: self.CONFLICT})
+        now = after(then, night({1: SOUND, 4: self.CONFLICT, 6: self.CONFLICT, 7: SOUND, 8: SOUND}, failing=[7, 8]))
+        # Campaign 6 is new, and makes the majority for 4. Campaigns 7 and 8 would turn it again.
+        assert states(now, "conflicting-export-key") == {
+            State.UNCHANGED: {(1, "YES", None)},
+            State.UNCHECKED: {(4, "YES", None)},
+        }
+
     def test_new_conflict_is_new_although_another_campaign_could_not_be_fetched(self) -> None:
         then = night({1: SOUND, 2: SOUND, 9: SOUND}, failing=[9])
         now = after(then, night({1: SOUND, 2: self.CONFLICT, 9: SOUND}, failing=[9]))
@@ -303,12 +312,13 @@ class TestRules:
         assert states(now, "rule-failed") == {State.GONE: {(None, "named", None)}}
 
 
-def test_coverage_says_why_a_finding_was_not_checked() -> None:
+def test_unchecked_finding_says_why_it_was_not_checked() -> None:
     then = night({1: SOUND, 2: {EN: (DONE,), DE: (DONE,)}})
     now = after(then, night({1: SOUND, 2: SOUND}, failing=[2], failing_in=(DE,)))
     assert now.comparison
     [unchecked] = now.comparison.unchecked
-    assert now.coverage().why_not_checked(unchecked) == "no result codes in German: 500"
+    assert unchecked.unchecked_reason == "no result codes in German: 500"
+    assert now.coverage().why_not_checked(unchecked) == unchecked.unchecked_reason
 
 
 # Each campaign has defects out of these; the sound codes and records are replaced.

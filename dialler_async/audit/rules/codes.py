@@ -21,6 +21,8 @@ from .words import label, language_name, listed, subject
     title="A setting names a result code that the campaign does not have",
     why="When the setting applies, the dialler has no result for the contact.",
     fix="Choose one of the campaign's own result codes in that setting. After a clone, check all such settings.",
+    identity="If the setting names another missing code, such as 888 instead of 999, the finding is the same. It stays "
+    "accepted, and is not new; the changed ID is listed among the changed values.",
 )
 def dangling_result_code(facts: CampaignFacts) -> Iterator[Violation]:
     """Report each key `…ResultCodesID` whose value is not the ID of a code of the campaign. Unknown keys count, too."""

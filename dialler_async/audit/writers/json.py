@@ -85,6 +85,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "basis": _without_nothing({"languages": basis.languages}) | campaigns | uncertain or None,
         "measure": finding.measure,
         "state": finding.state,
+        "unchecked_reason": finding.unchecked_reason or None,
     }
     shown |= _without_nothing(optional)
     if finding.acceptance is not None:
