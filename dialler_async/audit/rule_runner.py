@@ -29,7 +29,7 @@ from .rules import (
     invalid_key,
     invalid_record,
 )
-from .rules.words import language_name, listed
+from .rules.words import cause, language_name, listed
 from .selection import Selection, name_matches
 from .snapshots import RecordSnapshot, SnapshotBuilder
 from .summary import CampaignSummary, order, summarise
@@ -46,7 +46,7 @@ def _campaign_of(invalid: InvalidRecord) -> Campaign:
 def _reason(facts: CampaignFacts, languages: Iterable[Language]) -> str:
     names = listed([language_name(language) for language in languages])
     error = next(iter(facts.failures.values()), None)
-    return f"no result codes in {names}: {error}" if error else f"not all result codes in {names} were sent"
+    return f"no result codes in {names}: {cause(error)}" if error else f"not all result codes in {names} were sent"
 
 
 class RuleRunner:
@@ -104,10 +104,10 @@ class RuleRunner:
             # The dates of an invalid record can't be trusted.
             invalid = [(campaign, error) for campaign, error in invalid if selection.matches_name_and_id(campaign)]
         for campaign, error in invalid:
-            self._findings.append(self._invalid.finding(campaign, Violation(invalid_key(error), str(error))))
+            self._findings.append(self._invalid.finding(campaign, Violation(invalid_key(error), cause(error))))
             # A record with neither an ID nor a name can be any campaign of the account.
             name = campaign.name if campaign.id is not None or campaign.name else None
-            self._not_checked.append(NotChecked(reason=str(error), campaign_id=campaign.id, campaign_name=name))
+            self._not_checked.append(NotChecked(reason=cause(error), campaign_id=campaign.id, campaign_name=name))
         if not chosen and not invalid:
             some = f"none of the account's {self._campaigns:,} campaigns is chosen" if self._campaigns else ""
             self._account.append(NO_CAMPAIGNS.finding(None, Violation("", some or "the account has no campaigns")))
@@ -136,7 +136,7 @@ class RuleRunner:
 
     def record_stop(self, error: Exception, left: int) -> None:
         """Record that this error ended the run early, and how many lookups were left."""
-        message = f"{left:,} lookups of result codes were not made, since the server refused one: {error}"
+        message = f"{left:,} lookups of result codes were not made, since the server refused one: {cause(error)}"
         self._account.append(STOPPED_EARLY.finding(None, Violation("", message, measure=left)))
 
     def record_no_list(self, error: str) -> None:

@@ -267,6 +267,7 @@ def test_run_in_which_no_campaign_could_be_looked_up_exits_with_3(run: Run, sand
     ran = run("audit", "--attempts", 1, "--select", "duplicate-name")
     assert ran.exit == 3
     assert "unreachable-codes" in ran.out
+    assert "DiallerCampaignsID" not in ran.out, "the campaign is named, not the path of the request"
 
 
 class TestSelection:

@@ -6,7 +6,7 @@ from dialler_async.errors import PayloadError
 
 from ..findings import Severity
 from ..rule import CampaignFacts, RuleInfo, Violation, rule
-from .words import language_name
+from .words import cause, language_name
 
 # Findings about the whole account. The run itself reports them, since rules see one campaign at a time.
 INCOMPLETE_LIST = RuleInfo(
@@ -70,7 +70,7 @@ def invalid_record(facts: CampaignFacts) -> Iterator[Violation]:
             record_id = getattr(error, "record_id", None)
             # The subject must not contain the position in the list, which changes from run to run.
             subject = invalid_key(error) if record_id is None else str(record_id)
-            yield Violation(subject, f"no result codes in {language_name(language)}: {error}", language=language)
+            yield Violation(subject, f"no result codes in {language_name(language)}: {cause(error)}", language=language)
 
 
 @rule(
@@ -87,7 +87,7 @@ def unreachable_codes(facts: CampaignFacts) -> Iterator[Violation]:
         yield Violation("ID", message)
     for language, error in facts.failures.items():
         if not _is_about_a_record(error):
-            message = f"no result codes in {language_name(language)}: {str(error) or type(error).__name__}"
+            message = f"no result codes in {language_name(language)}: {cause(error)}"
             yield Violation(language_name(language), message, kind="no codes", language=language)
     for language, records in facts.codes.items():
         name = language_name(language)

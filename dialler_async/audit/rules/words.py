@@ -29,6 +29,11 @@ def called(campaign: CampaignSummary) -> str:
     return "a campaign without ID" if campaign.id is None else f"campaign {campaign.id}"
 
 
+def cause(error: Exception) -> str:
+    """Return an error in words, without the path of its request: the finding names the campaign."""
+    return str(error).removeprefix(f"{getattr(error, 'request', None)}: ") or type(error).__name__
+
+
 def keys_of(campaigns: Iterable[CampaignSummary]) -> tuple[CampaignKey, ...]:
     """Return what the campaigns are recognised by."""
     return tuple(campaign_key(campaign.id, campaign.name) for campaign in campaigns)
