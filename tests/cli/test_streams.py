@@ -205,3 +205,24 @@ def test_signal_in_a_running_audit_leaves_the_old_file_only(
         out, errors = process.communicate(timeout=30)
     assert (process.returncode, out, errors) == (128 + number, "", "")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report", "before")]
+
+
+def test_background_job_of_a_script_ignores_ctrl_c_and_ends_at_sigterm(
+    sandbox: Sandbox, tmp_path: Path, command: Command
+) -> None:
+    """A shell starts the background jobs of a script with SIGINT ignored."""
+    report = tmp_path / "report"
+    stall = Stall(carried_out=False)
+    sandbox.faults.next(stall)
+    settings = {"DIALLER_BASE_URL": sandbox.base_url, "DIALLER_TOKEN": sandbox.token}
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command.argv, "audit", "--output", str(report)]
+    with subprocess.Popen(background, env=command.environment(**settings), stderr=subprocess.PIPE) as process:
+        try:
+            assert stall.arrived.wait(30)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (128 + signal.SIGTERM, b"")
+    assert list(tmp_path.iterdir()) == []
