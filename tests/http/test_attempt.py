@@ -1,0 +1,249 @@
+"""One attempt: whatever escapes from aiohttp is mapped by whether the request was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import http_exceptions
+
+from dialler_async import (
+    ClientClosedError,
+    ConnectError,
+    DiallerClient,
+    DiallerError,
+    NoReplyError,
+    OutcomeUnknownError,
+    RetryPolicy,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import CampaignServer, HeldRequest, Until
+    from tests.http.conftest import Listening, Settle
+
+ONCE = RetryPolicy(attempts=1)
+REQUEST_INFO: Any = aiohttp.RequestInfo("http://127.0.0.1", "GET", {}, "http://127.0.0.1")  # type: ignore[arg-type]
+
+ESCAPING: list[Exception] = [
+    aiohttp.ClientError(),
+    aiohttp.ClientConnectionError(),
+    aiohttp.ClientConnectionResetError(),
+    aiohttp.ClientOSError(),
+    aiohttp.ClientPayloadError(),
+    aiohttp.ClientResponseError(REQUEST_INFO, ()),
+    aiohttp.ServerDisconnectedError(),
+    aiohttp.ServerTimeoutError(),
+    aiohttp.SocketTimeoutError(),
+    aiohttp.ConnectionTimeoutError(),
+    aiohttp.InvalidURL("http://"),
+    http_exceptions.HttpProcessingError(),
+    http_exceptions.TransferEncodingError("bad"),
+    http_exceptions.BadHttpMessage("bad"),
+    TimeoutError(),
+    asyncio.InvalidStateError(),
+    asyncio.IncompleteReadError(b"", 1),
+    asyncio.LimitOverrunError("too long", 1),
+    ssl.SSLError(1, "broken"),
+    ssl.SSLZeroReturnError(),
+    ssl.SSLEOFError(),
+    ssl.CertificateError(),
+    OSError(),
+    ConnectionResetError(),
+    BrokenPipeError(),
+    RuntimeError("Session is closed"),
+    ValueError(),
+    AttributeError(),
+]
+
+
+async def error_of(call: Any) -> DiallerError:
+    with pytest.raises(DiallerError) as raised:
+        await call
+    return raised.value
+
+
+@pytest.fixture(params=[False, True], ids=["own session", "user session"])
+async def dialler(request: pytest.FixtureRequest, server: CampaignServer) -> Any:
+    """Return a client that does not retry, with a session of its own or of the user."""
+    session = aiohttp.ClientSession() if request.param else None
+    async with DiallerClient(server.base_url, server.token, session=session, retry=ONCE) as dialler:
+        yield dialler
+    if session is not None:
+        await session.close()
+
+
+@pytest.mark.parametrize("escaping", ESCAPING, ids=lambda error: type(error).__name__)
+class TestEscapingException:
+    @staticmethod
+    def raising(escaping: Exception) -> Any:
+        async def fail(*_: Any, **__: Any) -> Any:
+            raise escaping
+
+        return fail
+
+    async def test_exception_while_connecting_is_a_connect_error(
+        self, server: CampaignServer, dialler: DiallerClient, monkeypatch: pytest.MonkeyPatch, escaping: Exception
+    ) -> None:
+        monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", self.raising(escaping))
+        for call in ("get", "clone", "delete"):
+            assert type(await error_of(server.send(call, dialler))) is ConnectError
+        assert server.journal == []
+
+    @pytest.mark.parametrize("method", ["start", "readany"])
+    async def test_exception_after_sending_leaves_the_outcome_of_a_write_unknown(
+        self,
+        server: CampaignServer,
+        dialler: DiallerClient,
+        monkeypatch: pytest.MonkeyPatch,
+        escaping: Exception,
+        method: str,
+    ) -> None:
+        owner = aiohttp.ClientResponse if method == "start" else aiohttp.StreamReader
+        monkeypatch.setattr(owner, method, self.raising(escaping))
+        error = await error_of(server.send("get", dialler))
+        assert isinstance(error, NoReplyError)
+        assert not isinstance(error, ConnectError)
+        for call in ("clone", "delete"):
+            assert type(await error_of(server.send(call, dialler))) is OutcomeUnknownError
+
+
+BROKEN_BODIES = {
+    "malformed chunk": (b'5\r\n{"rec\r\n', b"zz\r\nords\r\n0\r\n\r\n"),
+    "endless trailer": (b'5\r\n{"rec\r\n0\r\n', b"X: " + b"x" * 20_000),
+}
+
+
+def broken_response(case: str) -> Any:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                first, then = BROKEN_BODIES[case]
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + first)
+                await writer.drain()
+                # The client has read the headers before the body breaks.
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                writer.write(then)
+
+    return serve
+
+
+@pytest.mark.parametrize("case", BROKEN_BODIES)
+async def test_body_that_breaks_after_the_headers_fails_at_once(case: str, listening: Listening) -> None:
+    async with (
+        listening(broken_response(case)) as url,
+        DiallerClient(url, "t", retry=RetryPolicy(base_delay=0.001)) as dialler,
+        asyncio.timeout(10),
+    ):
+        error = await error_of(dialler.campaigns.list())
+        assert type(error) is NoReplyError
+        assert error.attempts == 4
+        assert type(await error_of(dialler.campaigns.clone("A", "B"))) is OutcomeUnknownError
+
+
+@pytest.mark.slow
+def test_malformed_chunk_fails_at_once_without_the_c_extensions_of_aiohttp() -> None:
+    """The parser in Python raises an error that is no ClientError."""
+    test = f"{__file__}::test_body_that_breaks_after_the_headers_fails_at_once[malformed chunk]"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
+    run = subprocess.run(command, env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}, capture_output=True, timeout=120)
+    assert run.returncode == 0, run.stdout.decode()
+
+
+class TestSessionThatItsOwnerCloses:
+    async def test_delete_whose_response_is_arriving_has_an_unknown_outcome(
+        self, server: CampaignServer, hold: type[HeldRequest]
+    ) -> None:
+        held = hold(carried_out=True)
+        server.faults.next(held)
+        session = aiohttp.ClientSession()
+        async with DiallerClient(server.base_url, server.token, session=session) as dialler:
+            deleting = asyncio.create_task(error_of(dialler.campaigns.delete(535)))
+            await held.arrived.wait()
+            held.release.set()
+            await session.close()
+            assert type(await deleting) is OutcomeUnknownError
+
+    async def test_call_that_waits_for_a_connection_raises_client_closed_error(
+        self, server: CampaignServer, hold: type[HeldRequest], settle: Settle
+    ) -> None:
+        held = hold()
+        server.faults.next(held)
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+        async with DiallerClient(server.base_url, server.token, session=session) as dialler:
+            first = asyncio.create_task(error_of(dialler.campaigns.get(535)))
+            await held.arrived.wait()
+            waiting = [asyncio.create_task(error_of(server.send(call, dialler))) for call in ("get", "clone")]
+            await settle()
+            await session.close()
+            for call in (first, *waiting):
+                assert type(await call) is ClientClosedError
+
+    async def test_cancelled_call_on_a_closed_session_stays_cancelled(
+        self, server: CampaignServer, hold: type[HeldRequest], settle: Settle
+    ) -> None:
+        held = hold()
+        server.faults.next(held)
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+        async with DiallerClient(server.base_url, server.token, session=session) as dialler:
+            first = asyncio.create_task(error_of(dialler.campaigns.get(535)))
+            await held.arrived.wait()
+            waiting = asyncio.create_task(dialler.campaigns.get(536))
+            await settle()
+            waiting.cancel()
+            await session.close()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await first
+
+
+class TestClosing:
+    async def test_calls_that_wait_in_the_client_end_when_it_closes(
+        self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch, until: Until
+    ) -> None:
+        from dialler_async.testing import Status
+
+        class Limiter:
+            async def acquire(self) -> None:
+                limited.append(1)
+                if len(limited) > 2:
+                    await asyncio.Event().wait()
+
+        limited: list[int] = []
+        server.faults.next(Status(503, retry_after=40), Status(429, retry_after=40))
+        dialler = DiallerClient(server.base_url, server.token, max_rate=Limiter())
+        calls = [asyncio.create_task(error_of(dialler.campaigns.get(535))) for _ in range(2)]
+        await until(lambda: len(server.journal) == 2 and all(received.status for received in server.journal))
+        calls += [asyncio.create_task(error_of(dialler.campaigns.get(535))) for _ in range(2)]
+        await until(lambda: len(limited) > 2)
+        async with asyncio.timeout(5):
+            await dialler.aclose(timeout=0)
+            assert {type(await call) for call in calls} == {ClientClosedError}
+
+    @pytest.mark.usefixtures("virtual_time")
+    async def test_leaving_the_client_by_an_error_does_not_wait_for_background_calls_until_their_deadline(
+        self, server: CampaignServer, hold: type[HeldRequest]
+    ) -> None:
+        held = hold()
+        server.faults.next(held)
+        loop = asyncio.get_running_loop()
+        background: list[asyncio.Task[DiallerError]] = []
+
+        async def use() -> None:
+            async with DiallerClient(server.base_url, server.token) as dialler:
+                background.append(asyncio.create_task(error_of(dialler.campaigns.get(535))))
+                await held.arrived.wait()
+                raise LookupError
+
+        begun = loop.time()
+        with pytest.raises(LookupError):
+            await use()
+        assert loop.time() - begun < 6
+        assert type(await background[0]) is ClientClosedError
