@@ -163,6 +163,12 @@ def _open_protocols(connector: Any) -> tuple[Any, ...]:
     return (*connector._acquired, *idle)
 
 
+@_without_attributes(None, "the connections of a client that was never closed are closed by the garbage collector")
+def close_without_waiting(connector: aiohttp.BaseConnector) -> None:
+    """Close all connections of a connector, without a task that waits until they are closed."""
+    connector._close()
+
+
 def close_socket(transport: Any) -> None:
     """Close the socket of a transport whose event loop is closed. The transport's own `close` needs the loop."""
     inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)

@@ -3,14 +3,14 @@
 import asyncio
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import aiohttp
 
 from ..config import PoolConfig, RateLimiter
 from ..errors import ClientClosedError, ClientStateError, ConfigurationError, require, require_type
-from .aiohttp_internals import close_socket, detach_connections, loop_of, middlewares_of
+from .aiohttp_internals import close_socket, close_without_waiting, detach_connections, loop_of, middlewares_of
 from .caller import find_caller
 from .clock import CLOCK
 from .connector import CheckingConnector, TrackedRequest
@@ -62,6 +62,9 @@ class Pool:
         self._trace_configs = list(trace_configs)
         self._session = session
         self._write_session = session
+        self._connectors: list[CheckingConnector] = []
+        self._sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
+        """The sessions of the connectors. Weak, because the trace configs of a session may refer to the client."""
         self.owns_session: Final = session is None
         # A user's session already belongs to a loop. In another loop, a request could be sent, and its response lost.
         self._loop = loop_of(session)
@@ -175,12 +178,19 @@ class Pool:
     def _open(self, is_write: bool) -> aiohttp.ClientSession:
         _stop_mapping_receive_buffers()
         connection = {"force_close": True} if is_write else {"keepalive_timeout": self.config.keep_alive}
+        connector = CheckingConnector(limit=self.config.limit, ssl=self._ssl or True, **connection)
+        if not self._connectors:
+            loop = asyncio.get_running_loop()
+            owned = self._connectors, self._sessions
+            weakref.finalize(self, _close_forgotten, *owned, loop, PROCESS.pid, self._created_at)
+        self._connectors.append(connector)
         session = aiohttp.ClientSession(
-            connector=CheckingConnector(limit=self.config.limit, ssl=self._ssl or True, **connection),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=TrackedRequest,
             trace_configs=self._trace_configs,
         )
+        self._sessions.add(session)
         if is_write:
             self._write_session = session
         else:
@@ -205,14 +215,14 @@ class Pool:
         """
         if self._pid is not None and self._pid != PROCESS.pid:
             return
-        loop_is_closed = self._loop is not None and self._loop.is_closed()
-        if self._loop is not None and self._loop is not asyncio.get_running_loop() and not loop_is_closed:
+        loop = self._loop or asyncio.get_running_loop()
+        if loop is not asyncio.get_running_loop() and not loop.is_closed():
             raise ClientStateError("this client belongs to another event loop: close it there")
         self._closing = True
-        if loop_is_closed:
+        if loop.is_closed():
             # Nothing is in flight any more, and connections can't be closed gracefully.
-            for session in self._own_sessions:
-                _close_without_waiting(session, self._loop)
+            for connector in self._connectors:
+                _close_now(connector, loop)
             return
         for deadlines in list(self.deadlines):
             deadlines.cancel_waiting()
@@ -241,14 +251,6 @@ class Pool:
             yield session
             yield from detach_connections(session.connector)
 
-    def __del__(self, warn: Any = warnings.warn) -> None:
-        if not hasattr(self, "_write_session") or self._pid != PROCESS.pid:
-            return
-        if sessions := self._own_sessions:
-            for session in sessions:
-                _close_without_waiting(session, self._loop)
-            warn(f"a DiallerClient was never closed; it was made at {self._created_at}", ResourceWarning, source=self)
-
 
 _CLOSED = "this client is closed: make a new client, or make all calls inside its `async with` block"
 
@@ -262,17 +264,34 @@ def _stop_mapping_receive_buffers() -> None:
     bytes(512 * 1024)
 
 
-def _close_without_waiting(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop | None) -> None:
-    """Close the connections of a session during garbage collection, in any thread.
+def _close_forgotten(
+    connectors: list[CheckingConnector],
+    sessions: Iterable[aiohttp.ClientSession],
+    loop: asyncio.AbstractEventLoop,
+    pid: int,
+    created_at: str,
+) -> None:
+    """Close the connections of a client that was never closed, and warn.
 
-    The session is detached first. Otherwise aiohttp would warn about an unclosed session and an unclosed connector, in
-    addition to the client's own warning.
+    A finalizer, because it runs before the methods `__del__` of a reference cycle. There, aiohttp's own warnings come
+    from its sessions and connectors.
     """
-    connector: Any = session.connector
-    session.detach()
-    if loop is None or loop.is_closed():
+    if pid != PROCESS.pid or all(connector.closed for connector in connectors):
+        return
+    for session in list(sessions):
+        session.detach()
+    for connector in connectors:
+        _close_now(connector, loop)
+    warnings.warn(f"a DiallerClient was never closed; it was made at {created_at}", ResourceWarning, stacklevel=2)
+
+
+def _close_now(connector: aiohttp.BaseConnector, loop: asyncio.AbstractEventLoop) -> None:
+    """Close the connections of a connector, in any thread."""
+    if loop.is_closed():
         # aiohttp does nothing in a closed loop.
         for _, transport in detach_connections(connector):
             close_socket(transport)
+    elif loop.is_running() and asyncio._get_running_loop() is not loop:
+        loop.call_soon_threadsafe(close_without_waiting, connector)
     else:
-        loop.call_soon_threadsafe(lambda: loop.create_task(connector.close()))
+        close_without_waiting(connector)

@@ -32,7 +32,7 @@ from dialler_async import (
 )
 from dialler_async._http.clock import CLOCK
 from dialler_async._http.fork import PROCESS
-from dialler_async._http.pool import Pool
+from dialler_async._http.pool import Pool, _close_forgotten
 from dialler_async._http.rate_limit import rate_limiter
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
@@ -635,12 +635,48 @@ class TestGarbageCollection:
     async def test_forked_child_does_not_warn_about_the_client_of_its_parent(
         self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dialler = DiallerClient(server.base_url, server.token)
-        await dialler.campaigns.list()
-        pool = dialler._shared.pool
-        with monkeypatch.context() as child, warnings.catch_warnings(record=True) as caught:
+        async with DiallerClient(server.base_url, server.token) as dialler:
+            await dialler.campaigns.list()
+            pool = dialler._shared.pool
+            with monkeypatch.context() as child, warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                child.setattr(PROCESS, "pid", os.getpid() + 1)
+                _close_forgotten(pool._connectors, pool._sessions, asyncio.get_running_loop(), os.getpid(), "here")
+            assert caught == []
+            await dialler.campaigns.list()
+        assert server.connections.opened == 1
+
+    async def test_unclosed_client_in_a_reference_cycle_has_only_one_warning(
+        self, server: CampaignServer, until: Until
+    ) -> None:
+        async def use_in_cycle() -> None:
+            dialler = DiallerClient(server.base_url, server.token)
+            await dialler.campaigns.list()
+            await dialler.campaigns.delete(535)
+            cycle: list[object] = [dialler, dialler._shared.pool._session]
+            cycle.append(cycle)
+
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            child.setattr(PROCESS, "pid", os.getpid() + 1)
-            pool.__del__()
-        assert caught == []
-        await dialler.aclose()
+            await use_in_cycle()
+            gc.collect()
+        assert ["a DiallerClient was never closed" in str(warning.message) for warning in caught] == [True]
+        await until(lambda: server.connections.open == 0)
+
+    def test_unclosed_client_leaves_no_task_behind_after_run_until_complete(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def use() -> None:
+            async with Sandbox(RECORDS) as server:
+                dialler = DiallerClient(server.base_url, server.token)
+                await dialler.campaigns.list()
+                await dialler.campaigns.delete(535)
+                del dialler
+                gc.collect()
+
+        loop = asyncio.new_event_loop()
+        with pytest.warns(ResourceWarning, match="a DiallerClient was never closed"):
+            loop.run_until_complete(use())
+        loop.close()
+        gc.collect()
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
