@@ -1,5 +1,6 @@
 """`dialler audit`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
 from .retry_notice import notice_of_retries
 from .rules import ALL_RULES, RuleOptions, print_rules
+from .store import open_store, store_report
 
 _USUAL_CONCURRENCY = PoolConfig().limit
 _SANDBOX = AccountIdentity("sandbox", 1)
@@ -64,6 +66,7 @@ async def audit(
     fail_on: Annotated[FailOn | None, Parameter(show_default=lambda _: "never")] = None,
     baseline: Path | None = None,
     baseline_of_other_account: Flag = False,
+    store: str | None = None,
     fail_on_new: Flag = False,
     language: LanguageNames = ALL_LANGUAGES,
     template: str | None = None,
@@ -80,6 +83,7 @@ async def audit(
         fail_on: Exit with 1 if there are findings of this severity or higher. Overrides fail-on in the settings.
         baseline: Compare with this earlier JSON report: show new and gone findings, and changed values.
         baseline_of_other_account: Compare even if the baseline is of another account or server.
+        store: Keep the result in this file, or in the PostgreSQL of this URL, and compare with the last one there.
         fail_on_new: Exit with 1 only for new findings: of any severity, or of the severity of --fail-on or higher.
         language: Language to fetch and compare result codes in. Can be given several times.
         template: Exact name of the campaign to compare the others with. Overrides template in the settings.
@@ -88,36 +92,43 @@ async def audit(
     if rule_options.list_rules:
         print_rules(loaded.rules)
         return Exit.DONE
-    if fail_on_new and baseline is None:
-        raise UsageError("--fail-on-new needs a --baseline to compare with")
+    if fail_on_new and baseline is None and store is None:
+        raise UsageError("--fail-on-new needs a --baseline or a --store to compare with")
+    if baseline is not None and store is not None:
+        raise UsageError("--baseline and --store contradict each other: both say what to compare with")
     acceptance.check()
     before = None if baseline is None else _read(baseline)
     selection = selection_options.selection()
     level = fail_on or loaded.settings.fail_on or ("info" if fail_on_new else "never")
-    with destination.open(baseline, is_demonstration=connection.sandbox and baseline is None) as put:
-        async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
-            identity = _SANDBOX if connection.sandbox else AccountIdentity.of(dialler.base_url)
+    opened = nullcontext() if store is None else open_store(store)
+    is_demonstration = connection.sandbox and baseline is None and store is None
+    with destination.open(baseline, is_demonstration=is_demonstration) as put:
+        async with opened as results:
+            async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
+                identity = _SANDBOX if connection.sandbox else AccountIdentity.of(dialler.base_url)
+                if before is not None:
+                    _require_comparable(before, identity, selection, baseline_of_other_account)
+                with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
+                    report = await run_audit(
+                        dialler,
+                        languages=languages_named(language),
+                        rules=loaded.rules,
+                        template=template or loaded.settings.template,
+                        selection=selection,
+                        on_progress=on_progress,
+                    )
+            report = attrs.evolve(
+                report,
+                identity=identity,
+                name=loaded.settings.name,
+                fails_on_new=fail_on_new,
+                portal_url=loaded.settings.portal_url,
+            )
+            report = accept_by_settings(report, loaded.settings.accept)
             if before is not None:
-                _require_comparable(before, identity, selection, baseline_of_other_account)
-            with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
-                report = await run_audit(
-                    dialler,
-                    languages=languages_named(language),
-                    rules=loaded.rules,
-                    template=template or loaded.settings.template,
-                    selection=selection,
-                    on_progress=on_progress,
-                )
-        report = attrs.evolve(
-            report,
-            identity=identity,
-            name=loaded.settings.name,
-            fails_on_new=fail_on_new,
-            portal_url=loaded.settings.portal_url,
-        )
-        report = accept_by_settings(report, loaded.settings.accept)
-        if before is not None:
-            report = compare(report, before, other_account=baseline_of_other_account)
+                report = compare(report, before, other_account=baseline_of_other_account)
+            if results is not None:
+                report = await store_report(results, report)
         put(report)
     if acceptance.accept:
         acceptance.accept_findings(report, loaded.file, loaded.settings)

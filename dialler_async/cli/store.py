@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from cyclopts import Parameter, Token
 
 from dialler_async._extras import needs_extra
+from dialler_async.audit import AccountIdentity, AuditReport
 
 from .exits import OutputError, UsageError
 
@@ -42,6 +43,20 @@ async def open_store(location: str | None) -> AsyncIterator["Store"]:
     else:
         return
     raise OutputError(message)
+
+
+async def store_report(store: "Store", report: AuditReport) -> AuditReport:
+    """Store the report of a single account as a run, and return it compared with the last one."""
+    from dialler_async.store import NewUnit, Plan
+
+    identity = report.identity or AccountIdentity("an unknown server", None)
+    unit = NewUnit(name=report.name or str(identity), url=identity.server, clients_id=identity.clients_id)
+    plan = Plan(languages=tuple(map(int, report.languages)), now=report.now, portal_url=report.portal_url)
+    run = await store.runs.create([unit], plan, settings="", is_fleet=False, scope=report.scope)
+    [waiting] = await store.runs.units(run.id)
+    compared = await store.results.save(waiting, report)
+    await store.runs.finish(run.id)
+    return compared or report
 
 
 def _seconds(_: Any, tokens: Sequence[Token]) -> float:

@@ -185,7 +185,7 @@ class Runs:
         return [Unit(**row._mapping) for row in await self._database.rows(query.order_by(UNITS.c.position))]
 
     async def servers(self, run: int | None = None) -> list[RunServer]:
-        """Return the servers of a run, or of all open runs, in the order of the runs."""
+        """Return the servers of a run, or of all open runs of fleets, in the order of the runs."""
 
         def number(condition: ColumnElement[bool]) -> ColumnElement[int]:
             return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
@@ -194,7 +194,7 @@ class Runs:
         numbers = [number(UNITS.c.state == state).label(state.value) for state in UnitState]
         recent = number(UNITS.c.ended > database_now() - _RECENT_SECONDS).label("recent")
         query = select(*group, *numbers, recent).join(RUNS, RUNS.c.id == UNITS.c.run).group_by(*group)
-        chosen = RUNS.c.state == RunState.OPEN if run is None else RUNS.c.id == run
+        chosen = and_(RUNS.c.state == RunState.OPEN, RUNS.c.is_fleet) if run is None else RUNS.c.id == run
         rows = await self._database.rows(query.where(chosen).order_by(UNITS.c.run, func.min(UNITS.c.position)))
         return [RunServer(**row._mapping) for row in rows]
 
