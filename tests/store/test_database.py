@@ -1,0 +1,171 @@
+"""Databases that are away, locked, damaged or of another version; secrets; and the schema."""
+
+from __future__ import annotations
+
+import sqlite3
+import traceback
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+import dialler_async.store.database
+from dialler_async import ConfigurationError
+from dialler_async.store import NewUnit, Plan, Store, StoreError
+from dialler_async.store.schema import METADATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.store.conftest import BeginRun, MakeReport
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store give up at once."""
+    monkeypatch.setattr(dialler_async.store.database, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(dialler_async.store.database.Database._run, "__defaults__", None)
+    monkeypatch.setattr(dialler_async.store.database.Database.read, "__kwdefaults__", {"patience": 0.0})
+    monkeypatch.setattr(dialler_async.store.database.Database.write, "__kwdefaults__", {"patience": 0.0})
+
+
+async def test_migrations_make_the_tables_of_the_schema(store: Store) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"version_table": "schema_version"})
+        return list(compare_metadata(context, METADATA))
+
+    assert await store._database.read(lambda connection: connection.run_sync(differences)) == []
+
+
+async def test_store_is_opened_again_with_what_was_stored(location: str, report: MakeReport) -> None:
+    plan = Plan(languages=(1, 2), now=report().now)
+    async with Store(location) as store:
+        unit = NewUnit(name="acme", url="https://acd.example.com", clients_id=1)
+        begun = await store.runs.create([unit], plan, settings="a digest", is_fleet=True)
+    async with Store(location) as store:
+        assert await store.runs.get() == begun
+
+
+async def test_store_of_a_later_version_is_refused_with_both_versions(location: str, store: Store) -> None:
+    later = text("UPDATE schema_version SET version_num = '999'")
+    await store._database.write(lambda connection: connection.execute(later))
+    with pytest.raises(ConfigurationError, match=r"has schema version 999, and this version .* supports 1: update"):
+        async with Store(location):
+            pass
+
+
+async def test_run_that_does_not_exist_is_a_configuration_error(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="has no run"):
+        await store.runs.get()
+    with pytest.raises(ConfigurationError, match="has no run 7"):
+        await store.runs.get(7)
+
+
+@pytest.mark.parametrize(
+    "location", ["mysql://u:s3cret@h/db", "postgresql://u:s3cret@h/db?no_such_option=s3cret", "sqlite:///s3cret"]
+)
+def test_location_that_is_no_store_is_refused_without_its_password(location: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Store(location)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_password_is_in_no_name_error_or_traceback() -> None:
+    store = Store("postgresql://ann:s3cret@127.0.0.1:9/db?sslmode=disable")
+    assert store.name == "postgresql://ann@127.0.0.1:9/db"
+    with pytest.raises(StoreError) as caught:
+        async with store:
+            pass
+    error: BaseException | None = caught.value
+    assert (error.__cause__, error.__context__) == (None, None)
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "s3cret" not in "".join(shown.format())
+    assert "postgresql://ann@127.0.0.1:9/db" in str(error)
+
+
+class TestFile:
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return str(tmp_path / "audits.db")
+
+    async def test_file_is_for_its_user_only(self, location: str, store: Store, tmp_path: Path) -> None:
+        assert (tmp_path / "audits.db").stat().st_mode & 0o077 == 0
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_file_that_is_no_database_is_a_store_error(self, tmp_path: Path) -> None:
+        (tmp_path / "audits.db").write_bytes(b"not a database" * 1000)
+        with pytest.raises(StoreError, match="not a database"):
+            async with Store(tmp_path / "audits.db"):
+                pass
+
+    async def test_missing_directory_and_a_directory_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="there is no such directory"):
+            Store(tmp_path / "no" / "audits.db")
+        with pytest.raises(ConfigurationError, match="it is a directory"):
+            Store(tmp_path)
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_file_that_another_process_locks_is_an_error_and_works_later(
+        self, location: str, store: Store, begin: BeginRun, report: MakeReport
+    ) -> None:
+        run = await begin("acme")
+        [unit] = await store.runs.units(run.id)
+        async with Store(location) as impatient:
+            with closing(sqlite3.connect(location, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(StoreError, match="locked"):
+                    await impatient.results.save(unit, report("a"))
+                other.execute("ROLLBACK")
+            assert await impatient.results.save(unit, report("a")) is not None
+
+    async def test_lock_that_ends_in_time_is_waited_for(
+        self, location: str, store: Store, begin: BeginRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = sqlite3.connect(location, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        async def release(_: float) -> None:
+            other.execute("ROLLBACK")
+
+        monkeypatch.setattr(dialler_async.store.database.CLOCK, "sleep", release)
+        monkeypatch.setattr(dialler_async.store.database, "_BUSY_SECONDS", 0.01)
+        with closing(other):
+            async with Store(location) as patient:
+                assert await patient.leases.claim("https://a", 60, run=1) is not None
+
+    async def test_full_disk_is_an_error_and_the_run_goes_on_later(
+        self, location: str, store: Store, begin: BeginRun, report: MakeReport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = await begin("acme")
+        [unit] = await store.runs.units(run.id)
+        set_up = dialler_async.store.database._set_up_file
+
+        def limited(connection: object, record: object) -> None:
+            set_up(connection, record)
+            cursor = connection.cursor()  # type: ignore[attr-defined]  a connection of the driver
+            cursor.execute("PRAGMA max_page_count = 1")
+            cursor.close()
+
+        big = report(*(f"campaign {number} {'x' * 200}" for number in range(2000)))
+        monkeypatch.setattr(dialler_async.store.database, "_set_up_file", limited)
+        async with Store(location) as full:
+            with pytest.raises(StoreError, match="full"):
+                await full.results.save(unit, big)
+        assert await store.history.findings() == []
+        assert await store.results.save(unit, big) is not None
+
+
+ROLES = """
+CREATE ROLE {0}_coordinator LOGIN;
+CREATE ROLE {0}_worker LOGIN;
+CREATE ROLE {0}_reader LOGIN;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}_coordinator, {0}_worker, {0}_reader;
+GRANT INSERT, UPDATE ON runs, units, accounts, findings TO {0}_coordinator, {0}_worker;
+GRANT INSERT, UPDATE, DELETE ON leases TO {0}_coordinator, {0}_worker;
+GRANT DELETE ON runs, units, findings TO {0}_coordinator;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {0}_coordinator, {0}_worker;
+"""
