@@ -1,7 +1,7 @@
 """Measure what the parts of a lookup cost: `python -m benchmarks.call_cost`.
 
 Each variant replaces or leaves out a part, and runs the fan-out of `python -m benchmarks` in new processes, in turns
-with the other variants. The last variant leaves out decoding, the read timeout and the check of idle connections.
+with the other variants. The last variant leaves out decoding and the read timeout.
 """
 
 import argparse
@@ -49,16 +49,10 @@ def _without_read_timeout() -> AbstractContextManager[Any]:
     return patch.object(Sender, "_start_reading", lambda _self, _call: None)
 
 
-def _without_idle_check() -> AbstractContextManager[Any]:
-    from dialler_async._http import connector
-
-    return patch.object(connector, "has_unsolicited_data", lambda _: False)
-
-
 @contextmanager
 def _without_all() -> Iterator[None]:
     with ExitStack() as stack:
-        for replacement in (partial(_decoded_by, "nothing"), _without_read_timeout, _without_idle_check):
+        for replacement in (partial(_decoded_by, "nothing"), _without_read_timeout):
             stack.enter_context(replacement())
         yield
 
@@ -69,8 +63,7 @@ REPLACEMENTS: Final[Mapping[str, Any]] = {
     "attrs instances and wire, without Records and checks": partial(_decoded_by, "instances"),
     "without decoding": partial(_decoded_by, "nothing"),
     "without the read timeout": _without_read_timeout,
-    "without the check of idle connections": _without_idle_check,
-    "without these three": _without_all,
+    "without these two": _without_all,
 }
 """What is replaced in this library, by the name of the variant."""
 

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import aiohttp
 from aiohttp import http_exceptions
 from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,15 +62,18 @@ def middlewares_of(session: Any) -> tuple[aiohttp.ClientMiddlewareType, ...]:
     return () if session is None else tuple(session._middlewares)
 
 
-# Without the attribute, no caller may be told that nothing was sent.
-@_without_attributes(True, "a request that got no connection counts as sent")
 def is_written(request: aiohttp.ClientRequest) -> bool:
     """Return whether aiohttp has begun to write a request.
 
     When aiohttp begins to write, it also creates the response, still empty. The response stays when a middleware sends
     the same request again.
     """
-    return request.response is not None
+    try:
+        return request.response is not None
+    except AttributeError:
+        # No caller may be told that nothing was sent.
+        _warn_once("a request that got no connection counts as sent")
+        return True
 
 
 @_without_attributes(False, "headers that are too long have the error of a response that is not HTTP")
@@ -104,11 +108,36 @@ def _parser_error(error: BaseException) -> BaseException | None:
     return None if error.__cause__ is None else error.__cause__.__cause__
 
 
-@_without_attributes(False, "idle connections are not checked for unsolicited responses")
-def has_unsolicited_data(connection: Connection) -> bool:
-    """Return whether a connection has received a response without a request, so that aiohttp would not keep it."""
-    protocol = connection.protocol
-    return protocol is not None and protocol.should_close
+class TrackedRequest(aiohttp.ClientRequest):
+    """A request that tells when it has its connection.
+
+    Attributes:
+        on_connected: called when `CheckingConnector` has the connection.
+    """
+
+    on_connected: Callable[[], None] | None = None
+
+
+class CheckingConnector(aiohttp.TCPConnector):
+    """A connector that closes an idle connection instead of reusing it if a response without a request has arrived.
+
+    aiohttp would return that response as the response to the next request.
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """Return a new connection, or an idle connection without unsolicited data."""
+        connection = await super().connect(req, traces, timeout)
+        try:
+            while connection.protocol is not None and connection.protocol.should_close:
+                connection.close()
+                connection = await super().connect(req, traces, timeout)
+        except AttributeError:
+            _warn_once("idle connections are not checked for unsolicited responses")
+        if isinstance(req, TrackedRequest) and req.on_connected is not None:
+            req.on_connected()
+        return connection
 
 
 @_without_attributes(None, "a write may reuse a connection of session=…")

@@ -19,9 +19,8 @@ from yarl import URL
 from .._api import decoding
 from ..config import Timeouts
 from ..errors import Body, ConfigurationError, ConnectError, NoReplyError, PayloadError
-from .aiohttp_internals import close_idle_connections, fail_when_closed, is_written
+from .aiohttp_internals import TrackedRequest, close_idle_connections, fail_when_closed, is_written
 from .call import Call
-from .connector import TrackedRequest
 from .deadlines import Deadlines
 from .pool import Pool
 from .response import Response

@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable, Sized
 from contextlib import suppress
-from typing import Any, Final, Generic, NamedTuple, TypeVar, final
+from typing import Final, Generic, NamedTuple, TypeVar, cast, final
 
 from .._api.endpoints import Invalidates, Request
 from .._api.error_context import with_about
@@ -58,8 +58,8 @@ class _Key(NamedTuple):
 class AccountCache:
     """The cached responses to the reads of one account. A write removes the responses that it may change."""
 
-    def __init__(self, responses: "Cache[_Key, Any] | None" = None) -> None:
-        self._responses: Cache[_Key, Any] = Cache() if responses is None else responses
+    def __init__(self, responses: "Cache[_Key, object] | None" = None) -> None:
+        self._responses: Cache[_Key, object] = Cache() if responses is None else responses
         self._headers: Hashable = None
         self._deadline = math.inf
 
@@ -85,8 +85,8 @@ class AccountCache:
         """
         key = _Key(request.path, request.query, self._headers, request.expected_id)
         try:
-            value: V = await self._responses.get(key, max_age, send, self._deadline)
-            return value
+            # Equal requests have the same decoder.
+            return cast(V, await self._responses.get(key, max_age, send, self._deadline))
         except WaitedTooLongError:
             text = f"the deadline of {self._deadline:g} s expired while waiting for the response to an equal request"
         raise with_about(DeadlineError(f"{request.sent}: {text}", request=request.sent), request.about)

@@ -23,22 +23,18 @@ class Deadline:
     Attributes:
         when: time at which the deadline expires, by the loop's clock.
         in_flight: whether the call holds a slot of the pool.
+        has_cancelled: whether the deadline has cancelled the task, and `uncancel` was not called since then.
         is_closing: whether the client was closed before the deadline expired.
     """
 
-    __slots__ = ("_cancellations", "_has_cancelled", "_task", "in_flight", "is_closing", "when")
+    __slots__ = ("_cancellations", "_task", "has_cancelled", "in_flight", "is_closing", "when")
 
     def __init__(self, task: "asyncio.Task[object]", when: float) -> None:
         self.when = when
         self.in_flight = self.is_closing = False
         self._task = task
         self._cancellations = task.cancelling()
-        self._has_cancelled = False
-
-    @property
-    def has_cancelled(self) -> bool:
-        """Whether the deadline has cancelled the task, and `uncancel` was not called since then."""
-        return self._has_cancelled
+        self.has_cancelled = False
 
     @property
     def is_of_current_task(self) -> bool:
@@ -53,7 +49,7 @@ class Deadline:
     def cancel(self, *, is_closing: bool = False) -> None:
         """Cancel the task, because the deadline has expired, or the client is closing."""
         self.is_closing = is_closing
-        self._has_cancelled = True
+        self.has_cancelled = True
         self._task.cancel()
 
     def uncancel(self) -> bool:
@@ -61,9 +57,9 @@ class Deadline:
 
         If the deadline has not cancelled the task, nothing happens, and False is returned.
         """
-        if not self._has_cancelled:
+        if not self.has_cancelled:
             return False
-        self._has_cancelled = False
+        self.has_cancelled = False
         return self._task.uncancel() <= self._cancellations
 
 

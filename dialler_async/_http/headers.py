@@ -25,6 +25,7 @@ class RequestHeaders:
     Args:
         sources: headers of the user. A later source overrides an earlier source; names are compared without case.
     Attributes:
+        fixed: the headers of each call; None if a function of the user returns some of them for each call.
         key: equal for equal headers and the same functions.
     Raises:
         ConfigurationError: a header is invalid, or only the client may set it.
@@ -34,7 +35,7 @@ class RequestHeaders:
         # Mappings are copied, since the caller may change them later.
         self._sources = tuple(source if callable(source) else checked_headers(source) for source in sources)
         is_fixed = not any(callable(source) for source in self._sources)
-        self._fixed = self._merged() if is_fixed else None
+        self.fixed: Final = self._merged() if is_fixed else None
         self.key: Final[Hashable] = tuple(map(_key, self._sources))
 
     def extended(self, source: HeaderSource) -> "RequestHeaders":
@@ -48,7 +49,7 @@ class RequestHeaders:
             ConfigurationError: a function of the user returned an invalid header.
             Exception: an error that a function of the user raises.
         """
-        return self._merged() if self._fixed is None else self._fixed
+        return self._merged() if self.fixed is None else self.fixed
 
     def _merged(self) -> Mapping[str, str]:
         merged = {"accept": ("Accept", "application/json"), "user-agent": ("User-Agent", _USER_AGENT)}

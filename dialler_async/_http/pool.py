@@ -10,10 +10,17 @@ import aiohttp
 
 from ..config import PoolConfig, RateLimiter
 from ..errors import ClientClosedError, ClientStateError, ConfigurationError, require, require_type
-from .aiohttp_internals import close_socket, close_without_waiting, detach_connections, loop_of, middlewares_of
+from .aiohttp_internals import (
+    CheckingConnector,
+    TrackedRequest,
+    close_socket,
+    close_without_waiting,
+    detach_connections,
+    loop_of,
+    middlewares_of,
+)
 from .caller import find_caller
 from .clock import CLOCK
-from .connector import CheckingConnector, TrackedRequest
 from .deadlines import Deadlines
 from .fork import PROCESS
 from .rate_limit import rate_limiter

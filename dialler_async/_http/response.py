@@ -55,7 +55,9 @@ def response_info(response: Response, secrets: Secrets) -> ResponseInfo:
 async def outcome_of(
     request: Request[T], response: Response, secrets: Secrets, info: ResponseInfo | None
 ) -> T | RequestError:
-    """Return the decoded body of a 200, or the error of a response.
+    """Return the decoded body of a 200, or the error of a response. Other tasks run while a large body is decoded.
+
+    No body is a local variable here, since tools that record tracebacks would show it, and it may contain the token.
 
     Args:
         request: the request of the call.
@@ -65,7 +67,11 @@ async def outcome_of(
     """
     outcome: T | RequestError
     if response.status == 200:
-        outcome = await decode_response(request, response, secrets)
+        outcome = await _decode(request, response)
+        if isinstance(outcome, Records):
+            return outcome
+        if isinstance(outcome, RequestError):
+            outcome = await _decode_recoded(request, response, outcome)
     else:
         outcome = error_from_response(
             response.status,
@@ -78,24 +84,6 @@ async def outcome_of(
         )
     if isinstance(outcome, RequestError):
         outcome.response = info or response_info(response, secrets)
-    return outcome
-
-
-async def decode_response(request: Request[T], response: Response, secrets: Secrets) -> T | RequestError:
-    """Return the decoded body of a 200, or the error. Other tasks run between the slices of a large body.
-
-    No body is a local variable here, since tools that record tracebacks would show it, and it may contain the token.
-    """
-    outcome = await _decode(request, response)
-    if isinstance(outcome, Records):
-        return outcome
-    if isinstance(outcome, RequestError):
-        # A server may name another charset, and send UTF-8 nevertheless.
-        content_type = response.headers.get("Content-Type", "")
-        recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
-        if recoded.body is not response.body:
-            outcome = await _decode(request, recoded)
-    if isinstance(outcome, RequestError):
         return secrets.clean_error(outcome)
     if isinstance(outcome, PartialRecords):
         for invalid in outcome.invalid:
@@ -104,6 +92,14 @@ async def decode_response(request: Request[T], response: Response, secrets: Secr
         # mypy does not infer that T is an iterator.
         return cast(T, _with_clean_errors(request, outcome, secrets))
     return outcome
+
+
+async def _decode_recoded(request: Request[T], response: Response, error: RequestError) -> T | RequestError:
+    """Return the outcome of decoding a body in another charset than UTF-8; otherwise the error."""
+    # A server may name another charset, and send UTF-8 nevertheless.
+    content_type = response.headers.get("Content-Type", "")
+    recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
+    return error if recoded.body is response.body else await _decode(request, recoded)
 
 
 def _with_clean_errors(request: Request[T], slices: Iterator[S], secrets: Secrets) -> Iterator[S]:

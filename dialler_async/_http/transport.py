@@ -98,7 +98,8 @@ class Transport:
         """
         if max_age is not None:
             return await self.cache.get(request, max_age, partial(self.send, request))
-        call = Call(request, self._policy, self._headers.of_call(), self._base_url, self._observer)
+        headers = self._headers.fixed or self._headers.of_call()
+        call = Call(request, self._policy, headers, self._base_url, self._observer)
         try:
             return await (self._run(call) if self._observer is None else self._run_observed(call))
         finally:
@@ -221,7 +222,7 @@ class Transport:
             # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
             self._pool.check()
             await self._limiter.acquire()
-        return await self._pool.enter(is_write=call.request.is_write)
+        return await self._pool.enter(is_write=call.request.invalidates is not None)
 
     async def _send_once(self, call: Call[T], session: aiohttp.ClientSession) -> T | RequestError:
         headers = call.attempt_started(self._token.version)

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -66,17 +65,18 @@ async def test_idle_connections_are_closed_before_a_request(sandbox: Sandbox, ur
     assert sandbox.connections.opened == 2
 
 
-async def test_response_without_a_request_is_detected(url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        async with session.get(url) as response:
-            await response.read()
-        connector: Any = session.connector
+async def test_connection_with_a_response_without_a_request_is_not_reused(sandbox: Sandbox, url: str) -> None:
+    connector = aiohttp_internals.CheckingConnector()
+    async with aiohttp.ClientSession(connector=connector) as session:
+        for _ in range(2):
+            async with session.get(url) as response:
+                await response.read()
+        assert sandbox.connections.opened == 1
         [[(protocol, _)]] = connector._conns.values()
-        connection = Connection(connector, Mock(), protocol, asyncio.get_running_loop())
-        assert not aiohttp_internals.has_unsolicited_data(connection)
         protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        assert aiohttp_internals.has_unsolicited_data(connection)
-        connection.close()
+        async with session.get(url) as response:
+            assert await response.read()
+    assert sandbox.connections.opened == 2
 
 
 @pytest.mark.parametrize("received", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x"])
