@@ -20,7 +20,7 @@ from .numbers import Id, Positive
 from .options import Flag
 from .progress import progress_bar
 from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
-from .retry_notice import notice_of_retries
+from .retry_notice import RetryNotice
 from .rules import ALL_RULES, RuleOptions, print_rules
 from .store import open_store, store_report
 
@@ -104,11 +104,13 @@ async def audit(
     is_demonstration = connection.sandbox and baseline is None and store is None
     with destination.open(baseline, is_demonstration=is_demonstration) as put:
         async with opened as results:
-            async with connection.open(PoolConfig(limit=concurrency), retry=RetryPolicy.patient()) as dialler:
+            async with connection.open(
+                PoolConfig(limit=concurrency), retry=RetryPolicy.patient(), observer=RetryNotice()
+            ) as dialler:
                 identity = _SANDBOX if connection.sandbox else AccountIdentity.of(dialler.base_url)
                 if before is not None:
                     _require_comparable(before, identity, selection, baseline_of_other_account)
-                with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
+                with progress_bar("Fetching result codes") as on_progress:
                     report = await run_audit(
                         dialler,
                         languages=languages_named(language),

@@ -12,7 +12,7 @@ from .options import Flag
 from .output import counted, print_line
 from .progress import progress_bar
 from .report import check_place
-from .retry_notice import notice_of_retries
+from .retry_notice import RetryNotice
 
 
 async def export(
@@ -35,8 +35,8 @@ async def export(
     """
     check_place(output)
     try:
-        async with connection.open(retry=RetryPolicy.patient()) as dialler:
-            with notice_of_retries(), progress_bar("Fetching result codes") as on_progress:
+        async with connection.open(retry=RetryPolicy.patient(), observer=RetryNotice()) as dialler:
+            with progress_bar("Fetching result codes") as on_progress:
                 exported = await run_export(
                     dialler, output, languages=languages_named(language), excel=excel, on_progress=on_progress
                 )
