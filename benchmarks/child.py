@@ -88,7 +88,7 @@ def decode_codes(body: str, decoder: str, times: int = 5000) -> dict[str, float]
     import orjson
 
     from dialler_async._api.decoding import RESULT_CODES
-    from dialler_async._http.slices import finish
+    from dialler_async._http.response import finish
 
     codes = Path(body).read_bytes()
     decode: Callable[[], object] = {

@@ -10,14 +10,12 @@ import aiohttp
 
 from . import _environment as environment
 from ._api.other_calls import other_call, probe
+from ._caller import find_caller
 from ._debug_log import set_up_log
-from ._http.caller import find_caller
 from ._http.headers import RequestHeaders
-from ._http.pool import Pool
-from ._http.rate_limit import rate_limiter
-from ._http.shared import Shared
+from ._http.pool import Pool, rate_limiter
 from ._http.token import Token
-from ._http.transport import Transport
+from ._http.transport import Shared, Transport
 from ._http.urls import check_base_url, check_server_url, checked_clients_id, cleartext_warning
 from ._public import public
 from .campaigns import Campaigns

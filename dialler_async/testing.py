@@ -31,7 +31,7 @@ import attrs
 from ._api import decoding
 from ._api.dates import format_date
 from ._http.clock import CLOCK
-from ._http.slices import finish
+from ._http.response import finish
 from .models import Campaign, Record, Records, ResultCode, wire_keys
 from .sandbox import Sandbox
 from .sandbox.faults import (

@@ -1,11 +1,12 @@
 """Make the outcome of a call from a response: the decoded value, or an error."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar, cast
 
 from .._api.charsets import recoding
-from .._api.decoding import Decoded
+from .._api.decoding import Decoded, Decoding
 from .._api.endpoints import Request
 from .._api.error_responses import error_from_response, printable_excerpt
 from .._api.partial_records import PartialRecords
@@ -13,7 +14,6 @@ from ..errors import Body, PayloadError, RequestError, ResponseInfo, StatusError
 from ..models import Campaign, Records
 from .clock import CLOCK
 from .secrets import Secrets
-from .slices import finish_in_slices
 from .transport_errors import strip_traceback
 
 T = TypeVar("T")
@@ -147,3 +147,24 @@ def _with_request(request: Request[T], error: E) -> E:
     error.request = request.sent
     error.args = (f"{request.sent}: {error}",)
     return strip_traceback(error)
+
+
+def finish(work: Decoding[T]) -> T:
+    """Return the result of the work. No other task runs between the slices."""
+    try:
+        while True:
+            next(work)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def finish_in_slices(work: Decoding[T]) -> T:
+    """Return the result of the work. Other tasks run between the slices."""
+    try:
+        while True:
+            next(work)
+            await asyncio.sleep(0)
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -6,13 +6,16 @@ errors and do not raise them, for the reason in `attempt`.
 
 import asyncio
 import copy
+from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, final
 
 import aiohttp
+import attrs
 
 from .._api.endpoints import Request
 from .._api.error_context import with_about
+from ..config import RateLimiter, RetryPolicy, Timeouts
 from ..errors import (
     AuthenticationError,
     ClientClosedError,
@@ -24,15 +27,19 @@ from ..errors import (
     OutcomeUnknownError,
     RateLimitedError,
     RequestError,
+    ResponseInfo,
+    require_type,
 )
+from ..observer import Observer
 from . import retry
 from .attempt import Sender
 from .cache import AccountCache
 from .call import AUTHENTICATING, QUEUED, Call, Phase, observes_responses
 from .clock import CLOCK
 from .deadlines import Deadlines
+from .headers import RequestHeaders
+from .pool import Pool
 from .response import Response, outcome_of, response_info
-from .shared import Shared
 from .token import Token
 from .transport_errors import strip_traceback
 
@@ -40,6 +47,36 @@ T = TypeVar("T")
 
 _MAX_RENEWALS: Final = 2
 """How often a call renews its token after a 401: the new token may be replaced before it is used."""
+
+
+@final
+@attrs.frozen
+class Shared:
+    """The objects that a client shares with clients made by `for_account` and `with_options`.
+
+    Attributes:
+        pool: the connection pool.
+        policy: the retry policy.
+        timeouts: the timeouts.
+        observer: the observer; None for no observer.
+        headers: the headers of each request, without `Authorization`.
+        limiter: the rate limiter of a group of calls, in addition to the pool's rate limiter; None for no limit.
+        on_response: called with each response; None for no function.
+    """
+
+    pool: Pool
+    policy: RetryPolicy
+    timeouts: Timeouts
+    observer: Observer | None
+    headers: RequestHeaders
+    limiter: RateLimiter | None = None
+    on_response: Callable[[ResponseInfo], object] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        require_type("retry", self.policy, RetryPolicy)
+        require_type("timeouts", self.timeouts, Timeouts)
+        if self.observer is not None:
+            require_type("observer", self.observer, Observer)
 
 
 class Transport:

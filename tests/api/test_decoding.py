@@ -38,7 +38,7 @@ from dialler_async._api.decoding import (
     ResponseDecoder,
 )
 from dialler_async._api.envelope import decode_envelope
-from dialler_async._http.slices import finish
+from dialler_async._http.response import finish
 from dialler_async.errors import Body
 from dialler_async.models import wire_keys
 

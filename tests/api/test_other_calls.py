@@ -8,7 +8,7 @@ import pytest
 
 from dialler_async import ConfigurationError, PayloadError
 from dialler_async._api.other_calls import other_call, probe
-from dialler_async._http.slices import finish
+from dialler_async._http.response import finish
 
 
 def request(method: Any = "GET", path: Any = "/dialler/contacts", **options: Any) -> Any:

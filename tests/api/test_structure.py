@@ -22,7 +22,7 @@ from dialler_async._api.fast_path import FastPath
 from dialler_async._api.partial_records import PartialRecords
 from dialler_async._api.record_list import BYTES_PER_SLICE
 from dialler_async._api.structure import structure_strictly
-from dialler_async._http.slices import finish
+from dialler_async._http.response import finish
 from dialler_async.errors import Body, DiallerError
 from dialler_async.models import Record, wire_keys
 

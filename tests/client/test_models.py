@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dialler_async import Campaign, Language, Records, ResultCode
 from dialler_async._api.decoding import CAMPAIGN
-from dialler_async._http.slices import finish
+from dialler_async._http.response import finish
 from dialler_async.models import Record, wire_keys
 
 T = TypeVar("T")

@@ -31,9 +31,7 @@ from dialler_async import (
     RetryPolicy,
 )
 from dialler_async._http.clock import CLOCK
-from dialler_async._http.fork import PROCESS
-from dialler_async._http.pool import Pool, _close_forgotten
-from dialler_async._http.rate_limit import rate_limiter
+from dialler_async._http.pool import PROCESS, Pool, _close_forgotten, rate_limiter
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
 from dialler_async.sandbox.in_flight_request import InFlightRequest

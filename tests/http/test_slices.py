@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 
-from dialler_async._http.slices import finish, finish_in_slices
+from dialler_async._http.response import finish, finish_in_slices
 
 
 def work(slices: int) -> Generator[None, None, str]:
