@@ -25,7 +25,7 @@ from .manifest import Fleet
 from .unit import Auditor, settings_digest
 from .worker import Worker
 
-_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.25
 
 FleetProgress: TypeAlias = Callable[[float, int, int | None], None]
 """Called with the numbers of accounts: done, failed and total."""

@@ -41,7 +41,7 @@ _ACCOUNTS_OF_A_SERVER: Final = 16
 """Number of accounts of a server that are audited at once."""
 _ACCOUNTS: Final = 64
 """Number of accounts that are audited at once, which bounds the memory."""
-_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.25
 """Time after which a worker looks for new servers."""
 _GRACE_SECONDS: Final = 5.0
 """Time to finish the accounts in hand after a signal to stop."""

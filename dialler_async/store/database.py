@@ -30,6 +30,8 @@ PATIENCE: Final = 60.0
 _BUSY_SECONDS: Final = 5.0
 """Seconds that SQLite and PostgreSQL wait for a lock before a transaction is repeated."""
 _POLL_SECONDS: Final = 0.25
+# A connection beyond the pool's size would be made anew for each result. SQLite has one writer anyway.
+_POOL: Final = {"pool_size": 4, "max_overflow": 0, "pool_timeout": 3600.0, "hide_parameters": True}
 _TEMPORARY_STATES: Final = ("08", "40", "53300", "55P03", "57P")
 """Beginnings of the SQLSTATEs of errors that pass: lost connections, conflicts, too many clients, locks, shutdowns."""
 _TEMPORARY_CODES: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -136,7 +138,7 @@ def _file_engine(path: Path) -> AsyncEngine:
     with suppress(OSError):
         # It holds names of accounts and campaigns, so it is made for this user only.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **_POOL)
     event.listen(engine.sync_engine, "connect", _set_up_file)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
@@ -182,7 +184,7 @@ def _server_engine(url: str) -> tuple[str, AsyncEngine]:
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(**{**defaults, **parts, "options": options})
 
-    return name, create_async_engine("postgresql+psycopg://", async_creator=connect, hide_parameters=True)
+    return name, create_async_engine("postgresql+psycopg://", async_creator=connect, **_POOL)
 
 
 def _is_temporary(error: DBAPIError) -> bool:
