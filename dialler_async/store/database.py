@@ -3,6 +3,7 @@
 A transaction is repeated after a lost connection or a lock that another process holds, so each must be idempotent.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,6 +59,7 @@ class Database:
             self._engine = _file_engine(Path(text))
         else:
             self.name, self._engine = _server_engine(text)
+        self._file_lock = asyncio.Lock()
         # SQLAlchemy makes a copy that shares the pool. Its transactions take SQLite's lock for writers at the start.
         self._writer = self._engine.execution_options(dialler_begin="BEGIN IMMEDIATE")
 
@@ -99,7 +101,11 @@ class Database:
         Raises:
             StoreError: the database refuses, or can't be reached for as long as the patience.
         """
-        return await self._run(self._writer, work, patience)
+        if not self.is_file:
+            return await self._run(self._writer, work, patience)
+        # SQLite's own wait for its lock sleeps for up to 100 ms at a time.
+        async with self._file_lock:
+            return await self._run(self._writer, work, patience)
 
     async def vacuum(self) -> None:
         """Give the space of deleted rows back to the file system. PostgreSQL does this by itself."""
