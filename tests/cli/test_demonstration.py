@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
-def test_audit_of_the_sandbox_prints_errors_only_and_ends_with_the_next_commands(run: Run) -> None:
+def test_audit_of_the_sandbox_prints_verdict_and_errors_only_and_ends_with_the_next_commands(run: Run) -> None:
     lines = run("audit", "--sandbox").out.splitlines()
-    severities = [match[1] for line in lines if (match := re.match(r"  (error|warning|info) ", line))]
+    assert re.fullmatch(r"account 1 on sandbox: \d+ errors, \d+ warnings, \d+ infos; the worst is an error", lines[0])
+    severities = [match[1] for line in lines if (match := re.match(r"    (error|warning|info) ", line))]
     assert severities.count("error") == len(severities) > 0
     assert len(lines) < 50
     assert max(map(len, lines)) <= 80
