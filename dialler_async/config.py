@@ -1,4 +1,9 @@
-"""The options of a client: `PoolConfig`, `Timeouts` and `RetryPolicy`, and the types of its other arguments."""
+"""The options of a client: `PoolConfig`, `Timeouts` and `RetryPolicy`, and the types of its other arguments.
+
+The guide is `dialler_async/README.md`.
+
+.. include:: README.md
+"""
 
 import math
 import os

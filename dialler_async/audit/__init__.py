@@ -15,6 +15,10 @@ the rule with `rules=[*RULES, my_rule]`. `account_rule(...)` makes a rule that c
 run did not check is in `AuditReport.not_checked`, and a finding that was not checked is never gone.
 
 `merge_accounts` makes one report of many accounts.
+
+The guide, with the settings and the formats, is `dialler_async/audit/README.md`.
+
+.. include:: README.md
 """
 
 from .acceptance import AcceptanceEntry, accept

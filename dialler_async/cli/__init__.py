@@ -1,6 +1,10 @@
 """The `dialler` command. Needs the extra `cli`.
 
 `--help` and `--version` import neither cyclopts nor rich, because these imports are slow.
+
+The guide is `dialler_async/cli/README.md`.
+
+.. include:: README.md
 """
 
 import sys

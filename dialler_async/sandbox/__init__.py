@@ -31,6 +31,10 @@ The API reference doesn't specify everything. Where no option decides, the sandb
 - Campaigns of two accounts can have the same ID.
 - The time zone of the server is UTC. Dates with an offset are converted.
 - A request is carried out even if the client closes the connection before the response.
+
+The guide to testing is `dialler_async/sandbox/README.md`.
+
+.. include:: README.md
 """
 
 from dialler_async.sandbox.account import SandboxAccount

@@ -1,4 +1,4 @@
-"""The recipes of the README: taskiq workers with a real receiver, `asyncio.TaskGroup`, and a test of an app."""
+"""The recipes of the guide for apps: taskiq workers with a real receiver, `asyncio.TaskGroup`, and a test of an app."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from dialler_async.testing import instant_waits
 if TYPE_CHECKING:
     from tests.conftest import Until
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+GUIDE = (Path(__file__).parents[2] / "dialler_async" / "contrib" / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 class Recipe(ModuleType):
-    """A code block of the README as a module. `DiallerClient` is defined, as for every block."""
+    """A code block of the guide as a module. `DiallerClient` is defined, as for every block."""
 
     def __init__(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__("recipe")
@@ -37,7 +37,7 @@ class Recipe(ModuleType):
         self.DiallerClient = DiallerClient
         # taskiq imports the module of a task from here.
         monkeypatch.setitem(sys.modules, "recipe", self)
-        exec(compile(block, "README.md", "exec"), vars(self))  # noqa: S102  the README is trusted
+        exec(compile(block, "contrib/README.md", "exec"), vars(self))  # noqa: S102  the guide is trusted
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
@@ -147,7 +147,7 @@ async def test_client_stays_open_until_the_worker_shuts_down(
 
 
 async def test_task_group_of_clones_shares_one_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = Recipe("TaskGroup", monkeypatch)
+    group = Recipe("begin_all", monkeypatch)
     async with DiallerClient.from_env() as group.dialler:
         ids = await group.begin_all("Template", ["North", "South", "West"])
     assert [sandbox.campaigns[id]["Name"] for id in ids] == ["North", "South", "West"]
@@ -166,8 +166,8 @@ class RefusedAfterOneClone(Fault):
 async def test_task_group_with_cancelled_clones_can_run_again(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    """One task of the group fails, as the README describes."""
-    group = Recipe("TaskGroup", monkeypatch)
+    """One task of the group fails, as the guide describes."""
+    group = Recipe("begin_all", monkeypatch)
     stalled_after_execution, stalled = StallBeforeHeaders(carried_out=True), StallBeforeHeaders()
     sandbox.faults.next(stalled_after_execution, stalled, RefusedAfterOneClone(sandbox, until), match="clone")
     async with DiallerClient.from_env() as group.dialler:

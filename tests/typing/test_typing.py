@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-README = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "dialler_async").rglob("README.md"))]
 PYRIGHT = Path(sys.executable).with_name("basedpyright")
 
 
@@ -24,7 +24,7 @@ def refused_lines(checker: str, file: Path, directory: Path) -> dict[int, str]:
         command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--no-error-summary", f"{file}"]
         pattern = r"^.*\.py:(\d+): error: (.*)$"
     else:
-        # The blocks of the README assign names that they don't use.
+        # The blocks of the guides assign names that they don't use.
         unused = {f"reportUnused{kind}": False for kind in ("Variable", "Function")}
         (directory / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict", **unused}))
         command = [f"{PYRIGHT}", "--project", f"{directory}", "--pythonpath", sys.executable, f"{file}"]
@@ -52,12 +52,16 @@ def test_type_checker_refuses_exactly_the_lines_of_misuse(checker: str, tmp_path
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_type_checker_accepts_the_python_blocks_of_the_readme(checker: str, tmp_path: Path) -> None:
-    # All blocks are in one function, because later blocks use the names of earlier ones.
-    head = "from dialler_async import DiallerClient\n\n\nasync def readme(dialler: DiallerClient) -> None:\n"
-    file = tmp_path / "readme.py"
-    file.write_text(head + textwrap.indent("\n".join(README), "    "))
-    lines = file.read_text().splitlines()
+def test_type_checker_accepts_the_python_blocks_of_the_guides(checker: str, tmp_path: Path) -> None:
+    # All blocks of a guide are in one function, because later blocks use the names of earlier ones.
+    source = "from dialler_async import DiallerClient\n"
+    for number, guide in enumerate(GUIDES):
+        blocks = re.findall(r"^```python\n(.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL)
+        source += f"\n\nasync def guide_{number}(dialler: DiallerClient) -> None:\n    pass\n"
+        source += textwrap.indent("\n".join(blocks), "    ")
+    file = tmp_path / "guides.py"
+    file.write_text(source)
+    lines = source.splitlines()
     refused = refused_lines(checker, file, tmp_path)
     assert [f"{lines[number - 1].strip()}  # {message}" for number, message in sorted(refused.items())] == []
 
