@@ -10,12 +10,20 @@ have one method for each call of the API. `result_codes.for_campaigns` fetches t
 
 These modules are imported separately:
 
-    dialler_async.audit     check an account's campaigns by rules
-    dialler_async.export    export an account as JSON, CSV or Parquet
-    dialler_async.fleet     audit many accounts with any number of workers (extra `fleet`)
-    dialler_async.contrib   use the client in FastAPI and aiohttp.web, and with OpenTelemetry
-    dialler_async.testing   factories and faults for tests of your own code; there is a pytest plugin, too
-    dialler_async.sandbox   run an embedded dialler server
+- `dialler_async.config`, `dialler_async.models`, `dialler_async.errors` and `dialler_async.observer`: their names are
+  here, too
+- `dialler_async.audit`: check an account's campaigns by rules
+- `dialler_async.export`: export an account as JSON, CSV or Parquet
+- `dialler_async.fleet`: audit many accounts with any number of workers (extra `fleet`)
+- `dialler_async.store`: results and findings over time (extra `store`)
+- `dialler_async.contrib`: use the client in web apps, and with OpenTelemetry
+- `dialler_async.testing`: factories and faults for tests of your own code; there is a plugin for pytest, too
+  (`dialler_async.pytest_plugin`)
+- `dialler_async.sandbox`: run an embedded dialler server
+- `dialler_async.cli`: the `dialler` command (extra `cli`)
+
+The guides are the files `README.md` beside these modules. The guide to the client, with the table of what is retried,
+is included in `dialler_async.config`.
 
 The logger is `dialler_async`. Each retry is logged as a warning, and each attempt at level DEBUG. No log line contains
 a name, an ID or a secret. The environment variable `DIALLER_LOG=debug` prints the log on stderr.

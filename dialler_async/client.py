@@ -58,13 +58,9 @@ class DiallerClient:
     A client may be made outside an event loop. It belongs to the event loop of its first call. Without `async with`,
     the first call opens the pool, and `aclose` closes it.
 
-    The client retries calls within the limits of `retry`:
-
-    - A read, and a clone with `exist_ok`, is retried after no response, and after a 408, 429, 500, 502, 503 or 504.
-    - A delete by ID is retried after no response, a 429, 502, 503 or 504. A 404 after a retry means that the campaign
-      is deleted.
-    - Other writes are retried only if the server did not run them. If that is uncertain, they raise
-      OutcomeUnknownError.
+    The client retries calls within the limits of `retry`. A write is sent again only if the server did not run it, or
+    if a second run changes nothing. If its outcome is uncertain, it raises OutcomeUnknownError. The guide,
+    `dialler_async/README.md`, has the table of what is retried.
 
     Args:
         base_url: `http(s)://HOST:PORT/rest/v1.0/CLIENTS_ID`. A path before `rest` and a trailing slash are allowed.

@@ -1,19 +1,7 @@
 """Decide whether a failed request is retried, and after which delay. Pure.
 
-| request                       | never sent | lost after sending | 502, 504        | 429, 503       | 500     |
-|-------------------------------|------------|--------------------|-----------------|----------------|---------|
-| list, get, find, result codes | retry      | retry              | retry           | retry          | retry   |
-| clone with `exist_ok`         | retry      | retry              | retry           | retry          | retry   |
-| delete by ID                  | retry      | retry (1)          | retry (1)       | retry          | error   |
-| clone, delete by name         | retry      | outcome unknown    | outcome unknown | retry (2)      | unknown |
-
-(1) A 404 for a retry means that an earlier attempt deleted the campaign.
-(2) Only with a `Retry-After`; otherwise the error is raised.
-
-An error that is `permanent`, such as for a certificate that is not trusted, is not retried. Reads, and a clone with
-`exist_ok`, are also retried after a 408. Reads are also retried after a 200 whose body is not JSON, such as the error
-page of a proxy. After any other status, and after any other undocumented 200, the error is raised without a retry. If a
-write may have run (after a 2xx or another 5xx), its outcome is unknown.
+The table of what is retried is in the guide, `dialler_async/README.md`. An error that is `permanent`, such as for a
+certificate that is not trusted, is not retried.
 
 `retry_gate` limits retries while a server stays down: they wait, and one of them at a time is sent. These
 alternatives were considered:

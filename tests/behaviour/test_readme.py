@@ -111,7 +111,8 @@ def test_every_block_of_a_guide_has_a_language_that_is_tested(guide: str) -> Non
 
 @pytest.mark.parametrize("guide", TEXTS)
 def test_links_of_a_guide_lead_to_files(guide: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", TEXTS[guide])
+    text = re.sub(r"^```.*?^```$", "", TEXTS[guide], flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)#]+)\)", text)
     files = [link for link in links if not link.startswith("https://")]
     assert [link for link in files if not (ROOT / guide).parent.joinpath(link).exists()] == []
 
