@@ -27,6 +27,7 @@ import logging
 from math import ceil, inf, isfinite, sqrt
 from typing import Final, final
 
+from .._public import public
 from ..errors import require
 
 START_LEVEL: Final = 2
@@ -112,6 +113,7 @@ class _Window:
         return sqrt(max(0.0, self._squares / self.count - self.latency**2) / self.count) / self.latency
 
 
+@public
 @final
 class AutoConcurrency:
     """A limit of concurrent calls that adapts to the latency of earlier calls.
