@@ -18,8 +18,8 @@ except ImportError:
     async_fixture = pytest.fixture  # type: ignore[assignment]  # the types differ in unused options
 
 if TYPE_CHECKING:
-    from dialler_async import DiallerClient
-    from dialler_async.sandbox import Sandbox
+    from . import DiallerClient
+    from .sandbox import Sandbox
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def dialler_sandbox() -> Iterator[Sandbox]:
     in its own thread, so it serves synchronous and asynchronous tests. For a sandbox with other options, such as
     `Sandbox(campaigns=500, seed=1)`, define your own fixture with this name.
     """
-    from dialler_async.sandbox import Sandbox
+    from .sandbox import Sandbox
 
     with Sandbox([]) as sandbox:
         yield sandbox
@@ -39,7 +39,7 @@ def dialler_sandbox() -> Iterator[Sandbox]:
 @async_fixture
 async def dialler_client(dialler_sandbox: Sandbox) -> AsyncIterator[DiallerClient]:
     """Yield a client of `dialler_sandbox`."""
-    from dialler_async import DiallerClient
+    from . import DiallerClient
 
     async with DiallerClient(dialler_sandbox.base_url, dialler_sandbox.token) as client:
         yield client

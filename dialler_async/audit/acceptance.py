@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import attrs
 from msgspec import Meta, Struct
 
-from dialler_async._text.escaping import escape_unprintable
-from dialler_async.errors import require
-from dialler_async.models import Language
-
+from .._text.escaping import escape_unprintable
+from ..errors import require
+from ..models import Language
 from .coverage import Coverage
 from .findings import Acceptance, Basis, Finding, Severity
 from .identity import AccountIdentity

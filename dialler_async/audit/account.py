@@ -5,8 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from dialler_async.models import Language
-
+from ..models import Language
 from .findings import Finding, Severity
 from .rule import RuleInfo, Setting, Violation
 from .summary import CampaignSummary

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dialler_async.errors import ConfigurationError, require
-from dialler_async.models import Language
-
+from ..errors import ConfigurationError, require
+from ..models import Language
 from .comparison import Change
 from .coverage import Coverage, NotChecked
 from .findings import CampaignKey, Finding, campaign_key

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from dialler_async.models import Language
-
+from ..models import Language
 from .findings import CampaignKey, Finding, campaign_key
 from .rule import Named, RuleInfo
 from .rules import RULE_FAILED, RUN_RULES, UNUSED_ACCEPTANCE

@@ -7,7 +7,7 @@ from json import dumps
 
 import attrs
 
-from dialler_async.models import Language
+from ..models import Language
 
 CampaignKey = int | str
 """What a campaign is recognised by in the next report: its ID, or its name if it has no ID."""

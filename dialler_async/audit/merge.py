@@ -5,8 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from dialler_async.models import Language
-
+from ..models import Language
 from .comparison import Comparison
 from .coverage import NotChecked
 from .findings import Finding

@@ -5,9 +5,8 @@ from datetime import datetime
 
 import attrs
 
-from dialler_async._api.endpoints import checked_languages
-from dialler_async.models import Language
-
+from .._api.endpoints import checked_languages
+from ..models import Language
 from .findings import Finding
 from .rule import RuleInfo
 from .rules import ALWAYS, INCOMPLETE_LIST, RUN_RULES, STOPPED_EARLY, AnyRule, differs_from_template

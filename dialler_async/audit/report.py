@@ -8,9 +8,8 @@ from urllib.parse import quote
 
 import attrs
 
-from dialler_async.models import Language
-from dialler_async.version import __version__
-
+from ..models import Language
+from ..version import __version__
 from .comparison import Comparison
 from .coverage import Coverage, NotChecked
 from .findings import Finding, Severity, State

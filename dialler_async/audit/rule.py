@@ -8,9 +8,8 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-from dialler_async.errors import require
-from dialler_async.models import Campaign, Language, Records, ResultCode
-
+from ..errors import require
+from ..models import Campaign, Language, Records, ResultCode
 from .findings import Basis, CampaignKey, Finding, Severity
 
 

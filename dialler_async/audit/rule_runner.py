@@ -7,10 +7,9 @@ from pathlib import Path
 
 import attrs
 
-from dialler_async._api.partial_records import InvalidRecord, PartialRecords
-from dialler_async.errors import DiallerError
-from dialler_async.models import Campaign, Language, Records, ResultCode
-
+from .._api.partial_records import InvalidRecord, PartialRecords
+from ..errors import DiallerError
+from ..models import Campaign, Language, Records, ResultCode
 from .account import AccountFacts, AccountRule
 from .coverage import NotChecked
 from .findings import Finding

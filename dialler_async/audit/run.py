@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import cast
 
-from dialler_async._bulk.fan_out import Concurrency, OnProgress
-from dialler_async.client import DiallerClient
-from dialler_async.errors import AuthenticationError, EndpointNotFoundError, TokenSourceError, require
-from dialler_async.models import Campaign, Language
-
+from .._bulk.fan_out import Concurrency, OnProgress
+from ..client import DiallerClient
+from ..errors import AuthenticationError, EndpointNotFoundError, TokenSourceError, require
+from ..models import Campaign, Language
 from .identity import AccountIdentity
 from .options import AuditOptions
 from .report import AuditReport

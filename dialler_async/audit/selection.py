@@ -6,9 +6,8 @@ from fnmatch import fnmatchcase
 
 import attrs
 
-from dialler_async.errors import require
-from dialler_async.models import Campaign
-
+from ..errors import require
+from ..models import Campaign
 from .rule import Named, with_zone
 from .summary import order
 

@@ -50,9 +50,8 @@ import attrs
 import msgspec
 from msgspec import Meta, Struct, field
 
-from dialler_async._text.trusted_files import require_trusted
-from dialler_async.errors import ConfigurationError, require
-
+from .._text.trusted_files import require_trusted
+from ..errors import ConfigurationError, require
 from .acceptance import AcceptanceEntry
 from .account import AccountRule
 from .findings import Severity

@@ -6,8 +6,7 @@ from typing import Any
 
 import attrs
 
-from dialler_async.models import ResultCode, wire_keys
-
+from ..models import ResultCode, wire_keys
 from .rule import CampaignFacts
 
 _KEPT = ("export_key", "done", "aborted", "delay", "appointment", "agent_bound", "time_offset", "allow_delete")

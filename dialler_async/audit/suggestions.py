@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from dialler_async.errors import ConfigurationError
+from ..errors import ConfigurationError
 
 
 def require_known(name: str, known: Iterable[str], kind: str, of: str = "", listing: str = "there are") -> None:

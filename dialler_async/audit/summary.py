@@ -9,8 +9,7 @@ from operator import attrgetter
 
 import attrs
 
-from dialler_async.models import Language, ResultCode
-
+from ..models import Language, ResultCode
 from .rule import CampaignFacts, Named
 
 _TRANSLATION_KEYS = "DiallerCampaignsResultCodes."

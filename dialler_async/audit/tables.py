@@ -6,8 +6,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from dialler_async.errors import ConfigurationError, require
-
+from ..errors import ConfigurationError, require
 from .suggestions import require_known
 
 _T = TypeVar("_T", bound=msgspec.Struct)

@@ -52,7 +52,7 @@ def _run(argv: list[str]) -> int:
         sys.stdout.write(overview())
         return 0
     if argv == ["--version"]:
-        from dialler_async.version import __version__
+        from ..version import __version__
 
         sys.stdout.write(f"{__version__}\n")
         return 0
@@ -61,7 +61,7 @@ def _run(argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        from dialler_async._extras import needs_extra
+        from .._extras import needs_extra
 
         sys.stderr.write(f"dialler: {needs_extra('this command', 'cli')}\n")
         return 2

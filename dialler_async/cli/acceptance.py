@@ -8,13 +8,12 @@ from pathlib import Path
 import attrs
 from cyclopts import Group, Parameter
 
-from dialler_async import ConfigurationError
-from dialler_async._text.files import whole_file
-from dialler_async._text.toml_files import read_toml
-from dialler_async.audit import AuditReport, AuditSettings, Finding
-from dialler_async.audit.acceptance import NEVER_ACCEPTED, AcceptanceEntry, entries_as_toml
-from dialler_async.audit.rules import UNUSED_ACCEPTANCE
-
+from .. import ConfigurationError
+from .._text.files import whole_file
+from .._text.toml_files import read_toml
+from ..audit import AuditReport, AuditSettings, Finding
+from ..audit.acceptance import NEVER_ACCEPTED, AcceptanceEntry, entries_as_toml
+from ..audit.rules import UNUSED_ACCEPTANCE
 from .exits import OutputError, UsageError, print_error
 from .options import Flag
 from .output import counted

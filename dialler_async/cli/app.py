@@ -5,8 +5,7 @@ from itertools import takewhile, zip_longest
 
 from cyclopts import App, CycloptsError
 
-from dialler_async import DiallerError, __version__
-
+from .. import DiallerError, __version__
 from .exits import HELP, Exit, InterruptedWriteError, OutputError, UsageError, print_error, report_error
 from .output import Console
 from .overview import COMMANDS, DESCRIPTION, INSTALL_COMPLETION

@@ -7,11 +7,10 @@ from typing import Annotated
 import attrs
 from cyclopts import App, Group, Parameter
 
-from dialler_async import ConfigurationError, PoolConfig, RetryPolicy
-from dialler_async.audit import AccountIdentity, Baseline, Selection, compare
-from dialler_async.audit import accept as accept_by_settings
-from dialler_async.audit import audit as run_audit
-
+from .. import ConfigurationError, PoolConfig, RetryPolicy
+from ..audit import AccountIdentity, Baseline, Selection, compare
+from ..audit import accept as accept_by_settings
+from ..audit import audit as run_audit
 from .acceptance import NO_ACCEPTANCE, AcceptanceOptions
 from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError

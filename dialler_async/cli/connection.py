@@ -7,13 +7,12 @@ from pathlib import Path
 import attrs
 from cyclopts import Group, Parameter
 
-from dialler_async import DiallerClient
-from dialler_async import _environment as environment
-from dialler_async._text.token_files import read_token_file
-from dialler_async.client import ClientOptions
-from dialler_async.config import PoolConfig, RetryPolicy, Timeouts
-from dialler_async.observer import Observer
-
+from .. import DiallerClient
+from .. import _environment as environment
+from .._text.token_files import read_token_file
+from ..client import ClientOptions
+from ..config import PoolConfig, RetryPolicy, Timeouts
+from ..observer import Observer
 from .exits import UsageError, print_warnings, printed_log
 from .numbers import Positive, PositiveDecimal
 from .options import Flag
@@ -88,7 +87,7 @@ class ConnectionOptions:
             raise UsageError("--sandbox uses no TLS and no proxy: leave out certificates and --proxy")
         options = self._options(pool, retry, observer)
         # Imported here, because the import is slow and only --sandbox needs it.
-        from dialler_async.sandbox import Sandbox
+        from ..sandbox import Sandbox
 
         async with (
             Sandbox(campaigns=500, seed=1) as sandbox,

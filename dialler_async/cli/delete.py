@@ -2,8 +2,7 @@
 
 import sys
 
-from dialler_async import Campaign, DiallerClient, DiallerError, NotFoundError
-
+from .. import Campaign, DiallerClient, DiallerError, NotFoundError
 from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, UsageError, print_error
 from .numbers import Id

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 
-from dialler_async._text.escaping import one_line
-from dialler_async.errors import ConfigurationError, DiallerError, NoReplyError
+from .._text.escaping import one_line
+from ..errors import ConfigurationError, DiallerError, NoReplyError
 
 
 class Exit(IntEnum):

@@ -8,13 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.padding import Padding
 
-from dialler_async import ConfigurationError, DiallerClient
-from dialler_async.audit import AnyRule, audit
-from dialler_async.audit.rule import RuleInfo, Setting
-from dialler_async.audit.rules import RUN_RULES
-from dialler_async.audit.story import where
-from dialler_async.audit.suggestions import require_known
-
+from .. import ConfigurationError, DiallerClient
+from ..audit import AnyRule, audit
+from ..audit.rule import RuleInfo, Setting
+from ..audit.rules import RUN_RULES
+from ..audit.story import where
+from ..audit.suggestions import require_known
 from .exits import UsageError
 from .output import Console, text
 from .rules import RuleOptions
@@ -64,7 +63,7 @@ async def explain(
 async def _example(rule: AnyRule) -> str | None:
     """Return a finding of this rule in a sandbox with seeded defects; None if the rule finds nothing."""
     # Imported here, since most commands need no sandbox.
-    from dialler_async.sandbox import Sandbox
+    from ..sandbox import Sandbox
 
     async with (
         Sandbox(campaigns=120, seed=1) as sandbox,

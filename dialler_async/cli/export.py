@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from dialler_async import DiallerError, NoReplyError, RetryPolicy
-from dialler_async.export import export as run_export
-
+from .. import DiallerError, NoReplyError, RetryPolicy
+from ..export import export as run_export
 from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .exits import Exit, OutputError, print_error
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named

@@ -11,9 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dialler_async.audit import AuditReport, Change, Finding, Severity
-from dialler_async.audit.story import FindingGroup, Section, Story, Topic, tell
-
+from ..audit import AuditReport, Change, Finding, Severity
+from ..audit.story import FindingGroup, Section, Story, Topic, tell
 from .output import Console, counted, text
 
 # The severity is also printed as a word, since colours may be off.

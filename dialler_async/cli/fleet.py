@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import attrs
 from cyclopts import App, Parameter
 
-from dialler_async.audit import AuditReport
-from dialler_async.fleet import Account, Fleet, Server, read_fleet
-
+from ..audit import AuditReport
+from ..fleet import Account, Fleet, Server, read_fleet
 from .exits import Exit, UsageError, print_error, print_warnings
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
 from .options import Flag
@@ -30,8 +29,8 @@ from .stopping import stop_signal
 from .store import duration, moment, open_store
 
 if TYPE_CHECKING:
-    from dialler_async.fleet import FleetProgress
-    from dialler_async.store import Run, Store
+    from ..fleet import FleetProgress
+    from ..store import Run, Store
 
 _DEFAULT_MANIFEST = Path("fleet.toml")
 _LINE_SECONDS = 30.0
@@ -89,9 +88,9 @@ async def audit(
         opened = _sandbox_fleet() if sandbox else _fleet_of(manifest)
         async with opened as fleet, open_store(f"{temporary}/audits.db" if sandbox else store) as opened_store:
             # Imported here, because the import is slow and other commands don't need it.
-            from dialler_async.fleet.coordinator import begin_run, fleet_report, wait_for_run
-            from dialler_async.fleet.unit import Auditor
-            from dialler_async.fleet.worker import Worker
+            from ..fleet.coordinator import begin_run, fleet_report, wait_for_run
+            from ..fleet.unit import Auditor
+            from ..fleet.worker import Worker
 
             earlier = await _earlier_run(
                 opened_store, fleet, resume=resume, only_failed=only_failed, is_some=bool(account)
@@ -121,7 +120,7 @@ def _exit_code(report: AuditReport, level: str) -> Exit:
 
 async def _earlier_run(store: "Store", fleet: Fleet, *, resume: bool, only_failed: bool, is_some: bool) -> "Run | None":
     """Return the run to go on with; None to begin another one."""
-    from dialler_async.fleet.coordinator import units_of
+    from ..fleet.coordinator import units_of
 
     if only_failed:
         latest = await store.runs.get()
@@ -169,8 +168,8 @@ async def worker(
         return
     settings, directory = rule_options.for_workers()
     async with _fleet_of(manifest) as fleet, open_store(store) as opened_store:
-        from dialler_async.fleet.unit import Auditor
-        from dialler_async.fleet.worker import Worker
+        from ..fleet.unit import Auditor
+        from ..fleet.worker import Worker
 
         auditor = Auditor(opened_store, fleet, settings, directory)
         with _log_to_stderr(log_format), stop_signal() as stop:
@@ -249,7 +248,7 @@ async def _fleet_of(manifest: Path) -> AsyncIterator[Fleet]:
 @asynccontextmanager
 async def _sandbox_fleet() -> AsyncIterator[Fleet]:
     """Yield a fleet of generated accounts on an embedded dialler."""
-    from dialler_async.sandbox import Sandbox
+    from ..sandbox import Sandbox
 
     async with Sandbox(campaigns=20, seed=1, accounts=100) as sandbox:
         server = Server(name="sandbox", url=sandbox.server)

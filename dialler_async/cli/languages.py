@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from dialler_async import Language
+from .. import Language
 
 LanguageName = Literal["en", "de"]
 LanguageNames = Annotated[tuple[LanguageName, ...], Parameter(negative=(), show_default=", ".join)]

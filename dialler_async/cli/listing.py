@@ -13,9 +13,8 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import Group, Parameter
 
-from dialler_async import Campaign, Records
-from dialler_async._text.csv_cells import csv_line
-
+from .. import Campaign, Records
+from .._text.csv_cells import csv_line
 from .exits import UsageError
 from .options import Flag
 from .output import print_table, text

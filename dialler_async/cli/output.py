@@ -10,8 +10,7 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
-from dialler_async._text.escaping import escape_unprintable
-
+from .._text.escaping import escape_unprintable
 from .exits import OutputError
 from .streams import discard, is_output_error
 

@@ -2,8 +2,7 @@
 
 import time
 
-from dialler_async import RetryPolicy
-
+from .. import RetryPolicy
 from .connection import FROM_ENVIRONMENT, ConnectionOptions
 from .output import print_line
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from dialler_async import Campaign, Records, ResultCode
-
+from .. import Campaign, Records, ResultCode
 from .exits import print_error
 from .languages import language_code
 from .output import print_json, print_table, text

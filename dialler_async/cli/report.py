@@ -12,13 +12,12 @@ from typing import Annotated, Literal, TextIO
 import attrs
 from cyclopts import Group, Parameter
 
-from dialler_async._extras import needs_extra
-from dialler_async._text.csv_cells import EXCEL_ENCODING
-from dialler_async._text.files import whole_file
-from dialler_async.audit import WRITERS, AuditReport, Severity, SortKey
-from dialler_async.audit.story import verdict
-from dialler_async.audit.writers.csv import write_excel_csv
-
+from .._extras import needs_extra
+from .._text.csv_cells import EXCEL_ENCODING
+from .._text.files import whole_file
+from ..audit import WRITERS, AuditReport, Severity, SortKey
+from ..audit.story import verdict
+from ..audit.writers.csv import write_excel_csv
 from .exits import Exit, OutputError, UsageError, print_error
 from .findings import print_demonstration, print_report
 from .options import Flag
@@ -180,7 +179,7 @@ class _ReportFile:
 
 def _print_html(report: AuditReport, file: TextIO) -> None:
     # Imported here, since it needs an extra.
-    from dialler_async.audit.writers.html import write_html
+    from ..audit.writers.html import write_html
 
     file.writelines(write_html(report))
 

@@ -1,8 +1,7 @@
 """A notice on stderr that calls are retried. Some commands retry for more than a minute."""
 
-from dialler_async import DiallerError
-from dialler_async.observer import ObservedCall, Observer
-
+from .. import DiallerError
+from ..observer import ObservedCall, Observer
 from .exits import print_error
 
 _ATTEMPTS = 3

@@ -7,8 +7,7 @@ import attrs
 from cyclopts import Group, Parameter
 from rich.table import Table
 
-from dialler_async.audit import AnyRule, AuditSettings, available_rules, load_rules
-
+from ..audit import AnyRule, AuditSettings, available_rules, load_rules
 from .options import Flag
 from .output import Console, text
 from .settings_file import errors_about, read_settings, working_directory

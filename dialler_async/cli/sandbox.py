@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from dialler_async._text.files import whole_file
-from dialler_async.fleet.manifest import write_fleet
-
+from .._text.files import whole_file
+from ..fleet.manifest import write_fleet
 from .exits import UsageError
 from .numbers import NotNegative, Port, Positive, PositiveDecimal
 from .output import print_line
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
-    from dialler_async.sandbox import Sandbox
+    from ..sandbox import Sandbox
 
 
 async def sandbox(
@@ -73,7 +72,7 @@ async def sandbox(
         token_file: File to write the token to. It is rewritten when the token is replaced.
     """
     # Imported here, because the import is slow and `--help` doesn't need it.
-    from dialler_async.sandbox import Sandbox
+    from ..sandbox import Sandbox
 
     server = Sandbox(
         campaigns=campaigns,
@@ -113,7 +112,7 @@ async def sandbox(
 
 
 def _plan_faults(server: "Sandbox", names: tuple[str, ...], share: float, seed: int) -> None:
-    from dialler_async.sandbox.fault_names import fault_of
+    from ..sandbox.fault_names import fault_of
 
     try:
         server.faults.chance(share, [fault_of(name) for name in names], seed=seed)

@@ -7,12 +7,11 @@ from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from dialler_async import ConfigurationError
-from dialler_async._text.toml_files import read_toml
-from dialler_async._text.trusted_files import require_trusted
-from dialler_async.audit.settings import KEYS
-from dialler_async.audit.suggestions import require_known
-
+from .. import ConfigurationError
+from .._text.toml_files import read_toml
+from .._text.trusted_files import require_trusted
+from ..audit.settings import KEYS
+from ..audit.suggestions import require_known
 from .exits import UsageError
 
 _FILES = ("dialler.toml", "pyproject.toml")

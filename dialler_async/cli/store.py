@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter, Token
 
-from dialler_async._extras import needs_extra
-from dialler_async.audit import AccountIdentity, AuditReport
-
+from .._extras import needs_extra
+from ..audit import AccountIdentity, AuditReport
 from .exits import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from dialler_async.store import Store
+    from ..store import Store
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -33,7 +32,7 @@ async def open_store(location: str | None) -> AsyncIterator["Store"]:
     if not all(map(find_spec, ("aiosqlite", "alembic", "psycopg", "sqlalchemy"))):
         raise UsageError(needs_extra("this command", "store"))
     # Imported here, because the import is slow and other commands don't need it.
-    from dialler_async.store import Store, StoreError
+    from ..store import Store, StoreError
 
     try:
         async with Store(location or os.environ.get("DIALLER_STORE") or "audits.db") as store:
@@ -47,7 +46,7 @@ async def open_store(location: str | None) -> AsyncIterator["Store"]:
 
 async def store_report(store: "Store", report: AuditReport) -> AuditReport:
     """Store the report of a single account as a run, and return it compared with the last one."""
-    from dialler_async.store import NewUnit, Plan
+    from ..store import NewUnit, Plan
 
     identity = report.identity or AccountIdentity("an unknown server", None)
     unit = NewUnit(name=report.name or str(identity), url=identity.server, clients_id=identity.clients_id)

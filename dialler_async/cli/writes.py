@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dialler_async import ConnectError, DiallerError
-from dialler_async.observer import ObservedCall, Observer
-
+from .. import ConnectError, DiallerError
+from ..observer import ObservedCall, Observer
 from .exits import InterruptedWriteError
 
 

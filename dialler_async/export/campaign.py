@@ -5,7 +5,7 @@ from typing import Protocol
 
 import attrs
 
-from dialler_async.models import Campaign, Language, ResultCode
+from ..models import Campaign, Language, ResultCode
 
 
 @attrs.frozen

@@ -4,9 +4,8 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import BinaryIO
 
-from dialler_async._text.csv_cells import BYTE_ORDER_MARK, EXCEL_ENCODING, EXCEL_SEPARATOR, csv_line
-from dialler_async.models import Language
-
+from .._text.csv_cells import BYTE_ORDER_MARK, EXCEL_ENCODING, EXCEL_SEPARATOR, csv_line
+from ..models import Language
 from .campaign import ExportedCampaign
 from .flat import COLUMNS, Cell, rows
 

@@ -18,8 +18,7 @@ from typing import get_args
 
 import attrs
 
-from dialler_async.models import Campaign, ResultCode
-
+from ..models import Campaign, ResultCode
 from .campaign import ExportedCampaign
 
 Cell = str | int | bool | datetime | None

@@ -5,8 +5,7 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import BinaryIO
 
-from dialler_async.models import Language
-
+from ..models import Language
 from .campaign import ExportedCampaign
 
 # Increment it when a key is removed or changes its meaning, not when a key is added.

@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 import polars
 
-from dialler_async.models import Language
-
+from ..models import Language
 from .campaign import ExportedCampaign
 from .flat import COLUMNS, Cell, rows
 

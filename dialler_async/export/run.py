@@ -12,15 +12,14 @@ from typing import BinaryIO
 
 import attrs
 
-from dialler_async._api.endpoints import checked_languages
-from dialler_async._api.partial_records import InvalidRecord
-from dialler_async._bulk.fan_out import Concurrency, OnProgress
-from dialler_async._extras import needs_extra
-from dialler_async._text.files import whole_file
-from dialler_async.client import DiallerClient
-from dialler_async.errors import ConfigurationError, PayloadError
-from dialler_async.models import Campaign, Language, Records, ResultCode, with_wire
-
+from .._api.endpoints import checked_languages
+from .._api.partial_records import InvalidRecord
+from .._bulk.fan_out import Concurrency, OnProgress
+from .._extras import needs_extra
+from .._text.files import whole_file
+from ..client import DiallerClient
+from ..errors import ConfigurationError, PayloadError
+from ..models import Campaign, Language, Records, ResultCode, with_wire
 from .campaign import ExportedCampaign, Writer
 from .csv_file import CsvFile, ExcelCsvFile
 from .json_file import JsonFile

@@ -43,8 +43,7 @@ one worker at a time. The guide, `dialler_async/fleet/README.md`, has the comman
 
 from typing import TYPE_CHECKING
 
-from dialler_async._lazy import lazy_names
-
+from .._lazy import lazy_names
 from .manifest import Account, Fleet, Server, read_fleet
 
 if TYPE_CHECKING:

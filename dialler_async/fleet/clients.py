@@ -5,10 +5,9 @@ from typing import Final, final
 
 import attrs
 
-from dialler_async._bulk.auto_concurrency import AutoConcurrency
-from dialler_async.client import ClientOptions, DiallerClient
-from dialler_async.config import PoolConfig, RetryPolicy, Timeouts
-
+from .._bulk.auto_concurrency import AutoConcurrency
+from ..client import ClientOptions, DiallerClient
+from ..config import PoolConfig, RetryPolicy, Timeouts
 from .manifest import Account, Server
 from .reachability import Reachability
 

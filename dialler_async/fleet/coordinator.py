@@ -11,16 +11,15 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from dialler_async._api.endpoints import checked_languages
-from dialler_async.audit import AccountIdentity, AuditReport, AuditSettings, accept, merge_accounts
-from dialler_async.audit.acceptance import require_accounts
-from dialler_async.audit.rules import RUN_RULES
-from dialler_async.audit.selection import name_matches
-from dialler_async.config import BASE_PATH
-from dialler_async.errors import require
-from dialler_async.models import Language
-from dialler_async.store import NewUnit, Plan, Run, Store
-
+from .._api.endpoints import checked_languages
+from ..audit import AccountIdentity, AuditReport, AuditSettings, accept, merge_accounts
+from ..audit.acceptance import require_accounts
+from ..audit.rules import RUN_RULES
+from ..audit.selection import name_matches
+from ..config import BASE_PATH
+from ..errors import require
+from ..models import Language
+from ..store import NewUnit, Plan, Run, Store
 from .manifest import Fleet
 from .unit import Auditor, settings_digest
 from .worker import Worker

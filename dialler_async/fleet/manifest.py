@@ -14,13 +14,13 @@ from typing import Any, Final
 import attrs
 from yarl import URL
 
-from dialler_async._http.urls import check_server_url, cleartext_warning
-from dialler_async._text.files import whole_file
-from dialler_async._text.token_files import read_token_file
-from dialler_async._text.toml_files import read_toml
-from dialler_async._text.trusted_files import require_trusted
-from dialler_async.config import BASE_PATH
-from dialler_async.errors import ConfigurationError, is_number, require
+from .._http.urls import check_server_url, cleartext_warning
+from .._text.files import whole_file
+from .._text.token_files import read_token_file
+from .._text.toml_files import read_toml
+from .._text.trusted_files import require_trusted
+from ..config import BASE_PATH
+from ..errors import ConfigurationError, is_number, require
 
 _PATH_KEYS: Final = ("ca_file", "client_cert", "client_key")
 _SERVER_KEYS: Final = ("name", "url", "max_rate", "max_concurrency", "deadline", "attempts", "proxy", *_PATH_KEYS)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Final, final
 
-from dialler_async._http.clock import CLOCK
-from dialler_async.errors import NoReplyError
-from dialler_async.observer import ObservedCall, Observer
+from .._http.clock import CLOCK
+from ..errors import NoReplyError
+from ..observer import ObservedCall, Observer
 
 GIVE_UP_SECONDS: Final = 45.0
 """Time without any response after which a server is given up. It is longer than a restart of a server."""
@@ -66,6 +66,6 @@ def _telemetry() -> Observer:
 
     if isinstance(get_tracer_provider(), ProxyTracerProvider):
         return Observer()
-    from dialler_async.contrib.opentelemetry import OpenTelemetryObserver
+    from ..contrib.opentelemetry import OpenTelemetryObserver
 
     return OpenTelemetryObserver()

@@ -9,7 +9,7 @@ from typing import Final, final
 import attrs
 from msgspec.structs import replace
 
-from dialler_async.audit import (
+from ..audit import (
     AccountIdentity,
     AuditReport,
     AuditSettings,
@@ -18,12 +18,11 @@ from dialler_async.audit import (
     available_rules,
     not_audited,
 )
-from dialler_async.audit.rules import UNUSED_ACCEPTANCE
-from dialler_async.config import BASE_PATH
-from dialler_async.errors import DiallerError
-from dialler_async.models import Language
-from dialler_async.store import Plan, Run, Store, Unit
-
+from ..audit.rules import UNUSED_ACCEPTANCE
+from ..config import BASE_PATH
+from ..errors import DiallerError
+from ..models import Language
+from ..store import Plan, Run, Store, Unit
 from .clients import ServerClients
 from .manifest import Fleet
 

@@ -27,11 +27,10 @@ from contextlib import suppress
 from math import ceil
 from typing import Any, Final, final
 
-from dialler_async._http.clock import CLOCK
-from dialler_async.errors import ConfigurationError
-from dialler_async.store import Lease, RunServer, Store, StoreError, work_key
-from dialler_async.version import __version__
-
+from .._http.clock import CLOCK
+from ..errors import ConfigurationError
+from ..store import Lease, RunServer, Store, StoreError, work_key
+from ..version import __version__
 from .clients import ServerClients
 from .unit import Auditor
 

@@ -37,15 +37,15 @@ The guide to testing is `dialler_async/sandbox/README.md`.
 .. include:: README.md
 """
 
-from dialler_async.sandbox.account import SandboxAccount
-from dialler_async.sandbox.connections import ConnectionCounts
-from dialler_async.sandbox.defects import SeededDefect, Template
-from dialler_async.sandbox.fault_plan import FaultPlan
-from dialler_async.sandbox.in_flight_request import InFlightRequest
-from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.outage import Outage
-from dialler_async.sandbox.response import SandboxResponse
-from dialler_async.sandbox.server import Sandbox
+from .account import SandboxAccount
+from .connections import ConnectionCounts
+from .defects import SeededDefect, Template
+from .fault_plan import FaultPlan
+from .in_flight_request import InFlightRequest
+from .journal import Received
+from .outage import Outage
+from .response import SandboxResponse
+from .server import Sandbox
 
 __all__ = [
     "ConnectionCounts",

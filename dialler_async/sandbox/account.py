@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from attrs import Factory, define, field
 
-from dialler_async.sandbox.codes import Code, WireRecord, records_in_language
-from dialler_async.sandbox.contents import Contents
-from dialler_async.sandbox.defects import SeededDefect, Template
-from dialler_async.sandbox.store import Store
-from dialler_async.sandbox.vocabulary import ENGLISH
+from .codes import Code, WireRecord, records_in_language
+from .contents import Contents
+from .defects import SeededDefect, Template
+from .store import Store
+from .vocabulary import ENGLISH
 
 # A type variable, since `Mapping` is invariant in its keys: a dict by `Language` is no `Mapping[int, Any]`.
 LanguagesID = TypeVar("LanguagesID", bound=int)

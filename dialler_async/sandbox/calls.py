@@ -8,10 +8,10 @@ from urllib.parse import unquote
 import msgspec
 from attrs import frozen
 
-from dialler_async.sandbox.dates import DateStyle, format_date, parse_date
-from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.response import SandboxResponse, error
-from dialler_async.sandbox.store import Store
+from .dates import DateStyle, format_date, parse_date
+from .journal import Received
+from .response import SandboxResponse, error
+from .store import Store
 
 DeleteByName = Literal["first-partial-match", "exact"]
 FindWithoutMatch = Literal["empty", "404"]

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from attrs import Factory, frozen
 
-from dialler_async.sandbox.codes import WireRecord
-from dialler_async.sandbox.defects import SeededDefect, Template, make_invalid, seed_defects
-from dialler_async.sandbox.generator import Generator
-from dialler_async.sandbox.store import Store
+from .codes import WireRecord
+from .defects import SeededDefect, Template, make_invalid, seed_defects
+from .generator import Generator
+from .store import Store
 
 
 @frozen

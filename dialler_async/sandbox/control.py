@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 import msgspec
 from attrs import field, frozen
 
-from dialler_async.sandbox.fault_names import fault_of
-from dialler_async.sandbox.fault_plan import FaultPlan
-from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, SandboxResponse, error
+from .fault_names import fault_of
+from .fault_plan import FaultPlan
+from .journal import Received
+from .response import NO_SUCH_ENDPOINT, SandboxResponse, error
 
 PREFIX: Final = "/sandbox/"
 _DONE: Final = SandboxResponse(200, b'{"status":200}')

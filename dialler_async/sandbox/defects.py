@@ -5,9 +5,9 @@ from datetime import time
 
 from attrs import evolve, frozen
 
-from dialler_async.sandbox.codes import Code
-from dialler_async.sandbox.generator import Draft, Generator
-from dialler_async.sandbox.vocabulary import ENGLISH, GERMAN, GlobalCode
+from .codes import Code
+from .generator import Draft, Generator
+from .vocabulary import ENGLISH, GERMAN, GlobalCode
 
 _SHARE = 0.07
 """Approximate share of campaigns with a defect. It is larger in a small account, which has each kind once."""

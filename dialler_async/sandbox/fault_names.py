@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from dialler_async.sandbox.faults import (
+from .faults import (
     CloseAfterResponse,
     CutShort,
     Fault,

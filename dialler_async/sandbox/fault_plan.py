@@ -6,8 +6,8 @@ from random import Random
 
 from attrs import define
 
-from dialler_async.sandbox.faults import Fault
-from dialler_async.sandbox.journal import Received
+from .faults import Fault
+from .journal import Received
 
 CALLS = frozenset({"list", "get", "find", "result_codes", "clone", "delete", "delete_by_name"})
 

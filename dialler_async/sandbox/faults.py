@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve, field, frozen
 
-from dialler_async.sandbox.in_flight_request import InFlightRequest
-from dialler_async.sandbox.response import JSON_TYPE, SandboxResponse, error, phrase
+from .in_flight_request import InFlightRequest
+from .response import JSON_TYPE, SandboxResponse, error, phrase
 
 _HTML_TYPE = {"Content-Type": "text/html"}
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")

@@ -12,10 +12,10 @@ from typing import Any
 
 from attrs import define, field
 
-from dialler_async.sandbox.calls import NAME_LENGTH
-from dialler_async.sandbox.codes import Code, WireRecord
-from dialler_async.sandbox.dates import DateStyle, format_date
-from dialler_async.sandbox.vocabulary import (
+from .calls import NAME_LENGTH
+from .codes import Code, WireRecord
+from .dates import DateStyle, format_date
+from .vocabulary import (
     CORE_CODES,
     ENGLISH,
     GERMAN,

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define
 
-from dialler_async.sandbox.connections import Connection
-from dialler_async.sandbox.journal import Received
-from dialler_async.sandbox.response import SandboxResponse
+from .connections import Connection
+from .journal import Received
+from .response import SandboxResponse
 
 
 @define(eq=False)

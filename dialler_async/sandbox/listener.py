@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from dialler_async.sandbox.connections import Connection, ConnectionCounts, CountingServer
+from .connections import Connection, ConnectionCounts, CountingServer
 
 # In seconds. `stop` cancels the handlers first, so this is only an upper limit.
 _SHUTDOWN_TIMEOUT = 5.0

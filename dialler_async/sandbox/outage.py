@@ -2,8 +2,8 @@
 
 from types import TracebackType
 
-from dialler_async.sandbox.listener import Listener
-from dialler_async.sandbox.loop_thread import LoopThread
+from .listener import Listener
+from .loop_thread import LoopThread
 
 
 class Outage:

@@ -13,28 +13,28 @@ from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
 
-from dialler_async.sandbox.account import SandboxAccount
-from dialler_async.sandbox.calls import (
+from .account import SandboxAccount
+from .calls import (
     Calls,
     DeleteByName,
     FindWithoutMatch,
     Target,
     parse_target,
 )
-from dialler_async.sandbox.codes import WireRecord
-from dialler_async.sandbox.connections import Connection, ConnectionCounts
-from dialler_async.sandbox.contents import Contents, from_records, generate
-from dialler_async.sandbox.control import PREFIX, Control, is_foreign
-from dialler_async.sandbox.dates import DateStyle
-from dialler_async.sandbox.fault_plan import FaultPlan
-from dialler_async.sandbox.generator import Generator
-from dialler_async.sandbox.in_flight_request import InFlightRequest
-from dialler_async.sandbox.journal import Received, redact_headers
-from dialler_async.sandbox.listener import AlreadySent, Listener
-from dialler_async.sandbox.loop_thread import LoopThread
-from dialler_async.sandbox.outage import Outage
-from dialler_async.sandbox.response import NO_SUCH_ENDPOINT, SandboxResponse, error
-from dialler_async.sandbox.slots import Slots
+from .codes import WireRecord
+from .connections import Connection, ConnectionCounts
+from .contents import Contents, from_records, generate
+from .control import PREFIX, Control, is_foreign
+from .dates import DateStyle
+from .fault_plan import FaultPlan
+from .generator import Generator
+from .in_flight_request import InFlightRequest
+from .journal import Received, redact_headers
+from .listener import AlreadySent, Listener
+from .loop_thread import LoopThread
+from .outage import Outage
+from .response import NO_SUCH_ENDPOINT, SandboxResponse, error
+from .slots import Slots
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dialler_async.sandbox.codes import Code, WireRecord, records_in_language
+from .codes import Code, WireRecord, records_in_language
 
 _LIST_HEAD = b'{"filter":"","limitStart":0,"limitPageSize":-1,"records":['
 _RECORDS_HEAD = b'{"records":['

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from dialler_async.audit import AuditReport, Baseline, Finding, report_as_json
+from ..audit import AuditReport, Baseline, Finding, report_as_json
 
 T = TypeVar("T")
 

@@ -18,9 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from dialler_async._http.clock import CLOCK
-from dialler_async.errors import ConfigurationError, DiallerError
-
+from .._http.clock import CLOCK
+from ..errors import ConfigurationError, DiallerError
 from .migrate import is_current, migrate
 
 T = TypeVar("T")

@@ -5,8 +5,7 @@ from typing import NamedTuple, final
 from sqlalchemy import ColumnElement, case, delete, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dialler_async.audit.selection import name_matches
-
+from ..audit.selection import name_matches
 from .database import Database
 from .runs import UnitState
 from .schema import ACCOUNTS, FINDINGS, RUNS, UNITS, database_now

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
-from dialler_async.errors import require
+from ..errors import require
 
 LATEST: Final = "1"
 """The latest schema version: the last revision under `migrations`."""

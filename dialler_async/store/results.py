@@ -9,11 +9,10 @@ import attrs
 from sqlalchemy import Integer, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dialler_async.audit import AuditReport, Change, Finding, Severity, State
-from dialler_async.audit.baseline import changes
-from dialler_async.audit.selection import name_matches
-from dialler_async.audit.states import with_states
-
+from ..audit import AuditReport, Change, Finding, Severity, State
+from ..audit.baseline import changes
+from ..audit.selection import name_matches
+from ..audit.states import with_states
 from .codec import (
     decode_baseline,
     decode_finding,

@@ -12,10 +12,9 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, case, exists, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dialler_async.audit import AcceptanceEntry
-from dialler_async.errors import ConfigurationError
-from dialler_async.version import __version__
-
+from ..audit import AcceptanceEntry
+from ..errors import ConfigurationError
+from ..version import __version__
 from .database import Database
 from .schema import RUNS, UNITS, database_now
 

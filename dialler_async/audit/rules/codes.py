@@ -7,8 +7,7 @@ import reprlib
 from collections.abc import Iterator
 from typing import Literal
 
-from dialler_async.models import ResultCode
-
+from ...models import ResultCode
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import flags, has_text

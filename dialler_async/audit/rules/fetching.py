@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from dialler_async.errors import PayloadError
-
+from ...errors import PayloadError
 from ..findings import Severity
 from ..rule import CampaignFacts, RuleInfo, Violation, rule
 from .words import cause, language_name

@@ -7,8 +7,7 @@ import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
-from dialler_async.models import Language, ResultCode, wire_keys
-
+from ...models import Language, ResultCode, wire_keys
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from .words import language_name

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from dialler_async.models import Language, ResultCode
-
+from ...models import Language, ResultCode
 from ..findings import CampaignKey, campaign_key
 from ..summary import CampaignSummary
 

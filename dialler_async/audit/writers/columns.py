@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
-from dialler_async._text.csv_cells import Cell
-
+from ..._text.csv_cells import Cell
 from ..findings import Finding, Severity
 from ..report import AuditReport
 

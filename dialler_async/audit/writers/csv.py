@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from dialler_async._text.csv_cells import BYTE_ORDER_MARK, EXCEL_SEPARATOR, csv_line
-
+from ..._text.csv_cells import BYTE_ORDER_MARK, EXCEL_SEPARATOR, csv_line
 from ..report import AuditReport
 from .columns import columns, lines
 

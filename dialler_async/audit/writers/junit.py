@@ -17,8 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from dialler_async._text.escaping import escape_unprintable
-
+from ..._text.escaping import escape_unprintable
 from ..findings import Finding, Severity, State
 from ..report import AuditReport
 from ..rule import RuleInfo

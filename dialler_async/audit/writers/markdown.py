@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from dialler_async._text.escaping import escape_unprintable
-
+from ..._text.escaping import escape_unprintable
 from ..findings import Finding, Severity
 from ..report import AuditReport
 from ..story import Section, Topic, accepted_note, tell, where

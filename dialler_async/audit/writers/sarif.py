@@ -16,9 +16,8 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-from dialler_async._text.escaping import escape_unprintable
-from dialler_async.version import __version__
-
+from ..._text.escaping import escape_unprintable
+from ...version import __version__
 from ..findings import Finding, Severity
 from ..report import AuditReport
 from ..rule import RuleInfo

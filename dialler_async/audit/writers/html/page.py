@@ -13,8 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dialler_async._text.escaping import escape_unprintable
-
+from ...._text.escaping import escape_unprintable
 from ...findings import Finding
 from ...report import AuditReport
 from ...story import accepted_note
