@@ -187,7 +187,7 @@ _MODULE_OF = {
     "TokenSourceError": "errors",
     "fan_out": "_bulk.fan_out",
 }
-"""The module of each public name. Names are imported on first use, since aiohttp and attrs take 0.2 s to import."""
+"""The module of each public name. Names are imported on first use, because aiohttp and attrs take 0.2 s to import."""
 
 # Hidden from type checkers, which use the imports above. If they saw `__getattr__`, they would accept any name.
 if not TYPE_CHECKING:

@@ -23,7 +23,7 @@ from .errors import (
 from .models import Campaign, Records, wire_keys
 
 _SAME_DATE: Final = timedelta(seconds=1)
-"""Dates that differ by less count as equal, since the server may store dates without milliseconds."""
+"""Dates that differ by less count as equal, because the server may store dates without milliseconds."""
 
 
 @public
@@ -106,7 +106,6 @@ class Campaigns:
         Args:
             campaign: the campaign or its ID.
             max_age: as for `list`.
-
         Raises:
             NotFoundError: the campaign does not exist.
             PayloadError: also if the server sent a campaign with another ID.
@@ -131,7 +130,6 @@ class Campaigns:
 
         Args:
             name: the name.
-
         Raises:
             NotFoundError: no campaign has exactly this name. The message has the number of similar names.
             AmbiguousNameError: several campaigns have exactly this name; see `.matches`.
@@ -175,7 +173,6 @@ class Campaigns:
                 reads it.
             dt_to: end of the new campaign's validity, in the same form.
             exist_ok: return the campaign with exactly the new name if it exists already, as `get_or_clone` does.
-
         Raises:
             NotFoundError: the source does not exist.
             ConflictError: the destination exists, or another precondition does not hold. With `exist_ok`, the existing
@@ -209,10 +206,8 @@ class Campaigns:
             dt_from: as for `clone`.
             dt_to: as for `clone`.
             ignore_differences: also return an existing campaign with other user data or dates than requested.
-
         Returns:
             The campaign with exactly this name, and whether this call created it.
-
         Raises:
             NotFoundError: the source does not exist.
             ConflictError: the existing campaign has other user data or dates than requested, or another precondition
@@ -278,7 +273,6 @@ class Campaigns:
         Args:
             campaign: the campaign or its ID.
             missing_ok: return if the campaign does not exist, instead of raising NotFoundError.
-
         Raises:
             NotFoundError: the campaign does not exist. Not raised if an earlier attempt of this call may have
                 deleted it.
@@ -291,7 +285,7 @@ class Campaigns:
 
         The call searches for the name. If exactly one campaign has exactly this name, the call reads that campaign by
         its ID, checks the name again, and deletes it by its ID. A rename between this check and the delete goes
-        unnoticed, since the API has no conditional delete.
+        unnoticed, because the API has no conditional delete.
 
         Args:
             name: the name. Case and spaces count.
@@ -299,7 +293,6 @@ class Campaigns:
                 match may be partial, and any one of several campaigns may be deleted. The call is not retried after an
                 attempt that may have run.
             missing_ok: return if no campaign has this name, instead of raising NotFoundError.
-
         Raises:
             NotFoundError: no campaign has exactly this name, or it was renamed meanwhile. Nothing was deleted. Not
                 raised with `missing_ok`.

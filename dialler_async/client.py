@@ -83,10 +83,8 @@ class DiallerClient:
         trace_configs: aiohttp's trace configs, for the session that this client makes. They see the token in the
             headers.
         observer: its methods are called for every call and response; see `dialler_async.observer`.
-
     Raises:
         ConfigurationError: an argument is invalid.
-
     Attributes:
         campaigns: the account's campaigns.
         result_codes: the result codes of the campaigns.
@@ -148,7 +146,6 @@ class DiallerClient:
             clients_id: the account's ClientsID.
             token: as for the class.
             **options: the keyword arguments of the class.
-
         Raises:
             ConfigurationError: an argument is invalid.
         """
@@ -171,7 +168,6 @@ class DiallerClient:
         Args:
             clients_id: ClientsID of the other account.
             token: token of the other account; a str or a function, as for the class.
-
         Raises:
             ConfigurationError: an argument is invalid, or this client's base URL doesn't end in a ClientsID.
         """
@@ -203,7 +199,6 @@ class DiallerClient:
 
         Args:
             **options: the keyword arguments of the class.
-
         Raises:
             ConfigurationError: a variable is missing, or a variable or argument is invalid.
         """
@@ -239,7 +234,6 @@ class DiallerClient:
             max_rate: calls per second of this group. The limit of this client applies, too.
             on_response: called with status, headers and request ID of each response, also of a successful one:
                 `with_options(on_response=responses.append)`. Not called for a cached response. It must not block.
-
         Raises:
             ConfigurationError: an argument is invalid.
         """
@@ -294,7 +288,7 @@ class DiallerClient:
 
         The call has the pool, token, limits, deadline and errors of all other calls. Nothing is retried unless
         `idempotent` is True, not even a GET: this server has GETs with side effects. Only after a 401, a token function
-        is called and the request is sent again, since the server did not run it. Logs and error messages show the
+        is called and the request is sent again, because the server did not run it. Logs and error messages show the
         method, but neither path nor query. `error.about` shows the path.
 
         Args:
@@ -305,7 +299,6 @@ class DiallerClient:
             idempotent: whether the request may be retried after an attempt that may have run.
             decoder: type of the JSON in the response: any type that msgspec decodes, such as a dataclass. `bytes`
                 returns the body undecoded. Decoding blocks the event loop.
-
         Raises:
             ConfigurationError: an argument is invalid. Nothing was sent.
             OutcomeUnknownError: the request may have run.
@@ -348,7 +341,6 @@ class DiallerClient:
             timeout: seconds that calls in flight may still take. Then they are cancelled: a read raises
                 ClientStateError, a write OutcomeUnknownError. None waits until each call finishes, at the latest at its
                 deadline.
-
         Raises:
             ClientStateError: the client belongs to another event loop that still exists. Close it there.
             ConfigurationError: the timeout is not a number, or negative.

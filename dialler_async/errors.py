@@ -236,7 +236,7 @@ class StatusError(RequestError):
 
 @public
 class RedirectError(StatusError):
-    """The server sent a redirect (3xx). Redirects are never followed, since the token would be sent elsewhere.
+    """The server sent a redirect (3xx). Redirects are never followed, because the token would be sent elsewhere.
 
     Attributes:
         location: target of the redirect, without query and user info; empty if there is none.
@@ -341,7 +341,7 @@ class PayloadError(RequestError):
 class TokenSourceError(DiallerError):
     """The function that returns the token raised an error. Nothing was sent. The next call runs the function again.
 
-    The message names the type of the error and the line that raised it. The original error is not attached, since its
+    The message names the type of the error and the line that raised it. The original error is not attached, because its
     text or its traceback may hold the token.
     """
 

@@ -66,10 +66,8 @@ class ResultCodes:
             campaign: the campaign or its ID.
             language: `Language.ENGLISH`, `Language.GERMAN`, or another LanguagesID of the installation.
             max_age: as for `Campaigns.list`.
-
         Returns:
             The codes. `.complete` is False if the server's count is larger than the number of codes that it sent.
-
         Raises:
             NotFoundError: the campaign does not exist. Also after a 404 with an empty body if the ID is beyond 32 bits.
         """
@@ -116,11 +114,9 @@ class ResultCodes:
             in_order: yield outcomes in the order of `campaigns`, and for each campaign in the order of `languages`. An
                 outcome then waits for all earlier outcomes.
             on_progress: called after each lookup with (done, failed, total or None).
-
         Yields:
             An `Outcome` for each campaign and language, in the order in which the lookups finish. Its `item` is a
             `Lookup`.
-
         Raises:
             ConfigurationError: a language, `max_age` or `concurrency` is invalid.
             AuthenticationError: the token, the ClientsID, or their combination is wrong.
@@ -165,7 +161,7 @@ def _require_many(campaigns: object) -> None:
 class _Lookups:
     """An async iterator over each campaign in each language.
 
-    A class, since an unfinished async generator would leave its cleanup to the event loop.
+    A class, because an unfinished async generator would leave its cleanup to the event loop.
     """
 
     def __init__(self, campaigns: AsyncIterable[Campaign | int], languages: Sequence[Language]) -> None:

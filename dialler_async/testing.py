@@ -91,7 +91,6 @@ def make_campaign(*, extra: Mapping[str, Any] | None = None, **attributes: Any) 
     Args:
         extra: unknown wire keys with their values.
         attributes: attributes of `Campaign`. By default, the ID is new, the name contains the ID, and the rest is null.
-
     Raises:
         TypeError: `Campaign` has no such attribute.
         PayloadError: a value has a wrong type.
@@ -110,7 +109,6 @@ def make_result_code(*, extra: Mapping[str, Any] | None = None, **attributes: An
         extra: unknown wire keys with their values.
         attributes: attributes of `ResultCode`. By default, the ID is new, `content` is the name of the flag that is
             true, and the rest is null. `done` is true unless another flag is true.
-
     Raises:
         TypeError: `ResultCode` has no such attribute.
         PayloadError: a value has a wrong type.

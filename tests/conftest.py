@@ -76,7 +76,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 class BoundedEvent(asyncio.Event):
-    """An event that a test awaits for at most a minute, since a busy machine starts a process slowly."""
+    """An event that a test awaits for at most a minute, because a busy machine starts a process slowly."""
 
     async def wait(self) -> Literal[True]:
         return await asyncio.wait_for(super().wait(), 60)

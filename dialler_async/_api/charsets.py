@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import Body
 
 _BOM: Final = b"\xef\xbb\xbf"
-# Not compiled at import, since few bodies need it.
+# Not compiled at import, because few bodies need it.
 _CHARSET: Final = r"""(?ai)charset\s*=\s*["']?([\w.:-]+)"""
 _CHARSETS: Final = {
     **{f"utf{bits}": f"utf-{bits}" for bits in (8, 16, 32)},

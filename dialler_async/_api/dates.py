@@ -21,7 +21,7 @@ def parse_date(text: str) -> datetime:
     """Return a date of the API: `T` or space, 0 to 6 fraction digits, with or without `Z` or an offset.
 
     Returns:
-        a naive datetime if the text has no zone, since the API does not document the zone.
+        a naive datetime if the text has no zone, because the API does not document the zone.
     Raises:
         ValueError: the text is not such a date.
     """

@@ -55,7 +55,7 @@ It raises PayloadError for a body that is not as documented, and StatusError for
 
 _MAX_ENVELOPE: Final = 256 * 1024
 """Bytes of an envelope without its records, which are decoded in one step."""
-# Matches `"records":[`, also with escaped letters. Not compiled at import, since most bodies are short.
+# Matches `"records":[`, also with escaped letters. Not compiled at import, because most bodies are short.
 _RECORDS_BEGIN: Final = (
     b'"' + b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"records") + rb'"\s*:\s*\[\s*'
 )
@@ -141,7 +141,7 @@ def _decode_in_slices(
     try:
         envelope = without_lone_surrogates(decode_envelope, bytes(rest))
     except (ValueError, RecursionError) as error:
-        # Not `from error`, since the text already contains the error of msgspec.
+        # Not `from error`, because the text already contains the error of msgspec.
         raise not_json(body, error) from None
     _check_status(envelope, body)
     if not envelope.records:
@@ -177,7 +177,7 @@ def _partial_records(contents: _Contents[R]) -> PartialRecords[R]:
 def _slices(contents: _Contents[R]) -> Iterator[list[R]]:
     """Return an iterator that structures the records slice by slice and keeps none. A slice may be empty.
 
-    The whole body is checked before the first slice, since a body in another charset must be decoded again.
+    The whole body is checked before the first slice, because a body in another charset must be decoded again.
     """
     _checked_total(contents)
     if contents.reader is None:

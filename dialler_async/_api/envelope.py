@@ -11,7 +11,7 @@ RecordT = TypeVar("RecordT")
 
 
 class Envelope(msgspec.Struct, Generic[RecordT], rename="camel"):
-    """The values of a response. Each value may be missing, since an error response has other values than a list."""
+    """The values of a response. Each value may be missing, because an error response has other values than a list."""
 
     records: list[RecordT] | None = None
     count: int | None = None

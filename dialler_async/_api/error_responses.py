@@ -37,7 +37,7 @@ def excerpt(body: Body) -> str:
 
 def printable_excerpt(text: str) -> str:
     """Return the beginning of a text: at most 200 characters. Unprintable characters are replaced."""
-    # Cut before the check, since checking each character of 64 MiB takes seconds.
+    # Cut before the check, because checking each character of 64 MiB takes seconds.
     text = text[: 20 * EXCERPT_LENGTH]
     printable = " ".join(text.split())
     if not printable.isprintable():
@@ -128,7 +128,7 @@ def _documented_error(body: Body) -> str | None:
     """Return the message in `{"status": 404, "error": "…"}`; None if the body is not such an object."""
     try:
         # Undecodable bytes are replaced: a 404 in another charset must not be mistaken for a missing endpoint.
-        # json is used, since msgspec refuses a text that was cut in the middle of an emoji.
+        # json is used, because msgspec refuses a text that was cut in the middle of an emoji.
         payload = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
@@ -169,7 +169,7 @@ def _target(location: str, clean: Callable[[str], str]) -> str:
 def _redirect(status: int, target: str, request: SentRequest, path: str, retry_after: float | None) -> RedirectError:
     text = f"{request}: {status}, a redirect"
     text += f" to {target}" if target else " without a target"
-    text += "; redirects are not followed, since they would receive the token"
+    text += "; redirects are not followed, because they would receive the token"
     base_url = target.removesuffix(path)
     if "://" in target and base_url != target:
         text += f". If that server is yours, set the base URL to {base_url}"

@@ -71,7 +71,7 @@ class FastPath:
         """Return the envelope and the structured records of a body; None if it has a value that is not accepted.
 
         Args:
-            body: at most `BYTES_PER_SLICE`, since each record keeps it in memory.
+            body: at most `BYTES_PER_SLICE`, because each record keeps it in memory.
         """
         if has_many_objects(body, 0, len(body)):
             return None
@@ -131,7 +131,7 @@ class FastPath:
         if len(extra | known.extra_keys) <= _MAX_EXTRA_KEYS:
             extra, nested = extra | known.extra_keys, nested | known.nested_keys
         try:
-            # One assignment, since other threads may add keys at the same time.
+            # One assignment, because other threads may add keys at the same time.
             self._decoders = _Decoders.of(self._kind, extra, nested, record)
         except ValueError:
             # A msgspec struct can't have a key with a lone surrogate.
@@ -149,7 +149,7 @@ def has_many_objects(json: Body, start: int, end: int) -> bool:
     """Return whether a part of a body has so many JSON objects that decoding them in one step may take too long."""
     if end - start <= _SHORT:
         return False
-    # `count` would take longer, since normal records have few braces.
+    # `count` would take longer, because normal records have few braces.
     for _ in range(_MAX_OBJECTS):
         start = json.find(b"{", start, end) + 1
         if start == 0:
@@ -180,5 +180,5 @@ def _struct(kind: Any, extra_keys: Set[str], nested_keys: Set[str], order: Itera
     # msgspec looks for each key at the position after the last one first.
     positions = {key: position for position, key in enumerate(order)}
     fields = sorted(known + others, key=lambda field: positions.get(field[2].name, len(positions)))
-    # `gc=False`, since JSON values have no cycles, and the garbage collector need not visit them.
+    # `gc=False`, because JSON values have no cycles, and the garbage collector need not visit them.
     return msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False, forbid_unknown_fields=True)

@@ -121,7 +121,7 @@ def _encoded_body(body: object) -> msgspec.Raw:
     except ConfigurationError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        # The text of the error is left out, since it may show a part of the body.
+        # The text of the error is left out, because it may show a part of the body.
         problem = type(error).__name__
     raise ConfigurationError(f"the body can't be sent as JSON ({problem})")
 

@@ -10,7 +10,7 @@ slice ends between two values of this list, and the next slice begins there. A c
 leave a level open.
 
 Without a cut, or after a wrong one, a scanner finds the end of each record: it counts brackets, and skips texts. The
-same argument holds for the piece of the body that it cuts out, since each piece is decoded by itself.
+same argument holds for the piece of the body that it cuts out, because each piece is decoded by itself.
 
 Source: API reference, "The seven calls" and "Campaign records".
 """
@@ -79,7 +79,6 @@ class ListReader(Generic[R]):
     Args:
         start: the position of the first record.
         set_aside: whether reading goes on after an invalid record. Otherwise, the records after it are only counted.
-
     Attributes:
         position: the position of the first record that `slices` did not read, or of the closing bracket.
         count: the number of records that were read.
@@ -330,7 +329,7 @@ def _integer(number: str) -> int:
         raise msgspec.ValidationError("Integer value out of range") from None
 
 
-# Made once, since this takes as long as decoding 40 keys.
+# Made once, because this takes as long as decoding 40 keys.
 _decode_lone_surrogates = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_finite).decode
 
 

@@ -13,12 +13,12 @@ Only a probe or a refusal lowers the level.
 
 - A *probe* sets the level to 0.8 of the capacity, so that no queue can form, and measures the base latency there. It
   runs after the first queue, and when the level stays far above the target: the server has less capacity now, or each
-  call takes longer. It also runs every few seconds while there is a queue, since the queue would slowly become part of
-  the base latency.
+  call takes longer. It also runs every few seconds while there is a queue, because the queue would slowly become part
+  of the base latency.
 - A *refusal* (429, 503, 504 or a timeout) lowers the level to 70 %. For ten seconds, the level rises in small steps,
   and stays below the refused level.
 
-Each level is measured on calls that began after it was set. The first calls are skipped, since they include new
+Each level is measured on calls that began after it was set. The first calls are skipped, because they include new
 connections and the old queue. The ideas come from TCP Vegas, BBR and Netflix's concurrency-limits. Those algorithms
 compare with the smallest latency ever measured, or with an average that a long queue distorts.
 """
@@ -68,7 +68,7 @@ MIN_LATENCY_SECONDS: Final = 0.001
 """Smaller latencies count as one millisecond, the resolution of uvloop's clock."""
 MAX_LATENCY_SECONDS: Final = 86_400.0
 MIN_IN_FLIGHT: Final = 0.001
-"""Smaller numbers of calls in flight count as this number, since a throughput of zero would give a level of zero."""
+"""Smaller numbers of calls in flight count as this number, because a throughput of zero would give a level of zero."""
 
 _log = logging.getLogger("dialler_async")
 
@@ -122,11 +122,9 @@ class AutoConcurrency:
 
     Args:
         limit: the highest level, at least 1.
-
     Attributes:
         limit: the highest level.
         level: number of calls that may be in flight now.
-
     Raises:
         ConfigurationError: `limit` is not a positive int.
     """

@@ -22,7 +22,6 @@ class LatencyTimer:
     Args:
         auto: receives the latencies, and receives each refusal immediately, also before a retry.
         clock: returns the time in seconds, and never goes backward.
-
     Attributes:
         was_refused: whether an attempt was refused.
         is_paused: whether the call waits in the client.
@@ -55,7 +54,7 @@ class LatencyTimer:
             self._paused_at = self._clock()
 
     def resume(self) -> None:
-        """Resume the timer, if it is paused, since a request is sent."""
+        """Resume the timer, if it is paused, because a request is sent."""
         self._has_sent = True
         if self.is_paused:
             self.is_paused = False

@@ -60,10 +60,8 @@ def fan_out(
             finished outcomes are yielded, and the error is raised.
         total: number of items, used if `items` has no length.
         on_progress: called after each item with (done, failed, total).
-
     Yields:
         an `Outcome` for each item, in the order in which the calls finish.
-
     Raises:
         ConfigurationError: `concurrency` is invalid, or `function` is not async. No item was read.
         Exception: an error in `stop_on`, or an error that `items` or `on_progress` raises.

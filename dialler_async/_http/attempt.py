@@ -100,7 +100,7 @@ class Sender:
                 call,
                 await session.request(
                     request.sent.method,
-                    # Built from encoded parts, since parsing a URL takes three times as long.
+                    # Built from encoded parts, because parsing a URL takes three times as long.
                     URL.build(
                         scheme=self._base.scheme,
                         authority=self._base.raw_authority,
@@ -220,7 +220,7 @@ def _aiohttp_timeout_of(timeouts: Timeouts, *, owns_session: bool) -> aiohttp.Cl
     `connect` limits all that happens before the request is sent: DNS, all addresses of the host, the proxy and TLS.
     But it also limits the wait for a free connection of a session, so it is only used for the client's own session,
     where no call waits for one. In a user's session, `sock_connect` limits TCP and TLS for each address, and
-    `sock_read` each wait for a byte, since nothing tells when an attempt has its connection.
+    `sock_read` each wait for a byte, because nothing tells when an attempt has its connection.
     """
     # aiohttp rounds timeouts up, and can't round infinity.
     connect = None if timeouts.connect == math.inf else timeouts.connect

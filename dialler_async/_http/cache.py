@@ -1,6 +1,6 @@
 """A cache of responses. Concurrent callers of the same read share one request, if it succeeds.
 
-The cache holds at most `MAX_RECORDS` records, since records take most of the memory. The size of a response is its
+The cache holds at most `MAX_RECORDS` records, because records take most of the memory. The size of a response is its
 number of records plus one. The least recently used response is evicted first. A response that is larger than the
 maximum is not cached. A result code takes about 1.1 kB and a campaign of 73 keys 3.2 kB, so a full cache takes 11 to
 32 MB.
@@ -67,7 +67,7 @@ class AccountCache:
         """Return a view of this cache for a client with other options.
 
         Args:
-            headers: clients with other headers don't share responses, since headers may change a response.
+            headers: clients with other headers don't share responses, because headers may change a response.
             deadline: deadline of a call, in seconds.
         """
         view = AccountCache(self._responses)

@@ -34,7 +34,7 @@ class Phase(Enum):
     BACKOFF = "waiting for the next retry"
 
 
-# Constants, since each call uses these members. On CPython 3.11, looking a member up in its class takes 200 ns.
+# Constants, because each call uses these members. On CPython 3.11, looking a member up in its class takes 200 ns.
 AUTHENTICATING: Final = Phase.AUTHENTICATING
 QUEUED: Final = Phase.QUEUED
 _SENT: Final = Phase.SENT
@@ -51,7 +51,6 @@ class Call(Generic[T_co]):
         headers: the headers of all attempts, without `Authorization`.
         base_url: the client's base URL, for the observer.
         observer: the client's observer.
-
     Attributes:
         deadline: the deadline of the call.
         attempts: number of attempts so far.
@@ -205,14 +204,14 @@ class Call(Generic[T_co]):
 
 
 def _log_failure(method: str, error: Exception) -> None:
-    # The error's text is not logged, since the observer may put secrets into it.
+    # The error's text is not logged, because the observer may put secrets into it.
     _log.error("the observer's %s raised %s", method, type(error).__name__)
 
 
 def observes_responses(observer: Observer | None) -> bool:
     """Return whether an observer overrides `response_received`.
 
-    Otherwise no `ResponseInfo` is built, since it costs more than half of a call.
+    Otherwise no `ResponseInfo` is built, because it costs more than half of a call.
     """
     method = getattr(observer, "response_received", None)
     return method is not None and getattr(method, "__func__", None) is not Observer.response_received

@@ -32,7 +32,7 @@ class RequestHeaders:
     """
 
     def __init__(self, *sources: HeaderSource) -> None:
-        # Mappings are copied, since the caller may change them later.
+        # Mappings are copied, because the caller may change them later.
         self._sources = tuple(source if callable(source) else checked_headers(source) for source in sources)
         is_fixed = not any(callable(source) for source in self._sources)
         self.fixed: Final = self._merged() if is_fixed else None
@@ -75,7 +75,7 @@ def _key(source: HeaderSource) -> Hashable:
 
 
 def checked_headers(headers: object) -> dict[str, str]:
-    """Return a copy of valid headers. Error messages never show a value, since it may be a secret.
+    """Return a copy of valid headers. Error messages never show a value, because it may be a secret.
 
     Raises:
         ConfigurationError: a header is invalid, or only the client may set it.
@@ -86,7 +86,7 @@ def checked_headers(headers: object) -> dict[str, str]:
     for name, value in headers.items():
         is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
         require(is_name, f"headers: {name!r} is not a valid header name")
-        require(name.lower() not in _RESERVED, f"headers: remove {name}, since the client sets it")
+        require(name.lower() not in _RESERVED, f"headers: remove {name}, because the client sets it")
         is_value = isinstance(value, str) and _VALUE.fullmatch(value) is not None
         require(is_value, f"headers: the value of {name} must be a str of printable ASCII characters")
         # A member of an Enum with str would show its name.

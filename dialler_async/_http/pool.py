@@ -37,7 +37,7 @@ class Forkable(Protocol):
 
 
 class _Process:
-    """The current process. The process ID is read only after a fork, since a system call in each call would be slow."""
+    """The current process. Its ID is read only after a fork, because a system call in each call would be slow."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -86,12 +86,12 @@ class Pool:
             )
         require(
             session is None or not session.trust_env,
-            "session=… must not have trust_env=True, since credentials from a netrc file would replace the token;"
+            "session=… must not have trust_env=True, because credentials from a netrc file would replace the token;"
             " the client uses the proxies of the environment by itself",
         )
         require(
             session is None or session.auth is None,
-            "session=… must not have auth=…, since these credentials would replace the token",
+            "session=… must not have auth=…, because these credentials would replace the token",
         )
         require(
             session is None or session.auto_decompress,
@@ -121,7 +121,7 @@ class Pool:
         self.deadlines: Final[weakref.WeakSet[Deadlines]] = weakref.WeakSet()
         self._created_at = find_caller().location
         PROCESS.pools.add(self)
-        # Passed with each request, since the middlewares of a request replace the middlewares of its session.
+        # Passed with each request, because the middlewares of a request replace the middlewares of its session.
         self.middlewares: Final = middlewares_of(session)
 
     @property
@@ -148,7 +148,7 @@ class Pool:
         """
         await self._slots.acquire()
         try:
-            # Checked after each wait, since the client may have been closed during the wait.
+            # Checked after each wait, because the client may have been closed during the wait.
             self._check_open()
             if self._limiter is not None or self._paused_until:
                 await self._wait_for_rate_and_pause()
@@ -246,7 +246,7 @@ class Pool:
     async def aclose(self, timeout: float | None) -> None:
         """Refuse further calls, wait for calls in flight, and close the session unless it is the user's.
 
-        In a forked child this does nothing, since the connections and the calls in flight belong to the parent.
+        In a forked child this does nothing, because the connections and the calls in flight belong to the parent.
 
         Args:
             timeout: seconds after which calls in flight are cancelled, and raise ClientStateError; None for no limit.
@@ -354,7 +354,7 @@ def rate_limiter(max_rate: float | RateLimiter) -> RateLimiter:
         from aiolimiter import AsyncLimiter
     except ImportError:
         raise ConfigurationError(needs_extra("max_rate=…", "rate")) from None
-    # The bucket has a capacity of two, since timers are up to a millisecond late. Measured in the first second with 16
-    # callers, at rates of 50, 200 and 1000 calls per second: a capacity of one allowed 49, 190 and 856 calls; a
+    # The bucket has a capacity of two, because timers are up to a millisecond late. Measured in the first second with
+    # 16 callers, at rates of 50, 200 and 1000 calls per second: a capacity of one allowed 49, 190 and 856 calls; a
     # capacity of two allowed 52, 201 and 986 calls.
     return AsyncLimiter(2, 2 / max_rate)

@@ -22,7 +22,7 @@ E = TypeVar("E", bound=RequestError)
 
 
 class Response:
-    """A response as the server sent it. Responses are never shown, since they may contain the token."""
+    """A response as the server sent it. Responses are never shown, because they may contain the token."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -57,7 +57,7 @@ async def outcome_of(
 ) -> T | RequestError:
     """Return the decoded body of a 200, or the error of a response. Other tasks run while a large body is decoded.
 
-    No body is a local variable here, since tools that record tracebacks would show it, and it may contain the token.
+    No body is a local variable here, because tools that record tracebacks would show it, and it may contain the token.
 
     Args:
         request: the request of the call.
@@ -125,8 +125,8 @@ async def _decode(request: Request[T], response: Response) -> T | RequestError:
 def _checked_campaign(request: Request[T], value: T) -> T | PayloadError:
     """Return the value, or a PayloadError if the value is about another campaign than the request.
 
-    An unsolicited response on an idle connection may belong to another call. A record without an ID is accepted, since
-    the published example of a campaign has no ID.
+    An unsolicited response on an idle connection may belong to another call. A record without an ID is accepted,
+    because the published example of a campaign has no ID.
     """
     expected = request.expected_id
     path = "records[0].ID"

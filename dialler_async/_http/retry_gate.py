@@ -95,7 +95,7 @@ class RetryGate:
             call.waited += CLOCK.monotonic() - arrived_at
 
     def succeeded(self) -> None:
-        """Open the gate, since a request succeeded."""
+        """Open the gate, because a request succeeded."""
         if self.is_shut:
             _log.warning("the server works again after %.1f s: retries are sent", self.shut_for())
         self.failures = 0

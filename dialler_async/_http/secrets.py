@@ -1,7 +1,7 @@
 """Remove secrets from texts: the tokens of an account, and the credentials of its proxy.
 
 Some servers and proxies repeat a request's headers in a response. So each text of a response is cleaned when it becomes
-a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. Since it may
+a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. Because it may
 begin or end within a secret, parts of a secret are removed, too. Decoded data is not changed.
 """
 

@@ -24,7 +24,6 @@ class Token:
 
     Args:
         source: a token, or a function that returns a token. `check` raises the error for an invalid token.
-
     Attributes:
         headers: the `Authorization` header; empty without a token.
         version: number of different tokens so far. A call remembers the version of its token instead of the token.
@@ -125,7 +124,7 @@ def _cancellations() -> int:
 def _safe_description(error: BaseException) -> str:
     """Return the error's type, and the file and line that raised it, which can't contain the token.
 
-    For an error that this package raised, the text is included, since it never contains a token.
+    For an error that this package raised, the text is included, because it never contains a token.
     """
     frames = error.__traceback__
     if frames is None:

@@ -1,7 +1,7 @@
 """Validate the URLs of servers and proxies, and choose the proxy for the requests to a server.
 
-aiohttp's `trust_env` is not used, since it also reads the user's netrc file. Credentials in that file would replace the
-token.
+aiohttp's `trust_env` is not used, because it also reads the user's netrc file. Credentials in that file would replace
+the token.
 """
 
 import ipaddress

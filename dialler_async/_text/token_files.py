@@ -10,8 +10,7 @@ def read_token_file(path: Path, name: str) -> str:
 
     Args:
         path: the file.
-        name: the file's name in error messages. The path is not shown, since a user may pass a token as the path.
-
+        name: the file's name in error messages. The path is not shown, because a user may pass a token as the path.
     Raises:
         ConfigurationError: the file can't be read, is not text, or is empty.
     """

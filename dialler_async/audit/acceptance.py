@@ -172,7 +172,6 @@ def require_accounts(entries: Iterable[AcceptanceEntry], identities: Mapping[str
     Args:
         entries: the entries of the settings.
         identities: the accounts by their names in the fleet.
-
     Raises:
         ConfigurationError: an entry with an ID is about several accounts.
     """
@@ -191,7 +190,6 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
     Args:
         report: the report of one account, or of several. In a report of one, entries of other accounts are ignored.
         entries: the entries of the settings. If several match a finding, the first is used.
-
     Raises:
         ConfigurationError: the report covers several accounts, and an entry with a campaign ID is about several.
     """

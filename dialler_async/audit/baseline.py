@@ -96,7 +96,6 @@ class Baseline(msgspec.Struct):
             identity: the account of the report.
             scope: the part of the account that the report covers; None for the whole account.
             other_account: whether the baseline may be of another account.
-
         Raises:
             ConfigurationError: the baseline is of another account, or of another part of the account.
         """
@@ -122,7 +121,6 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
         report: the report of one account's audit in a single run.
         baseline: an earlier report.
         other_account: whether the baseline may be of another account.
-
     Raises:
         ConfigurationError: the report covers several accounts, or was merged from parts, which contain no records. Or
             the baseline is of another account, or of another part of the account.

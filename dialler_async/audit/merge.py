@@ -35,7 +35,6 @@ def not_audited(
         now: the time that dates would have been compared with.
         started: when the audit began, with zone.
         seconds: how long it took.
-
     Raises:
         ConfigurationError: no language is given.
     """
@@ -66,7 +65,6 @@ def merge_accounts(
         now: the same as for each of the accounts.
         started: when the audit of the first account began, with zone.
         seconds: how long the audit of all accounts took.
-
     Raises:
         ConfigurationError: no language is given.
     """

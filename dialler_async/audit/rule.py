@@ -33,7 +33,7 @@ class CampaignFacts:
 
     @cached_property
     def wire(self) -> Mapping[str, object]:
-        """The campaign's record as the server sent it. Cached, since `Campaign.wire` decodes the record each time."""
+        """The campaign's record as the server sent it. Cached, because `Campaign.wire` decodes the record each time."""
         return self.campaign.wire
 
     @cached_property
@@ -86,7 +86,7 @@ class CampaignFacts:
 
 
 def with_zone(date: datetime, now: datetime) -> datetime:
-    """Return a date with a zone. A naive date gets the zone of `now`, since the reference states none."""
+    """Return a date with a zone. A naive date gets the zone of `now`, because the reference states none."""
     return date if date.utcoffset() is not None else date.replace(tzinfo=now.tzinfo)
 
 

@@ -135,7 +135,7 @@ class RuleRunner:
 
     def record_stop(self, error: Exception, left: int) -> None:
         """Record that this error ended the run early, and how many lookups were left."""
-        message = f"{left:,} lookups of result codes were not made, since the server refused one: {cause(error)}"
+        message = f"{left:,} lookups of result codes were not made, because the server refused one: {cause(error)}"
         self._account.append(STOPPED_EARLY.finding(None, Violation("", message, measure=left)))
 
     def record_no_list(self, error: str) -> None:

@@ -48,7 +48,6 @@ async def audit(
         concurrency: number of concurrent lookups; adapts to the latency by default. See `ResultCodes.for_campaigns`.
         on_progress: called with (done, failed, total) lookups as they finish.
         now: the time that dates are compared with; a naive one is local time. By default, the time of the call.
-
     Raises:
         ConfigurationError: no language is given, `concurrency` is invalid, no campaign or several have the name of a
             template, or the selection names a campaign that does not exist.

@@ -160,7 +160,7 @@ class AuditSettings:
             if id not in _BY_THE_RUN:
                 require_known(id, [*by_id, *(KEYS if id in self.by_rule else ())], "rule")
         for id in self.ignore:
-            require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored, since it reports data that was not checked")
+            require(id not in _NEVER_IGNORED, f"“{id}” can't be ignored, because it reports data that was not checked")
         chosen = [
             rule
             for id, rule in by_id.items()

@@ -15,7 +15,6 @@ def require_known(name: str, known: Iterable[str], kind: str, of: str = "", list
         kind: the noun before the name in the message, such as `rule`.
         of: the text after the name in the message, such as ` of the rule “expired”`.
         listing: the words before the list of valid names in the message.
-
     Raises:
         ConfigurationError: the name is unknown; the message suggests the most similar one, or lists all.
     """

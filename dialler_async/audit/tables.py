@@ -20,7 +20,6 @@ def read_table(table: object, cls: type[_T], name: str = "") -> _T:
         cls: the struct. The type of each field is `Annotated[…, Meta(description=…)]`. The description completes
             "must be" in error messages.
         name: the name of the table in error messages, such as `[[audit.accept]]`; empty for the settings themselves.
-
     Raises:
         ConfigurationError: it is no table, a key is unknown or missing, or a value has the wrong type.
     """

@@ -61,7 +61,6 @@ class AcceptanceOptions:
             report: the report of the audit. Accepted findings are not in its `findings`.
             file: the file with the settings. None means `dialler.toml` in the current directory.
             settings: the content of the file.
-
         Raises:
             UsageError: the user gives no reason, or the file is invalid.
             OutputError: the file can't be written.

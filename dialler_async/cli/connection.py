@@ -64,7 +64,6 @@ class ConnectionOptions:
             pool: the command's pool settings. Options and environment variables override them.
             retry: the command's retry policy. `--attempts` and DIALLER_ATTEMPTS override the number of attempts.
             observer: the observer of every call.
-
         Raises:
             UsageError: an option is missing, or two options contradict each other.
             ConfigurationError: the base URL, the token or an environment variable is invalid.

@@ -23,7 +23,7 @@ _TEMPLATE = "differs-from-template"
 # Examples for the rules that find nothing in a sandbox.
 _EXAMPLES = {
     "incomplete-list": "the server counts 500 campaigns, but sent 499",
-    "stopped-early": "12 lookups of result codes were not made, since the server refused one: 401 Unauthorized",
+    "stopped-early": "12 lookups of result codes were not made, because the server refused one: 401 Unauthorized",
     "not-audited": "could not be audited: 401 Unauthorized",
     "rule-failed": "the rule “my-rule” failed on 12 campaigns: KeyError at my_rules.py:7",
     "no-campaigns": "the account has no campaigns",
@@ -62,7 +62,7 @@ async def explain(
 
 async def _example(rule: AnyRule) -> str | None:
     """Return a finding of this rule in a sandbox with seeded defects; None if the rule finds nothing."""
-    # Imported here, since most commands need no sandbox.
+    # Imported here, because most commands need no sandbox.
     from ..sandbox import Sandbox
 
     async with (

@@ -15,7 +15,7 @@ from ..audit import AuditReport, Change, Finding, Severity
 from ..audit.story import FindingGroup, Section, Story, Topic, tell
 from .output import Console, counted, text
 
-# The severity is also printed as a word, since colours may be off.
+# The severity is also printed as a word, because colours may be off.
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _WORST = 10
 _SEVERITY_WIDTH = max(len(severity) for severity in Severity)

@@ -20,7 +20,7 @@ _CI_VARIABLES = ("CI", "TF_BUILD", "TEAMCITY_VERSION")
 
 
 class Console(rich.console.Console):
-    """Rich's console without markup, emoji codes and highlighting, since texts come from the server.
+    """Rich's console without markup, emoji codes and highlighting, because texts come from the server.
 
     Only a terminal gets colours and progress bars. If FORCE_COLOR or TTY_COMPATIBLE is set, rich would also write them
     to a file.
@@ -118,7 +118,7 @@ def print_line(line: str) -> None:
     """Print a line on stdout. The caller must escape text from the server.
 
     Raises:
-        OutputError: stdout can't be written to. The message contains the line, since it may report a write.
+        OutputError: stdout can't be written to. The message contains the line, because it may report a write.
     """
     try:
         sys.stdout.write(line + "\n")

@@ -64,7 +64,6 @@ class Destination:
         Args:
             baseline: the earlier report that this one is compared with. Only a report in JSON may replace it.
             is_demonstration: whether the table on stdout is short, and ends with the commands to go on with.
-
         Raises:
             UsageError: options contradict each other, a file can't be written, or the extra is missing.
         """
@@ -178,7 +177,7 @@ class _ReportFile:
 
 
 def _print_html(report: AuditReport, file: TextIO) -> None:
-    # Imported here, since it needs an extra.
+    # Imported here, because it needs an extra.
     from ..audit.writers.html import write_html
 
     file.writelines(write_html(report))

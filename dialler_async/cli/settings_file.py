@@ -23,7 +23,6 @@ def read_settings(config: Path | None) -> tuple[Path | None, Mapping[str, Any]]:
 
     Args:
         config: the file; None for the nearest file with settings, in the current directory or above it.
-
     Raises:
         ConfigurationError: the file can't be read, is not TOML, or may have been written by another user.
         UsageError: the file has no settings for audits, or they are in the wrong table.

@@ -2,7 +2,7 @@
 
 | error                                              | status | reason                                             |
 |----------------------------------------------------|--------|----------------------------------------------------|
-| OutcomeUnknownError                                | 502    | not 503, since a client may retry a 503 blindly    |
+| OutcomeUnknownError                                | 502    | not 503, because clients may retry a 503 blindly   |
 | TokenSourceError                                   | 502    | the app's own token function failed                |
 | other NoReplyErrors, ServerError, RateLimitedError | 503    | with `Retry-After` if the dialler sent one         |
 | ClientClosedError                                  | 503    | the app is shutting down                           |

@@ -147,7 +147,7 @@ def add_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(ExceptionGroup, _respond_to_group)
 
 
-# The parameter `connection` is `Any`, since Starlette has no type for a handler of both requests and websockets.
+# The parameter `connection` is `Any`, because Starlette has no type for a handler of both requests and websockets.
 async def _respond(connection: Any, error: Exception) -> Any:
     response = logged_response_for(cast(DiallerError, error))
     if isinstance(connection, WebSocket):

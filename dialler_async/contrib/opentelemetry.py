@@ -13,7 +13,7 @@ A span is a child of the current span, and its context is sent to the server (`t
 HTTP clients are suppressed during an attempt, so that each attempt has only one span.
 
 Signals contain no names and IDs. `url.full` has no query, and `REDACTED` in place of IDs. A span's status has no
-description, since the server's message may contain names. `error.type` is an HTTP status or a class.
+description, because the server's message may contain names. `error.type` is an HTTP status or a class.
 
 This module needs the extra `otel`. Source: OpenTelemetry semantic conventions, "HTTP spans" and "HTTP metrics".
 """

@@ -66,7 +66,6 @@ async def export(
         concurrency: how many lookups run at once; see `ResultCodes.for_campaigns`.
         excel: whether to write CSV in UTF-16 with tabs, so that Excel shows columns and umlauts.
         on_progress: a function that is called with (done, failed, total) after each lookup.
-
     Raises:
         ConfigurationError: the format is unknown, there is no language, an extra is missing, or `excel` is used for
             another format than CSV.

@@ -21,7 +21,6 @@ class ServerClients:
 
     Args:
         server: the server.
-
     Attributes:
         concurrency: the number of concurrent lookups of an account, as learnt from all accounts.
         reachability: whether the server answers.

@@ -53,7 +53,6 @@ async def audit_fleet(
         languages: the languages in which result codes are fetched and compared.
         now: the time that dates are compared with; by default, the current time. A naive value is local time.
         on_progress: a function that is called with the numbers of accounts (done, failed, total).
-
     Raises:
         ConfigurationError: the settings or the languages are invalid, or an accepted finding with a campaign ID does
             not name its account.
@@ -88,7 +87,6 @@ async def begin_run(
         languages: the languages in which result codes are fetched and compared.
         now: the time that dates are compared with; by default, the current time. A naive value is local time.
         accounts: patterns of names, such as `acme*`; all accounts by default.
-
     Raises:
         ConfigurationError: the languages or a pattern are invalid, or an accepted finding with a campaign ID does not
             name its account.
@@ -142,7 +140,6 @@ async def wait_for_run(
         work: the work of this process; None leaves the accounts to workers.
         on_progress: a function that is called with the numbers of accounts (done, failed, total).
         stop: an event that ends the wait, after the work has ended.
-
     Raises:
         StoreError: the store refuses, or can't be reached.
     """

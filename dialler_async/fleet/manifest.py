@@ -42,7 +42,6 @@ class Server:
         ca_file: a PEM file of CA certificates to trust; None for the certificates of the system.
         client_cert: a PEM file of a client certificate; None for no certificate.
         client_key: a PEM file of its private key; None if `client_cert` contains the key.
-
     Raises:
         ConfigurationError: a value is invalid.
     """
@@ -110,7 +109,6 @@ class Account:
         server: the name of the server.
         clients_id: the ClientsID of the account on the server.
         token: a function that returns the token. The process that sends requests calls it, also after a 401.
-
     Raises:
         ConfigurationError: a value is invalid.
     """

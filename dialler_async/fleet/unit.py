@@ -60,10 +60,8 @@ class Auditor:
         fleet: the servers and accounts.
         settings: the audit settings.
         directory: the directory from which this process imports the rules of the settings.
-
     Raises:
         ConfigurationError: the settings are invalid, or a rule can't be loaded.
-
     Attributes:
         settings: the digest of the settings.
         servers: the servers by their normalised URLs.

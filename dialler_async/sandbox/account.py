@@ -16,7 +16,7 @@ from .defects import SeededDefect, Template
 from .store import Store
 from .vocabulary import ENGLISH
 
-# A type variable, since `Mapping` is invariant in its keys: a dict by `Language` is no `Mapping[int, Any]`.
+# A type variable, because `Mapping` is invariant in its keys: a dict by `Language` is no `Mapping[int, Any]`.
 LanguagesID = TypeVar("LanguagesID", bound=int)
 
 _TOKEN_LETTERS = string.ascii_letters + string.digits
@@ -89,7 +89,6 @@ class SandboxAccount:
             payload: a single campaign record, or an envelope with `records`.
             campaign_id: the ID of a single record without an `ID`; by default, a new one.
             codes: the result codes of a single campaign by LanguagesID. Each value is a list of records or an envelope.
-
         Raises:
             ValueError: a campaign with this ID exists, or `campaign_id` or `codes` is used with several records.
         """

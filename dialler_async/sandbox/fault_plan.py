@@ -47,7 +47,6 @@ class FaultPlan:
             faults: the faults to assign.
             match: the matching requests; see `Match`.
             after: the number of matching requests before the first fault.
-
         Raises:
             ValueError: `match` is not the name of a call.
         """
@@ -61,7 +60,6 @@ class FaultPlan:
             faults: the faults to choose from.
             seed: the seed of the random choice. The same seed gives the same requests the same faults.
             match: the matching requests; see `Match`.
-
         Raises:
             ValueError: `match` is not the name of a call, `faults` is empty, or `share` is not between 0 and 1.
         """

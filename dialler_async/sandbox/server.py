@@ -56,12 +56,12 @@ class Sandbox(SandboxAccount):
             and campaigns.
         clients_id: the ClientsID of the first account.
         token: the token of the first account; by default, it is generated from the seed.
-        delete_by_name: which campaign a deletion by name deletes, since the API reference doesn't specify it.
+        delete_by_name: which campaign a deletion by name deletes, because the API reference doesn't specify it.
             "first-partial-match" deletes the campaign with the lowest ID whose name contains the text. "exact" deletes
             the campaign with exactly this name.
-        find_without_match: the response to a search without a match, since the API reference doesn't specify it. "404"
-            sends a 404 with the JSON error body, "empty" a 200 without records.
-        dates: the format of dates, since the API reference doesn't specify it. "naive" has no time zone, "zulu" ends
+        find_without_match: the response to a search without a match, because the API reference doesn't specify it.
+            "404" sends a 404 with the JSON error body, "empty" a 200 without records.
+        dates: the format of dates, because the API reference doesn't specify it. "naive" has no time zone, "zulu" ends
             in `Z`.
         filler_keys: the number of extra keys of each generated campaign, to make it larger. With 60, it has 73 keys.
         invalid_record: whether one generated record has a value of a wrong type.
@@ -73,10 +73,8 @@ class Sandbox(SandboxAccount):
         ssl_context: the context to serve https with; None means http.
         now: the naive wall-clock time that generated dates are relative to; by default, the current time. Set it to
             generate the same dates every day.
-
     Raises:
         ValueError: `accounts` or `capacity` is below 1, or two records have the same ID.
-
     Attributes:
         journal: all received requests. The list only grows, so clear it in long runs.
         connections: the numbers of TCP connections.
@@ -191,10 +189,8 @@ class Sandbox(SandboxAccount):
 
         Args:
             rotate_token: a function that is called for each request for a new token. It must call `revoke`.
-
         Returns:
             The key of the control endpoint, which is random.
-
         Raises:
             ValueError: the sandbox doesn't listen on a loopback address.
         """

@@ -52,11 +52,9 @@ class Store:
     Args:
         location: the path of a SQLite file, which is made if it doesn't exist, or a URL of PostgreSQL, as libpq
             takes it.
-
     Raises:
         ConfigurationError: the location is neither, or the tables are of a later version of this library.
         StoreError: the database can't be reached, or refuses.
-
     Attributes:
         name: the file, or the URL without a password.
         runs: the runs, and their accounts.

@@ -175,7 +175,7 @@ def _server_engine(url: str) -> tuple[str, AsyncEngine]:
     except psycopg.ProgrammingError:
         parts = {}
     if not parts or not url.startswith(("postgresql://", "postgres://")):
-        # The URL is not shown, since it may hold a password.
+        # The URL is not shown, because it may hold a password.
         raise ConfigurationError(
             "the store must be a file, or a URL of libpq: postgresql://[USER@]HOST[:PORT]/DATABASE"
         )

@@ -23,7 +23,7 @@ def migrate(connection: Connection, name: str) -> None:
     Raises:
         ConfigurationError: the tables are of a later version of this library.
     """
-    # Imported here, since it takes 0.1 s, and is needed once in the life of a store.
+    # Imported here, because it takes 0.1 s, and is needed once in the life of a store.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

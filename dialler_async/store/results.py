@@ -57,10 +57,8 @@ class Results:
             unit: the account.
             report: its report, with its identity.
             error: why it could not be audited; None if it could.
-
         Returns:
             the report, compared with the account's results before; None if the account has a result in this run.
-
         Raises:
             StoreError: the store can't be written to. Nothing of the result is stored.
         """

@@ -747,7 +747,7 @@ class TestSlices:
         claimed: dict[str, Any],
     ) -> None:
         envelope = {"filter": '"records":[', "records": records, "count": len(records) + count}
-        # JSON text, since a dict can't have a key twice.
+        # JSON text, because a dict can't have a key twice.
         body = (json.dumps(envelope, separators=separators)[:-1] + "," + json.dumps(claimed)[1:]).replace(",}", "}")
         outcomes: list[Any] = []
         for size in (slice_, 0, 64 * 1024):

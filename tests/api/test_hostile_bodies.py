@@ -68,7 +68,7 @@ async def connected(**options: Any) -> AsyncIterator[tuple[Sandbox, DiallerClien
 
 async def outcome(sandbox: Sandbox, dialler: DiallerClient, fault: Fault) -> Any:
     """Return the name of the campaign, or the error. Assert that the next call is not affected."""
-    # The fault is planned twice, since the read is retried after a lost connection.
+    # The fault is planned twice, because the read is retried after a lost connection.
     sandbox.faults.next(fault, fault)
     try:
         result: Any = (await dialler.campaigns.get(535)).name
@@ -307,7 +307,7 @@ async def test_response_cut_at_any_byte_is_a_payload_error() -> None:
     whole = body(b'{"ID":535,"Name":"x","nMaxParallelLines":null,"b":[true,1.5e3,"\\u00fc"]}')
     async with connected() as (sandbox, dialler):
         for end in range(len(whole)):
-            # The fault is planned twice, since the read is retried.
+            # The fault is planned twice, because the read is retried.
             sandbox.faults.next(json_response(whole[:end]), json_response(whole[:end]))
             with pytest.raises(PayloadError, match="the status is 200, but"):
                 await dialler.campaigns.get(535)

@@ -65,7 +65,7 @@ BAD_URLS: dict[str, Any] = {
 
 def wrong_arguments() -> Iterator[tuple[str, Callable[[], object]]]:
     sibling = DiallerClient(BASE_URL, "other")
-    # By name, since the frames of these functions are in the tracebacks as well.
+    # By name, because the frames of these functions are in the tracebacks as well.
     for name in BAD_TOKENS:
         yield f"token {name}", lambda name=name: DiallerClient(BASE_URL, BAD_TOKENS[name])
         yield f"token {name}, by account", lambda name=name: DiallerClient.for_server(SERVER, 1, BAD_TOKENS[name])

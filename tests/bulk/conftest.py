@@ -9,7 +9,7 @@ RunLoop = Callable[[int], Awaitable[None]]
 OtherTasks = Callable[[], set[asyncio.Task[object]]]
 
 
-# For the whole session, since a property uses them in many examples.
+# For the whole session, because a property uses them in many examples.
 @pytest.fixture(scope="session")
 def run_loop() -> RunLoop:
     """Return a function that waits for a number of iterations of the event loop."""

@@ -97,7 +97,7 @@ async def test_no_call_starts_after_a_function_suppressed_its_cancellation(
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
                 woken = True
-                # One more iteration, since coverage records nothing in frames that an exception was thrown into.
+                # One more iteration, because coverage records nothing in frames that an exception was thrown into.
                 await asyncio.sleep(0)
         return item
 

@@ -221,8 +221,9 @@ class TestBaseline:
         assert run(*compared, "--fail-on-new").exit == 1
         assert run(*compared, "--fail-on", "error", "--fail-on-new").exit == 0
 
-    def test_fail_on_new_needs_a_baseline(self, run: Run) -> None:
-        assert run("audit", "--fail-on-new").err == "dialler: --fail-on-new needs a --baseline to compare with\n"
+    def test_fail_on_new_needs_a_baseline_or_a_store(self, run: Run) -> None:
+        error = "dialler: --fail-on-new needs a --baseline or a --store to compare with\n"
+        assert run("audit", "--fail-on-new").err == error
 
     def test_baseline_of_another_account_is_refused_before_any_request(
         self, run: Run, sandbox: Sandbox, here: Path

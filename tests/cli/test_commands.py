@@ -171,7 +171,7 @@ class TestWriting:
     def test_delete_by_name_deletes_the_exact_name_only(self, run: Run, sandbox: Sandbox) -> None:
         assert run("campaigns", "delete", "--name", "Spring", "--yes").exit == 0
         assert set(sandbox.campaigns) == {2, 3, 4}
-        # The command deletes by ID, since the API doesn't document which campaign a deletion by name deletes.
+        # The command deletes by ID, because the API doesn't document which campaign a deletion by name deletes.
         assert sandbox.journal[-1].method == "DELETE"
         assert sandbox.journal[-1].query == {}
 

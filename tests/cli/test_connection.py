@@ -140,7 +140,7 @@ NETWORK = {
 
 @pytest.fixture
 def pool_settings(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return the pool settings of each command, and apply none of them, since the files do not exist."""
+    """Return the pool settings of each command, and apply none of them, because the files do not exist."""
     seen: list[dict[str, Any]] = []
     original = ConnectionOptions._network
 

@@ -75,7 +75,7 @@ async def _listening(handler: Handler) -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        # Suppressed, since asyncio's streams log a cancelled handler as an error.
+        # Suppressed, because asyncio's streams log a cancelled handler as an error.
         with contextlib.suppress(asyncio.CancelledError):
             await handler(reader, writer)
         tasks.discard(task)

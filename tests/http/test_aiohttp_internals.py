@@ -114,7 +114,7 @@ class TestMissingAttributes:
 
     @staticmethod
     def hide(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
-        """Remove an attribute for this library only, since aiohttp itself needs it."""
+        """Remove an attribute for this library only, because aiohttp itself needs it."""
         original = owner.__getattribute__
 
         def hiding(self: object, attribute: str) -> Any:

@@ -51,7 +51,7 @@ def test_later_change_of_a_mapping_has_no_effect() -> None:
 )
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_header_of_the_client_is_refused_in_any_case(name: str, dynamic: bool) -> None:
-    assert_refused({name: "secret"}, dynamic, f"remove {name}, since the client sets it")
+    assert_refused({name: "secret"}, dynamic, f"remove {name}, because the client sets it")
 
 
 @pytest.mark.parametrize(

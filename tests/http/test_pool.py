@@ -463,7 +463,7 @@ async def test_trace_configs_see_every_attempt(server: CampaignServer, clock: Cl
 async def test_cookies_of_the_server_are_not_stored(server: CampaignServer) -> None:
     body = b'{"records":[],"count":0,"status":200}'
     server.faults.next(CannedResponse(200, body, {"Content-Type": "application/json", "Set-Cookie": "session=1"}))
-    # The host is a name, since aiohttp stores no cookies for an IP address.
+    # The host is a name, because aiohttp stores no cookies for an IP address.
     async with DiallerClient(server.base_url.replace("127.0.0.1", "localhost"), server.token) as dialler:
         await dialler.campaigns.list()
         await dialler.campaigns.list()

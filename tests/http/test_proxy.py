@@ -173,7 +173,7 @@ def test_repr_of_pool_config_does_not_show_the_proxy() -> None:
 async def test_user_session_with_trust_env_is_refused() -> None:
     async with aiohttp.ClientSession(trust_env=True) as session:
         with pytest.raises(
-            ConfigurationError, match="must not have trust_env=True, since credentials from a netrc file"
+            ConfigurationError, match="must not have trust_env=True, because credentials from a netrc file"
         ):
             DiallerClient("https://acd.example.com/rest/v1.0/1", "token", session=session)
 

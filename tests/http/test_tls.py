@@ -361,7 +361,7 @@ class TestFiles:
     async def test_missing_client_certificate_is_named(
         self, ca: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
     ) -> None:
-        # Not an asyncio server, since those abort the connection without a TLS alert.
+        # Not an asyncio server, because those abort the connection without a TLS alert.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             refusing = asyncio.create_task(asyncio.to_thread(refuse_handshake, listener, mutual_context(ca, version)))
             pool = PoolConfig(ca_file=files(ca, tmp_path)["ca_file"])

@@ -71,7 +71,7 @@ async def failure_after(
 
 @pytest.fixture
 async def unreachable_url() -> AsyncIterator[str]:
-    """A base URL whose server neither accepts nor refuses connections, since its backlog is full."""
+    """A base URL whose server neither accepts nor refuses connections, because its backlog is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))

@@ -1,7 +1,7 @@
 """The rules. To add one, write one function in the module of its subject, and list it in `RULES`.
 
-Each rule is a pure function. The IDs are public, since settings and reports contain them. `dialler audit --list-rules`
-prints all rules, and `dialler audit explain RULE` prints one with an example and its settings.
+Each rule is a pure function. The IDs are public, because settings and reports contain them. `dialler audit
+--list-rules` prints all rules, and `dialler audit explain RULE` prints one with an example and its settings.
 
 Dates without a zone are treated as local wall time.
 """

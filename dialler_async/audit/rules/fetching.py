@@ -7,7 +7,7 @@ from ..findings import Severity
 from ..rule import CampaignFacts, RuleInfo, Violation, rule
 from .words import cause, language_name
 
-# Findings about the whole account. The run itself reports them, since rules see one campaign at a time.
+# Findings about the whole account. The run itself reports them, because rules see one campaign at a time.
 INCOMPLETE_LIST = RuleInfo(
     id="incomplete-list",
     severity=Severity.ERROR,

@@ -59,5 +59,5 @@ def others(campaign: CampaignSummary, same: Sequence[CampaignSummary]) -> str:
 
 
 def shown(date: datetime) -> str:
-    """Return a date to the minute. A naive date is marked, since it is treated as local time."""
+    """Return a date to the minute. A naive date is marked, because it is treated as local time."""
     return date.isoformat(sep=" ", timespec="minutes") + ("" if date.utcoffset() is not None else " (local time)")

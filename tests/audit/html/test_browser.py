@@ -285,7 +285,7 @@ def test_matrix_shows_campaigns_that_lack_a_key_or_all(
 
 
 def processor_time(page: Chrome) -> float:
-    """Return the processor time of the page's thread in seconds, since other tests run at the same time."""
+    """Return the processor time of the page's thread in seconds, because other tests run at the same time."""
     metrics = page.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     return float({one["name"]: one["value"] for one in metrics}["TaskDuration"])
 
