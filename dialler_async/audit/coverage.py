@@ -8,7 +8,7 @@ from ..models import Language
 from .findings import CampaignKey, Finding, campaign_key
 from .rule import Named, RuleInfo
 from .rules import RULE_FAILED, RUN_RULES, UNUSED_ACCEPTANCE
-from .rules.words import language_name, listed
+from .rules.words import join_words, language_name
 from .selection import name_matches
 
 
@@ -135,7 +135,7 @@ class Coverage:
 
     def _why_not_languages(self, languages: Iterable[Language]) -> str | None:
         lacking = [language_name(language) for language in languages if language not in self._languages]
-        return f"no result codes were requested in {listed(lacking)}" if lacking else None
+        return f"no result codes were requested in {join_words(lacking)}" if lacking else None
 
     def _why_not_all(self, languages: Iterable[Language]) -> str | None:
         """Return why a campaign of the report was not checked; None if all were."""

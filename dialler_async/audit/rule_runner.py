@@ -28,7 +28,7 @@ from .rules import (
     invalid_key,
     invalid_record,
 )
-from .rules.words import cause, language_name, listed
+from .rules.words import cause, join_words, language_name
 from .selection import Selection, name_matches
 from .snapshots import RecordSnapshot, SnapshotBuilder
 from .summary import CampaignSummary, order, summarise
@@ -43,7 +43,7 @@ def _campaign_of(invalid: InvalidRecord) -> Campaign:
 
 
 def _reason(facts: CampaignFacts, languages: Iterable[Language]) -> str:
-    names = listed([language_name(language) for language in languages])
+    names = join_words([language_name(language) for language in languages])
     error = next(iter(facts.failures.values()), None)
     return f"no result codes in {names}: {cause(error)}" if error else f"not all result codes in {names} were sent"
 
@@ -52,6 +52,9 @@ class RuleRunner:
     """Collects the findings of one run.
 
     It keeps a summary and a snapshot of each campaign. It drops the result codes to save memory.
+
+    Attributes:
+        chosen: the campaigns to look up, after `check_list`.
     """
 
     def __init__(self, options: AuditOptions, selection: Selection | None = None) -> None:
@@ -72,9 +75,10 @@ class RuleRunner:
         self._codes = 0
         self._lookups = 0
         self._lists = 0
+        self.chosen: Sequence[Campaign] = ()
 
-    def check_list(self, campaigns: PartialRecords[Campaign]) -> Sequence[Campaign]:
-        """Check the list of campaigns as a whole, and its invalid records. Return the campaigns to look up.
+    def check_list(self, campaigns: PartialRecords[Campaign]) -> None:
+        """Check the list of campaigns as a whole, and its invalid records. Choose the campaigns to look up.
 
         Raises:
             ConfigurationError: the selection names a campaign that does not exist.
@@ -108,9 +112,9 @@ class RuleRunner:
             name = campaign.name if campaign.id is not None or campaign.name else None
             self._not_checked.append(NotChecked(reason=cause(error), campaign_id=campaign.id, campaign_name=name))
         if not chosen and not invalid:
-            some = f"none of the account's {self._campaigns:,} campaigns is chosen" if self._campaigns else ""
-            self._account.append(NO_CAMPAIGNS.finding(None, Violation("", some or "the account has no campaigns")))
-        return chosen
+            reason = f"none of the account's {self._campaigns:,} campaigns is chosen" if self._campaigns else ""
+            self._account.append(NO_CAMPAIGNS.finding(None, Violation("", reason or "the account has no campaigns")))
+        self.chosen = chosen
 
     def add_template(self, pattern: str, campaign: Campaign, results: Mapping[Language, LookupResult]) -> None:
         """Register a template for the campaigns whose names match a pattern. Call this before `check_campaigns`."""
@@ -237,8 +241,8 @@ def _failure(rule: AnyRule, error: Exception, campaigns: int | None = None) -> V
 
     It contains the file and line of the error, but not its text, which may contain secrets.
     """
-    ours = str(Path(__file__).parent)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    package = str(Path(__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(package)]
     code = getattr(rule.check, "__code__", None)
     if frames:
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"

@@ -1,6 +1,6 @@
 """Run an audit: fetch the campaigns, and check each campaign as soon as its result codes are fetched.
 
-No other module of the audit does I/O or reads a clock.
+No other module of the audit does I/O or reads a clock, except `settings`, which loads the user's rules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +62,7 @@ async def audit(
     options = AuditOptions.of(RULES if rules is None else rules, languages, now or started, template=bool(template))
     runner = RuleRunner(options, selection)
     campaigns = await dialler.campaigns.list_partial()
-    chosen = runner.check_list(campaigns)
+    runner.check_list(campaigns)
     patterns = template if isinstance(template, Mapping) else {"*": template} if template else {}
     templates = {name: _only(name, campaigns.records) for name in patterns.values()}
     fetched: dict[int, dict[Language, LookupResult]] = {}
@@ -72,7 +72,7 @@ async def audit(
         for language in options.languages if not results else ():
             results[language] = await dialler.result_codes.list(campaign, language=language)
         runner.add_template(pattern, campaign, results)
-    waiting = _by_id(chosen, runner)
+    waiting = _by_id(runner.chosen, runner)
     for id, results in fetched.items():
         runner.check_campaigns(waiting.pop(id, ()), results)
     await _examine(dialler, waiting, runner, options.languages, concurrency, on_progress)

@@ -9,7 +9,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary
-from .words import keys_of, others
+from .words import keys_of, name_equal_campaigns
 
 
 @account_rule(
@@ -69,7 +69,7 @@ def duplicate_user_data(account: AccountFacts) -> Iterator[tuple[CampaignSummary
     for data, same in owners.items():
         keys = keys_of(same)
         for campaign in same if len(same) > 1 else ():
-            message = f"has the UserData “{data}”, like {others(campaign, same)}"
+            message = f"has the UserData “{data}”, like {name_equal_campaigns(campaign, same)}"
             yield campaign, Violation("UserData", message, campaigns=keys)
 
 

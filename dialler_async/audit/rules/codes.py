@@ -11,7 +11,7 @@ from ...models import ResultCode
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import flags, has_text
-from .words import label, language_name, listed, subject
+from .words import code_label, join_words, language_name, subject
 
 
 @rule(
@@ -47,7 +47,7 @@ def contradictory_type(facts: CampaignFacts) -> Iterator[Violation]:
     for records in facts.by_code.values():
         for code in records.values():
             if flags(code).count(True) != 1:
-                yield Violation(subject(code), f"{label(code)} is {_types(code)}")
+                yield Violation(subject(code), f"{code_label(code)} is {_types(code)}")
                 break
 
 
@@ -68,13 +68,13 @@ def missing_translation(facts: CampaignFacts) -> Iterator[Violation]:
             code, name = records.get(language), language_name(language)
             if code is None:
                 if comparable:
-                    message = f"{label(first)} does not exist in {name}"
+                    message = f"{code_label(first)} does not exist in {name}"
                     languages = tuple(facts.codes)
                     yield Violation(subject(first), message, kind="missing", language=language, languages=languages)
             elif not has_text(code):
                 is_empty = not code.content or code.content.isspace()
                 kind, lack = ("no text", "has no text") if is_empty else ("key", "shows only its translation key")
-                message = f"{label(first)} {lack} in {name}"
+                message = f"{code_label(first)} {lack} in {name}"
                 yield Violation(subject(first), message, kind=kind, language=language)
 
 
@@ -115,7 +115,7 @@ def delay_without_offset(facts: CampaignFacts) -> Iterator[Violation]:
         for code in records.values():
             if code.delay and (code.time_offset is None or code.time_offset <= 0):
                 offset = "no time" if code.time_offset is None else f"a time of {code.time_offset} minutes"
-                yield Violation(subject(code), f"{label(code)} is a delay with {offset} until the next try")
+                yield Violation(subject(code), f"{code_label(code)} is a delay with {offset} until the next try")
                 break
 
 
@@ -127,4 +127,4 @@ def _none_is(type: Literal["done", "aborted"], facts: CampaignFacts) -> Iterator
 
 def _types(code: ResultCode) -> str:
     flags = {"done": code.done, "aborted": code.aborted, "delay": code.delay, "appointment": code.appointment}
-    return listed([name for name, flag in flags.items() if flag]) or "of no type"
+    return join_words([name for name, flag in flags.items() if flag]) or "of no type"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
-from .words import shown
+from .words import format_minute
 
 _A_DAY = 24 * 60 * 60
 
@@ -26,7 +26,7 @@ def inverted_dates(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtFrom` after `dtTo`."""
     begins, ends = facts.campaign.dt_from, facts.campaign.dt_to
     if begins is not None and ends is not None and facts.dates_are_inverted:
-        yield Violation("dtFrom", f"begins {shown(begins)}, after it ends {shown(ends)}")
+        yield Violation("dtFrom", f"begins {format_minute(begins)}, after it ends {format_minute(ends)}")
 
 
 @rule(
@@ -41,7 +41,7 @@ def expired(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtTo` before now."""
     ends = facts.campaign.dt_to
     if ends is not None and not facts.dates_are_inverted and facts.moment(ends) < facts.now:
-        yield Violation("dtTo", f"ended {shown(ends)}")
+        yield Violation("dtTo", f"ended {format_minute(ends)}")
 
 
 @rule(
@@ -59,7 +59,7 @@ def expiring_soon(facts: CampaignFacts, *, days: int) -> Iterator[Violation]:
     if ends is None or facts.dates_are_inverted:
         return
     if 0 <= (facts.moment(ends) - facts.now).total_seconds() <= days * _A_DAY:
-        yield Violation("dtTo", f"ends {shown(ends)}")
+        yield Violation("dtTo", f"ends {format_minute(ends)}")
 
 
 @rule(
@@ -74,4 +74,4 @@ def not_started(facts: CampaignFacts) -> Iterator[Violation]:
     """Report `dtFrom` after now."""
     begins = facts.campaign.dt_from
     if begins is not None and not facts.dates_are_inverted and facts.moment(begins) > facts.now:
-        yield Violation("dtFrom", f"begins {shown(begins)}")
+        yield Violation("dtFrom", f"begins {format_minute(begins)}")

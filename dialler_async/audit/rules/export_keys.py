@@ -9,7 +9,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import CampaignFacts, Violation, rule
 from ..summary import CampaignSummary, CodeType
-from .words import called, keys_of, listed, some, subject
+from .words import campaign_label, join_words, keys_of, shorten_list, subject
 
 
 @rule(
@@ -32,7 +32,7 @@ def duplicate_export_key(facts: CampaignFacts) -> Iterator[Violation]:
         if key in shared and key and key.strip():
             groups = [[*records.values()] for records in facts.by_code.values()]
             codes = [subject(codes[0]) for codes in groups if any(code.export_key == key for code in codes)]
-            message = f"codes {listed(codes)} share the export key “{key}”"
+            message = f"codes {join_words(codes)} share the export key “{key}”"
             yield Violation(key, message, measure=len(codes))
 
 
@@ -79,7 +79,7 @@ def _deviations(
     key: str, by_type: Mapping[CodeType, Sequence[CampaignSummary]], unknown: int
 ) -> Iterator[tuple[CampaignSummary, Violation]]:
     """Yield the campaigns that use the key differently from most; all campaigns, if there is no majority."""
-    used = {type: f"{type} in {some(map(called, campaigns))}" for type, campaigns in by_type.items()}
+    used = {type: f"{type} in {shorten_list(map(campaign_label, campaigns))}" for type, campaigns in by_type.items()}
     numbers = sorted(map(len, by_type.values()))
     lead = numbers[-1] - numbers[-2]
     usual = numbers[-1] if lead else None
@@ -87,7 +87,7 @@ def _deviations(
     for type, campaigns in by_type.items():
         if len(campaigns) == usual:
             continue
-        others = listed([use for other, use in used.items() if other is not type])
+        others = join_words([use for other, use in used.items() if other is not type])
         for campaign in campaigns:
             message = f"the export key “{key}” is {type} here, but {others}"
             yield campaign, Violation(key, message, campaigns=keys, certain=not unknown or lead > unknown)

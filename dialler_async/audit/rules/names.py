@@ -11,7 +11,7 @@ from ..account import AccountFacts, account_rule
 from ..findings import Severity
 from ..rule import Violation
 from ..summary import CampaignSummary
-from .words import called, keys_of, others, some
+from .words import campaign_label, keys_of, name_equal_campaigns, shorten_list
 
 
 @account_rule(
@@ -30,7 +30,7 @@ def duplicate_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, Vio
     for same in by_name.values():
         keys = keys_of(same)
         for campaign in same if len(same) > 1 else ():
-            message = f"has the same name as {others(campaign, same)}, except for case and spaces"
+            message = f"has the same name as {name_equal_campaigns(campaign, same)}, except for case and spaces"
             yield campaign, Violation("Name", message, campaigns=keys)
 
 
@@ -51,7 +51,7 @@ def name_within_name(account: AccountFacts) -> Iterator[tuple[CampaignSummary, V
         if _squeezed(names[short]) != _squeezed(names[long]):
             within.setdefault(short, []).append(campaigns[long])
     for short, longer in within.items():
-        message = f"its name is part of the name of {some(map(called, longer))}"
+        message = f"its name is part of the name of {shorten_list(map(campaign_label, longer))}"
         yield campaigns[short], Violation("Name", message, campaigns=keys_of(longer))
 
 

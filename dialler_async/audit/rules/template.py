@@ -32,17 +32,17 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
     if template is None or facts.campaign.id == template.campaign.id:
         return
     comparable = facts.codes_are_complete and template.codes_are_complete
-    here, there = facts.wire, template.wire
-    for key in {**there, **here}:
-        ours, theirs = here.get(key), there.get(key)
-        if ours == theirs or key in _OWN or key in ignore_keys:
+    own, expected = facts.wire, template.wire
+    for key in {**expected, **own}:
+        value, wanted = own.get(key), expected.get(key)
+        if value == wanted or key in _OWN or key in ignore_keys:
             continue
         if key.endswith("ResultCodesID"):
             # The codes of a clone have new IDs, so the export keys of the codes are compared.
-            ours, theirs = _export_key_of(facts, ours), _export_key_of(template, theirs)
-            if ours == theirs or not comparable:
+            value, wanted = _export_key_of(facts, value), _export_key_of(template, wanted)
+            if value == wanted or not comparable:
                 continue
-        message = f"{key} is {_shown(ours)}, in the template {_shown(theirs)}"
+        message = f"{key} is {_shown(value)}, in the template {_shown(wanted)}"
         yield Violation(key, message, kind="setting", languages=None if key.endswith("ResultCodesID") else ())
     if comparable:
         yield from _codes(facts.by_export_key, template.by_export_key)
@@ -51,21 +51,21 @@ def differs_from_template(facts: CampaignFacts, *, ignore_keys: Sequence[str]) -
 _ByKey = Mapping[str, Mapping[Language, ResultCode]]
 
 
-def _codes(here: _ByKey, there: _ByKey) -> Iterator[Violation]:
-    for key, theirs in there.items():
-        if key not in here:
+def _codes(own: _ByKey, expected: _ByKey) -> Iterator[Violation]:
+    for key, wanted in expected.items():
+        if key not in own:
             yield Violation(key, f"has no code with the template's export key “{key}”", kind="missing code")
         else:
-            yield from _differences(key, here[key], theirs)
-    for key in here:
-        if key not in there:
+            yield from _differences(key, own[key], wanted)
+    for key in own:
+        if key not in expected:
             yield Violation(key, f"the template has no code with the export key “{key}”", kind="extra code")
 
 
 def _differences(
-    key: str, ours: Mapping[Language, ResultCode], theirs: Mapping[Language, ResultCode]
+    key: str, own: Mapping[Language, ResultCode], expected: Mapping[Language, ResultCode]
 ) -> Iterator[Violation]:
-    shared = [(language, code, theirs[language]) for language, code in ours.items() if language in theirs]
+    shared = [(language, code, expected[language]) for language, code in own.items() if language in expected]
     for name in _COMPARED if any(_values(code) != _values(other) for _, code, other in shared) else ():
         values = ((getattr(code, name), getattr(other, name)) for _, code, other in shared)
         different = next((pair for pair in values if pair[0] != pair[1]), None)
@@ -78,8 +78,8 @@ def _differences(
             yield Violation(key, message, kind="text", language=language)
 
 
-def _difference(key: str, what: str, ours: object, theirs: object) -> str:
-    values = f"{what} is {_shown(ours)}, in the template {_shown(theirs)}"
+def _difference(key: str, what: str, value: object, wanted: object) -> str:
+    values = f"{what} is {_shown(value)}, in the template {_shown(wanted)}"
     return f"the code with the export key “{key}” differs: {values}"
 
 

@@ -18,12 +18,12 @@ def subject(code: ResultCode) -> str:
     return str(code.id) if code.id is not None else code.short_text or "without ID"
 
 
-def label(code: ResultCode) -> str:
+def code_label(code: ResultCode) -> str:
     """Return a code in words, such as `code 2490 (ABG)`."""
     return f"code {subject(code)}" + (f" ({code.export_key})" if code.export_key else "")
 
 
-def called(campaign: CampaignSummary) -> str:
+def campaign_label(campaign: CampaignSummary) -> str:
     """Return another campaign in words, such as `campaign 535`."""
     return "a campaign without ID" if campaign.id is None else f"campaign {campaign.id}"
 
@@ -38,26 +38,26 @@ def keys_of(campaigns: Iterable[CampaignSummary]) -> tuple[CampaignKey, ...]:
     return tuple(campaign_key(campaign.id, campaign.name) for campaign in campaigns)
 
 
-def listed(words: list[str]) -> str:
+def join_words(words: list[str]) -> str:
     """Return `a`, `a and b`, or `a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def some(words: Iterable[str], most: int = 3) -> str:
+def shorten_list(words: Iterable[str], most: int = 3) -> str:
     """Return a list of any length in words, shortened if it is long: `a, b, c and 17 more`."""
     all_words = list(words)
     rest = len(all_words) - most
-    return listed(all_words if rest < 2 else [*all_words[:most], f"{rest:,} more"])
+    return join_words(all_words if rest < 2 else [*all_words[:most], f"{rest:,} more"])
 
 
-def others(campaign: CampaignSummary, same: Sequence[CampaignSummary]) -> str:
+def name_equal_campaigns(campaign: CampaignSummary, same: Sequence[CampaignSummary]) -> str:
     """Return the other campaigns that share something with a campaign, in words. Many campaigns are counted."""
     # The first four are enough to name three, so that thousands of equal campaigns don't take quadratic time.
     named = [other for other in same[:4] if other is not campaign][:3]
     rest = len(same) - 1 - len(named)
-    return listed([*map(called, named), *([f"{rest:,} more"] if rest else [])])
+    return join_words([*map(campaign_label, named), *([f"{rest:,} more"] if rest else [])])
 
 
-def shown(date: datetime) -> str:
+def format_minute(date: datetime) -> str:
     """Return a date to the minute. A naive date is marked, because it is treated as local time."""
     return date.isoformat(sep=" ", timespec="minutes") + ("" if date.utcoffset() is not None else " (local time)")

@@ -37,7 +37,7 @@ def columns(report: AuditReport) -> dict[str, Column]:
     }
 
 
-def lines(report: AuditReport) -> Iterator[tuple[Finding, Mapping[str, None]]]:
+def rows(report: AuditReport) -> Iterator[tuple[Finding, Mapping[str, None]]]:
     """Yield each finding with the columns to leave empty. Accepted, gone and unchecked findings are included.
 
     An account without a finding has one line with the message `nothing found`, so that the report names the account.

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from ..._text.csv_cells import BYTE_ORDER_MARK, EXCEL_SEPARATOR, csv_line
 from ..report import AuditReport
-from .columns import columns, lines
+from .columns import columns, rows
 
 
 def write_csv(report: AuditReport, *, separator: str = ",") -> Iterator[str]:
     """Yield a line of headings, then the `lines` of the report."""
     shown = columns(report)
     yield csv_line(shown, separator=separator)
-    for finding, empty in lines(report):
+    for finding, empty in rows(report):
         cells = (None if name in empty else column(finding) for name, column in shown.items())
         yield csv_line(cells, separator=separator)
 

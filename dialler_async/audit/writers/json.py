@@ -17,7 +17,7 @@ from ..findings import Finding
 from ..identity import AccountIdentity
 from ..report import AuditReport
 from ..snapshots import CodeSnapshot, RecordSnapshot
-from .columns import lines, until
+from .columns import rows, until
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
@@ -135,6 +135,6 @@ def write_jsonl(report: AuditReport) -> Iterator[str]:
 
     Besides the attributes of `Finding`, each has the `server`, `clients_id`, `scope` and `tool` of the report.
     """
-    for finding, empty in lines(report):
+    for finding, empty in rows(report):
         about = {**_identity(report.identity_of(finding)), "scope": report.scope_note, "tool": report.tool}
         yield json.dumps({**_finding(finding), **about, **empty}) + "\n"
