@@ -7,6 +7,7 @@ what is accepted.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from itertools import groupby
 
 import attrs
 
@@ -89,17 +90,29 @@ class Story:
     """The content of a report for people.
 
     Attributes:
-        verdict: one line: the account, how many findings are new, gone, not checked, known and accepted, and the worst
-            severity.
+        verdict: one line: the account, and the result.
+        result: how many findings are new, gone, not checked, known and accepted, and the worst severity.
         sections: the sections that have findings, in the order of `Topic`.
         changes: values that changed since the last run.
         ending: accepted findings whose acceptance ends soon.
     """
 
     verdict: str
+    result: str
     sections: tuple[Section, ...]
     changes: tuple[Change, ...]
     ending: tuple[Finding, ...]
+
+    def around_changes(self) -> tuple[list[Section], list[Section]]:
+        """Return the sections before and after the changed values: what was known before stands last."""
+        last = (Topic.KNOWN, Topic.ACCEPTED)
+        before = [section for section in self.sections if section.topic not in last]
+        return before, [section for section in self.sections if section.topic in last]
+
+    def changes_by_campaign(self) -> list[tuple[tuple[int | None, str], list[Change]]]:
+        """Return the changed values of each campaign, by its ID and name."""
+        grouped = groupby(self.changes, key=lambda change: (change.campaign_id, change.campaign_name))
+        return [(campaign, list(changes)) for campaign, changes in grouped]
 
 
 def tell(report: AuditReport) -> Story:
@@ -126,11 +139,15 @@ def tell(report: AuditReport) -> Story:
             sections.append(Section(topic, title, found, report.rules, _notes(topic, found, report)))
     sections.sort(key=lambda section: list(Topic).index(section.topic))
     changes = () if comparison is None else comparison.changes
-    return Story(verdict(report), tuple(sections), changes, report.ending())
+    return Story(verdict(report), _result(report), tuple(sections), changes, report.ending())
 
 
 def verdict(report: AuditReport) -> str:
-    """Return the result of a report in one line."""
+    """Return the account and the result of a report in one line."""
+    return f"{report.title}: {_result(report)}"
+
+
+def _result(report: AuditReport) -> str:
     comparison = report.comparison
     if comparison is None:
         parts = [_counted(number, severity) for severity, number in report.by_severity().items()]
@@ -143,7 +160,7 @@ def verdict(report: AuditReport) -> str:
     worst = next((severity for severity, number in report.by_severity().items() if number), None)
     ending = "" if worst is None else f"; the worst is {_with_article(worst)}"
     unfinished = "; the run is not complete" if report.unfinished else ""
-    return f"{report.title}: {', '.join(parts)}{ending}{unfinished}"
+    return f"{', '.join(parts)}{ending}{unfinished}"
 
 
 def _notes(topic: Topic, findings: Iterable[Finding], report: AuditReport) -> dict[Finding, str]:

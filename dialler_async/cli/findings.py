@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from itertools import groupby, islice
+from itertools import islice
 from shutil import which
 
 import attrs
@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..audit import AuditReport, Change, Finding, Severity
-from ..audit.story import FindingGroup, Section, Story, Topic, tell
+from ..audit import AuditReport, Finding, Severity
+from ..audit.story import FindingGroup, Section, Story, tell
 from .output import Console, counted, text
 
 # The severity is also printed as a word, because colours may be off.
@@ -42,10 +42,10 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     console.print()
     rule_width = max((len(finding.rule) for section in story.sections for finding in section.findings), default=0)
     is_folded = False
-    before, after = _around_changes(story)
+    before, after = story.around_changes()
     for section in before:
         is_folded |= _print_section(section, rule_width, console, unfold=unfold)
-    _print_changes(story.changes, console)
+    _print_changes(story, console)
     for section in after:
         is_folded |= _print_section(section, rule_width, console, unfold=unfold)
     if is_folded:
@@ -82,7 +82,7 @@ def print_demonstration(report: AuditReport, console: Console) -> None:
         ("Set DIALLER_BASE_URL and DIALLER_TOKEN, and audit your own account", f"{command} audit"),
     ):
         console.print(text(f"  {note}:"))
-        console.print(text(f"    {line}", "bold"))
+        console.print(text(f"    {line}", "bold"), soft_wrap=True)
 
 
 def _run_totals(report: AuditReport) -> str:
@@ -90,13 +90,6 @@ def _run_totals(report: AuditReport) -> str:
         f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "
         f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
     )
-
-
-def _around_changes(story: Story) -> tuple[list[Section], list[Section]]:
-    """Return the sections before and after the changed values: what is known stands last."""
-    last = (Topic.KNOWN, Topic.ACCEPTED)
-    before = [section for section in story.sections if section.topic not in last]
-    return before, [section for section in story.sections if section.topic in last]
 
 
 def _print_section(section: Section, rule_width: int, console: Console, *, unfold: bool) -> bool:
@@ -141,13 +134,13 @@ def _folded(group: FindingGroup, title: str, rule_width: int) -> Padding:
     return _indented(table)
 
 
-def _print_changes(changes: Sequence[Change], console: Console) -> None:
-    if not changes:
+def _print_changes(story: Story, console: Console) -> None:
+    if not story.changes:
         return
     console.print(Text("Changed values", style="bold"))
-    for (id, name), changed in groupby(changes, key=lambda change: (change.campaign_id, change.campaign_name)):
+    for (id, name), changes in story.changes_by_campaign():
         console.print(Padding(_campaign(id, name), (0, 0, 0, 2), expand=False))
-        for change in changed:
+        for change in changes:
             console.print(Padding(text(change.in_words), (0, 0, 0, 4), expand=False))
     console.print()
 

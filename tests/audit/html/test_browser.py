@@ -14,6 +14,7 @@ from selenium.webdriver.support.select import Select
 
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import RULES, AuditReport
+from dialler_async.audit.story import tell
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Reports
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 RULES_BY_ID = {rule.info.id: rule.info for rule in RULES}
+
+FINDINGS = ".topic li"
 
 # Addresses of the page itself, and of the browser's own pages.
 OWN = ("data:", "chrome:")
@@ -67,35 +70,34 @@ def choose(page: Chrome, text: str) -> None:
 def test_filter_by_rule_severity_and_campaign(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
     report = reports.real()
     page = opened(report)
-    findings = "#list li"
     counter = page.find_element(By.ID, "count")
     everything = len(report.findings)
-    assert (shown(page, findings), counter.text) == (everything, f"{everything} findings")
+    assert (shown(page, FINDINGS), counter.text) == (everything, f"{everything} findings")
     assert counter.get_attribute("aria-live") == "polite"
 
     warning = page.find_element(By.CSS_SELECTOR, "input[value=warning]")
     warning.click()
     left = [finding for finding in report.findings if finding.severity != "warning"]
-    assert shown(page, findings) == len(left) < everything
+    assert shown(page, FINDINGS) == len(left) < everything
     assert counter.text.startswith(f"{len(left)} of {everything} findings")
     warning.click()
 
     Select(page.find_element(By.ID, "rule")).select_by_value("expired")
     left = [finding for finding in report.findings if finding.rule == "expired"]
-    assert shown(page, findings) == len(left) < everything
+    assert shown(page, FINDINGS) == len(left) < everything
     assert shown(page, "article") == len({finding.campaign_id for finding in left})
 
     page.find_element(By.CSS_SELECTOR, "button[type=reset]").send_keys(Keys.ENTER)
     page.execute_async_script("setTimeout(arguments[0])")
-    assert shown(page, findings) == everything
+    assert shown(page, FINDINGS) == everything
 
     one = report.findings[-1]
     page.find_element(By.ID, "text").send_keys(str(one.campaign_name).upper(), Keys.ENTER)
-    assert shown(page, findings) == sum(finding.campaign_id == one.campaign_id for finding in report.findings)
+    assert shown(page, FINDINGS) == sum(finding.campaign_id == one.campaign_id for finding in report.findings)
     assert shown(page, "li.r, li.o, li.a, li.i") <= 1
 
     page.find_element(By.ID, "text").send_keys("there is no such campaign")
-    assert (shown(page, findings), shown(page, "#none")) == (0, 1)
+    assert (shown(page, FINDINGS), shown(page, "#none")) == (0, 1)
 
 
 def test_filter_by_account(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
@@ -108,7 +110,7 @@ def test_filter_by_account(opened: Callable[..., Chrome], reports: Reports, show
     for value, name in zip(suggested, names, strict=False):
         field.clear()
         field.send_keys(value)
-        assert shown(page, "#list li") == sum(finding.account == name for finding in report.findings)
+        assert shown(page, FINDINGS) == sum(finding.account == name for finding in report.findings)
         assert shown(page, ".periods > li") == 1
 
 
@@ -126,7 +128,7 @@ def test_search_covers_messages_subjects_rules_and_ids(
         for finding in report.findings
         if query in f"#{finding.campaign_id} {finding.rule} {finding.message} {finding.subject}"
     ]
-    assert shown(page, "#list li") == len(expected) > 0
+    assert shown(page, FINDINGS) == len(expected) > 0
     # The campaigns of these findings stay in the timeline as well.
     dated = {one.id for one in report.summaries if one.dt_from or one.dt_to}
     assert shown(page, ".periods > li") == len({finding.campaign_id for finding in expected} & dated)
@@ -141,33 +143,60 @@ def test_filter_counts_use_singular_and_plural(opened: Callable[..., Chrome], re
 
 def test_address_keeps_the_filters(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
     page = opened(reports.real())
-    everything = shown(page, "#list li")
+    everything = shown(page, FINDINGS)
     choose(page, "campaign 6")
     page.find_element(By.CSS_SELECTOR, "input[value=info]").click()
     page.find_element(By.ID, "differ").click()
-    left = shown(page, "#list li")
+    left = shown(page, FINDINGS)
     assert 0 < left < everything
     assert page.current_url.endswith("report.html?text=campaign+6&severity=error%2Cwarning&keys=all")
 
     page.get(page.current_url)
-    assert shown(page, "#list li") == left
+    assert shown(page, FINDINGS) == left
     assert page.find_element(By.ID, "text").get_attribute("value") == "campaign 6"
     assert not page.find_element(By.ID, "differ").is_selected()
 
     page.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
     page.execute_async_script("setTimeout(arguments[0], 50)")
-    assert shown(page, "#list li") == everything
+    assert shown(page, FINDINGS) == everything
     assert page.current_url.endswith("report.html?keys=all")
 
 
-def test_filter_by_new_findings(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
+@pytest.mark.parametrize("topic", ["new", "gone", "unchecked", "known", "accepted"])
+def test_filter_by_state(topic: str, opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
     report = reports.compared()
-    assert report.comparison is not None
     page = opened(report)
-    assert shown(page, "#list li") == len(report.findings)
-    page.find_element(By.ID, "new").click()
-    assert shown(page, "#list li") == len(report.comparison.new) < len(report.findings)
-    assert page.current_url.endswith("?new=only")
+    findings = {section.topic.name.lower(): section.findings for section in tell(report).sections}
+    assert shown(page, FINDINGS) == sum(map(len, findings.values()))
+    Select(page.find_element(By.ID, "topic")).select_by_value(topic)
+    assert shown(page, FINDINGS) == len(findings[topic]) > 0
+    assert shown(page, ".topic") == shown(page, f"#{topic}") == 1
+    assert page.current_url.endswith(f"?topic={topic}")
+
+
+def test_tiles_filter_and_lead_to_their_findings(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
+    page = opened(reports.compared())
+    tiles = len(page.find_elements(By.CSS_SELECTOR, ".tiles a"))
+    assert tiles == 4 + 2
+    for place in range(tiles):
+        tile = page.find_elements(By.CSS_SELECTOR, ".tiles a")[place]
+        number = int(tile.find_element(By.TAG_NAME, "b").text)
+        topic, severity = tile.get_attribute("data-topic"), tile.get_attribute("data-severity")
+        page.execute_script("arguments[0].click()", tile)
+        page.execute_async_script("setTimeout(arguments[0], 50)")
+        assert shown(page, FINDINGS) == number > 0
+        assert f"topic={topic}" in page.current_url
+        assert ("severity=" in page.current_url) == (severity is not None)
+
+
+def test_filters_are_folded_on_a_narrow_screen(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
+    page = opened(reports.compared(), width=360)
+    assert shown(page, "#filter") == 0
+    page.find_element(By.CSS_SELECTOR, ".tiles .new").click()
+    page.execute_async_script("setTimeout(arguments[0], 50)")
+    assert shown(page, "#filter") == 1
+    page.get(page.current_url.partition("#")[0])
+    assert shown(page, "#filter") == 1
 
 
 def test_address_with_unknown_filters_shows_everything(
@@ -175,20 +204,8 @@ def test_address_with_unknown_filters_shows_everything(
 ) -> None:
     page = opened(reports.real())
     page.get(f"{page.current_url}?rule=no-such-rule&other=1")
-    assert shown(page, "#list li") == len(reports.real().findings)
+    assert shown(page, FINDINGS) == len(reports.real().findings)
     assert page.get_log("browser") == []
-
-
-def test_rule_link_resets_filters_that_hide_its_findings(
-    opened: Callable[..., Chrome], reports: Reports, shown: Shown
-) -> None:
-    page = opened(reports.real())
-    choose(page, "no such campaign")
-    page.find_element(By.CSS_SELECTOR, "input[value=error]").click()
-    page.find_element(By.LINK_TEXT, "inverted-dates").click()
-    page.execute_async_script("setTimeout(arguments[0], 50)")
-    assert shown(page, "#list li") == 1
-    assert page.current_url.endswith("?rule=inverted-dates#findings")
 
 
 def test_links_of_a_campaign_show_targets_hidden_by_a_filter(
@@ -215,40 +232,37 @@ def test_folded_findings_are_counted_and_open_for_a_link(
     summaries = reports.real().summaries
     findings = tuple(attrs.evolve(one, campaign_id=it.id, campaign_name=it.name) for it in summaries)
     page = opened(attrs.evolve(reports.real(), findings=findings))
-    assert shown(page, "#list details") == 1
-    assert evaluated(page, "document.querySelector('#list li').checkVisibility()") is False
+    assert shown(page, ".topic .kind") == 1
+    assert evaluated(page, "document.querySelector('.topic li').checkVisibility()") is False
     choose(page, f"#{summaries[0].id}")
-    assert page.find_element(By.CSS_SELECTOR, "#list summary").text == (
+    assert page.find_element(By.CSS_SELECTOR, ".topic .kind summary").text == (
         f"info expired 1 finding: {RULES_BY_ID['expired'].title}"
     )
     page.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
     page.execute_async_script("setTimeout(arguments[0], 50)")
     page.execute_script("arguments[0].click()", page.find_element(By.CSS_SELECTOR, ".periods a"))
     page.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 50))")
-    assert evaluated(page, "document.querySelector('#list details').open") is True
+    assert evaluated(page, "document.querySelector('.topic .kind').open") is True
 
 
 def test_tables_are_sorted_by_a_click_on_a_heading(opened: Callable[..., Chrome], reports: Reports) -> None:
-    page = opened(reports.real())
+    page = opened(reports.fleet(("north", "south", "east")))
 
     def column(number: int) -> list[str]:
-        cells = page.find_elements(By.CSS_SELECTOR, f"#rules tbody tr > :nth-child({number})")
+        cells = page.find_elements(By.CSS_SELECTOR, f"#accounts tbody tr > :nth-child({number})")
         return [cell.text for cell in cells]
 
-    before = column(2)
-    severity, rule, findings = page.find_elements(By.CSS_SELECTOR, "#rules thead button")[:3]
-    rule.click()
-    assert column(2) == sorted(before) != before
-    rule.click()
-    assert column(2) == sorted(before, reverse=True)
-    findings.click()
-    numbers = [int(number) for number in column(3)]
+    before = column(1)
+    account, errors = page.find_elements(By.CSS_SELECTOR, "#accounts thead button")[:2]
+    account.click()
+    assert column(1) == sorted(before) != before
+    account.click()
+    assert column(1) == sorted(before, reverse=True)
+    errors.click()
+    numbers = [int(number) for number in column(2)]
     assert numbers == sorted(numbers, reverse=True)
-    assert evaluated(page, "[...document.querySelectorAll('#rules th')].map((one) => one.ariaSort).join()").startswith(
-        ",,descending,"
-    )
-    severity.click()
-    assert column(1) == sorted(column(1), key=["error", "warning", "info"].index)
+    heads = "[...document.querySelectorAll('#accounts th')].map((one) => one.ariaSort).join()"
+    assert evaluated(page, heads).startswith(",descending,")
 
 
 def test_cut_name_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports) -> None:
@@ -264,14 +278,6 @@ def test_cut_name_has_a_tooltip(opened: Callable[..., Chrome], reports: Reports)
     )
     assert cut[0] == cut[1]
     assert whole[0] == ""
-
-
-def test_rule_link_shows_its_findings(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
-    report = reports.real()
-    page = opened(report)
-    page.find_element(By.LINK_TEXT, "inverted-dates").click()
-    assert shown(page, "#list li") == sum(finding.rule == "inverted-dates" for finding in report.findings)
-    assert page.current_url.endswith("#findings")
 
 
 def test_matrix_shows_campaigns_that_lack_a_key_or_all(

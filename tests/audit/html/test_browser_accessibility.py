@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
-from dialler_async.audit import AuditReport
+from dialler_async.audit import Acceptance, AuditReport
+from dialler_async.audit.story import tell
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Reports
@@ -60,19 +62,32 @@ def test_dark_scheme_has_a_dark_background(opened: Callable[..., Chrome], report
 def test_print_has_all_findings_and_no_controls(opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
     report = reports.real()
     page = opened(report, media="print")
-    assert shown(page, "#list li") == len(report.findings)
+    assert shown(page, ".topic li") == len(report.findings)
     assert shown(page, ".periods > li") == 60
-    assert shown(page, "input, select, form button, nav, summary") == 0
+    assert shown(page, "input, select, form button, .meaning summary") == 0
     assert evaluated(page, "getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
 
 
-def test_print_shows_accepted_gone_and_unjudged_findings(
-    opened: Callable[..., Chrome], reports: Reports, shown: Shown
+@pytest.mark.parametrize("media", ["screen", "print"])
+def test_gone_unchecked_and_accepted_findings_are_in_sight(
+    media: str, opened: Callable[..., Chrome], reports: Reports, shown: Shown
 ) -> None:
     report = reports.compared()
-    assert shown(opened(report), ".apart li") == 0
-    # Accepted, gone, and not checked again: one each.
-    assert shown(opened(report, media="print"), ".apart li") == 3
+    sections = {section.topic.name.lower(): section.findings for section in tell(report).sections}
+    page = opened(report, media=media)
+    for topic in ("gone", "unchecked", "accepted"):
+        assert shown(page, f"#{topic} li") == len(sections[topic]) > 0
+
+
+def test_long_list_of_accepted_findings_is_folded_on_screen_and_printed(
+    opened: Callable[..., Chrome], reports: Reports, shown: Shown
+) -> None:
+    accepted = tuple(
+        attrs.evolve(found, acceptance=Acceptance(reason="known")) for found in reports.real().findings[:21]
+    )
+    report = attrs.evolve(reports.empty(), accepted=accepted)
+    assert shown(opened(report), "#accepted li") == 0
+    assert shown(opened(report, media="print"), "#accepted li") == 21
 
 
 def test_keyboard_reaches_every_control(opened: Callable[..., Chrome], reports: Reports) -> None:

@@ -6,8 +6,8 @@ from typing import Protocol, TypeVar
 import attrs
 
 from ...findings import Finding
-from ...report import AuditReport
-from ...story import FindingGroup, Topic, tell
+from ...rule import RuleInfo
+from ...story import FOLD_ABOVE, Section, Story, Topic
 
 Key = Hashable
 """Account, ID and name of a campaign."""
@@ -19,35 +19,64 @@ class Entry:
 
     Attributes:
         finding: the finding.
+        note: why it is accepted, or why it could not be checked, in words; empty for the others.
         number: the number of its campaign in the links of the page; None if it is about the whole account.
         is_target: whether links to the campaign's findings lead here.
     """
 
     finding: Finding
+    note: str
     number: int | None
     is_target: bool
 
 
-def campaign_numbers(report: AuditReport) -> dict[Key, int]:
+@attrs.frozen(kw_only=True)
+class Block:
+    """Findings that are shown together.
+
+    Attributes:
+        rule: the rule whose many findings are folded; None for the findings of one campaign or of the whole account.
+        entries: the findings.
+        rules: the rules of the findings, to be explained.
+    """
+
+    rule: RuleInfo | None
+    entries: list[Entry]
+    rules: list[RuleInfo]
+
+
+def campaign_numbers(story: Story) -> dict[Key, int]:
     """Return a number for each campaign that has findings, for the links of the page."""
-    keys = dict.fromkeys(_key(found) for found in report.findings if found.campaign_name is not None)
+    found = (finding for section in story.sections for finding in section.findings)
+    keys = dict.fromkeys(_key(finding) for finding in found if finding.campaign_name is not None)
     return {key: number for number, key in enumerate(keys)}
 
 
-def groups(report: AuditReport, numbers: dict[Key, int]) -> Iterator[tuple[FindingGroup, list[Entry]]]:
-    """Yield the groups of the report, each with its findings."""
-    without_target = set(numbers)
-    for section in tell(report).sections:
-        if section.topic in (Topic.NEW, Topic.KNOWN):
-            for group in section.groups():
-                yield group, list(_entries(group.findings, numbers, without_target))
+class Blocks:
+    """Makes the blocks of each section, in the order of the page."""
 
+    def __init__(self, rules: Iterable[RuleInfo], numbers: dict[Key, int]) -> None:
+        self._rules = {info.id: info for info in rules}
+        self._numbers = numbers
+        self._without_target = set(numbers)
 
-def _entries(findings: Iterable[Finding], numbers: dict[Key, int], without_target: set[Key]) -> Iterator[Entry]:
-    for finding in findings:
+    def of(self, section: Section) -> Iterator[Block]:
+        """Yield the blocks of a section. A long list of accepted findings is folded by rule."""
+        is_long = section.topic is Topic.ACCEPTED and len(section.findings) > FOLD_ABOVE
+        for group in section.groups(fold_above=0 if is_long else FOLD_ABOVE):
+            explained = dict.fromkeys(finding.rule for finding in group.findings)
+            yield Block(
+                rule=group.rule,
+                entries=[self._entry(finding, section) for finding in group.findings],
+                rules=[self._rules[rule] for rule in explained if rule in self._rules],
+            )
+
+    def _entry(self, finding: Finding, section: Section) -> Entry:
         key = _key(finding)
-        yield Entry(finding=finding, number=numbers.get(key), is_target=key in without_target)
-        without_target.discard(key)
+        is_target = key in self._without_target
+        self._without_target.discard(key)
+        note = section.notes.get(finding, "")
+        return Entry(finding=finding, note=note, number=self._numbers.get(key), is_target=is_target)
 
 
 def _key(finding: Finding) -> Key:

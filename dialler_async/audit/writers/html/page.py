@@ -14,11 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...._text.escaping import escape_unprintable
-from ...findings import Finding
+from ...findings import Severity
 from ...report import AuditReport
-from ...story import accepted_note
+from ...story import Topic, accepted_note, tell
 from .coverage import coverage
-from .findings import campaign_numbers, groups, numbered
+from .findings import Blocks, campaign_numbers, numbered
 from .matrix import Matrix
 from .timeline import EDGES, Timeline
 
@@ -26,28 +26,31 @@ from .timeline import EDGES, Timeline
 _PIECES = 512
 # Limits for reports of thousands of accounts: no browser shows more.
 _MOST = 5_000
-_WORST = 100
+_WORST = 20
 
 
 def write_html(report: AuditReport) -> Iterator[str]:
     """Return the page, piece by piece."""
+    story = tell(report)
     timeline = Timeline.of(report.summaries, report.now)
-    sheet = _file("report.css") + (_file("accounts.css") if report.accounts else "")
-    numbers = campaign_numbers(report)
+    numbers = campaign_numbers(story)
     periods = numbered(timeline.periods[-_MOST:] if report.accounts else timeline.periods, numbers)
     matrix = Matrix.of(report.summaries)
     rows = numbered(matrix.rows, numbers)
-    style = Markup(f"{sheet}\n:root{{--now:{timeline.now:.2f}%}}\n{_edges()}")  # noqa: S704  # no text from the server
+    sheet = f"{_file('report.css')}\n:root{{--now:{timeline.now:.2f}%}}\n{_edges()}"
+    style = Markup(sheet)  # noqa: S704  # no text from the server
     script = Markup(_file("report.js").strip())  # noqa: S704  # a file of this package
-    found = report.by_rule()
+    by_rule = Counter(finding.rule for section in story.sections for finding in section.findings)
     page = _environment().get_template("report.html.jinja")
     stream = page.stream(
         report=report,
-        rules=[*found.items(), *((about, 0) for about in report.rules if about not in found)],
-        severities=report.by_severity(),
-        groups=list(groups(report, numbers)),
+        story=story,
+        blocks=Blocks(report.rules, numbers),
+        accepted_note=accepted_note,
+        tiles=_tiles(report),
+        rules=[(id, by_rule[id]) for id in sorted(by_rule, key=_ranks(report).__getitem__)],
         clean=_clean(report),
-        worst=list(islice(report.by_account().items(), _WORST)),
+        worst=[(name, found) for name, found in islice(report.by_account().items(), _WORST) if any(found.values())],
         campaigns=Counter(summary.account for summary in report.summaries),
         timeline=timeline,
         periods=periods,
@@ -60,19 +63,28 @@ def write_html(report: AuditReport) -> Iterator[str]:
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
-        apart=_apart(report),
-        accepted_note=accepted_note,
     )
     stream.enable_buffering(_PIECES)
     return iter(stream)
 
 
-def _apart(report: AuditReport) -> dict[str, tuple[Finding, ...]]:
-    """Return the findings that are shown apart from the others, by their headings."""
-    apart = {"Accepted": report.accepted}
-    if report.comparison is not None:
-        apart |= {"Gone": report.comparison.gone, "Not checked this time": report.comparison.unchecked}
-    return {heading: findings for heading, findings in apart.items() if findings}
+def _tiles(report: AuditReport) -> Iterator[tuple[str, int, str, str]]:
+    """Yield what the page counts: in words, the number, the topic, and the severity if only one is counted."""
+    comparison = report.comparison
+    if comparison is not None:
+        yield "new", len(comparison.new), Topic.NEW.name.lower(), ""
+        yield "gone", len(comparison.gone), Topic.GONE.name.lower(), ""
+        yield "not checked", len(comparison.unchecked), Topic.UNCHECKED.name.lower(), ""
+    if report.accepted:
+        yield "accepted", len(report.accepted), Topic.ACCEPTED.name.lower(), ""
+    for severity, number in report.by_severity().items():
+        yield f"{severity}{'' if number == 1 else 's'}", number, "", severity
+
+
+def _ranks(report: AuditReport) -> dict[str, tuple[int, int]]:
+    """Return the place of each rule: the worst first. Rules that are no longer applied come last."""
+    ranks = {finding.rule: (len(Severity), 0) for finding in report.all_findings()}
+    return ranks | {info.id: (info.severity.rank, place) for place, info in enumerate(report.rules)}
 
 
 def _clean(report: AuditReport) -> int:

@@ -3,6 +3,7 @@
 // It makes no element of any text.
 (() => {
   const form = document.getElementById("filter");
+  const controls = document.getElementById("controls");
   const count = document.getElementById("count");
   const none = document.getElementById("none");
   const differ = document.getElementById("differ");
@@ -11,7 +12,7 @@
   const folded = (text) => text.normalize("NFKC").toLocaleLowerCase().replace(/\s+/g, " ").trim();
   const plural = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
-  const blocks = document.querySelectorAll("#list > article, #list > details");
+  const blocks = document.querySelectorAll(".topic > article, .topic > details");
   let findings = null;
   let rows = null;
 
@@ -25,10 +26,10 @@
         const campaign = title.firstElementChild.textContent;
         const rule = (kind ?? item.children[1]).textContent;
         return {
-          block, item, campaign, rule,
+          block, item, campaign, rule, topic: block.parentElement,
           severity: item.dataset.severity ?? item.firstElementChild.textContent,
           text: folded(`${campaign} ${rule} ${item.lastElementChild.textContent}`),
-          number: title.querySelector("a[href^='#']")?.hash.slice(2), isNew: item.dataset.new !== undefined,
+          number: title.querySelector("a[href^='#']")?.hash.slice(2),
         };
       });
     });
@@ -46,17 +47,20 @@
     const text = folded(fields.text.value);
     const rule = fields.rule.value;
     const severities = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    const onlyNew = fields.new?.checked;
-    if (!findings && !text && !rule && !onlyNew && severities.size === boxes.length) return;
+    const topic = fields.topic.value;
+    const topics = topic === "found" ? ["new", "known"] : [topic];
+    if (!findings && !text && !rule && !topic && severities.size === boxes.length) return;
     read();
     const left = new Map(Array.from(blocks, (block) => [block, 0]));
+    const sections = new Map(Array.from(document.querySelectorAll(".topic"), (section) => [section, false]));
     const campaigns = new Set();
     const numbers = new Set();
     for (const one of findings) {
-      const matches = (!rule || one.rule === rule) && severities.has(one.severity) && (!onlyNew || one.isNew) &&
+      const matches = (!rule || one.rule === rule) && severities.has(one.severity) && (!topic || topics.includes(one.topic.id)) &&
         one.text.includes(text);
       if (!show(one.item, matches)) continue;
       left.set(one.block, left.get(one.block) + 1);
+      sections.set(one.topic, true);
       campaigns.add(one.campaign);
       if (one.number) numbers.add(one.number);
     }
@@ -67,6 +71,7 @@
       const counter = block.querySelector("summary > span");
       if (counter) counter.textContent = plural(number, "finding");
     }
+    for (const [section, isShown] of sections) show(section, isShown);
     for (const one of rows) show(one.row, one.text.includes(text) || numbers.has(one.number));
     show(none, sum === 0 && findings.length > 0);
     count.value = sum === findings.length
@@ -79,7 +84,7 @@
     const wanted = boxes.filter((box) => box.checked).map((box) => box.value);
     const values = {
       text: fields.text.value, rule: fields.rule.value,
-      new: fields.new?.checked ? "only" : "", severity: wanted.length === boxes.length ? "" : wanted.join(",") || "none",
+      topic: fields.topic.value, severity: wanted.length === boxes.length ? "" : wanted.join(",") || "none",
       keys: !differ || differ.checked === differ.defaultChecked ? "" : differ.checked ? "lacking" : "all",
     };
     for (const [name, value] of Object.entries(values)) {
@@ -92,9 +97,10 @@
   function readAddress() {
     const values = new URL(location.href).searchParams;
     fields.text.value = values.get("text") ?? "";
-    fields.rule.value = values.get("rule") ?? "";
-    if (fields.rule.selectedIndex < 0) fields.rule.value = "";
-    if (fields.new) fields.new.checked = values.has("new");
+    for (const field of [fields.rule, fields.topic]) {
+      field.value = values.get(field.id) ?? "";
+      if (field.selectedIndex < 0) field.value = "";
+    }
     const wanted = values.get("severity")?.split(",");
     for (const box of boxes) box.checked = !wanted || wanted.includes(box.value);
     if (differ) differ.checked = values.has("keys") ? values.get("keys") === "lacking" : differ.defaultChecked;
@@ -111,9 +117,11 @@
     const link = event.target.closest("a[href^='#']");
     const target = link && document.getElementById(link.hash.slice(1));
     if (!target) return;
-    if (link.dataset.rule !== undefined) {
+    if (link.dataset.topic) {
+      controls.open = true;
       form.reset();
-      fields.rule.value = link.textContent;
+      fields.topic.value = link.dataset.topic;
+      for (const box of boxes) box.checked = !link.dataset.severity || box.value === link.dataset.severity;
       filter();
     } else if (target.closest("[hidden]")) {
       form.reset();
@@ -125,14 +133,13 @@
     if (target.matches(".rows b, .heads bdi") && target.scrollWidth > target.clientWidth) target.title = target.textContent;
   });
 
-  const ranks = new Map(boxes.map((box, rank) => [box.value, rank]));
   function sort(table, head) {
     const descending = head.ariaSort ? head.ariaSort === "ascending" : head.classList.contains("n");
     for (const other of table.tHead.rows[0].cells) other.ariaSort = null;
     head.ariaSort = descending ? "descending" : "ascending";
     const value = (row) => {
       const text = row.cells[head.cellIndex].textContent.trim();
-      return ranks.get(text) ?? (/^\d/.test(text) ? Number.parseFloat(text.replaceAll(",", "")) : text);
+      return head.classList.contains("n") ? Number.parseFloat(text.replaceAll(",", "")) : text;
     };
     const compare = (one, other) => typeof one === "string" ? one.localeCompare(other, "en") : one - other;
     const rows = Array.from(table.tBodies[0].rows, (row) => [value(row), row]);
@@ -149,7 +156,8 @@
     }
   }
 
-  form.hidden = false;
   readAddress();
+  controls.hidden = false;
+  controls.open = location.search !== "" || matchMedia("(min-width: 48rem)").matches;
   filter();
 })();
