@@ -87,7 +87,7 @@ class Transport:
     """
 
     def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
-        self.cache = AccountCache().for_options(shared.headers, shared.timeouts.deadline)
+        self.cache: AccountCache = AccountCache().for_options(shared.headers, shared.timeouts.deadline)
         self._base_url = base_url
         self._token = token
         self._pool = shared.pool

@@ -1,35 +1,7 @@
 """The settings of an audit: the rules to apply, the accepted findings, and the user's own rules.
 
-In `dialler.toml`, or under `[tool.dialler.audit]` in `pyproject.toml`:
-
-    [audit]
-    name = "Vienna sales"                       # the account in reports
-    select = ["expired", "expiring-soon"]       # only these rules; all by default
-    ignore = ["name-within-name"]
-    rules = ["my_rules:vip_has_user_data"]      # more rules: `module:name` or `file.py:name` of a rule, or of several
-    template = "Master"                         # the campaign that the others are compared with
-    fail-on = "error"
-    portal_url = "https://portal.example.com/campaigns/{id}"    # reports link to it; {clients_id} is the account
-
-    [audit.expiring-soon]                       # each rule by its ID
-    severity = "error"
-    days = 14                                   # a setting of this rule
-
-    [[audit.template]]                          # or several templates, by patterns of names
-    match = "Winback*"
-    campaign = "Winback Master"
-
-    [[audit.accept]]
-    rule = "expired"
-    server = "acd.example.com"                  # left out for every server
-    account = 7                                 # its ClientsID, or its name in a fleet; left out for every account
-    campaign = 535                              # or a pattern of its name; left out for the whole account
-    subject = "dtTo"                            # left out for any, as are kind and language
-    reason = "kept for its statistics"
-    owner = "Mia"
-    until = 2026-12-31
-
-Installed packages add rules by the entry-point group `dialler_async.audit_rules`.
+The guide, `dialler_async/audit/README.md`, has an example of `dialler.toml`. Installed packages add rules by the
+entry-point group `dialler_async.audit_rules`.
 """
 
 import sys

@@ -53,6 +53,7 @@ class Database:
     def __init__(self, location: str | Path) -> None:
         text = str(location)
         self.is_file: Final = "://" not in text
+        self.name: str
         if self.is_file:
             self.name = text
             self._engine = _file_engine(Path(text))

@@ -100,8 +100,8 @@ LEASES: Final = Table(
 class database_now(GenericFunction[float]):  # noqa: N801  a SQL function
     """The time of the database, in seconds since 1970."""
 
-    type = Float()
-    inherit_cache = True
+    type: Float[float] = Float()
+    inherit_cache: bool = True
 
 
 @compiles(database_now, "sqlite")
