@@ -83,8 +83,8 @@ def merge_accounts(
             identities[account] = report.identity
         if report.comparison is not None:
             comparisons[account] = report.comparison
-        campaigns += report.campaigns
-        codes += report.codes
+        campaigns += report.campaign_count
+        codes += report.code_count
         lookups += report.lookups
         requests += report.requests
         findings += [attrs.evolve(finding, account=account) for finding in report.findings]
@@ -97,8 +97,8 @@ def merge_accounts(
         identities=identities,
         findings=tuple(findings),
         rules=options.applied(findings),
-        campaigns=campaigns,
-        codes=codes,
+        campaign_count=campaigns,
+        code_count=codes,
         lookups=lookups,
         requests=requests,
         seconds=seconds,

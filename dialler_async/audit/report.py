@@ -39,8 +39,8 @@ class AuditReport:
         findings: ordered by severity, then by account if there are several, then by campaign (ID, then name; those
             without an ID last), then as in `rules`. Findings about a whole account come before its campaigns.
         rules: the rules that were applied, in order.
-        campaigns: how many campaigns the server sent.
-        codes: how many result codes they have; a code counts once for all languages.
+        campaign_count: how many campaigns the server sent.
+        code_count: how many result codes they have; a code counts once for all languages.
         lookups: how many lists of result codes were requested: campaigns times languages.
         requests: number of calls: the list of campaigns and the lookups.
         seconds: how long it took.
@@ -66,8 +66,8 @@ class AuditReport:
 
     findings: tuple[Finding, ...]
     rules: tuple[RuleInfo, ...]
-    campaigns: int
-    codes: int
+    campaign_count: int
+    code_count: int
     lookups: int
     requests: int
     seconds: float
@@ -184,7 +184,7 @@ class AuditReport:
         """Which part of the account was audited, in words; None for the whole account."""
         if self.scope is None:
             return None
-        return f"only part of the account: {len(self.summaries):,} of {self.campaigns:,} campaigns ({self.scope})"
+        return f"only part of the account: {len(self.summaries):,} of {self.campaign_count:,} campaigns ({self.scope})"
 
     @property
     def unfinished(self) -> bool:

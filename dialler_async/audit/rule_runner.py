@@ -214,8 +214,8 @@ class RuleRunner:
         report = AuditReport(
             findings=(*findings, *self._account),
             rules=self._options.applied((*findings, *self._account)),
-            campaigns=self._campaigns,
-            codes=self._codes,
+            campaign_count=self._campaigns,
+            code_count=self._codes,
             lookups=self._lookups,
             requests=self._lists + self._lookups,
             seconds=seconds,

@@ -87,7 +87,7 @@ def print_demonstration(report: AuditReport, console: Console) -> None:
 
 def _run_totals(report: AuditReport) -> str:
     return (
-        f"{counted(report.campaigns, 'campaign')}, {counted(report.codes, 'result code')}, "
+        f"{counted(report.campaign_count, 'campaign')}, {counted(report.code_count, 'result code')}, "
         f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
     )
 

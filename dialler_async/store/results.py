@@ -88,7 +88,7 @@ class Results:
                 "account": id,
                 "state": UnitState.DONE if error is None else UnitState.FAILED,
                 "error": None if error is None else _storable(error),
-                "campaigns": result.campaigns,
+                "campaigns": result.campaign_count,
                 "errors": found[Severity.ERROR],
                 "warnings": found[Severity.WARNING],
                 "infos": found[Severity.INFO],

@@ -92,8 +92,8 @@ def _large_report() -> AuditReport:
     copies = [1_000_000 * copy for copy in range(5)]
     return attrs.evolve(
         report,
-        campaigns=5 * report.campaigns,
-        codes=5 * report.codes,
+        campaign_count=5 * report.campaign_count,
+        code_count=5 * report.code_count,
         findings=tuple(
             attrs.evolve(found, campaign_id=found.campaign_id and found.campaign_id + copy)
             for copy in copies

@@ -38,8 +38,8 @@ def report(*findings: Finding, **options: Any) -> AuditReport:
     return AuditReport(
         findings=findings,
         rules=tuple(rule.info for rule in RULES),
-        campaigns=9,
-        codes=0,
+        campaign_count=9,
+        code_count=0,
         lookups=0,
         requests=0,
         seconds=0.0,

@@ -49,7 +49,7 @@ class TestAccounts:
             assert summaries == list(report.summaries)
         order = [(it.severity.rank, fleet.accounts.index(it.account or "")) for it in fleet.findings]
         assert order == sorted(order)
-        for counted in ("campaigns", "codes", "lookups", "requests"):
+        for counted in ("campaign_count", "code_count", "lookups", "requests"):
             assert getattr(fleet, counted) == sum(getattr(report, counted) for report in reports.values())
 
     def test_report_of_several_accounts_groups_and_counts_by_account(self, reports: dict[str, AuditReport]) -> None:

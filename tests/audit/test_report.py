@@ -110,7 +110,7 @@ def test_code_counts_once_for_all_languages() -> None:
     runner.check_campaigns([campaign(1, "A")], dict.fromkeys(BOTH, codes(1, 2)))
     runner.check_campaigns([campaign(2, "B")], {Language.ENGLISH: codes(3), Language.GERMAN: codes(3, 4)})
     whole = report(runner)
-    assert (whole.campaigns, whole.codes, whole.lookups, whole.requests) == (2, 4, 4, 5)
+    assert (whole.campaign_count, whole.code_count, whole.lookups, whole.requests) == (2, 4, 4, 5)
     assert whole.findings == ()
 
 
@@ -231,4 +231,4 @@ def test_invalid_records_that_the_list_did_not_keep_are_reported_by_their_number
     runner.check_list(PartialRecords((campaign(1, "a"),), (), total=2_001, invalid_count=2_000))
     (finding,) = report(runner).findings
     assert (finding.rule, finding.message) == ("incomplete-list", "2000 further records of the list are invalid")
-    assert report(runner).campaigns == 2_001
+    assert report(runner).campaign_count == 2_001

@@ -74,9 +74,9 @@ async def test_report_counts_campaigns_codes_and_requests(sandbox: Sandbox) -> N
     seen: list[tuple[int, int, int | None]] = []
     before = datetime.now(UTC)
     report = await report_on(sandbox, on_progress=lambda *numbers: seen.append(numbers))
-    assert (report.campaigns, report.lookups, report.requests) == (60, 120, 121)
+    assert (report.campaign_count, report.lookups, report.requests) == (60, 120, 121)
     assert report.requests == len(sandbox.journal)
-    assert report.codes == sum(
+    assert report.code_count == sum(
         len({code["ID"] for language in (1, 2) for code in sandbox.result_codes(id, language)})
         for id in sandbox.campaigns
     )

@@ -69,7 +69,7 @@ def check(report: AuditReport, sandbox: Sandbox) -> None:
     assert len(rest) == len(set(rest)), "each is reported once"
     assert set(rest) == seeded_defects(sandbox)
     assert {rule for rule, _, _ in rest} == {rule.info.id for rule in RULES} - {"unreachable-codes"}
-    assert report.campaigns == len(sandbox.campaigns)
+    assert report.campaign_count == len(sandbox.campaigns)
 
 
 def invalid(sandbox: Sandbox) -> set[int]:

@@ -21,8 +21,8 @@ def report(*findings: Finding) -> AuditReport:
     return AuditReport(
         findings=findings,
         rules=(INCOMPLETE_LIST, *(rule.info for rule in RULES)),
-        campaigns=1,
-        codes=6401,
+        campaign_count=1,
+        code_count=6401,
         lookups=2,
         requests=3,
         seconds=1.26,

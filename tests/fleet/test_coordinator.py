@@ -33,14 +33,14 @@ async def test_fleet_report_has_the_findings_of_single_audits(
         report = await audit_fleet(fleet, store=store, now=NOW)
         assert report.findings == await audit_one_by_one(sandbox)
         assert report.accounts == tuple(fleet.accounts)
-        assert (report.campaigns, report.lookups, report.requests) == (40, 80, 84)
+        assert (report.campaign_count, report.lookups, report.requests) == (40, 80, 84)
         # Accounts of several servers are in the order of the manifest.
         elsewhere = Server(name="other", url=other.server)
         third = Account(name="third", server="other", clients_id=1, token=lambda: other.token)
         mixed = Fleet.of([*fleet.servers.values(), elsewhere], [third, *fleet.accounts.values()])
         both = await audit_fleet(mixed, now=NOW)
     assert both.accounts == ("third", *fleet.accounts)
-    assert both.campaigns == 43
+    assert both.campaign_count == 43
     assert [finding for finding in both.findings if finding.account != "third"] == list(report.findings)
 
 
@@ -62,7 +62,7 @@ async def test_account_with_a_wrong_token_is_a_finding_and_others_are_audited(fl
     assert "GET /dialler/campaigns" in not_audited[0].message
     assert "401" in not_audited[0].message
     assert report.unfinished
-    assert report.campaigns == 6
+    assert report.campaign_count == 6
     assert (progress[0], progress[-1]) == ((0, 0, 3), (3, 1, 3))
 
 

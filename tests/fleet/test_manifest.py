@@ -228,7 +228,7 @@ class TestServerOptions:
             (tmp_path / "token").write_text(sandbox.token)
             (tmp_path / "fleet.toml").write_text(f'[[servers]]\nname = "s"\n{server}[[accounts]]\n{account}')
             report = await audit_fleet(read_fleet(tmp_path / "fleet.toml"))
-        assert (report.campaigns, report.unfinished) == (3, False)
+        assert (report.campaign_count, report.unfinished) == (3, False)
 
     def test_client_uses_the_patient_retry_policy_by_default(self) -> None:
         server = Server(name="north", url="https://acd.example.com")

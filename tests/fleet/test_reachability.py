@@ -41,7 +41,7 @@ async def test_accounts_of_a_dead_server_are_not_tried_one_by_one(fleet_on: Flee
     failed = [finding for finding in report.findings if finding.rule == "not-audited"]
     assert [finding.account for finding in failed] == [account.name for account in lost]
     assert {"the server did not respond for" in finding.message for finding in failed} == {True}
-    assert report.campaigns == 6
+    assert report.campaign_count == 6
 
 
 @pytest.mark.usefixtures("impatient")

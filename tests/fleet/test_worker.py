@@ -66,7 +66,7 @@ async def test_two_workers_share_the_servers_of_a_run(location: str, store: Stor
         async with Store(location) as other:
             await finish(store, run, worker_of(store, fleet), worker_of(other, fleet))
         report = await fleet_report(store, run)
-    assert report.campaigns == 12
+    assert report.campaign_count == 12
     assert not report.unfinished
     # Each account is listed once, by whichever worker.
     assert [received.call for received in (*first.journal, *second.journal)].count("list") == 6
@@ -99,7 +99,7 @@ class TestMisfits:
                 await finish(store, run, worker_of(store, without(fleet, "account 2")), worker_of(store, fleet))
             report = await fleet_report(store, run)
         assert not report.unfinished
-        assert report.campaigns == 3
+        assert report.campaign_count == 3
         assert "account “account 2”: this fleet.toml has no such account" in caplog.text or not caplog.records
 
     @pytest.mark.parametrize(

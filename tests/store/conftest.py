@@ -58,8 +58,8 @@ def report() -> MakeReport:
         made = AuditReport(
             findings=findings,
             rules=AuditOptions.of(RULES, Language, NOW).applied(findings),
-            campaigns=len(campaigns),
-            codes=0,
+            campaign_count=len(campaigns),
+            code_count=0,
             lookups=0,
             requests=0,
             seconds=0.5,

@@ -43,7 +43,7 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     """Yield the verdict, the sections of the story, and a table by rule with what to do, up to `MOST` characters."""
     story = tell(report)
     head = f"# {escaped(story.verdict)}\n\n" + (
-        f"{report.campaigns:,} campaigns, {report.codes:,} result codes, {report.requests:,} requests; "
+        f"{report.campaign_count:,} campaigns, {report.code_count:,} result codes, {report.requests:,} requests; "
         f"as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {escaped(report.tool)}.\n"
     )
     if report.scope_note:

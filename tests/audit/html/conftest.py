@@ -95,7 +95,7 @@ ReportOf = Callable[..., AuditReport]
 @pytest.fixture
 def report_of(reports: Reports) -> ReportOf:
     """Return a function that makes a report on campaigns with these summaries, without findings."""
-    return lambda *summaries: attrs.evolve(reports.empty(), summaries=summaries, campaigns=len(summaries))
+    return lambda *summaries: attrs.evolve(reports.empty(), summaries=summaries, campaign_count=len(summaries))
 
 
 @pytest.fixture

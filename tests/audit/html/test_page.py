@@ -80,7 +80,7 @@ def test_same_campaign_in_two_accounts_counts_twice(reports: Reports, summary: S
         attrs.evolve(
             reports.empty(),
             accounts=("north", "south"),
-            campaigns=2,
+            campaign_count=2,
             summaries=tuple(attrs.evolve(one, account=name) for name in ("north", "south")),
             findings=(finding, attrs.evolve(finding, account="south", rule="own-rule")),
         )
@@ -100,7 +100,7 @@ def test_page_shows_only_a_part_of_a_report_of_thousands_of_accounts(
         for id in range(5002)
     ]
     named = tuple(attrs.evolve(one, account="account-0") for one in summaries)
-    report = attrs.evolve(reports.empty(), accounts=accounts, summaries=named, campaigns=len(named))
+    report = attrs.evolve(reports.empty(), accounts=accounts, summaries=named, campaign_count=len(named))
     page = parse(report)
     text = " ".join(page.text.split())
     assert "These are the 5,000 that end last, of 5,002 campaigns." in text
@@ -218,7 +218,7 @@ class TestFindings:
     ) -> None:
         one = summary(7, None, NOW, A=CodeType.DONE)
         finding = attrs.evolve(reports.real().findings[0], campaign_id=7, campaign_name=one.name)
-        page = parse(attrs.evolve(reports.empty(), campaigns=1, summaries=(one,), findings=(finding,)))
+        page = parse(attrs.evolve(reports.empty(), campaign_count=1, summaries=(one,), findings=(finding,)))
         links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"]]
         assert [link for link in links if re.fullmatch(r"#\w\d+", link)] == ["#c0", "#k0", "#f0", "#f0"]
 
@@ -318,7 +318,7 @@ def test_number_one_has_a_singular_noun(
     reports: Reports, summary: Summarize, report_of: ReportOf, parse: Parse
 ) -> None:
     finding = attrs.evolve(reports.real().findings[0], campaign_id=1, campaign_name="Campaign 1")
-    one = attrs.evolve(report_of(summary(1, None, NOW, A=CodeType.DONE)), requests=1, codes=1, findings=(finding,))
+    one = attrs.evolve(report_of(summary(1, None, NOW, A=CodeType.DONE)), requests=1, code_count=1, findings=(finding,))
     text = " ".join(parse(one).text.split())
     for wrong in ("1 campaigns", "1 findings", "1 requests", "1 result codes", "All 1 export keys"):
         assert wrong not in text
