@@ -1,7 +1,8 @@
 """Merge the reports of many accounts into one. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import TypeVar
 
 import attrs
 
@@ -9,12 +10,13 @@ from ..models import Language
 from .comparison import Comparison
 from .coverage import NotChecked
 from .findings import Finding
-from .identity import AccountIdentity
 from .options import AuditOptions
 from .report import AuditReport
 from .rule_runner import RuleRunner
 from .rules import AnyRule
 from .summary import CampaignSummary
+
+_PartT = TypeVar("_PartT", Finding, NotChecked, CampaignSummary)
 
 
 def not_audited(
@@ -58,8 +60,7 @@ def merge_accounts(
     Accounts are not compared with each other. `records` is empty, to save memory.
 
     Args:
-        reports: the report of each account, by the account's name, in the wanted order. Pairs
-            are read one at a time, so that an iterator can drop each report before it makes the next.
+        reports: the report of each account, by the account's name, in the wanted order.
         rules: the same as for each of the accounts.
         languages: the same as for each of the accounts.
         now: the same as for each of the accounts.
@@ -69,61 +70,37 @@ def merge_accounts(
         ConfigurationError: no language is given.
     """
     options = AuditOptions.of(rules, languages, now)
-    findings: list[Finding] = []
-    accepted: list[Finding] = []
-    summaries: list[CampaignSummary] = []
-    not_checked: list[NotChecked] = []
-    accounts: list[str] = []
-    identities: dict[str, AccountIdentity] = {}
-    comparisons: dict[str, Comparison] = {}
-    campaigns = codes = lookups = requests = 0
-    for account, report in reports.items() if isinstance(reports, Mapping) else reports:
-        accounts.append(account)
-        if report.identity is not None:
-            identities[account] = report.identity
-        if report.comparison is not None:
-            comparisons[account] = report.comparison
-        campaigns += report.campaign_count
-        codes += report.code_count
-        lookups += report.lookups
-        requests += report.requests
-        findings += [attrs.evolve(finding, account=account) for finding in report.findings]
-        accepted += [attrs.evolve(finding, account=account) for finding in report.accepted]
-        not_checked += [attrs.evolve(part, account=account) for part in report.not_checked]
-        summaries += [attrs.evolve(summary, account=account) for summary in report.summaries]
-    findings.sort(key=lambda finding: finding.severity.rank)
+    every = list(reports.items() if isinstance(reports, Mapping) else reports)
+
+    def named(select: Callable[[AuditReport], Iterable[_PartT]]) -> tuple[_PartT, ...]:
+        return tuple(attrs.evolve(part, account=account) for account, report in every for part in select(report))
+
+    findings = sorted(named(lambda report: report.findings), key=lambda finding: finding.severity.rank)
+    comparisons = [report.comparison for _, report in every if report.comparison is not None]
     return AuditReport(
-        accounts=tuple(accounts),
-        identities=identities,
+        accounts=tuple(account for account, _ in every),
+        identities={account: report.identity for account, report in every if report.identity is not None},
         findings=tuple(findings),
         rules=options.applied(findings),
-        campaign_count=campaigns,
-        code_count=codes,
-        lookups=lookups,
-        requests=requests,
+        campaign_count=sum(report.campaign_count for _, report in every),
+        code_count=sum(report.code_count for _, report in every),
+        lookups=sum(report.lookups for _, report in every),
+        requests=sum(report.requests for _, report in every),
         seconds=seconds,
         started=started,
         now=options.now,
         languages=options.languages,
-        summaries=tuple(summaries),
-        not_checked=tuple(not_checked),
-        accepted=tuple(accepted),
-        comparison=_merged_comparison(comparisons) if comparisons else None,
-    )
-
-
-def _merged_comparison(comparisons: Mapping[str, Comparison]) -> Comparison:
-    """Return one comparison of many accounts, without the changed values."""
-
-    def named(state: str) -> tuple[Finding, ...]:
-        every = ((name, finding) for name, one in comparisons.items() for finding in getattr(one, state))
-        return tuple(attrs.evolve(finding, account=name) for name, finding in every)
-
-    return Comparison(
-        since=min(one.since for one in comparisons.values()),
-        new=named("new"),
-        gone=named("gone"),
-        unchanged=sum(one.unchanged for one in comparisons.values()),
-        unchecked=named("unchecked"),
-        changes=(),
+        summaries=named(lambda report: report.summaries),
+        not_checked=named(lambda report: report.not_checked),
+        accepted=named(lambda report: report.accepted),
+        comparison=Comparison(
+            since=min(one.since for one in comparisons),
+            new=named(lambda report: report.comparison.new if report.comparison else ()),
+            gone=named(lambda report: report.comparison.gone if report.comparison else ()),
+            unchanged=sum(one.unchanged for one in comparisons),
+            unchecked=named(lambda report: report.comparison.unchecked if report.comparison else ()),
+            changes=(),
+        )
+        if comparisons
+        else None,
     )

@@ -23,14 +23,7 @@ from .columns import rows, until
 def report_as_json(report: AuditReport) -> dict[str, Any]:
     """Return a report as dicts, lists and plain values, for `json.dumps`.
 
-    Keys: `schema` (2), `tool` (name and version), `name` (of the account, or null), `server` and `clients_id` (the
-    account, or null), `started` and `now` (ISO 8601 with offset), `seconds`, `scope` (which part of the account, or
-    null), `campaigns`, `codes`, `lookups`, `requests`, `languages` (LanguagesIDs), `findings` (one object each, with
-    the attributes of `Finding`), `accepted` (the accepted findings), `not_checked` (what this run did not check;
-    everything else was), `rules` (the rules applied, as `RuleInfo`), `zone_note` (how dates without a zone were
-    compared), `records` and `code_contents` (snapshots for the next report), `comparison` (with the baseline, or
-    null). Only in a report of several accounts: `accounts` (their names), `identities` (server and ClientsID by
-    name), and the `account` of each finding. Only with a baseline: the `state` of each finding.
+    `report.schema.json` describes each key.
     """
     numbers: dict[CodeSnapshot, int] = {}
     return {
