@@ -27,6 +27,7 @@ from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
 from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 from .store import duration, moment, open_store
+from .stored_report import write_pages
 
 if TYPE_CHECKING:
     from ..fleet import FleetProgress
@@ -84,6 +85,7 @@ async def audit(
         raise UsageError("--resume, --only-failed and --account contradict each other")
     settings, directory = rule_options.for_workers()
     level = fail_on or settings.fail_on or ("info" if fail_on_new else "never")
+    folder, destination = destination.without_folder()
     with destination.open() as put, tempfile.TemporaryDirectory(prefix="dialler-") as temporary:
         opened = _sandbox_fleet() if sandbox else _fleet_of(manifest)
         async with opened as fleet, open_store(f"{temporary}/audits.db" if sandbox else store) as opened_store:
@@ -105,9 +107,11 @@ async def audit(
             if stop.is_set():
                 print_error(f"stopped: --resume goes on with run {run.id}")
                 return Exit.INTERRUPTED
-            report = await fleet_report(opened_store, run)
-        put(attrs.evolve(report, fails_on_new=fail_on_new))
-    return _exit_code(attrs.evolve(report, fails_on_new=fail_on_new), level)
+            report = attrs.evolve(await fleet_report(opened_store, run), fails_on_new=fail_on_new)
+            if folder is not None:
+                await write_pages(folder, opened_store, run, report)
+        put(report)
+    return _exit_code(report, level)
 
 
 def _exit_code(report: AuditReport, level: str) -> Exit:

@@ -11,6 +11,7 @@ COMMANDS = {
     "fleet": ("fleet:app", "Audit many accounts on many servers."),
     "history": ("history:app", "Show runs and findings over time."),
     "ping": ("ping:ping", "Check that the server can be reached and accepts the token."),
+    "report": ("stored_report:report", "Write a report of a run in the store, without a request."),
     "result-codes": ("result_codes:result_codes", "List the result codes of a campaign."),
     "sandbox": ("sandbox:sandbox", "Serve generated campaigns on 127.0.0.1 until Ctrl-C or SIGTERM."),
 }

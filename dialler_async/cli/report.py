@@ -39,7 +39,8 @@ class Destination:
         json: The same as --format json.
         excel: Write CSV in UTF-16 with tabs, so that Excel shows columns and umlauts.
         output: File to write the report to, instead of the terminal; - is stdout.
-        html: File for an additional HTML report: charts and findings in one self-contained page.
+        html: File for an additional HTML report: charts and findings in one self-contained page. For a fleet, a name
+            without .html is a directory: an index, and a page for each account.
         sort: Sort key of the findings.
         unfold: Show every finding in the table. By default, more than 20 findings of one rule are one line.
     """
@@ -51,6 +52,17 @@ class Destination:
     html: Path | None = None
     sort: Literal["severity", "campaign", "rule"] = "severity"
     unfold: Flag = False
+
+    def without_folder(self) -> tuple[Path | None, "Destination"]:
+        """Return the directory for the pages of a fleet, if --html names one, and the other options."""
+        if self.html is None or self.html.suffix.lower() in (".html", ".htm"):
+            return None, self
+        if self.html.exists() and not self.html.is_dir():
+            raise UsageError(f"can't write {self.html}: for a file, the name must end with .html")
+        if not self.html.absolute().parent.is_dir():
+            raise UsageError(f"can't write {self.html}: there is no such directory")
+        _check_html_extra()
+        return self.html, attrs.evolve(self, html=None)
 
     @contextmanager
     def open(
@@ -73,8 +85,8 @@ class Destination:
             raise UsageError(f"--json and --format {self.format} contradict each other")
         if self.excel and (self.format != "csv" or self.output in (None, _STDOUT)):
             raise UsageError("--excel needs --format csv and a file as --output")
-        if self.html is not None and not (find_spec("jinja2") and find_spec("svg")):
-            raise UsageError(needs_extra("the HTML report", "report"))
+        if self.html is not None:
+            _check_html_extra()
         if self.html is not None and self.output is not None and _is_same_file(self.html, self.output):
             raise UsageError("--output and --html name the same file")
         no_baselines = [self.html] if self.json or self.format == "json" else [self.html, self.output]
@@ -181,6 +193,12 @@ def _print_html(report: AuditReport, file: TextIO) -> None:
     from ..audit.writers.html import write_html
 
     file.writelines(write_html(report))
+
+
+def _check_html_extra() -> None:
+    """Raise UsageError if the extra for HTML is missing."""
+    if not (find_spec("jinja2") and find_spec("svg")):
+        raise UsageError(needs_extra("the HTML report", "report"))
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

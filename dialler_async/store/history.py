@@ -16,6 +16,7 @@ class RunSummary(NamedTuple):
 
     id: int
     state: str
+    is_fleet: bool
     scope: str | None
     started: float
     ended: float | None
@@ -57,9 +58,9 @@ class History:
         def number(state: UnitState) -> ColumnElement[int]:
             return func.sum(case((UNITS.c.state == state, 1), else_=0))
 
-        columns = [RUNS.c[name] for name in RunSummary._fields[:5]]
+        columns = [RUNS.c[name] for name in RunSummary._fields[:6]]
         numbers = [func.count(), number(UnitState.WAITING), number(UnitState.FAILED)]
-        numbers += [func.coalesce(func.sum(UNITS.c[name]), 0) for name in RunSummary._fields[8:]]
+        numbers += [func.coalesce(func.sum(UNITS.c[name]), 0) for name in RunSummary._fields[9:]]
         query = select(*columns, *numbers).join(UNITS, UNITS.c.run == RUNS.c.id)
         query = query.where(true() if account is None else UNITS.c.name == account).group_by(*columns)
         return [

@@ -18,7 +18,7 @@ import pytest
 from dialler_async._text.escaping import escape_unprintable
 from dialler_async.audit import AuditReport, Change, CodeType, Severity, SortKey
 from dialler_async.audit.story import tell
-from dialler_async.audit.writers.html import write_html
+from dialler_async.audit.writers.html import TrendPoint, page_name, write_html, write_index
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Reports
@@ -347,6 +347,8 @@ def test_pages_are_valid_html(tmp_path: Path, reports: Reports) -> None:
     }
     for name, report in pages.items():
         (tmp_path / f"{name}.html").write_text("".join(write_html(report)), encoding="utf-8")
+    point = TrendPoint(began=NOW, errors=1, warnings=2, infos=3, new=4)
+    (tmp_path / "index.html").write_text("".join(write_index(reports.fleet(), [point, point])), encoding="utf-8")
     command = ["java", "-jar", str(VNU), "--Werror", *map(str, sorted(tmp_path.iterdir()))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -379,3 +381,14 @@ def luminance(colour: str) -> float:
     parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_index_allows_only_its_style_and_escapes_names(reports: Reports) -> None:
+    report = reports.fleet()
+    page = "".join(write_index(report, []))
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(sha256(style[1].encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'; img-src" in page
+    assert not re.search(r"<script|<img|<[^>]* on\w+=", page)
+    assert {page_name(name) for name in report.accounts} == set(re.findall(r'<th scope="row"><a href="([^"]+)"', page))

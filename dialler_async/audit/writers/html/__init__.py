@@ -9,6 +9,7 @@ the findings and shows tooltips. The content security policy allows only the sty
 hashes. So the page sends no request, and a script in a campaign's name does not run.
 """
 
+from .index import TrendPoint, page_name, write_index
 from .page import write_html
 
-__all__ = ["write_html"]
+__all__ = ["TrendPoint", "page_name", "write_html", "write_index"]

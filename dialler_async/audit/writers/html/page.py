@@ -37,11 +37,11 @@ def write_html(report: AuditReport) -> Iterator[str]:
     periods = numbered(timeline.periods[-_MOST:] if report.accounts else timeline.periods, numbers)
     matrix = Matrix.of(report.summaries)
     rows = numbered(matrix.rows, numbers)
-    sheet = f"{_file('report.css')}\n:root{{--now:{timeline.now:.2f}%}}\n{_edges()}"
+    sheet = f"{file_text('report.css')}\n:root{{--now:{timeline.now:.2f}%}}\n{_edges()}"
     style = Markup(sheet)  # noqa: S704  # no text from the server
-    script = Markup(_file("report.js").strip())  # noqa: S704  # a file of this package
+    script = Markup(file_text("report.js").strip())  # noqa: S704  # a file of this package
     by_rule = Counter(finding.rule for section in story.sections for finding in section.findings)
-    page = _environment().get_template("report.html.jinja")
+    page = environment().get_template("report.html.jinja")
     stream = page.stream(
         report=report,
         story=story,
@@ -60,9 +60,9 @@ def write_html(report: AuditReport) -> Iterator[str]:
         in_matrix={number for _, number in rows if number is not None},
         coverage=coverage(report),
         style=style,
-        style_hash=_hash(style),
+        style_hash=policy_hash(style),
         script=script,
-        script_hash=_hash(script),
+        script_hash=policy_hash(script),
     )
     stream.enable_buffering(_PIECES)
     return iter(stream)
@@ -94,7 +94,8 @@ def _clean(report: AuditReport) -> int:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the settings of the templates, with their filters."""
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
@@ -128,9 +129,11 @@ def _edges() -> str:
     )
 
 
-def _hash(content: str) -> str:
+def policy_hash(content: str) -> str:
+    """Return the hash by which the content security policy allows a style or a script."""
     return f"sha256-{base64.b64encode(sha256(content.encode()).digest()).decode()}"
 
 
-def _file(name: str) -> str:
+def file_text(name: str) -> str:
+    """Return the text of a file of this package."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
