@@ -7,6 +7,7 @@ import attrs
 
 from .._public import public
 from ..errors import PayloadError
+from ..models import Campaign
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -43,3 +44,9 @@ class PartialRecords(Generic[T_co]):
     invalid: tuple[InvalidRecord, ...]
     total: int
     invalid_count: int = attrs.field(default=attrs.Factory(lambda self: len(self.invalid), takes_self=True))
+
+
+def campaign_of(invalid: InvalidRecord) -> Campaign:
+    """Return a campaign with the ID and the name of an invalid campaign; `""` without a name."""
+    name = invalid.record.get("Name")
+    return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from .._api.partial_records import InvalidRecord, PartialRecords
+from .._api.partial_records import PartialRecords, campaign_of
 from ..errors import DiallerError
 from ..models import Campaign, Language, Records, ResultCode
 from .account import AccountFacts, AccountRule
@@ -35,11 +35,6 @@ from .summary import CampaignSummary, order, summarise
 
 LookupResult = Records[ResultCode] | Exception
 """The result codes of one campaign in one language, or why there are none."""
-
-
-def _campaign_of(invalid: InvalidRecord) -> Campaign:
-    name = invalid.record.get("Name")
-    return Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
 
 
 def _reason(facts: CampaignFacts, languages: Iterable[Language]) -> str:
@@ -99,7 +94,7 @@ class RuleRunner:
             )
             self._not_checked.append(NotChecked(reason=message))
         chosen: Sequence[Campaign] = campaigns.records
-        invalid = [(_campaign_of(one), one.error) for one in campaigns.invalid]
+        invalid = [(campaign_of(one), one.error) for one in campaigns.invalid]
         if (selection := self._selection) is not None:
             if not not_kept:
                 selection.require_found([*chosen, *(campaign for campaign, _ in invalid)])

@@ -11,6 +11,7 @@ from itertools import groupby
 
 import attrs
 
+from .._text.moments import to_minute
 from .comparison import Change
 from .findings import Finding, Severity, State
 from .report import AuditReport
@@ -124,7 +125,7 @@ def tell(report: AuditReport) -> Story:
     }
     titles = {Topic.KNOWN: "Findings", Topic.ACCEPTED: "Accepted"}
     if comparison is not None:
-        since = comparison.since.isoformat(sep=" ", timespec="minutes")
+        since = to_minute(comparison.since)
         findings |= {Topic.NEW: comparison.new, Topic.GONE: comparison.gone, Topic.UNCHECKED: comparison.unchecked}
         titles |= {
             Topic.NEW: f"New since {since}",

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from .._text.moments import to_minute
 from ..audit import AuditReport, Finding, Severity
 from ..audit.story import FindingGroup, Section, Story, tell
 from .output import Console, counted, text
@@ -36,7 +37,7 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     story = tell(report)
     verdict = text(story.verdict, "bold")
     console.print(verdict)
-    console.print(text(f"As of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {report.tool}"))
+    console.print(text(f"As of {to_minute(report.now)}; {report.zone_note}; {report.tool}"))
     if report.scope_note:
         console.print(text(report.scope_note, "bold"))
     console.print()

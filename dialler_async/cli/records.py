@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from .. import Campaign, Records, ResultCode
+from .._text.moments import to_minute
 from .exits import print_error
 from .languages import language_code
 from .output import print_json, print_table, text
@@ -104,4 +105,4 @@ def _items(campaign: Campaign) -> Sequence[tuple[str, Any]]:
 
 
 def _to_minute(date: datetime | None) -> str | None:
-    return None if date is None else date.isoformat(sep=" ", timespec="minutes")
+    return None if date is None else to_minute(date)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from cyclopts import Parameter, Token
 
 from .._extras import needs_extra
+from .._text.moments import to_minute
 from ..audit import AccountIdentity, AuditReport
 from .exits import OutputError, UsageError
 
@@ -72,7 +73,7 @@ Duration: TypeAlias = Annotated[float, Parameter(converter=_seconds)]
 
 def moment(seconds: float) -> str:
     """Return a time of the store as local time, without its seconds."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="minutes")
+    return to_minute(datetime.fromtimestamp(seconds).astimezone())
 
 
 def duration(seconds: float) -> str:

@@ -13,13 +13,13 @@ from typing import BinaryIO
 import attrs
 
 from .._api.endpoints import checked_languages
-from .._api.partial_records import InvalidRecord
+from .._api.partial_records import campaign_of
 from .._bulk.fan_out import Concurrency, OnProgress
 from .._extras import needs_extra
 from .._text.files import whole_file
 from ..client import DiallerClient
 from ..errors import ConfigurationError, PayloadError
-from ..models import Campaign, Language, Records, ResultCode, with_wire
+from ..models import Language, Records, ResultCode, with_wire
 from .campaign import ExportedCampaign, Writer
 from .csv_file import CsvFile, ExcelCsvFile
 from .json_file import JsonFile
@@ -173,16 +173,10 @@ async def _fetch(
                 position += 1
                 codes, errors = {}, {}
     for record in invalid:
-        writer.add(ExportedCampaign(_campaign_of(record), {}, dict.fromkeys(languages, str(record.error))))
+        campaign = with_wire(campaign_of(record), dict(record.record))
+        writer.add(ExportedCampaign(campaign, {}, dict.fromkeys(languages, str(record.error))))
     stats.campaigns = sent
     stats.invalid = tuple(record.error for record in invalid)
-
-
-def _campaign_of(invalid: InvalidRecord) -> Campaign:
-    """Return a campaign with the ID, the name and the record of an invalid campaign."""
-    name = invalid.record.get("Name")
-    campaign = Campaign(id=invalid.error.record_id, name=name if isinstance(name, str) else "")
-    return with_wire(campaign, dict(invalid.record))
 
 
 def _incomplete(codes: Records[ResultCode]) -> PayloadError:

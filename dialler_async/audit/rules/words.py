@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from ..._text.moments import to_minute
 from ...models import Language, ResultCode
 from ..findings import CampaignKey, campaign_key
 from ..summary import CampaignSummary
@@ -60,4 +61,4 @@ def name_equal_campaigns(campaign: CampaignSummary, same: Sequence[CampaignSumma
 
 def format_minute(date: datetime) -> str:
     """Return a date to the minute. A naive date is marked, because it is treated as local time."""
-    return date.isoformat(sep=" ", timespec="minutes") + ("" if date.utcoffset() is not None else " (local time)")
+    return to_minute(date) + ("" if date.utcoffset() is not None else " (local time)")

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 from ..._text.escaping import escape_unprintable
+from ..._text.moments import to_minute
 from ..findings import Finding, Severity
 from ..report import AuditReport
 from ..story import Section, Topic, accepted_note, tell, where
@@ -44,7 +45,7 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     story = tell(report)
     head = f"# {escaped(story.verdict)}\n\n" + (
         f"{report.campaign_count:,} campaigns, {report.code_count:,} result codes, {report.requests:,} requests; "
-        f"as of {report.now.isoformat(sep=' ', timespec='minutes')}; {report.zone_note}; {escaped(report.tool)}.\n"
+        f"as of {to_minute(report.now)}; {report.zone_note}; {escaped(report.tool)}.\n"
     )
     if report.scope_note:
         head += f"\n**{escaped(report.scope_note)}**\n"
