@@ -204,6 +204,57 @@ async def audit(base_url: str, token: str, concurrency: int) -> dict[str, float]
         return watch.figures() | {"lookups": report.lookups, "alone": statistics.median(single)}
 
 
+async def crowded_pool(client: str, base_url: str, token: str, callers: int, limit: int) -> dict[str, float]:
+    """Measure lookups of more callers than there are connections. `wall` is the 99th percentile of a lookup."""
+    import aiohttp
+
+    from dialler_async import DiallerClient, PoolConfig
+
+    async def measure(look_up: Callable[[int], Awaitable[object]]) -> dict[str, float]:
+        times: list[float] = []
+
+        async def call() -> None:
+            for number in range(30):
+                started = time.perf_counter()
+                await look_up(1 + number % 10)
+                times.append(time.perf_counter() - started)
+
+        # This opens the connections.
+        await asyncio.gather(*(look_up(1) for _ in range(limit)))
+        watch = Stopwatch()
+        await asyncio.gather(*(call() for _ in range(callers)))
+        return watch.figures(len(times)) | {"wall": statistics.quantiles(times, n=100)[98]}
+
+    if client == "ours":
+        async with DiallerClient(base_url, token, pool=PoolConfig(limit=limit)) as dialler:
+            return await measure(dialler.result_codes.list)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit), headers=headers) as session:
+
+        async def look_up(campaign: int) -> object:
+            url = f"{base_url}/dialler/campaigns/campaign/{campaign}/resultCodes?languagesID=2"
+            async with session.get(url) as response:
+                return await response.json()
+
+        return await measure(look_up)
+
+
+async def read_or_write(call: str, base_url: str, token: str, ca_file: str | None, times: int) -> dict[str, float]:
+    """Measure reads on a kept connection, or clones, each on a connection of its own."""
+    from dialler_async import DiallerClient, PoolConfig
+
+    async with DiallerClient(base_url, token, pool=PoolConfig(ca_file=ca_file)) as client:
+        (campaign,) = await client.campaigns.list()
+        assert campaign.id is not None
+        watch = Stopwatch()
+        for number in range(times):
+            if call == "read":
+                await client.campaigns.get(campaign.id)
+            else:
+                await client.campaigns.clone(campaign.name, f"clone {number}")
+        return watch.figures(times)
+
+
 def import_time(module: str) -> dict[str, float]:
     """Measure the import of a module with its dependencies."""
     # An installation compiles the source. Without this, Python may compile it at each import.

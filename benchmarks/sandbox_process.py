@@ -1,16 +1,19 @@
 """Run a sandbox in another process: `python -m benchmarks.sandbox_process '{"campaigns": 500}'`.
 
-The process prints its base URL, its token and the tokens of all accounts. Then it reads JSON objects from standard
-input, one per line, until the input ends. For each object, it sets the attributes and
-prints new counts.
+The process prints its base URL, its token, the tokens of all accounts, and with `"tls": true` the PEM file of its CA.
+Then it reads JSON objects from standard input, one per line, until the input ends. For each object, it sets the
+attributes and prints new counts.
 """
 
 import asyncio
 import json
+import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -25,6 +28,7 @@ class SandboxProcess:
     base_url: str
     token: str
     tokens: dict[str, str]
+    ca_file: str | None
     process: "subprocess.Popen[str]"
 
     def set(self, **attributes: Any) -> dict[str, int]:
@@ -51,12 +55,26 @@ def sandbox_process(**options: Any) -> Iterator[SandboxProcess]:
         yield SandboxProcess(**json.loads(process.stdout.readline()), process=process)
 
 
+def _tls() -> tuple[str, ssl.SSLContext]:
+    """Return the PEM file of a new CA, and a context with a certificate of it."""
+    import trustme
+
+    ca = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    file = Path(tempfile.mkdtemp()) / "ca.pem"
+    ca.cert_pem.write_to_path(str(file))
+    return str(file), context
+
+
 async def _serve() -> None:
     from dialler_async.sandbox import Sandbox
 
-    async with Sandbox(**json.loads(sys.argv[1])) as sandbox:
+    options = json.loads(sys.argv[1])
+    ca_file, ssl_context = _tls() if options.pop("tls", False) else (None, None)
+    async with Sandbox(**options, ssl_context=ssl_context) as sandbox:
         tokens = {str(id): account.token for id, account in sandbox.accounts.items()}
-        settings = {"base_url": sandbox.base_url, "token": sandbox.token, "tokens": tokens}
+        settings = {"base_url": sandbox.base_url, "token": sandbox.token, "tokens": tokens, "ca_file": ca_file}
         print(json.dumps(settings), flush=True)
         connections, opened = sandbox.connections, 0
         while line := await asyncio.to_thread(sys.stdin.readline):
