@@ -15,7 +15,6 @@ from typing import Any, ParamSpec, TypeVar
 import aiohttp
 from aiohttp import http_exceptions
 from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,15 +123,19 @@ class CheckingConnector(aiohttp.TCPConnector):
     aiohttp would return that response as the response to the next request.
     """
 
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        """Return a new connection, or an idle connection without unsolicited data."""
-        connection = await super().connect(req, traces, timeout)
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Connection:
+        """Return a new connection, or an idle connection without unsolicited data.
+
+        Args:
+            req: the request.
+            args: what aiohttp passes besides; another version may pass something else.
+            kwargs: likewise.
+        """
+        connection = await super().connect(req, *args, **kwargs)
         try:
             while connection.protocol is not None and connection.protocol.should_close:
                 connection.close()
-                connection = await super().connect(req, traces, timeout)
+                connection = await super().connect(req, *args, **kwargs)
         except AttributeError:
             _warn_once("idle connections are not checked for unsolicited responses")
         if isinstance(req, TrackedRequest) and req.on_connected is not None:

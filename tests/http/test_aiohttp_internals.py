@@ -144,6 +144,7 @@ class TestMissingAttributes:
             (aiohttp.ClientRequest, "response", "counts as sent"),
             (aiohttp.ClientRequest, "connection_key", "may reuse a connection"),
             (aiohttp.BaseConnector, "_conns", "may reuse a connection"),
+            (ResponseHandler, "close", "may reuse a connection"),
             (ResponseHandler, "should_close", "not checked for unsolicited responses"),
         ],
     )
@@ -189,6 +190,30 @@ class TestMissingAttributes:
                 found = aiohttp_internals._open_protocols(session.connector)
             assert found == ()
         self.check_one_warning(caplog, "connections are not detached")
+
+    async def test_large_response_is_read_when_the_end_of_its_connection_is_not_seen(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.hide(monkeypatch, ResponseHandler, "closed")
+        # So large that the body has not arrived with the headers.
+        async with (
+            Sandbox(campaigns=500) as sandbox,
+            DiallerClient(sandbox.base_url, sandbox.token) as dialler,
+        ):
+            assert len(await dialler.campaigns.list()) == 500
+        self.check_one_warning(caplog, "waits for its read timeout")
+
+    async def test_connector_without_a_way_to_close_at_once_is_left_to_the_garbage_collector(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with aiohttp.ClientSession() as session:
+            assert session.connector is not None
+            with monkeypatch.context() as hidden:
+                self.hide(hidden, aiohttp.BaseConnector, "_close")
+                aiohttp_internals.close_without_waiting(session.connector)
+            async with session.get(url) as response:
+                assert await response.read()
+        self.check_one_warning(caplog, "closed by the garbage collector")
 
     @pytest.mark.parametrize(
         ("name", "fault"),
