@@ -230,13 +230,15 @@ class Transport:
     async def _attempt(self, call: Call[T]) -> T | DiallerError:
         """Send the request once, as soon as it may be sent; return its value or its error."""
         try:
-            session = await self._admit(call)
-        except ClientStateError as error:
-            return strip_traceback(error)
-        call.deadline.in_flight = True
-        try:
+            try:
+                session = await self._admit(call)
+            except ClientStateError as error:
+                self._gate.leave(call)
+                return strip_traceback(error)
+            call.deadline.in_flight = True
             outcome = await self._send_once(call, session)
         except BaseException:
+            # Another retry may be sent instead.
             self._gate.leave(call)
             raise
         finally:

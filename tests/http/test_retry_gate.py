@@ -294,6 +294,33 @@ class TestServerThatIsBack:
             await asyncio.gather(first, return_exceptions=True)
             assert len(await other) == 3
 
+    async def test_another_retry_is_sent_after_a_retry_is_cancelled_before_it_was_sent(
+        self, server: CampaignServer, until: Until, settle: Settle
+    ) -> None:
+        class Limiter:
+            """Blocks the first retry that the gate sends."""
+
+            acquired = 0
+
+            async def acquire(self) -> None:
+                self.acquired += 1
+                if self.acquired == FAILURES_TO_SHUT + 1:
+                    await asyncio.Event().wait()
+
+        server.faults.next(*[Status(503)] * (FAILURES_TO_SHUT + 1))
+        policy, limiter = RetryPolicy(attempts=60_000, base_delay=0.001, max_delay=0.001), Limiter()
+        async with DiallerClient(server.base_url, server.token, retry=policy, max_rate=limiter) as dialler:
+            first = asyncio.create_task(dialler.campaigns.list())
+            await until(lambda: limiter.acquired == FAILURES_TO_SHUT + 1)
+            other = asyncio.create_task(dialler.campaigns.list())
+            await until(lambda: len(server.journal) == FAILURES_TO_SHUT + 1)
+            await settle()
+            assert not other.done()
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            async with asyncio.timeout(10):
+                assert len(await other) == 3
+
 
 class Poisoned(Fault):
     """Answer 500 for one campaign. Other requests are answered, each first one of a campaign by a 503 if so asked."""
