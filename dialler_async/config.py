@@ -88,7 +88,8 @@ class PoolConfig:
     """The network settings of a client.
 
     Attributes:
-        limit: maximum number of calls in flight, and so of open connections. Further calls wait in a queue.
+        limit: maximum number of calls in flight, and of connections that are kept for further reads. Further calls wait
+            in a queue. A write opens a connection of its own beside those that are kept.
         max_body: maximum size of a response in bytes, after decompression. A larger response raises PayloadError.
         proxy: URL of an HTTP proxy, with credentials if the proxy needs them; None for no proxy. By default, the
             environment variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` decide. A netrc file is never

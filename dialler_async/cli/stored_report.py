@@ -88,7 +88,6 @@ async def write_pages(
         run: the run.
         report: its report.
         accounts: patterns of names; all accounts by default.
-
     Raises:
         OutputError: a file can't be written.
     """

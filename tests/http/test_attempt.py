@@ -153,7 +153,9 @@ def test_malformed_chunk_fails_at_once_without_the_c_extensions_of_aiohttp() -> 
     """The parser in Python raises an error that is no ClientError."""
     test = f"{__file__}::test_body_that_breaks_after_the_headers_fails_at_once[malformed chunk]"
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
-    run = subprocess.run(command, env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}, capture_output=True, timeout=120)
+    # Without the options of this run, such as the required coverage.
+    environment = {**os.environ, "AIOHTTP_NO_EXTENSIONS": "1", "PYTEST_ADDOPTS": ""}
+    run = subprocess.run(command, env=environment, capture_output=True, timeout=120)
     assert run.returncode == 0, run.stdout.decode()
 
 
