@@ -60,6 +60,8 @@ class Database:
         else:
             self.name, self._engine = _server_engine(text)
         self._file_lock = asyncio.Lock()
+        self._in_file: Final[set[asyncio.Task[Any]]] = set()
+        """The transactions of a SQLite file that have begun."""
         # SQLAlchemy makes a copy that shares the pool. Its transactions take SQLite's lock for writers at the start.
         self._writer = self._engine.execution_options(dialler_begin="BEGIN IMMEDIATE")
 
@@ -78,13 +80,14 @@ class Database:
             await self.write(prepare)
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, after the transactions of cancelled callers have ended."""
+        await asyncio.gather(*self._in_file, return_exceptions=True)
         with suppress(DBAPIError):
             await self._engine.dispose()
 
     async def read(self, work: Work[T], *, patience: float = PATIENCE) -> T:
         """Return the result of a transaction that only reads."""
-        return await self._run(self._engine, work, patience)
+        return await self._uncancelled(self._engine, work, patience)
 
     async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """Return all rows of a query."""
@@ -105,13 +108,26 @@ class Database:
             return await self._run(self._writer, work, patience)
         # SQLite's own wait for its lock sleeps for up to 100 ms at a time.
         async with self._file_lock:
-            return await self._run(self._writer, work, patience)
+            return await self._uncancelled(self._writer, work, patience)
 
     async def vacuum(self) -> None:
         """Give the space of deleted rows back to the file system. PostgreSQL does this by itself."""
         if self.is_file:
             engine = self._engine.execution_options(dialler_begin=None)
             await self._run(engine, lambda connection: connection.exec_driver_sql("VACUUM"), PATIENCE)
+
+    async def _uncancelled(self, engine: AsyncEngine, work: Work[T], patience: float) -> T:
+        """Return the result of a transaction. In a SQLite file, it goes on if the caller is cancelled.
+
+        SQLAlchemy abandons the connection of a cancelled transaction. PostgreSQL then ends the transaction. The lock on
+        a file would stay.
+        """
+        if not self.is_file:
+            return await self._run(engine, work, patience)
+        transaction = asyncio.create_task(self._run(engine, work, patience))
+        self._in_file.add(transaction)
+        transaction.add_done_callback(self._in_file.discard)
+        return await asyncio.shield(transaction)
 
     async def _run(self, engine: AsyncEngine, work: Work[T], patience: float) -> T:
         give_up_at = CLOCK.monotonic() + patience

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import sqlite3
 import traceback
 from contextlib import closing
@@ -55,6 +57,20 @@ async def test_store_of_a_later_version_is_refused_with_both_versions(location: 
     with pytest.raises(ConfigurationError, match=r"has schema version 999, and this version .* supports 1: update"):
         async with Store(location):
             pass
+
+
+async def test_transaction_of_a_cancelled_caller_does_not_lock_the_store(store: Store) -> None:
+    # The driver works in a thread, so each cancellation meets it at another point.
+    turns = random.Random(1)
+    for number in range(60):
+        claims = [asyncio.create_task(store.leases.claim(f"http://{number}.example/{one}", 1)) for one in range(3)]
+        for _ in range(turns.randrange(60)):
+            await asyncio.sleep(0)
+        for claim in claims:
+            claim.cancel()
+        await asyncio.gather(*claims, return_exceptions=True)
+        async with asyncio.timeout(20):
+            assert await store.leases.claim(f"http://{number}.example", 1)
 
 
 async def test_run_that_does_not_exist_is_a_configuration_error(store: Store) -> None:
