@@ -14,6 +14,7 @@ from ..models import Record, Records
 from .decoding import Decoded, ResponseDecoder
 from .endpoints import Idempotency, Request, get_campaign
 from .error_responses import excerpt
+from .fast_path import MAX_DEPTH
 
 T = TypeVar("T")
 
@@ -126,8 +127,12 @@ def _encoded_body(body: object) -> msgspec.Raw:
     raise ConfigurationError(f"the body can't be sent as JSON ({problem})")
 
 
-def _require_json(value: object) -> None:
-    """Raise ConfigurationError for a record, or for a float that JSON does not have, in a value or its containers."""
+def _require_json(value: object, levels: int = MAX_DEPTH) -> None:
+    """Raise ConfigurationError for a value that JSON does not have, for a record, or for too many levels.
+
+    The limit keeps a list that contains itself from the recursion limit, where the code of others would fail, too.
+    """
+    require(levels >= 0, f"the body can't contain itself, or more than {MAX_DEPTH} levels")
     match value:
         case Record():
             raise ConfigurationError("the body can't be a record of this library: send its `wire`, or other values")
@@ -135,11 +140,11 @@ def _require_json(value: object) -> None:
             require(math.isfinite(value), "the body can't contain NaN or infinity, because JSON has no such numbers")
         case Mapping():
             for key, inner in value.items():
-                _require_json(key)
-                _require_json(inner)
+                _require_json(key, levels - 1)
+                _require_json(inner, levels - 1)
         case list() | tuple() | set() | frozenset():
             for inner in value:
-                _require_json(inner)
+                _require_json(inner, levels - 1)
 
 
 def _response_decoder(kind: type[T]) -> ResponseDecoder[T]:

@@ -1,6 +1,7 @@
 """Values that no option or argument accepts: each is a ConfigurationError where it is given, and nothing is sent."""
 
 import asyncio
+import json
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ INVALID_CALLS: dict[str, Call] = {
     "campaign in a list": sending({"campaigns": [CAMPAIGN]}),
     "int of 5,000 digits": sending(10**5000),
     "circular": sending(CIRCULAR),
+    "201 levels": sending(json.loads("[" * 201 + "1" + "]" * 201)),
     "decoder of campaigns": decoding(Campaign),
     "decoder of lists of campaigns": decoding(list[Campaign]),
     "decoder of records": decoding(Records),
