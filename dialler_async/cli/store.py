@@ -30,7 +30,7 @@ async def open_store(location: str | None) -> AsyncIterator["Store"]:
         ConfigurationError: the store is neither a file nor a URL, or of a later version.
         OutputError: the store can't be reached or written to. What was stored before stays.
     """
-    if not all(map(find_spec, ("aiosqlite", "alembic", "psycopg", "sqlalchemy"))):
+    if not all(map(find_spec, ("alembic", "psycopg", "sqlalchemy"))):
         raise UsageError(needs_extra("this command", "store"))
     # Imported here, because the import is slow and other commands don't need it.
     from ..store import Store, StoreError

@@ -17,7 +17,7 @@ _LEVEL: Final = 1
 
 def encode_report(report: AuditReport) -> bytes:
     """Return a report without the snapshots of its records."""
-    return zlib.compress(_dump(msgspec.to_builtins(attrs.evolve(report, records=()))), _LEVEL)
+    return zlib.compress(_dump(attrs.evolve(report, records=())), _LEVEL)
 
 
 def decode_report(data: bytes) -> AuditReport:
@@ -37,7 +37,7 @@ def decode_baseline(data: bytes) -> Baseline:
 
 def encode_finding(finding: Finding) -> str:
     """Return a finding without its state."""
-    return _dump(msgspec.to_builtins(attrs.evolve(finding, state=None))).decode()
+    return _dump(attrs.evolve(finding, state=None)).decode()
 
 
 def decode_finding(text: str) -> Finding:
@@ -46,8 +46,11 @@ def decode_finding(text: str) -> Finding:
 
 
 def _dump(value: Any) -> bytes:
-    # Not msgspec, which refuses a lone surrogate. The texts of the server may contain one.
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # msgspec refuses a lone surrogate. The texts of the server may contain one.
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode("ascii")
 
 
 def _load(text: bytes, type: type[T]) -> T:

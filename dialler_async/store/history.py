@@ -2,8 +2,7 @@
 
 from typing import NamedTuple, final
 
-from sqlalchemy import ColumnElement, case, delete, func, select, true
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, case, delete, func, select, true
 
 from ..audit.selection import name_matches
 from .database import Database
@@ -92,12 +91,12 @@ class History:
         Open findings stay, so the next run is compared as before.
         """
 
-        async def work(connection: AsyncConnection) -> int:
+        def work(connection: Connection) -> int:
             before = database_now() - keep_seconds
             old = RUNS.c.started < before
-            await connection.execute(delete(UNITS).where(UNITS.c.run.in_(select(RUNS.c.id).where(old))))
-            await connection.execute(delete(FINDINGS).where(FINDINGS.c.gone_since < before))
-            return (await connection.execute(delete(RUNS).where(old))).rowcount
+            connection.execute(delete(UNITS).where(UNITS.c.run.in_(select(RUNS.c.id).where(old))))
+            connection.execute(delete(FINDINGS).where(FINDINGS.c.gone_since < before))
+            return connection.execute(delete(RUNS).where(old)).rowcount
 
         number = await self._database.write(work)
         await self._database.vacuum()

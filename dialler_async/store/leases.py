@@ -12,8 +12,7 @@ from typing import Final, final
 from uuid import uuid4
 
 import attrs
-from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select, update
 
 from .database import Database, insert
 from .schema import LEASES, database_now
@@ -70,10 +69,10 @@ class Leases:
         # Its own claim, if the transaction is repeated after the connection was lost.
         is_free = (LEASES.c.until < database_now()) | (LEASES.c.owner == owner)
 
-        async def work(connection: AsyncConnection) -> Lease | None:
+        def work(connection: Connection) -> Lease | None:
             new = insert(connection.dialect.name, LEASES).values(server=lease.server, **values)
             claim = new.on_conflict_do_update(index_elements=[LEASES.c.server], set_=values, where=is_free)
-            return lease if (await connection.execute(claim.returning(LEASES.c.owner))).scalar() else None
+            return lease if connection.execute(claim.returning(LEASES.c.owner)).scalar() else None
 
         return await self._database.write(work)
 
@@ -81,8 +80,8 @@ class Leases:
         """Begin the time of a lease again. Return False if another process has the server now."""
         renewal = update(LEASES).where(LEASES.c.server == lease.server, LEASES.c.owner == lease.owner)
 
-        async def work(connection: AsyncConnection) -> bool:
-            renewed = await connection.execute(renewal.values(until=database_now() + lease.seconds, note=note))
+        def work(connection: Connection) -> bool:
+            renewed = connection.execute(renewal.values(until=database_now() + lease.seconds, note=note))
             return renewed.rowcount == 1
 
         return await self._database.write(work, patience=lease.seconds)
@@ -91,9 +90,9 @@ class Leases:
         """Give a server back. Without a connection, the lease ends by itself."""
         own = (LEASES.c.server == lease.server) & (LEASES.c.owner == lease.owner)
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             is_old = LEASES.c.until < database_now() - _FORGET_SECONDS
-            await connection.execute(delete(LEASES).where(own | is_old))
+            connection.execute(delete(LEASES).where(own | is_old))
 
         await self._database.write(work, patience=0)
 

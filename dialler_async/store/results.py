@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any, Final, final
 
 import attrs
-from sqlalchemy import Integer, bindparam, case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Integer, bindparam, case, func, select, update
 
 from ..audit import AuditReport, Change, Finding, Severity, State
 from ..audit.baseline import changes
@@ -66,11 +65,11 @@ class Results:
         place = {"_run": unit.run, "_name": unit.name}
         identity = str(report.identity)
 
-        async def work(connection: AsyncConnection) -> AuditReport | None:
-            before = (await connection.execute(_BEFORE, {**place, "_identity": identity})).one()
+        def work(connection: Connection) -> AuditReport | None:
+            before = connection.execute(_BEFORE, {**place, "_identity": identity}).one()
             if before.state != UnitState.WAITING:
                 return None
-            known = [decode_finding(text) for text in await connection.scalars(_KNOWN, {"_account": before.id})]
+            known = [decode_finding(text) for text in connection.scalars(_KNOWN, {"_account": before.id})]
             compared = _compare(report, known, before)
             account: dict[str, Any] = {
                 "identity": identity,
@@ -79,8 +78,8 @@ class Results:
                 "baseline": encode_baseline(report) if report.records and report.scope is None else before.baseline,
                 "_is_audited": error is None,
             }
-            id: int = (await connection.execute(_upsert_account(connection.dialect.name), account)).scalar_one()
-            await _update_findings(connection, id, compared)
+            id: int = connection.execute(_upsert_account(connection.dialect.name), account).scalar_one()
+            _update_findings(connection, id, compared)
             # What is found the first time is not new: there is nothing to compare it with.
             result = report if before.audited is None else compared
             found = result.by_severity()
@@ -95,7 +94,7 @@ class Results:
                 "new": sum(finding.state is State.NEW for finding in result.findings),
                 "result": encode_report(result),
             }
-            await connection.execute(_END_UNIT, {**place, **values})
+            connection.execute(_END_UNIT, {**place, **values})
             return result
 
         return await self._database.write(work)
@@ -111,18 +110,18 @@ class Results:
         """
         patterns = tuple(accounts)
 
-        async def names(connection: AsyncConnection) -> list[str]:
+        def names(connection: Connection) -> list[str]:
             query = select(UNITS.c.name).where(UNITS.c.run == run, UNITS.c.state != UnitState.WAITING)
-            return list((await connection.execute(query.order_by(UNITS.c.position))).scalars())
+            return list(connection.execute(query.order_by(UNITS.c.position)).scalars())
 
         for name in await self._database.read(names):
             if not patterns or any(name_matches(name, pattern) for pattern in patterns):
                 yield await self._read_one(run, name)
 
     async def _read_one(self, run: int, name: str) -> Result:
-        async def work(connection: AsyncConnection) -> Any:
+        def work(connection: Connection) -> Any:
             query = select(UNITS.c.state, UNITS.c.result).where(UNITS.c.run == run, UNITS.c.name == name)
-            return (await connection.execute(query)).one()
+            return connection.execute(query).one()
 
         row = await self._database.read(work)
         return Result(name=name, state=UnitState(row.state), report=decode_report(row.result))
@@ -191,7 +190,7 @@ def _upsert_finding(dialect: str) -> Any:
     )
 
 
-async def _update_findings(connection: AsyncConnection, account: int, report: AuditReport) -> None:
+def _update_findings(connection: Connection, account: int, report: AuditReport) -> None:
     """Record the findings of a report, and which findings are gone."""
     seen = [
         {
@@ -209,10 +208,10 @@ async def _update_findings(connection: AsyncConnection, account: int, report: Au
     ]
     gone = () if report.comparison is None else report.comparison.gone
     if seen:
-        await connection.execute(_upsert_finding(connection.dialect.name), seen)
+        connection.execute(_upsert_finding(connection.dialect.name), seen)
     if gone:
         places = [{"_account": account, "_identity": finding.identity} for finding in gone]
-        await connection.execute(_GONE, places)
+        connection.execute(_GONE, places)
 
 
 def _storable(text: str) -> str:

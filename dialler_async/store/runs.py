@@ -9,8 +9,7 @@ from typing import Any, Final, final
 
 import attrs
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, exists, func, select, true, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, true, update
 
 from ..audit import AcceptanceEntry
 from ..errors import ConfigurationError
@@ -146,11 +145,11 @@ class Runs:
         values = {"state": RunState.OPEN, "is_fleet": is_fleet, "started": database_now(), "version": __version__}
         values |= {"settings": settings, "scope": scope, "plan": msgspec.json.encode(plan)}
 
-        async def work(connection: AsyncConnection) -> int:
+        def work(connection: Connection) -> int:
             is_old = and_(RUNS.c.state == RunState.OPEN, RUNS.c.started < database_now() - _ABANDON_SECONDS)
-            await connection.execute(update(RUNS).where(is_old).values(state=RunState.ABANDONED))
-            run: int = (await connection.execute(RUNS.insert().values(values).returning(RUNS.c.id))).scalar_one()
-            await connection.execute(UNITS.insert(), [{**row, "run": run} for row in rows])
+            connection.execute(update(RUNS).where(is_old).values(state=RunState.ABANDONED))
+            run: int = connection.execute(RUNS.insert().values(values).returning(RUNS.c.id)).scalar_one()
+            connection.execute(UNITS.insert(), [{**row, "run": run} for row in rows])
             return run
 
         # Repeated after a lost connection, it could begin two runs.
@@ -202,8 +201,8 @@ class Runs:
         waiting = exists().where(UNITS.c.run == run, UNITS.c.state == UnitState.WAITING)
         ends = update(RUNS).where(RUNS.c.id == run, RUNS.c.state == RunState.OPEN, ~waiting)
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(ends.values(state=RunState.FINISHED, ended=database_now()))
+        def work(connection: Connection) -> None:
+            connection.execute(ends.values(state=RunState.FINISHED, ended=database_now()))
 
         [row] = await self._database.rows(select(RUNS.c.state, waiting.label("is_waiting")).where(RUNS.c.id == run))
         if row.state == RunState.OPEN and not row.is_waiting:
@@ -214,10 +213,10 @@ class Runs:
         """Let the accounts of a run that could not be audited be audited again. Return their number."""
         failed = update(UNITS).where(UNITS.c.run == run, UNITS.c.state == UnitState.FAILED)
 
-        async def work(connection: AsyncConnection) -> int:
-            number = (await connection.execute(failed.values(state=UnitState.WAITING, result=None))).rowcount
+        def work(connection: Connection) -> int:
+            number = connection.execute(failed.values(state=UnitState.WAITING, result=None)).rowcount
             if number:
-                await connection.execute(update(RUNS).where(RUNS.c.id == run).values(state=RunState.OPEN, ended=None))
+                connection.execute(update(RUNS).where(RUNS.c.id == run).values(state=RunState.OPEN, ended=None))
             return number
 
         return await self._database.write(work)
