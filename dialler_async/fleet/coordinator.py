@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from .._api.endpoints import checked_languages
+from .._http.clock import CLOCK
 from ..audit import AccountIdentity, AuditReport, AuditSettings, accept, merge_accounts
 from ..audit.acceptance import require_accounts
 from ..audit.rules import RUN_RULES
@@ -22,9 +23,7 @@ from ..models import Language
 from ..store import NewUnit, Plan, Run, Store
 from .manifest import Fleet
 from .unit import Auditor, settings_digest
-from .worker import Worker
-
-_POLL_SECONDS: Final = 0.25
+from .worker import Worker, seconds_to_next_look
 
 FleetProgress: TypeAlias = Callable[[float, int, int | None], None]
 """Called with the numbers of accounts: done, failed and total."""
@@ -147,6 +146,7 @@ async def wait_for_run(
     worker = asyncio.ensure_future(work or asyncio.sleep(math.inf))
     try:
         while True:
+            began = CLOCK.monotonic()
             is_over = await store.runs.finish(run.id)
             if on_progress is not None:
                 servers = await store.runs.servers(run.id)
@@ -158,7 +158,7 @@ async def wait_for_run(
                 worker.result()
             if is_over or (stop.is_set() and (work is None or worker.done())):
                 return
-            await asyncio.wait({worker}, timeout=_POLL_SECONDS)
+            await asyncio.wait({worker}, timeout=seconds_to_next_look(CLOCK.monotonic() - began))
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)

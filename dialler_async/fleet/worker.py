@@ -40,8 +40,11 @@ _ACCOUNTS_OF_A_SERVER: Final = 16
 """Number of accounts of a server that are audited at once."""
 _ACCOUNTS: Final = 64
 """Number of accounts that are audited at once, which bounds the memory."""
-_POLL_SECONDS: Final = 0.25
-"""Time after which a worker looks for new servers."""
+_SHORTEST_POLL: Final = 0.1
+"""Shortest time in seconds from one look into the store to the next."""
+_LONGEST_POLL: Final = 1.0
+_POLL_SHARE: Final = 0.1
+"""The share of the time for which a process looks into the store: less often into a busy store, or for a large run."""
 _GRACE_SECONDS: Final = 5.0
 """Time to finish the accounts in hand after a signal to stop."""
 
@@ -86,6 +89,7 @@ class Worker:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
+                began = CLOCK.monotonic()
                 try:
                     if not await self._take(stop):
                         return
@@ -93,8 +97,9 @@ class Worker:
                     if self._run is not None:
                         raise
                     _log.error("%s", error)
+                pause = seconds_to_next_look(CLOCK.monotonic() - began)
                 await asyncio.wait(
-                    {stopping, *self._serving.values()}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    {stopping, *self._serving.values()}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
             if self._serving:
                 await asyncio.wait(self._serving.values(), timeout=_GRACE_SECONDS)
@@ -220,6 +225,11 @@ class Worker:
         if any(refusals.values()):
             reasons = (f"account “{name}”: {reason}" for name, reason in refusals.items() if reason is not None)
             self._decline((run.id, group.url), "; ".join(reasons))
+
+
+def seconds_to_next_look(took: float) -> float:
+    """Return the seconds from one look into the store to the next, if the one took so many seconds."""
+    return min(max(_SHORTEST_POLL, took / _POLL_SHARE), _LONGEST_POLL)
 
 
 async def _until_given_up(audits: Sequence["asyncio.Task[None]"], clients: ServerClients) -> str | None:

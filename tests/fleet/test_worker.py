@@ -15,6 +15,7 @@ from dialler_async import ConfigurationError
 from dialler_async.audit import AuditSettings
 from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker
 from dialler_async.fleet.coordinator import begin_run, fleet_report, wait_for_run
+from dialler_async.fleet.worker import seconds_to_next_look
 from dialler_async.sandbox import Sandbox
 from dialler_async.store import Store, StoreError
 from dialler_async.store.schema import LEASES
@@ -244,3 +245,8 @@ async def test_store_that_fails_ends_the_work_of_a_run_with_its_reason(
                 await worker_of(file_store, fleet, run).work(asyncio.Event())
         await worker_of(file_store, fleet, run).work(asyncio.Event())
     assert await file_store.runs.finish(run.id)
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 0.1), (0.03, 0.3), (60.0, 1.0)])
+def test_slower_store_is_looked_into_less_often(took: float, pause: float) -> None:
+    assert seconds_to_next_look(took) == pytest.approx(pause)
