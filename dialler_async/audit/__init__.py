@@ -14,7 +14,7 @@ the rule with `rules=[*RULES, my_rule]`. `account_rule(...)` makes a rule that c
 `accept` moves accepted findings to `AuditReport.accepted`, and `compare` compares a report with an earlier one. What a
 run did not check is in `AuditReport.not_checked`, and a finding that was not checked is never gone.
 
-`merge_accounts` makes one report of many accounts.
+`FleetReportBuilder` makes one report of many accounts, of which one is in memory at a time.
 
 The guide, with the settings and the formats, is `dialler_async/audit/README.md`.
 
@@ -27,18 +27,19 @@ from .baseline import Baseline, compare
 from .comparison import Change, Comparison
 from .coverage import Coverage, NotChecked
 from .findings import Acceptance, Basis, Finding, Severity, State
+from .fleet_report import FleetReport, FleetReportBuilder
 from .identity import AccountIdentity
-from .merge import merge_accounts, not_audited
-from .report import AuditReport, SortKey
+from .report import AccountNumbers, AuditReport, Report, SortKey
 from .rule import CampaignFacts, Rule, RuleInfo, Violation, rule
 from .rules import RULES, AnyRule
-from .run import audit
+from .run import audit, not_audited
 from .selection import Selection
 from .settings import AuditSettings, available_rules, load_rules
 from .snapshots import RecordSnapshot
-from .states import FindingStates, compare_findings, with_states
-from .story import FindingGroup, Section, Story, Topic, tell
+from .states import with_states
+from .story import FindingGroup, Section, Story, tell
 from .summary import CampaignSummary, CodeType
+from .topics import Numbers, Topic
 from .writers import WRITERS, report_as_json
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "AcceptanceEntry",
     "AccountFacts",
     "AccountIdentity",
+    "AccountNumbers",
     "AccountRule",
     "AnyRule",
     "AuditReport",
@@ -62,9 +64,12 @@ __all__ = [
     "Coverage",
     "Finding",
     "FindingGroup",
-    "FindingStates",
+    "FleetReport",
+    "FleetReportBuilder",
     "NotChecked",
+    "Numbers",
     "RecordSnapshot",
+    "Report",
     "Rule",
     "RuleInfo",
     "Section",
@@ -80,9 +85,7 @@ __all__ = [
     "audit",
     "available_rules",
     "compare",
-    "compare_findings",
     "load_rules",
-    "merge_accounts",
     "not_audited",
     "report_as_json",
     "rule",

@@ -107,13 +107,11 @@ class AcceptanceEntry(Struct, frozen=True, kw_only=True):
             return identity is not None and identity.clients_id == self.account
         return self.account in (None, account)
 
-    def matches(self, finding: Finding, identity: AccountIdentity | None) -> bool:
-        """Return whether the entry is about this finding of an account. `until` is not checked."""
+    def matches(self, finding: Finding) -> bool:
+        """Return whether the entry is about this finding of its account. `until` is not checked."""
         if finding.rule != self.rule or self.subject not in (None, finding.subject):
             return False
         if self.kind not in (None, finding.kind) or self.language not in (None, finding.language):
-            return False
-        if not self.is_about(finding.account, identity):
             return False
         if isinstance(self.campaign, str):
             return finding.campaign_name is not None and name_matches(finding.campaign_name, self.campaign)
@@ -188,54 +186,82 @@ def accept(report: AuditReport, entries: Iterable[AcceptanceEntry]) -> AuditRepo
     It also reports an entry that matches no finding, if all that it could match was checked.
 
     Args:
-        report: the report of one account, or of several. In a report of one, entries of other accounts are ignored.
-        entries: the entries of the settings. If several match a finding, the first is used.
-    Raises:
-        ConfigurationError: the report covers several accounts, and an entry with a campaign ID is about several.
+        report: the report of one account.
+        entries: the entries of the settings. If several match a finding, the first is used. Entries of other accounts
+            are ignored.
     """
-    require_accounts(entries := list(entries), report.identities)
-    if not report.accounts:
-        entries = [entry for entry in entries if entry.is_about(None, report.identity)]
+    own = [entry for entry in entries if entry.is_about(None, report.identity)]
     today = report.now.date()
-    valid = [entry for entry in entries if entry.ended(today) is None]
-    used: set[AcceptanceEntry] = set()
+    valid = [entry for entry in own if entry.ended(today) is None]
     findings: list[Finding] = []
     accepted: list[Finding] = []
     for finding in report.findings:
-        identity = report.identity_of(finding)
-        entry = next((entry for entry in valid if entry.matches(finding, identity)), None)
+        entry = next((entry for entry in valid if entry.matches(finding)), None)
         if entry is None:
             findings.append(finding)
         else:
-            used.add(entry)
             accepted.append(attrs.evolve(finding, acceptance=entry.acceptance))
-    coverages = report.coverages()
-    for entry in entries:
-        kind, why = "ended", entry.ended(today)
-        if why is None and entry not in used:
-            about = [
-                name for name in coverages if entry.is_about(name, report.identities.get(name or "", report.identity))
-            ]
-            kind, why = _why_unused(entry, [coverages[name] for name in about])
-        if why is not None:
-            violation = Violation(str(entry), f"the entry for {entry} accepts nothing: {why}", kind=kind)
-            findings.append(UNUSED_ACCEPTANCE.finding(None, violation))
+    changed = attrs.evolve(report, accepted=(*report.accepted, *accepted))
+    unused = UnusedEntries(own, today)
+    unused.add(changed)
+    findings += unused.findings()
     rules = report.rules
     if UNUSED_ACCEPTANCE not in rules and any(finding.rule == UNUSED_ACCEPTANCE.id for finding in findings):
         rules = (UNUSED_ACCEPTANCE, *rules)
-    changed = attrs.evolve(report, rules=rules, findings=tuple(findings), accepted=(*report.accepted, *accepted))
-    return changed.sorted_by(SortKey.SEVERITY)
+    return attrs.evolve(changed, rules=rules, findings=tuple(findings)).sorted_by(SortKey.SEVERITY)
 
 
-def _why_unused(entry: AcceptanceEntry, coverages: Sequence[Coverage]) -> tuple[str, str | None]:
-    """Return the kind of the finding about an entry that matches nothing, and why; None if that can't be said."""
-    probes = [(coverage, probe) for coverage in coverages for probe in entry.probes(coverage)]
-    if any(coverage.why_not_checked(probe) is not None for coverage, probe in probes):
-        return "", None
-    exists = any(probe.campaign in coverage.campaigns for coverage, probe in probes)
-    if entry.campaign is None or exists or not coverages:
-        return "unused", "it matches no finding"
-    return DELETED, "there is no such campaign any more"
+@attrs.define
+class _Use:
+    """What is known about an entry so far: whether it was used, and whether all that it could match was checked."""
+
+    entry: AcceptanceEntry
+    is_used: bool = False
+    is_checked: bool = True
+    has_account: bool = False
+    has_campaign: bool = False
+
+
+class UnusedEntries:
+    """Finds the entries that accept nothing in any account. Accounts are added one by one.
+
+    Args:
+        entries: the entries of the settings.
+        today: the day of the run.
+    """
+
+    def __init__(self, entries: Iterable[AcceptanceEntry], today: date) -> None:
+        self._uses = [_Use(entry) for entry in entries]
+        self._today = today
+
+    def add(self, report: AuditReport, account: str | None = None) -> None:
+        """Add the report of an account, after `accept`, with its name in a fleet."""
+        about = [use for use in self._uses if use.entry.is_about(account, report.identity)]
+        valid = [use for use in about if use.entry.ended(self._today) is None]
+        for finding in report.accepted:
+            for use in valid:
+                if use.entry.matches(finding):
+                    use.is_used = True
+                    break
+        coverage = report.coverage()
+        for use in about:
+            use.has_account = True
+            for probe in () if use.is_used else use.entry.probes(coverage):
+                use.is_checked &= coverage.why_not_checked(probe) is None
+                use.has_campaign |= probe.campaign in coverage.campaigns
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield a finding for each entry that accepts nothing. If something was not checked, that can't be said."""
+        for use in self._uses:
+            kind, why = "ended", use.entry.ended(self._today)
+            if why is None and (use.is_used or not use.is_checked):
+                continue
+            if why is None and use.entry.campaign is not None and use.has_account and not use.has_campaign:
+                kind, why = DELETED, "there is no such campaign any more"
+            elif why is None:
+                kind, why = "unused", "it matches no finding"
+            violation = Violation(str(use.entry), f"the entry for {use.entry} accepts nothing: {why}", kind=kind)
+            yield UNUSED_ACCEPTANCE.finding(None, violation)
 
 
 def entries_as_toml(

@@ -122,11 +122,13 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
         baseline: an earlier report.
         other_account: whether the baseline may be of another account.
     Raises:
-        ConfigurationError: the report covers several accounts, or was merged from parts, which contain no records. Or
-            the baseline is of another account, or of another part of the account.
+        ConfigurationError: the report contains no records, or the baseline is of another account, or of another part of
+            the account.
     """
-    whole = not report.accounts and len(report.records) == len(report.summaries)
-    require(whole, "only the report of one account's audit in a single run can be compared")
+    require(
+        len(report.records) == len(report.summaries),
+        "only the report of one account's audit in a single run can be compared",
+    )
     baseline.require_comparable(report.identity, report.scope, other_account=other_account)
     return with_states(report, baseline.known(), since=baseline.started, changes=tuple(changes(report, baseline)))
 

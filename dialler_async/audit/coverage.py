@@ -38,7 +38,7 @@ class NotChecked:
 
 
 class Coverage:
-    """What a run checked of one account, for `compare_findings`.
+    """What a run checked of one account, for `with_states`.
 
     Args:
         rules: the rules that were applied.

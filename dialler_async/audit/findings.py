@@ -39,7 +39,7 @@ _FROM_WORST = tuple(Severity)
 
 
 class State(StrEnum):
-    """Whether a finding is new, unchanged, gone or not checked since the baseline; see `compare_findings`."""
+    """Whether a finding is new, unchanged, gone or not checked since the baseline; see `with_states`."""
 
     NEW = "new"
     UNCHANGED = "unchanged"

@@ -1,16 +1,17 @@
-"""The result of an audit of one account, or of several: `AuditReport`."""
+"""The result of an audit: `AuditReport` for one account; `Report`, what it has in common with the report of a fleet."""
 
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 from urllib.parse import quote
 
 import attrs
 
 from ..models import Language
 from ..version import __version__
-from .comparison import Comparison
+from .comparison import Change, Comparison
 from .coverage import Coverage, NotChecked
 from .findings import Finding, Severity, State
 from .identity import AccountIdentity
@@ -18,6 +19,7 @@ from .rule import RuleInfo
 from .rules import DELETED, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, UNUSED_ACCEPTANCE
 from .snapshots import RecordSnapshot
 from .summary import CampaignSummary
+from .topics import OPEN, Numbers, Topic
 
 _ENDS_SOON = timedelta(days=14)
 """An acceptance that ends within this time is announced."""
@@ -32,12 +34,27 @@ class SortKey(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class AuditReport:
-    """The findings of one run, and how much it checked. A plain value: it pickles and compares.
+class AccountNumbers:
+    """One account of a fleet in numbers.
 
     Attributes:
-        findings: ordered by severity, then by account if there are several, then by campaign (ID, then name; those
-            without an ID last), then as in `rules`. Findings about a whole account come before its campaigns.
+        identity: the account; None if it is unknown.
+        campaigns: number of campaigns that were audited.
+        found: number of findings of each severity, including zeros, the worst first.
+        new: number of new findings.
+    """
+
+    identity: AccountIdentity | None
+    campaigns: int
+    found: Mapping[Severity, int]
+    new: int
+
+
+@attrs.frozen(kw_only=True)
+class Report(ABC):
+    """What the reports of one account and of a fleet have in common. All formats are written from it.
+
+    Attributes:
         rules: the rules that were applied, in order.
         campaign_count: how many campaigns the server sent.
         code_count: how many result codes they have; a code counts once for all languages.
@@ -47,24 +64,15 @@ class AuditReport:
         started: when it began, with zone.
         now: the time that dates were compared with, with zone.
         languages: the languages in which result codes were requested.
-        summaries: a summary of every audited campaign, ordered by account, ID, then name; those without an ID last.
-        not_checked: what the run did not check; empty if it checked everything.
-        records: a snapshot of every audited campaign for the next report, in the same order; none in a report of parts
-            or of several accounts.
-        comparison: what has changed since the baseline, if the report was compared with one.
-        accounts: the names of the accounts, in order, in a report of several; else empty.
-        identity: the audited account; None in a report of several, or if it is unknown.
-        identities: the identity of each account by its name, in a report of several.
         tool: name and version of the program that made the report.
-        scope: which campaigns were chosen, in words, such as `running, name “VIP*”`; None for the whole account.
-        accepted: findings that a user has accepted. They are in no other attribute, and don't fail.
+        scope: what was chosen, in words, such as `running, name “VIP*”`; None for the whole account or fleet.
         fails_on_new: whether only findings that are not in the baseline fail.
-        name: the name of the account in the settings; None without one.
+        name: the name of the account in the settings; None without one, and in the report of a fleet.
+        identity: the audited account; None if it is unknown, and in the report of a fleet.
         portal_url: the address of a campaign in the portal, with `{id}` in place of its ID, and `{clients_id}` in place
             of its account's; None without links.
     """
 
-    findings: tuple[Finding, ...]
     rules: tuple[RuleInfo, ...]
     campaign_count: int
     code_count: int
@@ -74,89 +82,91 @@ class AuditReport:
     started: datetime
     now: datetime
     languages: tuple[Language, ...] = ()
-    summaries: tuple[CampaignSummary, ...] = ()
-    not_checked: tuple[NotChecked, ...] = ()
-    records: tuple[RecordSnapshot, ...] = ()
-    comparison: Comparison | None = None
-    accounts: tuple[str, ...] = ()
-    identity: AccountIdentity | None = None
-    identities: Mapping[str, AccountIdentity] = attrs.field(factory=dict)
     tool: str = f"dialler_async {__version__}"
     scope: str | None = None
-    accepted: tuple[Finding, ...] = ()
     fails_on_new: bool = False
     name: str | None = None
+    identity: AccountIdentity | None = None
     portal_url: str | None = None
 
-    def all_findings(self) -> Iterator[Finding]:
-        """Yield all findings, including accepted findings, and findings of the baseline that are gone or unchecked."""
-        yield from self.findings
-        yield from self.accepted
-        if self.comparison:
-            yield from (*self.comparison.gone, *self.comparison.unchecked)
+    @abstractmethod
+    def parts(self) -> Iterator["AuditReport"]:
+        """Yield the report of each account. In a fleet, the worst account comes first, and findings name theirs."""
 
-    def coverages(self) -> dict[str | None, Coverage]:
-        """Return what the run checked of each account, by its name; None is the account in a report of one."""
-        campaigns: dict[str | None, list[CampaignSummary]] = {}
-        not_checked: dict[str | None, list[NotChecked]] = {}
-        for summary in self.summaries:
-            campaigns.setdefault(summary.account, []).append(summary)
-        for part in self.not_checked:
-            not_checked.setdefault(part.account, []).append(part)
-        return {
-            name: Coverage(
-                rules=self.rules,
-                languages=self.languages,
-                campaigns=campaigns.get(name, ()),
-                not_checked=not_checked.get(name, ()),
-                scope=self.scope,
-            )
-            for name in self.accounts or (None,)
-        }
+    @abstractmethod
+    def sorted_by(self, key: SortKey) -> Self:
+        """Return the same report with the findings of each account in another order."""
 
-    def coverage(self) -> Coverage:
-        """Return what the run checked; only for a report of one account."""
-        return self.coverages()[None]
+    @property
+    @abstractmethod
+    def numbers(self) -> Numbers:
+        """How many findings the report has."""
 
-    def ending(self) -> tuple[Finding, ...]:
-        """Return the accepted findings whose acceptance ends within the next 14 days, the first to end first."""
-        last = self.now.date() + _ENDS_SOON
-        days = {finding: finding.acceptance.until for finding in self.accepted if finding.acceptance}
-        ending = ((day, finding) for finding, day in days.items() if day is not None and day <= last)
-        return tuple(finding for _, finding in sorted(ending, key=lambda pair: pair[0]))
+    @property
+    @abstractmethod
+    def since(self) -> datetime | None:
+        """When the run began that the report was compared with; None if it was not compared."""
 
-    def sorted_by(self, key: SortKey) -> "AuditReport":
-        """Return the same report with its findings in another order."""
-        if key is SortKey.RULE:
-            places = {info.id: place for place, info in enumerate(self.rules)}
-            return attrs.evolve(self, findings=tuple(sorted(self.findings, key=lambda it: places[it.rule])))
-        accounts = {name: place for place, name in enumerate(self.accounts)}
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """The audited account or accounts, in words."""
 
-        def place(finding: Finding) -> tuple[object, ...]:
-            rank = finding.severity.rank if key is SortKey.SEVERITY else 0
-            return (rank, accounts.get(finding.account or "", -1), *_campaign_order(finding))
+    @property
+    @abstractmethod
+    def scope_note(self) -> str | None:
+        """Which part of the account or fleet was audited, in words; None for all of it."""
 
-        return attrs.evolve(self, findings=tuple(sorted(self.findings, key=place)))
+    @property
+    @abstractmethod
+    def unfinished(self) -> bool:
+        """Whether the run ended early, some part could not be audited at all, or no campaign could be looked up."""
 
-    def by_account(self) -> dict[str, dict[Severity, int]]:
-        """Return the number of findings by account and severity, including zeros. The worst account comes first."""
-        found = Counter((finding.account, finding.severity) for finding in self.findings)
-        numbers = {name: {severity: found[name, severity] for severity in Severity} for name in self.accounts}
-        return dict(sorted(numbers.items(), key=lambda item: [-number for number in item[1].values()]))
+    @property
+    def accounts(self) -> Mapping[str, AccountNumbers]:
+        """The numbers of each account of a fleet, in the order of the run; empty in the report of one account."""
+        return {}
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The records that changed since the baseline; empty in the report of a fleet."""
+        return ()
+
+    @property
+    def zone_note(self) -> str:
+        """How dates without a zone were compared: in the zone of `now`. No page of the reference states the zone."""
+        return "dates without a zone are treated as local time"
+
+    @property
+    def rule_failed(self) -> bool:
+        """Whether a rule raised an error, so that it did not check everything."""
+        return self.has(RULE_FAILED)
+
+    def of(self, topic: Topic) -> Iterator[Finding]:
+        """Yield the findings of a topic, account by account."""
+        for part in self.parts():
+            yield from part.by_topic()[topic]
+
+    def by_account(self) -> dict[str, AccountNumbers]:
+        """Return the numbers of each account of a fleet. The worst account comes first."""
+        return dict(sorted(self.accounts.items(), key=lambda item: [-number for number in item[1].found.values()]))
 
     def by_rule(self) -> dict[RuleInfo, int]:
         """Return the number of findings of each rule that has any. The worst severity comes first."""
-        found = Counter(finding.rule for finding in self.findings)
-        return {info: found[info.id] for info in sorted(self.rules, key=lambda it: it.severity.rank) if found[info.id]}
+        return self.numbers.by_rule(self.rules)
 
     def by_severity(self) -> dict[Severity, int]:
         """Return the number of findings of each severity, including zeros. The worst severity comes first."""
-        found = Counter(finding.severity for finding in self.findings)
-        return {severity: found[severity] for severity in Severity}
+        return self.numbers.by_severity()
+
+    def has(self, *rules: RuleInfo) -> bool:
+        """Return whether any of these rules has a finding."""
+        return not {info.id for info in rules}.isdisjoint(self.numbers.of(*OPEN))
 
     def identity_of(self, finding: Finding) -> AccountIdentity | None:
         """Return the account that a finding is about, if it is known."""
-        return self.identity if finding.account is None else self.identities.get(finding.account)
+        numbers = self.accounts.get(finding.account or "")
+        return self.identity if numbers is None else numbers.identity
 
     def portal_link(self, finding: Finding) -> str | None:
         """Return the URL of a finding's campaign in the portal; None if the finding or the report has no such URL."""
@@ -167,15 +177,109 @@ class AuditReport:
         link = url.replace("{id}", str(finding.campaign_id)).replace("{clients_id}", clients_id)
         return quote(link, safe="%:/?#[]@!$&'()*+,;=~")
 
-    def has(self, *rules: RuleInfo) -> bool:
-        """Return whether any of these rules has a finding."""
-        return not {info.id for info in rules}.isdisjoint(finding.rule for finding in self.findings)
+    def fails(self, finding: Finding) -> bool:
+        """Return whether a finding may fail a build.
+
+        Accepted findings never fail. With `fails_on_new`, only new findings fail, but not that a campaign was deleted.
+        """
+        if finding.acceptance is not None or finding.state in (State.GONE, State.UNCHECKED):
+            return False
+        is_deletion = (finding.rule, finding.kind) == (UNUSED_ACCEPTANCE.id, DELETED)
+        return not self.fails_on_new or (finding.state is State.NEW and not is_deletion)
+
+
+@attrs.frozen(kw_only=True)
+class AuditReport(Report):
+    """The findings of one run, and how much it checked. A plain value: it pickles and compares.
+
+    Attributes:
+        findings: ordered by severity, then by campaign (ID, then name; those without an ID last), then as in `rules`.
+            Findings about the whole account come before its campaigns.
+        summaries: a summary of every audited campaign, ordered by ID, then name; those without an ID last.
+        not_checked: what the run did not check; empty if it checked everything.
+        records: a snapshot of every audited campaign for the next report, in the same order; none in a report of parts.
+        comparison: what has changed since the baseline, if the report was compared with one.
+        accepted: findings that a user has accepted. They are in no other attribute, and don't fail.
+    """
+
+    findings: tuple[Finding, ...]
+    summaries: tuple[CampaignSummary, ...] = ()
+    not_checked: tuple[NotChecked, ...] = ()
+    records: tuple[RecordSnapshot, ...] = ()
+    comparison: Comparison | None = None
+    accepted: tuple[Finding, ...] = ()
+
+    def parts(self) -> Iterator["AuditReport"]:
+        """Yield this report."""
+        yield self
+
+    def sorted_by(self, key: SortKey) -> Self:
+        """Return the same report with its findings in another order."""
+        places = {info.id: place for place, info in enumerate(self.rules)}
+
+        def place(finding: Finding) -> tuple[object, ...]:
+            if key is SortKey.RULE:
+                return (places[finding.rule],)
+            return (finding.severity.rank if key is SortKey.SEVERITY else 0, *_campaign_order(finding))
+
+        return attrs.evolve(self, findings=tuple(sorted(self.findings, key=place)))
+
+    def by_topic(self) -> dict[Topic, tuple[Finding, ...]]:
+        """Return all findings by topic."""
+        comparison = self.comparison
+        return {
+            Topic.NEW: tuple(finding for finding in self.findings if finding.state is State.NEW),
+            Topic.GONE: () if comparison is None else comparison.gone,
+            Topic.UNCHECKED: () if comparison is None else comparison.unchecked,
+            Topic.KNOWN: tuple(finding for finding in self.findings if finding.state is not State.NEW),
+            Topic.ACCEPTED: self.accepted,
+            Topic.ENDING: self.ending(),
+        }
+
+    def all_findings(self) -> Iterator[Finding]:
+        """Yield all findings, including accepted findings, and findings of the baseline that are gone or unchecked."""
+        yield from self.findings
+        yield from self.accepted
+        if self.comparison:
+            yield from (*self.comparison.gone, *self.comparison.unchecked)
+
+    def coverage(self) -> Coverage:
+        """Return what the run checked."""
+        return Coverage(
+            rules=self.rules,
+            languages=self.languages,
+            campaigns=self.summaries,
+            not_checked=self.not_checked,
+            scope=self.scope,
+        )
+
+    def ending(self) -> tuple[Finding, ...]:
+        """Return the accepted findings whose acceptance ends within the next 14 days, the first to end first."""
+        last = self.now.date() + _ENDS_SOON
+        days = [(finding.acceptance.until, finding) for finding in self.accepted if finding.acceptance is not None]
+        ending = [(day, finding) for day, finding in days if day is not None and day <= last]
+        return tuple(finding for _, finding in sorted(ending, key=lambda pair: pair[0]))
+
+    @property
+    def numbers(self) -> Numbers:
+        """How many findings the report has."""
+        numbers = Numbers()
+        numbers.add(self.by_topic())
+        return numbers
+
+    @property
+    def since(self) -> datetime | None:
+        """When the run of the baseline began; None without a baseline."""
+        return None if self.comparison is None else self.comparison.since
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The records that changed since the baseline; empty without a baseline."""
+        return () if self.comparison is None else self.comparison.changes
 
     @property
     def title(self) -> str:
-        """The audited account or accounts, in words."""
-        if self.accounts:
-            return f"{len(self.accounts):,} account{'' if len(self.accounts) == 1 else 's'}"
+        """The audited account, in words."""
         account = "an unknown account" if self.identity is None else str(self.identity)
         return account if self.name is None else f"{self.name} ({account})"
 
@@ -189,32 +293,9 @@ class AuditReport:
     @property
     def unfinished(self) -> bool:
         """Whether the run ended early, some part could not be audited at all, or no campaign could be looked up."""
-        return self.has(STOPPED_EARLY, NOT_AUDITED) or self._has_no_codes
-
-    @property
-    def _has_no_codes(self) -> bool:
         is_listed = any(part.campaign_name is not None for part in self.not_checked)
-        return is_listed and not any(summary.texts for summary in self.summaries)
-
-    @property
-    def rule_failed(self) -> bool:
-        """Whether a rule raised an error, so that it did not check everything."""
-        return self.has(RULE_FAILED)
-
-    @property
-    def zone_note(self) -> str:
-        """How dates without a zone were compared: in the zone of `now`. No page of the reference states the zone."""
-        return "dates without a zone are treated as local time"
-
-    def fails(self, finding: Finding) -> bool:
-        """Return whether a finding may fail a build.
-
-        Accepted findings never fail. With `fails_on_new`, only new findings fail, but not that a campaign was deleted.
-        """
-        if finding.acceptance is not None or finding.state in (State.GONE, State.UNCHECKED):
-            return False
-        is_deletion = (finding.rule, finding.kind) == (UNUSED_ACCEPTANCE.id, DELETED)
-        return not self.fails_on_new or (finding.state is State.NEW and not is_deletion)
+        has_codes = any(summary.texts for summary in self.summaries)
+        return self.has(STOPPED_EARLY, NOT_AUDITED) or (is_listed and not has_codes)
 
 
 def _campaign_order(finding: Finding) -> tuple[bool, bool, int, str]:

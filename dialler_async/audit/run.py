@@ -125,3 +125,29 @@ def _only(name: str, campaigns: Iterable[Campaign]) -> Campaign:
     require(len(same) == 1, f"{len(same) or 'no'} campaigns have exactly the name of the template, “{name}”")
     require((same[0].id or 0) > 0, f"the template “{name}” came without a usable ID, so its codes can't be looked up")
     return same[0]
+
+
+def not_audited(
+    error: str,
+    *,
+    rules: Iterable[AnyRule],
+    languages: Iterable[Language],
+    now: datetime,
+    started: datetime,
+    seconds: float = 0.0,
+) -> AuditReport:
+    """Return the report of an account that could not be audited: its one finding is `not-audited`.
+
+    Args:
+        error: the reason, in words, without any secret.
+        rules: the rules that would have been applied.
+        languages: the languages in which result codes would have been requested.
+        now: the time that dates would have been compared with.
+        started: when the audit began, with zone.
+        seconds: how long it took.
+    Raises:
+        ConfigurationError: no language is given.
+    """
+    runner = RuleRunner(AuditOptions.of(rules, languages, now))
+    runner.record_no_list(error)
+    return runner.report(seconds=seconds, started=started)

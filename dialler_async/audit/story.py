@@ -4,32 +4,20 @@ First the verdict in one line, then what is new, what is gone, what could not be
 what is accepted.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import attrs
 
 from .._text.moments import to_minute
 from .comparison import Change
-from .findings import Finding, Severity, State
-from .report import AuditReport
+from .findings import Finding, Severity
+from .report import Report
 from .rule import RuleInfo
+from .topics import Topic
 
 FOLD_ABOVE = 20
 """A rule with more known findings than this is shown as one group."""
-
-
-class Topic(StrEnum):
-    """What the findings of a section have in common, in the order of the sections."""
-
-    NEW = "new"
-    GONE = "gone"
-    UNCHECKED = "not checked"
-    KNOWN = "known"
-    """They were known before, or the report was not compared."""
-    ACCEPTED = "accepted"
 
 
 @attrs.frozen
@@ -37,17 +25,16 @@ class FindingGroup:
     """Findings that are shown together: the findings of one campaign, or the many findings of one rule.
 
     Attributes:
-        findings: at least one, in the order of the report.
+        findings: at least one, in the order of the report; those of a rule can be read once.
+        number: number of findings.
+        number_of_campaigns: how many campaigns the findings are about.
         rule: the rule whose many findings are folded; None for a campaign or the whole account.
     """
 
-    findings: tuple[Finding, ...]
+    findings: Iterable[Finding]
+    number: int
+    number_of_campaigns: int
     rule: RuleInfo | None = None
-
-    @property
-    def number_of_campaigns(self) -> int:
-        """How many campaigns the findings are about."""
-        return len({_campaign(finding) for finding in self.findings if finding.campaign_name is not None})
 
 
 @attrs.frozen
@@ -57,33 +44,46 @@ class Section:
     Attributes:
         topic: what they have in common.
         title: the heading.
-        findings: at least one. In a report of several accounts, those of the worst accounts come first.
-        rules: the rules that were applied.
-        notes: why a finding is accepted, or why it could not be checked, in words.
+        number: how many findings there are; at least one.
+        report: the report.
     """
 
     topic: Topic
     title: str
-    findings: tuple[Finding, ...]
-    rules: tuple[RuleInfo, ...]
-    notes: Mapping[Finding, str]
+    number: int
+    report: Report
 
-    def groups(self, fold_above: int = FOLD_ABOVE) -> list[FindingGroup]:
-        """Return the findings in groups, one for each campaign, in the order of their first findings.
+    @property
+    def findings(self) -> Iterator[Finding]:
+        """The findings, which are read anew each time. In a fleet, those of the worst accounts come first."""
+        return self.report.of(self.topic)
+
+    def note(self, finding: Finding) -> str:
+        """Return why a finding is accepted, or why it could not be checked, in words; empty in other sections."""
+        return accepted_note(finding) if self.topic in (Topic.ACCEPTED, Topic.ENDING) else finding.unchecked_reason
+
+    def groups(self, fold_above: int = FOLD_ABOVE) -> Iterator[FindingGroup]:
+        """Yield the findings in groups, one for each campaign, in the order of their first findings.
 
         Args:
             fold_above: a rule with more findings than this gets its own group, unless they are new.
         """
-        numbers = Counter(finding.rule for finding in self.findings)
+        all_numbers = self.report.numbers
+        numbers = all_numbers.of(self.topic)
         folds = self.topic is not Topic.NEW
-        folded = {info.id: info for info in self.rules if folds and numbers[info.id] > fold_above}
-        groups: dict[object, list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault(finding.rule if finding.rule in folded else _campaign(finding), []).append(finding)
-        return [
-            FindingGroup(tuple(findings), folded.get(key) if isinstance(key, str) else None)
-            for key, findings in groups.items()
-        ]
+        folded = {info.id: info for info in self.report.rules if folds and numbers[info.id] > fold_above}
+        left = dict(folded)
+        for part in self.report.parts():
+            groups: dict[str | tuple[int | None, str | None], list[Finding]] = {}
+            for finding in part.by_topic()[self.topic]:
+                campaign = finding.campaign_id, finding.campaign_name
+                groups.setdefault(finding.rule if finding.rule in folded else campaign, []).append(finding)
+            for key, findings in groups.items():
+                if not isinstance(key, str):
+                    yield FindingGroup(findings, len(findings), int(findings[0].campaign_name is not None))
+                elif (info := left.pop(key, None)) is not None:
+                    of_rule = (finding for finding in self.findings if finding.rule == key)
+                    yield FindingGroup(of_rule, numbers[key], all_numbers.campaigns[self.topic, key], info)
 
 
 @attrs.frozen
@@ -95,14 +95,14 @@ class Story:
         result: how many findings are new, gone, not checked, known and accepted, and the worst severity.
         sections: the sections that have findings, in the order of `Topic`.
         changes: values that changed since the last run.
-        ending: accepted findings whose acceptance ends soon.
+        ending: accepted findings whose acceptance ends soon; None if there are none.
     """
 
     verdict: str
     result: str
     sections: tuple[Section, ...]
     changes: tuple[Change, ...]
-    ending: tuple[Finding, ...]
+    ending: Section | None
 
     def around_changes(self) -> tuple[list[Section], list[Section]]:
         """Return the sections before and after the changed values: what was known before stands last."""
@@ -116,61 +116,44 @@ class Story:
         return [(campaign, list(changes)) for campaign, changes in grouped]
 
 
-def tell(report: AuditReport) -> Story:
+def tell(report: Report) -> Story:
     """Return the story of a report."""
-    comparison = report.comparison
-    findings: dict[Topic, Iterable[Finding]] = {
-        Topic.KNOWN: (finding for finding in report.findings if finding.state is not State.NEW),
-        Topic.ACCEPTED: report.accepted,
+    since = "" if report.since is None else to_minute(report.since)
+    titles = {
+        Topic.NEW: f"New since {since}",
+        Topic.GONE: f"Gone since {since}",
+        Topic.UNCHECKED: f"Known on {since}, not checked this time",
+        Topic.KNOWN: f"Known on {since}" if since else "Findings",
+        Topic.ACCEPTED: "Accepted",
+        Topic.ENDING: "Acceptances that end soon",
     }
-    titles = {Topic.KNOWN: "Findings", Topic.ACCEPTED: "Accepted"}
-    if comparison is not None:
-        since = to_minute(comparison.since)
-        findings |= {Topic.NEW: comparison.new, Topic.GONE: comparison.gone, Topic.UNCHECKED: comparison.unchecked}
-        titles |= {
-            Topic.NEW: f"New since {since}",
-            Topic.GONE: f"Gone since {since}",
-            Topic.UNCHECKED: f"Known on {since}, not checked this time",
-            Topic.KNOWN: f"Known on {since}",
-        }
-    places = {name: place for place, name in enumerate(report.by_account())}
-    sections = []
-    for topic, title in titles.items():
-        if found := tuple(sorted(findings[topic], key=lambda finding: places.get(finding.account or "", -1))):
-            sections.append(Section(topic, title, found, report.rules, _notes(topic, found, report)))
-    sections.sort(key=lambda section: list(Topic).index(section.topic))
-    changes = () if comparison is None else comparison.changes
-    return Story(verdict(report), _result(report), tuple(sections), changes, report.ending())
+    numbers = report.numbers
+    found = {topic: Section(topic, title, numbers.of(topic).total(), report) for topic, title in titles.items()}
+    sections = {topic: section for topic, section in found.items() if section.number}
+    ending = sections.pop(Topic.ENDING, None)
+    return Story(verdict(report), _result(report), tuple(sections.values()), report.changes, ending)
 
 
-def verdict(report: AuditReport) -> str:
+def verdict(report: Report) -> str:
     """Return the account and the result of a report in one line."""
     return f"{report.title}: {_result(report)}"
 
 
-def _result(report: AuditReport) -> str:
-    comparison = report.comparison
-    if comparison is None:
-        parts = [_counted(number, severity) for severity, number in report.by_severity().items()]
-        parts = parts if report.findings else ["nothing found"]
+def _result(report: Report) -> str:
+    numbers = report.numbers
+    found = {topic: numbers.of(topic).total() for topic in Topic if topic is not Topic.ENDING}
+    by_severity = numbers.by_severity()
+    if report.since is not None:
+        always = (Topic.NEW, Topic.GONE, Topic.KNOWN)
+        parts = [f"{number:,} {topic}" for topic, number in found.items() if number or topic in always]
     else:
-        parts = [f"{len(comparison.new):,} new", f"{len(comparison.gone):,} gone"]
-        parts += [f"{len(comparison.unchecked):,} not checked"] if comparison.unchecked else []
-        parts += [f"{comparison.unchanged:,} known"]
-    parts += [f"{len(report.accepted):,} accepted"] if report.accepted else []
-    worst = next((severity for severity, number in report.by_severity().items() if number), None)
+        parts = [_counted(number, severity) for severity, number in by_severity.items()]
+        parts = parts if any(by_severity.values()) else ["nothing found"]
+        parts += [f"{found[Topic.ACCEPTED]:,} accepted"] if found[Topic.ACCEPTED] else []
+    worst = next((severity for severity, number in by_severity.items() if number), None)
     ending = "" if worst is None else f"; the worst is {_with_article(worst)}"
     unfinished = "; the run is not complete" if report.unfinished else ""
     return f"{', '.join(parts)}{ending}{unfinished}"
-
-
-def _notes(topic: Topic, findings: Iterable[Finding], report: AuditReport) -> dict[Finding, str]:
-    if topic is Topic.ACCEPTED:
-        return {finding: accepted_note(finding) for finding in findings}
-    if topic is Topic.UNCHECKED:
-        coverages = report.coverages()
-        return {finding: coverages[finding.account].why_not_checked(finding) or "" for finding in findings}
-    return {}
 
 
 def accepted_note(finding: Finding) -> str:
@@ -188,10 +171,6 @@ def where(finding: Finding) -> str:
         return "the whole account"
     id = "without ID" if finding.campaign_id is None else finding.campaign_id
     return f"campaign {id} “{finding.campaign_name}”"
-
-
-def _campaign(finding: Finding) -> tuple[str | None, int | None, str | None]:
-    return finding.account, finding.campaign_id, finding.campaign_name
 
 
 def _counted(number: int, severity: Severity) -> str:

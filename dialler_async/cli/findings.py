@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .._text.moments import to_minute
-from ..audit import AuditReport, Finding, Severity
+from ..audit import AuditReport, Finding, Report, RuleInfo, Severity, Topic
 from ..audit.story import FindingGroup, Section, Story, tell
 from .output import Console, counted, text
 
@@ -24,7 +24,7 @@ _ONE_LINE = 100_000
 """Columns of a pipe, in which a finding is always one line, so that `grep` and `awk` can process it."""
 
 
-def print_report(report: AuditReport, console: Console, *, unfold: bool = False) -> None:
+def print_report(report: Report, console: Console, *, unfold: bool = False) -> None:
     """Print the whole report.
 
     Args:
@@ -41,7 +41,7 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     if report.scope_note:
         console.print(text(report.scope_note, "bold"))
     console.print()
-    rule_width = max((len(finding.rule) for section in story.sections for finding in section.findings), default=0)
+    rule_width = max(map(len, report.numbers.of(*Topic)), default=0)
     is_folded = False
     before, after = story.around_changes()
     for section in before:
@@ -52,7 +52,7 @@ def print_report(report: AuditReport, console: Console, *, unfold: bool = False)
     if is_folded:
         console.print("--unfold shows every finding; so does every --format.")
         console.print()
-    if report.findings:
+    if report.by_rule():
         console.print(Text("By rule", style="bold"))
         console.print(_by_rule(report, rule_width))
         console.print()
@@ -86,7 +86,7 @@ def print_demonstration(report: AuditReport, console: Console) -> None:
         console.print(text(f"    {line}", "bold"), soft_wrap=True)
 
 
-def _run_totals(report: AuditReport) -> str:
+def _run_totals(report: Report) -> str:
     return (
         f"{counted(report.campaign_count, 'campaign')}, {counted(report.code_count, 'result code')}, "
         f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
@@ -96,15 +96,17 @@ def _run_totals(report: AuditReport) -> str:
 def _print_section(section: Section, rule_width: int, console: Console, *, unfold: bool) -> bool:
     """Print the findings of a section; return whether findings were folded."""
     console.print(Text(section.title, style="bold"))
-    groups = section.groups(fold_above=len(section.findings)) if unfold else section.groups()
-    for group in groups:
+    is_folded = False
+    for group in section.groups(fold_above=section.number) if unfold else section.groups():
         if group.rule is None:
-            console.print(Padding(_heading(group.findings[0]), (0, 0, 0, 2), expand=False))
-            console.print(_rows(group.findings, section, rule_width))
+            findings = list(group.findings)
+            console.print(Padding(_heading(findings[0]), (0, 0, 0, 2), expand=False))
+            console.print(_rows(findings, section, rule_width))
         else:
-            console.print(_folded(group, group.rule.title, rule_width))
+            is_folded = True
+            console.print(_folded(group, group.rule, rule_width))
     console.print()
-    return any(group.rule for group in groups)
+    return is_folded
 
 
 def _heading(finding: Finding) -> Text:
@@ -122,16 +124,15 @@ def _rows(findings: Sequence[Finding], section: Section, rule_width: int) -> Pad
     table = _grid(rule_width)
     for finding in findings:
         table.add_row(_styled(finding.severity), text(finding.rule), text(finding.message))
-        if note := section.notes.get(finding):
+        if note := section.note(finding):
             table.add_row("", "", text(note, "dim"))
     return _indented(table)
 
 
-def _folded(group: FindingGroup, title: str, rule_width: int) -> Padding:
-    first = group.findings[0]
-    numbers = f"{counted(len(group.findings), 'finding')} in {counted(group.number_of_campaigns, 'campaign')}"
+def _folded(group: FindingGroup, rule: RuleInfo, rule_width: int) -> Padding:
+    numbers = f"{counted(group.number, 'finding')} in {counted(group.number_of_campaigns, 'campaign')}"
     table = _grid(rule_width)
-    table.add_row(_styled(first.severity), text(first.rule), text(f"{numbers}: {title}"))
+    table.add_row(_styled(rule.severity), text(rule.id), text(f"{numbers}: {rule.title}"))
     return _indented(table)
 
 
@@ -146,7 +147,7 @@ def _print_changes(story: Story, console: Console) -> None:
     console.print()
 
 
-def _by_rule(report: AuditReport, rule_width: int) -> Padding:
+def _by_rule(report: Report, rule_width: int) -> Padding:
     """Return the number of findings of each rule, with the rule's title and fix."""
     table = _grid(rule_width)
     for info, number in report.by_rule().items():
@@ -155,23 +156,22 @@ def _by_rule(report: AuditReport, rule_width: int) -> Padding:
     return _indented(table)
 
 
-def _print_accounts(report: AuditReport, console: Console) -> None:
+def _print_accounts(report: Report, console: Console) -> None:
     """Print the accounts with the worst findings; there may be thousands."""
     by_account = report.by_account()
     table = Table.grid(padding=(0, 2, 0, 0))
     for severity in Severity:
         table.add_column(min_width=len(severity), justify="right")
     table.add_row(*map(_styled, Severity))
-    for name, numbers in islice(by_account.items(), _WORST):
-        identity = report.identities.get(name)
-        identity_note = "" if identity is None else f"  {identity}"
-        table.add_row(*(f"{number:,}" for number in numbers.values()), text(f"{name}{identity_note}"))
+    for name, account in islice(by_account.items(), _WORST):
+        identity_note = "" if account.identity is None else f"  {account.identity}"
+        table.add_row(*(f"{number:,}" for number in account.found.values()), text(f"{name}{identity_note}"))
     console.print(Text("By account", style="bold"))
     console.print(_indented(table))
     if len(by_account) > _WORST:
         console.print(f"  … and {len(by_account) - _WORST:,} more, none of them worse")
     console.print()
-    sound = sum(not any(numbers.values()) for numbers in by_account.values())
+    sound = sum(not any(account.found.values()) for account in by_account.values())
     console.print(f"{counted(len(by_account), 'account')}, {sound:,} of them without a finding")
 
 

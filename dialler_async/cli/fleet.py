@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import attrs
 from cyclopts import App, Parameter
 
-from ..audit import AuditReport
+from ..audit import Report
 from ..fleet import Account, Fleet, Server, read_fleet
 from .exits import Exit, UsageError, print_error, print_warnings
 from .languages import ALL_LANGUAGES, LanguageNames, languages_named
@@ -23,7 +23,7 @@ from .options import Flag
 from .output import counted, print_line, print_table, text
 from .progress import progress_bar
 from .prompt import ask
-from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code
+from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code, has_failing
 from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 from .store import duration, moment, open_store
@@ -114,10 +114,9 @@ async def audit(
     return _exit_code(report, level)
 
 
-def _exit_code(report: AuditReport, level: str) -> Exit:
+def _exit_code(report: Report, level: str) -> Exit:
     """Return 1 for findings at or above `--fail-on`, also if an account could not be audited."""
-    audited = tuple(finding for finding in report.findings if finding.rule not in ("not-audited", "stopped-early"))
-    if exit_code(attrs.evolve(report, findings=audited), level) is Exit.FINDINGS:
+    if not report.rule_failed and has_failing(report, level, ignored=("not-audited", "stopped-early")):
         return Exit.FINDINGS
     return exit_code(report, level)
 

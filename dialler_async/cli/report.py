@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from io import TextIOWrapper
@@ -12,10 +12,11 @@ from typing import Annotated, Literal, TextIO
 import attrs
 from cyclopts import Group, Parameter
 
+from .. import ConfigurationError
 from .._extras import needs_extra
 from .._text.csv_cells import EXCEL_ENCODING
 from .._text.files import whole_file
-from ..audit import WRITERS, AuditReport, Severity, SortKey
+from ..audit import WRITERS, AuditReport, Report, Severity, SortKey
 from ..audit.story import verdict
 from ..audit.writers.csv import write_excel_csv
 from .exits import Exit, OutputError, UsageError, print_error
@@ -67,7 +68,7 @@ class Destination:
     @contextmanager
     def open(
         self, baseline: Path | None = None, *, is_demonstration: bool = False
-    ) -> Iterator[Callable[[AuditReport], None]]:
+    ) -> Iterator[Callable[[Report], None]]:
         """Open the files, and yield a function that writes the report to all of them and to the terminal.
 
         A file keeps its old content until the whole report is written. The function raises OutputError if an output
@@ -101,18 +102,21 @@ class Destination:
                 files.append(stack.enter_context(_ReportFile.open(self.html, _print_html)))
             yield lambda report: self._put(report.sorted_by(SortKey(self.sort)), files, is_demonstration)
 
-    def _put(self, report: AuditReport, files: list["_ReportFile"], is_demonstration: bool) -> None:
+    def _put(self, report: Report, files: list["_ReportFile"], is_demonstration: bool) -> None:
         failures: list[str] = []
         for file in files:
             try:
                 file.put(report)
             except OSError as error:
                 failures.append(f"can't write {file.path}: {error.strerror or error}")
+            except ConfigurationError as error:
+                failures.append(f"can't write {file.path}: {error}")
             except Exception as error:
                 failures.append(f"can't write {file.path}: {type(error).__name__}: {error}")
         try:
             if self.output in (None, _STDOUT):
-                if is_demonstration and self.format == "table" and not (self.json or self.unfold):
+                is_short = is_demonstration and self.format == "table" and not (self.json or self.unfold)
+                if is_short and isinstance(report, AuditReport):
                     print_demonstration(report, Console())
                 else:
                     self._print(report, sys.stdout)
@@ -127,7 +131,7 @@ class Destination:
         if failures:
             raise OutputError("; ".join(failures))
 
-    def _print(self, report: AuditReport, file: TextIO) -> None:
+    def _print(self, report: Report, file: TextIO) -> None:
         format = "json" if self.json else self.format
         if format == "table":
             print_report(report, Console(file=file), unfold=self.unfold)
@@ -143,9 +147,7 @@ ON_THE_TERMINAL = Destination()
 class _ReportFile:
     """A file that is opened before the audit. It is replaced when the report is complete."""
 
-    def __init__(
-        self, path: Path, file: TextIO, print: Callable[[AuditReport, TextIO], None], stack: ExitStack
-    ) -> None:
+    def __init__(self, path: Path, file: TextIO, print: Callable[[Report, TextIO], None], stack: ExitStack) -> None:
         self.path = path
         self.is_written = False
         self._file = file
@@ -155,7 +157,7 @@ class _ReportFile:
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, print: Callable[[AuditReport, TextIO], None], encoding: str = "utf-8"
+        cls, path: Path, print: Callable[[Report, TextIO], None], encoding: str = "utf-8"
     ) -> Iterator["_ReportFile"]:
         """Open a file. If nothing is written, the old file stays."""
         check_place(path)
@@ -173,7 +175,7 @@ class _ReportFile:
             if not file.is_written:
                 file._drop(UsageError("nothing was written"))
 
-    def put(self, report: AuditReport) -> None:
+    def put(self, report: Report) -> None:
         """Write the report."""
         try:
             self._print(report, self._file)
@@ -188,7 +190,7 @@ class _ReportFile:
         self._stack.__exit__(type(error), error, None)
 
 
-def _print_html(report: AuditReport, file: TextIO) -> None:
+def _print_html(report: Report, file: TextIO) -> None:
     # Imported here, because it needs an extra.
     from ..audit.writers.html import write_html
 
@@ -217,12 +219,18 @@ def check_place(path: Path) -> None:
         raise UsageError(f"can't write {path}: there is no such directory")
 
 
-def exit_code(report: AuditReport, fail_on: str) -> Exit:
+def exit_code(report: Report, fail_on: str) -> Exit:
     """Return the exit code of the command after a report."""
     if report.unfinished:
         return Exit.REFUSED
     if report.rule_failed:
         return Exit.USAGE
-    level = None if fail_on == "never" else Severity(fail_on)
-    failing = (finding for finding in report.findings if level is not None and finding.severity.at_least(level))
-    return Exit.FINDINGS if any(report.fails(finding) for finding in failing) else Exit.DONE
+    return Exit.FINDINGS if has_failing(report, fail_on) else Exit.DONE
+
+
+def has_failing(report: Report, fail_on: str, ignored: Container[str] = ()) -> bool:
+    """Return whether findings of this severity or higher fail; findings of the ignored rules don't."""
+    if fail_on == "never":
+        return False
+    findings = (finding for part in report.parts() for finding in part.findings if finding.rule not in ignored)
+    return any(finding.severity.at_least(Severity(fail_on)) and report.fails(finding) for finding in findings)

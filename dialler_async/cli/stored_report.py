@@ -9,7 +9,7 @@ import attrs
 from cyclopts import Parameter, Token
 
 from .._text.files import whole_file
-from ..audit import AuditReport
+from ..audit import AuditReport, FleetReport, Report
 from .exits import OutputError, UsageError, print_error
 from .output import counted
 from .report import ON_THE_TERMINAL, Destination
@@ -58,7 +58,7 @@ async def report(
         put(found)
 
 
-async def _stored(store: "Store", run: "Run", accounts: Sequence[str]) -> AuditReport:
+async def _stored(store: "Store", run: "Run", accounts: Sequence[str]) -> Report:
     """Return the report of a run: of its one account, or of the fleet."""
     # Imported here, because the import is slow and other commands don't need it.
     from ..fleet.coordinator import fleet_report
@@ -77,9 +77,7 @@ def _named(report: AuditReport, name: str) -> AuditReport:
     return report if name == str(report.identity) else attrs.evolve(report, name=name)
 
 
-async def write_pages(
-    folder: Path, store: "Store", run: "Run", report: AuditReport, accounts: Iterable[str] = ()
-) -> None:
+async def write_pages(folder: Path, store: "Store", run: "Run", report: Report, accounts: Iterable[str] = ()) -> None:
     """Write the HTML pages of a run into a directory: a page for each account, one at a time, then the index.
 
     Args:
@@ -93,15 +91,17 @@ async def write_pages(
     """
     from ..audit.writers.html import page_name, write_html, write_index
 
+    index = folder / "index.html"
     # The numbers of earlier runs are those of all accounts.
     trend = [] if tuple(accounts) else await _trend(store, run)
     try:
-        if not run.is_fleet:
-            _write(folder / "index.html", write_html(report))
+        if not isinstance(report, FleetReport):
+            _write(index, write_html(report))
             return
         async for result in store.results.read(run.id, accounts):
-            _write(folder / page_name(result.name), write_html(_named(result.report, result.name)))
-        _write(folder / "index.html", write_index(report, trend))
+            page = write_html(_named(result.report, result.name), index=index.name)
+            _write(folder / page_name(result.name), page)
+        _write(index, write_index(report, trend))
     except OSError as error:
         raise OutputError(f"can't write {folder}: {error.strerror or error}") from None
 

@@ -37,6 +37,8 @@ one worker at a time. The guide, `dialler_async/fleet/README.md`, has the comman
 
     async with Store("audits.db") as store:
         report = await audit_fleet(read_fleet(Path("fleet.toml")), store=store)
+    for finding in report.findings:
+        print(finding.account, finding.message)
 
 .. include:: README.md
 """

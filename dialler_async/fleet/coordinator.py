@@ -9,19 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
-import attrs
-
 from .._api.endpoints import checked_languages
 from .._http.clock import CLOCK
-from ..audit import AccountIdentity, AuditReport, AuditSettings, accept, merge_accounts
+from ..audit import AccountIdentity, AuditSettings, FleetReport, FleetReportBuilder
 from ..audit.acceptance import require_accounts
-from ..audit.rules import RUN_RULES
 from ..audit.selection import name_matches
 from ..config import BASE_PATH
 from ..errors import require
 from ..models import Language
 from ..store import NewUnit, Plan, Run, Store
 from .manifest import Fleet
+from .spool import ReportSpool
 from .unit import Auditor, settings_digest
 from .worker import Worker, seconds_to_next_look
 
@@ -38,7 +36,7 @@ async def audit_fleet(
     languages: Iterable[Language] = Language,
     now: datetime | None = None,
     on_progress: FleetProgress | None = None,
-) -> AuditReport:
+) -> FleetReport:
     """Audit all accounts of a fleet in this process, and return one report.
 
     An account that can't be audited becomes a finding of the rule `not-audited`. The other accounts are audited.
@@ -164,27 +162,27 @@ async def wait_for_run(
         await asyncio.gather(worker, return_exceptions=True)
 
 
-async def fleet_report(store: Store, run: Run, accounts: Iterable[str] = ()) -> AuditReport:
-    """Return the reports of all accounts of a run as one report, with what the settings accept.
+async def fleet_report(store: Store, run: Run, accounts: Iterable[str] = ()) -> FleetReport:
+    """Return the report of a run. One account is in memory at a time; the others are in a temporary file.
 
+    Args:
+        store: the store of the run.
+        run: the run.
+        accounts: patterns of names, such as `acme*`; all accounts by default.
     Raises:
         StoreError: the store can't be reached.
     """
-    reports = [(result.name, result.report) async for result in store.results.read(run.id, accounts)]
     run = await store.runs.get(run.id)
-    merged = merge_accounts(
-        reports,
-        rules=(),
-        languages=[Language(language) for language in run.plan.languages],
+    builder = FleetReportBuilder(
         now=run.plan.now,
-        started=datetime.fromtimestamp(run.started).astimezone(),
-        seconds=(run.ended or run.started) - run.started,
+        languages=[Language(language) for language in run.plan.languages],
+        entries=run.plan.accept,
+        scope=run.scope,
+        portal_url=run.plan.portal_url,
+        reports=ReportSpool(),
     )
-    # All findings again, because an entry that no account uses is one finding of the fleet.
-    found = (*merged.findings, *(attrs.evolve(finding, acceptance=None) for finding in merged.accepted))
-    infos = dict.fromkeys(info for _, report in reports for info in report.rules)
-    rules = tuple(sorted(infos, key=lambda info: info not in RUN_RULES))
-    every = attrs.evolve(
-        merged, rules=rules, findings=found, accepted=(), scope=run.scope, portal_url=run.plan.portal_url
+    async for result in store.results.read(run.id, accounts):
+        builder.add(result.name, result.report)
+    return builder.build(
+        started=datetime.fromtimestamp(run.started).astimezone(), seconds=(run.ended or run.started) - run.started
     )
-    return accept(every, run.plan.accept)

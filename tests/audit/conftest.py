@@ -1,7 +1,7 @@
 """Reports for tests of writers: hostile names, a real audit, a fleet, a comparison, and one without findings."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -18,12 +18,14 @@ from dialler_async.audit import (
     AuditReport,
     Baseline,
     CampaignFacts,
+    FleetReport,
+    FleetReportBuilder,
+    Report,
     Severity,
     Violation,
     accept,
     audit,
     compare,
-    merge_accounts,
     not_audited,
     rule,
 )
@@ -104,7 +106,7 @@ def _large_report() -> AuditReport:
     )
 
 
-def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
+def _fleet_report(names: tuple[str, ...] = HOSTILE) -> FleetReport:
     """Return a report of an account for each name. All have the same two campaigns; one account was not audited."""
     options: dict[str, Any] = {"rules": [*RULES, own_rule], "languages": list(Language), "now": NOW}
     runner = RuleRunner(AuditOptions.of(**options))
@@ -119,7 +121,15 @@ def _fleet_report(names: tuple[str, ...] = HOSTILE) -> AuditReport:
         "lost": not_audited("401 Unauthorized", **options, seconds=0.5, started=NOW),
         "sound": attrs.evolve(report, findings=()),
     }
-    return merge_accounts(accounts, **options, seconds=9.0, started=NOW)
+    return _fleet_of(accounts)
+
+
+def _fleet_of(accounts: Mapping[str, AuditReport], **options: Any) -> FleetReport:
+    """Return the report of a fleet of these accounts."""
+    builder = FleetReportBuilder(now=NOW, languages=Language, **options)
+    for name, report in accounts.items():
+        builder.add(name, report)
+    return builder.build(seconds=9.0, started=NOW)
 
 
 def _empty_report() -> AuditReport:
@@ -164,6 +174,7 @@ class Reports:
     hostile = staticmethod(_hostile_report)
     real = staticmethod(_real_report)
     fleet = staticmethod(_fleet_report)
+    fleet_of = staticmethod(_fleet_of)
     large = staticmethod(_large_report)
     compared = staticmethod(_compared_report)
     without_a_rule = staticmethod(_report_without_a_rule)
@@ -177,7 +188,7 @@ def reports() -> Reports:
 
 
 @pytest.fixture(params=["hostile", "real", "fleet", "compared", "empty"])
-def report(request: pytest.FixtureRequest, reports: Reports) -> AuditReport:
+def report(request: pytest.FixtureRequest, reports: Reports) -> Report:
     """Return each report in turn."""
-    make: Callable[[], AuditReport] = getattr(reports, request.param)
+    make: Callable[[], Report] = getattr(reports, request.param)
     return make()

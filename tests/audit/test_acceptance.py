@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from dialler_async import ConfigurationError, Language
 from dialler_async.audit import (
@@ -16,12 +17,14 @@ from dialler_async.audit import (
     AuditSettings,
     CampaignSummary,
     Finding,
+    FleetReport,
+    FleetReportBuilder,
     NotChecked,
     Severity,
     accept,
     with_states,
 )
-from dialler_async.audit.acceptance import entries_as_toml
+from dialler_async.audit.acceptance import entries_as_toml, require_accounts
 from dialler_async.audit.rules import RULES
 
 NOW = datetime(2026, 3, 2, 23, 59, tzinfo=UTC)
@@ -257,9 +260,16 @@ class TestFleet:
         "east": AccountIdentity("one.example.com/rest/v1.0", 2),
     }
 
-    def fleet(self) -> AuditReport:
-        findings = [attrs.evolve(finding(), account=account) for account in self.IDENTITIES]
-        return report(*findings, accounts=tuple(self.IDENTITIES), identities=self.IDENTITIES)
+    def fleet(self, entry: dict[str, Any]) -> FleetReport:
+        """Return the report of the accounts, each of which has accepted what the entry is about."""
+        entries = [AcceptanceEntry.of(entry)]
+        builder = FleetReportBuilder(now=NOW, entries=entries)
+        for name, identity in self.IDENTITIES.items():
+            own = [replace(entry, account=None) if entry.account == name else entry for entry in entries]
+            audited = accept(report(finding(), identity=identity), own)
+            findings = tuple(found for found in audited.findings if found.rule != "unused-acceptance")
+            builder.add(name, attrs.evolve(audited, findings=findings))
+        return builder.build(started=NOW, seconds=0.0)
 
     @pytest.mark.parametrize(
         ("changed", "accounts"),
@@ -272,7 +282,7 @@ class TestFleet:
         ],
     )
     def test_entry_accepts_findings_of_its_accounts_only(self, changed: dict[str, Any], accounts: list[str]) -> None:
-        result = accepted(self.fleet(), {**ENTRY, **changed})
+        result = self.fleet({**ENTRY, **changed})
         assert [one.account for one in result.accepted] == accounts
         left = [one.account for one in result.findings if one.rule == "expired"]
         assert left == [account for account in self.IDENTITIES if account not in accounts]
@@ -282,7 +292,7 @@ class TestFleet:
     @pytest.mark.parametrize(("changed", "number"), [({}, 3), ({"account": 1}, 2)])
     def test_entry_with_a_campaign_id_needs_one_account(self, changed: dict[str, Any], number: int) -> None:
         with pytest.raises(ConfigurationError, match=f"is about {number} accounts: give the name of one as “account”"):
-            accepted(self.fleet(), {**ENTRY, **changed})
+            require_accounts([AcceptanceEntry.of({**ENTRY, **changed})], self.IDENTITIES)
 
     @pytest.mark.parametrize("account", ["north", 2])
     def test_audit_of_one_account_ignores_entries_of_other_accounts(self, account: str | int) -> None:
@@ -294,10 +304,6 @@ class TestFleet:
         result = accepted(report(finding(), identity=self.IDENTITIES["north"]), {**ENTRY, "account": 1})
         assert len(result.accepted) == 1
 
-    def test_findings_of_a_fleet_stay_ordered_by_severity_and_account(self) -> None:
-        warnings = [attrs.evolve(one, severity=Severity.WARNING, rule="x") for one in self.fleet().findings]
-        whole = attrs.evolve(self.fleet(), findings=(*warnings, *self.fleet().findings))
-        result = accepted(whole, {**ENTRY, "campaign": "none"})
-        order = [(one.severity.value, one.account) for one in result.findings]
-        names = list(self.IDENTITIES)
-        assert order == [*(("warning", name) for name in names), ("info", None), *(("info", name) for name in names)]
+    def test_findings_about_the_fleet_come_first(self) -> None:
+        result = self.fleet({**ENTRY, "campaign": "none"})
+        assert [one.account for one in result.findings] == [None, *self.IDENTITIES]

@@ -180,15 +180,13 @@ def test_baseline_with_a_code_without_content_is_refused() -> None:
         Baseline.read(json.dumps(shown).encode())
 
 
-def test_report_or_baseline_of_several_accounts_is_refused(reports: Reports) -> None:
+def test_baseline_of_several_accounts_is_refused(reports: Reports) -> None:
     fleet = reports.fleet(("north", "south"))
     with pytest.raises(ConfigurationError, match="several accounts"):
         Baseline.read("".join(write_json(fleet)).encode())
-    with pytest.raises(ConfigurationError, match="one account's"):
-        since(report(), fleet)
 
 
-def test_report_merged_from_parts_is_refused() -> None:
+def test_report_without_records_is_refused() -> None:
     whole = report({"ID": 1, "Name": "A"})
     with pytest.raises(ConfigurationError, match="single run"):
         since(whole, attrs.evolve(whole, records=()))

@@ -27,7 +27,17 @@ from markdown_it import MarkdownIt
 
 from dialler_async._text.csv_cells import as_text, csv_line
 from dialler_async._text.escaping import escape_unprintable
-from dialler_async.audit import WRITERS, AcceptanceEntry, AuditReport, Finding, Severity, State, Violation, accept
+from dialler_async.audit import (
+    WRITERS,
+    AcceptanceEntry,
+    AuditReport,
+    Finding,
+    Report,
+    Severity,
+    State,
+    Topic,
+    Violation,
+)
 from dialler_async.audit.rules import RULE_FAILED
 from dialler_async.audit.story import verdict
 from dialler_async.audit.writers import json_schema
@@ -37,8 +47,12 @@ if TYPE_CHECKING:
     from tests.audit.conftest import Reports
 
 
-def written(report: AuditReport, format: str) -> str:
+def written(report: Report, format: str) -> str:
     return "".join(WRITERS[format](report))
+
+
+def all_findings(report: Report) -> list[Finding]:
+    return [finding for part in report.parts() for finding in part.all_findings()]
 
 
 WHOLE = [format for format in WRITERS if format != "summary"]
@@ -46,20 +60,24 @@ WHOLE = [format for format in WRITERS if format != "summary"]
 
 
 @pytest.mark.parametrize("format", WHOLE)
-def test_every_format_has_every_finding_and_can_be_encoded(format: str, report: AuditReport) -> None:
+def test_every_format_has_every_finding_and_can_be_encoded(format: str, report: Report) -> None:
     text = written(report, format)
     text.encode()
     assert not text or text.endswith("\n")
-    ids = {f"{finding.campaign_id}" for finding in report.findings if finding.campaign_id is not None}
+    ids = {
+        f"{finding.campaign_id}"
+        for part in report.parts()
+        for finding in part.findings
+        if finding.campaign_id is not None
+    }
     assert all(re.search(rf"\b{id}\b", text) for id in ids)
 
 
 @pytest.mark.parametrize("format", WHOLE)
 def test_every_format_names_the_account_of_every_finding(format: str, reports: Reports) -> None:
-    report = reports.fleet()
-    plain = [attrs.evolve(finding, account="plain") for finding in report.findings]
-    text = written(attrs.evolve(report, accounts=("plain",), findings=tuple(plain)), format)
-    assert text.count("plain") >= (1 if format == "junit" else len(plain))
+    report = reports.real()
+    text = written(reports.fleet_of({"plain": report}), format)
+    assert text.count("plain") >= (1 if format == "junit" else len(report.findings))
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "sarif"])
@@ -96,7 +114,7 @@ def test_every_format_but_sarif_has_new_known_gone_and_accepted_findings(format:
 
 
 class TestJson:
-    def test_json_matches_the_schema(self, report: AuditReport) -> None:
+    def test_json_matches_the_schema(self, report: Report) -> None:
         schema = json_schema()
         jsonschema.Draft202012Validator.check_schema(schema)
         jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(
@@ -104,7 +122,7 @@ class TestJson:
         )
 
     @pytest.mark.parametrize("report", ["hostile", "fleet", "compared"], indirect=True)
-    def test_json_schema_describes_every_key(self, report: AuditReport) -> None:
+    def test_json_schema_describes_every_key(self, report: Report) -> None:
         def described(schema: dict[str, Any]) -> None:
             for part in (schema, *schema.get("$defs", {}).values()):
                 if part.get("type") == "object":
@@ -128,15 +146,15 @@ class TestJson:
             finding["campaign_name"] for finding in json.loads(text)["findings"] if finding["rule"] == "own-rule"
         ] == [*reports.names]
 
-    def test_json_lines_contain_one_finding_each(self, report: AuditReport) -> None:
+    def test_json_lines_contain_one_finding_each(self, report: Report) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
         facts = ("server", "clients_id", "scope", "tool")
         own = [{key: value for key, value in line.items() if key not in facts} for line in lines if line["rule"]]
-        assert [msgspec.convert(line, Finding) for line in own] == list(report.all_findings())
+        assert [msgspec.convert(line, Finding) for line in own] == all_findings(report)
         assert all(("account" in line) is bool(report.accounts) for line in lines)
 
     @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
-    def test_json_lines_have_a_line_for_an_account_without_findings(self, report: AuditReport) -> None:
+    def test_json_lines_have_a_line_for_an_account_without_findings(self, report: Report) -> None:
         lines = [json.loads(line) for line in written(report, "jsonl").splitlines()]
         (line,) = [line for line in lines if line["rule"] is None]
         assert (line["severity"], line["message"], line["tool"]) == (None, "nothing found", report.tool)
@@ -148,12 +166,12 @@ class TestJson:
 
 
 class TestCsv:
-    def rows(self, report: AuditReport) -> list[dict[str, str]]:
+    def rows(self, report: Report) -> list[dict[str, str]]:
         return list(csv.DictReader(StringIO(written(report, "csv"), newline="")))
 
-    def test_csv_has_a_line_for_each_finding(self, report: AuditReport) -> None:
+    def test_csv_has_a_line_for_each_finding(self, report: Report) -> None:
         rows = [row for row in self.rows(report) if row["rule"]]
-        findings = list(report.all_findings())
+        findings = all_findings(report)
         assert [row["rule"] for row in rows] == [finding.rule for finding in findings]
         assert [row["message"].lstrip("'") for row in rows] == [escape_unprintable(f.message) for f in findings]
         assert [row["state"] for row in rows] == [finding.state or "" for finding in findings]
@@ -168,7 +186,7 @@ class TestCsv:
         ]
 
     @pytest.mark.parametrize("report", ["empty", "fleet"], indirect=True)
-    def test_csv_has_a_line_for_an_account_without_findings(self, report: AuditReport) -> None:
+    def test_csv_has_a_line_for_an_account_without_findings(self, report: Report) -> None:
         (row,) = [row for row in self.rows(report) if not row["rule"]]
         assert (row["severity"], row["message"], row["tool"]) == ("", "nothing found", report.tool)
         assert row["server"] == (report.identity.server if report.identity else "")
@@ -215,18 +233,16 @@ class TestCsv:
 
 class TestMarkdown:
     @pytest.fixture
-    def read(self) -> Callable[[AuditReport], list[Any]]:
+    def read(self) -> Callable[[Report], list[Any]]:
         markdown = MarkdownIt("commonmark").enable("table").enable("strikethrough")
 
-        def flat(report: AuditReport) -> list[Any]:
+        def flat(report: Report) -> list[Any]:
             tokens = markdown.parse(written(report, "markdown"))
             return [inner for token in tokens for inner in (token, *(token.children or []))]
 
         return flat
 
-    def test_markdown_escapes_names_of_campaigns(
-        self, read: Callable[[AuditReport], list[Any]], reports: Reports
-    ) -> None:
+    def test_markdown_escapes_names_of_campaigns(self, read: Callable[[Report], list[Any]], reports: Reports) -> None:
         tokens = read(reports.hostile())
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
         cells = [token.content for token in tokens if token.type == "inline"]
@@ -236,9 +252,7 @@ class TestMarkdown:
         for name in reports.names:
             assert escape_unprintable(name) in shown.replace("\u2060", "")
 
-    def test_markdown_escapes_names_of_accounts(
-        self, read: Callable[[AuditReport], list[Any]], reports: Reports
-    ) -> None:
+    def test_markdown_escapes_names_of_accounts(self, read: Callable[[Report], list[Any]], reports: Reports) -> None:
         report = reports.fleet()
         tokens = read(report)
         assert not {token.type for token in tokens} & {"link_open", "image", "html_inline", "html_block", "code_inline"}
@@ -249,16 +263,16 @@ class TestMarkdown:
             assert shown.replace("\u2060", "").count(escape_unprintable(name).strip()) >= 1 + number
 
     def test_markdown_shows_only_the_worst_of_many_accounts(self, reports: Reports) -> None:
-        accounts = tuple(f"account {number}" for number in range(200))
-        finding = attrs.evolve(reports.fleet().findings[0], account="account 150")
-        text = written(attrs.evolve(reports.fleet(), accounts=accounts, findings=(finding,)), "markdown")
+        accounts = {f"account {number}": reports.empty() for number in range(200)}
+        accounts["account 150"] = attrs.evolve(reports.real(), findings=reports.real().findings[:1])
+        text = written(reports.fleet_of(accounts), "markdown")
         assert "These are the worst 50 of 200 accounts." in text
         rows = [line for line in text.splitlines() if line.startswith("| account ")]
         assert rows[0].startswith("| account 150 |")
         assert len(rows) == 50 + 1
 
     @pytest.mark.parametrize("report", ["hostile", "fleet"], indirect=True)
-    def test_markdown_does_not_notify_users_in_names(self, report: AuditReport) -> None:
+    def test_markdown_does_not_notify_users_in_names(self, report: Report) -> None:
         assert not re.search(r"@\w", written(report, "markdown"))
 
     @pytest.mark.parametrize(
@@ -339,24 +353,27 @@ def xunit_schema() -> xmlschema.XMLSchema:
 
 
 class TestJunit:
-    def test_junit_counts_failures_errors_and_skipped_cases(self, report: AuditReport) -> None:
+    def test_junit_counts_failures_errors_and_skipped_cases(self, report: Report) -> None:
         xml = JUnitXml.fromstring(written(report, "junit").encode())
-        counts, accepted = report.by_severity(), len(report.accepted)
+        counts, accepted = report.by_severity(), len(list(report.of(Topic.ACCEPTED)))
         assert xml.failures == counts[Severity.ERROR] + counts[Severity.WARNING]
-        unchecked = report.comparison.unchecked if report.comparison else ()
+        unchecked = list(report.of(Topic.UNCHECKED))
         assert sum(suite.skipped for suite in xml) == counts[Severity.INFO] + accepted + len(unchecked)
         assert (xml.errors, xml.tests) == (0, sum(len(list(suite)) for suite in xml))
-        names = report.accounts or [info.id for info in report.rules]
+        names = list(report.by_account()) or [info.id for info in report.rules]
         assert [suite.name for suite in xml] == [escape_unprintable(name) for name in names]
         results = [
             result for suite in xml for case in suite for result in case.result if not isinstance(result, SystemOut)
         ]
         messages = sorted(result.message.partition(": known")[0] for result in results)
-        texts = [*(f.message for f in report.findings), *(f"not checked this time: {f.message}" for f in unchecked)]
+        texts = [
+            *(f.message for part in report.parts() for f in part.findings),
+            *(f"not checked this time: {f.message}" for f in unchecked),
+        ]
         assert messages == sorted([*map(escape_unprintable, texts), *["accepted"] * accepted])
         assert {type(result) for result in results} <= {Failure, Skipped}
 
-    def test_junit_matches_the_schema_of_jenkins(self, xunit_schema: xmlschema.XMLSchema, report: AuditReport) -> None:
+    def test_junit_matches_the_schema_of_jenkins(self, xunit_schema: xmlschema.XMLSchema, report: Report) -> None:
         xunit_schema.validate(written(report, "junit"))
 
     def test_junit_cases_of_different_accounts_have_different_classes(self, reports: Reports) -> None:
@@ -386,10 +403,8 @@ class TestJunit:
         assert suite.skipped == suite.tests == len(reports.names)
 
     def test_junit_has_a_suite_for_fleet_findings_without_an_account(self, reports: Reports) -> None:
-        fleet = accept(
-            reports.fleet(),
-            [AcceptanceEntry.of({"rule": "expired", "campaign": "none", "reason": "x", "until": "2020-01-01"})],
-        )
+        entry = AcceptanceEntry.of({"rule": "expired", "campaign": "none", "reason": "x", "until": "2020-01-01"})
+        fleet = reports.fleet_of({"north": reports.empty()}, entries=[entry])
         suites = JUnitXml.fromstring(written(fleet, "junit").encode())
         assert [case.classname for suite in suites for case in suite if suite.name == "all accounts"] == [
             "unused-acceptance"
@@ -410,10 +425,10 @@ class TestJunit:
     def test_junit_suite_is_an_account_in_a_fleet_report(self, reports: Reports) -> None:
         report = reports.fleet()
         suites = {suite.name: suite for suite in JUnitXml.fromstring(written(report, "junit").encode())}
-        for name, numbers in report.by_account().items():
+        for name, account in report.accounts.items():
             suite = suites[escape_unprintable(name)]
-            assert suite.failures == numbers[Severity.ERROR] + numbers[Severity.WARNING]
-            assert suite.skipped == numbers[Severity.INFO]
+            assert suite.failures == account.found[Severity.ERROR] + account.found[Severity.WARNING]
+            assert suite.skipped == account.found[Severity.INFO]
         (case,) = suites["sound"]
         assert case.is_passed
         assert case.name == "campaigns without findings: 2"
@@ -444,7 +459,7 @@ class TestSarif:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(log, standard)
 
-    def test_sarif_results_refer_to_their_rules(self, report: AuditReport) -> None:
+    def test_sarif_results_refer_to_their_rules(self, report: Report) -> None:
         (run,) = json.loads(written(report, "sarif"))["runs"]
         rules = run["tool"]["driver"]["rules"]
         assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [f.rule for f in report.findings]

@@ -7,7 +7,16 @@ from io import StringIO
 import attrs
 import pytest
 
-from dialler_async.audit import Acceptance, AccountIdentity, AuditReport, Finding, Severity
+from dialler_async.audit import (
+    Acceptance,
+    AccountIdentity,
+    AuditReport,
+    Finding,
+    FleetReport,
+    FleetReportBuilder,
+    Report,
+    Severity,
+)
 from dialler_async.audit.rules import INCOMPLETE_LIST, NOT_AUDITED, RULES
 from dialler_async.cli.findings import print_report
 from dialler_async.cli.output import Console
@@ -52,7 +61,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def lines(whole: AuditReport, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def lines(whole: Report, capsys: pytest.CaptureFixture[str]) -> list[str]:
     print_report(whole, Console())
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
@@ -174,10 +183,8 @@ def test_many_accepted_findings_of_one_rule_are_one_line(capsys: pytest.CaptureF
 
 
 def test_accepted_findings_of_a_fleet_name_their_account(capsys: pytest.CaptureFixture[str]) -> None:
-    accepted = attrs.evolve(
-        finding("expired", Severity.INFO, "ended"), account="no\x1brth", acceptance=Acceptance(reason="kept")
-    )
-    shown = lines(attrs.evolve(fleet("no\x1brth"), accepted=(accepted,)), capsys)
+    accepted = attrs.evolve(finding("expired", Severity.INFO, "ended"), acceptance=Acceptance(reason="kept"))
+    shown = lines(fleet({"no\x1brth": attrs.evolve(report(), accepted=(accepted,))}), capsys)
     assert any(line.startswith("  no\\x1brth: Campaign 7  Winterkampagne") for line in shown)
 
 
@@ -186,22 +193,21 @@ def test_report_of_a_part_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "only part of the account: 0 of 1 campaigns (running)" in shown
 
 
-def fleet(*accounts: str, **lost: str) -> AuditReport:
-    """Return a report of these accounts, some of which could not be audited."""
-    findings = (
-        attrs.evolve(finding("not-audited", Severity.ERROR, message, None, None), account=name)
-        for name, message in lost.items()
-    )
-    return attrs.evolve(report(*findings), rules=(NOT_AUDITED,), accounts=accounts)
+def fleet(accounts: dict[str, AuditReport]) -> FleetReport:
+    builder = FleetReportBuilder(now=NOW)
+    for name, one in accounts.items():
+        builder.add(name, attrs.evolve(one, identity=None, rules=(NOT_AUDITED, *one.rules)))
+    return builder.build(started=NOW, seconds=1.0)
+
+
+LOST = report(finding("not-audited", Severity.ERROR, "could not be audited: why", None, None))
+"""An account that could not be audited."""
 
 
 def test_report_of_a_fleet_names_the_account_of_each_campaign(capsys: pytest.CaptureFixture[str]) -> None:
-    findings = (
-        attrs.evolve(finding("expired", Severity.INFO, "over", id, name), account=account)
-        for account in ("north", "so\x1buth")
-        for id, name in ((None, None), (7, "Summer"), (None, "Winter"))
-    )
-    shown = lines(attrs.evolve(report(*findings), accounts=("north", "so\x1buth")), capsys)
+    campaigns = ((None, None), (7, "Summer"), (None, "Winter"))
+    findings = [finding("expired", Severity.INFO, "over", id, name) for id, name in campaigns]
+    shown = lines(fleet({"north": report(*findings), "so\x1buth": report(*findings)}), capsys)
     assert [line for line in shown if line.startswith(("  north", "  so"))] == [
         "  north: The whole account",
         "  north: Campaign 7  Summer",
@@ -213,7 +219,7 @@ def test_report_of_a_fleet_names_the_account_of_each_campaign(capsys: pytest.Cap
 
 
 def test_worst_accounts_are_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = lines(fleet("north", "south", "west", south="could not be audited: why"), capsys)
+    shown = lines(fleet({"north": report(), "south": LOST, "west": report()}), capsys)
     begin = shown.index("By account")
     assert shown[begin : begin + 7] == [
         "By account",
@@ -231,7 +237,7 @@ def test_only_the_worst_of_thousands_of_accounts_are_shown(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     names = [f"{number}-{LONG}-{LONG}" for number in range(10_000)]
-    shown = lines(fleet(*names, **{names[9876]: "why"}), capsys)
+    shown = lines(fleet({**dict.fromkeys(names, report()), names[9876]: LOST}), capsys)
     assert len(shown) < 60
     assert max(map(len, shown)) <= 80
     assert shown[shown.index("By account") + 2].startswith("        1        0     0  9876-")

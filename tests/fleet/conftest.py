@@ -1,5 +1,6 @@
 """Fixtures: the fleet of a sandbox, and stores."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -10,7 +11,7 @@ import attrs
 import pytest
 
 from dialler_async import DiallerClient
-from dialler_async.audit import AuditReport, Finding, audit
+from dialler_async.audit import WRITERS, Finding, FleetReport, audit
 from dialler_async.fleet import Account, Fleet, Server
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Fault
@@ -22,8 +23,8 @@ NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 FleetOn = Callable[..., Fleet]
 WriteFleet = Callable[..., Path]
-AuditOneByOne = Callable[[Sandbox], Awaitable[tuple[Finding, ...]]]
-WithoutTimes = Callable[[AuditReport], AuditReport]
+AuditOneByOne = Callable[[Sandbox], Awaitable[list[Finding]]]
+WithoutTimes = Callable[[FleetReport], dict[str, Any]]
 
 
 def _name_of(clients_id: int) -> str:
@@ -71,19 +72,19 @@ def audit_one_by_one() -> AuditOneByOne:
     return _audit_one_by_one
 
 
-async def _audit_one_by_one(sandbox: Sandbox) -> tuple[Finding, ...]:
+async def _audit_one_by_one(sandbox: Sandbox) -> list[Finding]:
     findings: list[Finding] = []
     for id, account in sandbox.accounts.items():
         async with DiallerClient.for_server(sandbox.server, id, account.token) as dialler:
             report = await audit(dialler, now=NOW)
         findings += [attrs.evolve(finding, account=_name_of(id)) for finding in report.findings]
-    return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
+    return sorted(findings, key=lambda finding: finding.severity.rank)
 
 
 @pytest.fixture
 def without_times() -> WithoutTimes:
-    """Return a function that replaces the times in a report, because they differ between runs."""
-    return lambda report: attrs.evolve(report, seconds=0.0, started=NOW)
+    """Return a function that returns the content of a report without its times, because they differ between runs."""
+    return lambda report: json.loads("".join(WRITERS["json"](attrs.evolve(report, seconds=0.0, started=NOW))))
 
 
 class RequestGauge(Fault):

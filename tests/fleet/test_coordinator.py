@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from dialler_async import ConfigurationError
-from dialler_async.audit import AuditSettings, Severity
+from dialler_async.audit import AuditSettings, Finding, FleetReport, Severity, Topic
 from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker, audit_fleet
 from dialler_async.fleet.coordinator import begin_run, fleet_report, units_of, wait_for_run
 from dialler_async.sandbox import Sandbox
@@ -25,23 +25,29 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 
 
+def in_order(report: FleetReport) -> list[Finding]:
+    """Return the findings of a fleet by severity, then in the order of its accounts."""
+    places = {name: place for place, name in enumerate(report.accounts)}
+    return sorted(report.findings, key=lambda finding: (finding.severity.rank, places[finding.account or ""]))
+
+
 async def test_fleet_report_has_the_findings_of_single_audits(
     store: Store, fleet_on: FleetOn, audit_one_by_one: AuditOneByOne
 ) -> None:
     async with Sandbox(campaigns=10, accounts=4) as sandbox, Sandbox(campaigns=3, seed=2) as other:
         fleet = fleet_on(sandbox)
         report = await audit_fleet(fleet, store=store, now=NOW)
-        assert report.findings == await audit_one_by_one(sandbox)
-        assert report.accounts == tuple(fleet.accounts)
+        assert in_order(report) == await audit_one_by_one(sandbox)
+        assert list(report.accounts) == list(fleet.accounts)
         assert (report.campaign_count, report.lookups, report.requests) == (40, 80, 84)
         # Accounts of several servers are in the order of the manifest.
         elsewhere = Server(name="other", url=other.server)
         third = Account(name="third", server="other", clients_id=1, token=lambda: other.token)
         mixed = Fleet.of([*fleet.servers.values(), elsewhere], [third, *fleet.accounts.values()])
         both = await audit_fleet(mixed, now=NOW)
-    assert both.accounts == ("third", *fleet.accounts)
+    assert list(both.accounts) == ["third", *fleet.accounts]
     assert both.campaign_count == 43
-    assert [finding for finding in both.findings if finding.account != "third"] == list(report.findings)
+    assert [finding for finding in in_order(both) if finding.account != "third"] == in_order(report)
 
 
 async def test_account_with_a_wrong_token_is_a_finding_and_others_are_audited(fleet_on: FleetOn) -> None:
@@ -127,7 +133,7 @@ async def test_token_is_read_again_after_it_is_replaced_during_an_audit(
         sandbox.accounts[1].revoke()
         held.release.set()
         report = await audit
-        assert report.findings == await audit_one_by_one(sandbox)
+        assert in_order(report) == await audit_one_by_one(sandbox)
     assert not report.unfinished
 
 
@@ -189,7 +195,7 @@ async def test_fleet_report_lists_accepted_findings_separately(fleet_on: FleetOn
     ]
     assert {finding.rule for finding in expected} == {"missing-translation", "not-started"}
     assert [attrs.evolve(finding, acceptance=None) for finding in report.accepted] == expected
-    assert len(report.findings) == len(before.findings) - len(expected)
+    assert len(in_order(report)) == len(in_order(before)) - len(expected)
     assert report.portal_url == settings.portal_url
 
 
@@ -218,12 +224,12 @@ async def test_fleet_audit_refuses_an_acceptance_by_id_without_an_account(fleet_
 async def test_second_run_says_what_is_new_in_each_account(store: Store, fleet_on: FleetOn) -> None:
     async with Sandbox(campaigns=3, accounts=2) as sandbox:
         first = await audit_fleet(fleet_on(sandbox), store=store, now=NOW)
-        assert first.comparison is None
+        assert first.since is None
         sandbox.accounts[2].load({"ID": 999, "Name": "Old", "dtTo": "2020-01-01T00:00:00"})
         second = await audit_fleet(fleet_on(sandbox), store=store, now=NOW)
-    assert second.comparison is not None
-    assert {(one.account, one.campaign_name) for one in second.comparison.new} == {("account 2", "Old")}
-    assert second.comparison.unchanged == len(first.findings)
+    assert second.since is not None
+    assert {(one.account, one.campaign_name) for one in second.of(Topic.NEW)} == {("account 2", "Old")}
+    assert second.numbers.of(Topic.KNOWN).total() == len(in_order(first))
 
 
 class TestLimits:

@@ -13,7 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -27,7 +27,6 @@ from dialler_async.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dialler_async.audit import AuditReport
     from dialler_async.store import Run
     from tests.conftest import Command
     from tests.fleet.conftest import FleetOn, WithoutTimes, WriteFleet
@@ -67,7 +66,7 @@ StartWorker = Callable[..., AbstractAsyncContextManager[Process]]
 class Night:
     """A run of a fleet on a sandbox, which takes long enough to be disturbed."""
 
-    def __init__(self, sandbox: Sandbox, manifest: str, store: Store, run: Run, expected: AuditReport) -> None:
+    def __init__(self, sandbox: Sandbox, manifest: str, store: Store, run: Run, expected: dict[str, Any]) -> None:
         self.sandbox = sandbox
         self.manifest = manifest
         self.store = store

@@ -1,19 +1,20 @@
 """Writers of reports, by the name of their format on the command line.
 
-Each writer takes an `AuditReport` and yields text piece by piece. Text from the server is escaped as the format
-requires; JSON, JSON lines and SARIF are lossless. The table for terminals is in the command.
+Each writer takes the report of an account or of a fleet, and yields text piece by piece, account by account. Text from
+the server is escaped as the format requires; JSON, JSON lines and SARIF are lossless. The table for terminals is in the
+command.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ..report import AuditReport
+from ..report import Report
 from .csv import write_csv
 from .json import json_schema, report_as_json, write_json, write_jsonl
 from .junit import write_junit
 from .markdown import write_markdown, write_summary
 from .sarif import write_sarif
 
-Writer = Callable[[AuditReport], Iterator[str]]
+Writer = Callable[[Report], Iterator[str]]
 
 WRITERS: Mapping[str, Writer] = {
     "json": write_json,

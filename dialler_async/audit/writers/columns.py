@@ -6,7 +6,7 @@ import attrs
 
 from ..._text.csv_cells import Cell
 from ..findings import Finding, Severity
-from ..report import AuditReport
+from ..report import Report
 
 Column = Callable[[Finding], Cell]
 
@@ -15,7 +15,7 @@ _NOTHING = Finding(
 )
 
 
-def columns(report: AuditReport) -> dict[str, Column]:
+def columns(report: Report) -> dict[str, Column]:
     """Return the columns of a report's findings. In a report of several accounts, the account comes first."""
     account: dict[str, Column] = {"account": lambda finding: finding.account} if report.accounts else {}
     return {
@@ -37,18 +37,17 @@ def columns(report: AuditReport) -> dict[str, Column]:
     }
 
 
-def rows(report: AuditReport) -> Iterator[tuple[Finding, Mapping[str, None]]]:
+def rows(report: Report) -> Iterator[tuple[Finding, Mapping[str, None]]]:
     """Yield each finding with the columns to leave empty. Accepted, gone and unchecked findings are included.
 
     An account without a finding has one line with the message `nothing found`, so that the report names the account.
     This line has no severity and no rule.
     """
-    named = set()
-    for finding in report.all_findings():
-        named.add(finding.account)
-        yield finding, {}
-    for account in report.accounts or (None,):
-        if account not in named:
+    for part in report.parts():
+        findings = [*part.all_findings()]
+        yield from ((finding, {}) for finding in findings)
+        if not findings:
+            account = part.name if report.accounts else None
             yield attrs.evolve(_NOTHING, account=account), {"severity": None, "rule": None}
 
 

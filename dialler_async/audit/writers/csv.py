@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from ..._text.csv_cells import BYTE_ORDER_MARK, EXCEL_SEPARATOR, csv_line
-from ..report import AuditReport
+from ..report import Report
 from .columns import columns, rows
 
 
-def write_csv(report: AuditReport, *, separator: str = ",") -> Iterator[str]:
+def write_csv(report: Report, *, separator: str = ",") -> Iterator[str]:
     """Yield a line of headings, then the `lines` of the report."""
     shown = columns(report)
     yield csv_line(shown, separator=separator)
@@ -16,7 +16,7 @@ def write_csv(report: AuditReport, *, separator: str = ",") -> Iterator[str]:
         yield csv_line(cells, separator=separator)
 
 
-def write_excel_csv(report: AuditReport) -> Iterator[str]:
+def write_excel_csv(report: Report) -> Iterator[str]:
     """Yield CSV that Excel opens in columns in every locale. It must be encoded in `EXCEL_ENCODING`."""
     yield BYTE_ORDER_MARK
     yield from write_csv(report, separator=EXCEL_SEPARATOR)

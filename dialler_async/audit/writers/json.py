@@ -5,27 +5,46 @@ The output is ASCII: any encoding can represent it, and it contains no control c
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any, cast
 
 import attrs
 
 from ..baseline import SCHEMA
-from ..comparison import Comparison
 from ..findings import Finding
 from ..identity import AccountIdentity
-from ..report import AuditReport
+from ..report import AuditReport, Report
 from ..snapshots import CodeSnapshot, RecordSnapshot
+from ..topics import Topic
 from .columns import rows, until
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
-    """Return a report as dicts, lists and plain values, for `json.dumps`.
+    """Return the report of an account as dicts, lists and plain values, for `json.dumps`.
 
     `report.schema.json` describes each key.
     """
+    return _content(report, list)
+
+
+def _content(report: Report, array: Callable[[Iterable[Any]], Any]) -> dict[str, Any]:
+    """Return the content of the JSON, with each part that grows with the number of accounts made by `array`."""
+    # Campaigns share most of their codes, so each content is written once.
     numbers: dict[CodeSnapshot, int] = {}
+    records = [_record(record, numbers) for part in report.parts() for record in part.records]
+    comparison = (
+        None
+        if report.since is None
+        else {
+            "since": report.since.isoformat(),
+            "new": array(map(_finding, report.of(Topic.NEW))),
+            "gone": array(map(_finding, report.of(Topic.GONE))),
+            "unchanged": sum(part.comparison.unchanged for part in report.parts() if part.comparison),
+            "unchecked": array(map(_finding, report.of(Topic.UNCHECKED))),
+            "changes": [attrs.asdict(change) for change in report.changes],
+        }
+    )
     return {
         "schema": SCHEMA,
         "tool": report.tool,
@@ -40,19 +59,22 @@ def report_as_json(report: AuditReport) -> dict[str, Any]:
         "lookups": report.lookups,
         "requests": report.requests,
         "languages": [int(language) for language in report.languages],
-        "findings": [_finding(finding) for finding in report.findings],
-        "accepted": [_finding(finding) for finding in report.accepted],
-        "not_checked": [_without_nothing(attrs.asdict(part)) for part in report.not_checked],
+        "findings": array(_finding(finding) for part in report.parts() for finding in part.findings),
+        "accepted": array(map(_finding, report.of(Topic.ACCEPTED))),
+        "not_checked": array(
+            _without_nothing(attrs.asdict(one)) for part in report.parts() for one in part.not_checked
+        ),
         "rules": [{name: getattr(info, name) for name in _RULE_KEYS} for info in report.rules],
         "zone_note": report.zone_note,
-        "comparison": None if report.comparison is None else _comparison(report.comparison),
-        # Campaigns share most of their codes, so each content is written once.
-        "records": [_record(record, numbers) for record in report.records],
-        "code_contents": [dict(content) for content in numbers],
+        "comparison": comparison,
+        "records": array(records),
+        "code_contents": array(map(dict, numbers)),
         **(
             {
                 "accounts": list(report.accounts),
-                "identities": {name: _identity(identity) for name, identity in report.identities.items()},
+                "identities": {
+                    name: _identity(one.identity) for name, one in report.accounts.items() if one.identity is not None
+                },
             }
             if report.accounts
             else {}
@@ -101,29 +123,35 @@ def _record(record: RecordSnapshot, numbers: dict[CodeSnapshot, int]) -> dict[st
     return {"id": record.id, "name": record.name, "settings": record.settings, "codes": codes}
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "since": comparison.since.isoformat(),
-        "new": [_finding(finding) for finding in comparison.new],
-        "gone": [_finding(finding) for finding in comparison.gone],
-        "unchanged": comparison.unchanged,
-        "unchecked": [_finding(finding) for finding in comparison.unchecked],
-        "changes": [attrs.asdict(change) for change in comparison.changes],
-    }
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of `report_as_json`."""
     return cast(dict[str, Any], json.loads(files(__package__).joinpath("report.schema.json").read_bytes()))
 
 
-def write_json(report: AuditReport) -> Iterator[str]:
+def write_json(report: Report) -> Iterator[str]:
     """Yield the whole report as one JSON object; see `report_as_json`."""
-    yield from json.JSONEncoder(indent=2).iterencode(report_as_json(report))
+    yield from json_pieces(_content(report, iter))
     yield "\n"
 
 
-def write_jsonl(report: AuditReport) -> Iterator[str]:
+def json_pieces(value: Any, line: str = "\n") -> Iterator[str]:
+    """Yield a value as `json.dumps(value, indent=2)` writes it. An iterator is an array that is never in memory."""
+    if isinstance(value, Mapping):
+        brackets, items = "{}", ((f"{json.dumps(key)}: ", item) for key, item in value.items())
+    elif isinstance(value, Iterator):
+        brackets, items = "[]", (("", item) for item in value)
+    else:
+        yield json.dumps(value, indent=2).replace("\n", line)
+        return
+    before = brackets[0]
+    for key, item in items:
+        yield f"{before}{line}  {key}"
+        yield from json_pieces(item, f"{line}  ")
+        before = ","
+    yield brackets if before == brackets[0] else line + brackets[1]
+
+
+def write_jsonl(report: Report) -> Iterator[str]:
     """Yield the `lines` of the report, each a JSON object.
 
     Besides the attributes of `Finding`, each has the `server`, `clients_id`, `scope` and `tool` of the report.

@@ -13,13 +13,12 @@ The output is valid by the schema of Jenkins' xunit plugin. That schema allows n
 - Error: a rule that raised an error.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ..._text.escaping import escape_unprintable
 from ..findings import Finding, Severity, State
-from ..report import AuditReport
+from ..report import AuditReport, Report
 from ..rule import RuleInfo
 from ..rules import RULE_FAILED
 from ..story import accepted_note, where
@@ -27,48 +26,40 @@ from ..story import accepted_note, where
 _RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
-def write_junit(report: AuditReport) -> Iterator[str]:
-    """Yield one `testsuites` element."""
-    suites = list(_by_account(report) if report.accounts else _by_rule(report))
-    sums = {key: str(sum(int(suite.attrib[key]) for suite in suites)) for key in ("tests", "failures", "errors")}
+def write_junit(report: Report) -> Iterator[str]:
+    """Yield one `testsuites` element, suite by suite. The suites are made twice, because it begins with their sums."""
+    sums = dict.fromkeys(("tests", "failures", "errors"), 0)
+    for suite in _suites(report):
+        for key in sums:
+            sums[key] += int(suite.attrib[key])
     name = escape_unprintable(f"dialler audit of {report.title}")
-    root = Element("testsuites", {"name": name, "time": f"{report.seconds:.3f}", **sums})
-    root.extend(suites)
-    indent(root)
-    yield '<?xml version="1.0" encoding="UTF-8"?>\n'
-    yield tostring(root, encoding="unicode") + "\n"
+    numbers = {key: str(number) for key, number in sums.items()}
+    root = Element("testsuites", {"name": name, "time": f"{report.seconds:.3f}", **numbers})
+    begin, end = tostring(root, encoding="unicode", short_empty_elements=False).split("><")
+    yield f'<?xml version="1.0" encoding="UTF-8"?>\n{begin}>\n'
+    for suite in _suites(report):
+        indent(suite, level=1)
+        yield f"  {tostring(suite, encoding='unicode')}\n"
+    yield f"<{end}\n"
 
 
-def _by_rule(report: AuditReport) -> Iterator[Element]:
-    findings = _grouped(report, lambda finding: finding.rule)
-    # Rules of the baseline that were not applied now come last.
-    rules = [*(info.id for info in report.rules), *(finding.rule for finding in report.all_findings())]
-    for rule in dict.fromkeys(rules):
-        passed = {"classname": escape_unprintable(rule), "name": f"campaigns without findings: {len(report.summaries)}"}
-        yield _suite(rule, findings.get(rule, []), passed, report)
+def _suites(report: Report) -> Iterator[Element]:
+    for part in report.parts():
+        if report.accounts:
+            yield _suite(part.name or "all accounts", part.all_findings(), part, report)
+            continue
+        findings: dict[str, list[Finding]] = {info.id: [] for info in report.rules}
+        # Rules of the baseline that were not applied now come last.
+        for finding in part.all_findings():
+            findings.setdefault(finding.rule, []).append(finding)
+        for rule, of_rule in findings.items():
+            yield _suite(rule, of_rule, part, report)
 
 
-def _by_account(report: AuditReport) -> Iterator[Element]:
-    findings = _grouped(report, lambda finding: finding.account)
-    campaigns = Counter(summary.account for summary in report.summaries)
-    if None in findings:
-        yield _suite("all accounts", findings[None], {}, report)
-    for account in report.accounts:
-        passed = {"classname": escape_unprintable(account), "name": f"campaigns without findings: {campaigns[account]}"}
-        yield _suite(account, findings.get(account, []), passed, report)
-
-
-def _grouped(report: AuditReport, key: Callable[[Finding], str | None]) -> dict[str | None, list[Finding]]:
-    groups: dict[str | None, list[Finding]] = {}
-    for finding in report.all_findings():
-        groups.setdefault(key(finding), []).append(finding)
-    return groups
-
-
-def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: AuditReport) -> Element:
+def _suite(name: str, findings: Iterable[Finding], part: AuditReport, report: Report) -> Element:
     infos = {info.id: info for info in report.rules}
     suite = Element("testsuite", {"name": escape_unprintable(name)})
-    identity = report.identity or report.identities.get(name)
+    identity = part.identity
     facts = {
         "tool": report.tool,
         "server": identity.server if identity else "",
@@ -81,6 +72,8 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
     for finding in findings:
         _case(suite, infos, finding, report)
     if suite.find("testcase") is None:
+        campaigns = report.accounts[name].campaigns if report.accounts else len(part.summaries)
+        passed = {"classname": escape_unprintable(name), "name": f"campaigns without findings: {campaigns}"}
         SubElement(suite, "testcase", passed)
     suite.attrib |= {"tests": str(len(suite.findall("testcase")))}
     suite.attrib |= {key: str(len(suite.findall(f"testcase/{tag}"))) for key, tag in _RESULTS.items()}
@@ -88,7 +81,7 @@ def _suite(name: str, findings: list[Finding], passed: dict[str, str], report: A
     return suite
 
 
-def _case(suite: Element, infos: Mapping[str, RuleInfo], finding: Finding, report: AuditReport) -> None:
+def _case(suite: Element, infos: Mapping[str, RuleInfo], finding: Finding, report: Report) -> None:
     name = f"{where(finding)}: {finding.subject}" if finding.subject else where(finding)
     classname = finding.rule if finding.account is None else f"{finding.account}.{finding.rule}"
     case = SubElement(suite, "testcase", {"classname": escape_unprintable(classname), "name": escape_unprintable(name)})

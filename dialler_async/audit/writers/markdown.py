@@ -8,8 +8,9 @@ from typing import Final
 from ..._text.escaping import escape_unprintable
 from ..._text.moments import to_minute
 from ..findings import Finding, Severity
-from ..report import AuditReport
-from ..story import Section, Topic, accepted_note, tell, where
+from ..report import Report
+from ..story import Section, tell, where
+from ..topics import Topic
 
 MOST: Final = 65_000
 """Maximum number of characters of the report. GitHub takes no longer text in an issue."""
@@ -36,11 +37,11 @@ _WORST = 50
 _FOR_THE_REST = 100
 # Characters of one line of the summary, and of its sections. Known findings are only listed if nothing is compared.
 _LINE = 200
-_MOST_OF_SECTION = {Topic.NEW: 1350, Topic.GONE: 450, Topic.UNCHECKED: 300}
-_MOST_WITHOUT_COMPARISON = {Topic.KNOWN: 1800}
+_MOST_OF_SECTION = {Topic.NEW: 1350, Topic.GONE: 450, Topic.UNCHECKED: 300, Topic.ENDING: 300}
+_MOST_WITHOUT_COMPARISON = {Topic.KNOWN: 1800, Topic.ENDING: 300}
 
 
-def write_markdown(report: AuditReport) -> Iterator[str]:
+def write_markdown(report: Report) -> Iterator[str]:
     """Yield the verdict, the sections of the story, and a table by rule with what to do, up to `MOST` characters."""
     story = tell(report)
     head = f"# {escaped(story.verdict)}\n\n" + (
@@ -50,7 +51,7 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
     if report.scope_note:
         head += f"\n**{escaped(report.scope_note)}**\n"
     rules = "".join(_by_rule(report))
-    accounts = "".join(_by_account(report)) if report.accounts and report.findings else ""
+    accounts = "".join(_by_account(report)) if report.accounts and report.by_rule() else ""
     left = MOST - _FOR_THE_REST - len(head) - len(rules) - len(accounts)
     yield head
     left_out = 0
@@ -66,28 +67,24 @@ def write_markdown(report: AuditReport) -> Iterator[str]:
             left -= len(text)
             written += 1
             yield text
-        left_out += len(section.findings) - written
+        left_out += section.number - written
     if left_out:
         yield f"\n… and {left_out:,} more; the format JSON has all findings.\n"
     yield accounts
     yield rules
 
 
-def write_summary(report: AuditReport) -> Iterator[str]:
+def write_summary(report: Report) -> Iterator[str]:
     """Yield at most `MOST_OF_SUMMARY` characters: the verdict, the sections in short, and counts by rule."""
     story = tell(report)
     blocks = [f"**{escaped(_shortened(story.verdict))}**\n"]
     if report.scope_note:
         blocks.append(escaped(_shortened(report.scope_note)) + "\n")
-    most_of = _MOST_WITHOUT_COMPARISON if report.comparison is None else _MOST_OF_SECTION
-    blocks += (
-        _list(section.title, map(_in_line, section.findings), len(section.findings), most_of[section.topic])
-        for section in story.sections
-        if section.topic in most_of
-    )
-    if story.ending:
-        notes = (f"{_in_line(finding)}; {escaped(_shortened(accepted_note(finding)))}" for finding in story.ending)
-        blocks.append(_list("Acceptances that end soon", notes, len(story.ending), 300))
+    most_of = _MOST_WITHOUT_COMPARISON if report.since is None else _MOST_OF_SECTION
+    for section in (*story.sections, *([story.ending] if story.ending else [])):
+        if section.topic in most_of:
+            lines = (_in_line(finding, section) for finding in section.findings)
+            blocks.append(_list(section.title, lines, section.number, most_of[section.topic]))
     by_rule = report.by_rule()
     lines = (f"{escaped(info.id)} ({info.severity}): {number:,}" for info, number in by_rule.items())
     blocks.append(_list("By rule", lines, len(by_rule), 400) if by_rule else "")
@@ -105,50 +102,52 @@ def _list(title: str, lines: Iterable[str], number: int, most: int) -> str:
     return text + (f"- … and {number - written:,} more\n" if written < number else "")
 
 
-def _in_line(finding: Finding) -> str:
+def _in_line(finding: Finding, section: Section) -> str:
     account = "" if finding.account is None else f"{finding.account}: "
-    return f"{finding.severity}: {escaped(_shortened(f'{account}{where(finding)}: {finding.message}'))}"
+    note = f"; {escaped(_shortened(section.note(finding)))}" if section.topic is Topic.ENDING else ""
+    return f"{finding.severity}: {escaped(_shortened(f'{account}{where(finding)}: {finding.message}'))}{note}"
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LINE else f"{text[: _LINE - 1]}…"
 
 
-def _by_rule(report: AuditReport) -> Iterator[str]:
-    if not report.findings:
+def _by_rule(report: Report) -> Iterator[str]:
+    by_rule = report.by_rule()
+    if not by_rule:
         return
     yield "\n## By rule\n\n"
     yield _row("Severity", "Rule", "Findings", "What to do") + _row("---", "---", "---:", "---")
-    for info, number in report.by_rule().items():
+    for info, number in by_rule.items():
         yield _row(info.severity, escaped(info.id), f"{number:,}", escaped(f"{info.title}. {info.fix}"))
 
 
-def _by_account(report: AuditReport) -> Iterator[str]:
+def _by_account(report: Report) -> Iterator[str]:
     yield "\n## By account\n\n"
     yield _row("Account", "Server", *Severity) + _row("---", "---", *["---:"] * len(Severity))
     by_account = report.by_account()
-    for name, numbers in islice(by_account.items(), _WORST):
-        identity = report.identities.get(name)
-        server = escaped(str(identity)) if identity else ""
-        yield _row(escaped(name), server, *(f"{number:,}" for number in numbers.values()))
+    for name, account in islice(by_account.items(), _WORST):
+        server = escaped(str(account.identity)) if account.identity else ""
+        yield _row(escaped(name), server, *(f"{number:,}" for number in account.found.values()))
     if len(by_account) > _WORST:
         yield f"\nThese are the worst {_WORST} of {len(by_account):,} accounts.\n"
 
 
-def _table(section: Section, report: AuditReport) -> Iterator[str]:
+def _table(section: Section, report: Report) -> Iterator[str]:
     """Yield the headings of a section, then a row for each finding."""
     headings = ["Account"] if report.accounts else []
     headings += ["Severity", "Rule", "Where", "What"]
-    headings += ["Why"] if section.notes else []
+    has_notes = section.topic in (Topic.UNCHECKED, Topic.ACCEPTED)
+    headings += ["Why"] if has_notes else []
     yield _row(*headings) + _row(*["---"] * len(headings))
     for finding in section.findings:
         cells = [escaped(finding.account or "")] if report.accounts else []
         cells += [finding.severity, escaped(finding.rule), _where(finding, report), escaped(finding.message)]
-        cells += [escaped(section.notes[finding])] if section.notes else []
+        cells += [escaped(section.note(finding))] if has_notes else []
         yield _row(*cells)
 
 
-def _where(finding: Finding, report: AuditReport) -> str:
+def _where(finding: Finding, report: Report) -> str:
     link = report.portal_link(finding)
     return escaped(where(finding)) if link is None else f"[{escaped(where(finding))}](<{link}>)"
 

@@ -19,22 +19,17 @@ from urllib.parse import quote
 from ..._text.escaping import escape_unprintable
 from ...version import __version__
 from ..findings import Finding, Severity
-from ..report import AuditReport
+from ..report import Report
 from ..rule import RuleInfo
 from ..story import where
 from .columns import Column, columns
+from .json import json_pieces
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
 
-def write_sarif(report: AuditReport) -> Iterator[str]:
+def write_sarif(report: Report) -> Iterator[str]:
     """Yield one log with one run."""
-    yield from json.JSONEncoder(indent=2).iterencode(sarif_log(report))
-    yield "\n"
-
-
-def sarif_log(report: AuditReport) -> dict[str, Any]:
-    """Return the log as dicts, lists and plain values."""
     index = {info.id: number for number, info in enumerate(report.rules)}
     begin = report.started.astimezone(UTC)
     shown = columns(report)
@@ -61,9 +56,11 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
             "now": report.now.isoformat(),
             "zone_note": report.zone_note,
         },
-        "results": [_result(finding, index, shown, report) for finding in report.findings],
+        "results": (_result(finding, index, shown, report) for part in report.parts() for finding in part.findings),
     }
-    return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": iter([run])}
+    yield from json_pieces(log)
+    yield "\n"
 
 
 def _rule(info: RuleInfo) -> dict[str, Any]:
@@ -76,9 +73,7 @@ def _rule(info: RuleInfo) -> dict[str, Any]:
     }
 
 
-def _result(
-    finding: Finding, index: Mapping[str, int], shown: Mapping[str, Column], report: AuditReport
-) -> dict[str, Any]:
+def _result(finding: Finding, index: Mapping[str, int], shown: Mapping[str, Column], report: Report) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],

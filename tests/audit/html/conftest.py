@@ -15,7 +15,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from dialler_async import Language
-from dialler_async.audit import AuditReport, CampaignSummary, CodeType
+from dialler_async.audit import AuditReport, CampaignSummary, CodeType, Report
 from dialler_async.audit.writers.html import write_html
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ OPTIONS = (
 class Page(HTMLParser):
     """A parsed page: its tags, texts and scripts."""
 
-    def __init__(self, report: AuditReport) -> None:
+    def __init__(self, report: Report) -> None:
         super().__init__()
         self.source = "".join(write_html(report))
         self.tags: list[tuple[str, dict[str, str | None]]] = []
@@ -59,7 +59,7 @@ class Page(HTMLParser):
             self.inner[self._within] = self.inner.get(self._within, "") + data
 
 
-Parse = Callable[[AuditReport], Page]
+Parse = Callable[[Report], Page]
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """How many result codes have a text, by language."""
 
+from collections.abc import Iterable
+
 import attrs
 from markupsafe import Markup
 
-from ...report import AuditReport
+from ....models import Language
 from ...rules import language_name
+from ...summary import CampaignSummary
 from .drawing import share_bar
 
 
@@ -46,11 +49,11 @@ class Coverage:
         return share_bar(self.share)
 
 
-def coverage(report: AuditReport) -> list[Coverage]:
+def coverage(languages: Iterable[Language], campaigns: Iterable[CampaignSummary]) -> list[Coverage]:
     """Return the coverage of every requested language."""
     found = []
-    for language in report.languages:
-        fetched = [(campaign.codes, dict(campaign.texts)) for campaign in report.summaries]
+    fetched = [(campaign.codes, dict(campaign.texts)) for campaign in campaigns]
+    for language in languages:
         in_language = [(codes, texts[language]) for codes, texts in fetched if language in texts]
         found.append(
             Coverage(

@@ -7,7 +7,8 @@ import attrs
 
 from ...findings import Finding
 from ...rule import RuleInfo
-from ...story import FOLD_ABOVE, Section, Story, Topic
+from ...story import FOLD_ABOVE, Section, Story
+from ...topics import Topic
 
 Key = Hashable
 """Account, ID and name of a campaign."""
@@ -62,12 +63,13 @@ class Blocks:
 
     def of(self, section: Section) -> Iterator[Block]:
         """Yield the blocks of a section. A long list of accepted findings is folded by rule."""
-        is_long = section.topic is Topic.ACCEPTED and len(section.findings) > FOLD_ABOVE
+        is_long = section.topic is Topic.ACCEPTED and section.number > FOLD_ABOVE
         for group in section.groups(fold_above=0 if is_long else FOLD_ABOVE):
-            explained = dict.fromkeys(finding.rule for finding in group.findings)
+            entries = [self._entry(finding, section) for finding in group.findings]
+            explained = dict.fromkeys(entry.finding.rule for entry in entries)
             yield Block(
                 rule=group.rule,
-                entries=[self._entry(finding, section) for finding in group.findings],
+                entries=entries,
                 rules=[self._rules[rule] for rule in explained if rule in self._rules],
             )
 
@@ -75,8 +77,7 @@ class Blocks:
         key = _key(finding)
         is_target = key in self._without_target
         self._without_target.discard(key)
-        note = section.notes.get(finding, "")
-        return Entry(finding=finding, note=note, number=self._numbers.get(key), is_target=is_target)
+        return Entry(finding=finding, note=section.note(finding), number=self._numbers.get(key), is_target=is_target)
 
 
 def _key(finding: Finding) -> Key:

@@ -1,15 +1,17 @@
 """The index of a fleet's pages: the verdict, what is new, the accounts with links to their pages, and the trend."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 
 import attrs
 from markupsafe import Markup
 
-from ...report import AuditReport
-from ...story import Topic, tell
+from ...fleet_report import FleetReport
+from ...story import tell
+from ...topics import Topic
 from .drawing import steps
 from .page import environment, file_text, policy_hash
 
@@ -35,7 +37,7 @@ def page_name(account: str) -> str:
     return f"{readable or 'account'}-{digest}.html"
 
 
-def write_index(report: AuditReport, trend: Sequence[TrendPoint]) -> Iterator[str]:
+def write_index(report: FleetReport, trend: Sequence[TrendPoint]) -> Iterator[str]:
     """Return the index, piece by piece.
 
     Args:
@@ -43,30 +45,18 @@ def write_index(report: AuditReport, trend: Sequence[TrendPoint]) -> Iterator[st
         trend: the runs until this one, the first run first.
     """
     story = tell(report)
-    # What is about no account has no page of its own.
-    fleet = [finding for finding in report.findings if finding.account is None]
     new = next((section for section in story.sections if section.topic is Topic.NEW), None)
     style = Markup(file_text("report.css").strip())  # noqa: S704  # a file of this package
     page = environment().get_template("index.html.jinja")
     return page.generate(
         report=report,
         story=story,
-        fleet=fleet,
         new=new,
-        most=_MOST,
+        newest=[*islice(new.findings, _MOST)] if new else [],
         accounts=report.by_account(),
-        new_by_account=_new_by_account(report),
         page_name=page_name,
         trend=trend,
         chart=steps([point.errors + point.warnings + point.infos for point in trend]),
         style=style,
         style_hash=policy_hash(style),
     )
-
-
-def _new_by_account(report: AuditReport) -> Mapping[str, int]:
-    numbers = dict.fromkeys(report.accounts, 0)
-    for finding in () if report.comparison is None else report.comparison.new:
-        if finding.account is not None:
-            numbers[finding.account] += 1
-    return numbers

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import attrs
 from markupsafe import Markup
 
+from ...rule import with_zone
 from ...summary import CampaignSummary
 from .drawing import steps
 
@@ -80,7 +81,10 @@ class Timeline:
         """Return the timeline of these campaigns. Naive dates are treated as local time, in the zone of `now`."""
         dated = [campaign for campaign in campaigns if campaign.dt_from or campaign.dt_to]
         dates = [
-            _moment(date, now) for campaign in dated for date in (campaign.dt_from, campaign.dt_to) if date is not None
+            with_zone(date, now)
+            for campaign in dated
+            for date in (campaign.dt_from, campaign.dt_to)
+            if date is not None
         ]
         scale = _Scale.over(dates, now)
         periods = [_period(campaign, scale, now) for campaign in sorted(dated, key=lambda one: _end(one, now))]
@@ -118,8 +122,8 @@ class _Scale:
 
 
 def _period(campaign: CampaignSummary, scale: _Scale, now: datetime) -> Period:
-    begin = None if campaign.dt_from is None else _moment(campaign.dt_from, now)
-    end = None if campaign.dt_to is None else _moment(campaign.dt_to, now)
+    begin = None if campaign.dt_from is None else with_zone(campaign.dt_from, now)
+    end = None if campaign.dt_to is None else with_zone(campaign.dt_to, now)
     if begin is not None and end is not None and begin > end:
         state = "inverted"
         edges = scale.share(end), scale.share(begin)
@@ -143,8 +147,8 @@ def _period(campaign: CampaignSummary, scale: _Scale, now: datetime) -> Period:
 
 def _valid(campaigns: Sequence[CampaignSummary], scale: _Scale, now: datetime) -> list[int]:
     """Return how many campaigns are valid, at equal distances along the scale."""
-    earliest = [0.0 if one.dt_from is None else scale.share(_moment(one.dt_from, now)) for one in campaigns]
-    latest = [1.0 if one.dt_to is None else scale.share(_moment(one.dt_to, now)) for one in campaigns]
+    earliest = [0.0 if one.dt_from is None else scale.share(with_zone(one.dt_from, now)) for one in campaigns]
+    latest = [1.0 if one.dt_to is None else scale.share(with_zone(one.dt_to, now)) for one in campaigns]
     periods = [(begin, end) for begin, end in zip(earliest, latest, strict=True) if begin <= end]
     begins, ends = sorted(begin for begin, _ in periods), sorted(end for _, end in periods)
     middles = [(step + 0.5) / _STEPS for step in range(_STEPS)]
@@ -153,11 +157,7 @@ def _valid(campaigns: Sequence[CampaignSummary], scale: _Scale, now: datetime) -
 
 def _end(campaign: CampaignSummary, now: datetime) -> tuple[bool, datetime]:
     """Return the sort key of the timeline; a campaign without a last day ends after all others."""
-    return campaign.dt_to is None, now if campaign.dt_to is None else _moment(campaign.dt_to, now)
-
-
-def _moment(date: datetime, now: datetime) -> datetime:
-    return date if date.utcoffset() is not None else date.replace(tzinfo=now.tzinfo)
+    return campaign.dt_to is None, now if campaign.dt_to is None else with_zone(campaign.dt_to, now)
 
 
 def _day(date: datetime | None) -> str:
