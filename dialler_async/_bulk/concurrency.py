@@ -13,10 +13,10 @@ def is_refusal(error: Exception) -> bool:
 
 
 @final
-class LatencyTimer:
-    """A timer that measures how long the server works for one item of a fan-out.
+class ItemLatency:
+    """How long the server works for one item of a fan-out: the item's duration without its waits in the client.
 
-    The transport pauses the timer while a call waits in the client: for the limiter, a pause or a retry. An error in
+    The calls of the item report their waits: for the token, the limiter, a pause or a retry. An error in
     `AutoConcurrency` is logged once and never raised, so a defect in the measurement fails no item.
 
     Args:
@@ -24,45 +24,32 @@ class LatencyTimer:
         clock: returns the time in seconds, and never goes backward.
     Attributes:
         was_refused: whether an attempt was refused.
-        is_paused: whether the call waits in the client.
-        is_cached: whether a response came from the cache. An item that sent no request has no latency.
     """
 
-    __slots__ = (
-        "_auto",
-        "_begun",
-        "_clock",
-        "_has_sent",
-        "_paused_at",
-        "_waited",
-        "is_cached",
-        "is_paused",
-        "was_refused",
-    )
+    __slots__ = ("_attempts", "_auto", "_begun", "_clock", "_waited", "was_refused")
 
     def __init__(self, auto: AutoConcurrency, clock: Callable[[], float]) -> None:
         self._auto = auto
         self._clock = clock
+        self._begun = clock()
         self._waited = 0.0
-        self.was_refused = self.is_paused = self.is_cached = self._has_sent = False
-        self._begun = self._paused_at = clock()
+        self._attempts: int | None = None
+        """Number of requests that the item has sent; None for an item that makes no call of a client."""
+        self.was_refused = False
 
-    def pause(self) -> None:
-        """Pause the timer, if it runs."""
-        if not self.is_paused:
-            self.is_paused = True
-            self._paused_at = self._clock()
+    def call_started(self) -> None:
+        """Record that the item makes a call. Without a request, such as for a cached response, it has no latency."""
+        if self._attempts is None:
+            self._attempts = 0
 
-    def resume(self) -> None:
-        """Resume the timer, if it is paused, because a request is sent."""
-        self._has_sent = True
-        if self.is_paused:
-            self.is_paused = False
-            self._waited += self._clock() - self._paused_at
+    def attempt_started(self, waited: float) -> None:
+        """Record that a request is sent, after a wait in the client of some seconds."""
+        self._attempts = (self._attempts or 0) + 1
+        self._waited += waited
 
     def failed(self, error: Exception) -> None:
         """Report a failed attempt, whether it is retried or not."""
-        if is_refusal(error) and not self.is_paused and self._has_latency:
+        if is_refusal(error) and self._attempts != 0:
             self.was_refused = True
             now = self._clock()
             self._report(self._auto.refused, now, now - self._begun - self._waited)
@@ -73,17 +60,13 @@ class LatencyTimer:
         Args:
             in_flight: number of items in flight, with this item.
         """
-        if not self.was_refused and self._has_latency:
+        if not self.was_refused and self._attempts != 0:
             now = self._clock()
             whole = now - self._begun
             latency = whole - self._waited
             # The other items in flight are assumed to wait in the client for the same share of their time.
             at_server = in_flight * latency / whole if whole > 0 else in_flight
             self._report(self._auto.finished, now, latency, at_server)
-
-    @property
-    def _has_latency(self) -> bool:
-        return self._has_sent or not self.is_cached
 
     def _report(self, method: Callable[..., None], *sample: float) -> None:
         try:
@@ -92,5 +75,5 @@ class LatencyTimer:
             self._auto.log_failure()
 
 
-LATENCY_TIMER: Final[ContextVar[LatencyTimer | None]] = ContextVar("LATENCY_TIMER", default=None)
-"""The timer of the current item of a fan-out; None if the concurrency is fixed."""
+ITEM_LATENCY: Final[ContextVar[ItemLatency | None]] = ContextVar("ITEM_LATENCY", default=None)
+"""The latency of the current item of a fan-out; None if the concurrency is fixed."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
 from .auto_concurrency import AutoConcurrency
-from .concurrency import LATENCY_TIMER, LatencyTimer
+from .concurrency import ITEM_LATENCY, ItemLatency
 from .outcome import Failure, Outcome, Success
 
 ItemT = TypeVar("ItemT")
@@ -252,20 +252,20 @@ class _FanOut(Generic[ItemT, ValueT]):
 
     async def _call_timed(self, call: Awaitable[ValueT], context: Context, auto: AutoConcurrency) -> ValueT:
         """Return the value of a call; report its latency, or that the server refused it."""
-        timer = LatencyTimer(auto, self._clock)
-        context.run(LATENCY_TIMER.set, timer)
+        latency = ItemLatency(auto, self._clock)
+        context.run(ITEM_LATENCY.set, latency)
         self._calls += 1
         try:
             value = await call
         except (StatusError, PayloadError) as error:
-            timer.failed(error)
-            timer.response_received(self._calls)
+            latency.failed(error)
+            latency.response_received(self._calls)
             raise
         except Exception as error:
-            timer.failed(error)
+            latency.failed(error)
             raise
         else:
-            timer.response_received(self._calls)
+            latency.response_received(self._calls)
             return value
         finally:
             self._calls -= 1

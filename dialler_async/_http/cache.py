@@ -14,7 +14,7 @@ from typing import Final, Generic, NamedTuple, TypeVar, cast, final
 
 from .._api.endpoints import Invalidates, Request
 from .._api.error_context import with_about
-from .._bulk.concurrency import LATENCY_TIMER
+from .._bulk.concurrency import ITEM_LATENCY
 from ..errors import DeadlineError, is_number, require
 from ..models import Campaign
 from .clock import CLOCK
@@ -34,8 +34,8 @@ def require_max_age(max_age: float | None) -> None:
 
 def _mark_cached() -> None:
     """Exclude a response without a request from the latencies of a fan-out."""
-    if (timer := LATENCY_TIMER.get()) is not None:
-        timer.is_cached = True
+    if (latency := ITEM_LATENCY.get()) is not None:
+        latency.call_started()
 
 
 class _Key(NamedTuple):

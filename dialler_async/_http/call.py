@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, Generic, TypeVar, final
 
 from .._api.endpoints import Request
-from .._bulk.concurrency import LATENCY_TIMER
+from .._bulk.concurrency import ITEM_LATENCY
 from ..config import RetryPolicy
 from ..errors import DiallerError, ResponseInfo
 from ..observer import ObservedCall, Observer
@@ -63,13 +63,14 @@ class Call(Generic[T_co]):
     """
 
     __slots__ = (
+        "_latency",
         "_observed",
         "_observer",
         "_phase",
         "_queued_at",
         "_sent_at",
         "_started_at",
-        "_timer",
+        "_waiting_since",
         "attempts",
         "deadline",
         "headers",
@@ -103,10 +104,12 @@ class Call(Generic[T_co]):
         self.waited = 0.0
         self._phase = AUTHENTICATING
         # Set by a fan-out that measures the latency of the server without the waits in the client.
-        self._timer = LATENCY_TIMER.get()
+        self._latency = ITEM_LATENCY.get()
+        if self._latency is not None:
+            self._latency.call_started()
         self._observer = observer
         self._observed = None if observer is None else ObservedCall(request.sent, base_url)
-        self._started_at = self._queued_at = self._sent_at = 0.0
+        self._started_at = self._waiting_since = self._queued_at = self._sent_at = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -130,8 +133,8 @@ class Call(Generic[T_co]):
     def wait_started(self, phase: Phase) -> None:
         """Record that the call waits in the client: for the token, the retry gate, or the limiter."""
         self._phase = phase
-        if self._timer is not None:
-            self._timer.pause()
+        if self._latency is not None and not self._waiting_since:
+            self._waiting_since = CLOCK.monotonic()
         if self._observer is not None and not self._queued_at and phase is not Phase.AUTHENTICATING:
             self._queued_at = CLOCK.monotonic()
 
@@ -142,8 +145,9 @@ class Call(Generic[T_co]):
         self.sent = self.read_deadline = None
         self.token_version = token_version
         self._sent_at = CLOCK.monotonic()
-        if self._timer is not None:
-            self._timer.resume()
+        if self._latency is not None:
+            self._latency.attempt_started(self._sent_at - self._waiting_since)
+            self._waiting_since = 0.0
         if self._observer is None or self._observed is None:
             return self.headers
         self._observed.attempts = self.attempts
@@ -184,9 +188,9 @@ class Call(Generic[T_co]):
         reason = getattr(error, "status", type(error).__name__)
         _log.warning("%s failed (%s), attempt %d; retry in %.2f s", self.request.sent, reason, self.attempts, delay)
         self._phase = Phase.BACKOFF
-        if self._timer is not None:
-            self._timer.failed(error)
-            self._timer.pause()
+        if self._latency is not None:
+            self._latency.failed(error)
+            self._waiting_since = CLOCK.monotonic()
         self._notify("call_retried", error, delay)
 
     def gave_up(self, failed_for: float) -> None:

@@ -21,7 +21,7 @@ from dialler_async import (
     ServerError,
     fan_out,
 )
-from dialler_async._bulk.concurrency import LATENCY_TIMER, LatencyTimer, is_refusal
+from dialler_async._bulk.concurrency import ITEM_LATENCY, ItemLatency, is_refusal
 from dialler_async.sandbox import Received, Sandbox
 from dialler_async.sandbox.faults import Status
 
@@ -91,22 +91,42 @@ def test_is_refusal_for_429_503_504_and_timeouts_only(error: Exception, is_refus
     assert is_refusal(error) is is_refusal_expected
 
 
-def test_latency_timer_subtracts_all_pauses() -> None:
-    auto, clock = AutoConcurrency(8), iter([0.0, 1.0, 3.0, 4.0, 8.0, 10.0]).__next__
-    latencies_reported: list[float] = []
-    auto.finished = lambda now, latency, in_flight: latencies_reported.append(latency)
-    timer = LatencyTimer(auto, clock)
-    for _ in range(2):
-        timer.pause()
-        timer.resume()
-    timer.response_received(1)
-    assert latencies_reported == [10 - 2 - 4]
+@pytest.mark.parametrize(
+    ("waits", "expected"),
+    [([2.0, 4.0], [(10 - 2 - 4, 5 * 0.4)]), ([], []), (None, [(10, 5)])],
+    ids=["two attempts", "cached response", "no call of a client"],
+)
+def test_latency_of_an_item_is_its_duration_without_the_waits_of_its_calls(
+    waits: list[float] | None, expected: list[tuple[float, float]]
+) -> None:
+    auto = AutoConcurrency(8)
+    reported: list[tuple[float, float]] = []
+    auto.finished = lambda now, latency, in_flight: reported.append((latency, in_flight))
+    item = ItemLatency(auto, iter([100.0, 110.0]).__next__)
+    if waits is not None:
+        item.call_started()
+        for wait in waits:
+            item.attempt_started(wait)
+    item.response_received(5)
+    assert reported == expected
 
 
-async def test_latency_timer_is_set_only_in_a_fan_out_with_auto_concurrency(sandbox: Sandbox) -> None:
+def test_timeout_before_the_first_request_is_no_refusal() -> None:
+    auto = AutoConcurrency(8)
+    refused: list[float] = []
+    auto.refused = lambda now, latency: refused.append(latency)
+    item = ItemLatency(auto, iter([0.0, 10.0]).__next__)
+    item.call_started()
+    item.failed(DeadlineError("the deadline expired in the queue"))
+    item.attempt_started(4.0)
+    item.failed(DeadlineError("late"))
+    assert refused == [6]
+
+
+async def test_latency_of_an_item_is_measured_only_in_a_fan_out_with_auto_concurrency(sandbox: Sandbox) -> None:
     async def one(campaign: int) -> bool:
         await dialler.campaigns.get(campaign)
-        return LATENCY_TIMER.get() is None
+        return ITEM_LATENCY.get() is None
 
     async with DiallerClient(sandbox.base_url, sandbox.token) as dialler:
         campaign = min(sandbox.campaigns)
