@@ -1,22 +1,22 @@
 """Remove secrets from texts: the tokens of an account, and the credentials of its proxy.
 
 Some servers and proxies repeat a request's headers in a response. So each text of a response is cleaned when it becomes
-a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. Because it may
-begin or end within a secret, parts of a secret are removed, too. Decoded data is not changed.
+a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. It may begin or
+end within a secret, so a word with a part of a secret is removed, too. Decoded data is not changed.
 """
 
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, NamedTuple, NoReturn, TypeVar, final
+from typing import Final, NoReturn, TypeVar, final
 
 from ..errors import RequestError
 
 E = TypeVar("E", bound=RequestError)
 
 _PART: Final = 8
-"""Number of characters of a secret that are removed wherever they occur. A shorter secret is removed as a whole."""
+"""Number of characters of a secret that give it away. A shorter secret is only found as a whole."""
 _MAX_TOKENS: Final = 8
 """Number of tokens to remember. A response may contain an older token, if another call has renewed the token."""
 _MAX_LAYERS: Final = 4
@@ -54,17 +54,19 @@ class Secrets:
         self._parts = None
 
     def clean(self, text: str) -> str:
-        """Return an excerpt with `***` for each secret and each part of a secret, in any spelling.
+        """Return an excerpt with `***` for each word that contains a secret or a part of a secret, in any spelling.
 
         The spellings are plain text, Base64, and the escapes of URLs, JSON and HTML, also within each other. The time
         is proportional to the length of the text, not to the number of secrets.
         """
-        if self._parts is None:
-            self._parts = _parts([*self._tokens, *filter(None, self._credentials)])
-        # Almost no text contains a secret, and this check takes a tenth of the time.
-        if not _contains(text, self._parts):
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = _parts([*self._tokens, *filter(None, self._credentials)])
+        if not _contains(text, parts):
             return text
-        return _replace(text, {span for spelling in _spellings(text) for span in spelling.find(self._parts)})
+        cleaned = re.sub(r"\S+", lambda word: "***" if _contains(word[0], parts) else word[0], text)
+        # A password may contain spaces.
+        return "***" if _contains(cleaned, parts) else cleaned
 
     def clean_error(self, error: E) -> E:
         """Return an error after cleaning all its texts."""
@@ -76,34 +78,6 @@ class Secrets:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("the secrets of a client can't be pickled or copied: make a new client")
-
-
-class _Spelling(NamedTuple):
-    """A text, and for each of its characters the start and the end in the original text."""
-
-    text: str
-    origins: list[tuple[int, int]]
-
-    def find(self, parts: dict[int, frozenset[str]]) -> Iterator[tuple[int, int]]:
-        """Yield the start and the end of each part of a secret in the original text."""
-        for length, texts in parts.items():
-            for position in range(len(self.text) - length + 1):
-                if self.text[position : position + length] in texts:
-                    yield self.origins[position][0], self.origins[position + length - 1][1]
-
-    def decoded(self) -> "_Spelling":
-        """Return the text without one layer of escapes."""
-        characters: list[str] = []
-        origins: list[tuple[int, int]] = []
-        done = 0
-        for escape in _ESCAPE.finditer(self.text):
-            characters += self.text[done : escape.start()]
-            origins += self.origins[done : escape.start()]
-            if character := _character(escape):
-                characters.append(character)
-                origins.append((self.origins[escape.start()][0], self.origins[escape.end() - 1][1]))
-            done = escape.end()
-        return _Spelling("".join((*characters, self.text[done:])), origins + self.origins[done:])
 
 
 def _layers(text: str) -> Iterator[str]:
@@ -126,18 +100,6 @@ def _contains(text: str, parts: dict[int, frozenset[str]]) -> bool:
     return decoded != text and _contains(decoded, parts)
 
 
-def _spellings(text: str) -> Iterator[_Spelling]:
-    """Yield the layers of a text with the origins of their characters."""
-    spelling = _Spelling(text, [(position, position + 1) for position in range(len(text))])
-    for _ in range(_MAX_LAYERS):
-        yield spelling
-        decoded = spelling.decoded()
-        if decoded.text == spelling.text:
-            return
-        spelling = decoded
-    yield spelling
-
-
 def _character(escape: re.Match[str]) -> str:
     """Return the character of an escape; empty for a zero byte."""
     match escape.lastgroup:
@@ -154,7 +116,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _parts(secrets: list[str]) -> dict[int, frozenset[str]]:
-    """Return the texts to remove, by their length: all parts of `_PART` characters, and shorter secrets."""
+    """Return the texts to find, by their length: all parts of `_PART` characters, and shorter secrets."""
     texts: set[str] = set()
     for secret in secrets:
         # A secret may contain what looks like an escape.
@@ -173,14 +135,3 @@ def _parts(secrets: list[str]) -> dict[int, frozenset[str]]:
         length = min(_PART, len(text))
         parts.setdefault(length, set()).update(text[at : at + length] for at in range(len(text) - length + 1))
     return {length: frozenset(found) for length, found in parts.items()}
-
-
-def _replace(text: str, spans: set[tuple[int, int]]) -> str:
-    """Return a text with `***` for each group of spans that overlap or touch each other."""
-    pieces: list[str] = []
-    done = 0
-    for start, end in sorted(spans):
-        if start > done or not done:
-            pieces += (text[done:start], "***")
-        done = max(done, end)
-    return "".join((*pieces, text[done:]))

@@ -96,7 +96,21 @@ def test_credentials_of_a_proxy_are_removed() -> None:
     secrets.add_credentials("user", "pässword-843")
     basic = base64.b64encode("user:pässword-843".encode()).decode()
     assert secrets.clean(f"Proxy-Authorization: Basic {basic}") == "Proxy-Authorization: Basic ***"
-    assert secrets.clean("http://user:pässword-843@proxy:3128, not pässword-843") == "http://***@proxy:3128, not ***"
+    assert secrets.clean("from http://user:pässword-843@proxy:3128 not pässword-843") == "from *** not ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("it is my pass phrase, sir", "***"),
+        ("it is my%20pass%20phrase, sir", "it is *** sir"),
+        ("it is my pass, sir", "it is my pass, sir"),
+    ],
+)
+def test_password_with_spaces_is_removed(text: str, cleaned: str) -> None:
+    secrets = Secrets()
+    secrets.add_credentials("user", "my pass phrase")
+    assert secrets.clean(text) == cleaned
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,7 @@ def test_credentials_of_a_proxy_are_removed() -> None:
         ("", ""),
         ("no token here", "no token here"),
         ("Authorization: Bearer a/b+c=", "Authorization: Bearer ***"),
-        ('{"error": "a\\/b+c= and a/b+c="}', '{"error": "*** and ***"}'),
+        ('{"error": "a\\/b+c= and a/b+c="}', '{"error": *** and ***'),
         ("a%2Fb%2Bc%3D a%2fb%2bc%3d", "*** ***"),
         ("a/b+c", "a/b+c"),
         ("100% \\ &amp; ok", "100% \\ &amp; ok"),
@@ -136,7 +150,7 @@ async def test_earlier_tokens_are_removed() -> None:
 def test_all_texts_of_an_error_are_cleaned() -> None:
     error = PayloadError(f"not JSON: {TOKEN}", path=f"records[0].{TOKEN}", excerpt=f"<{TOKEN}", record_id=5)
     assert knowing(TOKEN).clean_error(error) is error
-    assert (str(error), error.path, error.excerpt, error.record_id) == ("not JSON: ***", "records[0].***", "<***", 5)
+    assert (str(error), error.path, error.excerpt, error.record_id) == ("not JSON: ***", "***", "***", 5)
     refused = StatusError("no", status=401, message=f"wrong: {TOKEN}")
     assert knowing(TOKEN).clean_error(refused).message == "wrong: ***"
 
