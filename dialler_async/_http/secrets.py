@@ -1,8 +1,8 @@
 """Remove secrets from texts: the tokens of an account, and the credentials of its proxy.
 
 Some servers and proxies repeat a request's headers in a response. So each text of a response is cleaned when it becomes
-a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. It may begin or
-end within a secret, so a word with a part of a secret is removed, too. Decoded data is not changed.
+a part of an error or of a `ResponseInfo`. Such a text is an excerpt of at most a few hundred characters. It may begin
+or end within a secret, so a word with a part of a secret is removed, too. Decoded data is not changed.
 """
 
 import re

@@ -19,7 +19,6 @@ from ..config import RateLimiter, RetryPolicy, Timeouts
 from ..errors import (
     AuthenticationError,
     ClientClosedError,
-    ClientStateError,
     ConflictError,
     DeadlineError,
     DiallerError,
@@ -33,7 +32,7 @@ from ..errors import (
 from ..observer import Observer
 from . import retry
 from .attempt import Sender
-from .cache import AccountCache
+from .cache import Cache
 from .call import AUTHENTICATING, QUEUED, Call, Phase, observes_responses
 from .clock import CLOCK
 from .deadlines import Deadlines
@@ -87,7 +86,7 @@ class Transport:
     """
 
     def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
-        self.cache: AccountCache = AccountCache().for_options(shared.headers, shared.timeouts.deadline)
+        self.cache: Cache = Cache()
         self._base_url = base_url
         self._token = token
         self._pool = shared.pool
@@ -115,7 +114,6 @@ class Transport:
             other._sender = self._sender.with_timeouts(shared.timeouts)
             other._deadlines = Deadlines(shared.timeouts.deadline, is_short_lived=True)
             self._pool.deadlines.add(other._deadlines)
-        other.cache = self.cache.for_options(shared.headers, shared.timeouts.deadline)
         other._policy = shared.policy
         other._headers = shared.headers
         other._limiter = shared.limiter
@@ -134,23 +132,20 @@ class Transport:
             ConfigurationError: a function of the user returned an invalid header, or `max_age` is invalid.
         """
         if max_age is not None:
-            return await self.cache.get(request, max_age, partial(self.send, request))
-        headers = self._headers.fixed or self._headers.of_call()
+            send, deadline = partial(self.send, request), self._timeouts.deadline
+            return await self.cache.get(request, max_age, send, headers=self._headers.key, deadline=deadline)
+        headers = self._headers.of_call()
         call = Call(request, self._policy, headers, self._base_url, self._observer)
-        try:
-            return await (self._run(call) if self._observer is None else self._run_observed(call))
-        finally:
-            if request.invalidates is not None:
-                # A write may have run even if the call failed.
-                self.cache.invalidate(request.invalidates)
-
-    async def _run_observed(self, call: Call[T]) -> T:
         call.started()
         try:
             value = await self._run(call)
         except BaseException as error:
             call.ended(error)
             raise
+        finally:
+            if request.invalidates is not None:
+                # A write may have run even if the call failed.
+                self.cache.invalidate(request.invalidates)
         call.ended(None)
         return value
 
@@ -165,6 +160,14 @@ class Transport:
             # The error is raised below, where the cancellation does not become its context.
             call.outcome_unknown |= call.in_flight and call.request.is_write
             outcome = self._final_error(call, self._cause_of_cancellation(call))
+        except Exception as error:
+            # The token function, the rate limiter or the decoder's type of the user raised it. That a write may have
+            # run matters more.
+            call.outcome_unknown |= call.in_flight and call.request.is_write
+            if not call.outcome_unknown:
+                raise
+            text = str(error) if isinstance(error, DiallerError) else type(error).__name__
+            outcome = self._final_error(call, DiallerError(f"{call.request.sent}: {text}, while {call.phase.value}"))
         finally:
             self._deadlines.stop(call.deadline)
         if isinstance(outcome, DiallerError):
@@ -213,13 +216,7 @@ class Transport:
         outcome: T | DiallerError = refused
         while isinstance(outcome, AuthenticationError) and self._token.is_renewable and call.renewals < _MAX_RENEWALS:
             call.wait_started(AUTHENTICATING)
-            try:
-                is_other_token = await self._token.renew(refused=call.token_version)
-            except Exception:
-                if not call.outcome_unknown:
-                    raise
-                # The unknown outcome matters more than the token's error, so the caller gets an OutcomeUnknownError.
-                break
+            is_other_token = await self._token.renew(refused=call.token_version)
             if call.renewals and not is_other_token:
                 break
             call.renewals += 1
@@ -230,11 +227,7 @@ class Transport:
     async def _attempt(self, call: Call[T]) -> T | DiallerError:
         """Send the request once, as soon as it may be sent; return its value or its error."""
         try:
-            try:
-                session = await self._admit(call)
-            except ClientStateError as error:
-                self._gate.leave(call)
-                return strip_traceback(error)
+            session = await self._admit(call)
             call.deadline.in_flight = True
             outcome = await self._send_once(call, session)
         except BaseException:

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from dialler_async import AutoConcurrency, DiallerClient, PoolConfig, TokenSourceError, fan_out
+from dialler_async._api.other_calls import other_call
 from dialler_async._http.cache import Cache
 from dialler_async.sandbox import Sandbox
+
+REQUEST = other_call("GET", "/numbers", query=None, body=None, idempotent=True, decoder=list[int])
 
 
 class Resumed(Awaitable[Any]):
@@ -77,7 +80,7 @@ async def eager(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("eager")
 class TestCache:
     async def test_immediate_error_is_not_cached(self) -> None:
-        cache: Cache[str, list[int]] = Cache()
+        cache = Cache()
         fetches = 0
 
         async def fetch() -> list[int]:
@@ -88,13 +91,13 @@ class TestCache:
             return [fetches]
 
         with pytest.raises(LookupError):
-            await cache.get("key", 60, fetch)
-        assert await cache.get("key", 60, fetch) == [2]
-        assert await cache.get("key", 60, fetch) == [2]
+            await cache.get(REQUEST, 60, fetch)
+        assert await cache.get(REQUEST, 60, fetch) == [2]
+        assert await cache.get(REQUEST, 60, fetch) == [2]
         assert fetches == 2
 
     async def test_immediate_response_is_cached_until_it_is_forgotten(self) -> None:
-        cache: Cache[str, list[int]] = Cache()
+        cache = Cache()
         fetches = 0
 
         async def fetch() -> list[int]:
@@ -102,12 +105,12 @@ class TestCache:
             fetches += 1
             return [fetches]
 
-        assert [await cache.get("key", 60, fetch) for _ in range(2)] == [[1], [1]]
-        cache.forget(lambda key: True)
-        assert await cache.get("key", 60, fetch) == [2]
+        assert [await cache.get(REQUEST, 60, fetch) for _ in range(2)] == [[1], [1]]
+        cache.forget()
+        assert await cache.get(REQUEST, 60, fetch) == [2]
 
     async def test_simultaneous_callers_share_one_request(self) -> None:
-        cache: Cache[str, list[int]] = Cache()
+        cache = Cache()
         fetches = 0
 
         async def fetch() -> list[int]:
@@ -116,19 +119,19 @@ class TestCache:
             await asyncio.sleep(0)
             return [fetches]
 
-        assert await asyncio.gather(*(cache.get("key", 60, fetch) for _ in range(20))) == [[1]] * 20
+        assert await asyncio.gather(*(cache.get(REQUEST, 60, fetch) for _ in range(20))) == [[1]] * 20
 
     async def test_immediately_cancelled_caller_leaves_no_task(self) -> None:
-        cache: Cache[str, list[int]] = Cache()
+        cache = Cache()
 
         async def fetch() -> list[int]:
             return [1]
 
-        caller = asyncio.create_task(cache.get("key", 60, fetch))
+        caller = asyncio.create_task(cache.get(REQUEST, 60, fetch))
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
-        assert await cache.get("key", 60, fetch) == [1]
+        assert await cache.get(REQUEST, 60, fetch) == [1]
 
 
 @pytest.mark.usefixtures("eager")

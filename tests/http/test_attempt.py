@@ -8,11 +8,14 @@ import ssl
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from aiohttp import http_exceptions
+from aiohttp.http_writer import StreamWriter
+from aiohttp.payload import BytesPayload
 
 from dialler_async import (
     ClientClosedError,
@@ -23,8 +26,12 @@ from dialler_async import (
     OutcomeUnknownError,
     RetryPolicy,
 )
+from dialler_async._http.clock import CLOCK
+from dialler_async.testing import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import CampaignServer, HeldRequest, Until
     from tests.http.conftest import Listening, Settle
 
@@ -79,39 +86,183 @@ async def dialler(request: pytest.FixtureRequest, server: CampaignServer) -> Any
         await session.close()
 
 
-@pytest.mark.parametrize("escaping", ESCAPING, ids=lambda error: type(error).__name__)
-class TestEscapingException:
-    @staticmethod
-    def raising(escaping: Exception) -> Any:
-        async def fail(*_: Any, **__: Any) -> Any:
+def raising(escaping: Exception) -> Any:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise escaping
+
+    return fail
+
+
+def raising_later(original: Any, escaping: Exception) -> Any:
+    """Return a method whose second call for the same object raises an exception."""
+    called: set[int] = set()
+
+    async def fail_later(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if id(self) in called:
             raise escaping
+        called.add(id(self))
+        return await original(self, *args, **kwargs)
 
-        return fail
+    return fail_later
 
-    async def test_exception_while_connecting_is_a_connect_error(
-        self, server: CampaignServer, dialler: DiallerClient, monkeypatch: pytest.MonkeyPatch, escaping: Exception
+
+def raising_afterwards(original: Any, escaping: Exception) -> Any:
+    """Return a function that raises an exception after it has done its work."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        raise escaping
+
+    return fail
+
+
+@pytest.fixture(params=ESCAPING, ids=lambda error: type(error).__name__)
+def escaping(request: pytest.FixtureRequest) -> Exception:
+    """Return an exception that an await of an attempt may raise."""
+    error: Exception = request.param
+    return error
+
+
+class TestEscapingException:
+    """An attempt has these awaits: a slot of a user's session, name, connection, headers, body, response, its body."""
+
+    @pytest.mark.parametrize(
+        ("owner", "method"),
+        [
+            (aiohttp.TCPConnector, "_resolve_host"),
+            (aiohttp.TCPConnector, "_create_connection"),
+            (StreamWriter, "write_headers"),
+        ],
+    )
+    async def test_exception_before_sending_is_a_connect_error(
+        self,
+        server: CampaignServer,
+        dialler: DiallerClient,
+        monkeypatch: pytest.MonkeyPatch,
+        escaping: Exception,
+        owner: Any,
+        method: str,
     ) -> None:
-        monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", self.raising(escaping))
+        monkeypatch.setattr(owner, method, raising(escaping))
         for call in ("get", "clone", "delete"):
             assert type(await error_of(server.send(call, dialler))) is ConnectError
         assert server.journal == []
 
-    @pytest.mark.parametrize("method", ["start", "readany"])
+    async def test_exception_while_waiting_for_a_connection_of_a_user_session_is_a_connect_error(
+        self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch, escaping: Exception
+    ) -> None:
+        monkeypatch.setattr(aiohttp.TCPConnector, "_available_connections", lambda *_: 0)
+        monkeypatch.setattr(aiohttp.TCPConnector, "_wait_for_available_connection", raising(escaping))
+        async with (
+            aiohttp.ClientSession() as session,
+            DiallerClient(server.base_url, server.token, session=session, retry=ONCE) as dialler,
+        ):
+            for call in ("get", "clone", "delete"):
+                assert type(await error_of(server.send(call, dialler))) is ConnectError
+        assert server.journal == []
+
+    @pytest.mark.parametrize(
+        "inject",
+        [
+            pytest.param(lambda error: (aiohttp.ClientResponse, "start", raising(error)), id="headers"),
+            pytest.param(lambda error: (aiohttp.StreamReader, "readany", raising(error)), id="body"),
+            pytest.param(
+                lambda error: (
+                    aiohttp.StreamReader,
+                    "readany",
+                    raising_later(aiohttp.StreamReader.readany, error),
+                ),
+                id="rest of the body",
+            ),
+            pytest.param(
+                lambda error: (
+                    aiohttp.ClientResponse,
+                    "release",
+                    raising_afterwards(aiohttp.ClientResponse.release, error),
+                ),
+                id="release",
+            ),
+        ],
+    )
     async def test_exception_after_sending_leaves_the_outcome_of_a_write_unknown(
         self,
         server: CampaignServer,
         dialler: DiallerClient,
         monkeypatch: pytest.MonkeyPatch,
         escaping: Exception,
-        method: str,
+        inject: Callable[[Exception], tuple[Any, str, Any]],
     ) -> None:
-        owner = aiohttp.ClientResponse if method == "start" else aiohttp.StreamReader
-        monkeypatch.setattr(owner, method, self.raising(escaping))
+        monkeypatch.setattr(*inject(escaping))
         error = await error_of(server.send("get", dialler))
         assert isinstance(error, NoReplyError)
         assert not isinstance(error, ConnectError)
         for call in ("clone", "delete"):
             assert type(await error_of(server.send(call, dialler))) is OutcomeUnknownError
+
+    async def test_exception_while_writing_the_body_leaves_the_outcome_unknown(
+        self, server: CampaignServer, dialler: DiallerClient, monkeypatch: pytest.MonkeyPatch, escaping: Exception
+    ) -> None:
+        monkeypatch.setattr(BytesPayload, "write_with_length", raising(escaping))
+        assert type(await error_of(server.send("clone", dialler))) is OutcomeUnknownError
+
+
+class RefusingLimiter:
+    """A rate limiter that fails from the second call on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def acquire(self) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            raise LookupError
+
+
+class TestExceptionOfTheUsersCode:
+    """What a function of the user raises is raised unchanged, unless a write may have run."""
+
+    @pytest.mark.parametrize("shared_limiter", [False, True], ids=["pool", "group"])
+    async def test_exception_of_the_rate_limiter_before_a_retry_leaves_the_outcome_unknown(
+        self, server: CampaignServer, shared_limiter: bool
+    ) -> None:
+        options: dict[str, Any] = {} if shared_limiter else {"max_rate": RefusingLimiter()}
+        retry = RetryPolicy(base_delay=0.001)
+        async with DiallerClient(server.base_url, server.token, retry=retry, **options) as dialler:
+            client = dialler.with_options(max_rate=RefusingLimiter()) if shared_limiter else dialler
+            server.faults.next(Status(502))
+            error = await error_of(server.send("delete", client))
+            assert type(error) is OutcomeUnknownError
+            assert "LookupError" in str(error)
+            with pytest.raises(LookupError):
+                await server.send("delete", client)
+
+    async def test_exception_of_a_delay_before_a_retry_leaves_the_outcome_unknown(
+        self, server: CampaignServer, dialler: DiallerClient, monkeypatch: pytest.MonkeyPatch, escaping: Exception
+    ) -> None:
+        monkeypatch.setattr(CLOCK, "sleep", raising(escaping))
+        server.faults.next(Status(502))
+        error = await error_of(server.send("delete", dialler.with_options(retry=RetryPolicy())))
+        assert type(error) is OutcomeUnknownError
+
+    async def test_exception_of_the_decoders_type_leaves_the_outcome_unknown(
+        self, server: CampaignServer, dialler: DiallerClient
+    ) -> None:
+        path = "/dialler/campaigns/campaign/535"
+        error = await error_of(dialler.request("DELETE", path, decoder=Refusing))
+        assert type(error) is OutcomeUnknownError
+        assert "LookupError, while decoding" in str(error)
+        with pytest.raises(LookupError):
+            await dialler.request("GET", "/dialler/campaigns", decoder=Refusing, idempotent=True)
+
+
+@dataclass
+class Refusing:
+    """A type whose instances can't be made."""
+
+    status: int = 0
+
+    def __post_init__(self) -> None:
+        raise LookupError
 
 
 BROKEN_BODIES = {
@@ -210,8 +361,6 @@ class TestClosing:
     async def test_calls_that_wait_in_the_client_end_when_it_closes(
         self, server: CampaignServer, monkeypatch: pytest.MonkeyPatch, until: Until
     ) -> None:
-        from dialler_async.testing import Status
-
         class Limiter:
             async def acquire(self) -> None:
                 limited.append(1)

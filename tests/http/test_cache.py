@@ -29,6 +29,7 @@ from dialler_async import (
     StatusError,
     Timeouts,
 )
+from dialler_async._api.endpoints import list_result_codes
 from dialler_async._http import cache
 from dialler_async._http.cache import Cache
 from dialler_async._http.clock import CLOCK
@@ -584,7 +585,7 @@ def records(count: int) -> Records[ResultCode]:
 
 async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
-    cached: Cache[str, Records[ResultCode]] = Cache()
+    cached = Cache()
     requested: list[str] = []
 
     async def get(key: str, count: int = 4) -> None:
@@ -592,7 +593,7 @@ async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypa
             requested.append(key)
             return records(count)
 
-        await cached.get(key, 60, fetch)
+        await cached.get(list_result_codes(ord(key[0]), 1), 60, fetch)
 
     for key in "abcd":
         await get(key)
@@ -616,7 +617,7 @@ async def test_memory_is_bounded_and_the_least_recently_used_is_evicted(monkeypa
 
 async def test_newer_response_replaces_an_older_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAX_RECORDS", 20)
-    cached: Cache[str, Records[ResultCode]] = Cache()
+    cached = Cache()
     requested = 0
 
     async def fetch() -> Records[ResultCode]:
@@ -624,24 +625,24 @@ async def test_newer_response_replaces_an_older_response(monkeypatch: pytest.Mon
         requested += 1
         return records(4)
 
-    await cached.get("other", 60, fetch)
+    await cached.get(list_result_codes(2, 1), 60, fetch)
     for _ in range(10):
-        cached.forget(lambda key: key == "one")
-        await cached.get("one", 60, fetch)
-        await cached.get("one", 0, fetch)
+        cached.forget(1)
+        await cached.get(list_result_codes(1, 1), 60, fetch)
+        await cached.get(list_result_codes(1, 1), 0, fetch)
     assert requested == 21
-    await cached.get("other", 60, fetch)
+    await cached.get(list_result_codes(2, 1), 60, fetch)
     assert requested == 21
 
 
 async def test_error_of_another_library_is_raised_unchanged(id: int) -> None:
-    cached: Cache[int, Records[ResultCode]] = Cache()
+    cached = Cache()
 
     async def fetch() -> Records[ResultCode]:
         raise OSError("the file with the token is gone")
 
     with pytest.raises(OSError, match="gone"):
-        await cached.get(id, 60, fetch)
+        await cached.get(list_result_codes(id, 1), 60, fetch)
 
 
 def test_call_from_another_loop_raises_while_a_request_is_in_flight(hold: type[HeldRequest]) -> None:
