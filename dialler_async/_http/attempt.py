@@ -39,14 +39,7 @@ _MAX_ERROR_BODY: Final = 64 * 1024
 
 @final
 class Sender:
-    """The sender of requests to one server with one token.
-
-    Args:
-        base_url: the client's base URL.
-        token: the token to send.
-        pool: the client's pool.
-        timeouts: the timeouts of an attempt.
-    """
+    """The sender of requests to one server with one token."""
 
     def __init__(self, base_url: str, token: Token, pool: Pool, timeouts: Timeouts) -> None:
         self._base = URL(base_url, encoded=True)
@@ -83,14 +76,9 @@ class Sender:
     async def send(
         self, call: Call[T], headers: Mapping[str, str], session: aiohttp.ClientSession
     ) -> Response | NoReplyError | PayloadError:
-        """Send a request once; return its response or its error.
+        """Send a request once, with these headers and `Authorization`; return its response or its error.
 
         Whatever escapes is mapped by whether the request was sent. Only a cancellation is raised.
-
-        Args:
-            call: the call.
-            headers: the headers without the `Authorization` header.
-            session: the session to send the request with.
         """
         request = call.request
         try:

@@ -45,13 +45,8 @@ _DECODING: Final = Phase.DECODING
 class Call(Generic[T_co]):
     """The state of one call.
 
-    Args:
-        request: the request to send.
-        policy: the retry policy.
-        headers: the headers of all attempts, without `Authorization`.
-        base_url: the client's base URL, for the observer.
-        observer: the client's observer.
     Attributes:
+        headers: the headers of all attempts, without `Authorization`.
         deadline: the deadline of the call.
         attempts: number of attempts so far.
         sent: whether the server may have received a part of the latest attempt; None if unknown.
@@ -122,7 +117,7 @@ class Call(Generic[T_co]):
         return self.phase in (Phase.SENT, Phase.DECODING)
 
     def started(self) -> None:
-        """Notify the observer of the start of the call."""
+        """Tell the observer that the call begins."""
         self._started_at = CLOCK.monotonic()
         self._notify("call_started")
 

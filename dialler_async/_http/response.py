@@ -58,12 +58,7 @@ async def outcome_of(
     """Return the decoded body of a 200, or the error of a response. Other tasks run while a large body is decoded.
 
     No body is a local variable here, because tools that record tracebacks would show it, and it may contain the token.
-
-    Args:
-        request: the request of the call.
-        response: the response.
-        secrets: the secrets to remove from an error.
-        info: the response without its body; None if no observer has got it yet.
+    `info` is None if no observer has got it yet.
     """
     outcome: T | RequestError
     if response.status == 200:

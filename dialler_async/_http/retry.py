@@ -1,17 +1,7 @@
 """Decide whether a failed request is retried, and after which delay. Pure.
 
-The table of what is retried is in the guide, `dialler_async/README.md`. An error that is `permanent`, such as for a
-certificate that is not trusted, is not retried.
-
-`retry_gate` limits retries while a server stays down: they wait, and one of them at a time is sent. These
-alternatives were considered:
-
-- A retry budget of 10 tokens with 0.1 for each call, as in gRPC A6. A burst of 32 lost connections used up the budget,
-  and 22 of 32 reads failed that would have succeeded with a retry.
-- botocore's quota of 500 tokens, with a refund for a successful retry. The quota survives that burst. But a server that
-  stays down gets 4 requests for each of the first hundred calls, and later reads fail without a retry.
-- A rate that adapts to errors, as in botocore's adaptive mode. Such a rate helps against throttling, but not when the
-  port is closed.
+The table of what is retried is in the guide, `dialler_async/README.md`. `retry_gate` holds retries back while a server
+stays down.
 
 Source: API reference, "Status codes and error bodies" and the traps below "The seven calls". The retry of a successful
 clone gets a 409; the retry of a successful delete gets a 404.
@@ -44,7 +34,7 @@ def decide(
         error: the error of the latest attempt.
         attempt: number of attempts so far.
         time_left: seconds until the call's deadline.
-        random: a random number from 0 to 1.
+        random: a random number from 0 to 1, for the jitter.
         policy: the retry policy.
     """
     if attempt >= policy.attempts or not _may_retry(request, error):
@@ -59,13 +49,7 @@ def decide(
 
 
 def backoff(policy: RetryPolicy, attempt: int, random: float) -> float:
-    """Return the seconds to wait after an attempt that failed.
-
-    Args:
-        policy: the retry policy.
-        attempt: number of the failed attempt; the first attempt is 1.
-        random: a random number from 0 to 1.
-    """
+    """Return the seconds to wait after the failed attempt with this number; `random` is from 0 to 1."""
     return _max_delay(policy, attempt) * (0.5 + 0.5 * random)
 
 

@@ -20,10 +20,8 @@ from .secrets import Secrets
 
 @final
 class Token:
-    """The current token, and the `Authorization` header with it.
+    """The current token, and the `Authorization` header with it. `check` raises the error for an invalid token.
 
-    Args:
-        source: a token, or a function that returns a token. `check` raises the error for an invalid token.
     Attributes:
         headers: the `Authorization` header; empty without a token.
         version: number of different tokens so far. A call remembers the version of its token instead of the token.

@@ -54,13 +54,9 @@ class Shared:
     """The objects that a client shares with clients made by `for_account` and `with_options`.
 
     Attributes:
-        pool: the connection pool.
-        policy: the retry policy.
-        timeouts: the timeouts.
-        observer: the observer; None for no observer.
         headers: the headers of each request, without `Authorization`.
-        limiter: the rate limiter of a group of calls, in addition to the pool's rate limiter; None for no limit.
-        on_response: called with each response; None for no function.
+        limiter: the rate limiter of a group of calls, in addition to the pool's rate limiter.
+        on_response: called with each response.
     """
 
     pool: Pool
@@ -79,11 +75,7 @@ class Shared:
 
 
 class Transport:
-    """The sender of calls to one base URL with one token. Several transports may share a pool.
-
-    Attributes:
-        cache: the cached responses of the account.
-    """
+    """The sender of calls to one base URL with one token. Several transports may share a pool."""
 
     def __init__(self, base_url: str, token: Token, shared: Shared) -> None:
         self.cache: Cache = Cache()
@@ -103,11 +95,7 @@ class Transport:
         self._on_response = shared.on_response
 
     def with_options(self, shared: Shared) -> "Transport":
-        """Return a transport with other options on the same pool, which is much cheaper than a new transport.
-
-        Args:
-            shared: the new options, with the pool and the observer of this transport.
-        """
+        """Return a transport with other options on the same pool, which is much cheaper than a new transport."""
         other = copy.copy(self)
         if shared.timeouts is not self._timeouts:
             other._timeouts = shared.timeouts
@@ -125,7 +113,7 @@ class Transport:
 
         Args:
             request: the request.
-            max_age: maximum age of a cached response to a read, in seconds; None bypasses the cache.
+            max_age: maximum age of a cached response, in seconds; None bypasses the cache.
         Raises:
             NoReplyError, StatusError, PayloadError: see `errors`.
             ClientStateError: the client is closed, or belongs to another loop or process.

@@ -31,11 +31,7 @@ def strip_traceback(error: E) -> E:
 
 
 class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to an error
-    """The connection was lost after aiohttp began to send the request. The server may have received it.
-
-    Attributes:
-        tls_reason: OpenSSL's reason, if TLS was the cause; otherwise empty.
-    """
+    """The connection was lost after aiohttp began to send the request. `tls_reason` is OpenSSL's, or empty."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -48,13 +44,7 @@ class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to
 @final
 @attrs.frozen(kw_only=True)
 class Route:
-    """The way to a server, for error messages.
-
-    Attributes:
-        server: the base URL.
-        proxy: the URL of the proxy, without credentials; None for no proxy.
-        hints: what the user can do after a TLS error.
-    """
+    """The way to a server, for error messages. The URL of the proxy has no credentials."""
 
     server: URL
     proxy: URL | None

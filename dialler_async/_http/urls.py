@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, final
 from urllib.parse import unquote_to_bytes
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.request import getproxies_environment
 
 import attrs
 from yarl import URL
@@ -41,13 +41,7 @@ def check_base_url(given: object) -> URL | ConfigurationError:
 def check_server_url(
     given: object, name: str = "the server", form: str = "http(s)://HOST:PORT"
 ) -> URL | ConfigurationError:
-    """Return a URL without a trailing slash, or an error that shows no part of it; see `check_base_url`.
-
-    Args:
-        given: the URL.
-        name: the name of the argument.
-        form: an example of the URL.
-    """
+    """Return a URL without a trailing slash, or an error that shows no part of it; see `check_base_url`."""
     if not isinstance(given, str):
         return ConfigurationError(f"{name} must be a str, not {type(given).__name__[:80]}")
     # yarl drops line breaks and accepts spaces, even in a host.
@@ -57,7 +51,8 @@ def check_server_url(
         return ConfigurationError(f"{name} has an invalid port: use one from 1 to 65535, as in {form}")
     url = _parse_url(given)
     if url is None:
-        return ConfigurationError(f"{name} must be like {form}")
+        hint = ". IPv6 zones, such as %eth0, are not supported" if "]" in given and "%" in given else ""
+        return ConfigurationError(f"{name} must be like {form}{hint}")
     if url.raw_user is not None or url.raw_password is not None:
         return ConfigurationError(f"{name} must not contain a user or password: pass the token instead")
     if url.raw_query_string or url.raw_fragment or "?" in given or "#" in given:
@@ -79,11 +74,7 @@ def cleartext_warning(url: URL) -> str | None:
 
 
 def checked_clients_id(value: object) -> int:
-    """Return a ClientsID.
-
-    Raises:
-        ConfigurationError: the value is not a positive int.
-    """
+    """Return a ClientsID; raise ConfigurationError for a value that is not a positive int."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= sys.maxsize:
         problem = "" if type(value) is int else f", not {type(value).__name__[:80]}"
         raise ConfigurationError(f"a ClientsID must be a positive int{problem}")
@@ -98,12 +89,9 @@ def host_and_port(url: URL) -> str:
 @final
 @attrs.frozen
 class Proxy:
-    """An HTTP proxy.
+    """An HTTP proxy. The URL is without the credentials, so that no exception of aiohttp shows them.
 
     Attributes:
-        url: the URL without the credentials, so that no exception of aiohttp shows them.
-        user: the user; empty if there is none.
-        password: the password; empty if there is none.
         headers: the header with the credentials, if there are any.
     """
 
@@ -127,9 +115,8 @@ def proxy_for(server: URL, proxy: str | None) -> Proxy | ConfigurationError | No
         return None
     if proxy != PROXY_FROM_ENVIRONMENT:
         return _checked_proxy(proxy, "PoolConfig(proxy=…)")
-    host = server.host or ""
     proxies = getproxies_environment()
-    if _is_loopback(host) or proxy_bypass(f"{host}:{server.port}") or _is_in_networks(host, proxies.get("no", "")):
+    if _is_loopback(server.host or "") or _is_exception(server, proxies.get("no", "")):
         return None
     for name in (server.scheme, "all"):
         if given := proxies.get(name):
@@ -143,7 +130,7 @@ def _checked_proxy(given: str, source: str) -> Proxy | ConfigurationError:
     if url is None or "@" in url.raw_path_qs + url.raw_fragment:
         return ConfigurationError(
             f"{source} must be like http://PROXY:PORT or http://USER:PASSWORD@PROXY:PORT, with special characters"
-            " percent-encoded; SOCKS proxies are not supported"
+            " percent-encoded; SOCKS proxies and IPv6 zones are not supported"
         )
     if url.raw_user is None and url.raw_password is None:
         return Proxy(url)
@@ -163,10 +150,11 @@ def _parse_url(given: str) -> URL | None:
         host = url.host or ""
         if ":" in host or host.replace(".", "").isdigit():
             # aiohttp refuses other spellings of IPv4 addresses, such as 127.1.
-            ipaddress.ip_address(host.partition("%")[0])
+            ipaddress.ip_address(host)
         # The lookup of a host that IDNA can't encode would fail with an error of another library.
         host.encode("idna")
-        is_usable = url.scheme in ("http", "https") and bool(host) and url.port is not None
+        # aiohttp looks the zone of an IPv6 address up as it is written in the URL.
+        is_usable = url.scheme in ("http", "https") and bool(host) and "%" not in host and url.port is not None
     except ValueError:
         return None
     return url if is_usable else None
@@ -177,18 +165,22 @@ def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def _is_in_networks(host: str, no_proxy: str) -> bool:
-    """Return whether a host is an address in one of the networks of `NO_PROXY`, such as `10.0.0.0/8`.
+def _is_exception(server: URL, no_proxy: str) -> bool:
+    """Return whether `NO_PROXY` names a server: `example.com`, `*.example.com`, `example.com:443`, `10.0.0.0/8` or `*`.
 
-    Python compares names only. curl, Go and requests know networks.
+    A name includes its subdomains. Python's own function knows no networks and no `*.`, unlike curl and Go.
     """
-    for network in no_proxy.split(","):
+    host = (server.host or "").lower()
+    for name in map(str.strip, no_proxy.lower().split(",")):
+        domain = name.removeprefix("*.").lstrip(".")
+        if name == "*" or (domain and f".{host}:{server.port}".endswith((f".{domain}", f".{domain}:{server.port}"))):
+            return True
         with suppress(ValueError):
-            if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip().strip("[]"), strict=False):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name.strip("[]"), strict=False):
                 return True
     return False

@@ -95,6 +95,11 @@ class TestBaseUrl:
         with pytest.raises(ConfigurationError, match=r"must be like http\(s\)://HOST:PORT/rest/v1.0/CLIENTS_ID"):
             DiallerClient(given, "token")
 
+    @pytest.mark.parametrize("host", ["[fe80::1%25eth0]", "[fe80::1%eth0]:8080"])
+    def test_ipv6_address_with_a_zone_is_refused(self, host: str) -> None:
+        with pytest.raises(ConfigurationError, match="zones, such as %eth0, are not supported"):
+            DiallerClient(f"http://{host}/rest/v1.0/1", "token")
+
     @pytest.mark.parametrize(
         "given",
         [

@@ -86,9 +86,19 @@ def test_proxy_of_the_environment_is_used_by_default(
         ("fd00::/8", "[fd00::7]", False),
         ("[fd00::7]", "[fd00::7]", False),
         ("fd00::/8", "10.1.2.3", True),
+        ("*.corp.local", "acd.corp.local", False),
+        ("*.Corp.Local", "a.b.corp.LOCAL", False),
+        (".corp.local", "acd.corp.local", False),
+        ("*.corp.local", "acd.corp.example", True),
+        ("*.corp.local", "notcorp.local", True),
+        ("corp.local", "notcorp.local", True),
+        ("corp.local:8443", "acd.corp.local", False),
+        ("corp.local:443", "acd.corp.local", True),
+        ("example.com, *", "acd.corp.local", False),
+        (", ,.,*.", "acd.corp.local", True),
     ],
 )
-def test_networks_in_no_proxy_are_known(
+def test_names_and_networks_in_no_proxy_are_known(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, is_used: bool
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
@@ -117,6 +127,7 @@ REFUSED = {
     "label that is not IDNA": "http://u:{}@xn--:1",
     "short IPv4 address": "http://u:{}@127.1:1",
     "IPv6 address out of range": "http://u:{}@[::12345]:1",
+    "IPv6 address with a zone": "http://u:{}@[fe80::1%25eth0]:1",
     "slash in the password": "http://u:1/{}@p:1",
     "question mark in the password": "http://u:1?{}@p:1",
     "number sign in the password": "http://u:1#{}@p:1",
