@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import ssl
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import http_exceptions
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-from dialler_async import DiallerClient, NoReplyError, RetryPolicy
+from dialler_async import ClientStateError, DiallerClient, NoReplyError, PoolConfig, RetryPolicy
 from dialler_async._http import aiohttp_internals
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import CannedResponse, Raw
@@ -30,6 +33,14 @@ async def noop(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTyp
 @pytest.fixture
 async def url(sandbox: Sandbox) -> str:
     return f"{sandbox.base_url}/dialler/campaigns"
+
+
+@pytest.fixture
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the contexts of a server and of a client that trusts it."""
+    of_server, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(of_server)
+    return of_server, ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
 
 
 async def test_loop_and_middlewares_of_a_session_are_found() -> None:
@@ -239,3 +250,39 @@ class TestMissingAttributes:
             with pytest.raises(NoReplyError):
                 await dialler.campaigns.list()
         self.check_one_warning(caplog, "the error of")
+
+    @pytest.mark.parametrize("parser_error", [None, ValueError("without a traceback")])
+    async def test_response_that_is_not_http_has_an_error_when_its_bytes_are_not_found(
+        self, parser_error: Exception | None, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(aiohttp_internals, "_parser_error", lambda _: parser_error)
+        sandbox.faults.next(Raw(b"SSH-2.0\r\n"))
+        async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1)) as dialler:
+            with pytest.raises(NoReplyError, match="is invalid HTTP"):
+                await dialler.campaigns.list()
+            assert await dialler.campaigns.list()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("name", ["_sock", "_ssl_protocol", "_transport"])
+def test_client_is_closed_after_its_loop_when_the_sockets_are_not_found(
+    name: str, tls: bool, monkeypatch: pytest.MonkeyPatch, tls_contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    """Another version of Python, or another event loop, may lack an attribute of a transport."""
+    of_server, of_client = tls_contexts
+    owners = {
+        "_sock": asyncio.selector_events._SelectorTransport,  # type: ignore[attr-defined]
+        "_ssl_protocol": asyncio.sslproto._SSLProtocolTransport,
+        "_transport": asyncio.sslproto.SSLProtocol,
+    }
+    with Sandbox(campaigns=1, ssl_context=of_server if tls else None) as sandbox:
+        dialler = DiallerClient(sandbox.base_url, sandbox.token, pool=PoolConfig(ssl=of_client))
+        asyncio.run(dialler.campaigns.list())
+        TestMissingAttributes.hide(monkeypatch, owners[name], name)
+        asyncio.run(dialler.aclose())
+        monkeypatch.undo()
+        with pytest.raises(ClientStateError):
+            asyncio.run(dialler.campaigns.list())
+        del dialler
+        gc.collect()
