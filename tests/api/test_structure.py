@@ -229,17 +229,17 @@ def test_record_is_a_single_object_for_the_garbage_collector() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "{", r"\""])
-def test_record_of_more_than_2_mib_is_refused(text: str) -> None:
-    large = f'{{"Name":"{text * (2 * 1024 * 1024 // len(text))}"}}'
+def test_record_of_more_than_512_kib_is_refused(text: str) -> None:
+    large = f'{{"Name":"{text * (512 * 1024 // len(text))}"}}'
     error = decode(CAMPAIGNS, envelope("[1]", "[2]", large, '{"Name":"b"}'))
     assert isinstance(error, PayloadError)
-    assert "a record larger than 2097152 bytes" in str(error)
+    assert "a record larger than 524288 bytes" in str(error)
     assert error.path == "records[2]"
 
 
 def test_record_with_too_many_values_is_refused() -> None:
     for values, path in ((90_000, "records[0]"), (110_000, "records[2]")):
-        record = json.dumps({"Name": "a", "filler": "x" * 640 * 1024, "list": [0] * values})
+        record = json.dumps({"Name": "a", "filler": "x" * 100 * 1024, "list": [0] * values})
         error = decode(CAMPAIGNS, envelope("[1]", "[2]", record))
         assert error.path == path
 
