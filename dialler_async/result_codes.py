@@ -141,8 +141,8 @@ class ResultCodes:
             on_progress=on_progress,
         )
 
-    async def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Records[ResultCode]:
-        return await self.list(lookup.campaign, language=lookup.language, max_age=max_age)
+    def _look_up(self, lookup: Lookup, *, max_age: float | None) -> Awaitable[Records[ResultCode]]:
+        return self.list(lookup.campaign, language=lookup.language, max_age=max_age)
 
 
 def _require_many(campaigns: object) -> None:

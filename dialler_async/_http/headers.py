@@ -35,7 +35,7 @@ class RequestHeaders:
         # Mappings are copied, because the caller may change them later.
         self._sources = tuple(source if callable(source) else checked_headers(source) for source in sources)
         is_fixed = not any(callable(source) for source in self._sources)
-        self.fixed: Final = self._merged() if is_fixed else None
+        self.fixed: Final = self.of_call() if is_fixed else None
         self.key: Final[Hashable] = tuple(map(_key, self._sources))
 
     def extended(self, source: HeaderSource) -> "RequestHeaders":
@@ -49,9 +49,6 @@ class RequestHeaders:
             ConfigurationError: a function of the user returned an invalid header.
             Exception: an error that a function of the user raises.
         """
-        return self._merged() if self.fixed is None else self.fixed
-
-    def _merged(self) -> Mapping[str, str]:
         merged = {"accept": ("Accept", "application/json"), "user-agent": ("User-Agent", _USER_AGENT)}
         for source in self._sources:
             for name, value in (_called(source) if callable(source) else source).items():

@@ -122,11 +122,23 @@ class Transport:
         if max_age is not None:
             send, deadline = partial(self.send, request), self._timeouts.deadline
             return await self.cache.get(request, max_age, send, headers=self._headers.key, deadline=deadline)
-        headers = self._headers.of_call()
+        headers = self._headers.fixed or self._headers.of_call()
         call = Call(request, self._policy, headers, self._base_url, self._observer)
-        call.started()
+        if self._observer is not None:
+            call.started()
         try:
-            value = await self._run(call)
+            call.deadline = self._deadlines.start(self._pool.check())
+            try:
+                outcome = await self._send_with_retries(call)
+            except (asyncio.CancelledError, Exception) as error:
+                interrupted = self._interrupted(call, error)
+                if interrupted is None:
+                    raise
+                outcome = interrupted
+            finally:
+                self._deadlines.stop(call.deadline)
+            if isinstance(outcome, DiallerError):
+                raise outcome
         except BaseException as error:
             call.ended(error)
             raise
@@ -134,33 +146,26 @@ class Transport:
             if request.invalidates is not None:
                 # A write may have run even if the call failed.
                 self.cache.invalidate(request.invalidates)
-        call.ended(None)
-        return value
-
-    async def _run(self, call: Call[T]) -> T:
-        """Run a call within its deadline."""
-        call.deadline = self._deadlines.start(self._pool.check())
-        try:
-            outcome = await self._send_with_retries(call)
-        except asyncio.CancelledError:
-            if not call.deadline.uncancel():
-                raise
-            # The error is raised below, where the cancellation does not become its context.
-            call.outcome_unknown |= call.in_flight and call.request.is_write
-            outcome = self._final_error(call, self._cause_of_cancellation(call))
-        except Exception as error:
-            # The token function, the rate limiter or the decoder's type of the user raised it. That a write may have
-            # run matters more.
-            call.outcome_unknown |= call.in_flight and call.request.is_write
-            if not call.outcome_unknown:
-                raise
-            text = str(error) if isinstance(error, DiallerError) else type(error).__name__
-            outcome = self._final_error(call, DiallerError(f"{call.request.sent}: {text}, while {call.phase.value}"))
-        finally:
-            self._deadlines.stop(call.deadline)
-        if isinstance(outcome, DiallerError):
-            raise outcome
+        if self._observer is not None:
+            call.ended(None)
         return outcome
+
+    def _interrupted(self, call: Call[T], exception: BaseException) -> DiallerError | None:
+        """Return the error to raise instead of an exception; None if the exception itself is to be raised.
+
+        The exception is a cancellation, or an error of the user's code: the token function, the rate limiter or the
+        decoder's type. That a write may have run matters more than such an error.
+        """
+        is_cancelled = isinstance(exception, asyncio.CancelledError)
+        if is_cancelled and not call.deadline.uncancel():
+            return None
+        call.outcome_unknown |= call.in_flight and call.request.is_write
+        if is_cancelled:
+            return self._final_error(call, self._cause_of_cancellation(call))
+        if not call.outcome_unknown:
+            return None
+        text = str(exception) if isinstance(exception, DiallerError) else type(exception).__name__
+        return self._final_error(call, DiallerError(f"{call.request.sent}: {text}, while {call.phase.value}"))
 
     async def _send_with_retries(self, call: Call[T]) -> T | DiallerError:
         """Attempt a call until it succeeds, or until a retry is not safe or not worth its time."""
@@ -215,7 +220,10 @@ class Transport:
     async def _attempt(self, call: Call[T]) -> T | DiallerError:
         """Send the request once, as soon as it may be sent; return its value or its error."""
         try:
-            session = await self._admit(call)
+            if not self._token.version or self._limiter is not None:
+                await self._wait_for_token_and_rate(call)
+            call.wait_started(QUEUED)
+            session = await self._pool.enter(is_write=call.request.is_write)
             call.deadline.in_flight = True
             outcome = await self._send_once(call, session)
         except BaseException:
@@ -232,17 +240,15 @@ class Transport:
             self._gate.succeeded()
         return outcome
 
-    async def _admit(self, call: Call[T]) -> aiohttp.ClientSession:
-        """Return the session as soon as the call has a token, a turn of the rate limiter, and a slot."""
+    async def _wait_for_token_and_rate(self, call: Call[T]) -> None:
+        """Wait for the first token and the client's own rate limiter. A call that waits for them needs no slot yet."""
         if not self._token.version:
             call.wait_started(AUTHENTICATING)
             await self._token.renew(refused=0)
-        call.wait_started(QUEUED)
         if self._limiter is not None:
-            # The rate limiter comes first: a call that waits for it must not hold a slot that other calls need.
+            call.wait_started(QUEUED)
             self._pool.check()
             await self._limiter.acquire()
-        return await self._pool.enter(is_write=call.request.invalidates is not None)
 
     async def _send_once(self, call: Call[T], session: aiohttp.ClientSession) -> T | RequestError:
         headers = call.attempt_started(self._token.version)
