@@ -802,9 +802,9 @@ class TestSlices:
 
     def test_character_across_two_steps_of_the_utf_8_check_is_accepted(self) -> None:
         for shift in range(4):
-            body = b" " * shift + json.dumps(envelope({"Name": "€" * 500_000}), ensure_ascii=False).encode()
+            body = b" " * shift + json.dumps(envelope({"Name": "€" * 150_000}), ensure_ascii=False).encode()
             [one] = (record for part in decode(CAMPAIGN_SLICES, body) for record in part)
-            assert one.name == "€" * 500_000
+            assert one.name == "€" * 150_000
 
 
 class TestRecoded:
