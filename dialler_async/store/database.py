@@ -12,12 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, final
 
-import psycopg
-from psycopg import conninfo
 from sqlalchemy import URL, Connection, Row, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from .._http.clock import CLOCK
 from ..errors import ConfigurationError, DiallerError
@@ -168,6 +165,11 @@ class _Server:
     """A PostgreSQL. If the caller of a transaction is cancelled, SQLAlchemy drops the connection, which ends it."""
 
     def __init__(self, url: str) -> None:
+        # Imported here, because a file needs neither, and both together take 0.4 s: one of them imports an ORM.
+        import psycopg
+        from psycopg import conninfo
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         try:
             parts = conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError:
@@ -205,7 +207,7 @@ def _is_temporary(error: DBAPIError) -> bool:
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _TEMPORARY_CODES
     state = getattr(cause, "sqlstate", None)
     # Without a SQLSTATE, there was no response.
-    return isinstance(cause, psycopg.OperationalError) if state is None else state.startswith(_TEMPORARY_STATES)
+    return isinstance(error, OperationalError) if state is None else state.startswith(_TEMPORARY_STATES)
 
 
 def _reason(error: DBAPIError) -> str:
