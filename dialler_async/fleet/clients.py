@@ -1,7 +1,7 @@
 """The clients of one process. All accounts of a server share one connection pool, and what its limits have learnt."""
 
 import warnings
-from typing import Final, final
+from typing import Final, Self, final
 
 import attrs
 
@@ -17,7 +17,7 @@ _RATE_LIMITED_DEADLINE: Final = 3600.0
 
 @final
 class ServerClients:
-    """The clients of the accounts of a server.
+    """The clients of the accounts of a server. `async with` closes them.
 
     Args:
         server: the server.
@@ -43,7 +43,10 @@ class ServerClients:
             self._first = DiallerClient.for_server(self._server.url, account.clients_id, account.token, **self._options)
         return self._first
 
-    async def aclose(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Close the pool, without waiting for calls in flight."""
         if self._first is not None:
             await self._first.aclose(timeout=0)

@@ -22,24 +22,26 @@ each server.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
 from math import ceil
-from typing import Any, Final, final
+from typing import Any, Final, Literal, TypeVar, final
 
 from .._http.clock import CLOCK
 from ..errors import ConfigurationError
-from ..store import Lease, RunServer, Store, StoreError, work_key
+from ..store import Lease, RunServer, Store, StoreError, Unit, work_key
 from ..version import __version__
 from .clients import ServerClients
 from .unit import Auditor
+
+T = TypeVar("T")
 
 LEASE_SECONDS: Final = 15.0
 """Time after which another worker takes the server of a worker that is gone. The lease is renewed every third of it."""
 _ACCOUNTS_OF_A_SERVER: Final = 16
 """Number of accounts of a server that are audited at once."""
 _ACCOUNTS: Final = 64
-"""Number of accounts that are audited at once, which bounds the memory."""
+"""Number of accounts that are audited at once, which bounds the memory. Each server has an equal share, at least 1."""
 _SHORTEST_POLL: Final = 0.1
 """Shortest time in seconds from one look into the store to the next."""
 _LONGEST_POLL: Final = 1.0
@@ -47,6 +49,8 @@ _POLL_SHARE: Final = 0.1
 """The share of the time for which a process looks into the store: less often into a busy store, or for a large run."""
 _GRACE_SECONDS: Final = 5.0
 """Time to finish the accounts in hand after a signal to stop."""
+_RELEASE_SECONDS: Final = 1.0
+"""Time to give a lease back, so that a worker ends soon also if the store is away."""
 
 _log: Final = logging.getLogger("dialler_async.fleet")
 
@@ -74,7 +78,6 @@ class Worker:
         self._declined: dict[tuple[int, str], str] = {}
         """What this worker can't take, by run and URL of the server, and why."""
         self._serving: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(_ACCOUNTS)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Work until the event, or until each account of the run has a result.
@@ -86,28 +89,36 @@ class Worker:
                 match. A worker without a run leaves them to other workers.
             StoreError: the store refuses, or can't be reached. A worker without a run waits for it.
         """
-        stopping = asyncio.create_task(stop.wait())
+        # Nested, so that each step is done, also if this task is cancelled again during another one.
         try:
-            while not stop.is_set():
-                began = CLOCK.monotonic()
-                try:
-                    if not await self._take(stop):
-                        return
-                except StoreError as error:
-                    if self._run is not None:
-                        raise
-                    _log.error("%s", error)
-                pause = seconds_to_next_look(CLOCK.monotonic() - began)
-                await asyncio.wait(
-                    {stopping, *self._serving.values()}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
-                )
-            if self._serving:
-                await asyncio.wait(self._serving.values(), timeout=_GRACE_SECONDS)
+            try:
+                async with _task(stop.wait()) as stopping, _task(self._take_servers(stop, stopping)) as taking:
+                    await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if stop.is_set():
+                        await asyncio.wait({taking, *self._serving.values()}, timeout=_GRACE_SECONDS)
+                    if taking.done():
+                        taking.result()
+            finally:
+                await _cancel(self._serving.values())
         finally:
-            await _cancel([stopping, *self._serving.values()])
-            with suppress(StoreError):
-                if self._presence is not None:
-                    await self._store.leases.release(self._presence)
+            if self._presence is not None:
+                await self._release(self._presence)
+
+    async def _take_servers(self, stop: asyncio.Event, stopping: "asyncio.Task[Literal[True]]") -> None:
+        """Begin with servers as they become free, until each account of the run has a result."""
+        while not stop.is_set():
+            began = CLOCK.monotonic()
+            try:
+                if not await self._take(stop):
+                    return
+                pause = seconds_to_next_look(CLOCK.monotonic() - began)
+            except StoreError as error:
+                if self._run is not None:
+                    raise
+                _log.error("%s", error)
+                # Accounts whose results can't be stored are not requested again and again.
+                pause = self._lease_seconds
+            await asyncio.wait({stopping, *self._serving.values()}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
 
     async def _take(self, stop: asyncio.Event) -> bool:
         """Begin with further servers. Return False if each account of the run has a result."""
@@ -175,14 +186,25 @@ class Worker:
 
     async def _serve(self, lease: Lease, asked_at: float, group: RunServer, stop: asyncio.Event) -> None:
         """Audit the accounts of a server for a run while the lease holds, and give the server back."""
-        clients = ServerClients(self._auditor.servers[group.url])
-        audits = asyncio.create_task(self._audit_accounts(group, clients, stop))
-        try:
+        async with (
+            self._held(lease),
+            ServerClients(self._auditor.servers[group.url]) as clients,
+            _task(self._audit_accounts(group, clients, stop)) as audits,
+        ):
             await self._keep(lease, asked_at, group.url, audits)
+
+    @asynccontextmanager
+    async def _held(self, lease: Lease) -> AsyncIterator[None]:
+        """Give a server back at the end."""
+        try:
+            yield
         finally:
-            await _cancel([audits])
-            await clients.aclose()
-            with suppress(StoreError):
+            await self._release(lease)
+
+    async def _release(self, lease: Lease) -> None:
+        """Give a lease back, if the store can be reached. Otherwise, it ends by itself."""
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_RELEASE_SECONDS):
                 await self._store.leases.release(lease)
 
     async def _keep(self, lease: Lease, asked_at: float, url: str, audits: "asyncio.Task[None]") -> None:
@@ -205,26 +227,37 @@ class Worker:
         run = await self._store.runs.get(group.run)
         units = await self._store.runs.units(run.id, work=group.work)
         refusals = {unit.name: self._auditor.refusal(unit) for unit in units}
-        left = {unit.name: unit for unit in units if refusals[unit.name] is None}
-        queue = deque(left.values())
-
-        async def audit_next() -> None:
-            while queue and not stop.is_set():
-                async with self._slots:
-                    if queue:
+        queue = deque(unit for unit in units if refusals[unit.name] is None)
+        in_hand: dict[asyncio.Task[None], Unit] = {}
+        error: str | None = None
+        async with _task(clients.reachability.given_up()) as given_up:
+            try:
+                while error is None:
+                    while queue and not stop.is_set() and len(in_hand) < self._share():
                         unit = queue.popleft()
-                        await self._auditor.audit(run, unit, clients)
-                        del left[unit.name]
-
-        tasks = [asyncio.create_task(audit_next()) for _ in range(min(len(left), _ACCOUNTS_OF_A_SERVER))]
-        error = await _until_given_up(tasks, clients)
+                        in_hand[asyncio.create_task(self._auditor.audit(run, unit, clients))] = unit
+                    if not in_hand:
+                        break
+                    await asyncio.wait({given_up, *in_hand}, return_when=asyncio.FIRST_COMPLETED)
+                    error = given_up.result() if given_up.done() else None
+                    for audit in [audit for audit in in_hand if audit.done()]:
+                        del in_hand[audit]
+                        audit.result()
+            finally:
+                await _cancel(in_hand)
         if error is not None:
-            for unit in left.values():
+            for unit in (*(unit for audit, unit in in_hand.items() if audit.cancelled()), *queue):
                 await self._auditor.fail(run, unit, error)
-        await self._store.runs.finish(run.id)
         if any(refusals.values()):
             reasons = (f"account “{name}”: {reason}" for name, reason in refusals.items() if reason is not None)
             self._decline((run.id, group.url), "; ".join(reasons))
+
+    def _share(self) -> int:
+        """Return how many accounts of a server are audited at once.
+
+        No server waits for the accounts of others, because these may wait for a server that does not respond.
+        """
+        return max(1, min(_ACCOUNTS_OF_A_SERVER, _ACCOUNTS // max(1, len(self._serving))))
 
 
 def seconds_to_next_look(took: float) -> float:
@@ -232,22 +265,14 @@ def seconds_to_next_look(took: float) -> float:
     return min(max(_SHORTEST_POLL, took / _POLL_SHARE), _LONGEST_POLL)
 
 
-async def _until_given_up(audits: Sequence["asyncio.Task[None]"], clients: ServerClients) -> str | None:
-    """Wait for audits. If the server does not respond for too long, cancel them, and return the reason."""
-    if not audits:
-        return None
-    given_up: asyncio.Future[str] = asyncio.create_task(clients.reachability.given_up())
-    together: asyncio.Future[Any] = asyncio.gather(*audits)
+@asynccontextmanager
+async def _task(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator["asyncio.Task[T]"]:
+    """Run a coroutine as a task, which is cancelled and awaited at the end of the `with` block."""
+    task = asyncio.create_task(coroutine)
     try:
-        waiting: list[asyncio.Future[Any]] = [given_up, together]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if not together.done():
-            return given_up.result()
-        together.result()
-        return None
+        yield task
     finally:
-        await _cancel([given_up, *audits])
-        await asyncio.gather(together, return_exceptions=True)
+        await _cancel([task])
 
 
 async def _cancel(tasks: Iterable["asyncio.Future[Any]"]) -> None:

@@ -14,10 +14,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import dialler_async.contrib.opentelemetry
 import dialler_async.fleet.reachability
-from dialler_async.fleet import Account, Fleet, Server, audit_fleet
+from dialler_async.audit import AuditSettings
+from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker, audit_fleet
+from dialler_async.fleet.coordinator import begin_run
 from dialler_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from dialler_async.store import Store
     from tests.fleet.conftest import FleetOn
 
 
@@ -42,6 +45,35 @@ async def test_accounts_of_a_dead_server_are_not_tried_one_by_one(fleet_on: Flee
     assert [finding.account for finding in failed] == [account.name for account in lost]
     assert {"the server did not respond for" in finding.message for finding in failed} == {True}
     assert report.campaign_count == 6
+
+
+async def test_servers_that_hang_delay_no_other_server(file_store: Store, fleet_on: FleetOn) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # Nobody accepts their connections. The paths make five servers of it.
+        origin = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        hanging = [Server(name=f"hanging {number}", url=f"{origin}/{number}") for number in range(5)]
+        lost = [
+            Account(name=f"{server.name} {id}", server=server.name, clients_id=id, token=lambda: "t")
+            for server in hanging
+            for id in range(1, 31)
+        ]
+        async with Sandbox(campaigns=2, accounts=3) as sandbox:
+            fleet = fleet_on(sandbox)
+            fleet = Fleet.of([*hanging, *fleet.servers.values()], [*lost, *fleet.accounts.values()])
+            run = await begin_run(file_store, fleet, AuditSettings())
+            stop = asyncio.Event()
+            worker = Worker(file_store, Auditor(file_store, fleet, AuditSettings(), None), run=run.id)
+            working = asyncio.create_task(worker.work(stop))
+            try:
+                async with asyncio.timeout(120):
+                    servers = await file_store.runs.servers(run.id)
+                    while servers[-1].waiting:
+                        servers = await file_store.runs.servers(run.id)
+            finally:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+    # Each of the others has not even been given up.
+    assert [(server.done, server.failed) for server in servers] == [(0, 0)] * 5 + [(3, 0)]
 
 
 @pytest.mark.usefixtures("impatient")

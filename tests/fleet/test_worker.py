@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
+import dialler_async.fleet.worker
 import dialler_async.store.runs
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditSettings
-from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker
+from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker, audit_fleet
 from dialler_async.fleet.coordinator import begin_run, fleet_report, wait_for_run
 from dialler_async.fleet.worker import seconds_to_next_look
 from dialler_async.sandbox import Sandbox
@@ -23,7 +23,7 @@ from dialler_async.store.schema import LEASES
 if TYPE_CHECKING:
     from dialler_async.store import Run
     from tests.conftest import HeldRequest, Until
-    from tests.fleet.conftest import FleetOn, RequestGauge
+    from tests.fleet.conftest import FleetOn, RequestGauge, WithoutTimes
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 SETTINGS = AuditSettings()
@@ -90,18 +90,50 @@ async def test_two_runs_never_have_one_server_at_a_time(
 
 
 class TestMisfits:
-    async def test_account_that_the_manifest_lacks_is_left_to_another_worker(
-        self, store: Store, fleet_on: FleetOn, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize(
+        ("misfit", "reason"),
+        [
+            ("fewer accounts", "account “account 2”: this fleet.toml has no such account"),
+            ("another ClientsID", "account “account 2”: it has clients_id 2 in the run, and 9 in this fleet.toml"),
+            ("another URL", "this fleet.toml has no server with this URL"),
+            ("other settings", "the audit settings of the run"),
+            ("another version", "the run is of dialler-async"),
+        ],
+    )
+    async def test_worker_that_does_not_match_the_run_changes_nothing_in_its_report(
+        self,
+        store: Store,
+        fleet_on: FleetOn,
+        without_times: WithoutTimes,
+        until: Until,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        misfit: str,
+        reason: str,
     ) -> None:
-        async with Sandbox(campaigns=1, accounts=3) as sandbox:
+        async with Sandbox(campaigns=2, accounts=3) as sandbox, Sandbox(campaigns=1, accounts=3) as other:
             fleet = fleet_on(sandbox)
+            expected = without_times(await audit_fleet(fleet, now=NOW))
             run = await begin_run(store, fleet, SETTINGS, now=NOW)
-            with caplog.at_level(logging.WARNING, "dialler_async.fleet"):
-                await finish(store, run, worker_of(store, without(fleet, "account 2")), worker_of(store, fleet))
+            fleets = {
+                "fewer accounts": without(fleet, "account 2"),
+                "another ClientsID": with_second_account(fleet, {"clients_id": 9}),
+                "another URL": fleet_on(other),
+            }
+            settings = AuditSettings(select=("expired",)) if misfit == "other settings" else SETTINGS
+            stop = asyncio.Event()
+            working = asyncio.create_task(worker_of(store, fleets.get(misfit, fleet), settings=settings).work(stop))
+            with monkeypatch.context() as patch:
+                if misfit == "another version":
+                    patch.setattr(dialler_async.store.runs, "__version__", "0.0.1")
+                    patch.setattr(dialler_async.fleet.worker, "__version__", "0.0.1")
+                await until(lambda: reason in caplog.text)
+            await finish(store, run, worker_of(store, fleet))
+            stop.set()
+            await working
             report = await fleet_report(store, run)
-        assert not report.unfinished
-        assert report.campaign_count == 3
-        assert "account “account 2”: this fleet.toml has no such account" in caplog.text or not caplog.records
+        assert without_times(report) == expected
+        assert not other.journal
 
     @pytest.mark.parametrize(
         ("changes", "reason"),
@@ -230,6 +262,31 @@ async def test_stopped_worker_leaves_its_accounts_to_others_within_seconds(
         await wait_for_run(file_store, run, worker_of(file_store, fleet, run).work(asyncio.Event()))
 
 
+@pytest.mark.parametrize("turns", [1, 2, 6, 9])
+async def test_worker_that_is_cancelled_again_while_it_ends_closes_its_client_and_gives_the_server_back(
+    file_store: Store, hold: type[HeldRequest], fleet_on: FleetOn, until: Until, turns: int
+) -> None:
+    async with Sandbox(campaigns=1, accounts=2) as sandbox:
+        fleet = fleet_on(sandbox)
+        run = await begin_run(file_store, fleet, SETTINGS, now=NOW)
+        held = hold()
+        sandbox.faults.next(held)
+        working = asyncio.create_task(worker_of(file_store, fleet).work(asyncio.Event()))
+        await held.arrived.wait()
+        while len(await file_store.runs.units(run.id)) == 2:
+            pass
+        assert sandbox.connections.open > 1, "the pool keeps the connection of the account that has ended"
+        working.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await until(lambda: sandbox.connections.open == 0)
+        async with asyncio.timeout(10):
+            while await file_store.leases.held():
+                pass
+
+
 async def test_store_that_fails_ends_the_work_of_a_run_with_its_reason(
     file_store: Store, fleet_on: FleetOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,3 +307,31 @@ async def test_store_that_fails_ends_the_work_of_a_run_with_its_reason(
 @pytest.mark.parametrize(("took", "pause"), [(0.0, 0.1), (0.03, 0.3), (60.0, 1.0)])
 def test_slower_store_is_looked_into_less_often(took: float, pause: float) -> None:
     assert seconds_to_next_look(took) == pytest.approx(pause)
+
+
+async def test_worker_does_not_request_accounts_again_and_again_while_results_can_not_be_stored(
+    file_store: Store,
+    fleet_on: FleetOn,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise StoreError("the store audits.db: database or disk is full")
+
+    monkeypatch.setattr("dialler_async.fleet.worker.seconds_to_next_look", lambda took: 0)
+    async with Sandbox(campaigns=1, accounts=3) as sandbox:
+        fleet = fleet_on(sandbox)
+        run = await begin_run(file_store, fleet, SETTINGS, now=NOW)
+        stop = asyncio.Event()
+        with monkeypatch.context() as patch:
+            patch.setattr(file_store.results, "save", fails)
+            working = asyncio.create_task(worker_of(file_store, fleet, lease_seconds=3600).work(stop))
+            await until(lambda: "disk is full" in caplog.text)
+            requested = len(sandbox.journal)
+            for _ in range(50):
+                assert len(await file_store.runs.units(run.id)) == 3
+            assert len(sandbox.journal) == requested
+        stop.set()
+        await working
+        await finish(file_store, run, worker_of(file_store, fleet))
