@@ -1,6 +1,6 @@
 """The result of a rule: `Finding`, its `Severity`, its `State` compared with a baseline, and its `Acceptance`."""
 
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from hashlib import sha256
 from json import dumps
@@ -100,6 +100,7 @@ class Finding:
         state: the state compared with the baseline; None if the report was not compared.
         unchecked_reason: why it could not be checked, in words; empty in the other states.
         acceptance: why the finding is accepted; None if it is not.
+        open_since: when it was found first, with zone; None if no earlier report is known that has it.
     """
 
     rule: str
@@ -116,6 +117,7 @@ class Finding:
     state: State | None = None
     unchecked_reason: str = ""
     acceptance: Acceptance | None = None
+    open_since: datetime | None = None
 
     @property
     def campaign(self) -> CampaignKey:

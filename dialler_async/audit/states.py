@@ -26,15 +26,16 @@ def with_states(
         report: the report, after `accept`.
         known: the findings of earlier runs that are not gone: those of the last run, accepted or not, and those that
             it could not check.
-        since: when the last run began.
+        since: when the last run began. A known finding without `open_since` was found then.
         changes: see `Comparison.changes`.
     """
     coverage = report.coverage()
     found = (*report.findings, *report.accepted)
-    earlier = {finding.identity: finding for finding in known}
+    dated = (attrs.evolve(finding, open_since=finding.open_since or since) for finding in known)
+    earlier = {finding.identity: finding for finding in dated}
     reasons = {identity: coverage.why_not_checked(finding) for identity, finding in earlier.items()}
     current = [
-        attrs.evolve(one, state=_state(one, earlier.get(one.identity)))
+        _with_state(one, earlier.get(one.identity))
         for one in found
         if one.basis.certain or one.identity in earlier or not _is_undecided(one, earlier, reasons)
     ]
@@ -75,8 +76,9 @@ def _is_undecided(finding: Finding, known: Mapping[str, Finding], reasons: Mappi
     )
 
 
-def _state(finding: Finding, earlier: Finding | None) -> State:
-    if earlier is None or (earlier.acceptance is not None and finding.acceptance is None):
-        return State.NEW
+def _with_state(finding: Finding, earlier: Finding | None) -> Finding:
+    if earlier is None:
+        return attrs.evolve(finding, state=State.NEW)
     has_grown = finding.measure is not None and earlier.measure is not None and finding.measure > earlier.measure
-    return State.NEW if has_grown else State.UNCHANGED
+    is_new = has_grown or (earlier.acceptance is not None and finding.acceptance is None)
+    return attrs.evolve(finding, state=State.NEW if is_new else State.UNCHANGED, open_since=earlier.open_since)

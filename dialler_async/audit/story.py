@@ -62,6 +62,11 @@ class Section:
         """Return why a finding is accepted, or why it could not be checked, in words; empty in other sections."""
         return accepted_note(finding) if self.topic in (Topic.ACCEPTED, Topic.ENDING) else finding.unchecked_reason
 
+    def age(self, finding: Finding) -> str:
+        """Return how long a finding has been open, such as `open for 12 days`; empty for less than a day."""
+        days = 0 if finding.open_since is None else (self.report.started - finding.open_since).days
+        return f"open for {days:,} day{'' if days == 1 else 's'}" if days > 0 else ""
+
     def groups(self, fold_above: int = FOLD_ABOVE) -> Iterator[FindingGroup]:
         """Yield the findings in groups, one for each campaign, in the order of their first findings.
 

@@ -123,7 +123,9 @@ def _campaign(id: int | None, name: str) -> Text:
 def _rows(findings: Sequence[Finding], section: Section, rule_width: int) -> Padding:
     table = _grid(rule_width)
     for finding in findings:
-        table.add_row(_styled(finding.severity), text(finding.rule), text(finding.message))
+        age = section.age(finding)
+        message = Text.assemble(text(finding.message), (f" ({age})" if age else "", "dim"))
+        table.add_row(_styled(finding.severity), text(finding.rule), message)
         if note := section.note(finding):
             table.add_row("", "", text(note, "dim"))
     return _indented(table)

@@ -36,8 +36,8 @@ def decode_baseline(data: bytes) -> Baseline:
 
 
 def encode_finding(finding: Finding) -> str:
-    """Return a finding without its state."""
-    return _dump(attrs.evolve(finding, state=None)).decode()
+    """Return a finding without its state and its age."""
+    return _dump(attrs.evolve(finding, state=None, open_since=None)).decode()
 
 
 def decode_finding(text: str) -> Finding:

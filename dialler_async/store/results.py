@@ -1,7 +1,7 @@
 """The results of the accounts of a run, and the findings of all accounts over time."""
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, final
 
@@ -69,7 +69,10 @@ class Results:
             before = connection.execute(_BEFORE, {**place, "_identity": identity}).one()
             if before.state != UnitState.WAITING:
                 return None
-            known = [decode_finding(text) for text in connection.scalars(_KNOWN, {"_account": before.id})]
+            known = [
+                attrs.evolve(decode_finding(row.finding), open_since=datetime.fromtimestamp(row.first_seen, UTC))
+                for row in connection.execute(_KNOWN, {"_account": before.id})
+            ]
             compared = _compare(report, known, before)
             account: dict[str, Any] = {
                 "identity": identity,
@@ -145,7 +148,7 @@ _BEFORE: Final = (
     .with_for_update(of=UNITS)
 )
 _KNOWN: Final = (
-    select(FINDINGS.c.finding)
+    select(FINDINGS.c.finding, FINDINGS.c.first_seen)
     .where(FINDINGS.c.account == bindparam("_account", type_=Integer), FINDINGS.c.gone_since.is_(None))
     .order_by(FINDINGS.c.campaign_id.nulls_first(), FINDINGS.c.identity)
 )

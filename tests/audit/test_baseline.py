@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,6 +21,7 @@ from dialler_async.audit import (
     Change,
     Comparison,
     State,
+    Topic,
     accept,
     compare,
 )
@@ -252,6 +253,22 @@ def test_findings_compared_with_a_baseline_have_a_state() -> None:
     changed = compare(report(ONE, {**TWO, "OwnResultCodesID": 1}), baseline)
     assert changed.comparison
     assert [finding.state for finding in changed.comparison.gone] == [State.GONE]
+
+
+def test_finding_is_open_since_the_first_baseline_that_has_it() -> None:
+    def night(number: int, before: AuditReport | None, *campaigns: dict[str, Any]) -> AuditReport:
+        audited = attrs.evolve(report(*campaigns), started=NOW + timedelta(days=number))
+        return audited if before is None else compare(audited, Baseline.read("".join(write_json(before)).encode()))
+
+    first = night(1, None, TWO)
+    second = night(2, first, TWO)
+    third = night(3, second, TWO, {**TWO, "ID": 3, "Name": "Winter"})
+    assert first.findings
+    assert {finding.open_since for finding in (*first.findings, *night(2, first, ONE, TWO).of(Topic.NEW))} == {None}
+    for compared in (second, third):
+        known = [finding.open_since for finding in compared.findings if finding.campaign_id == 2]
+        assert set(known) == {first.started}
+    assert {finding.open_since for finding in third.findings if finding.campaign_id == 3} == {None}
 
 
 class TestAccepted:

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
@@ -41,6 +42,7 @@ from dialler_async.audit import (
 from dialler_async.audit.rules import RULE_FAILED
 from dialler_async.audit.story import verdict
 from dialler_async.audit.writers import json_schema
+from dialler_async.audit.writers.html import write_html
 from dialler_async.audit.writers.markdown import escaped
 
 if TYPE_CHECKING:
@@ -111,6 +113,26 @@ def test_every_format_but_sarif_has_new_known_gone_and_accepted_findings(format:
     assert "Mia" in text
     assert "2026-03-02" in text
     assert "known:" in text
+
+
+@pytest.mark.parametrize("format", ["markdown", "html"])
+def test_formats_for_people_say_for_how_long_a_finding_is_open(format: str, reports: Reports) -> None:
+    compared = reports.compared()
+    for days, words in ((0, None), (1, "open for 1 day"), (12, "open for 12 days")):
+        report = attrs.evolve(compared, started=compared.started + timedelta(days=days))
+        text = "".join(write_html(report)) if format == "html" else written(report, format)
+        known = sum(finding.open_since is not None for finding in report.all_findings())
+        assert re.findall(r"open for \d+ days?\b", text) == [words] * (known if words else 0)
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv"])
+def test_formats_for_programs_say_since_when_a_finding_is_open(format: str, reports: Reports) -> None:
+    report = reports.compared()
+    dates = [finding.open_since.isoformat() for finding in report.all_findings() if finding.open_since]
+    assert 0 < len(dates) < len(list(report.all_findings()))
+    assert written(report, format).count(f"{dates[0]}") >= len(dates)
+    if format != "csv":
+        assert re.findall(r'"open_since": "([^"]*)"', written(report, format)) == dates
 
 
 class TestJson:

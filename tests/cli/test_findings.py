@@ -1,7 +1,7 @@
 """The report on a terminal, and the progress bar."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import attrs
@@ -151,6 +151,12 @@ def test_many_findings_of_one_rule_are_one_line(
     ]
     print_report(whole, Console(), unfold=True)
     assert capsys.readouterr().out.count("missing-translation") == 9_801
+
+
+def test_finding_has_the_time_for_which_it_is_open_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    known = attrs.evolve(finding("expired", Severity.INFO, "ended"), open_since=NOW - timedelta(days=12, hours=5))
+    shown = lines(report(known), capsys)
+    assert "    info     expired  ended (open for 12 days)" in shown
 
 
 def test_accepted_findings_are_printed_apart(capsys: pytest.CaptureFixture[str]) -> None:

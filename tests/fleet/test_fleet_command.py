@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dialler_async.audit.writers.html import page_name
 from dialler_async.cli import main
 from dialler_async.sandbox import Sandbox
 
@@ -90,6 +91,29 @@ async def test_killed_audit_is_resumed_and_says_how_many_accounts_are_done(
     assert "is unfinished: 2 of 3 accounts are done" in resumed[2]
     assert "finished: 1 of 1 account done, 0 failed" in status[1], "the latest run"
     assert [line.split()[0] for line in history[1].splitlines()] == ["RUN", "2", "1"]
+
+
+@pytest.mark.slow
+async def test_html_directory_has_an_index_and_pages_that_link_to_each_other(
+    tmp_path: Path, write_fleet: WriteFleet, run: Run
+) -> None:
+    names = ["account 1", "account 2"]
+    async with Sandbox(campaigns=3, accounts=2) as sandbox:
+        manifest = str(write_fleet(sandbox, tmp_path))
+        exit, output, _ = await run("fleet", "audit", manifest, "--html", "pages", "--format", "jsonl")
+        assert exit == 0
+        lists = len(sandbox.journal)
+        assert (await run("report", "--html", "again"))[0] == 0
+        assert len(sandbox.journal) == lists
+    assert {json.loads(line)["account"] for line in output.splitlines()} == set(names)
+    for folder in ("pages", "again"):
+        assert {path.name for path in (tmp_path / folder).iterdir()} == {"index.html", *map(page_name, names)}
+        index = (tmp_path / folder / "index.html").read_text()
+        for name in names:
+            page = (tmp_path / folder / page_name(name)).read_text()
+            assert f'<a href="{page_name(name)}">' in index
+            assert '<a href="index.html">All accounts</a>' in page
+            assert f"<h1>Audit of {name} (" in page
 
 
 @pytest.mark.slow

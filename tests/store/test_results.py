@@ -69,6 +69,16 @@ async def test_findings_are_new_unchanged_and_gone_from_run_to_run(
     assert by_name["b"].gone_since is None
 
 
+async def test_known_finding_carries_when_it_was_first_seen(store: Store, begin: BeginRun, report: MakeReport) -> None:
+    await save(store, await begin("acme"), report("a", "b"))
+    first = {one.campaign_name: one.first_seen for one in await store.history.findings()}
+    await save(store, await begin("acme"), report("a"))
+    third = await save(store, await begin("acme"), report("a", "b"))
+    assert third is not None
+    since = {finding.campaign_name: finding.open_since and finding.open_since.timestamp() for finding in third.findings}
+    assert since == {"a": pytest.approx(first["a"], abs=1e-3), "b": None}, "b began anew"
+
+
 async def test_accounts_are_compared_by_server_and_clients_id(
     store: Store, begin: BeginRun, report: MakeReport
 ) -> None:

@@ -27,6 +27,7 @@ def columns(report: Report) -> dict[str, Column]:
         "subject": lambda finding: finding.subject,
         "message": lambda finding: finding.message,
         "state": lambda finding: finding.state and finding.state.value,
+        "open_since": lambda finding: finding.open_since and finding.open_since.isoformat(),
         "accepted": lambda finding: finding.acceptance and finding.acceptance.reason,
         "owner": lambda finding: finding.acceptance and finding.acceptance.owner,
         "until": lambda finding: until(finding),

@@ -100,6 +100,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "basis": _without_nothing({"languages": basis.languages}) | campaigns | uncertain or None,
         "measure": finding.measure,
         "state": finding.state,
+        "open_since": finding.open_since and finding.open_since.isoformat(),
         "unchecked_reason": finding.unchecked_reason or None,
     }
     shown |= _without_nothing(optional)

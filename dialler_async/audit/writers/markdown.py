@@ -142,7 +142,8 @@ def _table(section: Section, report: Report) -> Iterator[str]:
     yield _row(*headings) + _row(*["---"] * len(headings))
     for finding in section.findings:
         cells = [escaped(finding.account or "")] if report.accounts else []
-        cells += [finding.severity, escaped(finding.rule), _where(finding, report), escaped(finding.message)]
+        cells += [finding.severity, escaped(finding.rule), _where(finding, report)]
+        cells += [escaped(f"{finding.message} ({age})" if (age := section.age(finding)) else finding.message)]
         cells += [escaped(section.note(finding))] if has_notes else []
         yield _row(*cells)
 

@@ -89,7 +89,7 @@ def _result(finding: Finding, index: Mapping[str, int], shown: Mapping[str, Colu
     return result
 
 
-_ELSEWHERE = {"rule", "severity", "message", "state", "accepted", "owner", "until", "scope", "tool"}
+_ELSEWHERE = {"rule", "severity", "message", "state", "open_since", "accepted", "owner", "until", "scope", "tool"}
 
 
 def _location(finding: Finding) -> dict[str, Any]:

@@ -21,12 +21,14 @@ class Entry:
     Attributes:
         finding: the finding.
         note: why it is accepted, or why it could not be checked, in words; empty for the others.
+        age: how long it has been open, in words; empty for less than a day.
         number: the number of its campaign in the links of the page; None if it is about the whole account.
         is_target: whether links to the campaign's findings lead here.
     """
 
     finding: Finding
     note: str
+    age: str
     number: int | None
     is_target: bool
 
@@ -77,7 +79,8 @@ class Blocks:
         key = _key(finding)
         is_target = key in self._without_target
         self._without_target.discard(key)
-        return Entry(finding=finding, note=section.note(finding), number=self._numbers.get(key), is_target=is_target)
+        note, age = section.note(finding), section.age(finding)
+        return Entry(finding=finding, note=note, age=age, number=self._numbers.get(key), is_target=is_target)
 
 
 def _key(finding: Finding) -> Key:
