@@ -6,7 +6,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import aiohttp
 
@@ -29,19 +29,12 @@ from .retry_gate import RetryGate
 from .tls import ssl_context
 
 
-class Forkable(Protocol):
-    """An object that holds connections of this process."""
-
-    def detach_after_fork(self) -> Iterator[object]:
-        """Yield all objects that must stay alive in the child. Afterwards, closing them does nothing in the child."""
-
-
 class _Process:
     """The current process. Its ID is read only after a fork, because a system call in each call would be slow."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.pools: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
+        self.pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
         self._inherited: list[object] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork_in_child)

@@ -15,11 +15,10 @@ saved. With botocore's, a server that stays down gets 4 requests for each of the
 
 import asyncio
 import logging
-from typing import Final, Protocol, final
+from typing import Final, final
 
-from .._api.endpoints import Request
-from ..config import RetryPolicy
 from ..errors import DiallerError, StatusError
+from .call import Call
 from .clock import CLOCK
 from .retry import backoff, is_transient, max_total_delay
 
@@ -27,17 +26,6 @@ _log = logging.getLogger("dialler_async")
 
 FAILURES_TO_SHUT: Final = 5
 """Failed requests in a row that shut the gate. With a lower number, a few unlucky calls would hold up all others."""
-
-
-class GatedCall(Protocol):
-    """What the gate knows of a call. `waited` is the seconds that it has waited between its attempts."""
-
-    policy: RetryPolicy
-    waited: float
-
-    @property
-    def request(self) -> Request[object]:
-        """The request."""
 
 
 @final
@@ -53,7 +41,7 @@ class RetryGate:
         self._shut_at = 0.0
         self._failed_path = ""
         self._retry_after = 0.0
-        self._retrying: GatedCall | None = None
+        self._retrying: Call[object] | None = None
         """The one retry in flight while the gate is shut."""
         self._failed_retries = 0
         self._backoff_from = 0.0
@@ -71,7 +59,7 @@ class RetryGate:
         """Return the seconds for which the gate has been shut."""
         return CLOCK.monotonic() - self._shut_at
 
-    async def wait(self, call: GatedCall) -> bool:
+    async def wait(self, call: Call[object]) -> bool:
         """Return True when a retry may be sent, and False if the call has waited for as long as its policy allows."""
         arrived_at = CLOCK.monotonic()
         longest = max_total_delay(call.policy) - call.waited
@@ -101,7 +89,7 @@ class RetryGate:
         self._retrying = None
         self._notify()
 
-    def failed(self, call: GatedCall, error: DiallerError) -> None:
+    def failed(self, call: Call[object], error: DiallerError) -> None:
         """Count the failure of an attempt. An error that a retry would not change counts as a success."""
         if not is_transient(error):
             self.succeeded()
@@ -128,7 +116,7 @@ class RetryGate:
         self._backoff_from = CLOCK.monotonic()
         self._jitter = CLOCK.random()
 
-    def leave(self, call: GatedCall) -> None:
+    def leave(self, call: Call[object]) -> None:
         """Let another retry be sent, because the attempt of a call has ended."""
         if self._retrying is call:
             self._retrying = None

@@ -81,31 +81,23 @@ class Transport:
         self.cache: Cache = Cache()
         self._base_url = base_url
         self._token = token
+        self._shared = shared
         self._pool = shared.pool
-        self._policy = shared.policy
-        self._timeouts = shared.timeouts
-        self._sender = Sender(base_url, token, shared.pool, shared.timeouts)
-        self._deadlines = Deadlines(shared.timeouts.deadline)
-        self._pool.deadlines.add(self._deadlines)
         self._gate = shared.pool.gate
         self._observer = shared.observer
         self._observes_responses = observes_responses(shared.observer)
-        self._headers = shared.headers
-        self._limiter = shared.limiter
-        self._on_response = shared.on_response
+        self._sender = Sender(base_url, token, shared.pool, shared.timeouts)
+        self._deadlines = Deadlines(shared.timeouts.deadline)
+        self._pool.deadlines.add(self._deadlines)
 
     def with_options(self, shared: Shared) -> "Transport":
         """Return a transport with other options on the same pool, which is much cheaper than a new transport."""
         other = copy.copy(self)
-        if shared.timeouts is not self._timeouts:
-            other._timeouts = shared.timeouts
+        other._shared = shared
+        if shared.timeouts is not self._shared.timeouts:
             other._sender = self._sender.with_timeouts(shared.timeouts)
             other._deadlines = Deadlines(shared.timeouts.deadline, is_short_lived=True)
             self._pool.deadlines.add(other._deadlines)
-        other._policy = shared.policy
-        other._headers = shared.headers
-        other._limiter = shared.limiter
-        other._on_response = shared.on_response
         return other
 
     async def send(self, request: Request[T], max_age: float | None = None) -> T:
@@ -120,10 +112,10 @@ class Transport:
             ConfigurationError: a function of the user returned an invalid header, or `max_age` is invalid.
         """
         if max_age is not None:
-            send, deadline = partial(self.send, request), self._timeouts.deadline
-            return await self.cache.get(request, max_age, send, headers=self._headers.key, deadline=deadline)
-        headers = self._headers.fixed or self._headers.of_call()
-        call = Call(request, self._policy, headers, self._base_url, self._observer)
+            send, deadline = partial(self.send, request), self._shared.timeouts.deadline
+            return await self.cache.get(request, max_age, send, headers=self._shared.headers.key, deadline=deadline)
+        headers = self._shared.headers.fixed or self._shared.headers.of_call()
+        call = Call(request, self._shared.policy, headers, self._base_url, self._observer)
         if self._observer is not None:
             call.started()
         try:
@@ -220,7 +212,7 @@ class Transport:
     async def _attempt(self, call: Call[T]) -> T | DiallerError:
         """Send the request once, as soon as it may be sent; return its value or its error."""
         try:
-            if not self._token.version or self._limiter is not None:
+            if not self._token.version or self._shared.limiter is not None:
                 await self._wait_for_token_and_rate(call)
             call.wait_started(QUEUED)
             session = await self._pool.enter(is_write=call.request.is_write)
@@ -245,10 +237,10 @@ class Transport:
         if not self._token.version:
             call.wait_started(AUTHENTICATING)
             await self._token.renew(refused=0)
-        if self._limiter is not None:
+        if self._shared.limiter is not None:
             call.wait_started(QUEUED)
             self._pool.check()
-            await self._limiter.acquire()
+            await self._shared.limiter.acquire()
 
     async def _send_once(self, call: Call[T], session: aiohttp.ClientSession) -> T | RequestError:
         headers = call.attempt_started(self._token.version)
@@ -265,9 +257,9 @@ class Transport:
             call.attempt_ended(None, response)
             return response
         info = None
-        if self._observes_responses or self._on_response is not None:
+        if self._observes_responses or self._shared.on_response is not None:
             info = response_info(response, self._token.secrets)
-            call.response_received(info, self._on_response)
+            call.response_received(info, self._shared.on_response)
         call.attempt_ended(response.status)
         return await outcome_of(call.request, response, self._token.secrets, info)
 
@@ -278,16 +270,13 @@ class Transport:
             phase = Phase.PAUSED
         if call.deadline.is_closing:
             return ClientClosedError(f"{call.request.sent}: the client was closed while {phase.value}")
-        expired = f"the deadline of {self._timeouts.deadline:g} s expired while {phase.value}"
+        expired = f"the deadline of {self._shared.timeouts.deadline:g} s expired while {phase.value}"
         return DeadlineError(f"{call.request.sent}: {expired}")
 
     def _final_error(self, call: Call[T], error: DiallerError, *, failed_for: float | None = None) -> DiallerError:
-        """Return the error for the caller, with the details of the call.
+        """Return the error for the caller: the error of the latest attempt with the details of the call.
 
-        Args:
-            call: the call.
-            error: the error of the latest attempt.
-            failed_for: seconds for which all requests have failed, if this is why the call is not retried.
+        `failed_for` is the seconds for which all requests have failed, if this is why the call is not retried.
         """
         request = call.request
         if call.outcome_unknown and not retry.resolves_outcome(request, error):
