@@ -30,11 +30,7 @@ R = TypeVar("R", bound=Record)
 
 @final
 class Decoded(msgspec.Struct, Generic[T]):
-    """The result of a short body. It behaves like a generator that returns the result without a pause.
-
-    Attributes:
-        value: the result.
-    """
+    """The result of a short body. It behaves like a generator that returns the result without a pause."""
 
     value: T
 
@@ -65,13 +61,9 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class _Contents(msgspec.Struct, Generic[R]):
-    """The decoded contents of a body.
+    """The decoded contents of a body: its envelope, and its valid records unless the decoder does not keep them.
 
-    Attributes:
-        body: the body.
-        envelope: its values.
-        records: the valid records, unless the decoder does not keep them.
-        reader: the reader of the list, if the body is large, or the fast path refused it.
+    There is a reader of the list if the body is large, or the fast path refused it.
     """
 
     body: Body
@@ -223,11 +215,7 @@ def _check_status(envelope: Envelope[Any], body: Body) -> None:
 
 
 def _checked_total(contents: _Contents[Any], *, may_be_shortened: bool = False) -> int:
-    """Return the total number of records, as the server counts them.
-
-    Raises:
-        PayloadError: the server sent another number of records, or no list of them.
-    """
+    """Return the total number of records, as the server counts them; raise PayloadError if it sent others."""
     if contents.envelope.records is None:
         reason = "the status is 200, but the body has no list of records"
         raise PayloadError(reason, path="records", excerpt=excerpt(contents.body))

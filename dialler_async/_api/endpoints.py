@@ -42,12 +42,7 @@ Invalidates: TypeAlias = int | Literal["lists", "everything"]
 
 @final
 class Missing(msgspec.Struct, Generic[T_co], frozen=True):
-    """The value of a call that gets a 404 with a JSON body, instead of a NotFoundError.
-
-    Attributes:
-        value: the value.
-        only_after_run: whether this holds only after an attempt that may have run.
-    """
+    """The value of a call that gets a 404 with a JSON body: always, or only after an attempt that may have run."""
 
     value: T_co
     only_after_run: bool
@@ -133,10 +128,9 @@ def get_campaign(campaign: Campaign | int) -> Request[Campaign]:
 
 def find_campaigns(name: str) -> Request[Records[Campaign]]:
     """Return the request for the campaigns whose name contains a text: a partial match."""
-    query = f"name={_encoded(_name(name))}"
     # The API reference does not say whether a search without a match is a 200 or a 404.
     none = Missing(Records[Campaign](items=(), total=0), only_after_run=False)
-    return Request(_FIND, _CAMPAIGN, CAMPAIGNS, query=query, about=f"campaigns named {name!r}", missing=none)
+    return Request(_FIND, _CAMPAIGN, CAMPAIGNS, query=_query(name), about=f"campaigns named {name!r}", missing=none)
 
 
 def list_result_codes(campaign: Campaign | int, language: int) -> Request[Records[ResultCode]]:
@@ -211,7 +205,7 @@ def delete_campaign_by_name(name: str) -> Request[None]:
         _CAMPAIGN,
         DONE,
         Idempotency.NEVER,
-        f"name={_encoded(_name(name))}",
+        _query(name),
         recovery_hint=_HINT_DELETE_BY_NAME,
         about=f"campaigns named {name!r}",
         invalidates="everything",
@@ -223,11 +217,7 @@ _MAX_ID: Final = 2**63 - 1
 
 
 def checked_id(campaign: Campaign | int) -> int:
-    """Return the ID of a campaign.
-
-    Raises:
-        ConfigurationError: the campaign has no ID, or the ID is not valid.
-    """
+    """Return the ID of a campaign; raise ConfigurationError without a valid one."""
     if not isinstance(campaign, Campaign):
         return _positive(campaign, "a campaign's ID", _id_hint)
     if campaign.id is None:
@@ -249,26 +239,16 @@ def _id_hint(value: object) -> str:
 
 
 def checked_language(language: int) -> Language:
-    """Return the language.
-
-    Raises:
-        ConfigurationError: the value can't be a LanguagesID.
-    """
+    """Return the language; raise ConfigurationError for a value that can't be a LanguagesID."""
     # A Language may be any int, also a negative one.
-    return language if type(language) is Language and language > 0 else _other_language(language)
-
-
-def _other_language(language: object) -> Language:
+    if type(language) is Language and language > 0:
+        return language
     hint = ": use Language.ENGLISH, Language.GERMAN or another LanguagesID"
     return Language(_positive(language, "a language", lambda _: hint))
 
 
 def checked_languages(languages: Iterable[int]) -> tuple[Language, ...]:
-    """Return the languages in the given order, without duplicates.
-
-    Raises:
-        ConfigurationError: there is no language, or a value can't be a LanguagesID.
-    """
+    """Return the languages in the given order, without duplicates; raise ConfigurationError without a valid one."""
     checked = tuple(dict.fromkeys(map(checked_language, languages)))
     require(bool(checked), "languages must contain at least one language")
     return checked
@@ -278,7 +258,7 @@ def _positive(value: object, name: str, hint: Callable[[object], str]) -> int:
     """Return the value if it is an int that an ID can be. No message contains the value, so that it can be logged."""
     # A bool is an int in Python, and `True` would mean campaign 1.
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigurationError(f"{name} must be an int, not {_type_name(value)}{hint(value)}")
+        raise ConfigurationError(f"{name} must be an int, not {type(value).__name__[:80]}{hint(value)}")
     # A server responds to larger numbers as if the endpoint did not exist.
     if not 1 <= value <= _MAX_ID:
         raise InvalidInputError(f"{name} must be a positive int of at most {_MAX_ID}")
@@ -295,13 +275,9 @@ def _name_hint(value: object) -> str:
             return ""
 
 
-def _type_name(value: object) -> str:
-    return type(value).__name__[:80]
-
-
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a str, not {_type_name(value)}{_name_hint(value)}")
+        raise ConfigurationError(f"{name} must be a str, not {type(value).__name__[:80]}{_name_hint(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -328,5 +304,5 @@ def _new_name(value: object) -> str:
     return name
 
 
-def _encoded(text: str) -> str:
-    return quote(text, safe="")
+def _query(name: object) -> str:
+    return f"name={quote(_name(name), safe='')}"

@@ -34,15 +34,8 @@ def other_call(
     idempotent: bool,
     decoder: type[T],
 ) -> Request[T]:
-    """Return a request to any function of the server.
+    """Return a request to any function of the server; see `DiallerClient.request` for the arguments.
 
-    Args:
-        method: HTTP method.
-        path: path below the base URL, not percent-encoded.
-        query: names and values, not percent-encoded.
-        body: a value to send as JSON; None for no body.
-        idempotent: whether the request may be retried.
-        decoder: type of the value.
     Raises:
         ConfigurationError: an argument is invalid.
     """

@@ -155,9 +155,7 @@ class Call(Generic[T_co]):
             _log_failure("attempt_headers", error)
             return self.headers
 
-    def response_received(
-        self, response: ResponseInfo, on_response: Callable[[ResponseInfo], object] | None = None
-    ) -> None:
+    def response_received(self, response: ResponseInfo, on_response: Callable[[ResponseInfo], object] | None) -> None:
         """Notify the observer of a response, and the function of `with_options`."""
         self._notify("response_received", response)
         if on_response is not None:

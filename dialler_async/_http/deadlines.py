@@ -21,46 +21,39 @@ class Deadline:
     """The deadline of a call or an attempt, which cancels its task. Each `Deadlines.start` needs a `Deadlines.stop`.
 
     Attributes:
+        task: the task of the call.
         when: time at which the deadline expires, by the loop's clock.
         in_flight: whether the call holds a slot of the pool.
         has_cancelled: whether the deadline has cancelled the task, and `uncancel` was not called since then.
         is_closing: whether the client was closed before the deadline expired.
     """
 
-    __slots__ = ("_cancellations", "_task", "has_cancelled", "in_flight", "is_closing", "when")
+    __slots__ = ("_cancellations", "has_cancelled", "in_flight", "is_closing", "task", "when")
 
     def __init__(self, task: "asyncio.Task[object]", when: float) -> None:
         self.when = when
         self.in_flight = self.is_closing = False
-        self._task = task
+        self.task = task
         self._cancellations = task.cancelling()
         self.has_cancelled = False
 
     @property
-    def is_of_current_task(self) -> bool:
-        """Whether the current task runs the call."""
-        return self._task is asyncio.current_task()
-
-    @property
     def is_task_cancelled(self) -> bool:
         """Whether the task was asked to cancel since the start of the deadline, by anyone."""
-        return self._task.cancelling() > self._cancellations
+        return self.task.cancelling() > self._cancellations
 
     def cancel(self, *, is_closing: bool = False) -> None:
         """Cancel the task, because the deadline has expired, or the client is closing."""
         self.is_closing = is_closing
         self.has_cancelled = True
-        self._task.cancel()
+        self.task.cancel()
 
     def uncancel(self) -> bool:
-        """Take back the cancellation by this deadline; return whether nothing else has cancelled the task.
-
-        If the deadline has not cancelled the task, nothing happens, and False is returned.
-        """
+        """Take back the cancellation by this deadline; return whether there was one, and no other."""
         if not self.has_cancelled:
             return False
         self.has_cancelled = False
-        return self._task.uncancel() <= self._cancellations
+        return self.task.uncancel() <= self._cancellations
 
 
 @final
@@ -113,7 +106,8 @@ class Deadlines:
 
     def cancel_waiting(self) -> None:
         """Cancel all calls that wait in the client, because it is closing, except a call that closes it itself."""
-        self._cancel([it for it in self._running if not it.in_flight and not it.is_of_current_task])
+        closing = asyncio.current_task()
+        self._cancel([it for it in self._running if not it.in_flight and it.task is not closing])
 
     def cancel_all(self) -> None:
         """Cancel all calls, because the client is closing."""

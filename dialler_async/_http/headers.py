@@ -27,8 +27,6 @@ class RequestHeaders:
     Attributes:
         fixed: the headers of each call; None if a function of the user returns some of them for each call.
         key: equal for equal headers and the same functions.
-    Raises:
-        ConfigurationError: a header is invalid, or only the client may set it.
     """
 
     def __init__(self, *sources: HeaderSource) -> None:
@@ -43,12 +41,7 @@ class RequestHeaders:
         return RequestHeaders(*self._sources, source)
 
     def of_call(self) -> Mapping[str, str]:
-        """Return the headers of one call.
-
-        Raises:
-            ConfigurationError: a function of the user returned an invalid header.
-            Exception: an error that a function of the user raises.
-        """
+        """Return the headers of one call; raise what a function of the user raises."""
         merged = {"accept": ("Accept", "application/json"), "user-agent": ("User-Agent", _USER_AGENT)}
         for source in self._sources:
             for name, value in (_called(source) if callable(source) else source).items():
@@ -72,11 +65,7 @@ def _key(source: HeaderSource) -> Hashable:
 
 
 def checked_headers(headers: object) -> dict[str, str]:
-    """Return a copy of valid headers. Error messages never show a value, because it may be a secret.
-
-    Raises:
-        ConfigurationError: a header is invalid, or only the client may set it.
-    """
+    """Return a copy of valid headers; raise ConfigurationError for others, without a value that may be a secret."""
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
     checked: dict[str, str] = {}

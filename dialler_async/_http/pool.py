@@ -42,9 +42,8 @@ class _Process:
     def _after_fork_in_child(self) -> None:
         """Detach the parent's connections, and keep them alive.
 
-        The child shares the parent's epoll instance. If the child closed a transport, the connection would be
-        unregistered there, and the parent would receive no further data. If a transport were garbage-collected, it
-        would raise a ResourceWarning.
+        The child shares the parent's epoll instance. If the child closed a transport, the parent would receive no
+        further data. If a transport were garbage-collected, it would raise a ResourceWarning.
         """
         self.pid = os.getpid()
         for pool in list(self.pools):
@@ -68,28 +67,15 @@ class Pool:
         max_rate: float | RateLimiter | None = None,
     ) -> None:
         require_type("pool", config, PoolConfig)
-        if session is not None:
-            require_type("session", session, aiohttp.ClientSession)
         require_type("trace_configs", trace_configs, Sequence)
         for trace_config in trace_configs:
             require_type("trace_configs", trace_config, aiohttp.TraceConfig)
-        if session is not None and (trace_configs or config.ssl or config.ca_file or config.client_cert):
-            raise ConfigurationError(
-                "session=… can't be combined with trace_configs, ssl, ca_file or client_cert: set these on the session"
-            )
-        require(
-            session is None or not session.trust_env,
-            "session=… must not have trust_env=True, because credentials from a netrc file would replace the token;"
-            " the client uses the proxies of the environment by itself",
-        )
-        require(
-            session is None or session.auth is None,
-            "session=… must not have auth=…, because these credentials would replace the token",
-        )
-        require(
-            session is None or session.auto_decompress,
-            "session=… must not have auto_decompress=False, because the client decodes decompressed responses",
-        )
+        if session is not None:
+            require_type("session", session, aiohttp.ClientSession)
+            _check_session(session)
+            configured = trace_configs or config.ssl or config.ca_file or config.client_cert
+            options = "trace_configs, ssl, ca_file or client_cert"
+            require(not configured, f"session=… can't be combined with {options}: set these on the session")
         self.config: Final = config
         self._ssl = ssl_context(config)
         self._trace_configs = list(trace_configs)
@@ -104,7 +90,8 @@ class Pool:
         self._pid = None if session is None else PROCESS.pid
         self._closing = False
         self._slots = asyncio.Semaphore(config.limit)
-        self._in_flight = 0
+        self.in_flight = 0
+        """Number of calls in flight: each holds a slot."""
         self._idle = asyncio.Event()
         self.gate: Final = RetryGate()
         self._paused_until = 0.0
@@ -117,11 +104,6 @@ class Pool:
         # Passed with each request, because the middlewares of a request replace the middlewares of its session.
         self.middlewares: Final = middlewares_of(session)
 
-    @property
-    def in_flight(self) -> int:
-        """Number of calls in flight: each holds a slot."""
-        return self._in_flight
-
     def pause(self, seconds: float) -> None:
         """Let all calls wait, because a 429 asks for it."""
         self._paused_until = max(self._paused_until, CLOCK.monotonic() + seconds)
@@ -133,11 +115,11 @@ class Pool:
     async def enter(self, *, is_write: bool = False) -> aiohttp.ClientSession:
         """Return the session after waiting for a slot. Each `enter` needs a `leave`.
 
-        Args:
-            is_write: whether the session is for a write. Its connections are used once, so that a write meets neither
-                a dead connection nor the surplus response to an earlier request.
+        The connections of the session for writes are used once, so that a write meets neither a dead connection nor the
+        surplus response to an earlier request.
+
         Raises:
-            ClientStateError: the client is closed.
+            ClientClosedError: the client is closed.
         """
         await self._slots.acquire()
         try:
@@ -149,7 +131,7 @@ class Pool:
         except BaseException:
             self._slots.release()
             raise
-        self._in_flight += 1
+        self.in_flight += 1
         return session
 
     async def _wait_for_rate_and_pause(self) -> None:
@@ -167,9 +149,9 @@ class Pool:
 
     def leave(self) -> None:
         """Release the slot."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         self._slots.release()
-        if not self._in_flight:
+        if not self.in_flight:
             self._idle.set()
 
     def check(self) -> asyncio.AbstractEventLoop:
@@ -242,7 +224,7 @@ class Pool:
         In a forked child this does nothing, because the connections and the calls in flight belong to the parent.
 
         Args:
-            timeout: seconds after which calls in flight are cancelled, and raise ClientStateError; None for no limit.
+            timeout: seconds after which calls in flight are cancelled, and raise ClientClosedError; None for no limit.
         Raises:
             ClientStateError: the client belongs to another event loop.
         """
@@ -273,7 +255,7 @@ class Pool:
                 await asyncio.wait(closing)
 
     async def _wait_until_idle(self) -> None:
-        while self._in_flight:
+        while self.in_flight:
             self._idle.clear()
             await self._idle.wait()
 
@@ -283,6 +265,20 @@ class Pool:
         for session in self._own_sessions:
             yield session
             yield from detach_connections(session.connector)
+
+
+def _check_session(session: aiohttp.ClientSession) -> None:
+    """Raise ConfigurationError for a user's session that would change what a call sends or receives."""
+    for is_wrong, problem in (
+        (
+            session.trust_env,
+            "trust_env=True, because credentials from a netrc file would replace the token; the client uses the proxies"
+            " of the environment by itself",
+        ),
+        (session.auth is not None, "auth=…, because these credentials would replace the token"),
+        (not session.auto_decompress, "auto_decompress=False, because the client decodes decompressed responses"),
+    ):
+        require(not is_wrong, f"session=… must not have {problem}")
 
 
 _CLOSED = "this client is closed: make a new client, or make all calls inside its `async with` block"
@@ -306,8 +302,7 @@ def _close_forgotten(
 ) -> None:
     """Close the connections of a client that was never closed, and warn.
 
-    A finalizer, because it runs before the methods `__del__` of a reference cycle. There, aiohttp's own warnings come
-    from its sessions and connectors.
+    A finalizer runs before the `__del__` of aiohttp's sessions and connectors, also in a reference cycle.
     """
     if pid != PROCESS.pid or all(connector.closed for connector in connectors):
         return
@@ -331,10 +326,8 @@ def _close_now(connector: aiohttp.BaseConnector, loop: asyncio.AbstractEventLoop
 
 
 def rate_limiter(max_rate: float | RateLimiter) -> RateLimiter:
-    """Return the rate limiter for a value of `max_rate`.
+    """Return the rate limiter for a number of calls per second, or the given rate limiter.
 
-    Args:
-        max_rate: calls per second, or a rate limiter.
     Raises:
         ConfigurationError: the rate is out of range, or aiolimiter is not installed.
     """

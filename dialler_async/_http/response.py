@@ -31,10 +31,6 @@ class Response:
         self.headers = headers
         self.body = body
 
-    def with_body(self, body: Body) -> "Response":
-        """Return this response with another body."""
-        return Response(self.status, self.headers, body)
-
 
 _REQUEST_IDS: Final = ("x-request-id", "x-correlation-id", "request-id")
 _MAY_BE_SECRET: Final = re.compile("auth|cookie|key|location|link|pass|refresh|secret|session|token")
@@ -93,7 +89,7 @@ async def _decode_recoded(request: Request[T], response: Response, error: Reques
     """Return the outcome of decoding a body in another charset than UTF-8; otherwise the error."""
     # A server may name another charset, and send UTF-8 nevertheless.
     content_type = response.headers.get("Content-Type", "")
-    recoded = response.with_body(await finish_in_slices(recoding(response.body, content_type)))
+    recoded = Response(200, response.headers, await finish_in_slices(recoding(response.body, content_type)))
     return error if recoded.body is response.body else await _decode(request, recoded)
 
 

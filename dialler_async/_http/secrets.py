@@ -8,7 +8,6 @@ or end within a secret, so a word with a part of a secret is removed, too. Decod
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections import deque
-from collections.abc import Iterator
 from typing import Final, NoReturn, TypeVar, final
 
 from ..errors import RequestError
@@ -19,8 +18,6 @@ _PART: Final = 8
 """Number of characters of a secret that give it away. A shorter secret is only found as a whole."""
 _MAX_TOKENS: Final = 8
 """Number of tokens to remember. A response may contain an older token, if another call has renewed the token."""
-_MAX_LAYERS: Final = 4
-"""Number of escapes within escapes, such as JSON within JSON."""
 _ESCAPE: Final = re.compile(
     r"%(?P<url>[0-9a-fA-F]{2})"
     r"|\\{1,4}(?:u00|x)(?P<json>[0-9a-fA-F]{2})"
@@ -80,17 +77,6 @@ class Secrets:
         raise TypeError("the secrets of a client can't be pickled or copied: make a new client")
 
 
-def _layers(text: str) -> Iterator[str]:
-    """Yield a text as it is, and then without each layer of escapes."""
-    for _ in range(_MAX_LAYERS):
-        yield text
-        decoded = _ESCAPE.sub(_character, text)
-        if decoded == text:
-            return
-        text = decoded
-    yield text
-
-
 def _contains(text: str, parts: dict[int, frozenset[str]]) -> bool:
     """Return whether a part of a secret is in a text, as it is or without its escapes."""
     for length, texts in parts.items():
@@ -120,7 +106,10 @@ def _parts(secrets: list[str]) -> dict[int, frozenset[str]]:
     texts: set[str] = set()
     for secret in secrets:
         # A secret may contain what looks like an escape.
-        texts.update(filter(None, _layers(secret)))
+        decoded = secret
+        while decoded and decoded not in texts:
+            texts.add(decoded)
+            decoded = _ESCAPE.sub(_character, decoded)
         for offset in range(3):
             # Base64 encodes three bytes at a time, and the secret may begin at any of them.
             for encode in (b64encode, urlsafe_b64encode):

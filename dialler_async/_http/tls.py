@@ -10,11 +10,7 @@ from ..errors import ConfigurationError
 
 
 def ssl_context(config: PoolConfig) -> SSLContext | None:
-    """Return the SSL context for the settings; None for aiohttp's default context.
-
-    Raises:
-        ConfigurationError: a file can't be read, or has the wrong content.
-    """
+    """Return the SSL context for the settings; None for aiohttp's default. Raise ConfigurationError for a bad file."""
     if config.ca_file is None and config.client_cert is None:
         return config.ssl
     try:
@@ -41,12 +37,7 @@ def _file_problem(error: OSError | ValueError) -> str:
 @final
 @attrs.frozen
 class TlsHints:
-    """What the user can do after a TLS error, for error messages.
-
-    Attributes:
-        ca: to trust another CA.
-        client_cert: to send a client certificate; empty if the client has one.
-    """
+    """What the user can do after a TLS error: to trust another CA, or to send a client certificate."""
 
     ca: str
     client_cert: str

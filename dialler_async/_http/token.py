@@ -20,7 +20,7 @@ from .secrets import Secrets
 
 @final
 class Token:
-    """The current token, and the `Authorization` header with it. `check` raises the error for an invalid token.
+    """The current token. `check` raises the error for an invalid token.
 
     Attributes:
         headers: the `Authorization` header; empty without a token.

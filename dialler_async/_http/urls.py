@@ -24,7 +24,7 @@ from ..errors import ConfigurationError
 def check_base_url(given: object) -> URL | ConfigurationError:
     """Return the base URL of an account without a trailing slash, or an error that shows no part of it.
 
-    The error is returned, not raised: a traceback would hold the argument, which may contain a secret.
+    Errors are returned here, not raised: a traceback would hold the argument, which may contain a secret.
 
     Source: API reference, "Access".
     """
@@ -103,8 +103,6 @@ class Proxy:
 
 def proxy_for(server: URL, proxy: str | None) -> Proxy | ConfigurationError | None:
     """Return the proxy for requests to a server; None for no proxy; or an error that shows no part of a proxy's URL.
-
-    The error is returned, not raised: a traceback would hold the arguments, which may contain credentials.
 
     Args:
         server: the base URL.
