@@ -9,11 +9,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 
 if TYPE_CHECKING:
     from tests.conftest import Until
 
 Settle = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def c_parser() -> None:
+    """Skip a test without aiohttp's C extensions, because its parser in Python accepts the response or waits for more.
+
+    Without them (`AIOHTTP_NO_EXTENSIONS=1`), the tests of this directory take three minutes.
+    """
+    if HttpResponseParser is HttpResponseParserPy:
+        pytest.skip("the parser of aiohttp in Python accepts this response, or waits for more")
 
 
 @pytest.fixture

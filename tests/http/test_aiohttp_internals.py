@@ -90,7 +90,7 @@ async def test_connection_with_a_response_without_a_request_is_not_reused(sandbo
     assert sandbox.connections.opened == 2
 
 
-@pytest.mark.parametrize("received", [b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x"])
+@pytest.mark.parametrize("received", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\nbroken\r\n\r\n"])
 async def test_bytes_that_the_parser_refused_are_found(listening: Listening, received: bytes) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -256,7 +256,7 @@ class TestMissingAttributes:
         self, parser_error: Exception | None, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(aiohttp_internals, "_parser_error", lambda _: parser_error)
-        sandbox.faults.next(Raw(b"SSH-2.0\r\n"))
+        sandbox.faults.next(Raw(b"SSH-2.0\r\n\r\n"))
         async with DiallerClient(sandbox.base_url, sandbox.token, retry=RetryPolicy(attempts=1)) as dialler:
             with pytest.raises(NoReplyError, match="is invalid HTTP"):
                 await dialler.campaigns.list()

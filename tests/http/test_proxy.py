@@ -439,6 +439,7 @@ async def test_error_says_that_the_proxy_does_not_support_https(listening: Liste
     assert "Check the scheme and port of the proxy's URL" in message
 
 
+@pytest.mark.usefixtures("c_parser")
 async def test_error_says_that_the_proxy_is_not_an_http_proxy(listening: Listening) -> None:
     async def ssh(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")

@@ -419,6 +419,7 @@ async def test_error_says_that_the_port_does_not_support_https() -> None:
     assert "does not support https" in message
 
 
+@pytest.mark.usefixtures("c_parser")
 async def test_error_says_that_the_port_does_not_speak_http(listening: Listening) -> None:
     async def tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
