@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from .harness import ROOT, Bar, Figures, Spread
 
 SERVER = "https://acd.example.com"
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
-FORMATS = ("jsonl", "csv", "json", "sarif", "junit", "markdown", "summary", "table")
+FORMATS = ("jsonl", "csv", "json", "sarif", "junit", "markdown", "summary", "table", "pages")
 BAR = 1.3
 PROGRAM = """
 import json, sys, time
@@ -70,7 +71,7 @@ async def fill(location: Path, accounts: int, report: AuditReport) -> None:
 def written(store: Path, format: str) -> Figures:
     """Write the report of the stored fleet in a new process, and return its figures."""
     output = store.with_suffix(f".{format}")
-    option = ["--html"] if format == "html" else ["--format", format, "--output"]
+    option = ["--html"] if format == "pages" else ["--format", format, "--output"]
     command = [sys.executable, "-c", PROGRAM, "report", "--store", store, *option, output]
     environment = {**os.environ, "COLUMNS": "120"}
     subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -78,23 +79,21 @@ def written(store: Path, format: str) -> Figures:
     return figures
 
 
-def measure(few: int, many: int, campaigns: int) -> list[str | Bar]:
-    """Measure each format with both fleets, and return the lines and the bars to print."""
-    lines: list[str | Bar] = []
+def measure(few: int, many: int, campaigns: int) -> Iterator[str | Bar]:
+    """Measure each format with both fleets, and yield the lines and the bars to print."""
     with tempfile.TemporaryDirectory() as directory:
         report = asyncio.run(audited(campaigns))
         stores = {accounts: Path(directory) / f"{accounts}.db" for accounts in (few, many)}
         for accounts, store in stores.items():
             asyncio.run(fill(store, accounts, report))
-        for format in (*FORMATS, "html"):
+        for format in FORMATS:
             small, large = written(stores[few], format), written(stores[many], format)
-            lines.append(
+            yield (
                 f"{format}: {small['memory']:.0f} MiB and {small['wall']:.1f} s with {few:,} accounts, "
                 f"{large['memory']:.0f} MiB and {large['wall']:.1f} s with {many:,}"
             )
             ratio = large["memory"] / small["memory"]
-            lines.append(Bar(f"{format}: memory, {many:,} accounts / {few:,}", BAR, Spread.of([ratio])))
-    return lines
+            yield Bar(f"{format}: memory, {many:,} accounts / {few:,}", BAR, Spread.of([ratio]))
 
 
 if __name__ == "__main__":
@@ -102,4 +101,4 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="20 and 200 accounts of 50 campaigns")
     options = parser.parse_args()
     for line in measure(20, 200, 50) if options.quick else measure(200, 2000, 500):
-        print(line)
+        print(line, flush=True)

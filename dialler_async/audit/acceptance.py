@@ -10,6 +10,7 @@ import attrs
 from msgspec import Meta, Struct
 
 from .._text.escaping import escape_unprintable
+from .._text.toml_tables import read_table
 from ..errors import require
 from ..models import Language
 from .coverage import Coverage
@@ -28,7 +29,6 @@ from .rules import (
 )
 from .rules.words import language_name
 from .selection import name_matches
-from .tables import read_table
 
 NEVER_ACCEPTED = frozenset(
     info.id for info in (INCOMPLETE_LIST, NOT_AUDITED, RULE_FAILED, STOPPED_EARLY, *(rule.info for rule in ALWAYS))

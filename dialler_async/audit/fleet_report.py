@@ -55,7 +55,6 @@ class FleetReport(Report):
             yield self._reports[name] if self._key is None else self._reports[name].sorted_by(self._key)
 
     def sorted_by(self, key: SortKey) -> Self:
-        """Return the same report with the findings of each account in another order."""
         return attrs.evolve(self, key=key)
 
     @property
@@ -70,12 +69,10 @@ class FleetReport(Report):
 
     @property
     def title(self) -> str:
-        """The number of accounts, in words."""
         return f"{len(self.accounts):,} account{'' if len(self.accounts) == 1 else 's'}"
 
     @property
     def scope_note(self) -> str | None:
-        """Which accounts were audited, in words; None for all."""
         return None if self.scope is None else f"only part of the fleet: {self.scope}"
 
 

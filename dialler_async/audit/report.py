@@ -99,16 +99,6 @@ class Report(ABC):
 
     @property
     @abstractmethod
-    def numbers(self) -> Numbers:
-        """How many findings the report has."""
-
-    @property
-    @abstractmethod
-    def since(self) -> datetime | None:
-        """When the run began that the report was compared with; None if it was not compared."""
-
-    @property
-    @abstractmethod
     def title(self) -> str:
         """The audited account or accounts, in words."""
 
@@ -128,9 +118,22 @@ class Report(ABC):
         return {}
 
     @property
-    def changes(self) -> tuple[Change, ...]:
-        """The records that changed since the baseline; empty in the report of a fleet."""
-        return ()
+    def numbers(self) -> Numbers:
+        """How many findings the report has."""
+        numbers = Numbers()
+        for part in self.parts():
+            numbers.add(part.by_topic())
+        return numbers
+
+    @property
+    def since(self) -> datetime | None:
+        """When the run of the baseline began, the earliest one in a fleet; None without a baseline."""
+        return min((part.comparison.since for part in self.parts() if part.comparison), default=None)
+
+    @property
+    def changes(self) -> Iterator[Change]:
+        """The records that changed since the baseline; none in the report of a fleet."""
+        return (change for part in self.parts() if part.comparison for change in part.comparison.changes)
 
     @property
     def zone_note(self) -> str:
@@ -153,7 +156,9 @@ class Report(ABC):
 
     def by_rule(self) -> dict[RuleInfo, int]:
         """Return the number of findings of each rule that has any. The worst severity comes first."""
-        return self.numbers.by_rule(self.rules)
+        found = self.numbers.of(*OPEN)
+        by_severity = sorted(self.rules, key=lambda info: info.severity.rank)
+        return {info: found[info.id] for info in by_severity if found[info.id]}
 
     def by_severity(self) -> dict[Severity, int]:
         """Return the number of findings of each severity, including zeros. The worst severity comes first."""
@@ -210,11 +215,9 @@ class AuditReport(Report):
     accepted: tuple[Finding, ...] = ()
 
     def parts(self) -> Iterator["AuditReport"]:
-        """Yield this report."""
         yield self
 
     def sorted_by(self, key: SortKey) -> Self:
-        """Return the same report with its findings in another order."""
         places = {info.id: place for place, info in enumerate(self.rules)}
 
         def place(finding: Finding) -> tuple[object, ...]:
@@ -261,38 +264,18 @@ class AuditReport(Report):
         return tuple(finding for _, finding in sorted(ending, key=lambda pair: pair[0]))
 
     @property
-    def numbers(self) -> Numbers:
-        """How many findings the report has."""
-        numbers = Numbers()
-        numbers.add(self.by_topic())
-        return numbers
-
-    @property
-    def since(self) -> datetime | None:
-        """When the run of the baseline began; None without a baseline."""
-        return None if self.comparison is None else self.comparison.since
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """The records that changed since the baseline; empty without a baseline."""
-        return () if self.comparison is None else self.comparison.changes
-
-    @property
     def title(self) -> str:
-        """The audited account, in words."""
         account = "an unknown account" if self.identity is None else str(self.identity)
         return account if self.name is None else f"{self.name} ({account})"
 
     @property
     def scope_note(self) -> str | None:
-        """Which part of the account was audited, in words; None for the whole account."""
         if self.scope is None:
             return None
         return f"only part of the account: {len(self.summaries):,} of {self.campaign_count:,} campaigns ({self.scope})"
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run ended early, some part could not be audited at all, or no campaign could be looked up."""
         is_listed = any(part.campaign_name is not None for part in self.not_checked)
         has_codes = any(summary.texts for summary in self.summaries)
         return self.has(STOPPED_EARLY, NOT_AUDITED) or (is_listed and not has_codes)

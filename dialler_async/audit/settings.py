@@ -4,17 +4,10 @@ The guide, `dialler_async/audit/README.md`, has an example of `dialler.toml`. In
 entry-point group `dialler_async.audit_rules`.
 """
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from re import findall
-from types import ModuleType
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -22,15 +15,14 @@ import attrs
 import msgspec
 from msgspec import Meta, Struct, field
 
-from .._text.trusted_files import require_trusted
+from .._text.toml_tables import read_table, require_known
+from .._text.trusted_modules import import_trusted
 from ..errors import ConfigurationError, require
 from .acceptance import AcceptanceEntry
 from .account import AccountRule
 from .findings import Severity
 from .rule import Rule
 from .rules import ALWAYS, RULES, RUN_RULES, AnyRule
-from .suggestions import require_known
-from .tables import read_table
 
 ENTRY_POINTS: Final = "dialler_async.audit_rules"
 _BY_THE_RUN: Final = {info.id for info in RUN_RULES}
@@ -186,77 +178,8 @@ def load_rules(references: Iterable[str], directory: Path | None = None) -> tupl
     """
     rules: list[AnyRule] = []
     for reference in references:
-        rules += _loaded(reference, lambda reference=reference: _imported(reference, directory))
+        rules += _loaded(reference, lambda reference=reference: import_trusted(reference, directory))
     return tuple(rules)
-
-
-def _imported(reference: str, directory: Path | None) -> object:
-    module, _, name = reference.rpartition(":")
-    require(bool(module and name), "it must have the form module:name or file.py:name")
-    if module.endswith(".py"):
-        found: object = _module_of_file((directory or Path.cwd()) / module)
-    elif directory is None or PathFinder.find_spec(module.partition(".")[0], [str(directory)]) is None:
-        found = import_module(module)
-    else:
-        with _imports_from(directory):
-            found = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _module_of_file(file: Path) -> ModuleType:
-    """Import a file, with the modules that it imports from its directory; all must be trusted."""
-    # The path as a name can't hide an installed module.
-    spec = spec_from_file_location(str(file.resolve()), file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
-    _require_trusted_module(spec)
-    module = module_from_spec(spec)
-    # A class in the module may look up its module.
-    sys.modules[spec.name] = module
-    with _imports_from(file.parent):
-        spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _imports_from(directory: Path) -> Iterator[None]:
-    """Import modules from a directory first; all that are found there must be trusted."""
-    before = list(sys.path)
-    finder = _TrustedOnly(directory)
-    sys.path.insert(0, str(directory))
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-        sys.path[:] = before
-
-
-class _TrustedOnly(MetaPathFinder):
-    """Refuses modules in a directory if another user may have written them. Other finders import the modules."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory.resolve()
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return None, so that the next finder imports the module; raise ConfigurationError for an untrusted file."""
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.origin is not None and spec.has_location:
-            file = Path(spec.origin)
-            if file.absolute().is_relative_to(self._directory) or file.resolve().is_relative_to(self._directory):
-                _require_trusted_module(spec)
-        return None
-
-
-def _require_trusted_module(spec: ModuleSpec) -> None:
-    # Python runs cached bytecode instead of the source, so the bytecode must be trusted, too.
-    for file in (spec.origin, spec.cached):
-        if file is not None and Path(file).exists():
-            require_trusted(Path(file))
 
 
 def _loaded(reference: str, load: Any) -> Sequence[AnyRule]:

@@ -136,7 +136,7 @@ def tell(report: Report) -> Story:
     found = {topic: Section(topic, title, numbers.of(topic).total(), report) for topic, title in titles.items()}
     sections = {topic: section for topic, section in found.items() if section.number}
     ending = sections.pop(Topic.ENDING, None)
-    return Story(verdict(report), _result(report), tuple(sections.values()), report.changes, ending)
+    return Story(verdict(report), _result(report), tuple(sections.values()), tuple(report.changes), ending)
 
 
 def verdict(report: Report) -> str:

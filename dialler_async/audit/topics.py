@@ -7,7 +7,6 @@ from enum import StrEnum
 import attrs
 
 from .findings import CampaignKey, Finding, Severity
-from .rule import RuleInfo
 
 
 class Topic(StrEnum):
@@ -59,11 +58,6 @@ class Numbers:
         for (topic, _, severity), number in self.findings.items():
             found[severity] += number if topic in OPEN else 0
         return found
-
-    def by_rule(self, rules: Iterable[RuleInfo]) -> dict[RuleInfo, int]:
-        """Return the number of open findings of each rule that has any. The worst severity comes first."""
-        found = self.of(*OPEN)
-        return {info: found[info.id] for info in sorted(rules, key=lambda it: it.severity.rank) if found[info.id]}
 
 
 OPEN = (Topic.NEW, Topic.KNOWN)

@@ -9,11 +9,11 @@ from cyclopts import Parameter
 from rich.padding import Padding
 
 from .. import ConfigurationError, DiallerClient
+from .._text.toml_tables import require_known
 from ..audit import AnyRule, audit
 from ..audit.rule import RuleInfo, Setting
 from ..audit.rules import RUN_RULES
 from ..audit.story import where
-from ..audit.suggestions import require_known
 from .exits import UsageError
 from .output import Console, text
 from .rules import RuleOptions

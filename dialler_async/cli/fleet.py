@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import attrs
 from cyclopts import App, Parameter
 
+from .. import OnProgress
 from ..audit import Report
 from ..fleet import Account, Fleet, Server, read_fleet
 from .exits import Exit, UsageError, print_error, print_warnings
@@ -30,7 +31,6 @@ from .store import duration, moment, open_store
 from .stored_report import write_pages
 
 if TYPE_CHECKING:
-    from ..fleet import FleetProgress
     from ..store import Run, Store
 
 _DEFAULT_MANIFEST = Path("fleet.toml")
@@ -220,7 +220,7 @@ def _numbers(done: int, failed: int, waiting: int) -> str:
 
 
 @contextmanager
-def _progress(run: "Run") -> Iterator["FleetProgress"]:
+def _progress(run: "Run") -> Iterator[OnProgress]:
     """Show the progress of a run as a bar, or without a terminal as a line every 30 s."""
     with progress_bar("Auditing accounts") as bar:
         if bar is not None:

@@ -1,14 +1,13 @@
 """A progress bar on stderr, shown only if stderr is a terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from .. import OnProgress
 from .output import Console
-
-OnProgress = Callable[[float, int, int | None], None]
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def progress_bar(title: str) -> Iterator[OnProgress | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
 
-        def show(done: float, failed: int, total: int | None) -> None:
+        def show(done: int, failed: int, total: int | None) -> None:
             description = f"{title}, {failed} failed" if failed else title
             bar.update(task, completed=done, total=total, description=description)
 

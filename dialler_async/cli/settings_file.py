@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import ConfigurationError
 from .._text.toml_files import read_toml
+from .._text.toml_tables import require_known
 from .._text.trusted_files import require_trusted
 from ..audit.settings import KEYS
-from ..audit.suggestions import require_known
 from .exits import UsageError
 
 _FILES = ("dialler.toml", "pyproject.toml")

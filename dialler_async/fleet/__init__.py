@@ -49,15 +49,14 @@ from .._lazy import lazy_names
 from .manifest import Account, Fleet, Server, read_fleet
 
 if TYPE_CHECKING:
-    from .coordinator import FleetProgress, audit_fleet
+    from .coordinator import audit_fleet
     from .unit import Auditor
     from .worker import Worker
 
-__all__ = ["Account", "Auditor", "Fleet", "FleetProgress", "Server", "Worker", "audit_fleet", "read_fleet"]
+__all__ = ["Account", "Auditor", "Fleet", "Server", "Worker", "audit_fleet", "read_fleet"]
 
 _MODULE_OF = {
     "Auditor": "unit",
-    "FleetProgress": "coordinator",
     "Worker": "worker",
     "audit_fleet": "coordinator",
 }

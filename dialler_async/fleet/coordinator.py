@@ -3,13 +3,13 @@
 import asyncio
 import math
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
 
 from .._api.endpoints import checked_languages
+from .._bulk.fan_out import OnProgress
 from .._http.clock import CLOCK
 from ..audit import AccountIdentity, AuditSettings, FleetReport, FleetReportBuilder
 from ..audit.acceptance import require_accounts
@@ -23,9 +23,6 @@ from .spool import ReportSpool
 from .unit import Auditor, settings_digest
 from .worker import Worker, seconds_to_next_look
 
-FleetProgress: TypeAlias = Callable[[float, int, int | None], None]
-"""Called with the numbers of accounts: done, failed and total."""
-
 
 async def audit_fleet(
     fleet: Fleet,
@@ -35,7 +32,7 @@ async def audit_fleet(
     directory: Path | None = None,
     languages: Iterable[Language] = Language,
     now: datetime | None = None,
-    on_progress: FleetProgress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FleetReport:
     """Audit all accounts of a fleet in this process, and return one report.
 
@@ -126,7 +123,7 @@ async def wait_for_run(
     store: Store,
     run: Run,
     work: Awaitable[None] | None = None,
-    on_progress: FleetProgress | None = None,
+    on_progress: OnProgress | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Wait until each account of a run has a result.

@@ -7,12 +7,16 @@ from collections.abc import Iterator, MutableMapping
 from typing import final
 
 from ..audit import AuditReport
+from ..store import StoreError
 from ..store.codec import decode_report, encode_report
 
 
 @final
 class ReportSpool(MutableMapping[str, AuditReport]):
-    """Reports by the names of their accounts, in a file that is deleted with this object."""
+    """Reports by the names of their accounts, in a file that is deleted with this object.
+
+    A report that can't be written raises StoreError.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="dialler-")  # noqa: SIM115  closed with this object
@@ -21,8 +25,11 @@ class ReportSpool(MutableMapping[str, AuditReport]):
 
     def __setitem__(self, name: str, report: AuditReport) -> None:
         data = encode_report(report)
-        self._places[name] = self._file.seek(0, os.SEEK_END), len(data)
-        self._file.write(data)
+        try:
+            self._places[name] = self._file.seek(0, os.SEEK_END), len(data)
+            self._file.write(data)
+        except OSError as error:
+            raise StoreError(f"can't write a temporary file in {tempfile.gettempdir()}: {error.strerror}") from None
 
     def __getitem__(self, name: str) -> AuditReport:
         offset, size = self._places[name]

@@ -121,7 +121,8 @@ def test_formats_for_people_say_for_how_long_a_finding_is_open(format: str, repo
     for days, words in ((0, None), (1, "open for 1 day"), (12, "open for 12 days")):
         report = attrs.evolve(compared, started=compared.started + timedelta(days=days))
         text = "".join(write_html(report)) if format == "html" else written(report, format)
-        known = sum(finding.open_since is not None for finding in report.all_findings())
+        shown = [*report.all_findings(), *(report.ending() if format == "html" else ())]
+        known = sum(finding.open_since is not None for finding in shown)
         assert re.findall(r"open for \d+ days?\b", text) == [words] * (known if words else 0)
 
 

@@ -1,7 +1,7 @@
 """The findings as the page shows them, and the numbers by which it links to campaigns."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import attrs
 
@@ -9,6 +9,8 @@ from ...findings import Finding
 from ...rule import RuleInfo
 from ...story import FOLD_ABOVE, Section, Story
 from ...topics import Topic
+from .matrix import Row
+from .timeline import Period
 
 Key = Hashable
 """Account, ID and name of a campaign."""
@@ -20,15 +22,11 @@ class Entry:
 
     Attributes:
         finding: the finding.
-        note: why it is accepted, or why it could not be checked, in words; empty for the others.
-        age: how long it has been open, in words; empty for less than a day.
         number: the number of its campaign in the links of the page; None if it is about the whole account.
         is_target: whether links to the campaign's findings lead here.
     """
 
     finding: Finding
-    note: str
-    age: str
     number: int | None
     is_target: bool
 
@@ -67,7 +65,7 @@ class Blocks:
         """Yield the blocks of a section. A long list of accepted findings is folded by rule."""
         is_long = section.topic is Topic.ACCEPTED and section.number > FOLD_ABOVE
         for group in section.groups(fold_above=0 if is_long else FOLD_ABOVE):
-            entries = [self._entry(finding, section) for finding in group.findings]
+            entries = [self._entry(finding) for finding in group.findings]
             explained = dict.fromkeys(entry.finding.rule for entry in entries)
             yield Block(
                 rule=group.rule,
@@ -75,33 +73,18 @@ class Blocks:
                 rules=[self._rules[rule] for rule in explained if rule in self._rules],
             )
 
-    def _entry(self, finding: Finding, section: Section) -> Entry:
+    def _entry(self, finding: Finding) -> Entry:
         key = _key(finding)
         is_target = key in self._without_target
         self._without_target.discard(key)
-        note, age = section.note(finding), section.age(finding)
-        return Entry(finding=finding, note=note, age=age, number=self._numbers.get(key), is_target=is_target)
+        return Entry(finding=finding, number=self._numbers.get(key), is_target=is_target)
 
 
 def _key(finding: Finding) -> Key:
     return finding.account, finding.campaign_id, finding.campaign_name
 
 
-class _Summary(Protocol):
-    @property
-    def account(self) -> str | None: ...
-    @property
-    def id(self) -> int | None: ...
-    @property
-    def name(self) -> str: ...
-
-
-class _Row(Protocol):
-    @property
-    def campaign(self) -> _Summary: ...
-
-
-RowT = TypeVar("RowT", bound=_Row)
+RowT = TypeVar("RowT", Period, Row)
 
 
 def numbered(rows: Sequence[RowT], numbers: dict[Key, int]) -> list[tuple[RowT, int | None]]:

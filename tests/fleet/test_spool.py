@@ -1,0 +1,53 @@
+"""The temporary file of a fleet's report."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dialler_async.audit import RULES, AuditReport, not_audited
+from dialler_async.fleet.spool import ReportSpool
+from dialler_async.models import Language
+from dialler_async.store import StoreError
+
+NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
+
+
+def report(error: str) -> AuditReport:
+    return not_audited(error, rules=RULES, languages=Language, now=NOW, started=NOW)
+
+
+def test_reports_are_read_as_they_were_written() -> None:
+    spool = ReportSpool()
+    for name in ("north", "lone \ud800", "south"):
+        spool[name] = report(name)
+    assert spool["lone \ud800"] == report("lone \ud800")
+    spool["north"] = report("again")
+    assert dict(spool) == {name: report(name) for name in ("lone \ud800", "south")} | {"north": report("again")}
+    del spool["south"]
+    assert list(spool) == ["north", "lone \ud800"]
+    with pytest.raises(KeyError):
+        spool["south"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_file_is_closed_with_the_spool() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    spool = ReportSpool()
+    spool["north"] = report("x")
+    assert set(os.listdir("/proc/self/fd")) > before
+    del spool
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_a_store_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "r+b", buffering=0)  # noqa: SIM115  the spool closes it
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
+    spool = ReportSpool()
+    with pytest.raises(StoreError, match="can't write a temporary file in"):
+        spool["north"] = report("x")
