@@ -103,8 +103,8 @@ async def audit(
             auditor = Auditor(opened_store, fleet, settings, directory)
             with _progress(run) as on_progress, stop_signal() as stop:
                 work = None if workers else Worker(opened_store, auditor, run=run.id).work(stop)
-                await wait_for_run(opened_store, run, work, on_progress, stop)
-            if stop.is_set():
+                is_over = await wait_for_run(opened_store, run, work, on_progress, stop)
+            if not is_over:
                 print_error(f"stopped: --resume goes on with run {run.id}")
                 return Exit.INTERRUPTED
             report = attrs.evolve(await fleet_report(opened_store, run), fails_on_new=fail_on_new)
@@ -126,7 +126,7 @@ async def _earlier_run(store: "Store", fleet: Fleet, *, resume: bool, only_faile
     from ..fleet.coordinator import units_of
 
     if only_failed:
-        latest = await store.runs.get()
+        latest = await store.runs.latest(units_of(fleet))
         number = await store.runs.reopen(latest.id)
         print_error(f"run {latest.id}: {counted(number, 'account')} could not be audited, and will be audited again")
         return latest

@@ -125,8 +125,8 @@ async def wait_for_run(
     work: Awaitable[None] | None = None,
     on_progress: OnProgress | None = None,
     stop: asyncio.Event | None = None,
-) -> None:
-    """Wait until each account of a run has a result.
+) -> bool:
+    """Wait until each account of a run has a result, and end the run. Return False if it was stopped before.
 
     Args:
         store: the store of the run.
@@ -142,6 +142,7 @@ async def wait_for_run(
     try:
         while True:
             began = CLOCK.monotonic()
+            has_ended = work is None or worker.done()
             is_over = await store.runs.finish(run.id)
             if on_progress is not None:
                 servers = await store.runs.servers(run.id)
@@ -151,8 +152,8 @@ async def wait_for_run(
                 on_progress(total - waiting, failed, total)
             if worker.done():
                 worker.result()
-            if is_over or (stop.is_set() and (work is None or worker.done())):
-                return
+            if is_over or (stop.is_set() and has_ended):
+                return is_over
             await asyncio.wait({worker}, timeout=seconds_to_next_look(CLOCK.monotonic() - began))
     finally:
         worker.cancel()

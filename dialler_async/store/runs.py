@@ -17,13 +17,13 @@ from ..version import __version__
 from .database import Database
 from .schema import RUNS, UNITS, database_now
 
-_ABANDON_SECONDS: Final = 86_400.0
-"""Age at which an unfinished run is closed when the next run begins: nobody waits for it any more."""
+_ABANDON_SECONDS: Final = 72_000.0
+"""Age at which an unfinished run is given up. It is less than a day, so that each nightly audit begins a run."""
 _RECENT_SECONDS: Final = 60.0
 
 
 class RunState(StrEnum):
-    """Whether accounts of a run have no result yet."""
+    """Whether a run has ended. The process that waits for it ends it, so that one that is killed can be resumed."""
 
     OPEN = "open"
     FINISHED = "finished"
@@ -136,7 +136,7 @@ class Runs:
     async def create(
         self, units: Iterable[NewUnit], plan: Plan, *, settings: str, is_fleet: bool, scope: str | None = None
     ) -> Run:
-        """Begin a run, and return it. Unfinished runs of more than a day ago are closed."""
+        """Begin a run, and return it. Unfinished runs of the day before are closed."""
         rows = [
             attrs.asdict(unit)
             | {"position": position, "work": work_key(unit.url, settings), "state": UnitState.WAITING}
@@ -168,12 +168,23 @@ class Runs:
         return found[0]
 
     async def unfinished(self, units: Iterable[NewUnit]) -> Run | None:
-        """Return the latest open run of a fleet in which one of these accounts has no result; None without one."""
-        own = {_place(unit) for unit in units}
-        for run in reversed(await self._find(and_(RUNS.c.state == RunState.OPEN, RUNS.c.is_fleet))):
-            if any(_place(unit) in own for unit in await self.units(run.id)):
-                return run
-        return None
+        """Return the latest open run that a fleet of these accounts can finish; None without one.
+
+        If each account has a result, the run still waits for its report.
+        """
+        is_recent = RUNS.c.started > database_now() - _ABANDON_SECONDS
+        return await self._latest(units, and_(RUNS.c.state == RunState.OPEN, is_recent), UnitState.WAITING)
+
+    async def latest(self, units: Iterable[NewUnit]) -> Run:
+        """Return the latest run of a fleet of these accounts, which can audit its failed accounts again.
+
+        Raises:
+            ConfigurationError: there is no such run.
+        """
+        run = await self._latest(units, true(), UnitState.FAILED)
+        if run is None:
+            raise ConfigurationError(f"the store {self._database.name} has no run of these accounts")
+        return run
 
     async def units(self, run: int, *, work: str | None = None) -> list[Unit]:
         """Return the accounts of a run without a result, in the order of the run; with `work`, those with this key."""
@@ -199,10 +210,12 @@ class Runs:
     async def finish(self, run: int) -> bool:
         """End a run if each of its accounts has a result. Return whether it has ended."""
         waiting = exists().where(UNITS.c.run == run, UNITS.c.state == UnitState.WAITING)
+        # Workers may have finished it before anybody waited for it.
+        ended = select(func.max(UNITS.c.ended)).where(UNITS.c.run == run).scalar_subquery()
         ends = update(RUNS).where(RUNS.c.id == run, RUNS.c.state == RunState.OPEN, ~waiting)
 
         def work(connection: Connection) -> None:
-            connection.execute(ends.values(state=RunState.FINISHED, ended=database_now()))
+            connection.execute(ends.values(state=RunState.FINISHED, ended=ended))
 
         [row] = await self._database.rows(select(RUNS.c.state, waiting.label("is_waiting")).where(RUNS.c.id == run))
         if row.state == RunState.OPEN and not row.is_waiting:
@@ -221,13 +234,21 @@ class Runs:
 
         return await self._database.write(work)
 
+    async def _latest(self, units: Iterable[NewUnit], condition: ColumnElement[bool], left: UnitState) -> Run | None:
+        """Return the latest run of a fleet whose accounts in the state `left` are these, or all its accounts."""
+        own = {(unit.name, unit.url, unit.clients_id) for unit in units}
+        for run in reversed(await self._find(and_(condition, RUNS.c.is_fleet))):
+            query = select(UNITS.c.name, UNITS.c.url, UNITS.c.clients_id, UNITS.c.state).where(UNITS.c.run == run.id)
+            rows = await self._database.rows(query)
+            if all(
+                (row.name, row.url, row.clients_id) in own for row in [row for row in rows if row.state == left] or rows
+            ):
+                return run
+        return None
+
     async def _find(self, condition: ColumnElement[bool]) -> list[Run]:
         rows: Sequence[Any] = await self._database.rows(select(RUNS).where(condition).order_by(RUNS.c.id))
         return [
             Run(**{**row._mapping, "state": RunState(row.state), "plan": msgspec.json.decode(row.plan, type=Plan)})
             for row in rows
         ]
-
-
-def _place(unit: NewUnit) -> tuple[str, str, int | None]:
-    return unit.name, unit.url, unit.clients_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -10,13 +11,17 @@ import sqlite3
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dialler_async.audit.writers.html import page_name
 from dialler_async.cli import main
+from dialler_async.cli.fleet import _progress
 from dialler_async.sandbox import Sandbox
+from dialler_async.store import Plan, RunState
+from dialler_async.store import Run as StoredRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,6 +201,43 @@ def test_single_audit_is_compared_with_the_last_one_in_the_store(
     assert {line["rule"] for line in second if line["state"] == "new"} == {"duplicate-name"}
     assert len(second) == len(first)
     assert "state" not in first[0]
+
+
+def test_progress_without_a_terminal_is_a_line_every_30_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("dialler_async.cli.fleet.monotonic", lambda: now)
+    run = StoredRun(
+        id=7,
+        state=RunState.OPEN,
+        is_fleet=True,
+        started=0.0,
+        ended=None,
+        version="1",
+        settings="",
+        scope=None,
+        plan=Plan(languages=(1,), now=datetime(2026, 2, 1, tzinfo=UTC)),
+    )
+    with _progress(run) as show:
+        for seconds, done, failed in [(0, 10, 0), (29.9, 40, 0), (30, 70, 1), (59.9, 75, 1), (61, 80, 2), (91, 80, 2)]:
+            now = 1000.0 + seconds
+            show(done, failed, 200)
+    assert capsys.readouterr().err.splitlines() == [
+        "dialler: run 7: 70 of 200 accounts done, 1 failed, 2.0/s, about 1 min left",
+        "dialler: run 7: 80 of 200 accounts done, 2 failed, 1.1/s, about 2 min left",
+        "dialler: run 7: 80 of 200 accounts done, 2 failed, 0.8/s, about 3 min left",
+    ]
+
+
+def test_fleet_audit_prints_its_progress_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dialler_async.cli.fleet.monotonic", itertools.count(0, 30).__next__)
+    assert main(["fleet", "audit", "--sandbox", "--format", "summary"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("dialler: run 1: ") and " of 100 accounts done, 0 failed" in line for line in lines)
 
 
 def test_list_rules_prints_the_rules(capsys: pytest.CaptureFixture[str]) -> None:

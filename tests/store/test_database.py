@@ -172,15 +172,3 @@ class TestFile:
                 await full.results.save(unit, big)
         assert await store.history.findings() == []
         assert await store.results.save(unit, big) is not None
-
-
-ROLES = """
-CREATE ROLE {0}_coordinator LOGIN;
-CREATE ROLE {0}_worker LOGIN;
-CREATE ROLE {0}_reader LOGIN;
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}_coordinator, {0}_worker, {0}_reader;
-GRANT INSERT, UPDATE ON runs, units, accounts, findings TO {0}_coordinator, {0}_worker;
-GRANT INSERT, UPDATE, DELETE ON leases TO {0}_coordinator, {0}_worker;
-GRANT DELETE ON runs, units, findings TO {0}_coordinator;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {0}_coordinator, {0}_worker;
-"""
