@@ -42,8 +42,8 @@ async def sandbox(
     accounts, also print a command that audits all of them. The fleet.toml for that
     command is deleted at the end.
 
-    Requests with the bearer token DIALLER_SANDBOX_KEY, which is printed, too, control
-    the running server:
+    Requests with the bearer token DIALLER_SANDBOX_KEY, which is printed, too,
+    control the running server:
 
     - POST /sandbox/faults plans faults, for example
       {"faults": ["503", "reset"], "call": "clone"}.

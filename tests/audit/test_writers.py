@@ -336,6 +336,12 @@ class TestMarkdown:
         comparison = attrs.evolve(report.comparison, new=many, gone=many, unchecked=many)
         assert len(written(attrs.evolve(report, findings=many, comparison=comparison), "summary")) <= 3_000
 
+    def test_summary_counts_each_rule_while_there_is_room(self, reports: Reports) -> None:
+        report = reports.real()
+        text = written(report, "summary").replace("\\", "")
+        assert len(report.by_rule()) > 12
+        assert all(f"- {info.id} ({info.severity}): {number}" in text for info, number in report.by_rule().items())
+
     def test_markdown_of_a_report_without_findings_says_so(self, reports: Reports) -> None:
         assert "nothing found" in written(reports.empty(), "markdown")
         assert "|" not in written(reports.empty(), "markdown")

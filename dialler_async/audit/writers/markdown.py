@@ -87,7 +87,8 @@ def write_summary(report: Report) -> Iterator[str]:
             blocks.append(_list(section.title, lines, section.number, most_of[section.topic]))
     by_rule = report.by_rule()
     lines = (f"{escaped(info.id)} ({info.severity}): {number:,}" for info, number in by_rule.items())
-    blocks.append(_list("By rule", lines, len(by_rule), 400) if by_rule else "")
+    left = MOST_OF_SUMMARY - sum(len(block) + 1 for block in blocks)
+    blocks.append(_list("By rule", lines, len(by_rule), left) if by_rule else "")
     yield "\n".join(filter(None, blocks))
 
 
