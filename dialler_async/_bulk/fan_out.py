@@ -231,7 +231,7 @@ class _FanOut(Generic[ItemT, ValueT]):
     def _call(self, item: ItemT, context: Context) -> Generator[Any, Any, ValueT]:
         """Return the function's value. The function runs in a context of its own.
 
-        A task for each item would have one, too, and take longer.
+        A task for each item would have one, too, and takes 3 µs longer.
         """
         awaitable = context.run(self._function, item)
         if not inspect.isawaitable(awaitable):
