@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, Generic, TypeVar, final
 
+import attrs
+
 from .._api.endpoints import Request
-from .._bulk.concurrency import ITEM_LATENCY
+from .._bulk.concurrency import ITEM_LATENCY, ItemLatency
 from ..config import RetryPolicy
 from ..errors import DiallerError, ResponseInfo
 from ..observer import ObservedCall, Observer
@@ -42,69 +44,43 @@ _DECODING: Final = Phase.DECODING
 
 
 @final
+@attrs.define(eq=False)
 class Call(Generic[T_co]):
-    """The state of one call.
+    """The state of one call."""
 
-    Attributes:
-        headers: the headers of all attempts, without `Authorization`.
-        deadline: the deadline of the call.
-        attempts: number of attempts so far.
-        sent: whether the server may have received a part of the latest attempt; None if unknown.
-        read_deadline: the read timeout of the latest attempt; None until it has its connection.
-        token_version: version of the token in the latest attempt.
-        renewals: how often the token was renewed after a 401.
-        outcome_unknown: whether a failed attempt of a write may have run.
-        waited: seconds that the call has waited between its attempts.
-    """
+    request: Request[T_co]
+    policy: RetryPolicy
+    headers: Mapping[str, str]
+    """The headers of all attempts, without `Authorization`."""
+    _base_url: str
+    _observer: Observer | None
+    deadline: Deadline = attrs.field(init=False)
+    read_deadline: Deadline | None = None
+    """The read timeout of the latest attempt; None until it has its connection."""
+    attempts: int = 0
+    sent: bool | None = False
+    """Whether the server may have received a part of the latest attempt; None if unknown."""
+    token_version: int = 0
+    """Version of the token in the latest attempt."""
+    renewals: int = 0
+    """How often the token was renewed after a 401."""
+    outcome_unknown: bool = False
+    """Whether a failed attempt of a write may have run."""
+    waited: float = 0.0
+    """Seconds that the call has waited between its attempts."""
+    _phase: Phase = AUTHENTICATING
+    _latency: ItemLatency | None = attrs.field(init=False)
+    _observed: ObservedCall | None = None
+    _started_at: float = 0.0
+    _waiting_since: float = 0.0
+    _queued_at: float = 0.0
+    _sent_at: float = 0.0
 
-    __slots__ = (
-        "_latency",
-        "_observed",
-        "_observer",
-        "_phase",
-        "_queued_at",
-        "_sent_at",
-        "_started_at",
-        "_waiting_since",
-        "attempts",
-        "deadline",
-        "headers",
-        "outcome_unknown",
-        "policy",
-        "read_deadline",
-        "renewals",
-        "request",
-        "sent",
-        "token_version",
-        "waited",
-    )
-
-    deadline: Deadline
-
-    def __init__(
-        self,
-        request: Request[T_co],
-        policy: RetryPolicy,
-        headers: Mapping[str, str],
-        base_url: str,
-        observer: Observer | None,
-    ) -> None:
-        self.request = request
-        self.policy = policy
-        self.headers = headers
-        self.attempts = self.token_version = self.renewals = 0
-        self.sent: bool | None = False
-        self.read_deadline: Deadline | None = None
-        self.outcome_unknown = False
-        self.waited = 0.0
-        self._phase = AUTHENTICATING
+    def __attrs_post_init__(self) -> None:
         # Set by a fan-out that measures the latency of the server without the waits in the client.
         self._latency = ITEM_LATENCY.get()
         if self._latency is not None:
             self._latency.call_started()
-        self._observer = observer
-        self._observed = None if observer is None else ObservedCall(request.sent, base_url)
-        self._started_at = self._waiting_since = self._queued_at = self._sent_at = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -118,11 +94,12 @@ class Call(Generic[T_co]):
 
     def started(self) -> None:
         """Tell the observer that the call begins."""
+        self._observed = ObservedCall(self.request.sent, self._base_url)
         self._started_at = CLOCK.monotonic()
         self._notify("call_started")
 
     def ended(self, error: BaseException | None) -> None:
-        """Notify the observer of the end of the call."""
+        """Tell the observer that the call has ended."""
         self._notify("call_ended", CLOCK.monotonic() - self._started_at, error)
 
     def wait_started(self, phase: Phase) -> None:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar, cast
 
+import attrs
+
 from .._api.charsets import recoding
 from .._api.decoding import Decoded, Decoding
 from .._api.endpoints import Request
@@ -21,15 +23,13 @@ S = TypeVar("S")
 E = TypeVar("E", bound=RequestError)
 
 
+@attrs.define(repr=False, eq=False)
 class Response:
     """A response as the server sent it. Responses are never shown, because they may contain the token."""
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: Body) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: Mapping[str, str]
+    body: Body
 
 
 _REQUEST_IDS: Final = ("x-request-id", "x-correlation-id", "request-id")

@@ -26,6 +26,7 @@ class Waits(Observer):
 def test_wait_for_an_attempt_begins_after_the_token_and_at_the_gate(clock: Clock) -> None:
     observer = Waits()
     call = Call(list_campaigns(), RetryPolicy(), {}, "http://127.0.0.1:1", observer)
+    call.started()
     for phase in (Phase.AUTHENTICATING, Phase.AT_GATE, Phase.QUEUED):
         call.wait_started(phase)
         clock.seconds += 10
