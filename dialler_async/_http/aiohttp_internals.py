@@ -108,11 +108,7 @@ def _parser_error(error: BaseException) -> BaseException | None:
 
 
 class TrackedRequest(aiohttp.ClientRequest):
-    """A request that tells when it has its connection.
-
-    Attributes:
-        on_connected: called when `CheckingConnector` has the connection.
-    """
+    """A request that tells when `CheckingConnector` has its connection."""
 
     on_connected: Callable[[], None] | None = None
 
@@ -124,16 +120,10 @@ class CheckingConnector(aiohttp.TCPConnector):
     """
 
     async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Connection:
-        """Return a new connection, or an idle connection without unsolicited data.
-
-        Args:
-            req: the request.
-            args: what aiohttp passes besides; another version may pass something else.
-            kwargs: likewise.
-        """
+        """Return a new connection, or an idle connection without unsolicited data."""
         connection = await super().connect(req, *args, **kwargs)
         try:
-            while connection.protocol is not None and connection.protocol.should_close:
+            while (protocol := connection.protocol) is not None and protocol.should_close:
                 connection.close()
                 connection = await super().connect(req, *args, **kwargs)
         except AttributeError:
@@ -173,10 +163,7 @@ def fail_when_closed(response: aiohttp.ClientResponse) -> Callable[[], object] |
 
 
 def detach_connections(connector: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the protocols and transports of a connector. Afterwards, closing the connector does nothing.
-
-    The transports are detached from their protocols, so that aiohttp can't close them.
-    """
+    """Yield the protocols and transports of a connector, detached, so that closing the connector does nothing."""
     for protocol in _open_protocols(connector):
         # A connection that is still being made has no transport.
         yield protocol, getattr(protocol, "transport", None)

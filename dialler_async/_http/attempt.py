@@ -42,21 +42,21 @@ class Sender:
     """The sender of requests to one server with one token."""
 
     def __init__(self, base_url: str, token: Token, pool: Pool, timeouts: Timeouts) -> None:
-        self._base = URL(base_url, encoded=True)
-        self._base_path = self._base.raw_path.rstrip("/")
-        proxy = proxy_for(self._base, pool.config.proxy)
+        base = URL(base_url, encoded=True)
+        self._scheme, self._authority, self._base_path = base.scheme, base.raw_authority, base.raw_path.rstrip("/")
+        proxy = proxy_for(base, pool.config.proxy)
         if isinstance(proxy, ConfigurationError):
             raise proxy
         if proxy is not None and proxy.headers:
             token.secrets.add_credentials(proxy.user, proxy.password)
         self._proxy = None if proxy is None else proxy.url
         credentials = _NO_HEADERS if proxy is None else proxy.headers
-        is_tunnel = self._base.scheme == "https"
+        is_tunnel = base.scheme == "https"
         # A proxy gets its credentials with the CONNECT for a tunnel, otherwise with each request.
         self._connect_headers = credentials if is_tunnel else _NO_HEADERS
         self._proxy_headers = _NO_HEADERS if is_tunnel else credentials
         self._is_forwarded = proxy is not None and not is_tunnel
-        self._route = Route(server=self._base, proxy=self._proxy, hints=tls_hints(pool.config, pool.owns_session))
+        self._route = Route(server=base, proxy=self._proxy, hints=tls_hints(pool.config, pool.owns_session))
         self._token = token
         self._middlewares = pool.middlewares
         self._max_body = pool.config.max_body
@@ -90,8 +90,8 @@ class Sender:
                     request.sent.method,
                     # Built from encoded parts, because parsing a URL takes three times as long.
                     URL.build(
-                        scheme=self._base.scheme,
-                        authority=self._base.raw_authority,
+                        scheme=self._scheme,
+                        authority=self._authority,
                         path=self._base_path + request.path,
                         query_string=request.query,
                         encoded=True,
@@ -130,8 +130,7 @@ class Sender:
         """Return the response. Raise ConnectionLost instead of the errors after which aiohttp would send again.
 
         A middleware of one attempt. If a connection is lost before the response, aiohttp silently sends GET and DELETE
-        again. A delete by name could then run twice. A delete by ID could get a 404 although it worked. Here, `retry`
-        decides about retries.
+        again. A delete by name could then run twice. A delete by ID could get a 404 although it worked.
         """
         call.sent = False
         if isinstance(request, TrackedRequest):
