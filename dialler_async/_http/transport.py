@@ -19,6 +19,7 @@ from ..config import RateLimiter, RetryPolicy, Timeouts
 from ..errors import (
     AuthenticationError,
     ClientClosedError,
+    ConfigurationError,
     ConflictError,
     DeadlineError,
     DiallerError,
@@ -148,16 +149,21 @@ class Transport:
         The exception is a cancellation, or an error of the user's code: the token function, the rate limiter or the
         decoder's type. That a write may have run matters more than such an error.
         """
-        is_cancelled = isinstance(exception, asyncio.CancelledError)
-        if is_cancelled and not call.deadline.uncancel():
-            return None
+        error: DiallerError | None = None
+        if isinstance(exception, asyncio.CancelledError):
+            if not call.deadline.task.cancelling():
+                # The task would end as cancelled, and would vanish from a TaskGroup without an error.
+                text = f"something was cancelled while {call.phase.value}, but not this call"
+                error = ConfigurationError(f"{call.request.sent}: {text}")
+            elif call.deadline.uncancel():
+                error = self._cause_of_cancellation(call)
+            else:
+                return None
         call.outcome_unknown |= call.in_flight and call.request.is_write
-        if is_cancelled:
-            return self._final_error(call, self._cause_of_cancellation(call))
-        if not call.outcome_unknown:
-            return None
-        text = str(exception) if isinstance(exception, DiallerError) else type(exception).__name__
-        return self._final_error(call, DiallerError(f"{call.request.sent}: {text}, while {call.phase.value}"))
+        if error is None and call.outcome_unknown:
+            text = str(exception) if isinstance(exception, DiallerError) else type(exception).__name__
+            error = DiallerError(f"{call.request.sent}: {text}, while {call.phase.value}")
+        return None if error is None else self._final_error(call, error)
 
     async def _send_with_retries(self, call: Call[T]) -> T | DiallerError:
         """Attempt a call until it succeeds, or until a retry is not safe or not worth its time."""

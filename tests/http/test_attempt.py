@@ -20,6 +20,7 @@ from aiohttp.payload import BytesPayload
 
 from dialler_async import (
     ClientClosedError,
+    ConfigurationError,
     ConnectError,
     DiallerClient,
     DiallerError,
@@ -193,15 +194,16 @@ class TestEscapingException:
 
 
 class RefusingLimiter:
-    """A rate limiter that fails from the second call on."""
+    """A rate limiter that fails after some calls."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, error: type[BaseException] = LookupError, after: int = 1) -> None:
+        self.error = error
+        self.left = after
 
     async def acquire(self) -> None:
-        self.calls += 1
-        if self.calls > 1:
-            raise LookupError
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
 
 
 class TestExceptionOfTheUsersCode:
@@ -221,6 +223,17 @@ class TestExceptionOfTheUsersCode:
             assert "LookupError" in str(error)
             with pytest.raises(LookupError):
                 await server.send("delete", client)
+
+    @pytest.mark.parametrize("fails_first", [True, False])
+    async def test_cancelled_error_of_the_rate_limiter_does_not_end_the_task_as_cancelled(
+        self, server: CampaignServer, fails_first: bool
+    ) -> None:
+        limiter = RefusingLimiter(asyncio.CancelledError, after=0 if fails_first else 1)
+        retry = RetryPolicy(base_delay=0.001)
+        server.faults.next(Status(502))
+        async with DiallerClient(server.base_url, server.token, retry=retry, max_rate=limiter) as dialler:
+            error = await error_of(server.send("delete", dialler))
+        assert type(error) is (ConfigurationError if fails_first else OutcomeUnknownError)
 
     async def test_exception_of_a_delay_before_a_retry_leaves_the_outcome_unknown(
         self, server: CampaignServer, dialler: DiallerClient, monkeypatch: pytest.MonkeyPatch, escaping: Exception
