@@ -4,7 +4,7 @@ Source: API reference, "Status codes and error bodies".
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -68,9 +68,8 @@ def error_from_response(
     request: SentRequest,
     path: str,
     now: datetime,
-    clean: Callable[[str], str],
 ) -> StatusError:
-    """Return the error for a response other than 200.
+    """Return the error for a response other than 200. Its texts may still contain secrets.
 
     Args:
         status: HTTP status.
@@ -79,12 +78,11 @@ def error_from_response(
         request: the request of the call.
         path: path of the request, below the base URL.
         now: the current time as an aware datetime, for a `Retry-After` with a date.
-        clean: removes secrets from an excerpt.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     retry_after = parse_retry_after(lowered.get("retry-after"), now)
     if 300 <= status < 400:
-        return _redirect(status, _target(lowered.get("location", ""), clean), request, path, retry_after)
+        return _redirect(status, _target(lowered.get("location", "")), request, path, retry_after)
     documented = _documented_error(body)
     if status == 404 and documented is None:
         reason = "without the API's JSON error" if body else "with an empty body"
@@ -92,11 +90,11 @@ def error_from_response(
             f"{request}: 404 {reason}: the endpoint does not exist. Check the base URL"
             f" (http(s)://HOST:PORT{BASE_PATH}/CLIENTS_ID) and the server's release",
             status=status,
-            message=clean(_text_of(body)),
+            message=_text_of(body),
             request=request,
         )
     message = _text_of(body) if documented is None else documented
-    return _status_error(status, clean(message), request, retry_after)
+    return _status_error(status, message, request, retry_after)
 
 
 def claimed_status(status: int, message: str | None, body: Body) -> DiallerError:
@@ -156,14 +154,14 @@ def _status_error(status: int, message: str, request: SentRequest | None, retry_
     return cls(text, status=status, message=message, retry_after=retry_after, request=request)
 
 
-def _target(location: str, clean: Callable[[str], str]) -> str:
-    """Return the target of a redirect, without query, user info and secrets; empty for an invalid URL."""
+def _target(location: str) -> str:
+    """Return the target of a redirect, without query and user info; empty for an invalid URL."""
     try:
         parts = urlsplit(location)
     except ValueError:
         return ""
     host = parts.netloc.rpartition("@")[2]
-    return clean(printable_excerpt(urlunsplit((parts.scheme, host, parts.path, "", ""))))
+    return printable_excerpt(urlunsplit((parts.scheme, host, parts.path, "", "")))
 
 
 def _redirect(status: int, target: str, request: SentRequest, path: str, retry_after: float | None) -> RedirectError:

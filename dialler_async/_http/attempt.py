@@ -208,10 +208,10 @@ class Sender:
 def _aiohttp_timeout_of(timeouts: Timeouts, *, owns_session: bool) -> aiohttp.ClientTimeout:
     """Return aiohttp's timeouts for one attempt.
 
-    `connect` limits all that happens before the request is sent: DNS, all addresses of the host, the proxy and TLS.
-    But it also limits the wait for a free connection of a session, so it is only used for the client's own session,
-    where no call waits for one. In a user's session, `sock_connect` limits TCP and TLS for each address, and
-    `sock_read` each wait for a byte, because nothing tells when an attempt has its connection.
+    `connect` limits all that happens before the request is sent, but also the wait for a free connection of a session.
+    So it is only used for the client's own session, where no call waits for one. In a user's session, `sock_connect`
+    limits TCP and TLS for each address, and `sock_read` each wait for a byte, because nothing tells when an attempt has
+    its connection.
     """
     # aiohttp rounds timeouts up, and can't round infinity.
     connect = None if timeouts.connect == math.inf else timeouts.connect

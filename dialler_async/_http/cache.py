@@ -90,8 +90,8 @@ class Cache:
     ) -> V:
         """Return the cached response to a read, or the response to an equal read in flight, or else call `send`.
 
-        If a caller is cancelled, the request continues for the other callers. If the last caller is cancelled, the
-        request is cancelled, too. If the request fails, each caller that shares it calls its own `send`.
+        If the last caller that shares a request is cancelled, the request is cancelled, too. If the request fails, each
+        caller calls its own `send`.
 
         Args:
             request: a read.
@@ -100,10 +100,6 @@ class Cache:
             send: sends the request; runs in its own task, with the context of the caller.
             headers: the headers of the client; see `RequestHeaders.key`.
             deadline: maximum time in seconds for a caller that shares a request, with its own `send`.
-        Raises:
-            ConfigurationError: `max_age` is invalid.
-            DeadlineError: the deadline expired.
-            Exception: an error of the caller's `send`. Errors are not cached.
         """
         require_max_age(max_age)
         key = _Key(request.path, request.query, request.expected_id, headers)
@@ -130,8 +126,7 @@ class Cache:
     def forget(self, campaign: Campaign | int | None = None) -> None:
         """Remove the responses that may contain a campaign: its own responses, and all lists and searches.
 
-        Args:
-            campaign: the campaign or its ID. None, or a `Campaign` without an ID, removes all responses.
+        None, or a `Campaign` without an ID, removes all responses.
         """
         campaign_id = campaign.id if isinstance(campaign, Campaign) else campaign
         self._forget(lambda key: campaign_id is None or key.campaign_id in (None, campaign_id))
@@ -226,5 +221,5 @@ class Cache:
 
 
 def _is_new(requested_at: float, asked_at: float, max_age: float) -> bool:
-    """Return whether a value is new enough for a caller, by the time of the value's request and of the call."""
+    """Return whether a value is new enough, by the time of its request and of the call."""
     return requested_at >= asked_at or CLOCK.monotonic() - requested_at <= max_age

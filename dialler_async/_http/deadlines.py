@@ -1,7 +1,7 @@
 """The deadlines of all calls of a client, or the read timeouts of all attempts, with one timer.
 
-All deadlines of one `Deadlines` have the same length, so they expire in the order in which they started.
-`asyncio.timeout` would set and cancel a timer for each call, which took 9 of the 127 µs of a lookup.
+They have the same length, so they expire in the order in which they started. `asyncio.timeout` would set and cancel a
+timer for each call, which took 9 of the 127 µs of a lookup.
 """
 
 import asyncio

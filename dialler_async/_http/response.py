@@ -71,7 +71,6 @@ async def outcome_of(
             request=request.sent,
             path=request.path,
             now=CLOCK.now(),
-            clean=secrets.clean,
         )
     if isinstance(outcome, RequestError):
         outcome.response = info or response_info(response, secrets)

@@ -55,14 +55,12 @@ class Token:
             raise ConfigurationError(self._problem)
 
     async def renew(self, refused: int) -> bool:
-        """Get a token from the source, unless another call has already done so.
+        """Get a token from the source, unless another call has already done so; return whether it is another token.
 
         All calls that wait while the source runs share its result, also its error.
 
         Args:
             refused: version of the token that the server refused. If the current version is newer, nothing happens.
-        Returns:
-            Whether the token is another than the refused token.
         Raises:
             TokenSourceError: the source raised an error.
             InvalidTokenError: the source returned a value that can't be sent in a header.

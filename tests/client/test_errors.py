@@ -64,7 +64,7 @@ HTML = b"<!DOCTYPE html>\n<html><body><h1>Error</h1></body></html>"
 
 def error_of(status: int, body: bytes = b"", **headers: str) -> StatusError:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return error_from_response(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW, clean=str)
+    return error_from_response(status, named, body, request=GET, path="/dialler/campaigns/535", now=NOW)
 
 
 def unpickled(error: E) -> E:

@@ -149,7 +149,7 @@ async def test_type_in_a_message_has_at_most_80_characters(sandbox: Sandbox) -> 
 def test_404_with_unknown_json_is_not_called_empty() -> None:
     def message_of(body: bytes) -> str:
         sent = SentRequest("GET", "/dialler/campaigns")
-        error = error_from_response(404, {}, body, request=sent, path="", now=datetime.now(UTC), clean=str)
+        error = error_from_response(404, {}, body, request=sent, path="", now=datetime.now(UTC))
         assert type(error) is EndpointNotFoundError
         return str(error)
 
