@@ -153,10 +153,9 @@ def fail_when_closed(response: aiohttp.ClientResponse) -> Callable[[], object] |
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError())
 
-    if connection is None or connection.protocol is None:
-        return None
-    if (closed := connection.protocol.closed) is None:
-        fail(closed)
+    closed = None if connection is None or connection.protocol is None else connection.protocol.closed
+    if closed is None:
+        # Reading from a connection that is already closed fails by itself.
         return None
     closed.add_done_callback(fail)
     return partial(closed.remove_done_callback, fail)

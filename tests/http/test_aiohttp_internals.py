@@ -8,6 +8,7 @@ import logging
 import ssl
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -100,6 +101,24 @@ async def test_bytes_that_the_parser_refused_are_found(listening: Listening, rec
         with pytest.raises(aiohttp.ClientResponseError) as caught:
             await session.get(url)
     assert aiohttp_internals.rejected_bytes(caught.value) == received
+
+
+async def test_reading_fails_when_the_connection_is_closed_before_or_while_the_body_is_read() -> None:
+    protocol = aiohttp.base_protocol.BaseProtocol(asyncio.get_running_loop())
+    content = aiohttp.StreamReader(protocol, 2**16)
+    closed: asyncio.Future[None] | None = None
+    connection = SimpleNamespace(protocol=SimpleNamespace(closed=closed))
+    response: Any = SimpleNamespace(content=content, connection=connection)
+    assert aiohttp_internals.fail_when_closed(response) is None
+    with pytest.raises(RuntimeError, match="Connection closed"):
+        await content.readany()
+    protocol.transport = asyncio.Transport()
+    connection.protocol.closed = closed = asyncio.get_running_loop().create_future()
+    assert aiohttp_internals.fail_when_closed(response) is not None
+    asyncio.get_running_loop().call_soon(closed.set_result, None)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async with asyncio.timeout(5):
+            await content.readany()
 
 
 async def test_detached_connections_survive_closing_the_session(url: str) -> None:

@@ -635,6 +635,27 @@ async def test_newer_response_replaces_an_older_response(monkeypatch: pytest.Mon
     assert requested == 21
 
 
+async def test_deadline_error_of_a_callers_own_request_is_raised_unchanged(id: int) -> None:
+    cached, request, waiting = Cache(), list_result_codes(id, 1), asyncio.Event()
+
+    async def failing_first() -> Records[ResultCode]:
+        await waiting.wait()
+        raise LookupError
+
+    async def late() -> Records[ResultCode]:
+        raise DeadlineError("the read timeout of my request")
+
+    first = asyncio.create_task(cached.get(request, 60, failing_first))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(cached.get(request, 60, late, deadline=60))
+    await asyncio.sleep(0)
+    waiting.set()
+    with pytest.raises(LookupError):
+        await first
+    with pytest.raises(DeadlineError, match="my request"):
+        await second
+
+
 async def test_error_of_another_library_is_raised_unchanged(id: int) -> None:
     cached = Cache()
 

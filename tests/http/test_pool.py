@@ -33,7 +33,7 @@ from dialler_async import (
 from dialler_async._http.clock import CLOCK
 from dialler_async._http.pool import PROCESS, Pool, _close_forgotten, rate_limiter
 from dialler_async.sandbox import Sandbox
-from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Status
+from dialler_async.sandbox.faults import CannedResponse, Fault, HangUp, Meanwhile, Raw, Status
 from dialler_async.sandbox.in_flight_request import InFlightRequest
 from dialler_async.sandbox.response import SandboxResponse
 
@@ -84,6 +84,15 @@ def fork_child(attempt: Callable[[], object]) -> int:
         finally:
             os._exit(2)
     return child
+
+
+async def test_connection_that_changes_its_protocol_is_closed(server: CampaignServer) -> None:
+    server.faults.next(Raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"))
+    async with DiallerClient(server.base_url, server.token) as dialler:
+        with pytest.raises(DiallerError):
+            await dialler.campaigns.list()
+        assert await dialler.campaigns.list()
+        assert server.connections.open == 1
 
 
 class TestLimit:
