@@ -31,7 +31,7 @@ from dialler_async import (
     Timeouts,
     fan_out,
 )
-from dialler_async.audit import RULES, AuditReport, CampaignFacts, Severity, Violation, audit, rule
+from dialler_async.audit import RULES, AuditReport, CampaignFacts, FleetReport, Severity, Violation, audit, rule
 from dialler_async.fleet import Fleet, audit_fleet, read_fleet
 from dialler_async.sandbox import Sandbox
 from dialler_async.sandbox.faults import Reset, Status
@@ -148,7 +148,7 @@ async def audits(dialler: DiallerClient) -> None:
     assert_type(report, AuditReport)
     fleet = read_fleet(Path("fleet.toml"))
     assert_type(fleet, Fleet)
-    assert_type(await audit_fleet(fleet), AuditReport)
+    assert_type(await audit_fleet(fleet), FleetReport)
 
 
 async def with_sandbox() -> None:

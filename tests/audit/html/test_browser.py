@@ -166,7 +166,7 @@ def test_address_keeps_the_filters(opened: Callable[..., Chrome], reports: Repor
 def test_filter_by_state(topic: str, opened: Callable[..., Chrome], reports: Reports, shown: Shown) -> None:
     report = reports.compared()
     page = opened(report)
-    findings = {section.topic.name.lower(): section.findings for section in tell(report).sections}
+    findings = {section.topic.name.lower(): list(section.findings) for section in tell(report).sections}
     assert shown(page, FINDINGS) == sum(map(len, findings.values()))
     Select(page.find_element(By.ID, "topic")).select_by_value(topic)
     assert shown(page, FINDINGS) == len(findings[topic]) > 0

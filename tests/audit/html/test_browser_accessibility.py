@@ -73,7 +73,7 @@ def test_gone_unchecked_and_accepted_findings_are_in_sight(
     media: str, opened: Callable[..., Chrome], reports: Reports, shown: Shown
 ) -> None:
     report = reports.compared()
-    sections = {section.topic.name.lower(): section.findings for section in tell(report).sections}
+    sections = {section.topic.name.lower(): list(section.findings) for section in tell(report).sections}
     page = opened(report, media=media)
     for topic in ("gone", "unchecked", "accepted"):
         assert shown(page, f"#{topic} li") == len(sections[topic]) > 0
