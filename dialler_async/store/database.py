@@ -6,15 +6,17 @@ A transaction is repeated after a lost connection or a lock that another process
 import asyncio
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, final
 
+import msgspec
 from sqlalchemy import URL, Connection, Row, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, NoResultFound, OperationalError
 
 from .._http.clock import CLOCK
 from ..errors import ConfigurationError, DiallerError
@@ -31,6 +33,9 @@ _POLL_SECONDS: Final = 0.25
 _TEMPORARY_STATES: Final = ("08", "40", "53300", "55P03", "57P")
 """Beginnings of the SQLSTATEs of errors that pass: lost connections, conflicts, too many clients, locks, shutdowns."""
 _TEMPORARY_CODES: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+_DAMAGE: Final = (NoResultFound, ValueError, zlib.error, msgspec.MsgspecError)
+"""What a transaction raises for rows that are missing, or that this library has not written so."""
 
 
 class StoreError(DiallerError):
@@ -101,6 +106,11 @@ class Database:
                 return await self._engine.run(work, begin)
             except DBAPIError as error:
                 reason, is_temporary = _reason(error), _is_temporary(error)
+            except ConfigurationError:
+                raise
+            except _DAMAGE as error:
+                kind = type(error).__name__
+                reason, is_temporary = f"it is damaged, or another program has written to it ({kind})", False
             # Raised outside of `except`: psycopg's traceback holds the password.
             if not is_temporary or CLOCK.monotonic() >= give_up_at:
                 raise StoreError(f"the store {self.name}: {reason}")

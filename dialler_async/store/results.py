@@ -122,12 +122,12 @@ class Results:
                 yield await self._read_one(run, name)
 
     async def _read_one(self, run: int, name: str) -> Result:
-        def work(connection: Connection) -> Any:
+        def work(connection: Connection) -> Result:
             query = select(UNITS.c.state, UNITS.c.result).where(UNITS.c.run == run, UNITS.c.name == name)
-            return connection.execute(query).one()
+            row = connection.execute(query).one()
+            return Result(name=name, state=UnitState(row.state), report=decode_report(row.result))
 
-        row = await self._database.read(work)
-        return Result(name=name, state=UnitState(row.state), report=decode_report(row.result))
+        return await self._database.read(work)
 
 
 def _compare(report: AuditReport, known: Iterable[Finding], before: Any) -> AuditReport:

@@ -247,8 +247,11 @@ class Runs:
         return None
 
     async def _find(self, condition: ColumnElement[bool]) -> list[Run]:
-        rows: Sequence[Any] = await self._database.rows(select(RUNS).where(condition).order_by(RUNS.c.id))
-        return [
-            Run(**{**row._mapping, "state": RunState(row.state), "plan": msgspec.json.decode(row.plan, type=Plan)})
-            for row in rows
-        ]
+        def work(connection: Connection) -> list[Run]:
+            rows: Sequence[Any] = connection.execute(select(RUNS).where(condition).order_by(RUNS.c.id)).all()
+            return [
+                Run(**{**row._mapping, "state": RunState(row.state), "plan": msgspec.json.decode(row.plan, type=Plan)})
+                for row in rows
+            ]
+
+        return await self._database.read(work)

@@ -6,7 +6,8 @@ import asyncio
 import random
 import sqlite3
 import traceback
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,10 +18,10 @@ from sqlalchemy import Connection, text
 import dialler_async.store.database
 from dialler_async import ConfigurationError
 from dialler_async.store import NewUnit, Plan, Store, StoreError
-from dialler_async.store.schema import METADATA
+from dialler_async.store.schema import FINDINGS, METADATA, RUNS, UNITS
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sqlalchemy import Update
 
     from tests.store.conftest import BeginRun, MakeReport
 
@@ -102,6 +103,43 @@ async def test_password_is_in_no_name_error_or_traceback() -> None:
     assert "postgresql://ann@127.0.0.1:9/db" in str(error)
 
 
+def damage(file: Path, chance: random.Random) -> None:
+    """Overwrite a part of a file."""
+    content = bytearray(file.read_bytes())
+    place = chance.randrange(100, len(content) - 2000)
+    content[place : place + 2000] = chance.randbytes(2000)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        UNITS.update().values(result=b"damaged"),
+        UNITS.update().values(state="damaged"),
+        RUNS.update().values(plan=b"damaged"),
+        RUNS.update().values(state="damaged"),
+        FINDINGS.update().values(finding="damaged"),
+    ],
+    ids=["result", "state of an account", "plan", "state of a run", "finding"],
+)
+async def test_row_that_this_library_has_not_written_so_is_a_store_error(
+    store: Store, begin: BeginRun, report: MakeReport, change: Update
+) -> None:
+    run = await begin("acme", "globex")
+    acme, globex = await store.runs.units(run.id)
+    await store.results.save(acme, report("a"))
+    await store._database.write(lambda connection: connection.execute(change))
+
+    async def read_and_save() -> None:
+        await store.runs.get()
+        async for _ in store.results.read(run.id):
+            pass
+        await store.results.save(globex, report("a"))
+
+    with pytest.raises(StoreError, match="is damaged, or another program has written to it"):
+        await read_and_save()
+
+
 class TestFile:
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
@@ -116,6 +154,31 @@ class TestFile:
         with pytest.raises(StoreError, match=r"audits\.db: "):
             async with Store(tmp_path / "audits.db"):
                 pass
+
+    @pytest.mark.usefixtures("impatient")
+    @pytest.mark.parametrize("seed", range(20))
+    async def test_damaged_file_is_a_store_error(self, location: str, report: MakeReport, seed: int) -> None:
+        units = [NewUnit(name=str(id), url="https://acd.example.com", clients_id=id) for id in (1, 2)]
+        async with Store(location) as store:
+            run = await store.runs.create(units, Plan(languages=(1, 2), now=report().now), settings="", is_fleet=True)
+            first, second = await store.runs.units(run.id)
+            await store.results.save(first, report(*(f"campaign {number}" for number in range(100))))
+        damage(Path(location), random.Random(seed))
+        # What is damaged may not be read by all of these.
+        with suppress(StoreError):
+            async with Store(location) as damaged:
+                for read in (
+                    damaged.runs.get(),
+                    damaged.runs.servers(),
+                    damaged.history.findings(),
+                    damaged.history.runs(),
+                    damaged.leases.held(),
+                    damaged.results.save(second, report("a", clients_id=2)),
+                ):
+                    with suppress(StoreError):
+                        await read
+                async for _ in damaged.results.read(run.id):
+                    pass
 
     async def test_missing_directory_and_a_directory_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="there is no such directory"):
