@@ -133,7 +133,8 @@ class Report(ABC):
     @property
     def changes(self) -> Iterator[Change]:
         """The records that changed since the baseline; none in the report of a fleet."""
-        return (change for part in self.parts() if part.comparison for change in part.comparison.changes)
+        parts = () if self.accounts else self.parts()
+        return (change for part in parts if part.comparison for change in part.comparison.changes)
 
     @property
     def zone_note(self) -> str:

@@ -136,12 +136,8 @@ def tell(report: Report) -> Story:
     found = {topic: Section(topic, title, numbers.of(topic).total(), report) for topic, title in titles.items()}
     sections = {topic: section for topic, section in found.items() if section.number}
     ending = sections.pop(Topic.ENDING, None)
-    return Story(verdict(report), _result(report), tuple(sections.values()), tuple(report.changes), ending)
-
-
-def verdict(report: Report) -> str:
-    """Return the account and the result of a report in one line."""
-    return f"{report.title}: {_result(report)}"
+    result = _result(report)
+    return Story(f"{report.title}: {result}", result, tuple(sections.values()), tuple(report.changes), ending)
 
 
 def _result(report: Report) -> str:

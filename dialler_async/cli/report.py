@@ -17,7 +17,7 @@ from .._extras import needs_extra
 from .._text.csv_cells import EXCEL_ENCODING
 from .._text.files import whole_file
 from ..audit import WRITERS, AuditReport, Report, Severity, SortKey
-from ..audit.story import verdict
+from ..audit.story import tell
 from ..audit.writers.csv import write_excel_csv
 from .exits import Exit, OutputError, UsageError, print_error
 from .findings import print_demonstration, print_report
@@ -127,7 +127,7 @@ class Destination:
             failures.append(f"can't write to stdout: {error.strerror}")
         written = [str(file.path) for file in files if file.is_written]
         if self.output not in (None, _STDOUT) and written:
-            print_error(f"wrote {' and '.join(written)}: {verdict(report)}")
+            print_error(f"wrote {' and '.join(written)}: {tell(report).verdict}")
         if failures:
             raise OutputError("; ".join(failures))
 

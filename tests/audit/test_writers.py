@@ -40,7 +40,7 @@ from dialler_async.audit import (
     Violation,
 )
 from dialler_async.audit.rules import RULE_FAILED
-from dialler_async.audit.story import verdict
+from dialler_async.audit.story import tell
 from dialler_async.audit.writers import json_schema
 from dialler_async.audit.writers.html import write_html
 from dialler_async.audit.writers.markdown import escaped
@@ -315,7 +315,7 @@ class TestMarkdown:
     def test_markdown_begins_with_the_verdict_and_what_is_new(self, format: str, reports: Reports) -> None:
         report = reports.compared()
         text = written(report, format)
-        assert verdict(report) in text.splitlines()[0].replace("\\", "").replace("\u2060", "")
+        assert tell(report).verdict in text.splitlines()[0].replace("\\", "").replace("\u2060", "")
         order = [text.index(word) for word in ("New since", "Gone since", "not checked this time")]
         assert order == sorted(order)
 

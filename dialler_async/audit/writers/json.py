@@ -17,7 +17,7 @@ from ..identity import AccountIdentity
 from ..report import AuditReport, Report
 from ..snapshots import CodeSnapshot, RecordSnapshot
 from ..topics import Topic
-from .columns import rows, until
+from .rows import rows, until
 
 
 def report_as_json(report: AuditReport) -> dict[str, Any]:
@@ -33,18 +33,15 @@ def _content(report: Report, array: Callable[[Iterable[Any]], Any]) -> dict[str,
     # Campaigns share most of their codes, so each content is written once.
     numbers: dict[CodeSnapshot, int] = {}
     records = [_record(record, numbers) for part in report.parts() for record in part.records]
-    comparison = (
-        None
-        if report.since is None
-        else {
-            "since": report.since.isoformat(),
-            "new": array(map(_finding, report.of(Topic.NEW))),
-            "gone": array(map(_finding, report.of(Topic.GONE))),
-            "unchanged": sum(part.comparison.unchanged for part in report.parts() if part.comparison),
-            "unchecked": array(map(_finding, report.of(Topic.UNCHECKED))),
-            "changes": [attrs.asdict(change) for change in report.changes],
-        }
-    )
+    since = report.since
+    comparison = {
+        "since": since and since.isoformat(),
+        "new": array(map(_finding, report.of(Topic.NEW))),
+        "gone": array(map(_finding, report.of(Topic.GONE))),
+        "unchanged": sum(part.comparison.unchanged for part in report.parts() if part.comparison),
+        "unchecked": array(map(_finding, report.of(Topic.UNCHECKED))),
+        "changes": [attrs.asdict(change) for change in report.changes],
+    }
     return {
         "schema": SCHEMA,
         "tool": report.tool,
@@ -66,7 +63,7 @@ def _content(report: Report, array: Callable[[Iterable[Any]], Any]) -> dict[str,
         ),
         "rules": [{name: getattr(info, name) for name in _RULE_KEYS} for info in report.rules],
         "zone_note": report.zone_note,
-        "comparison": comparison,
+        "comparison": comparison if since else None,
         "records": array(records),
         "code_contents": array(map(dict, numbers)),
         **(
@@ -153,7 +150,7 @@ def json_pieces(value: Any, line: str = "\n") -> Iterator[str]:
 
 
 def write_jsonl(report: Report) -> Iterator[str]:
-    """Yield the `lines` of the report, each a JSON object.
+    """Yield the `rows` of the report, each a JSON object.
 
     Besides the attributes of `Finding`, each has the `server`, `clients_id`, `scope` and `tool` of the report.
     """

@@ -22,7 +22,6 @@ from ..findings import Finding, Severity
 from ..report import Report
 from ..rule import RuleInfo
 from ..story import where
-from .columns import Column, columns
 from .json import json_pieces
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -32,7 +31,6 @@ def write_sarif(report: Report) -> Iterator[str]:
     """Yield one log with one run."""
     index = {info.id: number for number, info in enumerate(report.rules)}
     begin = report.started.astimezone(UTC)
-    shown = columns(report)
     run = {
         "tool": {
             "driver": {
@@ -56,7 +54,7 @@ def write_sarif(report: Report) -> Iterator[str]:
             "now": report.now.isoformat(),
             "zone_note": report.zone_note,
         },
-        "results": (_result(finding, index, shown, report) for part in report.parts() for finding in part.findings),
+        "results": (_result(finding, index, report) for part in report.parts() for finding in part.findings),
     }
     log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": iter([run])}
     yield from json_pieces(log)
@@ -73,23 +71,28 @@ def _rule(info: RuleInfo) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: Mapping[str, int], shown: Mapping[str, Column], report: Report) -> dict[str, Any]:
+def _result(finding: Finding, index: Mapping[str, int], report: Report) -> dict[str, Any]:
+    identity = report.identity_of(finding)
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": _without_links(f"{where(finding)}: {finding.message}")},
         "locations": [_location(finding)],
         "partialFingerprints": {"primaryLocationLineHash": _fingerprint(finding)},
-        "properties": {name: column(finding) for name, column in shown.items() if name not in _ELSEWHERE},
+        "properties": {
+            **({"account": finding.account} if report.accounts else {}),
+            "campaign_id": finding.campaign_id,
+            "campaign_name": finding.campaign_name,
+            "subject": finding.subject,
+            "server": identity and identity.server,
+            "clients_id": identity and identity.clients_id,
+        },
     }
     if finding.rule in index:
         result["ruleIndex"] = index[finding.rule]
     if (link := report.portal_link(finding)) is not None:
         result["hostedViewerUri"] = link
     return result
-
-
-_ELSEWHERE = {"rule", "severity", "message", "state", "open_since", "accepted", "owner", "until", "scope", "tool"}
 
 
 def _location(finding: Finding) -> dict[str, Any]:
