@@ -251,6 +251,15 @@ def test_written_entries_accept_exactly_their_findings() -> None:
     assert {one.acceptance.reason for one in result.accepted if one.acceptance} == {'a "reason"'}
 
 
+def test_second_entry_for_the_same_finding_is_unused() -> None:
+    second = {**ENTRY, "reason": "another", "subject": "dtTo"}
+    result = accepted(report(finding()), ENTRY, second)
+    assert [one.acceptance and one.acceptance.reason for one in result.accepted] == [ENTRY["reason"]]
+    assert [(one.rule, one.subject) for one in result.findings] == [
+        ("unused-acceptance", str(AcceptanceEntry.of(second)))
+    ]
+
+
 class TestFleet:
     """Accounts `north` and `south` have the same ClientsID on two servers; `east` has another."""
 

@@ -165,7 +165,7 @@ def test_report_of_no_accounts_is_empty() -> None:
 
 def test_fleet_is_unfinished_if_any_account_is(reports: Reports) -> None:
     lost = not_audited("401 Unauthorized", **OPTIONS, **RUN)
-    assert fleet_of({"north": reports.empty(), "lost": lost}).unfinished
+    assert fleet_of({"lost": lost, "north": reports.empty()}).unfinished
     assert not fleet_of({"north": reports.empty()}).unfinished
 
 
