@@ -197,4 +197,7 @@ class RateLimiter(Protocol):
     """A custom rate limiter, such as a limiter that several processes share."""
 
     async def acquire(self) -> object:
-        """Wait until the next request may be sent. The result is ignored."""
+        """Wait until the next request may be sent. The result is ignored.
+
+        The call raises what this raises, or an OutcomeUnknownError if it is a write that may have run.
+        """

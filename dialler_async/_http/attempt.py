@@ -149,7 +149,9 @@ class Sender:
 
     def _start_reading(self, call: Call[T]) -> None:
         """Start the read timeout, because the attempt has its connection."""
-        call.read_deadline = self._read_deadlines.start(asyncio.get_running_loop())
+        # Once, because a timeout that is not stopped would cancel the task later.
+        if call.read_deadline is None:
+            call.read_deadline = self._read_deadlines.start(asyncio.get_running_loop())
 
     def _mapped(self, call: Call[T], error: Exception) -> NoReplyError:
         return map_transport_error(call.request.sent, error, call.sent, self._timeouts, self._route)

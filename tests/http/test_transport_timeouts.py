@@ -25,6 +25,7 @@ from dialler_async import (
     Timeouts,
 )
 from dialler_async._api import endpoints
+from dialler_async._http.aiohttp_internals import CheckingConnector
 from dialler_async._http.clock import CLOCK
 from dialler_async.sandbox.faults import Reset, StallBeforeHeaders, StallInBody, Status, Trickle
 
@@ -444,6 +445,24 @@ async def test_timeouts_of_the_client_override_those_of_a_user_session(
         assert not calling.done()
         await advance_clock(6)
         assert "for 30 s" in str(await calling)
+
+
+async def test_finished_call_that_connected_twice_is_not_cancelled_at_its_read_timeout(
+    server: CampaignServer, dialler: DiallerClient, advance_clock: AdvanceClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = CheckingConnector.connect
+
+    async def connect_twice(self: CheckingConnector, request: Any, *args: Any, **kwargs: Any) -> Any:
+        (await connect(self, request, *args, **kwargs)).close()
+        return await connect(self, request, *args, **kwargs)
+
+    monkeypatch.setattr(CheckingConnector, "connect", connect_twice)
+    assert await dialler.campaigns.list()
+    for seconds in (31, 1):
+        # The timeout cancels its task a little later.
+        await advance_clock(seconds)
+        await asyncio.sleep(0)
+    assert await dialler.campaigns.list()
 
 
 @pytest.mark.parametrize("call", READS)
