@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tests.fleet.conftest import Night, Nights, StartAudit, StartWorker
     from tests.postgresql import PostgreSQL
 
+STOP_SECONDS = 15
+"""The TimeoutStopSec of the guide."""
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals"),
@@ -108,7 +111,7 @@ class TestFile:
                 with closing(sqlite3.connect(location, isolation_level=None)) as other:
                     other.execute("BEGIN IMMEDIATE")
                     first.send_signal(signal.SIGTERM)
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(STOP_SECONDS):
                         assert await first.wait() == 0
                     other.execute("ROLLBACK")
             async with start_worker(night):
@@ -228,9 +231,30 @@ class TestPostgreSQL:
                 await asyncio.to_thread(postgresql_server.stop)
                 try:
                     first.send_signal(signal.SIGTERM)
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(STOP_SECONDS):
                         assert await first.wait() == 0
                 finally:
                     await asyncio.to_thread(postgresql_server.start)
+            async with start_worker(night):
+                await night.check()
+
+    async def test_worker_ends_soon_after_sigterm_while_its_connections_hang(
+        self, location: str, postgresql_server: PostgreSQL, nights: Nights, start_worker: StartWorker
+    ) -> None:
+        database = psycopg.conninfo.conninfo_to_dict(location)["dbname"]
+        backends = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608
+        async with nights(location) as night:
+            async with start_worker(night) as first:
+                await night.reach(0.3)
+                pids = [int(str(pid)) for (pid,) in await asyncio.to_thread(postgresql_server.run, backends)]
+                for pid in pids:
+                    os.kill(pid, signal.SIGSTOP)
+                try:
+                    first.send_signal(signal.SIGTERM)
+                    async with asyncio.timeout(STOP_SECONDS):
+                        assert await first.wait() == 0
+                finally:
+                    for pid in pids:
+                        os.kill(pid, signal.SIGCONT)
             async with start_worker(night):
                 await night.check()
