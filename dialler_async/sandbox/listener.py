@@ -76,7 +76,12 @@ class Listener:
         # A real server that goes down doesn't finish its requests.
         for task in self._in_flight:
             task.cancel()
-        await self._runner.cleanup()
+        try:
+            await self._runner.cleanup()
+        finally:
+            # Those that are left if this task is cancelled again in the meantime.
+            for connection in self._server.open_connections():
+                connection.transport.abort()
 
     async def refuse(self) -> None:
         """Reset all connections and refuse new ones, until `listen` is called."""

@@ -246,3 +246,26 @@ async def test_close_idle_does_not_close_connections_with_a_request_in_flight() 
         for stream in (writer, idle_writer):
             stream.close()
             await stream.wait_closed()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_sandbox_that_is_cancelled_again_while_it_stops_closes_its_connections(turns: int) -> None:
+    sandbox = Sandbox()
+    opened = asyncio.Event()
+
+    async def serve() -> None:
+        async with sandbox:
+            opened.set()
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    await opened.wait()
+    _, writer = await asyncio.open_connection("127.0.0.1", port_of(sandbox))
+    await until(lambda: sandbox.connections.open == 1)
+    serving.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    await until(lambda: sandbox.connections.open == 0)
+    writer.close()
