@@ -79,8 +79,9 @@ class Pool:
         self.config: Final = config
         self._ssl = ssl_context(config)
         self._trace_configs = list(trace_configs)
-        self._session = session
-        self._write_session = session
+        self._user_session = session
+        self._opened: dict[bool, aiohttp.ClientSession] = {}
+        """The sessions of the client, by whether they are for writes."""
         self._connectors: list[CheckingConnector] = []
         self._sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
         """The sessions of the connectors. Weak, because the trace configs of a session may refer to the client."""
@@ -127,7 +128,7 @@ class Pool:
             self._check_open()
             if self._limiter is not None or self._paused_until:
                 await self._wait_for_rate_and_pause()
-            session = (self._write_session if is_write else self._session) or self._open(is_write)
+            session = self._user_session or self._opened.get(is_write) or self._open(is_write)
         except BaseException:
             self._slots.release()
             raise
@@ -187,7 +188,7 @@ class Pool:
         return loop
 
     def _check_open(self) -> None:
-        if self._closing or (self._session is not None and self._session.closed):
+        if self._closing or (self._user_session is not None and self._user_session.closed):
             raise ClientClosedError(_CLOSED)
 
     def _open(self, is_write: bool) -> aiohttp.ClientSession:
@@ -199,24 +200,14 @@ class Pool:
             owned = self._connectors, self._sessions
             weakref.finalize(self, _close_forgotten, *owned, loop, PROCESS.pid, self._created_at)
         self._connectors.append(connector)
-        session = aiohttp.ClientSession(
+        session = self._opened[is_write] = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             request_class=TrackedRequest,
             trace_configs=self._trace_configs,
         )
         self._sessions.add(session)
-        if is_write:
-            self._write_session = session
-        else:
-            self._session = session
         return session
-
-    @property
-    def _own_sessions(self) -> list[aiohttp.ClientSession]:
-        """The sessions that this pool has opened, and not closed."""
-        sessions = (self._session, self._write_session) if self.owns_session else ()
-        return [session for session in sessions if session is not None and not session.closed]
 
     async def aclose(self, timeout: float | None) -> None:
         """Refuse further calls, wait for calls in flight, and close the session unless it is the user's.
@@ -251,7 +242,7 @@ class Pool:
                 await self._wait_until_idle()
         finally:
             # Tasks, because a cancelled `aclose` must not leave a session open.
-            if closing := [asyncio.create_task(session.close()) for session in self._own_sessions]:
+            if closing := [asyncio.create_task(session.close()) for session in self._opened.values()]:
                 await asyncio.wait(closing)
 
     async def _wait_until_idle(self) -> None:
@@ -261,10 +252,11 @@ class Pool:
 
     def detach_after_fork(self) -> Iterator[object]:
         """Yield all objects that must stay alive in a forked child. Afterwards, closing them does nothing there."""
-        yield self._session
-        for session in self._own_sessions:
+        yield self._user_session
+        for session in self._opened.values():
             yield session
-            yield from detach_connections(session.connector)
+            if not session.closed:
+                yield from detach_connections(session.connector)
 
 
 def _check_session(session: aiohttp.ClientSession) -> None:

@@ -660,7 +660,7 @@ class TestGarbageCollection:
             dialler = DiallerClient(server.base_url, server.token)
             await dialler.campaigns.list()
             await dialler.campaigns.delete(535)
-            cycle: list[object] = [dialler, dialler._shared.pool._session]
+            cycle: list[object] = [dialler, dialler._shared.pool._opened]
             cycle.append(cycle)
 
         with warnings.catch_warnings(record=True) as caught:
