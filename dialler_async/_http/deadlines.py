@@ -104,19 +104,13 @@ class Deadlines:
             # Other code has suppressed the cancellation.
             deadline.uncancel()
 
-    def cancel_waiting(self) -> None:
-        """Cancel all calls that wait in the client, because it is closing, except a call that closes it itself."""
+    def close(self, *, also_in_flight: bool) -> None:
+        """Cancel the calls that wait in a closing client, except a call that closes it itself; or all calls."""
         closing = asyncio.current_task()
-        self._cancel([it for it in self._running if not it.in_flight and it.task is not closing])
-
-    def cancel_all(self) -> None:
-        """Cancel all calls, because the client is closing."""
-        self._cancel(list(self._running))
-
-    def _cancel(self, deadlines: list[Deadline]) -> None:
-        for deadline in deadlines:
-            del self._running[deadline]
-            deadline.cancel(is_closing=True)
+        for deadline in list(self._running):
+            if also_in_flight or not (deadline.in_flight or deadline.task is closing):
+                del self._running[deadline]
+                deadline.cancel(is_closing=True)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, first: Deadline) -> None:
         # The context is empty. Otherwise, each timer would pass the context of a call on to the next timer, and the

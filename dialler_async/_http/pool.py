@@ -231,14 +231,14 @@ class Pool:
                 _close_now(connector, loop)
             return
         for deadlines in list(self.deadlines):
-            deadlines.cancel_waiting()
+            deadlines.close(also_in_flight=False)
         try:
             try:
                 async with asyncio.timeout(timeout):
                     await self._wait_until_idle()
             except TimeoutError:
                 for deadlines in list(self.deadlines):
-                    deadlines.cancel_all()
+                    deadlines.close(also_in_flight=True)
                 await self._wait_until_idle()
         finally:
             # Tasks, because a cancelled `aclose` must not leave a session open.
