@@ -146,10 +146,11 @@ class FleetReportBuilder:
             rules.insert(0, UNUSED_ACCEPTANCE)
         head = {**self._head, **self._sums, "rules": tuple(rules), "started": started, "seconds": seconds}
         fleet = AuditReport(findings=unused, **head)
-        self._numbers.add(fleet.by_topic())
+        numbers = Numbers(self._numbers.findings.copy(), self._numbers.campaigns.copy())
+        numbers.add(fleet.by_topic())
         return FleetReport(
             accounts=self._accounts,
-            numbers=self._numbers,
+            numbers=numbers,
             since=min(self._since, default=None),
             unfinished=self._unfinished,
             fleet=fleet,

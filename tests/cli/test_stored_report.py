@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from dialler_async.audit import AccountIdentity, AuditReport, Finding, Severity
@@ -148,6 +149,17 @@ def test_html_of_chosen_accounts_has_no_other_pages_and_no_trend(run: Run, store
 def test_html_as_a_file_is_one_page(run: Run, store: Path, tmp_path: Path) -> None:
     assert run("report", "--store", store, "--html", tmp_path / "fleet.html").exit == 0
     assert "Autumn has ended" in (tmp_path / "fleet.html").read_text(encoding="utf-8")
+
+
+def test_html_of_a_large_fleet_needs_a_directory(run: Run, tmp_path: Path) -> None:
+    location = tmp_path / "large.db"
+    asyncio.run(_audit(location, {"Vienna": attrs.evolve(_report(1, "Spring"), campaign_count=10_001)}))
+    file = tmp_path / "fleet.html"
+    result = run("report", "--store", location, "--format", "jsonl", "--html", file)
+    assert (result.exit, file.exists()) == (5, False)
+    assert "10,001 campaigns of a fleet are too many for one page: give a directory" in result.err
+    assert json.loads(result.out)["account"] == "Vienna", "the other outputs are written"
+    assert run("report", "--store", location, "--html", tmp_path / "pages").exit == 0
 
 
 def test_directory_that_can_not_be_written_is_an_error(run: Run, store: Path, tmp_path: Path) -> None:
