@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
 from urllib.parse import quote
 
@@ -117,9 +118,9 @@ class Report(ABC):
         """The numbers of each account of a fleet, in the order of the run; empty in the report of one account."""
         return {}
 
-    @property
+    @cached_property
     def numbers(self) -> Numbers:
-        """How many findings the report has."""
+        """How many findings the report has. Cached, because each section of a format needs it."""
         numbers = Numbers()
         for part in self.parts():
             numbers.add(part.by_topic())

@@ -43,6 +43,7 @@ from dialler_async.audit.rules import RULE_FAILED
 from dialler_async.audit.story import tell
 from dialler_async.audit.writers import json_schema
 from dialler_async.audit.writers.html import write_html
+from dialler_async.audit.writers.json import json_pieces
 from dialler_async.audit.writers.markdown import escaped
 
 if TYPE_CHECKING:
@@ -186,6 +187,20 @@ class TestJson:
 
     def test_json_names_the_accounts(self, reports: Reports) -> None:
         assert json.loads(written(reports.fleet(), "json"))["accounts"] == [*reports.names, "lost", "sound"]
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        )
+    )
+    def test_json_of_iterators_is_that_of_lists(self, value: Any) -> None:
+        def with_iterators(one: Any) -> Any:
+            if isinstance(one, dict):
+                return {key: with_iterators(item) for key, item in one.items()}
+            return map(with_iterators, one) if isinstance(one, list) else one
+
+        assert "".join(json_pieces(with_iterators(value))) == json.dumps(value, indent=2)
 
 
 class TestCsv:

@@ -134,12 +134,12 @@ def write_json(report: Report) -> Iterator[str]:
 
 def json_pieces(value: Any, line: str = "\n") -> Iterator[str]:
     """Yield a value as `json.dumps(value, indent=2)` writes it. An iterator is an array that is never in memory."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and _has_iterator(value):
         brackets, items = "{}", ((f"{json.dumps(key)}: ", item) for key, item in value.items())
     elif isinstance(value, Iterator):
         brackets, items = "[]", (("", item) for item in value)
     else:
-        yield json.dumps(value, indent=2).replace("\n", line)
+        yield _ENCODER.encode(value).replace("\n", line)
         return
     before = brackets[0]
     for key, item in items:
@@ -147,6 +147,14 @@ def json_pieces(value: Any, line: str = "\n") -> Iterator[str]:
         yield from json_pieces(item, f"{line}  ")
         before = ","
     yield brackets if before == brackets[0] else line + brackets[1]
+
+
+_ENCODER = json.JSONEncoder(indent=2)
+
+
+def _has_iterator(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else ()
+    return isinstance(value, Iterator) or any(map(_has_iterator, values))
 
 
 def write_jsonl(report: Report) -> Iterator[str]:
