@@ -124,7 +124,7 @@ def _rows(findings: Sequence[Finding], section: Section, rule_width: int) -> Pad
     table = _grid(rule_width)
     for finding in findings:
         age = section.age(finding)
-        message = Text.assemble(text(finding.message), (f" ({age})" if age else "", "dim"))
+        message = Text.assemble(text(finding.message), (f" ({age})" if age else "", "dim"), overflow="fold")
         table.add_row(_styled(finding.severity), text(finding.rule), message)
         if note := section.note(finding):
             table.add_row("", "", text(note, "dim"))
