@@ -195,7 +195,7 @@ class Night:
         async with asyncio.timeout(120):
             # Between two looks, the processes need the cores.
             while len(self.sandbox.journal) < number and not await self.is_over():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def is_over(self) -> bool:
         """Return whether each account has a result."""

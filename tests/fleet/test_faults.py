@@ -9,6 +9,7 @@ import asyncio
 import random
 import signal
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,14 +47,15 @@ async def test_run_whose_workers_are_killed_ten_times_ends_with_the_same_report(
     location: str, nights: Nights, start_worker: StartWorker
 ) -> None:
     moments = sorted(random.Random(2).uniform(0, 1) for _ in range(KILLS))
-    async with nights(location) as night:
+    async with nights(location) as night, AsyncExitStack() as workers:
+        first = await workers.enter_async_context(start_worker(night))
         for moment in moments:
-            async with start_worker(night) as first, start_worker(night):
-                await night.reach(moment)
-                first.kill()
-                await first.wait()
-        async with start_worker(night):
-            await night.check()
+            second = await workers.enter_async_context(start_worker(night))
+            await night.reach(moment)
+            first.kill()
+            await first.wait()
+            first = second
+        await night.check()
 
 
 async def test_worker_that_is_stopped_past_its_lease_and_continued_changes_nothing(
