@@ -31,11 +31,12 @@ class Deadline:
     __slots__ = ("_cancellations", "has_cancelled", "in_flight", "is_closing", "task", "when")
 
     def __init__(self, task: "asyncio.Task[object]", when: float) -> None:
-        self.when = when
-        self.in_flight = self.is_closing = False
-        self.task = task
+        self.when: float = when
+        self.in_flight: bool = False
+        self.is_closing: bool = False
+        self.has_cancelled: bool = False
+        self.task: asyncio.Task[object] = task
         self._cancellations = task.cancelling()
-        self.has_cancelled = False
 
     @property
     def is_task_cancelled(self) -> bool:

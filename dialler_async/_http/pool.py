@@ -91,7 +91,7 @@ class Pool:
         self._pid = None if session is None else PROCESS.pid
         self._closing = False
         self._slots = asyncio.Semaphore(config.limit)
-        self.in_flight = 0
+        self.in_flight: int = 0
         """Number of calls in flight: each holds a slot."""
         self._idle = asyncio.Event()
         self.gate: Final = RetryGate()
