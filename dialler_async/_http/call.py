@@ -160,7 +160,7 @@ class Call(Generic[T_co]):
         self._phase = Phase.BACKOFF
         if self._latency is not None:
             self._latency.failed(error)
-            self._waiting_since = CLOCK.monotonic()
+            self._waiting_since = self._waiting_since or CLOCK.monotonic()
         self._notify("call_retried", error, delay)
 
     def gave_up(self, failed_for: float) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from dialler_async import RetryPolicy
+from dialler_async import AuthenticationError, AutoConcurrency, RetryPolicy
 from dialler_async._api.endpoints import list_campaigns
+from dialler_async._bulk.concurrency import ITEM_LATENCY, ItemLatency
 from dialler_async._http.call import Call, Phase
 from dialler_async.observer import ObservedCall, Observer
 
@@ -32,3 +34,29 @@ def test_wait_for_an_attempt_begins_after_the_token_and_at_the_gate(clock: Clock
         clock.seconds += 10
     call.attempt_started(token_version=1)
     assert observer.seconds == [20]
+
+
+def test_item_of_a_fan_out_gets_all_waits_of_a_call_but_not_its_attempts(clock: Clock) -> None:
+    auto = AutoConcurrency(8)
+    latencies: list[float] = []
+    auto.finished = lambda now, latency, in_flight: latencies.append(latency)  # type: ignore[method-assign]
+    item = ItemLatency(auto, lambda: clock.seconds)
+    context = copy_context()
+    context.run(ITEM_LATENCY.set, item)
+    call = context.run(Call, list_campaigns(), RetryPolicy(), {}, "http://127.0.0.1:1", None)
+    refused = AuthenticationError("expired", status=401)
+    for start_wait in (
+        lambda: call.wait_started(Phase.QUEUED),
+        lambda: call.wait_started(Phase.AUTHENTICATING),
+        lambda: call.retry_scheduled(refused, 5),
+    ):
+        start_wait()
+        clock.seconds += 10
+        call.retry_scheduled(refused, 0)
+        clock.seconds += 10
+        call.wait_started(Phase.QUEUED)
+        clock.seconds += 10
+        call.attempt_started(token_version=1)
+        clock.seconds += 1
+    item.response_received(1)
+    assert latencies == [3]
