@@ -1,5 +1,7 @@
 """Validate the URLs of servers and proxies, and choose the proxy for the requests to a server.
 
+Errors are returned, not raised: a traceback would hold the arguments, which may contain credentials.
+
 aiohttp's `trust_env` is not used, because it also reads the user's netrc file. Credentials in that file would replace
 the token.
 """
@@ -23,8 +25,6 @@ from ..errors import ConfigurationError
 
 def check_base_url(given: object) -> URL | ConfigurationError:
     """Return the base URL of an account without a trailing slash, or an error that shows no part of it.
-
-    Errors are returned here, not raised: a traceback would hold the argument, which may contain a secret.
 
     Source: API reference, "Access".
     """
@@ -171,7 +171,7 @@ def _is_loopback(host: str) -> bool:
 def _is_exception(server: URL, no_proxy: str) -> bool:
     """Return whether `NO_PROXY` names a server: `example.com`, `*.example.com`, `example.com:443`, `10.0.0.0/8` or `*`.
 
-    A name includes its subdomains. Python's own function knows no networks and no `*.`, unlike curl and Go.
+    A name includes its subdomains, as in Go. Python's own function knows no networks and no `*.`.
     """
     host = (server.host or "").lower()
     for name in map(str.strip, no_proxy.lower().split(",")):
