@@ -4,6 +4,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import final
 
 from ..audit import AuditReport
@@ -15,21 +16,23 @@ from ..store.codec import decode_report, encode_report
 class ReportSpool(MutableMapping[str, AuditReport]):
     """Reports by the names of their accounts, in a file that is deleted with this object.
 
-    A report that can't be written raises StoreError.
+    If the file can't be made or written, StoreError is raised.
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="dialler-")  # noqa: SIM115  closed with this object
+        with _store_errors():
+            self._file = tempfile.TemporaryFile(prefix="dialler-")  # noqa: SIM115  closed with this object
         self._places: dict[str, tuple[int, int]] = {}
         weakref.finalize(self, self._file.close)
 
     def __setitem__(self, name: str, report: AuditReport) -> None:
         data = encode_report(report)
-        try:
-            self._places[name] = self._file.seek(0, os.SEEK_END), len(data)
+        with _store_errors():
+            offset = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
-        except OSError as error:
-            raise StoreError(f"can't write a temporary file in {tempfile.gettempdir()}: {error.strerror}") from None
+            # Otherwise a full disk would be an error of the next read.
+            self._file.flush()
+        self._places[name] = offset, len(data)
 
     def __getitem__(self, name: str) -> AuditReport:
         offset, size = self._places[name]
@@ -44,3 +47,11 @@ class ReportSpool(MutableMapping[str, AuditReport]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"can't write a temporary file for the report: {error.strerror or error}") from None

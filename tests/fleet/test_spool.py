@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,10 +45,23 @@ def test_file_is_closed_with_the_spool() -> None:
     assert set(os.listdir("/proc/self/fd")) <= before
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_is_a_store_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = open("/dev/full", "r+b", buffering=0)  # noqa: SIM115  the spool closes it
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_full_disk_is_a_store_error() -> None:
+    import resource
+
     spool = ReportSpool()
-    with pytest.raises(StoreError, match="can't write a temporary file in"):
-        spool["north"] = report("x")
+    small = report("x")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="can't write a temporary file"):
+            spool["north"] = small
+        assert "north" not in spool
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_missing_temporary_directory_is_a_store_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StoreError, match="can't write a temporary file"):
+        ReportSpool()
