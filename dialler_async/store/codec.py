@@ -45,6 +45,11 @@ def decode_finding(text: str) -> Finding:
     return _load(text.encode(), Finding)
 
 
+def storable(text: str) -> str:
+    """Return a text that a database can store: without lone surrogates and NUL."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
 def _dump(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)

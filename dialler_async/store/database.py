@@ -131,17 +131,20 @@ class _File:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.parent.is_dir():
+        # Not by methods of `Path`, which raise OSError for a name that is too long.
+        if not os.path.isdir(path.parent):
             raise ConfigurationError(f"the store {path}: there is no such directory")
-        if path.is_dir():
+        if os.path.isdir(path):
             raise ConfigurationError(f"the store {path}: it is a directory")
         with suppress(OSError):
             # It holds names of accounts and campaigns, so it is made for this user only.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self.name: Final = str(path)
-        self._engine = create_engine(URL.create("sqlite", database=self.name), hide_parameters=True)
+        # Absolute, because the file `:memory:` is a file, too, and because the working directory may change.
+        url = URL.create("sqlite", database=os.path.abspath(path))
+        self._engine = create_engine(url, hide_parameters=True)
         event.listen(self._engine, "connect", _set_up_file)
-        self._thread = ThreadPoolExecutor(1, "dialler-store")
+        self._thread = _one_thread()
 
     async def run(self, work: Work[T], begin: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work, begin)
@@ -153,9 +156,17 @@ class _File:
             return work(connection)
 
     async def aclose(self) -> None:
-        disposed = self._thread.submit(self._engine.dispose)
-        self._thread.shutdown(wait=False)
-        await asyncio.wrap_future(disposed)
+        # The next transaction, if there is one, begins another thread and another connection.
+        thread, self._thread = self._thread, _one_thread()
+        # Not awaited itself: a cancelled caller would cancel it while it waits for a transaction.
+        thread.submit(self._engine.dispose)
+        disposed = asyncio.get_running_loop().run_in_executor(thread, lambda: None)
+        thread.shutdown(wait=False)
+        await disposed
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "dialler-store")
 
 
 def _set_up_file(connection: Any, _: object) -> None:

@@ -19,6 +19,7 @@ from .codec import (
     encode_baseline,
     encode_finding,
     encode_report,
+    storable,
 )
 from .database import Database, insert
 from .runs import Unit, UnitState
@@ -76,7 +77,7 @@ class Results:
             compared = _compare(report, known, before)
             account: dict[str, Any] = {
                 "identity": identity,
-                "name": _storable(unit.name),
+                "name": storable(unit.name),
                 # A part of the account is no baseline for the records.
                 "baseline": encode_baseline(report) if report.records and report.scope is None else before.baseline,
                 "_is_audited": error is None,
@@ -89,7 +90,7 @@ class Results:
             values = {
                 "account": id,
                 "state": UnitState.DONE if error is None else UnitState.FAILED,
-                "error": None if error is None else _storable(error),
+                "error": None if error is None else storable(error),
                 "campaigns": result.campaign_count,
                 "errors": found[Severity.ERROR],
                 "warnings": found[Severity.WARNING],
@@ -118,13 +119,18 @@ class Results:
             return list(connection.execute(query.order_by(UNITS.c.position)).scalars())
 
         for name in await self._database.read(names):
-            if not patterns or any(name_matches(name, pattern) for pattern in patterns):
-                yield await self._read_one(run, name)
+            is_chosen = not patterns or any(name_matches(name, pattern) for pattern in patterns)
+            if is_chosen and (result := await self._read_one(run, name)) is not None:
+                yield result
 
-    async def _read_one(self, run: int, name: str) -> Result:
-        def work(connection: Connection) -> Result:
+    async def _read_one(self, run: int, name: str) -> Result | None:
+        """Return a result; None if the account was opened again in the meantime, and has no result now."""
+
+        def work(connection: Connection) -> Result | None:
             query = select(UNITS.c.state, UNITS.c.result).where(UNITS.c.run == run, UNITS.c.name == name)
             row = connection.execute(query).one()
+            if row.state == UnitState.WAITING:
+                return None
             return Result(name=name, state=UnitState(row.state), report=decode_report(row.result))
 
         return await self._database.read(work)
@@ -199,11 +205,11 @@ def _update_findings(connection: Connection, account: int, report: AuditReport) 
         {
             "account": account,
             "identity": finding.identity,
-            "rule": _storable(finding.rule),
+            "rule": storable(finding.rule),
             "severity": finding.severity.value,
             "campaign_id": finding.campaign_id,
-            "campaign_name": finding.campaign_name and _storable(finding.campaign_name),
-            "message": _storable(finding.message),
+            "campaign_name": finding.campaign_name and storable(finding.campaign_name),
+            "message": storable(finding.message),
             "is_accepted": finding.acceptance is not None,
             "finding": encode_finding(finding),
         }
@@ -215,8 +221,3 @@ def _update_findings(connection: Connection, account: int, report: AuditReport) 
     if gone:
         places = [{"_account": account, "_identity": finding.identity} for finding in gone]
         connection.execute(_GONE, places)
-
-
-def _storable(text: str) -> str:
-    """Return a text that PostgreSQL can store: without lone surrogates and NUL. The result itself is lossless."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

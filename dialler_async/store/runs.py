@@ -12,8 +12,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, true, update
 
 from ..audit import AcceptanceEntry
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, require
 from ..version import __version__
+from .codec import storable
 from .database import Database
 from .schema import RUNS, UNITS, database_now
 
@@ -136,14 +137,21 @@ class Runs:
     async def create(
         self, units: Iterable[NewUnit], plan: Plan, *, settings: str, is_fleet: bool, scope: str | None = None
     ) -> Run:
-        """Begin a run, and return it. Unfinished runs of the day before are closed."""
+        """Begin a run, and return it. Unfinished runs of the day before are closed.
+
+        Raises:
+            ConfigurationError: there is no account.
+        """
         rows = [
             attrs.asdict(unit)
-            | {"position": position, "work": work_key(unit.url, settings), "state": UnitState.WAITING}
+            | {"name": storable(unit.name), "position": position}
+            | {"work": work_key(unit.url, settings), "state": UnitState.WAITING}
             for position, unit in enumerate(units)
         ]
+        require(bool(rows), "a run needs at least one account")
         values = {"state": RunState.OPEN, "is_fleet": is_fleet, "started": database_now(), "version": __version__}
-        values |= {"settings": settings, "scope": scope, "plan": msgspec.json.encode(plan)}
+        values |= {"settings": settings, "plan": msgspec.json.encode(plan)}
+        values["scope"] = None if scope is None else storable(scope)
 
         def work(connection: Connection) -> int:
             is_old = and_(RUNS.c.state == RunState.OPEN, RUNS.c.started < database_now() - _ABANDON_SECONDS)
@@ -217,7 +225,8 @@ class Runs:
         def work(connection: Connection) -> None:
             connection.execute(ends.values(state=RunState.FINISHED, ended=ended))
 
-        [row] = await self._database.rows(select(RUNS.c.state, waiting.label("is_waiting")).where(RUNS.c.id == run))
+        query = select(RUNS.c.state, waiting.label("is_waiting")).where(RUNS.c.id == run)
+        row = await self._database.read(lambda connection: connection.execute(query).one())
         if row.state == RunState.OPEN and not row.is_waiting:
             await self._database.write(work)
         return not row.is_waiting

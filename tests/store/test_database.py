@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
+import threading
 import traceback
 from contextlib import closing, suppress
 from pathlib import Path
@@ -78,6 +80,32 @@ async def test_run_that_does_not_exist_is_a_configuration_error(store: Store) ->
         await store.runs.get()
     with pytest.raises(ConfigurationError, match="has no run 7"):
         await store.runs.get(7)
+
+
+async def test_run_that_was_deleted_while_somebody_waits_for_it_is_a_store_error(store: Store, begin: BeginRun) -> None:
+    run = await begin("acme")
+    await store.history.prune(-1)
+    with pytest.raises(StoreError):
+        await store.runs.finish(run.id)
+
+
+async def test_run_without_accounts_is_refused(begin: BeginRun) -> None:
+    with pytest.raises(ConfigurationError, match="at least one account"):
+        await begin()
+
+
+async def test_texts_that_no_database_can_store_are_escaped(store: Store, begin: BeginRun) -> None:
+    run = await begin("a\0b", scope="name “lone \udcff”")
+    assert run.scope == "name “lone \\udcff”"
+    assert [unit.name for unit in await store.runs.units(run.id)] == ["a\\x00b"]
+
+
+async def test_store_can_be_closed_twice_and_opened_again(location: str) -> None:
+    store = Store(location)
+    for _ in range(2):
+        async with store:
+            assert await store.history.runs() == []
+    await store.__aexit__(None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +207,45 @@ class TestFile:
                         await read
                 async for _ in damaged.results.read(run.id):
                     pass
+
+    @pytest.mark.parametrize("name", ["a?mode=memory", "a%20b", "file:x?mode=memory", ":memory:", "a\udcff", "#"])
+    async def test_name_is_the_name_of_the_file(
+        self, name: str, report: MakeReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        unit, plan = NewUnit(name="acme", url="https://a", clients_id=1), Plan(languages=(1, 2), now=report().now)
+        async with Store(name) as store:
+            begun = await store.runs.create([unit], plan, settings="", is_fleet=True)
+        assert os.listdir(tmp_path) == [name]
+        async with Store(tmp_path / name) as store:
+            assert await store.runs.get() == begun
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_name_that_is_too_long_is_a_store_error(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError):
+            async with Store(tmp_path / ("x" * 300)):
+                pass
+
+    async def test_connections_are_closed_also_if_the_closing_is_cancelled(self, tmp_path: Path) -> None:
+        store = Store(tmp_path / "audits.db")
+        await store.__aenter__()
+        begun, end = threading.Event(), threading.Event()
+
+        def work(_: Connection) -> None:
+            begun.set()
+            end.wait(20)
+
+        transaction = asyncio.create_task(store._database.write(work))
+        await asyncio.to_thread(begun.wait, 20)
+        [thread] = [thread for thread in threading.enumerate() if thread.name.startswith("dialler-store")]
+        closing = asyncio.create_task(store.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        closing.cancel()
+        end.set()
+        await asyncio.wait({transaction, closing})
+        await asyncio.to_thread(thread.join, 20)
+        # SQLite deletes its other two files with the last connection.
+        assert os.listdir(tmp_path) == ["audits.db"]
 
     async def test_missing_directory_and_a_directory_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="there is no such directory"):

@@ -44,6 +44,19 @@ async def test_stored_report_is_read_as_it_was_saved(store: Store, begin: BeginR
     assert [one.campaign_name for one in await store.history.findings()] == ["a\\x00b", "lone \\ud800", "plain"]
 
 
+async def test_account_that_is_opened_again_while_results_are_read_is_left_out(
+    store: Store, begin: BeginRun, report: MakeReport
+) -> None:
+    run = await begin("acme", "globex")
+    for id in (1, 2):
+        await save(store, run, failed_report(report(clients_id=id)), error="no route")
+    read = []
+    async for result in store.results.read(run.id):
+        read.append(result.name)
+        await store.runs.reopen(run.id)
+    assert read == ["acme"]
+
+
 async def test_result_without_earlier_results_has_no_states(store: Store, begin: BeginRun, report: MakeReport) -> None:
     run = await begin("acme")
     saved = await save(store, run, report("a"))
