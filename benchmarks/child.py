@@ -169,7 +169,7 @@ async def own_work(part: str, calls: int) -> dict[str, float]:
         return Response(200, {}, b'{"records":[],"count":0,"status":200}')
 
     async def attempt(request: Any) -> Any:
-        call = Call(request, sender._policy, sender._headers.of_call(), "", None)
+        call = Call(request, sender._shared.policy, sender._shared.headers.of_call(), "", None)
         call.deadline = deadline
         return await sender._attempt(call)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -163,13 +164,24 @@ asyncio.run(main())
 
 
 class Gate(Fault):
-    """Delays requests while it is closed, and does not change them."""
+    """Lets requests pass up to a number, at first all. The others wait for a higher number."""
 
     def __init__(self) -> None:
-        self.open = asyncio.Event()
+        self._passed = 0
+        self._most = math.inf
+        self._moved = asyncio.Event()
+
+    def let_pass(self, most: float) -> None:
+        """Let so many requests pass, counted from the first."""
+        self._most = most
+        self._moved.set()
 
     async def apply(self, request: InFlightRequest) -> SandboxResponse:
-        await self.open.wait()
+        self._passed += 1
+        number = self._passed
+        while number > self._most:
+            self._moved.clear()
+            await self._moved.wait()
         return await request.carry_out()
 
 
@@ -178,7 +190,7 @@ class Night:
     """A run of a fleet on a sandbox, which takes long enough to be disturbed.
 
     Attributes:
-        gate: closed, it stops the sandbox.
+        gate: limits the requests that the sandbox answers.
         expected: the report of an undisturbed run, without its times.
     """
 
@@ -224,7 +236,6 @@ def nights(tmp_path: Path) -> Nights:
             manifest = str(_write_fleet(sandbox, tmp_path, max_rate=60))
             run = await begin_run(store, fleet, settings, now=NOW)
             sandbox.faults.chance(1.0, [gate])
-            gate.open.set()
             yield Night(sandbox, manifest, store, run, _without_times(expected), gate)
 
     return night

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import signal
 import sys
@@ -32,11 +33,12 @@ async def test_run_whose_coordinator_is_killed_ten_times_ends_with_the_same_repo
 ) -> None:
     moments = sorted(random.Random(3).uniform(0, 1) for _ in range(10))
     async with nights(location) as night, start_worker(night):
+        requests = night.expected["requests"]
+        # The worker waits for the sandbox while a coordinator starts, and can't end the run before it is killed.
+        night.gate.let_pass(0)
         for number, moment in enumerate(moments):
-            # While a coordinator starts, the worker waits for the sandbox.
-            night.gate.open.clear()
             async with start_audit(night, "--workers") as audit:
-                night.gate.open.set()
+                night.gate.let_pass(moment * requests)
                 await night.reach(moment)
                 audit.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
                 _, errors = await audit.communicate()
@@ -44,6 +46,7 @@ async def test_run_whose_coordinator_is_killed_ten_times_ends_with_the_same_repo
                 assert audit.returncode in ((130, 143) if number % 2 else (-signal.SIGKILL,))
                 assert b"Traceback" not in errors
         # The worker goes on, also to the end.
+        night.gate.let_pass(math.inf)
         await night.reach(2)
         assert (await night.store.runs.get()).state is RunState.OPEN
         async with start_audit(night, "--workers") as audit:
