@@ -121,6 +121,18 @@ class TestCache:
 
         assert await asyncio.gather(*(cache.get(REQUEST, 60, fetch) for _ in range(20))) == [[1]] * 20
 
+    async def test_caller_that_starts_within_a_request_shares_it(self) -> None:
+        cache = Cache()
+        started: list[asyncio.Task[list[int]]] = []
+
+        async def fetch() -> list[int]:
+            started.append(asyncio.create_task(cache.get(REQUEST, 60, fetch)))
+            await asyncio.sleep(0)
+            return [len(started)]
+
+        assert await cache.get(REQUEST, 60, fetch) == [1]
+        assert await started[0] == [1]
+
     async def test_immediately_cancelled_caller_leaves_no_task(self) -> None:
         cache = Cache()
 
