@@ -17,7 +17,7 @@ from ..audit.selection import name_matches
 from ..config import BASE_PATH
 from ..errors import require
 from ..models import Language
-from ..store import NewUnit, Plan, Run, Store
+from ..store import NewUnit, Plan, Run, RunState, Store, StoreError
 from .manifest import Fleet
 from .spool import ReportSpool
 from .unit import Auditor, settings_digest
@@ -135,7 +135,8 @@ async def wait_for_run(
         on_progress: a function that is called with the numbers of accounts (done, failed, total).
         stop: an event that ends the wait, after the work has ended.
     Raises:
-        StoreError: the store refuses, or can't be reached.
+        StoreError: the store refuses, or can't be reached; or the run was given up when a later one began, so that no
+            worker takes its accounts any more.
     """
     stop = stop or asyncio.Event()
     worker = asyncio.ensure_future(work or asyncio.sleep(math.inf))
@@ -154,6 +155,8 @@ async def wait_for_run(
                 worker.result()
             if is_over or (stop.is_set() and has_ended):
                 return is_over
+            if work is None and (await store.runs.get(run.id)).state is RunState.ABANDONED:
+                raise StoreError(f"run {run.id} was given up when a later run began, and has accounts without a result")
             await asyncio.wait({worker}, timeout=seconds_to_next_look(CLOCK.monotonic() - began))
     finally:
         worker.cancel()

@@ -16,6 +16,8 @@ from dialler_async.audit import AuditSettings, Finding, FleetReport, Severity, T
 from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker, audit_fleet
 from dialler_async.fleet.coordinator import begin_run, fleet_report, units_of, wait_for_run
 from dialler_async.sandbox import Sandbox
+from dialler_async.store import StoreError
+from dialler_async.store.schema import RUNS, database_now
 
 if TYPE_CHECKING:
     from dialler_async.store import Store
@@ -48,6 +50,19 @@ async def test_fleet_report_has_the_findings_of_single_audits(
     assert list(both.accounts) == ["third", *fleet.accounts]
     assert both.campaign_count == 43
     assert [finding for finding in in_order(both) if finding.account != "third"] == in_order(report)
+
+
+async def test_wait_for_workers_ends_when_the_run_is_given_up(store: Store, fleet_on: FleetOn) -> None:
+    async with Sandbox(campaigns=1, accounts=2) as sandbox:
+        fleet = fleet_on(sandbox)
+        run = await begin_run(store, fleet, AuditSettings(), now=NOW)
+        a_day_ago = RUNS.update().values(started=database_now() - 86_400.0)
+        await store._database.write(lambda connection: connection.execute(a_day_ago))
+        waiting = asyncio.create_task(wait_for_run(store, run))
+        await begin_run(store, fleet, AuditSettings(), now=NOW)
+        async with asyncio.timeout(20):
+            with pytest.raises(StoreError, match="run 1 was given up when a later run began"):
+                await waiting
 
 
 async def test_account_with_a_wrong_token_is_a_finding_and_others_are_audited(fleet_on: FleetOn) -> None:
