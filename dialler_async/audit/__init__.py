@@ -14,7 +14,7 @@ the rule with `rules=[*RULES, my_rule]`. `account_rule(...)` makes a rule that c
 `accept` moves accepted findings to `AuditReport.accepted`, and `compare` compares a report with an earlier one. What a
 run did not check is in `AuditReport.not_checked`, and a finding that was not checked is never gone.
 
-`FleetReportBuilder` makes one report of many accounts, of which one is in memory at a time.
+`FleetReportBuilder` makes one report of many accounts, which are added one by one.
 
 The guide, with the settings and the formats, is `dialler_async/audit/README.md`.
 

@@ -1,4 +1,4 @@
-"""The report of a fleet: numbers of all accounts, and their findings, of one account in memory at a time."""
+"""The report of a fleet: numbers of all accounts, and their findings, which are read account by account."""
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Any, Self, TypeVar, final
 
 import attrs
 
+from ..errors import require
 from ..models import Language
 from .acceptance import AcceptanceEntry, UnusedEntries
 from .comparison import Comparison
@@ -25,7 +26,7 @@ _PartT = TypeVar("_PartT", Finding, NotChecked, CampaignSummary)
 
 @attrs.frozen(kw_only=True)
 class FleetReport(Report):
-    """The findings of all accounts of a run. They are read anew each time, and one account is in memory at a time.
+    """The findings of all accounts of a run. They are read anew each time, account by account.
 
     Attributes:
         accounts: the numbers of each account, in the order of the run.
@@ -46,8 +47,8 @@ class FleetReport(Report):
     def parts(self) -> Iterator[AuditReport]:
         """Yield the findings about the whole fleet, if there are any, then the report of each account.
 
-        The worst account comes first. Findings name their account. The reports have no snapshots of records, and no
-        summaries if the fleet has more than 10,000 campaigns.
+        The worst account comes first. Findings name their account. The reports have no snapshots of records. The
+        summaries of no more than 10,000 campaigns are kept, of the accounts that were added first.
         """
         if self.fleet.findings:
             yield self.fleet
@@ -87,7 +88,7 @@ class FleetReportBuilder:
             entry that no account uses.
         scope: which accounts were chosen, in words; None for all.
         portal_url: see `Report.portal_url`.
-        reports: where the reports are kept; by default, in memory.
+        reports: where the reports are kept by the names of their accounts; by default, in memory.
     """
 
     def __init__(
@@ -116,7 +117,12 @@ class FleetReportBuilder:
         self._unfinished = False
 
     def add(self, name: str, report: AuditReport) -> None:
-        """Add the report of an account, which need not be kept."""
+        """Add the report of an account, which need not be kept.
+
+        Raises:
+            ConfigurationError: an account of this name was added before.
+        """
+        require(name not in self._accounts, f"account “{name}” was added before")
         for key in self._sums:
             self._sums[key] += getattr(report, key)
         self._rules |= dict.fromkeys(report.rules)
@@ -149,7 +155,7 @@ class FleetReportBuilder:
         numbers = Numbers(self._numbers.findings.copy(), self._numbers.campaigns.copy())
         numbers.add(fleet.by_topic())
         return FleetReport(
-            accounts=self._accounts,
+            accounts=self._accounts.copy(),
             numbers=numbers,
             since=min(self._since, default=None),
             unfinished=self._unfinished,

@@ -1,4 +1,4 @@
-"""The report of a fleet: numbers of all accounts, and the findings of one account in memory at a time."""
+"""The report of a fleet: numbers of all accounts, and their findings, which are read account by account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialler_async import Language
+from dialler_async import ConfigurationError, Language
 from dialler_async.audit import (
     RULES,
     WRITERS,
@@ -161,6 +161,26 @@ def test_findings_can_be_sorted_within_each_account(reports: Reports) -> None:
 def test_report_of_no_accounts_is_empty() -> None:
     assert list(fleet_of({}).findings) == []
     assert tell(fleet_of({})).verdict == "0 accounts: nothing found"
+
+
+def test_report_stays_the_same_when_further_accounts_are_added(reports: Reports) -> None:
+    builder = FleetReportBuilder(now=NOW)
+    builder.add("north", reports.real())
+    before = builder.build(**RUN)
+    builder.add("south", reports.real())
+    assert list(before.accounts) == ["north"]
+    assert (
+        len(list(before.findings)) == before.numbers.of(Topic.NEW, Topic.KNOWN).total() == len(reports.real().findings)
+    )
+    assert list(builder.build(**RUN).accounts) == ["north", "south"]
+
+
+def test_account_is_added_once(reports: Reports) -> None:
+    builder = FleetReportBuilder(now=NOW)
+    builder.add("north", reports.real())
+    with pytest.raises(ConfigurationError, match="“north” was added before"):
+        builder.add("north", reports.empty())
+    assert builder.build(**RUN).campaign_count == reports.real().campaign_count
 
 
 def test_fleet_is_unfinished_if_any_account_is(reports: Reports) -> None:
