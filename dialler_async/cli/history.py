@@ -74,7 +74,7 @@ async def findings(
         found = await opened_store.history.findings(account=account, only_open=open, older_than=older_than)
     rows = []
     for one in found:
-        state = "accepted" if one.is_accepted else "open" if one.gone_since is None else "gone"
+        state = "gone" if one.gone_since is not None else "accepted" if one.is_accepted else "open"
         campaign = "" if one.campaign_name is None else f"{one.campaign_id or ''} {one.campaign_name}"
         cells = (duration(one.age), state, one.severity, one.rule, one.account, campaign, one.message)
         rows.append([text(cell) for cell in cells])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from dialler_async.audit import AccountIdentity, AuditReport, Finding, Severity
+from dialler_async.audit import Acceptance, AccountIdentity, AuditReport, Finding, Severity
 from dialler_async.audit.options import AuditOptions
 from dialler_async.audit.rules import RULES
 from dialler_async.audit.writers.html import page_name
@@ -104,6 +104,17 @@ def test_report_of_a_run_without_such_an_account_is_refused(run: Run, store: Pat
     result = run("report", "--store", store, "--account", "nobody")
     assert (result.exit, result.out) == (2, "")
     assert "run 2 has no result of such an account" in result.err
+
+
+def test_history_says_which_findings_are_open_accepted_and_gone(run: Run, tmp_path: Path) -> None:
+    location, first = tmp_path / "audits.db", _report(1, "Spring", "Autumn", "Winter")
+    *_, autumn, winter = (attrs.evolve(finding, acceptance=Acceptance(reason="known")) for finding in first.findings)
+    first = attrs.evolve(first, findings=first.findings[:1], accepted=(autumn, winter))
+    second = attrs.evolve(first, accepted=(autumn,))
+    asyncio.run(_audit(location, {"acme": first}, {"acme": second}))
+    lines = run("history", "findings", "--store", location).out.splitlines()[1:]
+    states = {line.split()[-3]: line.split()[2] for line in lines}
+    assert states == {"Spring": "open", "Autumn": "accepted", "Winter": "gone"}
 
 
 @pytest.mark.parametrize("wanted", ["0x1", "last", "-1", ""])
