@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,10 +40,10 @@ def test_settings_file_with_a_byte_order_mark_is_read(run: Run, here: Path) -> N
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("directory", "Is a directory"),
+        ("directory", os.strerror(errno.EISDIR)),
         ("pipe", "it is not a regular file"),
-        ("loop", "Too many levels of symbolic links"),
-        ("dangling link", "No such file or directory"),
+        ("loop", os.strerror(errno.ELOOP)),
+        ("dangling link", os.strerror(errno.ENOENT)),
     ],
 )
 def test_settings_file_that_is_no_file_is_an_error(

@@ -104,7 +104,7 @@ def test_report_is_written_with_all_streams_closed(sandbox: Sandbox, tmp_path: P
 @pytest.mark.parametrize("option", ["--output", "--html"])
 def test_report_to_a_full_disk_exits_with_5(sandbox: Sandbox, option: str, shell: Shell) -> None:
     done = shell("", "audit", option, "/dev/full")
-    assert (done.returncode, done.stderr) == (5, "dialler: can't write /dev/full: No space left on device\n")
+    assert (done.returncode, done.stderr) == (5, f"dialler: can't write /dev/full: {os.strerror(errno.ENOSPC)}\n")
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "parquet"])
@@ -113,7 +113,7 @@ def test_export_to_a_full_disk_exits_with_5(sandbox: Sandbox, tmp_path: Path, fo
     full.symlink_to("/dev/full")
     done = shell("", "export", "--output", str(full))
     assert (done.returncode, done.stdout) == (5, "")
-    assert done.stderr == f"dialler: can't write {full}: No space left on device\n"
+    assert done.stderr == f"dialler: can't write {full}: {os.strerror(errno.ENOSPC)}\n"
 
 
 def test_report_larger_than_the_file_size_limit_keeps_the_old_file(
