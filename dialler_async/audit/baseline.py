@@ -134,6 +134,7 @@ def compare(report: AuditReport, baseline: Baseline, *, other_account: bool = Fa
 
 
 def changes(report: AuditReport, baseline: Baseline) -> Iterator[Change]:
+    """Yield the records and codes that were added, removed or changed. What either run did not check is left out."""
     languages = {f"Content/{int(language)}" for language in report.languages}
     languages &= {f"Content/{language:d}" for language in baseline.languages}
     checked_then, checked_now = baseline.coverage(), report.coverage()
