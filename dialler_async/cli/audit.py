@@ -7,7 +7,7 @@ from typing import Annotated
 import attrs
 from cyclopts import App, Group, Parameter
 
-from .. import ConfigurationError, PoolConfig, RetryPolicy
+from .. import ConfigurationError, DiallerError, PoolConfig, RetryPolicy
 from ..audit import AccountIdentity, Baseline, Selection, compare
 from ..audit import accept as accept_by_settings
 from ..audit import audit as run_audit
@@ -129,7 +129,12 @@ async def audit(
             if before is not None:
                 report = compare(report, before, other_account=baseline_of_other_account)
             if results is not None:
-                report = await store_report(results, report)
+                try:
+                    report = await store_report(results, report)
+                except DiallerError:
+                    # The audit took long, and its report is complete, though not compared.
+                    put(report)
+                    raise
         put(report)
     if acceptance.accept:
         acceptance.accept_findings(report, loaded.file, loaded.settings)

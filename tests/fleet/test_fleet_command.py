@@ -20,7 +20,7 @@ from dialler_async.audit.writers.html import page_name
 from dialler_async.cli import main
 from dialler_async.cli.fleet import _progress
 from dialler_async.sandbox import Sandbox
-from dialler_async.store import Plan, RunState
+from dialler_async.store import Plan, Results, RunState, StoreError
 from dialler_async.store import Run as StoredRun
 
 if TYPE_CHECKING:
@@ -183,7 +183,24 @@ def test_damaged_store_is_an_error_of_the_output(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "audits.db").write_bytes(b"damaged" * 1000)
     assert main(["history"]) == 5
-    assert "file is not a database" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("dialler: the store audits.db: ")
+
+
+def test_report_of_a_single_audit_is_written_also_if_it_can_not_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fails(*_: object) -> None:
+        raise StoreError("the store audits.db: the disk is full")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Results, "save", fails)
+    command = ["audit", "--sandbox", "--store", "audits.db", "--format", "jsonl"]
+    assert main([*command, "--output", "report.jsonl"]) == main(command) == 5
+    output, errors = capsys.readouterr()
+    assert json.loads(output.splitlines()[0])["clients_id"] == 1
+    assert len((tmp_path / "report.jsonl").read_text().splitlines()) == len(output.splitlines())
+    assert errors.count("dialler: the store audits.db: the disk is full") == 2
+    assert list(tmp_path.glob(".dialler-*")) == []
 
 
 def test_single_audit_is_compared_with_the_last_one_in_the_store(
