@@ -28,7 +28,7 @@ from .report import ON_THE_TERMINAL, Destination, FailOn, exit_code, has_failing
 from .rules import ALL_RULES, RuleOptions, print_rules
 from .stopping import stop_signal
 from .store import duration, moment, open_store
-from .stored_report import write_pages
+from .stored_report import write_outputs
 
 if TYPE_CHECKING:
     from ..store import Run, Store
@@ -94,13 +94,13 @@ async def audit(
             from ..fleet.unit import Auditor
             from ..fleet.worker import Worker
 
+            auditor = Auditor(opened_store, fleet, settings, directory)
             earlier = await _earlier_run(
                 opened_store, fleet, resume=resume, only_failed=only_failed, is_some=bool(account)
             )
             run = earlier or await begin_run(
                 opened_store, fleet, settings, languages=languages_named(language), accounts=account
             )
-            auditor = Auditor(opened_store, fleet, settings, directory)
             with _progress(run) as on_progress, stop_signal() as stop:
                 work = None if workers else Worker(opened_store, auditor, run=run.id).work(stop)
                 is_over = await wait_for_run(opened_store, run, work, on_progress, stop)
@@ -108,9 +108,7 @@ async def audit(
                 print_error(f"stopped: --resume goes on with run {run.id}")
                 return Exit.INTERRUPTED
             report = attrs.evolve(await fleet_report(opened_store, run), fails_on_new=fail_on_new)
-            if folder is not None:
-                await write_pages(folder, opened_store, run, report)
-        put(report)
+            await write_outputs(put, folder, opened_store, run, report)
     return _exit_code(report, level)
 
 

@@ -1,6 +1,6 @@
 """`dialler report`: write a report of a run in the store. The HTML pages of a fleet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,9 +53,7 @@ async def report(
             servers = await opened_store.runs.servers(chosen.id)
             if waiting := sum(server.waiting for server in servers):
                 print_error(f"run {chosen.id} is unfinished: {counted(waiting, 'account')} has no result yet")
-            if folder is not None:
-                await write_pages(folder, opened_store, chosen, found, account)
-        put(found)
+            await write_outputs(put, folder, opened_store, chosen, found, account)
 
 
 async def _stored(store: "Store", run: "Run", accounts: Sequence[str]) -> Report:
@@ -77,18 +75,37 @@ def _named(report: AuditReport, name: str) -> AuditReport:
     return report if name == str(report.identity) else attrs.evolve(report, name=name)
 
 
-async def write_pages(folder: Path, store: "Store", run: "Run", report: Report, accounts: Iterable[str] = ()) -> None:
-    """Write the HTML pages of a run into a directory: a page for each account, one at a time, then the index.
+async def write_outputs(
+    put: Callable[[Report], None],
+    folder: Path | None,
+    store: "Store",
+    run: "Run",
+    report: Report,
+    accounts: Iterable[str] = (),
+) -> None:
+    """Write the HTML pages of a run, and then the other outputs, also if the pages can't be written.
 
     Args:
-        folder: the directory; it is made if it does not exist.
+        put: writes the other outputs.
+        folder: the directory of the pages, which is made if it does not exist; None without pages.
         store: the store of the run.
         run: the run.
         report: its report.
         accounts: patterns of names; all accounts by default.
     Raises:
-        OutputError: a file can't be written.
+        OutputError: an output can't be written.
     """
+    try:
+        if folder is not None:
+            await _write_pages(folder, store, run, report, accounts)
+    except OutputError:
+        put(report)
+        raise
+    put(report)
+
+
+async def _write_pages(folder: Path, store: "Store", run: "Run", report: Report, accounts: Iterable[str]) -> None:
+    """Write a page for each account, one at a time, then the index."""
     from ..audit.writers.html import page_name, write_html, write_index
 
     index = folder / "index.html"

@@ -106,6 +106,15 @@ def test_report_of_a_run_without_such_an_account_is_refused(run: Run, store: Pat
     assert "run 2 has no result of such an account" in result.err
 
 
+def test_report_is_written_also_if_its_pages_can_not_be_written(run: Run, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "pages" / "index.html").mkdir(parents=True)
+    file = tmp_path / "report.jsonl"
+    result = run("report", "--store", store, "--html", tmp_path / "pages", "--format", "jsonl", "--output", file)
+    assert result.exit == 5
+    assert f"can't write {tmp_path / 'pages'}: " in result.err
+    assert len(file.read_text().splitlines()) == 4
+
+
 def test_history_says_which_findings_are_open_accepted_and_gone(run: Run, tmp_path: Path) -> None:
     location, first = tmp_path / "audits.db", _report(1, "Spring", "Autumn", "Winter")
     *_, autumn, winter = (attrs.evolve(finding, acceptance=Acceptance(reason="known")) for finding in first.findings)
