@@ -157,7 +157,12 @@ async def wait_for_run(
                 return is_over
             if work is None and (await store.runs.get(run.id)).state is RunState.ABANDONED:
                 raise StoreError(f"run {run.id} was given up when a later run began, and has accounts without a result")
-            await asyncio.wait({worker}, timeout=seconds_to_next_look(CLOCK.monotonic() - began))
+            pause = seconds_to_next_look(CLOCK.monotonic() - began)
+            if worker.done():
+                # Another process has opened accounts again in the meantime, and audits them.
+                await CLOCK.sleep(pause)
+            else:
+                await asyncio.wait({worker}, timeout=pause)
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)

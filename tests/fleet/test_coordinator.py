@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+import dialler_async.fleet.coordinator
 from dialler_async import ConfigurationError
 from dialler_async.audit import AuditSettings, Finding, FleetReport, Severity, Topic
 from dialler_async.fleet import Account, Auditor, Fleet, Server, Worker, audit_fleet
@@ -50,6 +51,22 @@ async def test_fleet_report_has_the_findings_of_single_audits(
     assert list(both.accounts) == ["third", *fleet.accounts]
     assert both.campaign_count == 43
     assert [finding for finding in in_order(both) if finding.account != "third"] == in_order(report)
+
+
+async def test_wait_goes_on_without_haste_if_accounts_are_opened_again_after_the_work_has_ended(
+    file_store: Store, fleet_on: FleetOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(campaigns=1, accounts=2) as sandbox:
+        fleet = fleet_on(sandbox)
+        run = await begin_run(file_store, fleet, AuditSettings(), now=NOW)
+        auditor = Auditor(file_store, fleet, AuditSettings(), None)
+
+        async def other_process_works(_: float) -> None:
+            await Worker(file_store, auditor, run=run.id).work(asyncio.Event())
+
+        monkeypatch.setattr(dialler_async.fleet.coordinator.CLOCK, "sleep", other_process_works)
+        async with asyncio.timeout(20):
+            assert await wait_for_run(file_store, run, asyncio.sleep(0))
 
 
 async def test_wait_for_workers_ends_when_the_run_is_given_up(store: Store, fleet_on: FleetOn) -> None:
