@@ -187,7 +187,7 @@ async def status(*, store: str | None = None, run: int | None = None) -> None:
         store: File of the results, or URL of a PostgreSQL. Default: DIALLER_STORE, or audits.db.
         run: The run to show. Default: the latest.
     """
-    async with open_store(store) as opened_store:
+    async with open_store(store, must_exist=True) as opened_store:
         shown = await opened_store.runs.get(run)
         servers = await opened_store.runs.servers(shown.id)
         held = await opened_store.leases.held()

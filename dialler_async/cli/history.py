@@ -1,6 +1,6 @@
 """`dialler history`: runs and findings over time."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -9,6 +9,10 @@ from .options import Flag
 from .output import counted, print_line, print_table, text
 from .store import Duration, duration, moment, open_store
 
+if TYPE_CHECKING:
+    from ..store import RunSummary
+
+_BARS = "▁▂▃▄▅▆▇█"
 _NUMBERS = ("ACCOUNTS", "FAILED", "ERRORS", "WARNINGS", "INFOS", "NEW")
 
 app: App = App(name="history", help="Show runs and findings over time, from the store.")
@@ -26,15 +30,24 @@ async def history(*, store: str | None = None, limit: Positive = 30) -> None:
 
 
 @app.command
-async def trend(account: str, *, store: str | None = None, limit: Positive = 30) -> None:
-    """Show how many findings an account had in its latest runs.
+async def trend(account: str | None = None, *, store: str | None = None, limit: Positive = 30) -> None:
+    """Show how many findings there were in the latest runs, with a line chart.
 
     Args:
-        account: Name of the account.
+        account: Name of an account. Default: the numbers of all accounts of each run.
         store: File of the results, or URL of a PostgreSQL. Default: DIALLER_STORE, or audits.db.
         limit: Maximum number of runs.
     """
-    await _print_runs(store, limit, account)
+    runs = await _print_runs(store, limit, account)
+    # Runs of other accounts are no part of the same line.
+    alike = [run for run in runs if not run.waiting and (run.is_fleet, run.scope) == (runs[0].is_fleet, runs[0].scope)]
+    if alike:
+        numbers = [run.errors + run.warnings + run.infos for run in reversed(alike)]
+        line = "".join(_BARS[number * (len(_BARS) - 1) // max(1, *numbers)] for number in numbers)
+        first, last = (
+            f"{number:,} in run {run.id}" for number, run in ((numbers[0], alike[-1]), (numbers[-1], alike[0]))
+        )
+        print_line(f"findings: {line}  {first}, {last}")
 
 
 @app.command
@@ -46,7 +59,7 @@ async def show(run: Positive, *, store: str | None = None) -> None:
         store: File of the results, or URL of a PostgreSQL. Default: DIALLER_STORE, or audits.db.
     """
     rows = []
-    async with open_store(store) as opened_store:
+    async with open_store(store, must_exist=True) as opened_store:
         await opened_store.runs.get(run)
         async for result in opened_store.results.read(run):
             numbers = [text(number) for number in result.report.by_severity().values()]
@@ -70,7 +83,7 @@ async def findings(
         open: Only findings that are not gone.
         older_than: Only findings that are, or were, open for longer, such as 30d.
     """
-    async with open_store(store) as opened_store:
+    async with open_store(store, must_exist=True) as opened_store:
         found = await opened_store.history.findings(account=account, only_open=open, older_than=older_than)
     rows = []
     for one in found:
@@ -89,13 +102,13 @@ async def prune(*, keep: Duration, store: str | None = None) -> None:
         keep: Age of the oldest runs to keep, such as 90d.
         store: File of the results, or URL of a PostgreSQL. Default: DIALLER_STORE, or audits.db.
     """
-    async with open_store(store) as opened_store:
+    async with open_store(store, must_exist=True) as opened_store:
         number = await opened_store.history.prune(keep)
     print_line(f"deleted {counted(number, 'run')}")
 
 
-async def _print_runs(store: str | None, limit: int, account: str | None) -> None:
-    async with open_store(store) as opened_store:
+async def _print_runs(store: str | None, limit: int, account: str | None) -> "list[RunSummary]":
+    async with open_store(store, must_exist=True) as opened_store:
         runs = await opened_store.history.runs(limit=limit, account=account)
     rows = []
     for run in runs:
@@ -104,3 +117,4 @@ async def _print_runs(store: str | None, limit: int, account: str | None) -> Non
         cells = (run.id, moment(run.started), run.state, took, *(f"{number:,}" for number in numbers), run.scope)
         rows.append([text(cell) for cell in cells])
     print_table(("RUN", "STARTED", "STATE", "TOOK", *_NUMBERS, "SCOPE"), rows, right=("RUN", "TOOK", *_NUMBERS))
+    return runs

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter, Token
@@ -22,11 +23,14 @@ _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @asynccontextmanager
-async def open_store(location: str | None) -> AsyncIterator["Store"]:
+async def open_store(location: str | None, *, must_exist: bool = False) -> AsyncIterator["Store"]:
     """Yield the store of `--store`, of DIALLER_STORE, or in `audits.db` in the current directory.
 
+    Args:
+        location: the file or URL of `--store`.
+        must_exist: whether a file that does not exist is an error; otherwise it is made.
     Raises:
-        UsageError: the extra is missing.
+        UsageError: the extra is missing, or there is no such file.
         ConfigurationError: the store is neither a file nor a URL, or of a later version.
         OutputError: the store can't be reached or written to. What was stored before stays.
     """
@@ -35,14 +39,22 @@ async def open_store(location: str | None) -> AsyncIterator["Store"]:
     # Imported here, because the import is slow and other commands don't need it.
     from ..store import Store, StoreError
 
+    place = location or os.environ.get("DIALLER_STORE") or "audits.db"
+    if must_exist:
+        _require_store(place)
     try:
-        async with Store(location or os.environ.get("DIALLER_STORE") or "audits.db") as store:
+        async with Store(place) as store:
             yield store
     except StoreError as error:
         message = str(error)
     else:
         return
     raise OutputError(message)
+
+
+def _require_store(place: str) -> None:
+    if "://" not in place and not Path(place).exists():
+        raise UsageError(f"there is no store {place}: set --store or DIALLER_STORE; an audit with --store makes one")
 
 
 async def store_report(store: "Store", report: AuditReport) -> AuditReport:

@@ -47,7 +47,7 @@ async def report(
     """
     folder, destination = destination.without_folder()
     with destination.open() as put:
-        async with open_store(store) as opened_store:
+        async with open_store(store, must_exist=True) as opened_store:
             chosen = await opened_store.runs.get(run)
             found = await _stored(opened_store, chosen, account)
             servers = await opened_store.runs.servers(chosen.id)

@@ -92,7 +92,8 @@ class History:
         """
 
         def work(connection: Connection) -> int:
-            before = database_now() - keep_seconds
+            # Asked once, so that no run becomes old between two statements.
+            before = connection.execute(select(database_now())).scalar_one() - keep_seconds
             old = RUNS.c.started < before
             connection.execute(delete(UNITS).where(UNITS.c.run.in_(select(RUNS.c.id).where(old))))
             connection.execute(delete(FINDINGS).where(FINDINGS.c.gone_since < before))

@@ -211,3 +211,11 @@ def test_names_of_pages_are_safe_and_distinct() -> None:
     pages = [page_name(name) for name in names]
     assert len({page.lower() for page in pages}) == len(names)
     assert all(re.fullmatch(r"[a-z0-9-]{1,80}\.html", page) for page in pages)
+
+
+def test_trend_has_a_line_of_the_findings_of_all_accounts_or_of_one(run: Run, store: Path) -> None:
+    asyncio.run(_audit(store, {NAMES[0]: _report(1, *"abcdefgh")}, is_fleet=False))
+    assert "findings: █  8 in run 3, 8 in run 3" in run("history", "trend", "--store", store).out
+    whole = run("history", "trend", NAMES[1], "--store", store).out
+    assert "findings: ▄█  1 in run 1, 2 in run 2" in whole
+    assert run("history", "trend", "nobody", "--store", store).exit == 0

@@ -154,8 +154,13 @@ async def test_worker_logs_each_account_as_json(
         (["fleet", "audit", "--sandbox", "--store", "a.db"], "--sandbox audits its own accounts"),
         (["fleet", "audit", "--resume", "--only-failed"], "--resume, --only-failed and --account contradict"),
         (["fleet", "worker"], "can't read fleet.toml"),
-        (["fleet", "status"], "the store audits.db has no run"),
-        (["history", "--store", "no/audits.db"], "the store no/audits.db: there is no such directory"),
+        (["fleet", "status"], "there is no store audits.db"),
+        (["report"], "there is no store audits.db"),
+        (["history", "--store", "no/audits.db"], "there is no store no/audits.db"),
+        (["history", "findings"], "there is no store audits.db"),
+        (["history", "trend"], "there is no store audits.db"),
+        (["history", "show", "1"], "there is no store audits.db"),
+        (["history", "prune", "--keep", "90d"], "there is no store audits.db"),
         (["history", "--store", "postgresql://ann:hidden@db/a"], "other users can read a password"),
         (["history", "--store=postgresql://db/a?password=hidden"], "other users can read a password"),
         (["history", "prune", "--keep", "90"], "Invalid value for --keep: it must be a number with m, h, d or w"),
@@ -175,6 +180,7 @@ def test_wrong_options_are_errors_of_one_line(
     assert (output, errors.count("\n")) == ("", 1)
     assert errors.startswith(f"dialler: {message}")
     assert "hidden" not in errors
+    assert not (tmp_path / "audits.db").exists()
 
 
 def test_damaged_store_is_an_error_of_the_output(
