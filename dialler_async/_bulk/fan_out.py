@@ -6,6 +6,7 @@ import itertools
 import types
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Sized
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from ..errors import ConfigurationError, ItemCancelledError, PayloadError, StatusError, require
@@ -304,10 +305,11 @@ async def _awaited(awaitable: Awaitable[ValueT]) -> ValueT:
 
 def _require_async(function: object) -> None:
     """Raise ConfigurationError for a function that is certainly not async, before it is called."""
-    # A lambda or another callable object may return an awaitable.
+    # A lambda, a partial or another callable object may return an awaitable. Since Python 3.14, a partial is a routine.
     original = inspect.unwrap(function) if callable(function) else function
     may_be_async = callable(function) and (
         inspect.iscoroutinefunction(original)
+        or isinstance(original, partial)
         or not (inspect.isroutine(original) or isinstance(original, type))
         or getattr(original, "__name__", "") == "<lambda>"
     )

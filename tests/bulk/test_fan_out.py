@@ -355,6 +355,7 @@ async def test_function_that_returns_an_awaitable_is_accepted() -> None:
     for function in (
         Doubling(),
         functools.partial(double),
+        functools.partial(lambda item: double(item)),  # a routine since Python 3.14
         lambda item: double(item),
         lambda item: asyncio.ensure_future(double(item)),
         wrapped,
