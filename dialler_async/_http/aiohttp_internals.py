@@ -157,8 +157,16 @@ def fail_when_closed(response: aiohttp.ClientResponse) -> Callable[[], object] |
     if closed is None:
         # Reading from a connection that is already closed fails by itself.
         return None
+    # Once for each connection, which has many responses. asyncio logs an exception of a future that nobody retrieved.
+    closed.remove_done_callback(_retrieve)
+    closed.add_done_callback(_retrieve)
     closed.add_done_callback(fail)
     return partial(closed.remove_done_callback, fail)
+
+
+def _retrieve(closed: "asyncio.Future[None]") -> None:
+    if not closed.cancelled():
+        closed.exception()
 
 
 def detach_connections(connector: Any) -> Iterator[tuple[Any, Any]]:

@@ -305,3 +305,22 @@ def test_client_is_closed_after_its_loop_when_the_sockets_are_not_found(
             asyncio.run(dialler.campaigns.list())
         del dialler
         gc.collect()
+
+
+async def test_connection_that_is_lost_after_its_responses_logs_no_error() -> None:
+    loop = asyncio.get_running_loop()
+    logged: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: logged.append(context))
+    protocol = SimpleNamespace(closed=loop.create_future())
+    content = aiohttp.StreamReader(aiohttp.base_protocol.BaseProtocol(loop), 2**16)
+    response: Any = SimpleNamespace(content=content, connection=SimpleNamespace(protocol=protocol))
+    for _ in range(3):
+        stop_watching = aiohttp_internals.fail_when_closed(response)
+        assert stop_watching is not None
+        stop_watching()
+    del stop_watching
+    protocol.closed.set_exception(aiohttp.ClientConnectionError())
+    await asyncio.sleep(0)
+    del protocol.closed
+    gc.collect()
+    assert logged == []
