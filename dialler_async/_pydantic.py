@@ -16,7 +16,7 @@ def record_schema(kind: Any, handler: Any) -> Any:
     """
     attributes = {field.name: field.type for field in attrs.fields(kind)}
     # The functional form, whose name is the name of the schema in OpenAPI.
-    json_object = handler.generate_schema(TypedDict(kind.__name__, attributes))  # type: ignore[operator]
+    json_object = handler.generate_schema(TypedDict(kind.__name__, attributes))  # type: ignore[operator]  # mypy wants a literal dict
     from_object = core_schema.no_info_after_validator_function(lambda values: kind(**values), json_object)
     return core_schema.json_or_python_schema(
         json_schema=from_object,

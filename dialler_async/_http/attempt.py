@@ -26,7 +26,7 @@ from .pool import Pool
 from .response import Response
 from .tls import tls_hints
 from .token import Token
-from .transport_errors import ConnectionLost, Route, map_transport_error, refused_by_proxy
+from .transport_errors import ConnectionLostError, Route, map_transport_error, refused_by_proxy
 from .urls import proxy_for
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class Sender:
     async def _send_once(
         self, call: Call[T], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Return the response. Raise ConnectionLost instead of the errors after which aiohttp would send again.
+        """Return the response. Raise ConnectionLostError instead of the errors after which aiohttp would send again.
 
         A middleware of one attempt. If a connection is lost before the response, aiohttp silently sends GET and DELETE
         again. A delete by name could then run twice. A delete by ID could get a 404 although it worked.
@@ -142,7 +142,7 @@ class Sender:
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            lost = ConnectionLost(error)
+            lost = ConnectionLostError(error)
         finally:
             call.sent = is_written(request)
         raise lost

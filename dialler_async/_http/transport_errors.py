@@ -30,7 +30,7 @@ def strip_traceback(error: E) -> E:
     return error.with_traceback(None)
 
 
-class ConnectionLost(Exception):  # noqa: N818  `map_transport_error` maps it to an error
+class ConnectionLostError(Exception):
     """The connection was lost after aiohttp began to send the request. `tls_reason` is OpenSSL's, or empty."""
 
     def __init__(self, error: BaseException) -> None:
@@ -89,7 +89,7 @@ def map_transport_error(
     if sent is False or (sent is None and isinstance(error, _BEFORE_SENDING)):
         return _new(ConnectError, call, _connect_problem(error, timeouts, route))
     match error:
-        case ConnectionLost() if alert := _ALERT.search(error.tls_reason):
+        case ConnectionLostError() if alert := _ALERT.search(error.tls_reason):
             # In TLS 1.3, the client sends the request before it knows that the server refused its certificate.
             return _new(ConnectError, call, _client_certificate_problem(alert, str(route), route))
         case aiohttp.ServerTimeoutError() | TimeoutError() if not isinstance(error, _BEFORE_SENDING):
@@ -151,7 +151,7 @@ def _connect_problem(error: Exception, timeouts: Timeouts, route: Route) -> _Pro
             return _Problem(f"no connection to {peer} ({type(error).__name__})", permanent=True)
         case aiohttp.ClientResponseError():
             return _unreadable_response(error, peer, url)
-        case ConnectionLost() if route.proxy is not None:
+        case ConnectionLostError() if route.proxy is not None:
             return _Problem(f"{peer} closed the connection")
         case _:
             return _Problem(f"no connection to {route}")

@@ -92,7 +92,7 @@ class Report(ABC):
 
     @abstractmethod
     def parts(self) -> Iterator["AuditReport"]:
-        """Yield the report of each account. In a fleet, the worst account comes first, and findings name theirs."""
+        """Yield the report of each account. In a fleet, the worst comes first, and a finding names its account."""
 
     @abstractmethod
     def sorted_by(self, key: SortKey) -> Self:

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from .numbers import Positive
 from .options import Flag
 from .output import counted, print_line, print_table, text
-from .store import Duration, duration, moment, open_store
+from .store import Duration, duration, ended_runs_like, moment, open_store
 
 if TYPE_CHECKING:
     from ..store import RunSummary
@@ -39,9 +39,7 @@ async def trend(account: str | None = None, *, store: str | None = None, limit: 
         limit: Maximum number of runs.
     """
     runs = await _print_runs(store, limit, account)
-    # Runs of other accounts are no part of the same line.
-    alike = [run for run in runs if not run.waiting and (run.is_fleet, run.scope) == (runs[0].is_fleet, runs[0].scope)]
-    if alike:
+    if alike := ended_runs_like(runs[0], runs) if runs else []:
         numbers = [run.errors + run.warnings + run.infos for run in reversed(alike)]
         line = "".join(_BARS[number * (len(_BARS) - 1) // max(1, *numbers)] for number in numbers)
         first, last = (

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from ..audit import AccountIdentity, AuditReport
 from .exits import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from ..store import Store
+    from ..store import Run, RunSummary, Store
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -55,6 +55,15 @@ async def open_store(location: str | None, *, must_exist: bool = False) -> Async
 def _require_store(place: str) -> None:
     if "://" not in place and not Path(place).exists():
         raise UsageError(f"there is no store {place}: set --store or DIALLER_STORE; an audit with --store makes one")
+
+
+def ended_runs_like(run: "Run | RunSummary", runs: Iterable["RunSummary"]) -> list["RunSummary"]:
+    """Return the ended runs of the same accounts until this run. Others are no part of its trend."""
+    return [
+        one
+        for one in runs
+        if one.id <= run.id and not one.waiting and (one.is_fleet, one.scope) == (run.is_fleet, run.scope)
+    ]
 
 
 async def store_report(store: "Store", report: AuditReport) -> AuditReport:

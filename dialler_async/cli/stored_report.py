@@ -13,7 +13,7 @@ from ..audit import AuditReport, FleetReport, Report
 from .exits import OutputError, UsageError, print_error
 from .output import counted
 from .report import ON_THE_TERMINAL, Destination
-from .store import open_store
+from .store import ended_runs_like, open_store
 
 if TYPE_CHECKING:
     from ..audit.writers.html import TrendPoint
@@ -127,8 +127,7 @@ async def _trend(store: "Store", run: "Run") -> list["TrendPoint"]:
     """Return the numbers of the latest runs of the same accounts until this run, the first run first."""
     from ..audit.writers.html import TrendPoint
 
-    runs = [one for one in await store.history.runs() if one.id <= run.id and not one.waiting]
-    alike = [one for one in runs if (one.is_fleet, one.scope) == (run.is_fleet, run.scope)][:_MOST_IN_TREND]
+    alike = ended_runs_like(run, await store.history.runs())[:_MOST_IN_TREND]
     return [
         TrendPoint(
             began=datetime.fromtimestamp(one.started).astimezone(),

@@ -48,7 +48,7 @@ _LONGEST_POLL: Final = 1.0
 _POLL_SHARE: Final = 0.1
 """The share of the time for which a process looks into the store: less often into a busy store, or for a large run."""
 _GRACE_SECONDS: Final = 3.0
-"""Time to finish the accounts in hand after a signal to stop. If the store hangs, psycopg or SQLite takes 5 s more."""
+"""Time after a signal to stop in which running audits may end. If the store is silent, its driver takes 5 s more."""
 _RELEASE_SECONDS: Final = 1.0
 """Time to give a lease back, so that a worker ends soon also if the store is away."""
 

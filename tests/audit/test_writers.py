@@ -235,7 +235,7 @@ class TestCsv:
 
     def test_csv_has_no_cell_that_begins_with_a_formula(self, reports: Reports) -> None:
         for row in self.rows(reports.hostile()) + self.rows(reports.fleet()):
-            assert not any(cell.lstrip().startswith(tuple("=+-@＝")) for cell in row.values())  # noqa: RUF001
+            assert not any(cell.lstrip().startswith(tuple("=+-@＝")) for cell in row.values())  # noqa: RUF001  full-width
             assert all(cell.isprintable() for cell in row.values())
 
     @pytest.mark.parametrize("name", ["=1", "+1", "-1", "@A", "  =1"])
@@ -262,11 +262,11 @@ class TestCsv:
         assert as_text(name) == shown
 
     @pytest.mark.parametrize("separator", [";", ",", "\t"])
-    @given(st.lists(st.text(st.sampled_from(";,\t\"= +-@a1'＝\r\n"), max_size=12), min_size=1, max_size=4))  # noqa: RUF001
+    @given(st.lists(st.text(st.sampled_from(";,\t\"= +-@a1'＝\r\n"), max_size=12), min_size=1, max_size=4))  # noqa: RUF001  full-width
     def test_csv_has_no_formula_with_any_separator(self, separator: str, names: list[str]) -> None:
         line = csv_line([1, *names])
         for cells in (line.rstrip("\r\n").split(separator), *csv.reader([line], delimiter=separator)):
-            assert not any(cell.lstrip('" ').startswith(tuple("=+-@＝")) for cell in cells)  # noqa: RUF001
+            assert not any(cell.lstrip('" ').startswith(tuple("=+-@＝")) for cell in cells)  # noqa: RUF001  full-width
 
 
 class TestMarkdown:

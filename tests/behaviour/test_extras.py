@@ -15,7 +15,7 @@ from dialler_async._extras import needs_extra
 
 EDITABLE = {"url": "file:///src/my%20project", "dir_info": {"editable": True}}
 LOCAL = {"url": "file:///src/dialler", "dir_info": {}}
-WHEEL = {"url": "file:///tmp/dialler_async-1-py3-none-any.whl", "archive_info": {}}
+WHEEL = {"url": "file:///wheels/dialler_async-1-py3-none-any.whl", "archive_info": {}}
 GIT = {"url": "https://git.example.com/dialler.git", "vcs_info": {"vcs": "git", "commit_id": "a"}}
 
 

@@ -24,7 +24,7 @@ def imported_for_type_checkers(module: Path) -> dict[str, str]:
 
 def test_all_equals_the_imports_for_type_checkers_and_the_lazy_imports() -> None:
     assert imported_for_type_checkers(SOURCE) == dialler_async._MODULE_OF  # type: ignore[attr-defined]  private
-    assert {*dialler_async._MODULE_OF, "__version__"} == set(dialler_async.__all__)  # type: ignore[attr-defined]
+    assert {*dialler_async._MODULE_OF, "__version__"} == set(dialler_async.__all__)  # type: ignore[attr-defined]  private
     assert list(dialler_async.__all__) == sorted(dialler_async.__all__)
 
 

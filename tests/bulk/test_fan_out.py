@@ -19,6 +19,7 @@ from dialler_async import ConfigurationError, Failure, Outcome, Success, fan_out
 
 if TYPE_CHECKING:
     from tests.bulk.conftest import BlockingFunction, OtherTasks, RunLoop
+    from tests.conftest import Until
 
 
 class HitError(Exception):
@@ -294,11 +295,13 @@ async def test_each_item_has_context_variables_of_its_own(concurrency: int | Lit
     assert USER.get() == "caller"
 
 
-async def test_item_has_its_context_while_it_is_cancelled() -> None:
+async def test_item_has_its_context_while_it_is_cancelled(until: Until) -> None:
     users: list[str] = []
+    begun: list[int] = []
 
     async def function(item: int) -> None:
         USER.set(f"user {item}")
+        begun.append(item)
         try:
             await asyncio.Event().wait()
         finally:
@@ -307,7 +310,7 @@ async def test_item_has_its_context_while_it_is_cancelled() -> None:
 
     async with aclosing(fan_out(function, range(3), concurrency=3)) as outcomes, asyncio.timeout(5):
         reading = asyncio.ensure_future(anext(outcomes))
-        await asyncio.sleep(0.01)
+        await until(lambda: len(begun) == 3)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading

@@ -167,21 +167,27 @@ class Gate(Fault):
     """Lets requests pass up to a number, at first all. The others wait for a higher number."""
 
     def __init__(self) -> None:
-        self._passed = 0
+        self._arrived = 0
         self._most = math.inf
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Condition()
 
-    def let_pass(self, most: float) -> None:
+    async def let_pass(self, most: float) -> None:
         """Let so many requests pass, counted from the first."""
-        self._most = most
-        self._moved.set()
+        async with self._changed:
+            self._most = most
+            self._changed.notify_all()
+
+    async def reached(self, number: float) -> None:
+        """Wait until so many requests have arrived."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._arrived >= number)
 
     async def apply(self, request: InFlightRequest) -> SandboxResponse:
-        self._passed += 1
-        number = self._passed
-        while number > self._most:
-            self._moved.clear()
-            await self._moved.wait()
+        async with self._changed:
+            self._arrived += 1
+            number = self._arrived
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: number <= self._most)
         return await request.carry_out()
 
 
@@ -203,11 +209,13 @@ class Night:
 
     async def reach(self, share: float) -> None:
         """Wait until this share of the requests of an undisturbed run has arrived."""
-        number = share * self.expected["requests"]
         async with asyncio.timeout(120):
-            # Between two looks, the processes need the cores.
-            while len(self.sandbox.journal) < number and not await self.is_over():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            await self.gate.reached(share * self.expected["requests"])
+
+    async def wait_until_taken_by(self, worker: Process) -> None:
+        """Wait until a worker has the server."""
+        while not any(one.url and one.host.endswith(f":{worker.pid}") for one in await self.store.leases.held()):
+            pass
 
     async def is_over(self) -> bool:
         """Return whether each account has a result."""

@@ -35,10 +35,10 @@ async def test_run_whose_coordinator_is_killed_ten_times_ends_with_the_same_repo
     async with nights(location) as night, start_worker(night):
         requests = night.expected["requests"]
         # The worker waits for the sandbox while a coordinator starts, and can't end the run before it is killed.
-        night.gate.let_pass(0)
+        await night.gate.let_pass(0)
         for number, moment in enumerate(moments):
             async with start_audit(night, "--workers") as audit:
-                night.gate.let_pass(moment * requests)
+                await night.gate.let_pass(moment * requests)
                 await night.reach(moment)
                 audit.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
                 _, errors = await audit.communicate()
@@ -46,8 +46,10 @@ async def test_run_whose_coordinator_is_killed_ten_times_ends_with_the_same_repo
                 assert audit.returncode in ((130, 143) if number % 2 else (-signal.SIGKILL,))
                 assert b"Traceback" not in errors
         # The worker goes on, also to the end.
-        night.gate.let_pass(math.inf)
-        await night.reach(2)
+        await night.gate.let_pass(math.inf)
+        async with asyncio.timeout(120):
+            while not await night.is_over():
+                pass
         assert (await night.store.runs.get()).state is RunState.OPEN
         async with start_audit(night, "--workers") as audit:
             output, _ = await audit.communicate()

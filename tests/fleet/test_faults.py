@@ -9,7 +9,7 @@ import asyncio
 import random
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,9 +64,14 @@ async def test_worker_that_is_stopped_past_its_lease_and_continued_changes_nothi
     async with nights(location) as night, start_worker(night) as first:
         await night.reach(0.3)
         first.send_signal(signal.SIGSTOP)
-        async with start_worker(night):
-            # Past its lease. In SQLite, a process that is stopped in a transaction also holds the lock.
-            await asyncio.sleep(4)
+        async with start_worker(night) as second:
+            async with asyncio.timeout(60):
+                while any(one.host.endswith(f":{first.pid}") for one in await night.store.leases.held()):
+                    pass
+            # In SQLite, a process that is stopped in a transaction holds the lock, and so the other gets no lease.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(4):
+                    await night.wait_until_taken_by(second)
             first.send_signal(signal.SIGCONT)
             await night.check()
 
@@ -87,18 +92,16 @@ async def test_worker_ends_soon_after_sigterm_while_its_server_hangs(
             await night.check()
 
 
-# In a process with BLOCKS, the first campaign that it checks blocks its event loop.
+# In a process with BLOCKS, the first campaign that it checks blocks its event loop until a server on this port closes.
 BLOCKING_RULE = """
-import os, time
-from pathlib import Path
+import os, socket
 from dialler_async.audit import Severity, rule
 
 @rule("blocks", Severity.INFO, title="t", why="w", fix="f")
 def blocks(facts):
-    if os.environ.pop("BLOCKS", None):
-        Path(__file__).with_name("blocked").touch()
-        while not Path(__file__).with_name("released").exists():
-            time.sleep(0.02)
+    if port := os.environ.pop("BLOCKS", None):
+        with socket.create_connection(("127.0.0.1", int(port))) as connection:
+            connection.recv(1)
     return ()
 """
 
@@ -108,18 +111,25 @@ async def test_worker_whose_event_loop_is_blocked_past_its_lease_loses_the_serve
 ) -> None:
     (tmp_path / "blocking_rule.py").write_text(BLOCKING_RULE)
     rules = "blocking_rule:blocks"
+    blocked, released = asyncio.Event(), asyncio.Event()
+
+    async def block(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        blocked.set()
+        await released.wait()
+        writer.close()
+
+    blocker = await asyncio.start_server(block, "127.0.0.1", 0)
+    port = blocker.sockets[0].getsockname()[1]
     async with (
+        blocker,
         nights(location, AuditSettings(rules=(rules,))) as night,
-        start_worker(night, RULES=rules, BLOCKS="1") as first,
+        start_worker(night, RULES=rules, BLOCKS=f"{port}") as first,
         asyncio.timeout(120),
     ):
-        while not (tmp_path / "blocked").exists():  # noqa: ASYNC110  a process makes it
-            await asyncio.sleep(0.02)
+        await blocked.wait()
         async with start_worker(night, RULES=rules) as second:
-            hosts = [""]
-            while not hosts[0].endswith(f":{second.pid}"):
-                hosts = [one.host for one in await night.store.leases.held() if one.url] or [""]
-            (tmp_path / "released").touch()
+            await night.wait_until_taken_by(second)
+            released.set()
             await night.check()
             first.send_signal(signal.SIGTERM)
             assert await first.wait() == 0

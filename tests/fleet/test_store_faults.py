@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -77,6 +77,22 @@ async def fail(audit: Process) -> None:
     assert b"Traceback" not in errors
 
 
+async def stop_soon(worker: Process) -> None:
+    """Stop a worker as systemd does."""
+    worker.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(STOP_SECONDS):
+        assert await worker.wait() == 0
+
+
+@contextmanager
+def locked(location: str) -> Iterator[None]:
+    """Hold SQLite's lock for writers, as another process does."""
+    with closing(sqlite3.connect(location, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
 async def resume(night: Night, start_audit: StartAudit) -> None:
     """Resume a run that has not ended, and compare its report."""
     assert not await night.is_over()
@@ -96,10 +112,8 @@ class TestFile:
     ) -> None:
         async with nights(location) as night, start_worker(night):
             await night.reach(0.3)
-            with closing(sqlite3.connect(location, isolation_level=None)) as other:
-                other.execute("BEGIN IMMEDIATE")
-                await asyncio.sleep(6)
-                other.execute("ROLLBACK")
+            with locked(location):
+                await asyncio.sleep(6)  # the length of the fault, in real time
             await night.check()
 
     async def test_worker_ends_soon_after_sigterm_while_another_process_locks_the_file(
@@ -108,12 +122,8 @@ class TestFile:
         async with nights(location) as night:
             async with start_worker(night) as first:
                 await night.reach(0.3)
-                with closing(sqlite3.connect(location, isolation_level=None)) as other:
-                    other.execute("BEGIN IMMEDIATE")
-                    first.send_signal(signal.SIGTERM)
-                    async with asyncio.timeout(STOP_SECONDS):
-                        assert await first.wait() == 0
-                    other.execute("ROLLBACK")
+                with locked(location):
+                    await stop_soon(first)
             async with start_worker(night):
                 await night.check()
 
@@ -193,7 +203,7 @@ class TestPostgreSQL:
         async with nights(location) as night, start_worker(night), start_worker(night):
             await night.reach(0.3)
             await asyncio.to_thread(postgresql_server.stop)
-            await asyncio.sleep(8)
+            await asyncio.sleep(8)  # the length of the fault, in real time
             await asyncio.to_thread(postgresql_server.start)
             await night.check()
 
@@ -205,7 +215,7 @@ class TestPostgreSQL:
         start_worker: StartWorker,
     ) -> None:
         database = psycopg.conninfo.conninfo_to_dict(location)["dbname"]
-        terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608
+        terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608  our own name
         async with nights(location) as night, start_worker(night), start_worker(night):
             for moment in (0.2, 0.4, 0.6, 0.8):
                 await night.reach(moment)
@@ -219,7 +229,7 @@ class TestPostgreSQL:
             await night.reach(0.3)
             async with await psycopg.AsyncConnection.connect(location) as connection:
                 await connection.execute("LOCK TABLE units IN ACCESS EXCLUSIVE MODE")
-                await asyncio.sleep(7)
+                await asyncio.sleep(7)  # the length of the fault, in real time
             await night.check()
 
     async def test_worker_ends_soon_after_sigterm_while_the_server_is_away(
@@ -230,9 +240,7 @@ class TestPostgreSQL:
                 await night.reach(0.3)
                 await asyncio.to_thread(postgresql_server.stop)
                 try:
-                    first.send_signal(signal.SIGTERM)
-                    async with asyncio.timeout(STOP_SECONDS):
-                        assert await first.wait() == 0
+                    await stop_soon(first)
                 finally:
                     await asyncio.to_thread(postgresql_server.start)
             async with start_worker(night):
@@ -242,7 +250,7 @@ class TestPostgreSQL:
         self, location: str, postgresql_server: PostgreSQL, nights: Nights, start_worker: StartWorker
     ) -> None:
         database = psycopg.conninfo.conninfo_to_dict(location)["dbname"]
-        backends = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608
+        backends = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608  our own name
         async with nights(location) as night:
             async with start_worker(night) as first:
                 await night.reach(0.3)
@@ -250,9 +258,7 @@ class TestPostgreSQL:
                 for pid in pids:
                     os.kill(pid, signal.SIGSTOP)
                 try:
-                    first.send_signal(signal.SIGTERM)
-                    async with asyncio.timeout(STOP_SECONDS):
-                        assert await first.wait() == 0
+                    await stop_soon(first)
                 finally:
                     for pid in pids:
                         os.kill(pid, signal.SIGCONT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import pytest
@@ -21,6 +21,8 @@ from dialler_async.store import Store, StoreError
 from dialler_async.store.schema import LEASES
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from dialler_async.store import Run
     from tests.conftest import HeldRequest, Until
     from tests.fleet.conftest import FleetOn, RequestGauge, WithoutTimes
@@ -42,6 +44,24 @@ def without(fleet: Fleet, *names: str) -> Fleet:
 def with_second_account(fleet: Fleet, changes: dict[str, Any]) -> Fleet:
     accounts = {**fleet.accounts, "account 2": attrs.evolve(fleet.accounts["account 2"], **changes)}
     return Fleet.of(fleet.servers.values(), accounts.values())
+
+
+class HeldRun(NamedTuple):
+    """A run of two accounts with one campaign each, on a sandbox that holds the first request."""
+
+    sandbox: Sandbox
+    fleet: Fleet
+    run: Run
+    held: HeldRequest
+
+
+@pytest.fixture
+async def held_run(file_store: Store, hold: type[HeldRequest], fleet_on: FleetOn) -> AsyncIterator[HeldRun]:
+    async with Sandbox(campaigns=1, accounts=2) as sandbox:
+        fleet, held = fleet_on(sandbox), hold()
+        run = await begin_run(file_store, fleet, SETTINGS, now=NOW)
+        sandbox.faults.next(held)
+        yield HeldRun(sandbox, fleet, run, held)
 
 
 async def finish(store: Store, run: Run, *workers: Worker) -> None:
@@ -213,29 +233,22 @@ class TestMisfits:
             assert await file_store.leases.held() == []
 
 
-async def test_worker_that_lost_its_lease_stops_the_server_at_once(
-    file_store: Store, hold: type[HeldRequest], fleet_on: FleetOn
-) -> None:
-    async with Sandbox(campaigns=1, accounts=2) as sandbox:
-        fleet = fleet_on(sandbox)
-        run = await begin_run(file_store, fleet, SETTINGS, now=NOW)
-        held = hold()
-        sandbox.faults.next(held)
-        stop = asyncio.Event()
-        working = asyncio.create_task(worker_of(file_store, fleet, lease_seconds=0.6).work(stop))
-        await held.arrived.wait()
-        # Another process takes the row, as if this one had stood still.
-        [server] = [one for one in await file_store.leases.held() if one.url]
-        await _steal(file_store, server.url)
-        await held.hung_up.wait()
-        stop.set()
-        await working
-        assert len(await file_store.runs.units(run.id)) >= 1
-        assert any(one.url for one in await file_store.leases.held()), "the lease of the other process stays"
+async def test_worker_that_lost_its_lease_stops_the_server_at_once(file_store: Store, held_run: HeldRun) -> None:
+    _, fleet, run, held = held_run
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker_of(file_store, fleet, lease_seconds=0.6).work(stop))
+    await held.arrived.wait()
+    # Another process takes the row, as if this one had stood still.
+    [server] = [one for one in await file_store.leases.held() if one.url]
+    await _steal(file_store, server.url)
+    await held.hung_up.wait()
+    stop.set()
+    await working
+    assert len(await file_store.runs.units(run.id)) >= 1
+    assert any(one.url for one in await file_store.leases.held()), "the lease of the other process stays"
 
 
 async def _steal(store: Store, url: str) -> None:
-
     await store._database.write(
         lambda connection: connection.execute(
             LEASES.update().where(LEASES.c.url == url).values(owner="another", until=2e10)
@@ -244,47 +257,39 @@ async def _steal(store: Store, url: str) -> None:
 
 
 async def test_stopped_worker_leaves_its_accounts_to_others_within_seconds(
-    file_store: Store, hold: type[HeldRequest], fleet_on: FleetOn, monkeypatch: pytest.MonkeyPatch
+    file_store: Store, held_run: HeldRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dialler_async.fleet.worker._GRACE_SECONDS", 0.1)
-    async with Sandbox(campaigns=1, accounts=2) as sandbox:
-        fleet = fleet_on(sandbox)
-        run = await begin_run(file_store, fleet, SETTINGS, now=NOW)
-        held = hold()
-        sandbox.faults.next(held)
-        stop = asyncio.Event()
-        working = asyncio.create_task(worker_of(file_store, fleet).work(stop))
-        await held.arrived.wait()
-        stop.set()
-        async with asyncio.timeout(10):
-            await working
-        assert await file_store.leases.held() == []
-        await wait_for_run(file_store, run, worker_of(file_store, fleet, run).work(asyncio.Event()))
+    _, fleet, run, held = held_run
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker_of(file_store, fleet).work(stop))
+    await held.arrived.wait()
+    stop.set()
+    async with asyncio.timeout(10):
+        await working
+    assert await file_store.leases.held() == []
+    await wait_for_run(file_store, run, worker_of(file_store, fleet, run).work(asyncio.Event()))
 
 
 @pytest.mark.parametrize("turns", [1, 2, 6, 9])
 async def test_worker_that_is_cancelled_again_while_it_ends_closes_its_client_and_gives_the_server_back(
-    file_store: Store, hold: type[HeldRequest], fleet_on: FleetOn, until: Until, turns: int
+    file_store: Store, held_run: HeldRun, until: Until, turns: int
 ) -> None:
-    async with Sandbox(campaigns=1, accounts=2) as sandbox:
-        fleet = fleet_on(sandbox)
-        run = await begin_run(file_store, fleet, SETTINGS, now=NOW)
-        held = hold()
-        sandbox.faults.next(held)
-        working = asyncio.create_task(worker_of(file_store, fleet).work(asyncio.Event()))
-        await held.arrived.wait()
-        while len(await file_store.runs.units(run.id)) == 2:
+    sandbox, fleet, run, held = held_run
+    working = asyncio.create_task(worker_of(file_store, fleet).work(asyncio.Event()))
+    await held.arrived.wait()
+    while len(await file_store.runs.units(run.id)) == 2:
+        pass
+    assert sandbox.connections.open > 1, "the pool keeps the connection of the account that has ended"
+    working.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await until(lambda: sandbox.connections.open == 0)
+    async with asyncio.timeout(10):
+        while await file_store.leases.held():
             pass
-        assert sandbox.connections.open > 1, "the pool keeps the connection of the account that has ended"
-        working.cancel()
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-        await until(lambda: sandbox.connections.open == 0)
-        async with asyncio.timeout(10):
-            while await file_store.leases.held():
-                pass
 
 
 async def test_store_that_fails_ends_the_work_of_a_run_with_its_reason(

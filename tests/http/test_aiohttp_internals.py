@@ -291,7 +291,7 @@ def test_client_is_closed_after_its_loop_when_the_sockets_are_not_found(
     """Another version of Python, or another event loop, may lack an attribute of a transport."""
     of_server, of_client = tls_contexts
     owners = {
-        "_sock": asyncio.selector_events._SelectorTransport,  # type: ignore[attr-defined]
+        "_sock": asyncio.selector_events._SelectorTransport,  # type: ignore[attr-defined]  private
         "_ssl_protocol": asyncio.sslproto._SSLProtocolTransport,
         "_transport": asyncio.sslproto.SSLProtocol,
     }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tests.http.conftest import Listening, Settle
 
 ONCE = RetryPolicy(attempts=1)
-REQUEST_INFO: Any = aiohttp.RequestInfo("http://127.0.0.1", "GET", {}, "http://127.0.0.1")  # type: ignore[arg-type]
+REQUEST_INFO: Any = aiohttp.RequestInfo("http://127.0.0.1", "GET", {}, "http://127.0.0.1")  # type: ignore[arg-type]  its values are not read
 
 ESCAPING: list[Exception] = [
     aiohttp.ClientError(),

@@ -46,7 +46,7 @@ def call_of(item: ItemLatency) -> Call[Any]:
 def test_timeout_of_a_call_that_was_not_sent_is_no_refusal(clock: Clock) -> None:
     auto = AutoConcurrency(8)
     refused: list[float] = []
-    auto.refused = lambda now, latency: refused.append(latency)  # type: ignore[method-assign]
+    auto.refused = lambda now, latency: refused.append(latency)  # type: ignore[method-assign]  recorded
     item = ItemLatency(auto, lambda: clock.seconds)
     call = call_of(item)
     item.failed(DeadlineError("the deadline expired in the queue"))
@@ -59,7 +59,7 @@ def test_timeout_of_a_call_that_was_not_sent_is_no_refusal(clock: Clock) -> None
 def test_item_of_a_fan_out_gets_all_waits_of_a_call_but_not_its_attempts(clock: Clock) -> None:
     auto = AutoConcurrency(8)
     latencies: list[float] = []
-    auto.finished = lambda now, latency, in_flight: latencies.append(latency)  # type: ignore[method-assign]
+    auto.finished = lambda now, latency, in_flight: latencies.append(latency)  # type: ignore[method-assign]  recorded
     item = ItemLatency(auto, lambda: clock.seconds)
     call = call_of(item)
     refused = AuthenticationError("expired", status=401)

@@ -31,7 +31,7 @@ async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\n")
     while True:
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # the pace of this server, in virtual time
         writer.write(b"X-Wait: 1\r\n")
 
 

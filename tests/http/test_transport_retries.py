@@ -36,7 +36,7 @@ from dialler_async import (
     Timeouts,
     TokenSourceError,
 )
-from dialler_async._http.transport_errors import ConnectionLost
+from dialler_async._http.transport_errors import ConnectionLostError
 from dialler_async.sandbox.faults import (
     CannedResponse,
     CutShort,
@@ -719,7 +719,7 @@ class TestAiohttpRetry:
         async def send_twice(
             request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
         ) -> aiohttp.ClientResponse:
-            with pytest.raises(ConnectionLost):
+            with pytest.raises(ConnectionLostError):
                 await handler(request)
             async with server.refusing():
                 return await handler(request)

@@ -55,7 +55,7 @@ class TestTimeline:
     def test_naive_aware_and_extreme_dates_are_drawn(self, page_of: Callable[..., Page], summary: Summarize) -> None:
         page = page_of(
             summary(1, datetime(2026, 1, 1), datetime(9999, 12, 31, 23, 59)),  # noqa: DTZ001  as the server sends it
-            summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001
+            summary(2, datetime(1, 1, 1), datetime(2026, 5, 1, tzinfo=timezone(timedelta(hours=14)))),  # noqa: DTZ001  likewise
             summary(3, datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
         )
         assert "3 running" in page.text
